@@ -1,0 +1,1 @@
+//! apns-edge: Apple push notifications from Cloudflare Workers.

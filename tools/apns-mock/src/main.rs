@@ -1,0 +1,2 @@
+//! An APNs server for tests.
+fn main() {}
