@@ -1,1 +1,6 @@
 //! apns-edge: Apple push notifications from Cloudflare Workers.
+
+pub mod apns;
+pub mod delivery;
+pub mod fault;
+pub mod time;

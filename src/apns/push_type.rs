@@ -1,0 +1,244 @@
+//! The eleven push types and the rules that each one brings.
+//!
+//! One table, [`PushType::rules`], says for each type what its topic ends in, which priorities it takes, how large its
+//! payload may be and which keys it needs or refuses. Checks, defaults, previews and error texts all read this table.
+//! Source: Apple, "Sending notification requests to APNs" and "Generating a remote notification".
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::priority::Priority;
+
+/// What `apns-push-type` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PushType {
+    /// An alert, a badge or a sound.
+    Alert,
+    /// A silent update in the background.
+    Background,
+    /// Data for a watch face's complication.
+    Complication,
+    /// A control reloads.
+    Controls,
+    /// A file provider's content changed.
+    FileProvider,
+    /// A Live Activity starts, changes or ends.
+    LiveActivity,
+    /// A request for the device's location.
+    Location,
+    /// A device management server calls its device.
+    Mdm,
+    /// Push to Talk.
+    PushToTalk,
+    /// An incoming call.
+    Voip,
+    /// A widget reloads.
+    Widgets,
+}
+
+/// What Apple asks of a push type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// What follows the bundle id in `apns-topic`.
+    pub topic_suffix: &'static str,
+    /// The priorities that APNs takes with it.
+    pub priorities: &'static [Priority],
+    /// The priority that we send when the caller names none.
+    pub default_priority: Priority,
+    /// The most bytes that the payload may have.
+    pub max_payload: usize,
+    /// Pointers of the payload's keys that must be there.
+    pub required: &'static [&'static str],
+    /// Pointers of the payload's keys that may not be there.
+    pub forbidden: &'static [&'static str],
+}
+
+impl PushType {
+    /// All of them, in Apple's alphabetical order.
+    pub const ALL: [Self; 11] = [
+        Self::Alert,
+        Self::Background,
+        Self::Complication,
+        Self::Controls,
+        Self::FileProvider,
+        Self::LiveActivity,
+        Self::Location,
+        Self::Mdm,
+        Self::PushToTalk,
+        Self::Voip,
+        Self::Widgets,
+    ];
+
+    /// The header's value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Alert => "alert",
+            Self::Background => "background",
+            Self::Complication => "complication",
+            Self::Controls => "controls",
+            Self::FileProvider => "fileprovider",
+            Self::LiveActivity => "liveactivity",
+            Self::Location => "location",
+            Self::Mdm => "mdm",
+            Self::PushToTalk => "pushtotalk",
+            Self::Voip => "voip",
+            Self::Widgets => "widgets",
+        }
+    }
+
+    /// What Apple asks of this type: the table.
+    #[must_use]
+    pub const fn rules(self) -> Rules {
+        match self {
+            Self::Alert => PLAIN,
+            Self::Background => Rules {
+                priorities: &[Priority::Five, Priority::One],
+                default_priority: Priority::Five,
+                required: &["/aps/content-available"],
+                forbidden: &["/aps/alert", "/aps/badge", "/aps/sound"],
+                ..PLAIN
+            },
+            Self::Complication => Rules {
+                topic_suffix: ".complication",
+                ..PLAIN
+            },
+            Self::Controls => Rules {
+                topic_suffix: ".push-type.controls",
+                required: &["/aps/content-changed"],
+                ..PLAIN
+            },
+            Self::FileProvider => Rules {
+                topic_suffix: ".pushkit.fileprovider",
+                required: &["/container-identifier"],
+                ..PLAIN
+            },
+            Self::LiveActivity => Rules {
+                topic_suffix: ".push-type.liveactivity",
+                priorities: &[Priority::Ten, Priority::Five],
+                required: &["/aps/event", "/aps/timestamp"],
+                ..PLAIN
+            },
+            Self::Location => Rules {
+                topic_suffix: ".location-query",
+                ..PLAIN
+            },
+            Self::Mdm => Rules {
+                required: &["/mdm"],
+                ..PLAIN
+            },
+            Self::PushToTalk => Rules {
+                topic_suffix: ".voip-ptt",
+                ..PLAIN
+            },
+            Self::Voip => Rules {
+                topic_suffix: ".voip",
+                max_payload: MAX_VOIP_PAYLOAD,
+                ..PLAIN
+            },
+            Self::Widgets => Rules {
+                topic_suffix: ".push-type.widgets",
+                required: &["/aps/content-changed"],
+                ..PLAIN
+            },
+        }
+    }
+}
+
+impl fmt::Display for PushType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that names no push type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "must be one of alert, background, complication, controls, fileprovider, liveactivity, location, mdm, pushtotalk, voip, widgets"
+)]
+pub struct UnknownPushType;
+
+impl FromStr for PushType {
+    type Err = UnknownPushType;
+
+    fn from_str(text: &str) -> Result<Self, UnknownPushType> {
+        Self::ALL
+            .into_iter()
+            .find(|push_type| push_type.as_str() == text)
+            .ok_or(UnknownPushType)
+    }
+}
+
+/// Apple's limit for every payload on `/3/device` but VoIP; a larger one is answered 413.
+pub const MAX_PAYLOAD: usize = 4096;
+
+/// Apple's limit for VoIP payloads.
+pub const MAX_VOIP_PAYLOAD: usize = 5120;
+
+/// What holds for a type of which Apple says nothing else.
+const PLAIN: Rules = Rules {
+    topic_suffix: "",
+    priorities: &[Priority::Ten, Priority::Five, Priority::One],
+    default_priority: Priority::Ten,
+    max_payload: MAX_PAYLOAD,
+    required: &[],
+    forbidden: &[],
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_is_read_back_from_its_header_value() {
+        for push_type in PushType::ALL {
+            assert_eq!(push_type.as_str().parse(), Ok(push_type));
+        }
+        assert_eq!("Alert".parse::<PushType>(), Err(UnknownPushType));
+    }
+
+    #[test]
+    fn every_default_priority_is_an_allowed_one() {
+        for push_type in PushType::ALL {
+            let rules = push_type.rules();
+            assert!(rules.priorities.contains(&rules.default_priority), "{push_type}");
+        }
+    }
+
+    #[test]
+    fn the_error_names_every_type() {
+        let text = UnknownPushType.to_string();
+        for push_type in PushType::ALL {
+            assert!(text.contains(push_type.as_str()), "{push_type}");
+        }
+    }
+
+    #[test]
+    fn only_voip_may_be_larger() {
+        for push_type in PushType::ALL {
+            let expected = if push_type == PushType::Voip { 5120 } else { 4096 };
+            assert_eq!(push_type.rules().max_payload, expected, "{push_type}");
+        }
+    }
+
+    #[test]
+    fn the_topic_suffixes_are_apples() {
+        let suffixes = PushType::ALL.map(|push_type| push_type.rules().topic_suffix);
+        assert_eq!(
+            suffixes,
+            [
+                "",
+                "",
+                ".complication",
+                ".push-type.controls",
+                ".pushkit.fileprovider",
+                ".push-type.liveactivity",
+                ".location-query",
+                "",
+                ".voip-ptt",
+                ".voip",
+                ".push-type.widgets",
+            ]
+        );
+    }
+}

@@ -1,0 +1,7 @@
+//! Ring 2: our policy as decisions.
+//!
+//! How many pushes are in flight, with which provider token, what an answer means, when to try again. In scope:
+//! machines that turn an input and a moment into what to do next. Out of scope: doing it (`shell`).
+
+pub mod gate;
+pub mod limiter;
