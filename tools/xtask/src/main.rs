@@ -1,2 +1,50 @@
-//! Developer tasks.
-fn main() {}
+//! `cargo xtask`: everything a developer or a CI machine does with apns-edge.
+//!
+//! Each command first makes ready what it needs ([`setup`]), so that a fresh checkout needs nothing but Rust and Node.
+//! The product is not in here: this tool only builds, checks, runs and measures it.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod build;
+mod process;
+mod progress;
+mod project;
+mod setup;
+
+/// Developer tasks of apns-edge.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Download and build the tools that the other commands need; they do it by themselves too
+    Setup,
+    /// Build the Worker into build/ (`wrangler deploy` runs this)
+    Build,
+}
+
+impl Task {
+    fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Setup => setup::everything().map(drop),
+            Self::Build => build::run(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().task.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Building the Worker: `build/index.js` and `build/index_bg.wasm`, within a budget of size.
+//!
+//! `wrangler deploy` runs this as its build command; the tests, the demo and the benchmark call it before they start
+//! wrangler, which then must not build once more ([`PREBUILT`]).
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use flate2::{Compression, write::GzEncoder};
+
+use crate::setup::{self, Ready, wasm};
+use crate::{process, progress, project};
+
+/// The most bytes that the Worker's wasm may have when it is gzipped, as the platform stores and ships it.
+///
+/// The platform allows more; this is our own bound, so that a dependency that doubles the Worker is noticed. Every
+/// start of an isolate in a new place pays for these bytes.
+const BUDGET: usize = 600_000;
+
+/// Set for wrangler when build/ is up to date already: its build command has nothing to do then.
+pub(crate) const PREBUILT: &str = "APNS_EDGE_PREBUILT";
+
+/// The cargo profile of the Worker (see Cargo.toml).
+const PROFILE: &str = "worker";
+
+/// The build command: builds unless somebody did that just before.
+pub(crate) fn run() -> Result<()> {
+    if std::env::var_os(PREBUILT).is_some() && script().is_file() {
+        return Ok(());
+    }
+    worker(&setup::everything()?)
+}
+
+/// Builds the Worker and checks its size.
+pub(crate) fn worker(ready: &Ready) -> Result<()> {
+    progress::step("cargo build for wasm32", "the Worker's wasm", "2 min at first", || compile(ready))?;
+    // What follows takes seconds even if nothing changed, so it is done only for a wasm that it was not done for.
+    let compiled = fs::read(compiled()).context("cargo made no wasm")?;
+    let mark = project::wasm_target().join("worker-built-from");
+    let unchanged = script().is_file() && fs::read(&mark).is_ok_and(|before| before == compiled);
+    if !unchanged {
+        progress::step("worker-build", "optimises the wasm, writes its JavaScript", "20 s", || package(ready))?;
+        fs::write(&mark, &compiled)?;
+    }
+    within_budget(&project::build().join("index_bg.wasm"))
+}
+
+/// The Worker's entry point.
+fn script() -> PathBuf {
+    project::build().join("index.js")
+}
+
+/// The wasm as cargo leaves it.
+fn compiled() -> PathBuf {
+    project::wasm_target().join(wasm::TARGET).join(PROFILE).join("apns_edge.wasm")
+}
+
+fn compile(ready: &Ready) -> Result<()> {
+    let mut cargo = ready.wasm.command(ready.wasm.cargo(), &ready.node.path()?)?;
+    cargo.args(["build", "--quiet", "--lib", "--target", wasm::TARGET, "--profile", PROFILE]);
+    process::quietly(&mut cargo)
+}
+
+fn package(ready: &Ready) -> Result<()> {
+    let npm = |package: &str, program: &str| project::node_modules().join(package).join("bin").join(program);
+    let mut build = ready.wasm.command(&ready.tools.worker_build, &ready.node.path()?)?;
+    build.args(["--profile", PROFILE]);
+    build.env("WASM_BINDGEN_BIN", &ready.tools.wasm_bindgen);
+    build.env("WASM_OPT_BIN", npm("binaryen", "wasm-opt")).env("ESBUILD_BIN", npm("esbuild", "esbuild"));
+    process::quietly(&mut build)
+}
+
+fn within_budget(wasm: &Path) -> Result<()> {
+    let bytes = fs::read(wasm).with_context(|| format!("worker-build made no {}", wasm.display()))?;
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(&bytes)?;
+    let gzipped = gzip.finish()?.len();
+    let size = format!("{} KB, gzipped {} KB of {} KB allowed", bytes.len() / 1000, gzipped / 1000, BUDGET / 1000);
+    if gzipped > BUDGET {
+        bail!("the Worker is too large: {size}");
+    }
+    eprintln!("the Worker is in build/: {size}");
+    Ok(())
+}
