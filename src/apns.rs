@@ -4,13 +4,30 @@
 //! forms and limits of Apple's documentation. Out of scope: what we do about an answer (`delivery`), and how bytes get
 //! to Apple (`wire`, `shell`).
 
+pub mod apns_id;
+pub mod collapse_id;
 pub mod credential;
+pub mod device_token;
 pub mod environment;
+pub mod expiration;
+pub mod outcome;
 pub mod payload;
 pub mod priority;
 pub mod provider_token;
 pub mod push_type;
+pub mod reason;
+pub mod reply;
+pub mod request;
+pub mod topic;
 
+pub use apns_id::ApnsId;
+pub use collapse_id::CollapseId;
+pub use device_token::DeviceToken;
 pub use environment::Environment;
+pub use expiration::Expiration;
+pub use outcome::{Outcome, Trouble};
 pub use priority::Priority;
 pub use push_type::PushType;
+pub use reason::Reason;
+pub use reply::Reply;
+pub use request::Request;

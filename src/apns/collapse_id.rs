@@ -1,0 +1,77 @@
+//! Notifications with one collapse id replace one another on the device.
+//!
+//! Source: Apple, "Sending notification requests to APNs", `apns-collapse-id`.
+
+/// The value of `apns-collapse-id`: 1 to [`MAX_LEN`] bytes that a header can carry.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CollapseId(Box<str>);
+
+impl CollapseId {
+    /// Checks `text`.
+    ///
+    /// # Errors
+    /// It is empty, too long, or has a character that a header cannot carry.
+    pub fn parse(text: &str) -> Result<Self, BadCollapseId> {
+        if text.is_empty() || text.len() > MAX_LEN {
+            return Err(BadCollapseId::Length { len: text.len() });
+        }
+        if text.chars().any(char::is_control) {
+            return Err(BadCollapseId::Control);
+        }
+        if !text.is_ascii() {
+            return Err(BadCollapseId::NotAscii);
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The header's value.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a text is no collapse id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadCollapseId {
+    /// It is empty or too long.
+    #[error("is {len} bytes long; a collapse id has 1 to {MAX_LEN} bytes (not characters)")]
+    Length {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// It has a control character.
+    #[error("has a control character, which no header can carry")]
+    Control,
+    /// It has a character outside ASCII, of which the platform's header API changes the bytes.
+    #[error("has a character outside ASCII, which does not pass a header unchanged")]
+    NotAscii,
+}
+
+/// Apple's limit, in bytes; a longer one is answered `BadCollapseId`.
+pub const MAX_LEN: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_counts_bytes() {
+        assert!(CollapseId::parse(&"a".repeat(MAX_LEN)).is_ok());
+        assert_eq!(
+            CollapseId::parse(&"a".repeat(MAX_LEN + 1)),
+            Err(BadCollapseId::Length { len: 65 })
+        );
+        assert_eq!(
+            CollapseId::parse(&"é".repeat(33)),
+            Err(BadCollapseId::Length { len: 66 })
+        );
+        assert_eq!(CollapseId::parse(""), Err(BadCollapseId::Length { len: 0 }));
+    }
+
+    #[test]
+    fn what_a_header_cannot_carry_is_refused() {
+        assert_eq!(CollapseId::parse("a\r\nb"), Err(BadCollapseId::Control));
+        assert_eq!(CollapseId::parse("é"), Err(BadCollapseId::NotAscii));
+    }
+}

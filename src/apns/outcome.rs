@@ -1,0 +1,54 @@
+//! What came of one attempt to send a push: APNs' answer, or how the attempt ended without one.
+//!
+//! The line that matters runs between a push that APNs surely has not processed, which may be sent again freely, and
+//! one of which nobody knows, which may show twice. Source: RFC 9113 sections 6.8 and 8.7 for HTTP/2's guarantees.
+
+use std::fmt;
+
+use super::reply::Reply;
+
+/// The end of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// An answer came.
+    Answered(Reply),
+    /// APNs surely has not processed the push.
+    NotSent(Trouble),
+    /// The push was sent, or may have been, and no answer came.
+    Lost(Trouble),
+}
+
+/// What went wrong on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Trouble {
+    /// No connection could be opened.
+    Unreachable,
+    /// The server refused the stream before it looked at it.
+    StreamRefused,
+    /// The server is closing the connection and has not taken the stream.
+    GoingAway,
+    /// The connection or the stream broke.
+    ConnectionLost,
+    /// The attempt's deadline passed.
+    Deadline,
+}
+
+impl Trouble {
+    /// A word for it in answers, where APNs' reason would stand.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "Unreachable",
+            Self::StreamRefused => "StreamRefused",
+            Self::GoingAway => "GoingAway",
+            Self::ConnectionLost => "ConnectionLost",
+            Self::Deadline => "DeadlinePassed",
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
