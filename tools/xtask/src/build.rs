@@ -25,6 +25,9 @@ pub(crate) const PREBUILT: &str = "APNS_EDGE_PREBUILT";
 /// The cargo profile of the Worker (see Cargo.toml).
 const PROFILE: &str = "worker";
 
+/// Says that the Worker alone is meant: cargo would build all members of the workspace.
+const PACKAGE: [&str; 2] = ["--package", "apns-edge"];
+
 /// The build command: builds unless somebody did that just before.
 pub(crate) fn run() -> Result<()> {
     if std::env::var_os(PREBUILT).is_some() && script().is_file() {
@@ -59,14 +62,15 @@ fn compiled() -> PathBuf {
 
 fn compile(ready: &Ready) -> Result<()> {
     let mut cargo = ready.wasm.command(ready.wasm.cargo(), &ready.node.path()?)?;
-    cargo.args(["build", "--quiet", "--lib", "--target", wasm::TARGET, "--profile", PROFILE]);
+    cargo.args(["build", "--quiet", "--lib", "--target", wasm::TARGET, "--profile", PROFILE]).args(PACKAGE);
     process::quietly(&mut cargo)
 }
 
 fn package(ready: &Ready) -> Result<()> {
     let npm = |package: &str, program: &str| project::node_modules().join(package).join("bin").join(program);
     let mut build = ready.wasm.command(&ready.tools.worker_build, &ready.node.path()?)?;
-    build.args(["--profile", PROFILE]);
+    // What worker-build does not know it hands on to cargo.
+    build.args(["--profile", PROFILE]).args(PACKAGE);
     build.env("WASM_BINDGEN_BIN", &ready.tools.wasm_bindgen);
     build.env("WASM_OPT_BIN", npm("binaryen", "wasm-opt")).env("ESBUILD_BIN", npm("esbuild", "esbuild"));
     process::quietly(&mut build)

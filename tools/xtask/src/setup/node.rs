@@ -25,26 +25,6 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// The `node` program.
-    pub(crate) fn binary(&self) -> &Path {
-        &self.binary
-    }
-
-    /// The script that starts wrangler.
-    pub(crate) fn wrangler_script() -> PathBuf {
-        project::node_modules().join("wrangler").join("bin").join("wrangler.js")
-    }
-
-    /// A command that runs wrangler: offline, without asking and without sending anything anywhere.
-    pub(crate) fn wrangler(&self) -> Result<Command> {
-        let mut command = process::command(&self.binary);
-        command.arg(Self::wrangler_script());
-        command.env("PATH", self.path()?).env("CI", "1").env("WRANGLER_SEND_METRICS", "false");
-        // The Worker is built by us, before; wrangler must not build it once more.
-        command.env(crate::build::PREBUILT, "1");
-        Ok(command)
-    }
-
     /// The PATH for programs that start `node` by name.
     pub(crate) fn path(&self) -> Result<OsString> {
         let own = self.binary.parent().map(Path::to_path_buf);
