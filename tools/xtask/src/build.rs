@@ -23,10 +23,10 @@ const BUDGET: usize = 600_000;
 pub(crate) const PREBUILT: &str = "APNS_EDGE_PREBUILT";
 
 /// The cargo profile of the Worker (see Cargo.toml).
-const PROFILE: &str = "worker";
+pub(crate) const PROFILE: &str = "worker";
 
 /// Says that the Worker alone is meant: cargo would build all members of the workspace.
-const PACKAGE: [&str; 2] = ["--package", "apns-edge"];
+pub(crate) const PACKAGE: [&str; 2] = ["--package", "apns-edge"];
 
 /// The build command: builds unless somebody did that just before.
 pub(crate) fn run() -> Result<()> {
@@ -38,13 +38,23 @@ pub(crate) fn run() -> Result<()> {
 
 /// Builds the Worker and checks its size.
 pub(crate) fn worker(ready: &Ready) -> Result<()> {
-    progress::step("cargo build for wasm32", "the Worker's wasm", "2 min at first", || compile(ready))?;
+    progress::step(
+        "cargo build for wasm32",
+        "the Worker's wasm",
+        "2 min at first",
+        || compile(ready),
+    )?;
     // What follows takes seconds even if nothing changed, so it is done only for a wasm that it was not done for.
     let compiled = fs::read(compiled()).context("cargo made no wasm")?;
     let mark = project::wasm_target().join("worker-built-from");
     let unchanged = script().is_file() && fs::read(&mark).is_ok_and(|before| before == compiled);
     if !unchanged {
-        progress::step("worker-build", "optimises the wasm, writes its JavaScript", "20 s", || package(ready))?;
+        progress::step(
+            "worker-build",
+            "optimises the wasm, writes its JavaScript",
+            "20 s",
+            || package(ready),
+        )?;
         fs::write(&mark, &compiled)?;
     }
     within_budget(&project::build().join("index_bg.wasm"))
@@ -57,22 +67,39 @@ fn script() -> PathBuf {
 
 /// The wasm as cargo leaves it.
 fn compiled() -> PathBuf {
-    project::wasm_target().join(wasm::TARGET).join(PROFILE).join("apns_edge.wasm")
+    project::wasm_target()
+        .join(wasm::TARGET)
+        .join(PROFILE)
+        .join("apns_edge.wasm")
 }
 
 fn compile(ready: &Ready) -> Result<()> {
     let mut cargo = ready.wasm.command(ready.wasm.cargo(), &ready.node.path()?)?;
-    cargo.args(["build", "--quiet", "--lib", "--target", wasm::TARGET, "--profile", PROFILE]).args(PACKAGE);
+    cargo
+        .args([
+            "build",
+            "--quiet",
+            "--lib",
+            "--target",
+            wasm::TARGET,
+            "--profile",
+            PROFILE,
+        ])
+        .args(PACKAGE);
     process::quietly(&mut cargo)
 }
 
 fn package(ready: &Ready) -> Result<()> {
     let npm = |package: &str, program: &str| project::node_modules().join(package).join("bin").join(program);
-    let mut build = ready.wasm.command(&ready.tools.worker_build, &ready.node.path()?)?;
+    let mut build = ready
+        .wasm
+        .command(&ready.tools.worker_build, &ready.node.path()?)?;
     // What worker-build does not know it hands on to cargo.
     build.args(["--profile", PROFILE]).args(PACKAGE);
     build.env("WASM_BINDGEN_BIN", &ready.tools.wasm_bindgen);
-    build.env("WASM_OPT_BIN", npm("binaryen", "wasm-opt")).env("ESBUILD_BIN", npm("esbuild", "esbuild"));
+    build
+        .env("WASM_OPT_BIN", npm("binaryen", "wasm-opt"))
+        .env("ESBUILD_BIN", npm("esbuild", "esbuild"));
     process::quietly(&mut build)
 }
 
@@ -81,7 +108,12 @@ fn within_budget(wasm: &Path) -> Result<()> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     gzip.write_all(&bytes)?;
     let gzipped = gzip.finish()?.len();
-    let size = format!("{} KB, gzipped {} KB of {} KB allowed", bytes.len() / 1000, gzipped / 1000, BUDGET / 1000);
+    let size = format!(
+        "{} KB, gzipped {} KB of {} KB allowed",
+        bytes.len() / 1000,
+        gzipped / 1000,
+        BUDGET / 1000
+    );
     if gzipped > BUDGET {
         bail!("the Worker is too large: {size}");
     }

@@ -8,10 +8,15 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod build;
+mod check;
+mod lints;
 mod process;
 mod progress;
 mod project;
 mod setup;
+mod steps;
+mod tally;
+mod test;
 
 /// Developer tasks of apns-edge.
 #[derive(Debug, Parser)]
@@ -28,6 +33,10 @@ enum Task {
     Setup,
     /// Build the Worker into build/ (`wrangler deploy` runs this)
     Build,
+    /// Run the quick checks: formatting, clippy, unit tests
+    Check,
+    /// Run all checks and tests, the end-to-end tests included
+    Test,
 }
 
 impl Task {
@@ -35,6 +44,8 @@ impl Task {
         match self {
             Self::Setup => setup::everything().map(drop),
             Self::Build => build::run(),
+            Self::Check => check::run(),
+            Self::Test => test::run(),
         }
     }
 }

@@ -20,7 +20,9 @@ pub(crate) fn command(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new(program.as_ref());
     command.current_dir(crate::project::root());
     for (name, _) in std::env::vars_os() {
-        let ours = name.to_str().is_some_and(|name| FROM_CARGO_RUN.iter().any(|prefix| name.starts_with(prefix)));
+        let ours = name
+            .to_str()
+            .is_some_and(|name| FROM_CARGO_RUN.iter().any(|prefix| name.starts_with(prefix)));
         if ours {
             command.env_remove(name);
         }
@@ -37,7 +39,10 @@ pub(crate) fn cargo() -> Command {
 pub(crate) fn quietly(command: &mut Command) -> Result<()> {
     let line = display(command);
     let (mut reader, writer) = io::pipe()?;
-    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    command
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer);
     let started = command.spawn();
     // Our copies of the pipe's end must go, or reading would never come to an end.
     command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -55,7 +60,11 @@ pub(crate) fn quietly(command: &mut Command) -> Result<()> {
 /// Runs a command quietly, and ends it when it takes longer than `limit`. Whether it succeeded in time.
 pub(crate) fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
     let started = Instant::now();
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
     let Ok(mut child) = child else { return false };
     while started.elapsed() < limit {
         match child.try_wait() {
@@ -86,7 +95,10 @@ pub(crate) fn exists(program: &str) -> bool {
 /// The command as one would type it.
 pub(crate) fn display(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    words
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[cfg(test)]
@@ -103,7 +115,10 @@ mod tests {
 
     #[test]
     fn a_command_that_outlives_its_limit_did_not_succeed() {
-        assert!(!succeeds_within(Command::new("sleep").arg("60"), Duration::from_millis(1)));
+        assert!(!succeeds_within(
+            Command::new("sleep").arg("60"),
+            Duration::from_millis(1)
+        ));
     }
 
     #[test]

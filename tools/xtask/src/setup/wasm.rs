@@ -44,9 +44,14 @@ impl Toolchain {
             Self::Own(folder) => {
                 let bin = folder.join("bin");
                 command.env("RUSTC", bin.join("rustc")).env("SYSROOT", folder);
-                command.env("PATH", std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(path)))?);
+                command.env(
+                    "PATH",
+                    std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(path)))?,
+                );
                 // Both speak of the compiler that compiled this program.
-                command.env_remove("RUSTUP_TOOLCHAIN").env_remove("LD_LIBRARY_PATH");
+                command
+                    .env_remove("RUSTUP_TOOLCHAIN")
+                    .env_remove("LD_LIBRARY_PATH");
             }
         }
         Ok(command)
@@ -84,7 +89,9 @@ pub(crate) fn ready() -> Result<Toolchain> {
         eprintln!("  rustup did not bring it");
     }
     if !another_way {
-        bail!("this Rust has no library for {TARGET}: add it with `rustup target add {TARGET}` or your system's packages");
+        bail!(
+            "this Rust has no library for {TARGET}: add it with `rustup target add {TARGET}` or your system's packages"
+        );
     }
     debian::make(&own)?;
     Ok(Toolchain::Own(own))
@@ -92,6 +99,7 @@ pub(crate) fn ready() -> Result<Toolchain> {
 
 /// Whether the developer's own rustc has the target's library.
 fn has_target() -> bool {
-    let folder = process::answer(process::command("rustc").args(["--print", "target-libdir", "--target", TARGET]));
+    let folder =
+        process::answer(process::command("rustc").args(["--print", "target-libdir", "--target", TARGET]));
     folder.is_some_and(|folder| Path::new(&folder).is_dir())
 }

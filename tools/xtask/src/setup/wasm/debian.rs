@@ -44,8 +44,14 @@ pub(super) fn make(folder: &Path) -> Result<()> {
     let compiler = version().context("Debian's rustc is installed but does not run")?;
     let host = field(&compiler, "host: ").context("rustc -vV does not name its host")?;
     let linker = linker(&compiler, host)?;
-    let libraries = progress::step("compiling Rust's standard library", "Debian has none for wasm32", "1 min", compile)?;
+    let libraries = progress::step(
+        "compiling Rust's standard library",
+        "Debian has none for wasm32",
+        "1 min",
+        compile,
+    )?;
     lay_out(folder, host, &linker, &libraries)?;
+    fs::remove_dir_all(project::tools().join(EMPTY))?;
     // Last, so that a toolchain with the mark is a whole one.
     fs::write(folder.join(MARK), compiler)?;
     Ok(())
@@ -53,7 +59,11 @@ pub(super) fn make(folder: &Path) -> Result<()> {
 
 /// What Debian's rustc says about itself.
 fn version() -> Option<String> {
-    process::answer(Command::new(Path::new(BIN).join("rustc")).arg("-vV").env_remove("LD_LIBRARY_PATH"))
+    process::answer(
+        Command::new(Path::new(BIN).join("rustc"))
+            .arg("-vV")
+            .env_remove("LD_LIBRARY_PATH"),
+    )
 }
 
 fn field<'a>(version: &'a str, name: &str) -> Option<&'a str> {
@@ -62,7 +72,11 @@ fn field<'a>(version: &'a str, name: &str) -> Option<&'a str> {
 
 /// Installs those of the packages that are not installed.
 fn install(packages: &[&str]) -> Result<()> {
-    let missing: Vec<_> = packages.iter().copied().filter(|package| !is_installed(package)).collect();
+    let missing: Vec<_> = packages
+        .iter()
+        .copied()
+        .filter(|package| !is_installed(package))
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -72,7 +86,11 @@ fn install(packages: &[&str]) -> Result<()> {
     };
     progress::step(&what, "a compiler for wasm32", "1 min, once", || {
         process::quietly(apt().arg("update"))?;
-        process::quietly(apt().args(["install", "-y", "--no-install-recommends"]).args(&missing))
+        process::quietly(
+            apt()
+                .args(["install", "-y", "--no-install-recommends"])
+                .args(&missing),
+        )
     })
 }
 
@@ -98,7 +116,10 @@ fn apt() -> Option<impl Fn() -> Command> {
 /// A linker for wasm: rustup's toolchains bring one; Debian's is in the package of the compiler's own LLVM.
 fn linker(compiler: &str, host: &str) -> Result<PathBuf> {
     if let Some(sysroot) = process::answer(process::command("rustc").args(["--print", "sysroot"])) {
-        let linker = Path::new(&sysroot).join("lib/rustlib").join(host).join("bin/rust-lld");
+        let linker = Path::new(&sysroot)
+            .join("lib/rustlib")
+            .join(host)
+            .join("bin/rust-lld");
         if linker.is_file() {
             return Ok(linker);
         }
@@ -117,17 +138,26 @@ fn compile() -> Result<Vec<PathBuf>> {
     fs::write(work.join("Cargo.toml"), manifest)?;
     fs::write(work.join("src/lib.rs"), "#![no_std]\n")?;
     let mut cargo = process::command(Path::new(BIN).join("cargo"));
-    cargo.current_dir(&work).args(["build", "--release", "--target", TARGET, BUILD_STD]);
-    cargo.env("RUSTC", Path::new(BIN).join("rustc")).env("CARGO_TARGET_DIR", work.join("target"));
+    cargo
+        .current_dir(&work)
+        .args(["build", "--release", "--target", TARGET, BUILD_STD]);
+    cargo
+        .env("RUSTC", Path::new(BIN).join("rustc"))
+        .env("CARGO_TARGET_DIR", work.join("target"));
     // Unstable options of a stable compiler; and bitcode, without which a Worker cannot be optimised as a whole.
-    cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Cembed-bitcode=yes");
+    cargo
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTFLAGS", "-Cembed-bitcode=yes");
     cargo.env_remove("RUSTUP_TOOLCHAIN").env_remove("LD_LIBRARY_PATH");
     process::quietly(&mut cargo)?;
     let own = format!("lib{}-", EMPTY.replace('-', "_"));
     let mut libraries = Vec::new();
     for entry in fs::read_dir(work.join("target").join(TARGET).join("release/deps"))? {
         let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         if name.ends_with(".rlib") && !name.starts_with(&own) {
             libraries.push(path);
         }
@@ -146,16 +176,28 @@ fn lay_out(folder: &Path, host: &str, linker: &Path, libraries: &[PathBuf]) -> R
         symlink(Path::new(BIN).join(program), bin.join(program))?;
     }
     let rustc = bin.join("rustc");
-    fs::write(&rustc, format!("#!/bin/sh\nexec {BIN}/rustc --sysroot '{}' \"$@\"\n", folder.display()))?;
+    fs::write(
+        &rustc,
+        format!(
+            "#!/bin/sh\nexec {BIN}/rustc --sysroot '{}' \"$@\"\n",
+            folder.display()
+        ),
+    )?;
     fs::set_permissions(&rustc, fs::Permissions::from_mode(0o755))?;
     let rustlib = folder.join("lib/rustlib");
     fs::create_dir_all(rustlib.join(host).join("bin"))?;
-    symlink(Path::new(RUSTLIB).join(host).join("lib"), rustlib.join(host).join("lib"))?;
+    symlink(
+        Path::new(RUSTLIB).join(host).join("lib"),
+        rustlib.join(host).join("lib"),
+    )?;
     symlink(linker, rustlib.join(host).join("bin/rust-lld"))?;
     let target = rustlib.join(TARGET).join("lib");
     fs::create_dir_all(&target)?;
     for library in libraries {
-        fs::copy(library, target.join(library.file_name().context("a library has a name")?))?;
+        fs::copy(
+            library,
+            target.join(library.file_name().context("a library has a name")?),
+        )?;
     }
     Ok(())
 }

@@ -1,0 +1,21 @@
+//! `cargo xtask check`: the quick checks, for while one works.
+
+use anyhow::Result;
+
+use crate::setup::wasm;
+use crate::steps::Steps;
+use crate::{lints, process};
+
+/// Formatting, clippy on both targets, the unit tests of the Worker.
+pub(crate) fn run() -> Result<()> {
+    let mut steps = Steps::default();
+    steps.run("formatting", |_| lints::formatting())?;
+    steps.run("clippy", |_| lints::native())?;
+    let toolchain = steps.run("set-up for wasm32", |_| wasm::ready())?;
+    steps.run("clippy for wasm32", |_| lints::worker(&toolchain))?;
+    steps.run("unit tests", |tests| {
+        tests.run(process::cargo().args(["test", "--package", "apns-edge", "--lib"]))
+    })?;
+    println!("{}", steps.summary());
+    Ok(())
+}

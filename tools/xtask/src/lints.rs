@@ -1,0 +1,52 @@
+//! The checks that only read the code: formatting, clippy on both targets, documentation.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::setup::wasm;
+use crate::{build, process};
+
+/// Clippy's arguments: a warning is an error.
+const DENY: [&str; 3] = ["--", "-D", "warnings"];
+
+/// Formatting of all members.
+pub(crate) fn formatting() -> Result<()> {
+    if process::answer(process::cargo().args(["fmt", "--version"])).is_none() {
+        bail!("rustfmt is missing: `rustup component add rustfmt`, or your system's package of it");
+    }
+    process::quietly(process::cargo().args(["fmt", "--all", "--check"]))
+}
+
+/// Clippy on all members and their tests, for this machine.
+pub(crate) fn native() -> Result<()> {
+    clippy(process::cargo().args(["clippy", "--workspace", "--all-targets"]))
+}
+
+/// Clippy on the Worker, for wasm32.
+///
+/// With the Worker's own profile: its macros and build scripts are then compiled once for this and for the build.
+pub(crate) fn worker(toolchain: &wasm::Toolchain) -> Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut cargo = toolchain.command(toolchain.cargo(), &path)?;
+    cargo.args([
+        "clippy",
+        "--lib",
+        "--target",
+        wasm::TARGET,
+        "--profile",
+        build::PROFILE,
+    ]);
+    clippy(cargo.args(build::PACKAGE))
+}
+
+/// The documentation of all members, private items included: no broken link.
+pub(crate) fn documentation() -> Result<()> {
+    let mut cargo = process::cargo();
+    cargo.args(["doc", "--no-deps", "--workspace", "--document-private-items"]);
+    process::quietly(cargo.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn clippy(command: &mut Command) -> Result<()> {
+    process::quietly(command.args(DENY))
+}
