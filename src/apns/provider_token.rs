@@ -1,1 +1,179 @@
-//! Under construction.
+//! The JSON Web Token by which APNs knows a sender.
+//!
+//! It is a function of the credential, the key and the bucket of time that it is issued in: the claims hold nothing
+//! else, and the signature is RFC 6979. So all who sign in a bucket make the same bytes, and APNs sees one token
+//! however many of them there are. In scope: the token and the buckets. Out of scope: who gets which token when
+//! (`delivery::gate`).
+//!
+//! Source: Apple, "Establishing a token-based connection to APNs"; RFC 7515, RFC 7518 section 3.4, RFC 6979.
+//!
+//! # Why half an hour
+//!
+//! APNs refuses a token that is older than an hour, and a sender that shows a new one more than once in 20 minutes.
+//! With [`CLOCK_SKEW`] between any two clocks, in minutes:
+//!
+//! - *No future*: a bucket is entered 2 after it begins, so that a clock that is 2 fast does not show a token from the
+//!   future.
+//! - *Not too often*: senders that are busy show each token for the first time within 4 of its beginning, and the next
+//!   no earlier than its own beginning, 26 later or more.
+//! - *Not too old*: a sender that was idle may show a token for the first time as late as 32 after its beginning. It
+//!   must then keep it for 20 more, and does for 25, so that the clock may change by 4: 57. Another 2 if its clock is
+//!   slow and 1 on the way are an hour. Half an hour is the longest round bucket with this room: with 35 minutes, such a
+//!   token would be refused as too old.
+
+use std::fmt;
+use std::time::Duration;
+
+use jwt_compact::alg::Es256;
+use jwt_compact::{AlgorithmExt, Claims, Header};
+use serde::{Deserialize, Serialize};
+
+use super::credential::{Credential, SigningKey};
+use crate::time::Timestamp;
+
+/// A signed token. It prints without its text, which is as good as a password for an hour.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderToken {
+    text: String,
+    issued_at: Timestamp,
+}
+
+impl ProviderToken {
+    /// The token, for the header `authorization: bearer ...`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Its `iat`, by which tokens of one credential are told apart.
+    #[must_use]
+    pub const fn issued_at(&self) -> Timestamp {
+        self.issued_at
+    }
+
+    /// The bucket that it was issued in.
+    #[must_use]
+    pub const fn bucket(&self) -> Bucket {
+        Bucket::containing(self.issued_at)
+    }
+
+    /// When to stop sending it, by any clock that is within [`CLOCK_SKEW`].
+    #[must_use]
+    pub fn usable_until(&self) -> Timestamp {
+        self.issued_at + USABLE
+    }
+}
+
+impl fmt::Debug for ProviderToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProviderToken(issued {})", self.issued_at)
+    }
+}
+
+/// A span of [`BUCKET`] on a grid that all clocks share: midnight, half past midnight, and so on, in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bucket(u64);
+
+impl Bucket {
+    /// The bucket whose token is the one to send at `now`.
+    #[must_use]
+    pub fn at(now: Timestamp) -> Self {
+        Self::containing(now - CLOCK_SKEW)
+    }
+
+    /// Its beginning, the `iat` of its token.
+    #[must_use]
+    pub const fn issued_at(self) -> Timestamp {
+        Timestamp::from_secs(self.0.saturating_mul(BUCKET.as_secs()))
+    }
+
+    /// When the next bucket's token takes over.
+    #[must_use]
+    pub fn ends_at(self) -> Timestamp {
+        self.issued_at() + BUCKET + CLOCK_SKEW
+    }
+
+    /// The bucket before it.
+    #[must_use]
+    pub const fn previous(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+
+    const fn containing(moment: Timestamp) -> Self {
+        Self(moment.as_secs() / BUCKET.as_secs())
+    }
+}
+
+/// Signs the token of `bucket`. The same arguments give the same bytes, wherever and whenever.
+///
+/// # Errors
+/// Never in practice: the claims are two values that JSON can always hold.
+pub fn mint(credential: &Credential, key: &SigningKey, bucket: Bucket) -> Result<ProviderToken, MintError> {
+    let issued_at = bucket.issued_at();
+    let header = Header::empty().with_key_id(credential.key_id.as_str());
+    let claims = Claims::new(ProviderClaims {
+        iss: credential.team_id.as_str(),
+        iat: issued_at.as_secs(),
+    });
+    let text = Es256
+        .token(&header, &claims, key.es256())
+        .map_err(|_| MintError)?;
+    Ok(ProviderToken { text, issued_at })
+}
+
+/// A token that could not be written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the provider token could not be written")]
+pub struct MintError;
+
+#[derive(Serialize)]
+struct ProviderClaims<'c> {
+    iss: &'c str,
+    iat: u64,
+}
+
+/// How long each token is the one to send; see the module's text.
+pub const BUCKET: Duration = Duration::from_mins(30);
+
+/// How far a clock may be from the right time. The platform's clocks are within milliseconds of it; two minutes leave
+/// room for a machine that has lost its time server. More room would need shorter buckets.
+pub const CLOCK_SKEW: Duration = Duration::from_mins(2);
+
+/// A token that was shown to APNs for the first time is kept at least so long: Apple's 20 minutes, twice
+/// [`CLOCK_SKEW`], as the next clock to judge may be another one, and a minute on the way.
+pub const REST: Duration = Duration::from_mins(25);
+
+/// Age past which a token is not sent: Apple's hour less [`CLOCK_SKEW`] and a minute on the way.
+pub const USABLE: Duration = Duration::from_mins(57);
+
+/// The private key of RFC 6979, appendix A.2.5, as PKCS#8: public, and so good for nothing but tests.
+#[cfg(test)]
+pub(crate) const RFC_6979_KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
+    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgya+p2EW6dRZrXCFX\n\
+    Z7HWk05Qw9s26JsSe4piKxIPZyGhRANCAARg/tS6JVqdMclh63TGNW1owEm4kjth\n\
+    +mzmaWIuYPKftnkD/hAIuLyZpBrp6VYovGTy8bIMLX6fUXejwpTURiKZ\n\
+    -----END PRIVATE KEY-----\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jwt_compact::{Algorithm, AlgorithmSignature};
+
+    #[test]
+    fn signatures_are_those_of_rfc_6979() {
+        let signature = Es256.sign(key().es256(), b"sample");
+        let hex: String = AlgorithmSignature::as_bytes(&signature)
+            .iter()
+            .map(|byte| format!("{byte:02X}"))
+            .collect();
+        assert_eq!(
+            hex,
+            "EFD48B2AACB6A8FD1140DD9CD45E81D69D2C877B56AAF991C34D0EA84EAF3716\
+             F7CB1C942D657C41D436C7A1B6E29F65F3E900DBB9AFF4064DC4AB2F843ACDA8"
+        );
+    }
+
+    fn key() -> SigningKey {
+        RFC_6979_KEY.parse().unwrap()
+    }
+}

@@ -1,1 +1,310 @@
-//! Under construction.
+//! The gate of a credential: its provider token and its permits, handed out together as leases.
+//!
+//! Every sender asks it once a chunk, so that all of them send the same token and together stay under one limit. The
+//! gate signs at most once a bucket and remembers what it signed, through evictions and restarts. In scope: the
+//! decisions. Out of scope: the Durable Object that hosts it (`shell`), and the pushes (`fanout`).
+//!
+//! Commands and replies are JSON text between versions of the Worker that may differ for the minutes of a deployment:
+//! a field that is added needs a default.
+
+mod tokens;
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::limiter::{Ask, Decision, LeaseId, Limiter, Permits, Report};
+use super::machine::{Loaded, Machine, Step, Ticket};
+use crate::apns::credential::Credential;
+use crate::apns::provider_token::ProviderToken;
+use crate::time::Timestamp;
+use tokens::{HandedOut, Tokens, Withheld};
+
+pub use tokens::Refusal;
+
+/// The gate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gate {
+    tokens: Tokens,
+    limiter: Limiter,
+}
+
+/// What the deployment lends the gate.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'c> {
+    /// Whose gate it is.
+    pub credential: &'c Credential,
+    /// The text of its `.p8`, or why there is none. It is parsed only when a token is signed.
+    pub key: Result<&'c str, &'c str>,
+    /// The most pushes in flight; `limiter::DEFAULT_CEILING` unless the deployment says otherwise.
+    pub ceiling: u32,
+}
+
+/// What a gate is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// A provider token, and permits.
+    Lease {
+        /// How many pushes the holder could have in flight.
+        want: u32,
+        /// How long it will need the permits, in milliseconds.
+        ttl_ms: u64,
+        /// How long it would wait for them, in milliseconds.
+        wait_ms: u64,
+        /// The token that APNs has refused to the holder, if that is why it asks.
+        refused: Option<Refusal>,
+    },
+    /// The permits go back.
+    Settle {
+        /// The lease.
+        lease: LeaseId,
+        /// How its pushes went.
+        report: Report,
+        /// The time of issue of the provider token, if APNs answered a push with anything but a fault of the token.
+        proven: Option<Timestamp>,
+    },
+    /// How it stands.
+    Inspect,
+}
+
+/// What a gate answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// Send.
+    Granted(Lease),
+    /// No permits are free.
+    Full {
+        /// When to ask again, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// APNs refuses every token that there is: nothing can be sent for now.
+    Stopped {
+        /// When to ask again, in milliseconds.
+        retry_after_ms: u64,
+        /// What to look into.
+        problem: String,
+    },
+    /// No token can be signed until the deployment is mended.
+    Unavailable {
+        /// What is wrong.
+        problem: String,
+    },
+    /// The lease is settled.
+    Settled,
+    /// How the gate stands.
+    Inspected(Inspection),
+}
+
+/// A provider token and permits, for a limited time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// What to settle.
+    pub id: LeaseId,
+    /// How many pushes may be in flight.
+    pub permits: u32,
+    /// What to send them with.
+    pub provider_token: ProviderToken,
+    /// When to ask for another token, though the lease still runs.
+    pub valid_until: Timestamp,
+    /// Whether APNs has accepted the token before. If not, the first push goes alone.
+    pub proven: bool,
+    /// When the permits go back, settled or not.
+    pub expires_at: Timestamp,
+}
+
+/// How a gate stands. It holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// When the provider token that it hands out was issued, if it has one.
+    pub issued_at: Option<Timestamp>,
+    /// Whether APNs has accepted that token.
+    pub proven: bool,
+    /// Until when it hands out none.
+    pub stopped_until: Option<Timestamp>,
+    /// The most permits that may be out.
+    pub limit: u32,
+    /// The permits that are out.
+    pub in_use: u32,
+    /// The leases that are out.
+    pub leases: usize,
+    /// How many wait for permits.
+    pub waiting: usize,
+}
+
+impl Machine for Gate {
+    type Command = Command;
+    type Reply = Reply;
+    type Context<'c> = Context<'c>;
+
+    fn load(stored: Option<&str>, now: Timestamp) -> Loaded<Self> {
+        let fresh = || Self {
+            tokens: Tokens::default(),
+            limiter: Limiter::new(now),
+        };
+        match stored.map(serde_json::from_str) {
+            None => Loaded {
+                machine: fresh(),
+                fault: None,
+            },
+            Some(Ok(machine)) => Loaded { machine, fault: None },
+            Some(Err(fault)) => Loaded {
+                machine: fresh(),
+                fault: Some(format!("the gate's stored state is lost: {}", place(&fault))),
+            },
+        }
+    }
+
+    fn store(&self) -> String {
+        // A plain structure with text for keys: there is nothing in it that JSON could not hold.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    fn apply(&mut self, command: Command, context: &Context<'_>, now: Timestamp) -> Step<Reply> {
+        self.limiter.set_ceiling(context.ceiling);
+        match command {
+            Command::Lease {
+                want,
+                ttl_ms,
+                wait_ms,
+                refused,
+            } => {
+                let ask = Ask {
+                    want,
+                    ttl: Duration::from_millis(ttl_ms),
+                    wait: Duration::from_millis(wait_ms),
+                };
+                self.lease(ask, refused, context, now)
+            }
+            Command::Settle {
+                lease,
+                report,
+                proven,
+            } => {
+                if let Some(issued_at) = proven {
+                    self.tokens.prove(issued_at, now);
+                }
+                self.limiter.settle(lease, &report, now);
+                Step::Answer(Reply::Settled)
+            }
+            Command::Inspect => Step::Answer(Reply::Inspected(self.inspect(now))),
+        }
+    }
+
+    fn take_answers(&mut self, context: &Context<'_>, now: Timestamp) -> Vec<(Ticket, Reply)> {
+        let mut answers = Vec::new();
+        while self.limiter.can_admit(now) {
+            match self.tokens.hand_out(context, now) {
+                Ok(token) => {
+                    let admitted = self.limiter.admit(now);
+                    answers.extend(admitted.map(|(ticket, permits)| (ticket, granted(token, permits))));
+                }
+                Err(withheld) => {
+                    let dismissed = self.limiter.dismiss();
+                    answers.extend(dismissed.map(|ticket| (ticket, refusal_of(&withheld, now))));
+                }
+            }
+        }
+        while let Some(ticket) = self.limiter.lapse(now) {
+            answers.push((ticket, self.full(now)));
+        }
+        answers
+    }
+
+    fn give_up(&mut self, ticket: Ticket, now: Timestamp) -> Reply {
+        self.limiter.give_up(ticket);
+        self.full(now)
+    }
+
+    fn wake(&self, now: Timestamp) -> Option<Timestamp> {
+        self.limiter.next_event(now)
+    }
+
+    fn alarm(&mut self, now: Timestamp) {
+        self.limiter.expire(now);
+    }
+}
+
+impl Gate {
+    fn lease(
+        &mut self,
+        ask: Ask,
+        refused: Option<Refusal>,
+        context: &Context<'_>,
+        now: Timestamp,
+    ) -> Step<Reply> {
+        let noted = refused.map_or(Ok(()), |refusal| self.tokens.refuse(refusal, context, now));
+        let token = match noted.and_then(|()| self.tokens.hand_out(context, now)) {
+            Ok(token) => token,
+            Err(withheld) => return Step::Answer(refusal_of(&withheld, now)),
+        };
+        match self.limiter.ask(ask, now) {
+            Decision::Granted(permits) => Step::Answer(granted(token, permits)),
+            Decision::Wait { ticket, until } => Step::Wait { ticket, until },
+            Decision::Full { retry_after } => Step::Answer(Reply::Full {
+                retry_after_ms: millis(retry_after),
+            }),
+        }
+    }
+
+    fn full(&self, now: Timestamp) -> Reply {
+        Reply::Full {
+            retry_after_ms: millis(self.limiter.retry_after(now)),
+        }
+    }
+
+    fn inspect(&self, now: Timestamp) -> Inspection {
+        let current = self.tokens.current(now);
+        Inspection {
+            issued_at: current.map(|(issued_at, _)| issued_at),
+            proven: current.is_some_and(|(_, proven)| proven),
+            stopped_until: self.tokens.paused_until(now),
+            limit: self.limiter.limit(),
+            in_use: self.limiter.in_use(now),
+            leases: self.limiter.leases(now),
+            waiting: self.limiter.waiting(),
+        }
+    }
+}
+
+fn granted(token: HandedOut, permits: Permits) -> Reply {
+    Reply::Granted(Lease {
+        id: permits.lease,
+        permits: permits.count,
+        provider_token: token.token,
+        valid_until: token.valid_until,
+        proven: token.proven,
+        expires_at: permits.expires_at,
+    })
+}
+
+fn refusal_of(withheld: &Withheld, now: Timestamp) -> Reply {
+    let problem = withheld.to_string();
+    match withheld {
+        Withheld::Paused { until, .. } => Reply::Stopped {
+            retry_after_ms: millis(until.since(now)),
+            problem,
+        },
+        Withheld::Unsigned(_) => Reply::Unavailable { problem },
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Where a stored text is broken, without the text: it holds a provider token.
+fn place(fault: &serde_json::Error) -> String {
+    format!(
+        "{:?} at line {}, column {}",
+        fault.classify(),
+        fault.line(),
+        fault.column()
+    )
+}
