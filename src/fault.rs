@@ -114,8 +114,12 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Adds a fault; past [`MAX_LISTED`] it is only counted, so that a bad body cannot make a huge answer.
+    /// Adds a fault that is not there yet; past [`MAX_LISTED`] it is only counted, so that a bad body cannot make a huge
+    /// answer.
     pub fn push(&mut self, fault: Fault) {
+        if self.listed.contains(&fault) {
+            return;
+        }
         if self.listed.len() < MAX_LISTED {
             self.listed.push(fault);
         } else {
@@ -126,6 +130,14 @@ impl Faults {
     /// Adds the fault `kind` of the field at `pointer`.
     pub fn add(&mut self, pointer: &Pointer<'_>, kind: FaultKind) {
         self.push(Fault::at(pointer, kind));
+    }
+
+    /// Adds the fault `kind` of the field that `pointer`, itself RFC 6901, leads to from `at`.
+    pub fn add_below(&mut self, at: &Pointer<'_>, pointer: &str, kind: FaultKind) {
+        self.push(Fault {
+            pointer: format!("{at}{pointer}"),
+            kind,
+        });
     }
 
     /// Whether nothing is wrong.
@@ -240,6 +252,48 @@ pub fn unsigned(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<
     expect(value.as_u64(), "an integer", value, at, faults)
 }
 
+/// Reads `value` as a number that a double can hold.
+pub fn number(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<f64> {
+    let read = value.as_f64();
+    if value.is_number() && read.is_none() {
+        faults.add(
+            at,
+            FaultKind::Invalid("is beyond the range of a double".to_owned()),
+        );
+        return None;
+    }
+    expect(read, "a number", value, at, faults)
+}
+
+/// Reads `value` as one of the strings `allowed`.
+pub fn one_of(
+    value: &Value,
+    at: &Pointer<'_>,
+    allowed: &'static [&'static str],
+    faults: &mut Faults,
+) -> Option<&'static str> {
+    let text = string(value, at, faults)?;
+    let found = allowed.iter().find(|word| **word == text).copied();
+    if found.is_none() {
+        faults.add(
+            at,
+            FaultKind::Invalid(format!("must be one of {}", allowed.join(", "))),
+        );
+    }
+    found
+}
+
+/// Adds the fault that `value` is not of the type `expected`, which is named with its article.
+pub fn wrong_type(expected: &'static str, value: &Value, at: &Pointer<'_>, faults: &mut Faults) {
+    faults.add(
+        at,
+        FaultKind::WrongType {
+            expected,
+            found: type_name(value),
+        },
+    );
+}
+
 fn expect<T>(
     read: Option<T>,
     expected: &'static str,
@@ -248,13 +302,7 @@ fn expect<T>(
     faults: &mut Faults,
 ) -> Option<T> {
     if read.is_none() {
-        faults.add(
-            at,
-            FaultKind::WrongType {
-                expected,
-                found: type_name(value),
-            },
-        );
+        wrong_type(expected, value, at, faults);
     }
     read
 }
@@ -329,10 +377,35 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_one_that_a_double_can_hold() {
+        let mut faults = Faults::default();
+        let too_large: Value = serde_json::from_str("1e999").unwrap();
+        assert_eq!(number(&json!(0.5), &Pointer::Root, &mut faults), Some(0.5));
+        assert_eq!(number(&too_large, &Pointer::Root.key("score"), &mut faults), None);
+        assert_eq!(faults.to_string(), "/score: is beyond the range of a double");
+    }
+
+    #[test]
+    fn a_word_that_is_not_allowed_is_answered_with_those_that_are() {
+        let mut faults = Faults::default();
+        let words = &["start", "end"];
+        assert_eq!(
+            one_of(&json!("end"), &Pointer::Root, words, &mut faults),
+            Some("end")
+        );
+        assert_eq!(
+            one_of(&json!("End"), &Pointer::Root.key("event"), words, &mut faults),
+            None
+        );
+        assert_eq!(faults.to_string(), "/event: must be one of start, end");
+    }
+
+    #[test]
     fn faults_past_the_limit_are_counted_and_not_listed() {
         let mut faults = Faults::default();
-        for _ in 0..MAX_LISTED + 5 {
-            faults.add(&Pointer::Root, FaultKind::Missing);
+        for index in 0..MAX_LISTED + 5 {
+            faults.add(&Pointer::Root.index(index), FaultKind::Missing);
+            faults.add(&Pointer::Root.index(0), FaultKind::Missing);
         }
         assert_eq!(
             (faults.listed().len(), faults.len()),

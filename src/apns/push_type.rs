@@ -175,6 +175,9 @@ pub const MAX_PAYLOAD: usize = 4096;
 /// Apple's limit for VoIP payloads.
 pub const MAX_VOIP_PAYLOAD: usize = 5120;
 
+/// Apple's limit for payloads that are broadcast over a channel.
+pub const MAX_BROADCAST_PAYLOAD: usize = 5120;
+
 /// What holds for a type of which Apple says nothing else.
 const PLAIN: Rules = Rules {
     topic_suffix: "",
