@@ -1,0 +1,230 @@
+//! The value of `alert`.
+//!
+//! Source: Apple, "Generating a remote notification", alert dictionary keys; for Live Activities, whose texts may be
+//! localized in place and whose sound sits in the alert, "Starting and updating Live Activities with ActivityKit push
+//! notifications". The last four keys are of older systems, and kept because devices still read them.
+
+use serde_json::{Map, Value};
+
+use super::shape::{Members, Shape};
+use super::sound::Sound;
+
+/// What the device shows.
+#[derive(Clone, Copy)]
+pub enum Alert<'p> {
+    /// The body alone.
+    Text(&'p str),
+    /// The parts of the alert.
+    Dictionary(AlertDictionary<'p>),
+}
+
+impl<'p> Alert<'p> {
+    /// Reads a value of [`Shape::Alert`].
+    pub(super) fn read(value: &'p Value) -> Option<Self> {
+        match value {
+            Value::String(body) => Some(Self::Text(body)),
+            Value::Object(map) => Some(Self::Dictionary(AlertDictionary(map))),
+            _ => None,
+        }
+    }
+
+    /// The parts of the alert, if it has any.
+    #[must_use]
+    pub const fn dictionary(self) -> Option<AlertDictionary<'p>> {
+        match self {
+            Self::Text(_) => None,
+            Self::Dictionary(dictionary) => Some(dictionary),
+        }
+    }
+
+    /// The title.
+    #[must_use]
+    pub fn title(self) -> Option<AlertText<'p>> {
+        self.dictionary()?.title()
+    }
+
+    /// The body, in whichever form the alert has.
+    #[must_use]
+    pub fn body(self) -> Option<AlertText<'p>> {
+        match self {
+            Self::Text(body) => Some(AlertText::Plain(body)),
+            Self::Dictionary(dictionary) => dictionary.body(),
+        }
+    }
+}
+
+/// The alert's dictionary.
+#[derive(Clone, Copy)]
+pub struct AlertDictionary<'p>(&'p Map<String, Value>);
+
+impl<'p> AlertDictionary<'p> {
+    /// The title.
+    #[must_use]
+    pub fn title(self) -> Option<AlertText<'p>> {
+        AlertText::read(self.get("title")?)
+    }
+
+    /// What stands between title and body.
+    #[must_use]
+    pub fn subtitle(self) -> Option<&'p str> {
+        self.text("subtitle")
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(self) -> Option<AlertText<'p>> {
+        AlertText::read(self.get("body")?)
+    }
+
+    /// The image or storyboard that shows while the app launches.
+    #[must_use]
+    pub fn launch_image(self) -> Option<&'p str> {
+        self.text("launch-image")
+    }
+
+    /// The key of the title's text in the app.
+    #[must_use]
+    pub fn title_loc_key(self) -> Option<&'p str> {
+        self.text("title-loc-key")
+    }
+
+    /// What fills the title's placeholders.
+    pub fn title_loc_args(self) -> impl Iterator<Item = &'p str> {
+        texts(self.get("title-loc-args"))
+    }
+
+    /// The key of the subtitle's text in the app.
+    #[must_use]
+    pub fn subtitle_loc_key(self) -> Option<&'p str> {
+        self.text("subtitle-loc-key")
+    }
+
+    /// What fills the subtitle's placeholders.
+    pub fn subtitle_loc_args(self) -> impl Iterator<Item = &'p str> {
+        texts(self.get("subtitle-loc-args"))
+    }
+
+    /// The key of the body's text in the app.
+    #[must_use]
+    pub fn loc_key(self) -> Option<&'p str> {
+        self.text("loc-key")
+    }
+
+    /// What fills the body's placeholders.
+    pub fn loc_args(self) -> impl Iterator<Item = &'p str> {
+        texts(self.get("loc-args"))
+    }
+
+    /// The sound of a Live Activity's alert.
+    #[must_use]
+    pub fn sound(self) -> Option<Sound<'p>> {
+        self.get("sound").map(Sound::read)
+    }
+
+    /// The label of the action button of a Safari notification; legacy.
+    #[must_use]
+    pub fn action(self) -> Option<&'p str> {
+        self.text("action")
+    }
+
+    /// The key of the action button's text in the app; legacy.
+    #[must_use]
+    pub fn action_loc_key(self) -> Option<&'p str> {
+        self.text("action-loc-key")
+    }
+
+    /// What the summary of a group says of this notification; legacy.
+    #[must_use]
+    pub fn summary_arg(self) -> Option<&'p str> {
+        self.text("summary-arg")
+    }
+
+    /// How many the notification counts for in its group's summary; legacy.
+    #[must_use]
+    pub fn summary_arg_count(self) -> Option<u64> {
+        self.get("summary-arg-count")?.as_u64()
+    }
+
+    /// The value of any key, known or not.
+    #[must_use]
+    pub fn get(self, key: &str) -> Option<&'p Value> {
+        self.0.get(key)
+    }
+
+    fn text(self, key: &str) -> Option<&'p str> {
+        self.get(key)?.as_str()
+    }
+}
+
+/// A text of the alert.
+#[derive(Clone, Copy)]
+pub enum AlertText<'p> {
+    /// The text itself.
+    Plain(&'p str),
+    /// A text of the app, which only Live Activities take here.
+    Localized(LocalizedText<'p>),
+}
+
+impl<'p> AlertText<'p> {
+    fn read(value: &'p Value) -> Option<Self> {
+        match value {
+            Value::String(text) => Some(Self::Plain(text)),
+            Value::Object(map) => Some(Self::Localized(LocalizedText(map))),
+            _ => None,
+        }
+    }
+
+    /// The text, if it stands in the payload.
+    #[must_use]
+    pub const fn plain(self) -> Option<&'p str> {
+        match self {
+            Self::Plain(text) => Some(text),
+            Self::Localized(_) => None,
+        }
+    }
+}
+
+/// `{loc-key, loc-args}`.
+#[derive(Clone, Copy)]
+pub struct LocalizedText<'p>(&'p Map<String, Value>);
+
+impl<'p> LocalizedText<'p> {
+    /// The key of the text in the app.
+    #[must_use]
+    pub fn loc_key(self) -> Option<&'p str> {
+        self.0.get("loc-key")?.as_str()
+    }
+
+    /// What fills the text's placeholders.
+    pub fn loc_args(self) -> impl Iterator<Item = &'p str> {
+        texts(self.0.get("loc-args"))
+    }
+}
+
+/// The strings of an array, or nothing.
+pub(super) fn texts(value: Option<&Value>) -> impl Iterator<Item = &str> {
+    let array = value.and_then(Value::as_array);
+    array.into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// The keys of the dictionary.
+pub(super) const MEMBERS: Members = &[
+    ("title", Shape::AlertText),
+    ("subtitle", Shape::Text),
+    ("body", Shape::AlertText),
+    ("launch-image", Shape::Text),
+    ("title-loc-key", Shape::Text),
+    ("title-loc-args", Shape::Texts),
+    ("subtitle-loc-key", Shape::Text),
+    ("subtitle-loc-args", Shape::Texts),
+    ("loc-key", Shape::Text),
+    ("loc-args", Shape::Texts),
+    ("sound", Shape::Sound),
+    ("action", Shape::Text),
+    ("action-loc-key", Shape::Text),
+    ("summary-arg", Shape::Text),
+    ("summary-arg-count", Shape::Count),
+];
+
+/// The keys of a localized text.
+pub(super) const LOCALIZED: Members = &[("loc-key", Shape::Text), ("loc-args", Shape::Texts)];

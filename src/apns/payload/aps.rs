@@ -1,0 +1,258 @@
+//! The dictionary `aps`, which the system reads.
+//!
+//! Source: Apple, "Generating a remote notification" and the pages on ActivityKit, WidgetKit and Push to Talk
+//! notifications. `url-args` is of Safari's own website push, before Web Push.
+
+use serde_json::{Map, Value};
+
+use super::alert::{self, Alert};
+use super::live_activity::Event;
+use super::shape::{Members, Shape};
+use super::sound::Sound;
+use crate::time::Timestamp;
+
+/// What a payload's `aps` says; empty if the payload has none.
+#[derive(Clone, Copy)]
+pub struct Aps<'p>(Option<&'p Map<String, Value>>);
+
+impl<'p> Aps<'p> {
+    pub(super) fn read(root: &'p Value) -> Self {
+        Self(root.get("aps").and_then(Value::as_object))
+    }
+
+    /// Whether it says nothing.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0.is_none_or(Map::is_empty)
+    }
+
+    /// What the device shows.
+    #[must_use]
+    pub fn alert(self) -> Option<Alert<'p>> {
+        Alert::read(self.get("alert")?)
+    }
+
+    /// The number on the app's icon; 0 takes it away.
+    #[must_use]
+    pub fn badge(self) -> Option<u64> {
+        self.get("badge")?.as_u64()
+    }
+
+    /// What the device plays.
+    #[must_use]
+    pub fn sound(self) -> Option<Sound<'p>> {
+        self.get("sound").map(Sound::read)
+    }
+
+    /// Notifications with one thread id are shown as a group.
+    #[must_use]
+    pub fn thread_id(self) -> Option<&'p str> {
+        self.text("thread-id")
+    }
+
+    /// The notification's category, which has the actions that it offers.
+    #[must_use]
+    pub fn category(self) -> Option<&'p str> {
+        self.text("category")
+    }
+
+    /// Whether the app is woken in the background.
+    #[must_use]
+    pub fn content_available(self) -> bool {
+        self.has("content-available")
+    }
+
+    /// Whether the app's service extension may change the notification before it shows.
+    #[must_use]
+    pub fn mutable_content(self) -> bool {
+        self.has("mutable-content")
+    }
+
+    /// The window that is brought forward.
+    #[must_use]
+    pub fn target_content_id(self) -> Option<&'p str> {
+        self.text("target-content-id")
+    }
+
+    /// How much the notification may interrupt.
+    #[must_use]
+    pub fn interruption_level(self) -> Option<InterruptionLevel> {
+        InterruptionLevel::from_word(self.text("interruption-level")?)
+    }
+
+    /// The notification's rank in the summary, from 0 to 1; of a Live Activity any number.
+    #[must_use]
+    pub fn relevance_score(self) -> Option<f64> {
+        self.get("relevance-score")?.as_f64()
+    }
+
+    /// What the Focus filters of the app decide by.
+    #[must_use]
+    pub fn filter_criteria(self) -> Option<&'p str> {
+        self.text("filter-criteria")
+    }
+
+    /// What happens to the Live Activity.
+    #[must_use]
+    pub fn event(self) -> Option<Event> {
+        Event::from_word(self.text("event")?)
+    }
+
+    /// When the Live Activity's state was right; an older one loses against a newer one.
+    #[must_use]
+    pub fn timestamp(self) -> Option<Timestamp> {
+        self.seconds("timestamp")
+    }
+
+    /// The Live Activity's state.
+    #[must_use]
+    pub fn content_state(self) -> Option<&'p Map<String, Value>> {
+        self.get("content-state")?.as_object()
+    }
+
+    /// When the Live Activity's state is out of date.
+    #[must_use]
+    pub fn stale_date(self) -> Option<Timestamp> {
+        self.seconds("stale-date")
+    }
+
+    /// When an ended Live Activity leaves the Lock Screen.
+    #[must_use]
+    pub fn dismissal_date(self) -> Option<Timestamp> {
+        self.seconds("dismissal-date")
+    }
+
+    /// The type of the attributes of a Live Activity that starts.
+    #[must_use]
+    pub fn attributes_type(self) -> Option<&'p str> {
+        self.text("attributes-type")
+    }
+
+    /// The attributes of a Live Activity that starts.
+    #[must_use]
+    pub fn attributes(self) -> Option<&'p Map<String, Value>> {
+        self.get("attributes")?.as_object()
+    }
+
+    /// Whether a Live Activity that starts asks for a token of its own.
+    #[must_use]
+    pub fn input_push_token(self) -> bool {
+        self.has("input-push-token")
+    }
+
+    /// The broadcast channel that a Live Activity that starts is updated over.
+    #[must_use]
+    pub fn input_push_channel(self) -> Option<&'p str> {
+        self.text("input-push-channel")
+    }
+
+    /// Whether a widget or control has something new.
+    #[must_use]
+    pub fn content_changed(self) -> bool {
+        self.has("content-changed")
+    }
+
+    /// What kind of Push to Talk notification it is, as in `service-update`.
+    #[must_use]
+    pub fn ptt_push_type(self) -> Option<&'p str> {
+        self.text("ptt-push-type")
+    }
+
+    /// What fills the placeholders of a Safari notification's address; legacy.
+    pub fn url_args(self) -> impl Iterator<Item = &'p str> {
+        alert::texts(self.get("url-args"))
+    }
+
+    /// The value of any key, known or not.
+    #[must_use]
+    pub fn get(self, key: &str) -> Option<&'p Value> {
+        self.0?.get(key)
+    }
+
+    /// Whether the device shows or plays something of itself: an alert, a badge or a sound.
+    #[must_use]
+    pub fn is_visible(self) -> bool {
+        ["alert", "badge", "sound"].into_iter().any(|key| self.has(key))
+    }
+
+    pub(super) fn has(self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    fn text(self, key: &str) -> Option<&'p str> {
+        self.get(key)?.as_str()
+    }
+
+    fn seconds(self, key: &str) -> Option<Timestamp> {
+        self.get(key)?.as_u64().map(Timestamp::from_secs)
+    }
+}
+
+/// How much a notification may interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InterruptionLevel {
+    /// It goes to the list, and the screen stays dark.
+    Passive,
+    /// It shows at once. The system's default.
+    Active,
+    /// It shows through a Focus, if the user allows it.
+    TimeSensitive,
+    /// It shows and plays though the device is silent; needs Apple's entitlement.
+    Critical,
+}
+
+impl InterruptionLevel {
+    /// All of them, from least to most.
+    pub const ALL: [Self; 4] = [Self::Passive, Self::Active, Self::TimeSensitive, Self::Critical];
+
+    /// The key's value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Passive => "passive",
+            Self::Active => "active",
+            Self::TimeSensitive => "time-sensitive",
+            Self::Critical => "critical",
+        }
+    }
+
+    pub(super) fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.as_str() == word)
+    }
+}
+
+/// The keys of the dictionary.
+pub(super) const MEMBERS: Members = &[
+    ("alert", Shape::Alert),
+    ("badge", Shape::Count),
+    ("sound", Shape::Sound),
+    ("thread-id", Shape::Text),
+    ("category", Shape::Text),
+    ("content-available", Shape::One),
+    ("mutable-content", Shape::One),
+    ("target-content-id", Shape::Text),
+    ("interruption-level", Shape::Word(INTERRUPTION_LEVELS)),
+    ("relevance-score", Shape::Number),
+    ("filter-criteria", Shape::Text),
+    ("event", Shape::Word(EVENTS)),
+    ("timestamp", Shape::Seconds),
+    ("content-state", Shape::Dictionary),
+    ("stale-date", Shape::Seconds),
+    ("dismissal-date", Shape::Seconds),
+    ("attributes-type", Shape::Text),
+    ("attributes", Shape::Dictionary),
+    ("input-push-token", Shape::One),
+    ("input-push-channel", Shape::Text),
+    ("content-changed", Shape::True),
+    ("ptt-push-type", Shape::Text),
+    ("url-args", Shape::Texts),
+];
+
+const INTERRUPTION_LEVELS: &[&str] = &[
+    InterruptionLevel::Passive.as_str(),
+    InterruptionLevel::Active.as_str(),
+    InterruptionLevel::TimeSensitive.as_str(),
+    InterruptionLevel::Critical.as_str(),
+];
+
+const EVENTS: &[&str] = &[Event::Start.as_str(), Event::Update.as_str(), Event::End.as_str()];
