@@ -3,6 +3,10 @@
 //! How many pushes are in flight, with which provider token, what an answer means, when to try again. In scope:
 //! machines that turn an input and a moment into what to do next. Out of scope: doing it (`shell`).
 
+pub mod backoff;
+pub mod fanout;
 pub mod gate;
 pub mod limiter;
 pub mod machine;
+pub mod receipt;
+pub mod verdict;

@@ -4,6 +4,7 @@
 //! one of which nobody knows, which may show twice. Source: RFC 9113 sections 6.8 and 8.7 for HTTP/2's guarantees.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::reply::Reply;
 
@@ -16,6 +17,17 @@ pub enum Outcome {
     NotSent(Trouble),
     /// The push was sent, or may have been, and no answer came.
     Lost(Trouble),
+}
+
+impl Outcome {
+    /// The wait that an answer asked for.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Answered(reply) => reply.retry_after,
+            Self::NotSent(_) | Self::Lost(_) => None,
+        }
+    }
 }
 
 /// What went wrong on the way.
@@ -31,6 +43,10 @@ pub enum Trouble {
     ConnectionLost,
     /// The attempt's deadline passed.
     Deadline,
+    /// The request's time was over before the push's turn came.
+    OutOfTime,
+    /// APNs refused the provider token, and there is no other one yet.
+    TokenRefused,
 }
 
 impl Trouble {
@@ -43,6 +59,8 @@ impl Trouble {
             Self::GoingAway => "GoingAway",
             Self::ConnectionLost => "ConnectionLost",
             Self::Deadline => "DeadlinePassed",
+            Self::OutOfTime => "OutOfTime",
+            Self::TokenRefused => "ProviderTokenRefused",
         }
     }
 }

@@ -1,0 +1,370 @@
+//! Payload and headers without a device: what a caller writes once for many devices.
+//!
+//! The fields are Apple's own vocabulary; each may be left out and then has the right default for the push type. Source:
+//! Apple, "Sending notification requests to APNs".
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use super::ApnsId;
+use super::collapse_id::CollapseId;
+use super::expiration::Expiration;
+use super::payload::Payload;
+use super::priority::Priority;
+use super::push_type::PushType;
+use super::request::Headers;
+use super::topic::{BundleId, Topic, suffixed};
+use crate::fault::{self, FaultKind, Faults, Pointer};
+use crate::time::Timestamp;
+
+/// A notification for one app.
+#[derive(Clone, Debug)]
+pub struct Notification {
+    /// The headers of all its pushes.
+    pub headers: Arc<Headers>,
+    /// The id that the caller chose, which fits one push alone.
+    pub apns_id: Option<ApnsId>,
+    /// The payload as it was written; a device's own payload is merged over it.
+    base: Value,
+    truncate: bool,
+}
+
+/// A payload that fits its push type, as bytes.
+#[derive(Clone, Debug)]
+pub struct Body {
+    /// The JSON that APNs gets.
+    pub bytes: Bytes,
+    /// What is allowed, but hardly meant: for the preview.
+    pub warnings: Faults,
+}
+
+impl Notification {
+    /// Reads a notification for the app `bundle_id`, with the faults of all its fields.
+    pub fn parse(
+        value: &Value,
+        at: &Pointer<'_>,
+        bundle_id: &BundleId,
+        now: Timestamp,
+        faults: &mut Faults,
+    ) -> Option<Self> {
+        let map = fault::object(value, at, FIELDS, faults)?;
+        let base = map
+            .get("payload")
+            .cloned()
+            .unwrap_or_else(|| Value::Object(Map::new()));
+        let payload = Payload::parse(&base, &at.key("payload"), faults);
+        let push_type = push_type(map, payload.as_ref(), at, faults);
+        let truncate = map
+            .get("truncate")
+            .is_some_and(|value| fault::boolean(value, &at.key("truncate"), faults).unwrap_or_default());
+        let expiration = optional(map, "expiration", at, faults, |value| {
+            Expiration::parse(value, now)
+        });
+        let collapse_id = optional_text(map, "collapse_id", at, faults, CollapseId::parse);
+        let apns_id = optional_text(map, "apns_id", at, faults, ApnsId::parse);
+        let push_type = push_type?;
+        let priority = priority(map, push_type, at, faults);
+        let topic = topic(map, push_type, bundle_id, at, faults);
+        let headers = Headers {
+            push_type,
+            topic: topic?,
+            priority: priority?,
+            expiration,
+            collapse_id,
+        };
+        Some(Self {
+            headers: Arc::new(headers),
+            apns_id,
+            base,
+            truncate,
+        })
+    }
+
+    /// The body of the pushes to devices without a payload of their own.
+    pub fn body(&self, at: &Pointer<'_>, faults: &mut Faults) -> Option<Body> {
+        self.finish(&self.base, at, faults)
+    }
+
+    /// The body of a push to a device whose own payload is merged over the notification's (RFC 7396).
+    pub fn merged_body(&self, patch: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Body> {
+        fault::open_object(patch, at, faults)?;
+        self.finish(&Payload::merge(&self.base, patch), at, faults)
+    }
+
+    fn finish(&self, value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Body> {
+        let push_type = self.headers.push_type;
+        let mut payload = Payload::parse(value, at, faults)?;
+        if self.truncate {
+            match payload.fit(push_type.rules().max_payload) {
+                Ok(fitted) => payload = fitted,
+                Err(error) => {
+                    faults.add(at, FaultKind::Invalid(error.to_string()));
+                    return None;
+                }
+            }
+        }
+        let before = faults.len();
+        payload.check(push_type, at, faults);
+        (faults.len() == before).then(|| Body {
+            warnings: payload.warnings(push_type, at),
+            bytes: payload.to_bytes(),
+        })
+    }
+}
+
+fn push_type(
+    map: &Map<String, Value>,
+    payload: Option<&Payload>,
+    at: &Pointer<'_>,
+    faults: &mut Faults,
+) -> Option<PushType> {
+    if map.contains_key("push_type") {
+        return optional_text(map, "push_type", at, faults, str::parse);
+    }
+    let suggested = payload?.suggested_push_type();
+    if suggested.is_none() {
+        let text = "is required: the payload does not tell whether it is for `controls` or `widgets`";
+        faults.add(&at.key("push_type"), FaultKind::Invalid(text.to_owned()));
+    }
+    suggested
+}
+
+fn priority(
+    map: &Map<String, Value>,
+    push_type: PushType,
+    at: &Pointer<'_>,
+    faults: &mut Faults,
+) -> Option<Priority> {
+    let rules = push_type.rules();
+    let Some(value) = map.get("priority") else {
+        return Some(rules.default_priority);
+    };
+    let at = at.key("priority");
+    let number = fault::unsigned(value, &at, faults)?;
+    let priority = Priority::from_number(number);
+    match priority {
+        Some(priority) if rules.priorities.contains(&priority) => return Some(priority),
+        Some(_) => {
+            let allowed: Vec<&str> = rules
+                .priorities
+                .iter()
+                .map(|priority| priority.as_str())
+                .collect();
+            let text = format!(
+                "is {number}, but APNs takes {} with push type `{push_type}`",
+                allowed.join(" or ")
+            );
+            faults.add(&at, FaultKind::Conflict(text));
+        }
+        None => faults.add(
+            &at,
+            FaultKind::Invalid(format!("is {number}; the priorities are 10, 5 and 1")),
+        ),
+    }
+    None
+}
+
+fn topic(
+    map: &Map<String, Value>,
+    push_type: PushType,
+    bundle_id: &BundleId,
+    at: &Pointer<'_>,
+    faults: &mut Faults,
+) -> Option<Topic> {
+    let right = bundle_id.topic(push_type);
+    let Some(value) = map.get("topic") else {
+        return Some(right);
+    };
+    let at = at.key("topic");
+    let text = fault::string(value, &at, faults)?;
+    if text == right.as_str() || text == bundle_id.as_str() {
+        return Some(right);
+    }
+    let kind = match suffixed(text) {
+        Some((other, base)) if base == bundle_id.as_str() => FaultKind::Conflict(format!(
+            "ends in the suffix of push type `{other}`, but the push type is `{push_type}`: its topic is `{}`",
+            right.as_str()
+        )),
+        _ => FaultKind::Conflict(format!(
+            "is not the app's: it sends to `{}`. Another bundle id is another app in the configuration",
+            right.as_str()
+        )),
+    };
+    faults.add(&at, kind);
+    None
+}
+
+fn optional<T, E: std::fmt::Display>(
+    map: &Map<String, Value>,
+    field: &str,
+    at: &Pointer<'_>,
+    faults: &mut Faults,
+    parse: impl FnOnce(&Value) -> Result<T, E>,
+) -> Option<T> {
+    let parsed = parse(map.get(field)?);
+    parsed
+        .map_err(|error| faults.add(&at.key(field), FaultKind::Invalid(error.to_string())))
+        .ok()
+}
+
+fn optional_text<T, E: std::fmt::Display>(
+    map: &Map<String, Value>,
+    field: &str,
+    at: &Pointer<'_>,
+    faults: &mut Faults,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> Option<T> {
+    let text = fault::string(map.get(field)?, &at.key(field), faults)?;
+    parse(text)
+        .map_err(|error| faults.add(&at.key(field), FaultKind::Invalid(error.to_string())))
+        .ok()
+}
+
+/// What a notification may say.
+const FIELDS: &[&str] = &[
+    "payload",
+    "push_type",
+    "priority",
+    "expiration",
+    "collapse_id",
+    "topic",
+    "apns_id",
+    "truncate",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_795_420_800);
+
+    fn parse(value: &Value) -> Result<Notification, Vec<String>> {
+        let mut faults = Faults::default();
+        let app = BundleId::parse("com.example.shop").unwrap();
+        let notification = Notification::parse(value, &Pointer::Root, &app, NOW, &mut faults);
+        faults
+            .or(())
+            .map_err(|faults| faults.listed().iter().map(ToString::to_string).collect())
+            .map(|()| notification.expect("no faults, so a notification"))
+    }
+
+    fn body(notification: &Notification) -> Result<String, Vec<String>> {
+        let mut faults = Faults::default();
+        let body = notification.body(&Pointer::Root.key("payload"), &mut faults);
+        faults
+            .or(())
+            .map_err(|faults| faults.listed().iter().map(ToString::to_string).collect())
+            .map(|()| String::from_utf8(body.expect("a body").bytes.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn the_payload_alone_is_enough() {
+        let notification = parse(&json!({"payload": {"aps": {"alert": "Hi"}}})).unwrap();
+        let list = notification.headers.list();
+        assert_eq!(
+            list,
+            [
+                ("apns-push-type", "alert".to_owned()),
+                ("apns-topic", "com.example.shop".to_owned()),
+                ("apns-priority", "10".to_owned()),
+            ]
+        );
+        assert_eq!(body(&notification).unwrap(), r#"{"aps":{"alert":"Hi"}}"#);
+    }
+
+    #[test]
+    fn a_silent_payload_defaults_to_background_with_priority_5() {
+        let notification = parse(&json!({"payload": {"aps": {"content-available": 1}}})).unwrap();
+        assert_eq!(notification.headers.push_type, PushType::Background);
+        assert_eq!(notification.headers.priority, Priority::Five);
+    }
+
+    #[test]
+    fn background_with_priority_10_is_a_conflict() {
+        let faults = parse(
+            &json!({"payload": {"aps": {"content-available": 1}}, "push_type": "background", "priority": 10}),
+        )
+        .unwrap_err();
+        assert_eq!(
+            faults,
+            ["/priority: is 10, but APNs takes 5 or 1 with push type `background`"]
+        );
+    }
+
+    #[test]
+    fn a_topic_may_have_its_suffix_or_not() {
+        for topic in ["com.example.shop", "com.example.shop.voip"] {
+            let notification = parse(&json!({"payload": {}, "push_type": "voip", "topic": topic})).unwrap();
+            assert_eq!(notification.headers.topic.as_str(), "com.example.shop.voip");
+        }
+    }
+
+    #[test]
+    fn another_types_suffix_and_another_apps_topic_are_conflicts() {
+        let faults = parse(&json!({"payload": {}, "push_type": "alert", "topic": "com.example.shop.voip"}))
+            .unwrap_err();
+        assert!(faults[0].contains("suffix of push type `voip`"), "{faults:?}");
+        let faults =
+            parse(&json!({"payload": {}, "push_type": "alert", "topic": "com.example.bank"})).unwrap_err();
+        assert!(faults[0].contains("is not the app's"), "{faults:?}");
+    }
+
+    #[test]
+    fn every_fault_is_reported_at_once() {
+        let faults = parse(&json!({
+            "payload": {"aps": {"badge": "one"}}, "push_type": "alarm", "priority": 7, "expiration": "soon",
+            "collapse_id": "x".repeat(65), "apns_id": "1", "colour": "red"
+        }))
+        .unwrap_err();
+        let pointers: Vec<&str> = faults
+            .iter()
+            .filter_map(|fault| fault.split(": ").next())
+            .collect();
+        assert_eq!(
+            pointers,
+            [
+                "/colour",
+                "/payload/aps/badge",
+                "/push_type",
+                "/expiration",
+                "/collapse_id",
+                "/apns_id"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_devices_payload_is_merged_over_the_notifications() {
+        let notification =
+            parse(&json!({"payload": {"aps": {"alert": {"title": "Hi"}, "badge": 1}}})).unwrap();
+        let mut faults = Faults::default();
+        let patch = json!({"aps": {"badge": null, "alert": {"body": "Ann"}}, "id": 7});
+        let body = notification
+            .merged_body(&patch, &Pointer::Root, &mut faults)
+            .unwrap();
+        assert_eq!(
+            &body.bytes[..],
+            br#"{"aps":{"alert":{"title":"Hi","body":"Ann"}},"id":7}"#
+        );
+    }
+
+    #[test]
+    fn the_payload_limit_is_exact_and_truncate_shortens() {
+        let of_size = |size: usize| {
+            let frame = r#"{"aps":{"alert":{"title":"T","body":""}}}"#.len();
+            json!({"aps": {"alert": {"title": "T", "body": "a".repeat(size - frame)}}})
+        };
+        let notification = parse(&json!({"payload": of_size(4096)})).unwrap();
+        assert_eq!(body(&notification).unwrap().len(), 4096);
+        let notification = parse(&json!({"payload": of_size(4097)})).unwrap();
+        assert_eq!(
+            body(&notification).unwrap_err(),
+            ["/payload: is 4097 bytes long; the limit is 4096"]
+        );
+        let notification = parse(&json!({"payload": of_size(4097), "truncate": true})).unwrap();
+        assert!(body(&notification).unwrap().len() <= 4096);
+    }
+}

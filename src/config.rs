@@ -1,0 +1,211 @@
+//! What the deployment says: variables and secrets, read once and checked as a whole.
+//!
+//! Every fault is reported at once and named by its variable (`/APPS/shop/team_id`), never with a secret's value. In
+//! scope: what the settings mean. Out of scope: where they are kept; the shell hands in a function that looks one up.
+
+mod api_key;
+mod app;
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::apns::Environment;
+use crate::apns::credential::Credential;
+use crate::fault::{self, FaultKind, Faults, Pointer};
+
+pub use api_key::{ApiKey, Apps};
+pub use app::{App, SigningKeyText};
+
+/// A deployment's configuration, without faults.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The senders, in the order of the variable.
+    pub apps: Vec<App>,
+    /// Who may call.
+    pub api_keys: Vec<ApiKey>,
+    /// How long one attempt to send a push may take.
+    pub attempt_timeout: Duration,
+    /// The most pushes in flight for a credential, over all isolates.
+    pub permits: u32,
+    /// Where APNs is, if not at Apple: for local runs.
+    pub origins: Origins,
+}
+
+/// The origins that stand in for Apple's hosts in local runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origins {
+    production: Option<String>,
+    sandbox: Option<String>,
+}
+
+impl Config {
+    /// Reads the settings that `setting` finds by name; objects are given as JSON text.
+    ///
+    /// # Errors
+    /// All faults, each at its variable.
+    pub fn load(setting: impl Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        let mut faults = Faults::default();
+        let named = json(&setting, APPS, &mut faults).unwrap_or_default();
+        let apps = app::read_all(&named, &setting, &mut faults);
+        let api_keys = json(&setting, API_KEYS, &mut faults)
+            .map(|value| api_key::read_all(&value, &named, &mut faults))
+            .unwrap_or_default();
+        let timeout = number(
+            &setting,
+            ATTEMPT_TIMEOUT_MS,
+            DEFAULT_ATTEMPT_TIMEOUT_MS,
+            100..=60_000,
+            &mut faults,
+        );
+        let permits = number(&setting, PERMITS, DEFAULT_PERMITS, 1..=MAX_PERMITS, &mut faults);
+        let origins = Origins::load(&setting, &mut faults);
+        faults.or(Self {
+            apps,
+            api_keys,
+            attempt_timeout: Duration::from_millis(timeout),
+            permits: u32::try_from(permits).unwrap_or(u32::MAX),
+            origins,
+        })
+    }
+
+    /// The app called `name`.
+    #[must_use]
+    pub fn app(&self, name: &str) -> Option<&App> {
+        self.apps.iter().find(|app| app.name == name)
+    }
+
+    /// The private key of a credential that one of the apps has.
+    #[must_use]
+    pub fn signing_key(&self, credential: &Credential) -> Option<&SigningKeyText> {
+        self.apps
+            .iter()
+            .find(|app| app.credential == *credential)
+            .map(|app| &app.signing_key)
+    }
+
+    /// The origin, without a path, that takes an environment's pushes.
+    #[must_use]
+    pub fn origin(&self, environment: Environment) -> String {
+        let local = match environment {
+            Environment::Production => &self.origins.production,
+            Environment::Sandbox => &self.origins.sandbox,
+        };
+        local
+            .clone()
+            .unwrap_or_else(|| format!("https://{}", environment.host()))
+    }
+}
+
+impl Origins {
+    /// Whether pushes go somewhere else than to Apple.
+    #[must_use]
+    pub const fn is_local(&self) -> bool {
+        self.production.is_some() || self.sandbox.is_some()
+    }
+
+    fn load(setting: &impl Fn(&str) -> Option<String>, faults: &mut Faults) -> Self {
+        let mut origins = Self::default();
+        if setting(APNS_ORIGINS).is_none() {
+            return origins;
+        }
+        let Some(value) = json(setting, APNS_ORIGINS, faults) else {
+            return origins;
+        };
+        let at = Pointer::Root;
+        let at = at.key(APNS_ORIGINS);
+        let Some(map) = fault::object(&value, &at, &["production", "sandbox"], faults) else {
+            return origins;
+        };
+        for (name, value) in map {
+            let at = at.key(name);
+            let Some(text) = fault::string(value, &at, faults) else {
+                continue;
+            };
+            if !is_loopback_origin(text) {
+                let text = "must be an origin on this machine, such as `https://localhost:8443`: provider tokens go to \
+                            Apple's hosts alone";
+                faults.add(&at, FaultKind::Invalid(text.to_owned()));
+                continue;
+            }
+            match name.as_str() {
+                "production" => origins.production = Some(text.to_owned()),
+                _ => origins.sandbox = Some(text.to_owned()),
+            }
+        }
+        origins
+    }
+}
+
+/// Whether `text` is `http(s)://` and a loopback host with a port, and nothing after it.
+fn is_loopback_origin(text: &str) -> bool {
+    let Some(authority) = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))
+    else {
+        return false;
+    };
+    let Some((host, port)) = authority.rsplit_once(':') else {
+        return false;
+    };
+    matches!(host, "localhost" | "127.0.0.1" | "[::1]") && port.parse::<u16>().is_ok()
+}
+
+fn json(setting: &impl Fn(&str) -> Option<String>, name: &str, faults: &mut Faults) -> Option<Value> {
+    let at = Pointer::Root;
+    let at = at.key(name);
+    let Some(text) = setting(name) else {
+        faults.add(&at, FaultKind::Missing);
+        return None;
+    };
+    match serde_json::from_str(&text) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            // The parser's own words could quote a secret: the place is enough.
+            let place = format!("is not JSON: line {}, column {}", error.line(), error.column());
+            faults.add(&at, FaultKind::Invalid(place));
+            None
+        }
+    }
+}
+
+fn number(
+    setting: &impl Fn(&str) -> Option<String>,
+    name: &str,
+    default: u64,
+    range: std::ops::RangeInclusive<u64>,
+    faults: &mut Faults,
+) -> u64 {
+    let Some(text) = setting(name) else { return default };
+    match text.trim().parse() {
+        Ok(number) if range.contains(&number) => number,
+        _ => {
+            let text = format!("must be an integer from {} to {}", range.start(), range.end());
+            faults.add(&Pointer::Root.key(name), FaultKind::Invalid(text));
+            default
+        }
+    }
+}
+
+/// The variable that names the apps: a JSON object by name.
+pub const APPS: &str = "APPS";
+/// The secret with the callers: a JSON array.
+pub const API_KEYS: &str = "API_KEYS";
+/// The variable for local runs: a JSON object of origins by environment.
+pub const APNS_ORIGINS: &str = "APNS_ORIGINS";
+/// The variable for the time of one attempt, in milliseconds.
+pub const ATTEMPT_TIMEOUT_MS: &str = "ATTEMPT_TIMEOUT_MS";
+/// The variable for the ceiling of pushes in flight for a credential.
+pub const PERMITS: &str = "PERMITS";
+
+/// APNs answers within a fraction of a second; after ten an answer is not coming.
+const DEFAULT_ATTEMPT_TIMEOUT_MS: u64 = 10_000;
+
+/// Apple's engineers call 3000 parallel requests no problem (developer forums, thread 778909).
+const DEFAULT_PERMITS: u64 = 3000;
+
+/// More than any number of connections of one object pool would carry.
+const MAX_PERMITS: u64 = 100_000;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! How long to wait before a push is sent again.
+//!
+//! Two clocks: a *quick* resend inside the caller's request, and the *advice* for a caller who has to come back.
+//! Source of the long delays: Apple's answers page (15 minutes after a 5xx) and its rule of one new provider token
+//! in 20 minutes; the short ones are ours.
+
+use std::time::Duration;
+
+use super::verdict::{Again, TokenRefusal};
+
+/// The delay before quick resend number `resend` (from 1), with jitter drawn from `salt`.
+///
+/// A `retry_after` that came with the answer is never undercut.
+#[must_use]
+pub fn quick(again: Again, resend: u8, retry_after: Option<Duration>, salt: u64) -> Duration {
+    let first = match again {
+        Again::Device => DEVICE_QUICK,
+        Again::Server => SERVER_QUICK,
+        Again::Network => NETWORK_QUICK,
+        Again::Connection | Again::ProviderToken(_) => Duration::ZERO,
+    };
+    let doubled = first.saturating_mul(1 << u32::from(resend.saturating_sub(1)).min(MAX_DOUBLINGS));
+    jittered(doubled, salt).max(retry_after.unwrap_or_default())
+}
+
+/// The delay that a caller should keep before it sends the push in a new request.
+#[must_use]
+pub fn advice(again: Again, retry_after: Option<Duration>) -> Duration {
+    let own = match again {
+        Again::Device => DEVICE_ADVICE,
+        Again::Server => SERVER_ADVICE,
+        Again::Connection => CONNECTION_ADVICE,
+        Again::Network => NETWORK_ADVICE,
+        Again::ProviderToken(TokenRefusal::Expired) => CONNECTION_ADVICE,
+        Again::ProviderToken(TokenRefusal::TooManyUpdates) => TOKEN_ADVICE,
+    };
+    own.max(retry_after.unwrap_or_default())
+}
+
+/// Between half of `delay` and all of it.
+fn jittered(delay: Duration, salt: u64) -> Duration {
+    // SplitMix64's finaliser spreads neighbouring salts.
+    let mut mixed = salt.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let half = delay / 2;
+    let share = u32::try_from((mixed >> 32) & 0xffff).unwrap_or_default();
+    half + half.saturating_mul(share) / 0xffff
+}
+
+/// A device that got too many pushes needs seconds, not milliseconds.
+const DEVICE_QUICK: Duration = Duration::from_secs(1);
+/// A 5xx of one APNs host is often gone on the next request.
+const SERVER_QUICK: Duration = Duration::from_millis(500);
+/// A new connection takes about a round trip or two.
+const NETWORK_QUICK: Duration = Duration::from_millis(100);
+/// Past 2^10 the delay is longer than any request lasts.
+const MAX_DOUBLINGS: u32 = 10;
+
+/// Apple gives no number for `TooManyRequests`; a minute is far above any burst.
+const DEVICE_ADVICE: Duration = Duration::from_secs(60);
+/// Apple: after a 5xx "after 15 minutes".
+const SERVER_ADVICE: Duration = Duration::from_secs(15 * 60);
+/// A connection that went away is replaced at once; a second keeps callers from hammering.
+const CONNECTION_ADVICE: Duration = Duration::from_secs(1);
+/// Outages of the network are longer than one request.
+const NETWORK_ADVICE: Duration = Duration::from_secs(10);
+/// Apple: one new provider token in 20 minutes.
+const TOKEN_ADVICE: Duration = Duration::from_secs(20 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_quick_delay_doubles_and_never_undercuts_retry_after() {
+        for resend in 1..=3_u8 {
+            let full = SERVER_QUICK * (1 << (resend - 1));
+            let delay = quick(Again::Server, resend, None, 7);
+            assert!(delay >= full / 2 && delay <= full, "{resend}: {delay:?}");
+        }
+        let asked = Duration::from_secs(30);
+        assert_eq!(quick(Again::Server, 1, Some(asked), 7), asked);
+    }
+
+    #[test]
+    fn a_new_connection_is_tried_at_once() {
+        assert_eq!(quick(Again::Connection, 1, None, 7), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_advice_after_a_5xx_is_apples_quarter_of_an_hour() {
+        assert_eq!(advice(Again::Server, None), Duration::from_secs(900));
+        assert_eq!(
+            advice(Again::Server, Some(Duration::from_secs(1000))),
+            Duration::from_secs(1000)
+        );
+    }
+
+    #[test]
+    fn salts_spread_the_jitter() {
+        let delays: std::collections::HashSet<Duration> =
+            (0..100).map(|salt| quick(Again::Device, 1, None, salt)).collect();
+        assert!(delays.len() > 90, "{}", delays.len());
+    }
+
+    proptest! {
+        #[test]
+        fn no_delay_overflows(resend: u8, salt: u64) {
+            for again in [Again::Device, Again::Server, Again::Connection, Again::Network] {
+                prop_assert!(quick(again, resend, None, salt) <= DEVICE_QUICK * 1024);
+            }
+        }
+    }
+}

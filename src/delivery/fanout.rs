@@ -1,0 +1,386 @@
+//! The fan-out: which push is sent next, and what an outcome changes.
+//!
+//! A synchronous machine. Its driver asks [`Fanout::next`] until it says to wait, sends what it launches, and hands
+//! each end to [`Fanout::settle`]. The backlog stays with the driver's source: a push is asked for only when a permit
+//! is free, so that memory holds what is in flight and no more. Every push ends in exactly one [`Receipt`]; a
+//! [`Launch`] is not `Clone`, so that no attempt can be settled twice.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::backoff;
+use super::receipt::Receipt;
+use super::verdict::{Again, TokenRefusal, Verdict, judge};
+use crate::apns::{Outcome, Reply, Trouble};
+use crate::time::Timestamp;
+
+/// The bounds of one fan-out.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// How many pushes there are.
+    pub pushes: usize,
+    /// The most in flight: the lease's permits, or what the transport carries if that is less. At least 1.
+    pub window: usize,
+    /// Whether APNs has accepted the provider token before; if not, the first push goes alone.
+    pub proven: bool,
+    /// How long one attempt may take.
+    pub attempt_timeout: Duration,
+    /// No attempt starts after this; what is left is handed back.
+    pub launch_until: Timestamp,
+    /// No push is sent again after this.
+    pub resend_until: Timestamp,
+}
+
+/// One attempt that the driver makes now.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// The push's place in the source.
+    pub push: usize,
+    /// When the attempt is given up.
+    pub deadline: Timestamp,
+    attempt: u8,
+    token: u8,
+    at: Timestamp,
+}
+
+/// What the driver does next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Send this push.
+    Launch(Launch),
+    /// Get another provider token, since APNs refused this one; then call [`Fanout::renewed`].
+    Renew(TokenRefusal),
+    /// A push that is not sent any more.
+    Unsent(Receipt),
+    /// Wait for an attempt to end, or for this moment, whichever comes first.
+    Wait(Option<Timestamp>),
+    /// Every push has its receipt.
+    Done,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Fanout {
+    plan: Plan,
+    /// The first push that was never launched.
+    fresh: usize,
+    in_flight: usize,
+    /// Pushes that are sent again, by moment and order.
+    waiting: BTreeMap<(Timestamp, u64), Waiting>,
+    sequence: u64,
+    alone: bool,
+    /// Counts the provider tokens that this fan-out has used.
+    token: u8,
+    renewing: Option<TokenRefusal>,
+    stopped: Option<Stop>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    push: usize,
+    attempts: u8,
+    last: Outcome,
+}
+
+/// Why nothing is sent any more, and what to tell about the pushes that are left.
+#[derive(Clone, Debug)]
+struct Stop {
+    outcome: Outcome,
+    verdict: Verdict,
+    retry_after: Option<Duration>,
+}
+
+impl Fanout {
+    /// A fan-out of `plan.pushes` pushes.
+    #[must_use]
+    pub const fn new(plan: Plan) -> Self {
+        Self {
+            plan,
+            fresh: 0,
+            in_flight: 0,
+            waiting: BTreeMap::new(),
+            sequence: 0,
+            alone: !plan.proven,
+            token: 0,
+            renewing: None,
+            stopped: None,
+        }
+    }
+
+    /// What to do now. Called until it says to wait or that all is done.
+    pub fn next(&mut self, now: Timestamp) -> Next {
+        if self.stopped.is_some() {
+            return self.hand_back();
+        }
+        if let Some(refusal) = self.renewing {
+            // What is in flight ends first: its answers tell whether the new token is needed at all.
+            return if self.in_flight > 0 {
+                Next::Wait(None)
+            } else {
+                Next::Renew(refusal)
+            };
+        }
+        if self.in_flight >= self.window() {
+            return Next::Wait(None);
+        }
+        if now >= self.plan.launch_until && self.has_backlog() {
+            self.stop(
+                &Outcome::NotSent(Trouble::OutOfTime),
+                Verdict::Retry(Again::Connection),
+                None,
+            );
+            return self.hand_back();
+        }
+        let due = self.waiting.first_key_value().map(|((at, _), _)| *at);
+        if due.is_some_and(|at| at <= now)
+            && let Some((_, waiting)) = self.waiting.pop_first()
+        {
+            return self.launch(waiting.push, waiting.attempts, now);
+        }
+        if self.fresh < self.plan.pushes {
+            self.fresh += 1;
+            return self.launch(self.fresh - 1, 0, now);
+        }
+        match (self.in_flight, due) {
+            (0, None) => Next::Done,
+            _ => Next::Wait(due),
+        }
+    }
+
+    /// Takes the end of an attempt; gives the push's receipt, unless it is sent again.
+    ///
+    /// `repeatable` says whether the push replaces itself on the device when it is sent twice: it has a collapse id.
+    pub fn settle(
+        &mut self,
+        launch: Launch,
+        outcome: Outcome,
+        repeatable: bool,
+        now: Timestamp,
+    ) -> Option<Receipt> {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let verdict = judge(&outcome);
+        if proves_token(&outcome, verdict) && launch.token == self.token {
+            self.alone = false;
+        }
+        match verdict {
+            Verdict::Retry(Again::ProviderToken(refusal)) => {
+                self.token_refused(&launch, outcome, refusal, now)
+            }
+            Verdict::Retry(again) => self.try_again(&launch, outcome, verdict, again, now),
+            Verdict::Unknown if repeatable => self.try_again(&launch, outcome, verdict, Again::Network, now),
+            Verdict::FixCredentials => {
+                self.stop(&outcome, verdict, None);
+                Some(receipt(&launch, outcome, verdict, None, now))
+            }
+            Verdict::Accepted | Verdict::DropDevice | Verdict::FixRequest | Verdict::Unknown => {
+                Some(receipt(&launch, outcome, verdict, None, now))
+            }
+        }
+    }
+
+    /// The driver has another provider token; `proven` as in [`Plan`].
+    pub const fn renewed(&mut self, proven: bool) {
+        self.renewing = None;
+        self.token = self.token.saturating_add(1);
+        self.alone = !proven;
+    }
+
+    /// The driver cannot have another provider token before `retry_after` has passed.
+    pub fn not_renewed(&mut self, retry_after: Option<Duration>) {
+        if let Some(refusal) = self.renewing.take() {
+            let verdict = Verdict::Retry(Again::ProviderToken(refusal));
+            self.stop(&Outcome::NotSent(Trouble::TokenRefused), verdict, retry_after);
+        }
+    }
+
+    /// How many pushes are in flight.
+    #[must_use]
+    pub const fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    const fn window(&self) -> usize {
+        if self.alone || self.plan.window == 0 {
+            1
+        } else {
+            self.plan.window
+        }
+    }
+
+    fn has_backlog(&self) -> bool {
+        self.fresh < self.plan.pushes || !self.waiting.is_empty()
+    }
+
+    fn launch(&mut self, push: usize, attempts: u8, now: Timestamp) -> Next {
+        self.in_flight += 1;
+        Next::Launch(Launch {
+            push,
+            deadline: now + self.plan.attempt_timeout,
+            attempt: attempts.saturating_add(1),
+            token: self.token,
+            at: now,
+        })
+    }
+
+    fn token_refused(
+        &mut self,
+        launch: &Launch,
+        outcome: Outcome,
+        refusal: TokenRefusal,
+        now: Timestamp,
+    ) -> Option<Receipt> {
+        if launch.token == self.token && self.token > 0 {
+            // A second token is refused as well: asking for a third would be a loop.
+            let verdict = Verdict::Retry(Again::ProviderToken(refusal));
+            self.stop(&outcome, verdict, None);
+            return Some(receipt(launch, outcome, verdict, None, now));
+        }
+        if launch.token == self.token {
+            self.renewing = Some(refusal);
+        }
+        // Not this push's fault: the attempt does not count, and it goes first.
+        self.wait(now, launch.push, launch.attempt - 1, outcome);
+        None
+    }
+
+    fn try_again(
+        &mut self,
+        launch: &Launch,
+        outcome: Outcome,
+        verdict: Verdict,
+        again: Again,
+        now: Timestamp,
+    ) -> Option<Receipt> {
+        let retry_after = outcome.retry_after();
+        let salt = (launch.push as u64) << 8 | u64::from(launch.attempt);
+        let at = now + backoff::quick(again, launch.attempt, retry_after, salt);
+        if self.stopped.is_some() || launch.attempt > MAX_RESENDS || at > self.plan.resend_until {
+            return Some(receipt(
+                launch,
+                outcome,
+                verdict,
+                advice(verdict, retry_after),
+                now,
+            ));
+        }
+        self.wait(at, launch.push, launch.attempt, outcome);
+        None
+    }
+
+    fn wait(&mut self, at: Timestamp, push: usize, attempts: u8, last: Outcome) {
+        self.sequence += 1;
+        self.waiting
+            .insert((at, self.sequence), Waiting { push, attempts, last });
+    }
+
+    fn stop(&mut self, outcome: &Outcome, verdict: Verdict, retry_after: Option<Duration>) {
+        let retry_after = retry_after.or_else(|| advice(verdict, None));
+        self.stopped.get_or_insert_with(|| Stop {
+            outcome: without_ids(outcome),
+            verdict,
+            retry_after,
+        });
+    }
+
+    /// After a stop: the receipts of what is left, then the end of what is in flight.
+    fn hand_back(&mut self) -> Next {
+        let Some(stop) = self.stopped.clone() else {
+            return Next::Wait(None);
+        };
+        let unsent = |push| Receipt {
+            push,
+            outcome: stop.outcome,
+            verdict: stop.verdict,
+            retry_after: stop.retry_after,
+            attempts: 0,
+            latency: Duration::ZERO,
+        };
+        match self.waiting.pop_first() {
+            Some((_, waiting)) if waiting.attempts == 0 => Next::Unsent(unsent(waiting.push)),
+            Some((_, waiting)) => {
+                let verdict = judge(&waiting.last);
+                Next::Unsent(Receipt {
+                    push: waiting.push,
+                    retry_after: advice(verdict, waiting.last.retry_after()),
+                    outcome: waiting.last,
+                    verdict,
+                    attempts: waiting.attempts,
+                    latency: Duration::ZERO,
+                })
+            }
+            None if self.fresh < self.plan.pushes => {
+                self.fresh += 1;
+                Next::Unsent(unsent(self.fresh - 1))
+            }
+            None if self.in_flight == 0 => Next::Done,
+            None => Next::Wait(None),
+        }
+    }
+}
+
+fn receipt(
+    launch: &Launch,
+    outcome: Outcome,
+    verdict: Verdict,
+    retry_after: Option<Duration>,
+    now: Timestamp,
+) -> Receipt {
+    Receipt {
+        push: launch.push,
+        outcome,
+        verdict,
+        retry_after,
+        attempts: launch.attempt,
+        latency: now.since(launch.at),
+    }
+}
+
+/// Whether APNs got as far as looking at the push itself, past the provider token.
+const fn proves_token(outcome: &Outcome, verdict: Verdict) -> bool {
+    let Outcome::Answered(reply) = outcome else {
+        return false;
+    };
+    reply.is_from_apns()
+        && matches!(
+            verdict,
+            Verdict::Accepted
+                | Verdict::DropDevice
+                | Verdict::FixRequest
+                | Verdict::Retry(Again::Device | Again::Server)
+        )
+}
+
+fn advice(verdict: Verdict, retry_after: Option<Duration>) -> Option<Duration> {
+    match verdict {
+        Verdict::Retry(again) => Some(backoff::advice(again, retry_after)),
+        Verdict::Accepted
+        | Verdict::DropDevice
+        | Verdict::FixRequest
+        | Verdict::FixCredentials
+        | Verdict::Unknown => None,
+    }
+}
+
+/// The outcome without what belongs to the one push that had it.
+fn without_ids(outcome: &Outcome) -> Outcome {
+    match outcome {
+        Outcome::Answered(reply) => Outcome::Answered(Reply {
+            apns_id: None,
+            apns_unique_id: None,
+            since: None,
+            ..reply.clone()
+        }),
+        Outcome::NotSent(_) | Outcome::Lost(_) => outcome.clone(),
+    }
+}
+
+/// How often a push is sent again inside one request: enough for a connection that went away and a server that was
+/// restarted, too few to hold the caller up.
+pub const MAX_RESENDS: u8 = 2;
+
+/// Requests that a Worker's invocation may have waiting for response headers; the platform queues a seventh, whose
+/// deadline would run while it is not sent. Source: Cloudflare, Workers limits, "simultaneous open connections".
+pub const FETCH_WINDOW: usize = 6;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,348 @@
+use std::collections::{BTreeMap, HashSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::delivery::receipt::Status;
+
+const START: Timestamp = Timestamp::from_secs(1_795_420_800);
+
+fn plan(pushes: usize, window: usize) -> Plan {
+    Plan {
+        pushes,
+        window,
+        proven: true,
+        attempt_timeout: Duration::from_secs(10),
+        launch_until: START + Duration::from_secs(60),
+        resend_until: START + Duration::from_secs(20),
+    }
+}
+
+fn answer(status: u16, reason: &str) -> Outcome {
+    let body = if reason.is_empty() {
+        String::new()
+    } else {
+        format!("{{\"reason\":\"{reason}\"}}")
+    };
+    Outcome::Answered(Reply::read(
+        status,
+        |name| (name == "apns-id").then_some("an-id"),
+        body.as_bytes(),
+    ))
+}
+
+fn launch(fanout: &mut Fanout, now: Timestamp) -> Launch {
+    match fanout.next(now) {
+        Next::Launch(launch) => launch,
+        other => panic!("expected a launch, got {other:?}"),
+    }
+}
+
+fn settle(fanout: &mut Fanout, launch: Launch, outcome: Outcome) -> Option<Receipt> {
+    fanout.settle(launch, outcome, false, START)
+}
+
+#[test]
+fn no_more_than_the_window_is_in_flight() {
+    let mut fanout = Fanout::new(plan(10, 3));
+    let first: Vec<Launch> = (0..3).map(|_| launch(&mut fanout, START)).collect();
+    assert_eq!(fanout.next(START), Next::Wait(None));
+    for attempt in first {
+        settle(&mut fanout, attempt, answer(200, "")).unwrap();
+        launch(&mut fanout, START);
+        assert_eq!(fanout.next(START), Next::Wait(None));
+    }
+}
+
+#[test]
+fn the_first_push_of_an_unproven_token_goes_alone() {
+    let mut fanout = Fanout::new(Plan {
+        proven: false,
+        ..plan(10, 6)
+    });
+    let first = launch(&mut fanout, START);
+    assert_eq!(fanout.next(START), Next::Wait(None));
+    settle(&mut fanout, first, answer(410, "Unregistered")).unwrap();
+    for _ in 0..6 {
+        launch(&mut fanout, START);
+    }
+    assert_eq!(fanout.next(START), Next::Wait(None));
+}
+
+#[test]
+fn an_answer_that_says_nothing_of_the_token_does_not_open_the_window() {
+    for outcome in [
+        answer(503, "Shutdown"),
+        Outcome::NotSent(Trouble::Unreachable),
+        Outcome::Lost(Trouble::Deadline),
+    ] {
+        let mut fanout = Fanout::new(Plan {
+            proven: false,
+            ..plan(10, 6)
+        });
+        let first = launch(&mut fanout, START);
+        settle(&mut fanout, first, outcome.clone());
+        launch(&mut fanout, START);
+        assert_eq!(fanout.next(START), Next::Wait(None), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_credential_fault_stops_the_chunk_at_once() {
+    let mut fanout = Fanout::new(plan(500, 6));
+    let mut launches: Vec<Launch> = (0..6).map(|_| launch(&mut fanout, START)).collect();
+    let refused = settle(
+        &mut fanout,
+        launches.remove(0),
+        answer(403, "InvalidProviderToken"),
+    )
+    .unwrap();
+    assert_eq!((refused.status(), refused.attempts), (Status::Rejected, 1));
+    let mut unsent = 0;
+    while let Next::Unsent(receipt) = fanout.next(START) {
+        assert_eq!((receipt.status(), receipt.attempts), (Status::Failed, 0));
+        assert_eq!(receipt.reason(), Some("InvalidProviderToken"));
+        let Outcome::Answered(reply) = receipt.outcome else {
+            panic!("an answer")
+        };
+        assert_eq!(reply.apns_id, None, "another push's id");
+        unsent += 1;
+    }
+    assert_eq!(unsent, 494);
+    assert_eq!(fanout.next(START), Next::Wait(None), "five are still in flight");
+    for attempt in launches {
+        settle(&mut fanout, attempt, answer(200, "")).unwrap();
+    }
+    assert_eq!(fanout.next(START), Next::Done);
+}
+
+#[test]
+fn a_server_error_is_sent_again_twice_and_then_handed_back_with_apples_delay() {
+    let mut fanout = Fanout::new(plan(1, 6));
+    let mut now = START;
+    for _ in 0..MAX_RESENDS {
+        let attempt = launch(&mut fanout, now);
+        assert_eq!(
+            fanout.settle(attempt, answer(503, "ServiceUnavailable"), false, now),
+            None
+        );
+        let Next::Wait(Some(due)) = fanout.next(now) else {
+            panic!("a wait")
+        };
+        assert!(due > now);
+        now = due;
+    }
+    let attempt = launch(&mut fanout, now);
+    let receipt = fanout
+        .settle(attempt, answer(503, "ServiceUnavailable"), false, now)
+        .unwrap();
+    assert_eq!((receipt.status(), receipt.attempts), (Status::Retrying, 3));
+    assert_eq!(receipt.retry_after, Some(Duration::from_secs(900)));
+    assert_eq!(fanout.next(now), Next::Done);
+}
+
+#[test]
+fn no_resend_outlasts_the_time_budget() {
+    let mut fanout = Fanout::new(Plan {
+        resend_until: START,
+        ..plan(1, 6)
+    });
+    let attempt = launch(&mut fanout, START);
+    let receipt = fanout
+        .settle(attempt, answer(503, "ServiceUnavailable"), false, START)
+        .unwrap();
+    assert_eq!((receipt.status(), receipt.attempts), (Status::Retrying, 1));
+}
+
+#[test]
+fn a_retry_after_beyond_the_budget_goes_to_the_caller() {
+    let mut fanout = Fanout::new(plan(1, 6));
+    let attempt = launch(&mut fanout, START);
+    let header = |name: &str| (name == "retry-after").then_some("3600");
+    let outcome = Outcome::Answered(Reply::read(429, header, br#"{"reason":"TooManyRequests"}"#));
+    let receipt = settle(&mut fanout, attempt, outcome).unwrap();
+    assert_eq!(receipt.retry_after, Some(Duration::from_secs(3600)));
+}
+
+#[test]
+fn a_lost_push_is_sent_again_only_if_it_replaces_itself() {
+    let lost = || Outcome::Lost(Trouble::ConnectionLost);
+    let mut fanout = Fanout::new(plan(2, 6));
+    let attempt = launch(&mut fanout, START);
+    let receipt = fanout.settle(attempt, lost(), false, START).unwrap();
+    assert_eq!(
+        (receipt.status(), receipt.verdict),
+        (Status::Failed, Verdict::Unknown)
+    );
+    let attempt = launch(&mut fanout, START);
+    assert_eq!(fanout.settle(attempt, lost(), true, START), None);
+}
+
+#[test]
+fn a_refused_token_is_renewed_once_and_costs_no_attempt() {
+    let mut fanout = Fanout::new(plan(3, 6));
+    let launches: Vec<Launch> = (0..3).map(|_| launch(&mut fanout, START)).collect();
+    for (index, attempt) in launches.into_iter().enumerate() {
+        assert_eq!(
+            settle(&mut fanout, attempt, answer(403, "ExpiredProviderToken")),
+            None
+        );
+        let expected = if index < 2 {
+            Next::Wait(None)
+        } else {
+            Next::Renew(TokenRefusal::Expired)
+        };
+        assert_eq!(fanout.next(START), expected);
+    }
+    fanout.renewed(false);
+    let attempt = launch(&mut fanout, START);
+    assert_eq!(
+        fanout.next(START),
+        Next::Wait(None),
+        "the first push of the new token goes alone"
+    );
+    assert_eq!(settle(&mut fanout, attempt, answer(200, "")).unwrap().attempts, 1);
+    launch(&mut fanout, START);
+    launch(&mut fanout, START);
+}
+
+#[test]
+fn a_second_refusal_ends_the_chunk_instead_of_a_loop() {
+    let mut fanout = Fanout::new(plan(3, 1));
+    let attempt = launch(&mut fanout, START);
+    settle(&mut fanout, attempt, answer(429, "TooManyProviderTokenUpdates"));
+    assert_eq!(fanout.next(START), Next::Renew(TokenRefusal::TooManyUpdates));
+    fanout.renewed(true);
+    let attempt = launch(&mut fanout, START);
+    let receipt = settle(&mut fanout, attempt, answer(429, "TooManyProviderTokenUpdates")).unwrap();
+    assert_eq!(receipt.status(), Status::Retrying);
+    let Next::Unsent(unsent) = fanout.next(START) else {
+        panic!("an unsent push")
+    };
+    assert_eq!(unsent.retry_after, Some(Duration::from_secs(20 * 60)));
+}
+
+#[test]
+fn without_another_token_everything_goes_back_with_the_gates_delay() {
+    let mut fanout = Fanout::new(plan(2, 1));
+    let attempt = launch(&mut fanout, START);
+    settle(&mut fanout, attempt, answer(429, "TooManyProviderTokenUpdates"));
+    assert_eq!(fanout.next(START), Next::Renew(TokenRefusal::TooManyUpdates));
+    fanout.not_renewed(Some(Duration::from_secs(77)));
+    for _ in 0..2 {
+        let Next::Unsent(receipt) = fanout.next(START) else {
+            panic!("an unsent push")
+        };
+        assert_eq!(
+            (receipt.status(), receipt.retry_after),
+            (Status::Retrying, Some(Duration::from_secs(77)))
+        );
+    }
+    assert_eq!(fanout.next(START), Next::Done);
+}
+
+#[test]
+fn what_is_left_when_time_is_up_is_handed_back_unsent() {
+    let mut fanout = Fanout::new(plan(3, 1));
+    let attempt = launch(&mut fanout, START);
+    let late = START + Duration::from_secs(60);
+    fanout.settle(attempt, answer(200, ""), false, late).unwrap();
+    for push in 1..3 {
+        let Next::Unsent(receipt) = fanout.next(late) else {
+            panic!("an unsent push")
+        };
+        assert_eq!(
+            (receipt.push, receipt.attempts, receipt.status()),
+            (push, 0, Status::Retrying)
+        );
+    }
+    assert_eq!(fanout.next(late), Next::Done);
+}
+
+#[test]
+fn a_lost_push_that_waited_for_its_resend_is_never_called_unsent() {
+    let mut fanout = Fanout::new(plan(2, 2));
+    let (lost, refused) = (launch(&mut fanout, START), launch(&mut fanout, START));
+    assert_eq!(
+        fanout.settle(lost, Outcome::Lost(Trouble::ConnectionLost), true, START),
+        None
+    );
+    fanout
+        .settle(refused, answer(403, "InvalidProviderToken"), true, START)
+        .unwrap();
+    let Next::Unsent(receipt) = fanout.next(START) else {
+        panic!("the waiting push")
+    };
+    assert_eq!((receipt.verdict, receipt.attempts), (Verdict::Unknown, 1));
+}
+
+fn any_outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        8 => Just(answer(200, "")),
+        2 => Just(answer(410, "Unregistered")),
+        2 => Just(answer(503, "ServiceUnavailable")),
+        1 => Just(answer(429, "TooManyRequests")),
+        1 => Just(answer(503, "Shutdown")),
+        1 => Just(answer(403, "ExpiredProviderToken")),
+        1 => Just(answer(429, "TooManyProviderTokenUpdates")),
+        1 => Just(answer(403, "InvalidProviderToken")),
+        1 => Just(answer(502, "")),
+        1 => Just(Outcome::NotSent(Trouble::StreamRefused)),
+        1 => Just(Outcome::Lost(Trouble::ConnectionLost)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_push_settles_exactly_once_and_the_window_holds(
+        pushes in 0_usize..60,
+        window in 0_usize..8,
+        proven: bool,
+        repeatable: bool,
+        steps in proptest::collection::vec((any_outcome(), any::<prop::sample::Index>(), 0_u64..3000, any::<bool>()), 1..400),
+    ) {
+        let mut fanout = Fanout::new(Plan { proven, ..plan(pushes, window) });
+        let mut now = START;
+        let mut flying: Vec<Launch> = Vec::new();
+        let mut receipts: BTreeMap<usize, Receipt> = BTreeMap::new();
+        let mut steps = steps.into_iter().cycle().take(20_000);
+        let mut fresh_order: Vec<usize> = Vec::new();
+        loop {
+            match fanout.next(now) {
+                Next::Launch(launch) => {
+                    if launch.attempt == 1 && !fresh_order.contains(&launch.push) {
+                        fresh_order.push(launch.push);
+                    }
+                    prop_assert!(launch.attempt <= MAX_RESENDS + 1);
+                    flying.push(launch);
+                    prop_assert!(flying.len() <= window.max(1));
+                    let distinct: HashSet<usize> = flying.iter().map(|launch| launch.push).collect();
+                    prop_assert_eq!(distinct.len(), flying.len(), "one push twice in flight");
+                }
+                Next::Renew(_) => {
+                    prop_assert!(flying.is_empty());
+                    if steps.next().unwrap().3 { fanout.renewed(false) } else { fanout.not_renewed(None) }
+                }
+                Next::Unsent(receipt) => prop_assert!(receipts.insert(receipt.push, receipt).is_none()),
+                Next::Wait(due) => {
+                    let (outcome, pick, millis, _) = steps.next().unwrap();
+                    now = now + Duration::from_millis(millis);
+                    if flying.is_empty() {
+                        let due = due.expect("a wait without an end");
+                        now = now.max(due);
+                    } else {
+                        let launch = flying.remove(pick.index(flying.len()));
+                        if let Some(receipt) = fanout.settle(launch, outcome, repeatable, now) {
+                            prop_assert!(receipts.insert(receipt.push, receipt).is_none());
+                        }
+                    }
+                }
+                Next::Done => break,
+            }
+            prop_assert_eq!(fanout.in_flight(), flying.len());
+        }
+        prop_assert!(flying.is_empty());
+        prop_assert!(receipts.keys().copied().eq(0..pushes));
+        prop_assert!(fresh_order.is_sorted(), "pushes leave in the order of the source");
+    }
+}

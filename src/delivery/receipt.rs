@@ -1,0 +1,126 @@
+//! The final outcome of one push, and what a chunk of them adds up to.
+
+use std::time::Duration;
+
+use super::verdict::Verdict;
+use crate::apns::Outcome;
+
+/// The final outcome of one push.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The push's place in its source.
+    pub push: usize,
+    /// How its last attempt ended; of a push that was never sent, why.
+    pub outcome: Outcome,
+    /// What that means.
+    pub verdict: Verdict,
+    /// With a verdict to retry: how long the caller should wait first.
+    pub retry_after: Option<Duration>,
+    /// How often it was sent.
+    pub attempts: u8,
+    /// From the start of its last attempt to its end; zero for a push that was not sent.
+    pub latency: Duration,
+}
+
+/// What has become of a push, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// APNs took it.
+    Accepted,
+    /// APNs refused it for good.
+    Rejected,
+    /// It was not delivered and may be sent again.
+    Retrying,
+    /// It was not sent, or nobody knows whether it arrived.
+    Failed,
+}
+
+impl Status {
+    /// The word for it in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Rejected => "rejected",
+            Self::Retrying => "retrying",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Receipt {
+    /// What has become of the push.
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        match self.verdict {
+            Verdict::Accepted => Status::Accepted,
+            Verdict::DropDevice | Verdict::FixRequest => Status::Rejected,
+            Verdict::FixCredentials if self.attempts > 0 => Status::Rejected,
+            Verdict::Retry(_) => Status::Retrying,
+            Verdict::FixCredentials | Verdict::Unknown => Status::Failed,
+        }
+    }
+
+    /// APNs' reason, or ours where APNs gave none; nothing for an accepted push.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match &self.outcome {
+            Outcome::Answered(reply) => match &reply.reason {
+                Some(reason) => Some(reason.as_str()),
+                None if reply.status == 200 => None,
+                None if reply.is_from_apns() => Some(NO_REASON),
+                None => Some(NOT_APNS),
+            },
+            Outcome::NotSent(trouble) | Outcome::Lost(trouble) => Some(trouble.as_str()),
+        }
+    }
+}
+
+/// APNs refused without a reason in its body.
+const NO_REASON: &str = "NoReason";
+
+/// The answer was not APNs'.
+const NOT_APNS: &str = "AnswerNotFromApns";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apns::{Reply, Trouble};
+    use crate::delivery::verdict::judge;
+
+    fn receipt(status: u16, body: &str, attempts: u8) -> Receipt {
+        let outcome = Outcome::Answered(Reply::read(status, |_| None, body.as_bytes()));
+        let verdict = judge(&outcome);
+        Receipt {
+            push: 0,
+            outcome,
+            verdict,
+            retry_after: None,
+            attempts,
+            latency: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_push_that_a_credential_fault_kept_from_going_out_failed() {
+        let body = r#"{"reason":"InvalidProviderToken"}"#;
+        assert_eq!(receipt(403, body, 1).status(), Status::Rejected);
+        assert_eq!(receipt(403, body, 0).status(), Status::Failed);
+    }
+
+    #[test]
+    fn a_push_without_apns_reason_has_ours() {
+        assert_eq!(receipt(200, "", 1).reason(), None);
+        assert_eq!(receipt(502, "<html>", 1).reason(), Some("AnswerNotFromApns"));
+        let lost = Outcome::Lost(Trouble::Deadline);
+        let receipt = Receipt {
+            outcome: lost,
+            verdict: Verdict::Unknown,
+            ..receipt(200, "", 1)
+        };
+        assert_eq!(
+            (receipt.reason(), receipt.status()),
+            (Some("DeadlinePassed"), Status::Failed)
+        );
+    }
+}

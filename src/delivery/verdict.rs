@@ -1,0 +1,293 @@
+//! What the outcome of an attempt means: the one table.
+//!
+//! [`judge`] joins APNs' words ([`Outcome`]) with our decision ([`Verdict`]). A reason that Apple has added since is
+//! judged by its status class. Sources: Apple, "Handling notification responses from APNs"; RFC 9113 for what a
+//! broken connection leaves open; Cloudflare's list of 52x codes for what its proxy says instead of APNs.
+
+use std::fmt;
+
+use crate::apns::{Outcome, Reason, Reply};
+
+/// Our decision about a push after an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// APNs took it.
+    Accepted,
+    /// The device token is dead for this app: forget it, if it was registered before the answer's `since`.
+    DropDevice,
+    /// The request is at fault; sent again unchanged it is refused again.
+    FixRequest,
+    /// The key, the team or the topic is at fault: every other push would be refused too.
+    FixCredentials,
+    /// It was not delivered and may be sent again.
+    Retry(Again),
+    /// It may have been delivered; sent again it may show twice.
+    Unknown,
+}
+
+/// Whose condition a resend waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Again {
+    /// The device: it got too many pushes in a row.
+    Device,
+    /// APNs: it is out of order.
+    Server,
+    /// The connection: a new one will do.
+    Connection,
+    /// The network between us and APNs.
+    Network,
+    /// The provider token: another one is needed first.
+    ProviderToken(TokenRefusal),
+}
+
+/// Why APNs refused a provider token that was made as it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TokenRefusal {
+    /// It is older than an hour by Apple's clock.
+    Expired,
+    /// It came less than 20 minutes after another one.
+    TooManyUpdates,
+}
+
+impl Verdict {
+    /// The word for it in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::DropDevice => "drop_device",
+            Self::FixRequest => "fix_request",
+            Self::FixCredentials => "fix_credentials",
+            Self::Retry(_) => "retry",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Decides about the end of one attempt.
+#[must_use]
+pub fn judge(outcome: &Outcome) -> Verdict {
+    match outcome {
+        Outcome::Answered(reply) => judge_reply(reply),
+        Outcome::NotSent(_) => Verdict::Retry(Again::Network),
+        Outcome::Lost(_) => Verdict::Unknown,
+    }
+}
+
+fn judge_reply(reply: &Reply) -> Verdict {
+    if !reply.is_from_apns() {
+        return judge_proxy(reply.status);
+    }
+    let row = reply
+        .reason
+        .as_ref()
+        .and_then(|reason| TABLE.iter().find(|(known, _)| known == reason));
+    row.map_or_else(|| judge_status(reply.status), |(_, verdict)| *verdict)
+}
+
+/// What APNs' status alone says, for reasons that are not in the table.
+const fn judge_status(status: u16) -> Verdict {
+    match status {
+        200 => Verdict::Accepted,
+        403 => Verdict::FixCredentials,
+        410 => Verdict::DropDevice,
+        429 => Verdict::Retry(Again::Device),
+        500..=599 => Verdict::Retry(Again::Server),
+        _ => Verdict::FixRequest,
+    }
+}
+
+/// What a status means that something between us and APNs made.
+const fn judge_proxy(status: u16) -> Verdict {
+    match status {
+        // Cloudflare could not connect, or could not agree on TLS: the request never left.
+        521 | 522 | 523 | 525 | 526 | 530 | 429 => Verdict::Retry(Again::Network),
+        _ => Verdict::Unknown,
+    }
+}
+
+/// Every reason that Apple documents for `/3/device`, in alphabetical order.
+pub const TABLE: &[(Reason, Verdict)] = &[
+    (Reason::BAD_CERTIFICATE, Verdict::FixCredentials),
+    (Reason::BAD_CERTIFICATE_ENVIRONMENT, Verdict::FixCredentials),
+    (Reason::BAD_COLLAPSE_ID, Verdict::FixRequest),
+    (Reason::BAD_DEVICE_TOKEN, Verdict::DropDevice),
+    (Reason::BAD_ENVIRONMENT_KEY_ID_IN_TOKEN, Verdict::FixCredentials),
+    (Reason::BAD_ENVIRONMENT_KEY_IN_TOKEN, Verdict::FixCredentials),
+    (Reason::BAD_EXPIRATION_DATE, Verdict::FixRequest),
+    (Reason::BAD_MESSAGE_ID, Verdict::FixRequest),
+    (Reason::BAD_PATH, Verdict::FixRequest),
+    (Reason::BAD_PRIORITY, Verdict::FixRequest),
+    (Reason::BAD_TOPIC, Verdict::FixRequest),
+    (Reason::DEVICE_TOKEN_NOT_FOR_TOPIC, Verdict::DropDevice),
+    (Reason::DUPLICATE_HEADERS, Verdict::FixRequest),
+    (
+        Reason::EXPIRED_PROVIDER_TOKEN,
+        Verdict::Retry(Again::ProviderToken(TokenRefusal::Expired)),
+    ),
+    (Reason::EXPIRED_TOKEN, Verdict::DropDevice),
+    (Reason::FORBIDDEN, Verdict::FixCredentials),
+    (Reason::IDLE_TIMEOUT, Verdict::Retry(Again::Connection)),
+    (Reason::INTERNAL_SERVER_ERROR, Verdict::Retry(Again::Server)),
+    (Reason::INVALID_PROVIDER_TOKEN, Verdict::FixCredentials),
+    (Reason::INVALID_PUSH_TYPE, Verdict::FixRequest),
+    (Reason::METHOD_NOT_ALLOWED, Verdict::FixRequest),
+    (Reason::MISSING_DEVICE_TOKEN, Verdict::FixRequest),
+    (Reason::MISSING_PROVIDER_TOKEN, Verdict::FixCredentials),
+    (Reason::MISSING_TOPIC, Verdict::FixRequest),
+    (Reason::PAYLOAD_EMPTY, Verdict::FixRequest),
+    (Reason::PAYLOAD_TOO_LARGE, Verdict::FixRequest),
+    (Reason::SERVICE_UNAVAILABLE, Verdict::Retry(Again::Server)),
+    (Reason::SHUTDOWN, Verdict::Retry(Again::Connection)),
+    (
+        Reason::TOO_MANY_PROVIDER_TOKEN_UPDATES,
+        Verdict::Retry(Again::ProviderToken(TokenRefusal::TooManyUpdates)),
+    ),
+    (Reason::TOO_MANY_REQUESTS, Verdict::Retry(Again::Device)),
+    (Reason::TOPIC_DISALLOWED, Verdict::FixCredentials),
+    (Reason::UNREGISTERED, Verdict::DropDevice),
+    (
+        Reason::UNRELATED_KEY_ID_IN_TOKEN,
+        Verdict::Retry(Again::Connection),
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apns::Trouble;
+
+    fn reply(status: u16, reason: Option<&str>) -> Outcome {
+        let body = reason.map_or_else(String::new, |reason| format!("{{\"reason\":\"{reason}\"}}"));
+        let header = |name: &str| (name == "apns-id" && reason.is_some()).then_some("id");
+        Outcome::Answered(Reply::read(status, header, body.as_bytes()))
+    }
+
+    #[test]
+    fn every_documented_reason_has_its_row() {
+        for known in Reason::KNOWN {
+            assert_eq!(
+                TABLE.iter().filter(|(reason, _)| reason == known).count(),
+                1,
+                "{known}"
+            );
+        }
+        assert_eq!(TABLE.len(), Reason::KNOWN.len());
+    }
+
+    #[test]
+    fn each_reason_means_what_apple_says() {
+        // Status, reason, verdict: the rows of Apple's table, written out a second time by hand.
+        let retry = |again| Verdict::Retry(again);
+        for (status, reason, verdict) in [
+            (400, "BadCollapseId", Verdict::FixRequest),
+            (400, "BadDeviceToken", Verdict::DropDevice),
+            (400, "BadExpirationDate", Verdict::FixRequest),
+            (400, "BadMessageId", Verdict::FixRequest),
+            (400, "BadPriority", Verdict::FixRequest),
+            (400, "BadTopic", Verdict::FixRequest),
+            (400, "DeviceTokenNotForTopic", Verdict::DropDevice),
+            (400, "DuplicateHeaders", Verdict::FixRequest),
+            (400, "IdleTimeout", retry(Again::Connection)),
+            (400, "InvalidPushType", Verdict::FixRequest),
+            (400, "MissingDeviceToken", Verdict::FixRequest),
+            (400, "MissingTopic", Verdict::FixRequest),
+            (400, "PayloadEmpty", Verdict::FixRequest),
+            (400, "TopicDisallowed", Verdict::FixCredentials),
+            (403, "BadCertificate", Verdict::FixCredentials),
+            (403, "BadCertificateEnvironment", Verdict::FixCredentials),
+            (
+                403,
+                "ExpiredProviderToken",
+                retry(Again::ProviderToken(TokenRefusal::Expired)),
+            ),
+            (403, "Forbidden", Verdict::FixCredentials),
+            (403, "InvalidProviderToken", Verdict::FixCredentials),
+            (403, "MissingProviderToken", Verdict::FixCredentials),
+            (403, "UnrelatedKeyIdInToken", retry(Again::Connection)),
+            (403, "BadEnvironmentKeyIdInToken", Verdict::FixCredentials),
+            (403, "BadEnvironmentKeyInToken", Verdict::FixCredentials),
+            (404, "BadPath", Verdict::FixRequest),
+            (405, "MethodNotAllowed", Verdict::FixRequest),
+            (410, "ExpiredToken", Verdict::DropDevice),
+            (410, "Unregistered", Verdict::DropDevice),
+            (413, "PayloadTooLarge", Verdict::FixRequest),
+            (
+                429,
+                "TooManyProviderTokenUpdates",
+                retry(Again::ProviderToken(TokenRefusal::TooManyUpdates)),
+            ),
+            (429, "TooManyRequests", retry(Again::Device)),
+            (500, "InternalServerError", retry(Again::Server)),
+            (503, "ServiceUnavailable", retry(Again::Server)),
+            (503, "Shutdown", retry(Again::Connection)),
+        ] {
+            assert_eq!(judge(&reply(status, Some(reason))), verdict, "{status} {reason}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_reason_is_judged_by_its_status() {
+        for (status, verdict) in [
+            (400, Verdict::FixRequest),
+            (403, Verdict::FixCredentials),
+            (404, Verdict::FixRequest),
+            (410, Verdict::DropDevice),
+            (413, Verdict::FixRequest),
+            (429, Verdict::Retry(Again::Device)),
+            (500, Verdict::Retry(Again::Server)),
+            (599, Verdict::Retry(Again::Server)),
+        ] {
+            assert_eq!(judge(&reply(status, Some("BadMood"))), verdict, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_device_is_dropped_by_410_and_the_two_device_token_reasons_alone() {
+        let dropping: Vec<&str> = TABLE
+            .iter()
+            .filter(|(_, verdict)| *verdict == Verdict::DropDevice)
+            .map(|(reason, _)| reason.as_str())
+            .collect();
+        assert_eq!(
+            dropping,
+            [
+                "BadDeviceToken",
+                "DeviceTokenNotForTopic",
+                "ExpiredToken",
+                "Unregistered"
+            ]
+        );
+        for status in (0..=999).filter(|status| *status != 410) {
+            assert_ne!(judge_status(status), Verdict::DropDevice, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_never_drops_a_device_nor_blames_credentials() {
+        for status in (100..=999).filter(|status| *status != 200) {
+            let verdict = judge(&reply(status, None));
+            assert!(
+                matches!(verdict, Verdict::Unknown | Verdict::Retry(Again::Network)),
+                "{status}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_never_left_is_sent_again_and_what_was_lost_is_unknown() {
+        assert_eq!(
+            judge(&Outcome::NotSent(Trouble::GoingAway)),
+            Verdict::Retry(Again::Network)
+        );
+        assert_eq!(judge(&Outcome::Lost(Trouble::Deadline)), Verdict::Unknown);
+        assert_eq!(judge(&reply(522, None)), Verdict::Retry(Again::Network));
+        assert_eq!(judge(&reply(520, None)), Verdict::Unknown);
+    }
+}
