@@ -1,0 +1,304 @@
+//! From a request to what is done about it: the role's verdict, then the fault that the request meets.
+
+use std::time::Duration;
+
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName};
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+
+use crate::auth::Refusal;
+use crate::device::{self, Notification, Refused};
+use crate::environment::Environment;
+use crate::fault::{Fault, FaultBody, FaultKind};
+use crate::head::Head;
+use crate::link::Link;
+use crate::options::Record;
+use crate::reason::Reason;
+use crate::reply::{APNS_ID, APNS_UNIQUE_ID, Reply};
+use crate::screens::Shown;
+use crate::topic::PushType;
+use crate::world::{Body, RecordedRequest, World};
+
+/// RST_STREAM's code if a fault names none: CANCEL.
+const DEFAULT_RESET: u32 = 8;
+
+/// What is done about a request.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It is answered.
+    Answer(Reply),
+    /// It gets the headers and no end.
+    HeadersOnly(Reply),
+    /// Its stream is reset.
+    Reset(u32),
+    /// Nothing, ever.
+    Silence,
+    /// The connection closes.
+    Close,
+}
+
+/// An outcome and when.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) delay: Duration,
+    pub(crate) outcome: Outcome,
+}
+
+/// Everything about one request.
+struct Exchange<'a> {
+    world: &'a World,
+    link: &'a Link,
+    stream: Option<u32>,
+    head: Head<'a>,
+    body: &'a Body,
+    verdict: Result<Notification<'a>, Refused>,
+}
+
+/// Decides what is done about a request; `stream` is its number in HTTP/2.
+pub(crate) fn exchange(
+    world: &World,
+    link: &Link,
+    stream: Option<u32>,
+    request: &Parts,
+    body: &Body,
+) -> Plan {
+    world.counters.requests.add(1);
+    world.counters.body_bytes.add(body.length as u64);
+    let is_probe = device::is_probe(&request.headers);
+    if is_probe {
+        world.counters.probes.add(1);
+    }
+    let path = request.uri.path_and_query().map_or("", |path| path.as_str());
+    let head = Head::read(&request.headers);
+    let verdict = device::check(world, link, &request.method, path, &head, body);
+    if let Err(Refused {
+        refusal: Refusal {
+            violation: Some(violation),
+            ..
+        },
+        ..
+    }) = &verdict
+        && !is_probe
+    {
+        world.violations.log(|| violation.clone());
+    }
+    let exchange = Exchange {
+        world,
+        link,
+        stream,
+        head,
+        body,
+        verdict,
+    };
+    if matches!(world.record, Record::Last | Record::All) && world.requests_kept > 0 {
+        world.remember(exchange.recorded(request, path));
+    }
+    let fault = world.faults.meet(link.environment, path);
+    let delay = world.next_latency();
+    match fault {
+        None => Plan {
+            delay,
+            outcome: Outcome::Answer(exchange.settle()),
+        },
+        Some(fault) => exchange.fail(&fault, delay),
+    }
+}
+
+impl Exchange<'_> {
+    /// The true answer; an accepted notification is delivered.
+    fn settle(&self) -> Reply {
+        let reply = match &self.verdict {
+            Ok(notification) => {
+                let id = self.id();
+                self.deliver(notification, &id);
+                self.world.counters.answered_ok.add(1);
+                Reply::accepted().with(APNS_ID, id)
+            }
+            Err(Refused {
+                refusal,
+                timestamp_ms,
+            }) => {
+                let reason = match refusal.reason {
+                    Reason::BadEnvironmentKey if self.world.documented_environment_reason => {
+                        "BadEnvironmentKeyIdInToken"
+                    }
+                    reason => reason.as_str(),
+                };
+                let status = refusal.reason.status();
+                self.world.counters.refused(status, reason);
+                Reply::refused(status, reason, *timestamp_ms).with(APNS_ID, self.id())
+            }
+        };
+        if self.world.throttle_on_error && self.link.is_raised() {
+            let limit = if reply.status == StatusCode::OK {
+                self.world.streams()
+            } else {
+                1
+            };
+            self.link.wire().set_limit(limit);
+        }
+        if self.link.environment == Environment::Sandbox {
+            return reply.with(APNS_UNIQUE_ID, self.world.ids.next());
+        }
+        reply
+    }
+
+    /// What happens instead of the true answer.
+    fn fail(self, fault: &Fault, delay: Duration) -> Plan {
+        let plan = |outcome| Plan { delay, outcome };
+        match fault.kind {
+            FaultKind::Answer => {
+                self.deliver_despite(fault);
+                plan(Outcome::Answer(self.forced(fault)))
+            }
+            FaultKind::GoAway => {
+                self.link.say_farewell(fault, self.stream);
+                if self
+                    .stream
+                    .is_some_and(|stream| self.link.wire().has_dropped(stream))
+                {
+                    return plan(Outcome::Silence);
+                }
+                let reply = self.settle();
+                plan(Outcome::Answer(match self.stream {
+                    Some(_) => reply,
+                    None => reply.with(CONNECTION, HeaderValue::from_static("close")),
+                }))
+            }
+            FaultKind::Reset => {
+                self.deliver_despite(fault);
+                plan(Outcome::Reset(fault.code.unwrap_or(DEFAULT_RESET)))
+            }
+            FaultKind::Stall => Plan {
+                delay: delay + fault.delay(),
+                outcome: Outcome::Answer(self.settle()),
+            },
+            FaultKind::Silence => {
+                self.deliver_despite(fault);
+                plan(Outcome::Silence)
+            }
+            FaultKind::HeadersOnly => plan(Outcome::HeadersOnly(self.settle())),
+            FaultKind::Close => {
+                self.deliver_despite(fault);
+                plan(Outcome::Close)
+            }
+            FaultKind::StreamLimit => {
+                if let Some(streams) = fault.streams {
+                    self.link.wire().set_limit(streams);
+                }
+                plan(Outcome::Answer(self.settle()))
+            }
+            FaultKind::RefuseConnections => {
+                self.world.refuse_connections_for(fault.delay());
+                plan(Outcome::Answer(self.settle()))
+            }
+        }
+    }
+
+    /// Delivers a good notification whose answer is lost, if the fault wants that.
+    fn deliver_despite(&self, fault: &Fault) {
+        if let (true, Ok(notification)) = (fault.delivered, &self.verdict) {
+            self.deliver(notification, &self.id());
+        }
+    }
+
+    fn deliver(&self, notification: &Notification<'_>, id: &HeaderValue) {
+        let world = self.world;
+        world.counters.accepted.add(1);
+        self.link.bind();
+        if let Some(device) = notification.device {
+            world.screens.of(self.link.environment).show(
+                device,
+                world.record,
+                notification.collapse_id,
+                || Shown {
+                    apns_id: text(id.as_bytes()),
+                    collapse_id: notification.collapse_id.map(text),
+                    priority: notification.priority,
+                    push_type: notification
+                        .push_type
+                        .map(PushType::as_str)
+                        .unwrap_or_default()
+                        .to_owned(),
+                    topic: notification.topic.to_owned(),
+                    expiration: notification.expiration,
+                    replaced: 0,
+                    payload: text(&self.body.bytes),
+                },
+            );
+        }
+    }
+
+    /// The answer a fault demands.
+    fn forced(&self, fault: &Fault) -> Reply {
+        let status = fault.status.unwrap_or(503);
+        let reason = fault
+            .reason
+            .as_deref()
+            .unwrap_or(if status == 503 { "ServiceUnavailable" } else { "" });
+        let mut reply = match fault.body {
+            FaultBody::Reason if status == 200 => Reply::accepted().with(APNS_ID, self.id()),
+            FaultBody::Reason => Reply::refused(status, reason, fault.timestamp).with(APNS_ID, self.id()),
+            FaultBody::BrokenJson => {
+                let mut reply = Reply::refused(status, reason, fault.timestamp).with(APNS_ID, self.id());
+                reply.body.truncate(reply.body.len() / 2);
+                reply
+            }
+            FaultBody::Html => {
+                let mut reply = Reply::refused(status, reason, None);
+                reply.headers = vec![(CONTENT_TYPE, HeaderValue::from_static("text/html"))];
+                reply.body = format!("<html><body><h1>{status} {reason}</h1></body></html>\r\n").into();
+                reply
+            }
+            FaultBody::Empty => {
+                let mut reply = Reply::refused(status, reason, None).with(APNS_ID, self.id());
+                reply.body.clear();
+                reply
+            }
+        };
+        for (name, value) in &fault.headers {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                reply.headers.push((name, value));
+            }
+        }
+        if status == 200 {
+            self.world.counters.answered_ok.add(1);
+        } else {
+            self.world.counters.refused(status, reason);
+        }
+        reply
+    }
+
+    /// The client's id, or a new one.
+    fn id(&self) -> HeaderValue {
+        let mut id = self.head.echo().cloned().unwrap_or_else(|| self.world.ids.next());
+        // Each id is seen once: keep it out of the peer's small HPACK table.
+        id.set_sensitive(true);
+        id
+    }
+
+    fn recorded(&self, request: &Parts, path: &str) -> RecordedRequest {
+        let (status, reason) = match &self.verdict {
+            Ok(_) => (200, ""),
+            Err(refused) => (refused.refusal.reason.status(), refused.refusal.reason.as_str()),
+        };
+        let headers = request.headers.iter();
+        RecordedRequest {
+            environment: self.link.environment,
+            protocol: self.link.protocol,
+            connection: self.link.number,
+            method: request.method.to_string(),
+            path: path.to_owned(),
+            headers: headers
+                .map(|(name, value)| (name.to_string(), text(value.as_bytes())))
+                .collect(),
+            body: text(&self.body.bytes),
+            status,
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

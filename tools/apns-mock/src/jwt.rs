@@ -1,0 +1,83 @@
+//! The provider token's shape and signature.
+//!
+//! Source: Apple, "Establishing a token-based connection to APNs"; RFC 7515 (JWS), RFC 7518 section 3.4 (ES256).
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+use serde::Deserialize;
+
+/// Length of key and team IDs.
+const ID_LENGTH: usize = 10;
+
+/// R and S, 32 bytes each: what RFC 7518 wants, where DER has 70 to 72.
+const SIGNATURE_LENGTH: usize = 64;
+
+/// A token whose shape is right and whose signature is not checked yet.
+#[derive(Debug)]
+pub(crate) struct ProviderToken<'a> {
+    pub(crate) key_id: String,
+    pub(crate) team_id: String,
+    /// Seconds since the epoch.
+    pub(crate) issued_at: i64,
+    signed: &'a str,
+    signature: Vec<u8>,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    kid: String,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    iat: i64,
+}
+
+impl<'a> ProviderToken<'a> {
+    /// Takes a token apart, or says what is wrong with it.
+    pub(crate) fn parse(token: &'a str) -> Result<Self, &'static str> {
+        let (signed, signature) = token.rsplit_once('.').ok_or("it has no parts")?;
+        let (header, claims) = signed.split_once('.').ok_or("it has two parts")?;
+        let header = URL_SAFE_NO_PAD
+            .decode(header)
+            .map_err(|_| "its header is not base64url without padding")?;
+        let claims = URL_SAFE_NO_PAD
+            .decode(claims)
+            .map_err(|_| "its claims are not base64url without padding")?;
+        let signature = URL_SAFE_NO_PAD
+            .decode(signature)
+            .map_err(|_| "its signature is not base64url")?;
+        let header: Header = serde_json::from_slice(&header).map_err(|_| "its header lacks alg or kid")?;
+        let claims: Claims =
+            serde_json::from_slice(&claims).map_err(|_| "its claims lack iss or a numeric iat")?;
+        if header.alg != "ES256" {
+            return Err("its alg is not ES256");
+        }
+        if header.kid.len() != ID_LENGTH {
+            return Err("its kid has not 10 characters");
+        }
+        if claims.iss.len() != ID_LENGTH {
+            return Err("its iss has not 10 characters");
+        }
+        if signature.len() != SIGNATURE_LENGTH {
+            return Err("its signature has not 64 bytes");
+        }
+        Ok(Self {
+            key_id: header.kid,
+            team_id: claims.iss,
+            issued_at: claims.iat,
+            signed,
+            signature,
+        })
+    }
+
+    /// Whether the key with this uncompressed point signed it.
+    pub(crate) fn is_signed_by(&self, point: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
+            .verify(self.signed.as_bytes(), &self.signature)
+            .is_ok()
+    }
+}

@@ -1,0 +1,99 @@
+//! One connection as the rest of the server sees it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::Session;
+use crate::environment::Environment;
+use crate::fault::Fault;
+use crate::wire::Wire;
+use crate::world::World;
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) world: Arc<World>,
+    pub(crate) environment: Environment,
+    pub(crate) protocol: &'static str,
+    pub(crate) number: u64,
+    /// Ends the connection without a word.
+    pub(crate) cut: CancellationToken,
+    session: Mutex<Session>,
+    /// Of HTTP/2 alone.
+    wire: Mutex<Wire>,
+    /// The stream limit was raised after the first valid token.
+    raised: AtomicBool,
+}
+
+impl Link {
+    pub(crate) fn new(
+        world: Arc<World>,
+        environment: Environment,
+        protocol: &'static str,
+        number: u64,
+    ) -> Self {
+        world.counters.connections_open.add(1);
+        Self {
+            environment,
+            protocol,
+            number,
+            cut: world.stop.child_token(),
+            session: Mutex::default(),
+            wire: Mutex::new(Wire::new(world.initial_streams)),
+            raised: AtomicBool::new(false),
+            world,
+        }
+    }
+
+    /// What the connection has shown of itself.
+    pub(crate) fn session(&self) -> MutexGuard<'_, Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its streams and limits.
+    pub(crate) fn wire(&self) -> MutexGuard<'_, Wire> {
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Raises the stream limit, once.
+    pub(crate) fn raise(&self, streams: u32) {
+        if !self.raised.load(Ordering::Relaxed) && !self.raised.swap(true, Ordering::Relaxed) {
+            self.wire().set_limit(streams);
+        }
+    }
+
+    /// Binds the connection to the key of its first accepted push.
+    pub(crate) fn bind(&self) {
+        self.session().bind();
+    }
+
+    /// Whether the stream limit was raised.
+    pub(crate) fn is_raised(&self) -> bool {
+        self.raised.load(Ordering::Relaxed)
+    }
+
+    /// Sends the GOAWAY that a fault describes; `stream` is the one that met it.
+    pub(crate) fn say_farewell(&self, fault: &Fault, stream: Option<u32>) {
+        let debug = fault
+            .reason
+            .as_ref()
+            .map(|reason| format!(r#"{{"reason":{}}}"#, serde_json::Value::from(&**reason)));
+        let debug = debug.unwrap_or_default();
+        self.wire().say_farewell(
+            fault.last,
+            stream,
+            fault.code.unwrap_or_default(),
+            debug.as_bytes(),
+        );
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let open = self.wire().open_streams() as u64;
+        self.world.counters.in_flight.sub(open);
+        self.world.counters.connections_open.sub(1);
+    }
+}

@@ -1,0 +1,91 @@
+//! The push ports: connections are accepted, wrapped in TLS if wanted, and given to the protocol the client speaks.
+
+use std::sync::Arc;
+
+use rustls::server::Acceptor;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_util::task::TaskTracker;
+
+use crate::environment::Environment;
+use crate::replay::Replay;
+use crate::tls::{HTTP_1_1, Tls};
+use crate::world::World;
+use crate::{http1, http2};
+
+/// One push port.
+#[derive(Clone)]
+pub(crate) struct PushPort {
+    pub(crate) world: Arc<World>,
+    pub(crate) environment: Environment,
+    /// None for plain TCP.
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) http1: bool,
+}
+
+impl PushPort {
+    /// Accepts until the server stops.
+    pub(crate) async fn run(self, listener: TcpListener, tasks: TaskTracker) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.world.stop.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            // An error here is the client's (it has gone already) or a lack of descriptors: the next accept tells.
+            let Ok((tcp, _)) = accepted else {
+                tokio::task::yield_now().await;
+                continue;
+            };
+            if self.world.refuses_connections() {
+                self.world.counters.connections_refused.add(1);
+                let _ = tcp.set_zero_linger();
+                continue;
+            }
+            let port = self.clone();
+            tasks.spawn(async move {
+                let stop = port.world.stop.clone();
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => {}
+                    () = port.serve(tcp) => {}
+                }
+            });
+        }
+    }
+
+    async fn serve(self, tcp: TcpStream) {
+        let _ = tcp.set_nodelay(true);
+        let Some(tls) = self.tls.clone() else {
+            return self.sniff(tcp).await;
+        };
+        let failed = || self.world.counters.handshakes_failed.add(1);
+        let Ok(start) = LazyConfigAcceptor::new(Acceptor::default(), tcp).await else {
+            return failed();
+        };
+        let config = tls.config_for(start.client_hello().alpn(), self.http1);
+        let Ok(stream) = start.into_stream(config).await else {
+            return failed();
+        };
+        match stream.get_ref().1.alpn_protocol() {
+            Some(HTTP_1_1) => http1::serve(stream, self.environment, self.world).await,
+            Some(_) => http2::serve(Replay::new(stream), self.environment, self.world).await,
+            None => self.sniff(stream).await,
+        }
+    }
+
+    /// Looks at the first bytes if there is a choice. Without HTTP/1.1 there is none: whoever speaks it is answered in
+    /// HTTP/2 frames, as at Apple.
+    async fn sniff<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, io: T) {
+        let mut io = Replay::new(io);
+        if !self.http1 {
+            return http2::serve(io, self.environment, self.world).await;
+        }
+        match io.is_http2().await {
+            Ok(true) => http2::serve(io, self.environment, self.world).await,
+            Ok(false) => http1::serve(io, self.environment, self.world).await,
+            Err(_) => {}
+        }
+    }
+}

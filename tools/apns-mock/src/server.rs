@@ -1,0 +1,395 @@
+//! A running server and all that can be done to it, in process.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::control;
+use crate::counters::{AnswerCount, State};
+use crate::devices::{MAX_TOKEN_BYTES, Standing, TokenBytes};
+use crate::environment::Environment;
+use crate::fault::{Fault, FaultKind, LastStream};
+use crate::keys::KeySpec;
+use crate::listener::PushPort;
+use crate::options::{Latency, Options};
+use crate::screens::{Screen, Summary};
+use crate::tls::Tls;
+use crate::world::{RecordedRequest, World};
+
+/// Bytes of the device tokens that [`DeviceRange`] makes.
+const RANGE_TOKEN_BYTES: usize = 32;
+
+/// Devices to register, all alike. The tokens are listed or made or both.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registration {
+    /// Where they belong.
+    pub environment: Environment,
+    /// Their topic with its suffix; absent for any topic.
+    #[serde(default)]
+    pub topic: Option<String>,
+    /// What became of them; registered if absent.
+    #[serde(default = "registered")]
+    pub state: Standing,
+    /// Since when they are gone, in milliseconds; now if absent.
+    #[serde(default)]
+    pub since: Option<i64>,
+    /// Tokens in hex.
+    #[serde(default)]
+    pub tokens: Vec<String>,
+    /// Tokens made by the server.
+    #[serde(default)]
+    pub range: Option<DeviceRange>,
+}
+
+fn registered() -> Standing {
+    Standing::Registered
+}
+
+impl Registration {
+    /// One registered device.
+    pub fn device(environment: Environment, topic: &str, token: &str) -> Self {
+        Self {
+            environment,
+            topic: Some(topic.to_owned()),
+            state: Standing::Registered,
+            since: None,
+            tokens: vec![token.to_owned()],
+            range: None,
+        }
+    }
+}
+
+/// Tokens made from a number: `prefix` and then the number in hex, padded with zeros to 64 digits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceRange {
+    /// Hex digits that each token starts with.
+    #[serde(default)]
+    pub prefix: String,
+    /// The first number.
+    #[serde(default)]
+    pub first: u64,
+    /// How many.
+    pub count: u64,
+}
+
+impl DeviceRange {
+    /// The token of a number.
+    pub fn token(&self, number: u64) -> String {
+        let width = (RANGE_TOKEN_BYTES * 2).saturating_sub(self.prefix.len());
+        format!("{}{number:0width$x}", self.prefix)
+    }
+}
+
+/// A device as the server knows it, and what it shows.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeviceView {
+    /// Where it belongs.
+    pub environment: Environment,
+    /// Its topic; absent for any.
+    pub topic: Option<String>,
+    /// What became of it.
+    pub state: Standing,
+    /// Since when it is gone, in milliseconds; 0 if it is registered.
+    pub since: i64,
+    /// What it shows.
+    pub screen: Screen,
+}
+
+/// A running server. Dropping it leaves it running until the runtime ends; see [`Server::shutdown`].
+#[derive(Clone)]
+pub struct Server {
+    production: SocketAddr,
+    sandbox: SocketAddr,
+    control: SocketAddr,
+    tls: Option<Arc<Tls>>,
+    world: Arc<World>,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    /// Binds the ports and serves them on the present runtime.
+    pub async fn start(options: Options) -> Result<Self> {
+        let bind = |address| async move {
+            TcpListener::bind(address)
+                .await
+                .with_context(|| format!("cannot listen on {address}"))
+        };
+        let production = bind(options.production).await?;
+        let sandbox = bind(options.sandbox).await?;
+        let control = bind(options.control).await?;
+        let world = Arc::new(World::new(&options));
+        for key in &options.keys {
+            world.authority.keys.add(key.clone())?;
+        }
+        let server = Self {
+            production: production.local_addr()?,
+            sandbox: sandbox.local_addr()?,
+            control: control.local_addr()?,
+            tls: if options.plaintext {
+                None
+            } else {
+                Some(Arc::new(Tls::new()?))
+            },
+            world,
+            tasks: TaskTracker::new(),
+        };
+        for (environment, listener) in [
+            (Environment::Production, production),
+            (Environment::Sandbox, sandbox),
+        ] {
+            let port = PushPort {
+                world: Arc::clone(&server.world),
+                environment,
+                tls: server.tls.clone(),
+                http1: options.http1,
+            };
+            server.tasks.spawn(port.run(listener, server.tasks.clone()));
+        }
+        server.tasks.spawn(control::run(server.clone(), control));
+        Ok(server)
+    }
+
+    /// Where an environment listens.
+    pub fn addr(&self, environment: Environment) -> SocketAddr {
+        match environment {
+            Environment::Production => self.production,
+            Environment::Sandbox => self.sandbox,
+        }
+    }
+
+    /// Where production listens.
+    pub fn production_addr(&self) -> SocketAddr {
+        self.production
+    }
+
+    /// Where the sandbox listens.
+    pub fn sandbox_addr(&self) -> SocketAddr {
+        self.sandbox
+    }
+
+    /// Where the control port listens.
+    pub fn control_addr(&self) -> SocketAddr {
+        self.control
+    }
+
+    /// The certificate authority to trust, in PEM; none without TLS.
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.tls.as_deref().map(Tls::ca_pem)
+    }
+
+    /// Adds or replaces a signing key.
+    pub fn add_key(&self, key: KeySpec) -> Result<()> {
+        self.world.authority.keys.add(key)
+    }
+
+    /// Revokes a signing key; false if it is not known.
+    pub fn remove_key(&self, key_id: &str) -> bool {
+        self.world.authority.keys.remove(key_id)
+    }
+
+    /// Registers devices or changes what is known of them; gives how many.
+    pub fn register(&self, registration: &Registration) -> Result<u64> {
+        let topic = registration.topic.as_deref();
+        let since_ms = registration.since.unwrap_or_else(|| self.world.clock.now_ms());
+        let devices = self.world.devices.of(registration.environment);
+        let mut devices = devices.write().unwrap_or_else(PoisonError::into_inner);
+        let made = registration
+            .range
+            .as_ref()
+            .map_or(0, |range| usize::try_from(range.count).unwrap_or(usize::MAX));
+        devices.reserve(registration.tokens.len().saturating_add(made), RANGE_TOKEN_BYTES);
+        let mut count = 0;
+        let mut add = |hex: &str| -> Result<()> {
+            let Some(token) = TokenBytes::parse(hex) else {
+                bail!(
+                    "a device token is an even number of hex digits, {} at most: {hex:?}",
+                    MAX_TOKEN_BYTES * 2
+                );
+            };
+            if !devices.register(token.as_slice(), topic, registration.state, since_ms) {
+                bail!("too many devices or topics");
+            }
+            count += 1;
+            Ok(())
+        };
+        for token in &registration.tokens {
+            add(token)?;
+        }
+        if let Some(range) = &registration.range {
+            for number in range.first..range.first.saturating_add(range.count) {
+                add(&range.token(number))?;
+            }
+        }
+        Ok(count)
+    }
+
+    /// What is known of a device, in each environment that knows it.
+    pub fn device(&self, token: &str) -> Vec<DeviceView> {
+        let Some(token) = TokenBytes::parse(token) else {
+            return Vec::new();
+        };
+        let view = |environment| {
+            let devices = self
+                .world
+                .devices
+                .of(environment)
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
+            let device = devices.find(token.as_slice())?;
+            Some(DeviceView {
+                environment,
+                topic: device.topic.map(str::to_owned),
+                state: device.standing,
+                since: device.since_ms,
+                screen: self.world.screens.of(environment).of(device.index),
+            })
+        };
+        Environment::ALL.into_iter().filter_map(view).collect()
+    }
+
+    /// What all devices show, in numbers.
+    pub fn shown(&self) -> Summary {
+        let [one, two] = Environment::ALL.map(|environment| self.world.screens.of(environment).summary());
+        one.join(two)
+    }
+
+    /// Arms a fault, or applies it at once if it says so.
+    pub fn fault(&self, fault: Fault) -> Result<()> {
+        if fault.kind == FaultKind::RefuseConnections {
+            self.world.refuse_connections_for(fault.delay());
+            return Ok(());
+        }
+        if fault.kind == FaultKind::StreamLimit && fault.streams.is_none() {
+            bail!("a stream limit needs a number of streams");
+        }
+        if !fault.now {
+            self.world.faults.arm(fault);
+            return Ok(());
+        }
+        if fault.kind == FaultKind::GoAway && fault.last != LastStream::Seen {
+            bail!("without a request, the last stream can only be the last seen");
+        }
+        for link in self.world.links() {
+            if fault.environment.is_some_and(|only| only != link.environment) {
+                continue;
+            }
+            match fault.kind {
+                FaultKind::GoAway => link.say_farewell(&fault, None),
+                FaultKind::Close => link.cut.cancel(),
+                FaultKind::StreamLimit => link.wire().set_limit(fault.streams.unwrap_or_default()),
+                kind => bail!("{kind:?} cannot happen without a request"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes all faults that wait for requests.
+    pub fn clear_faults(&self) {
+        self.world.faults.clear();
+    }
+
+    /// Moves the server's clock to so many milliseconds from its source's time.
+    pub fn set_clock_offset_ms(&self, offset_ms: i64) {
+        self.world.clock.set_offset_ms(offset_ms);
+    }
+
+    /// Replaces the latency.
+    pub fn set_latency(&self, latency: Latency) {
+        self.world.set_latency(latency);
+    }
+
+    /// Changes the stream limit of connections to come and of those that have shown a valid token.
+    pub fn set_max_concurrent_streams(&self, streams: u32) {
+        self.world.set_streams(streams);
+        for link in self.world.links() {
+            if link.is_raised() {
+                link.wire().set_limit(streams);
+            }
+        }
+    }
+
+    /// Counters and violations.
+    pub fn state(&self) -> State {
+        let counters = &self.world.counters;
+        let ok = AnswerCount {
+            status: 200,
+            reason: String::new(),
+            count: counters.answered_ok.get(),
+        };
+        let mut answers: Vec<_> = Some(ok).filter(|ok| ok.count > 0).into_iter().collect();
+        answers.extend(counters.refusals());
+        let (violations_total, violations) = self.world.violations.snapshot();
+        let devices = Environment::ALL.map(|environment| {
+            self.world
+                .devices
+                .of(environment)
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .len() as u64
+        });
+        let (h1, h2) = (counters.connections_h1.get(), counters.connections_h2.get());
+        State {
+            requests: counters.requests.get(),
+            probes: counters.probes.get(),
+            accepted: counters.accepted.get(),
+            replaced: self.shown().replaced,
+            body_bytes: counters.body_bytes.get(),
+            connections: h1 + h2,
+            connections_h1: h1,
+            connections_h2: h2,
+            connections_open: counters.connections_open.get(),
+            connections_refused: counters.connections_refused.get(),
+            handshakes_failed: counters.handshakes_failed.get(),
+            in_flight: counters.in_flight.get(),
+            peak_in_flight: counters.peak_in_flight.get(),
+            peak_in_flight_on_one_connection: counters.peak_in_flight_on_one_connection.get(),
+            streams_refused: counters.streams_refused.get(),
+            pings: counters.pings.get(),
+            provider_tokens: self.world.authority.token_count(),
+            devices: devices.iter().sum(),
+            answers,
+            violations_total,
+            violations,
+        }
+    }
+
+    /// The last requests, oldest first, if they are recorded.
+    pub fn requests(&self, last: usize) -> Vec<RecordedRequest> {
+        self.world.last_requests(last)
+    }
+
+    /// Sets counters to zero and forgets violations and requests; if asked, also what devices show, and which provider
+    /// tokens were seen and when.
+    pub fn reset(&self, screens: bool, tokens: bool) {
+        self.world.reset(screens);
+        if tokens {
+            self.world.authority.forget_tokens();
+        }
+    }
+
+    /// Says when the server stops.
+    pub(crate) fn stop(&self) -> CancellationToken {
+        self.world.stop.clone()
+    }
+
+    /// Runs a task whose end [`Server::shutdown`] waits for.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Closes the ports and all connections and waits for their end.
+    pub async fn shutdown(&self) {
+        self.world.stop.cancel();
+        self.tasks.close();
+        // What still runs then is stuck in the middle of a poll, which waiting longer would not help.
+        let _ = tokio::time::timeout(Duration::from_secs(10), self.tasks.wait()).await;
+    }
+}

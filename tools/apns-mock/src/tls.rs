@@ -1,0 +1,98 @@
+//! A throw-away certificate authority and the TLS of the push ports.
+//!
+//! Like Apple's servers it takes clients that offer ALPN `h2` and clients that offer nothing; a client that offers only
+//! `http/1.1` gets a connection without ALPN, unless HTTP/1.1 is on.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::ServerConfig;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+/// Names the server's certificate is good for.
+const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
+/// ALPN's name of HTTP/2.
+const H2: &[u8] = b"h2";
+
+/// ALPN's name of HTTP/1.1.
+pub(crate) const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// Server configurations by what the client offers.
+pub(crate) struct Tls {
+    ca_pem: String,
+    h2: Arc<ServerConfig>,
+    http1: Arc<ServerConfig>,
+    plain: Arc<ServerConfig>,
+}
+
+impl Tls {
+    /// Makes an authority and a server certificate.
+    pub(crate) fn new() -> Result<Self> {
+        let ca_key = KeyPair::generate()?;
+        let mut ca = CertificateParams::default();
+        ca.distinguished_name
+            .push(DnType::CommonName, "apns-mock throw-away CA");
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let ca_certificate = ca.self_signed(&ca_key)?;
+        let ca_pem = ca_certificate.pem();
+        let issuer = Issuer::new(ca, ca_key);
+
+        let key = KeyPair::generate()?;
+        let mut server = CertificateParams::new(NAMES.map(str::to_owned))?;
+        server.distinguished_name.push(DnType::CommonName, "localhost");
+        server.use_authority_key_identifier_extension = true;
+        server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let certificate = server.signed_by(&key, &issuer)?;
+
+        let config = |alpn: &[&[u8]]| -> Result<Arc<ServerConfig>> {
+            let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+                .with_safe_default_protocol_versions()?
+                .with_no_client_auth()
+                .with_single_cert(
+                    vec![certificate.der().clone()],
+                    PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+                )?;
+            config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+            Ok(Arc::new(config))
+        };
+        Ok(Self {
+            ca_pem,
+            h2: config(&[H2])?,
+            http1: config(&[HTTP_1_1])?,
+            plain: config(&[])?,
+        })
+    }
+
+    /// The authority's certificate.
+    pub(crate) fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// The configuration for a client's offer.
+    pub(crate) fn config_for<'a>(
+        &self,
+        offered: Option<impl Iterator<Item = &'a [u8]>>,
+        http1: bool,
+    ) -> Arc<ServerConfig> {
+        let mut only_http1 = false;
+        for name in offered.into_iter().flatten() {
+            if name == H2 {
+                return Arc::clone(&self.h2);
+            }
+            only_http1 |= name == HTTP_1_1;
+        }
+        Arc::clone(if http1 && only_http1 {
+            &self.http1
+        } else {
+            &self.plain
+        })
+    }
+}

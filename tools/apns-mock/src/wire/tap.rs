@@ -1,0 +1,204 @@
+//! The socket as `h2` sees it: frames are reported as they pass, and others are put in between.
+//!
+//! Inbound, bytes are copied frame by frame from a buffer, so that a frame can be withheld. Outbound, bytes pass as they
+//! are unless something is to be put in or left out; `h2` writes each frame's head in one piece, which is relied on.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Wire;
+use super::frame::{FrameHead, Kind, PREFACE};
+use crate::link::Link;
+
+/// Size of the inbound buffer: one TLS record.
+const INBOX_SIZE: usize = 16 * 1024;
+
+/// A stream of bytes with a [`Wire`] beside it.
+pub(crate) struct Tap<T> {
+    io: T,
+    link: Arc<Link>,
+    inbox: Vec<u8>,
+    /// Bytes not passed on yet: `inbox[start..end]`.
+    start: usize,
+    end: usize,
+    /// Bytes of the present inbound frame still to pass on, and to leave out.
+    passing: usize,
+    withholding: usize,
+    /// The client has closed its side.
+    ended: bool,
+    /// Bytes of the present outbound frame still to come.
+    writing: usize,
+    /// Bytes of an outbound frame still to leave out.
+    dropping: usize,
+    /// `h2`'s own first SETTINGS are left out; ours went before.
+    settings_dropped: bool,
+    /// Frames being put in.
+    inserting: Vec<u8>,
+}
+
+impl<T> Tap<T> {
+    pub(crate) fn new(io: T, link: Arc<Link>) -> Self {
+        Self {
+            io,
+            link,
+            inbox: vec![0; INBOX_SIZE],
+            start: 0,
+            end: 0,
+            passing: PREFACE.len(),
+            withholding: 0,
+            ended: false,
+            writing: 0,
+            dropping: 0,
+            settings_dropped: false,
+            inserting: Vec::new(),
+        }
+    }
+
+    /// Moves whole frames, or what is there of them, to the reader.
+    fn deliver(&mut self, wire: &mut Wire, buf: &mut ReadBuf<'_>) {
+        while self.start < self.end && buf.remaining() > 0 {
+            if self.withholding > 0 {
+                let skipped = self.withholding.min(self.end - self.start);
+                self.start += skipped;
+                self.withholding -= skipped;
+                continue;
+            }
+            let waiting = self.inbox.get(self.start..self.end).unwrap_or_default();
+            if self.passing == 0 {
+                if let Some(head) = FrameHead::read(waiting) {
+                    if wire.received(head, &self.link.world) {
+                        self.withholding = head.whole();
+                        continue;
+                    }
+                    self.passing = head.whole();
+                } else if self.ended {
+                    self.passing = waiting.len();
+                } else {
+                    return;
+                }
+            }
+            let count = self.passing.min(waiting.len()).min(buf.remaining());
+            buf.put_slice(waiting.get(..count).unwrap_or_default());
+            self.start += count;
+            self.passing -= count;
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Tap<T> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let link = Arc::clone(&this.link);
+        loop {
+            {
+                let mut wire = link.wire();
+                wire.set_waker(cx.waker());
+                this.deliver(&mut wire, buf);
+            }
+            if buf.filled().len() > before || buf.remaining() == 0 || this.ended {
+                return Poll::Ready(Ok(()));
+            }
+            this.inbox.copy_within(this.start..this.end, 0);
+            this.end -= this.start;
+            this.start = 0;
+            let mut space = ReadBuf::new(this.inbox.get_mut(this.end..).unwrap_or_default());
+            ready!(Pin::new(&mut this.io).poll_read(cx, &mut space))?;
+            let count = space.filled().len();
+            this.end += count;
+            this.ended = count == 0;
+        }
+    }
+}
+
+impl<T: AsyncWrite + Unpin> Tap<T> {
+    /// Writes the frames to be put in, at a boundary.
+    fn poll_insert(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.writing > 0 {
+            return Poll::Ready(Ok(()));
+        }
+        self.inserting.append(&mut self.link.wire().outbox);
+        while !self.inserting.is_empty() {
+            let count = ready!(Pin::new(&mut self.io).poll_write(cx, &self.inserting))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.inserting.drain(..count);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// How many bytes of `bytes` to write now, or to leave out.
+    fn plan(&mut self, bytes: &[u8]) -> usize {
+        let wire = self.link.wire();
+        let care = !self.settings_dropped || wire.has_said_farewell() || !wire.outbox.is_empty();
+        drop(wire);
+        if !care {
+            return bytes.len();
+        }
+        if self.writing > 0 {
+            return self.writing.min(bytes.len());
+        }
+        let Some(head) = FrameHead::read(bytes) else {
+            return bytes.len();
+        };
+        let is_first_settings = !self.settings_dropped && head.kind == Kind::Settings;
+        if is_first_settings || head.kind == Kind::GoAway && self.link.wire().has_said_farewell() {
+            self.settings_dropped = true;
+            self.dropping = head.whole();
+        }
+        head.whole().min(bytes.len())
+    }
+
+    /// Follows the frames among the bytes that were written; `bytes` may go on beyond them.
+    fn follow(&mut self, bytes: &[u8], written: usize) {
+        let link = Arc::clone(&self.link);
+        let mut wire = link.wire();
+        let mut place = 0;
+        while place < written {
+            if self.writing == 0 {
+                let Some(head) = bytes.get(place..).and_then(FrameHead::read) else {
+                    return;
+                };
+                wire.sent(head, &link.world);
+                self.writing = head.whole();
+            }
+            let step = self.writing.min(written - place);
+            self.writing -= step;
+            place += step;
+        }
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Tap<T> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.dropping == 0 {
+            ready!(this.poll_insert(cx))?;
+            let length = this.plan(bytes);
+            if this.dropping == 0 {
+                let chosen = bytes.get(..length).unwrap_or_default();
+                let written = ready!(Pin::new(&mut this.io).poll_write(cx, chosen))?;
+                this.follow(bytes, written);
+                return Poll::Ready(Ok(written));
+            }
+        }
+        let dropped = this.dropping.min(bytes.len());
+        this.dropping -= dropped;
+        Poll::Ready(Ok(dropped))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_insert(cx))?;
+        Pin::new(&mut this.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
