@@ -9,11 +9,14 @@ use clap::{Parser, Subcommand};
 
 mod build;
 mod check;
+mod demo;
+mod interrupt;
 mod lints;
 mod process;
 mod progress;
 mod project;
 mod setup;
+mod stack;
 mod steps;
 mod tally;
 mod test;
@@ -37,6 +40,7 @@ enum Task {
     Check,
     /// Run all checks and tests, the end-to-end tests included
     Test,
+    Demo(demo::Demo),
 }
 
 impl Task {
@@ -46,6 +50,7 @@ impl Task {
             Self::Build => build::run(),
             Self::Check => check::run(),
             Self::Test => test::run(),
+            Self::Demo(demo) => demo.run(),
         }
     }
 }

@@ -33,3 +33,8 @@ pub(crate) fn build() -> PathBuf {
 pub(crate) fn wasm_target() -> PathBuf {
     root().join("target").join("wasm")
 }
+
+/// Cargo's target folder for this machine's own code.
+pub(crate) fn native_target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}

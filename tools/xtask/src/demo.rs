@@ -1,0 +1,89 @@
+//! `cargo xtask demo`: the whole way of a push on one machine, from a caller's request to the answer for each device.
+//!
+//! Some of the devices are gone or never were, as in real life, so that there is something to see.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::interrupt::Interrupt;
+use crate::stack::Stack;
+use crate::{build, setup};
+
+mod fleet;
+mod outcomes;
+mod report;
+mod send;
+
+use fleet::Fleet;
+use report::Report;
+
+/// How the Worker talks to APNs in the demo: its default.
+const TRANSPORT: &str = "fetch";
+
+/// Start the Worker and an APNs server on this machine, and send notifications
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// How many pushes to send, one to a device
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    notifications: usize,
+    /// How long the APNs server takes to answer, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    latency: u64,
+    /// End when all is sent, instead of staying up for your own requests
+    #[arg(long)]
+    once: bool,
+    /// Print the result as one line of JSON, and nothing else, on standard output
+    #[arg(long, requires = "once")]
+    json: bool,
+}
+
+impl Demo {
+    /// Runs the demo.
+    pub(crate) fn run(&self) -> Result<()> {
+        let interrupt = Interrupt::catch()?;
+        let ready = setup::everything()?;
+        build::worker(&ready)?;
+        interrupt.check()?;
+        let stack = Stack::start(&ready, Duration::from_millis(self.latency), TRANSPORT, &interrupt)?;
+        let fleet = Fleet::of(self.notifications);
+        fleet.register(&stack.mock)?;
+        let notifications = send::notifications()?;
+        let bar = bar(self.notifications)?;
+        let started = Instant::now();
+        let outcomes = send::all(&stack, &fleet, &notifications, &bar, &interrupt);
+        let wall = started.elapsed();
+        bar.finish_and_clear();
+        let report = Report::new(&outcomes?, wall, &stack.mock.state()?);
+        if self.json {
+            println!("{}", report.json());
+        } else {
+            println!("{}", report.text());
+        }
+        if !self.once {
+            println!("{}", invitation(&stack, &fleet));
+            interrupt.wait();
+        }
+        Ok(())
+    }
+}
+
+/// Progress on stderr; nothing where that is no terminal.
+fn bar(pushes: usize) -> Result<ProgressBar> {
+    let template = "{bar:40} {pos} of {len} pushes, {per_sec}, {eta} to go";
+    let bar = ProgressBar::new(u64::try_from(pushes)?).with_style(ProgressStyle::with_template(template)?);
+    Ok(bar)
+}
+
+/// What one can do while all is up.
+fn invitation(stack: &Stack, fleet: &Fleet) -> String {
+    let body = send::example(fleet);
+    let url = format!("{}/v1/push", stack.worker.url());
+    let key = &stack.api_key;
+    format!(
+        "\nThe Worker is up until you press Ctrl-C. Send a push of your own:\n\n\
+         curl {url} \\\n  -H 'authorization: Bearer {key}' \\\n  -H 'content-type: application/json' \\\n  -d '{body}'\n"
+    )
+}

@@ -1,0 +1,86 @@
+//! Keys for one run: what Apple would give as a `.p8` file, and what a caller of the Worker holds.
+
+use anyhow::{Result, anyhow};
+use p256::SecretKey;
+use p256::pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding};
+use sha2::{Digest, Sha256};
+
+/// The bytes of a P-256 secret key, and of a caller's key.
+const KEY_BYTES: usize = 32;
+
+/// A key pair for signing provider tokens.
+pub(crate) struct SigningKey {
+    /// The private key as PKCS #8 in PEM: the form of Apple's `.p8` files.
+    pub(crate) private_pem: String,
+    /// The public key as SPKI in PEM, for the server that checks the signatures.
+    pub(crate) public_pem: String,
+}
+
+impl SigningKey {
+    /// A new pair.
+    pub(crate) fn generate() -> Result<Self> {
+        // Out of range by chance is a matter of 1 in 2^32: so it is an error and not a loop.
+        let secret =
+            SecretKey::from_slice(&random()?).map_err(|_| anyhow!("these random bytes make no key"))?;
+        let private_pem = secret
+            .to_pkcs8_pem(LineEnding::LF)
+            .map_err(|error| anyhow!("the private key has no PEM: {error}"))?
+            .to_string();
+        let public_pem = secret
+            .public_key()
+            .to_public_key_pem(LineEnding::LF)
+            .map_err(|error| anyhow!("the public key has no PEM: {error}"))?;
+        Ok(Self {
+            private_pem,
+            public_pem,
+        })
+    }
+}
+
+/// A key for a caller.
+pub(crate) fn random_hex() -> Result<String> {
+    Ok(hex(&random()?))
+}
+
+/// What the Worker knows of a caller's key.
+pub(crate) fn sha256_hex(text: &str) -> String {
+    hex(&Sha256::digest(text))
+}
+
+fn random() -> Result<[u8; KEY_BYTES]> {
+    let mut bytes = [0; KEY_BYTES];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow!("the system has no random bytes: {error}"))?;
+    Ok(bytes)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SigningKey, random_hex, sha256_hex};
+    use p256::SecretKey;
+    use p256::pkcs8::{DecodePrivateKey, DecodePublicKey};
+
+    #[test]
+    fn the_two_halves_of_a_signing_key_belong_together() {
+        let key = SigningKey::generate().unwrap();
+        let secret = SecretKey::from_pkcs8_pem(&key.private_pem).unwrap();
+        assert_eq!(
+            secret.public_key(),
+            p256::PublicKey::from_public_key_pem(&key.public_pem).unwrap()
+        );
+    }
+
+    #[test]
+    fn callers_keys_differ() {
+        assert_ne!(random_hex().unwrap(), random_hex().unwrap());
+    }
+
+    #[test]
+    fn a_key_is_known_by_its_sha_256() {
+        let of_abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(sha256_hex("abc"), of_abc);
+    }
+}
