@@ -5,3 +5,4 @@ pub mod config;
 pub mod delivery;
 pub mod fault;
 pub mod time;
+pub mod wire;

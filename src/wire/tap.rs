@@ -1,0 +1,257 @@
+//! What lies between `h2` and the byte stream.
+//!
+//! Outward it gathers what `h2` writes, a frame or two at a time, and hands it on in large pieces when `h2` has no more:
+//! each write crosses into JavaScript on the platform and is a system call elsewhere. Both ways it watches the frames
+//! pass, since `h2` does not say which requests have left it, nor what the server wrote into its GOAWAY.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::frames::{self, Frames, Head};
+
+/// A byte stream under observation; clones share it, one for `h2` and one for the driver.
+#[derive(Debug)]
+pub(super) struct Tap<IO> {
+    inner: Rc<RefCell<Inner<IO>>>,
+    traffic: Rc<RefCell<Traffic>>,
+}
+
+#[derive(Debug)]
+struct Inner<IO> {
+    io: IO,
+    /// What `h2` has written and the byte stream has not taken yet.
+    out: BytesMut,
+    /// Whether the byte stream has something to flush.
+    unflushed: bool,
+    failed: Option<io::ErrorKind>,
+}
+
+/// What has passed.
+#[derive(Debug)]
+pub(super) struct Traffic {
+    /// Bytes written by us.
+    pub(super) bytes_out: u64,
+    /// Bytes written by the server.
+    pub(super) bytes_in: u64,
+    /// What the server said about the connection, until somebody takes it.
+    pub(super) news: VecDeque<News>,
+    /// Whether `h2` holds frames that it could not write.
+    blocked: bool,
+    outward: Frames,
+    inward: Frames,
+    /// The highest stream whose headers have left.
+    headed: u32,
+    /// The streams up to it whose end has not left, in order.
+    unended: VecDeque<u32>,
+}
+
+/// What the server said about the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// SETTINGS, with its stream limit if it has one.
+    Settings(Option<u32>),
+    /// GOAWAY, with its error code and debug data.
+    GoAway(u32, Vec<u8>),
+}
+
+impl Traffic {
+    /// Whether a stream's request may be with the server: all of it has left us.
+    pub(super) fn has_left(&self, stream: u32) -> bool {
+        stream <= self.headed && self.unended.binary_search(&stream).is_err()
+    }
+
+    /// Whether a stream's request may still leave although its stream is given up: `h2` may have encoded it already.
+    pub(super) fn may_leave(&self, stream: u32) -> bool {
+        self.blocked || self.has_left(stream)
+    }
+
+    /// A stream whose end need no longer be watched for.
+    pub(super) fn forget(&mut self, stream: u32) {
+        if let Ok(place) = self.unended.binary_search(&stream) {
+            self.unended.remove(place);
+        }
+    }
+
+    fn went_out(&mut self, bytes: &[u8]) {
+        let Self {
+            outward,
+            headed,
+            unended,
+            ..
+        } = self;
+        outward.feed(bytes, |head, _| match head {
+            Head {
+                kind: frames::HEADERS,
+                stream,
+                ..
+            } if stream > *headed => {
+                *headed = stream;
+                if !head.ends_stream() {
+                    unended.push_back(stream);
+                }
+            }
+            Head { stream, .. } if head.ends_stream() => {
+                if let Ok(place) = unended.binary_search(&stream) {
+                    unended.remove(place);
+                }
+            }
+            _ => {}
+        });
+        self.bytes_out += bytes.len() as u64;
+    }
+
+    fn came_in(&mut self, bytes: &[u8]) {
+        let Self { inward, news, .. } = self;
+        inward.feed(bytes, |head, contents| match head.kind {
+            frames::SETTINGS if head.flags & frames::ACK == 0 => {
+                news.push_back(News::Settings(frames::stream_limit(contents)));
+            }
+            frames::GO_AWAY => {
+                if let Some((_, code, debug)) = frames::go_away(contents) {
+                    news.push_back(News::GoAway(code, debug.to_vec()));
+                }
+            }
+            _ => {}
+        });
+        self.bytes_in += bytes.len() as u64;
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Tap<IO> {
+    pub(super) fn new(io: IO) -> Self {
+        let inner = Inner {
+            io,
+            out: BytesMut::with_capacity(CAPACITY),
+            unflushed: false,
+            failed: None,
+        };
+        let traffic = Traffic {
+            bytes_out: 0,
+            bytes_in: 0,
+            news: VecDeque::new(),
+            blocked: false,
+            outward: Frames::of_client(),
+            inward: Frames::of_server(),
+            headed: 0,
+            unended: VecDeque::new(),
+        };
+        Self {
+            inner: Rc::new(RefCell::new(inner)),
+            traffic: Rc::new(RefCell::new(traffic)),
+        }
+    }
+
+    pub(super) fn traffic(&self) -> Rc<RefCell<Traffic>> {
+        Rc::clone(&self.traffic)
+    }
+
+    /// Hands on what `h2` has written. Ready when there is nothing left to do; an error is told to `h2` as well.
+    ///
+    /// True if `h2` was waiting for the room that is now there.
+    pub(super) fn poll_hand_on(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut inner = self.inner.borrow_mut();
+        let poll = match inner.poll_empty(cx) {
+            Poll::Ready(Ok(())) => inner.poll_flush(cx),
+            other => other,
+        };
+        poll.map_ok(|()| std::mem::take(&mut self.traffic.borrow_mut().blocked))
+    }
+}
+
+impl<IO> Clone for Tap<IO> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: Rc::clone(&self.inner),
+            traffic: Rc::clone(&self.traffic),
+        }
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Inner<IO> {
+    fn check(&self) -> io::Result<()> {
+        self.failed.map_or(Ok(()), |kind| Err(kind.into()))
+    }
+
+    /// Remembers an error, since only one of those who share the stream sees it first.
+    fn note<T>(&mut self, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if let Poll::Ready(Err(error)) = &poll {
+            self.failed = Some(error.kind());
+        }
+        poll
+    }
+
+    fn poll_empty(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check()?;
+        while !self.out.is_empty() {
+            let poll = Pin::new(&mut self.io).poll_write(cx, &self.out);
+            let written = match ready!(self.note(poll)) {
+                Ok(0) => return self.note(Poll::Ready(Err(io::ErrorKind::WriteZero.into()))),
+                other => other?,
+            };
+            self.out.advance(written);
+            self.unflushed = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.unflushed {
+            let poll = Pin::new(&mut self.io).poll_flush(cx);
+            ready!(self.note(poll))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tap<IO> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let mut inner = self.inner.borrow_mut();
+        inner.check()?;
+        let poll = Pin::new(&mut inner.io).poll_read(cx, buf);
+        ready!(inner.note(poll))?;
+        if let Some(read) = buf.filled().get(before..) {
+            self.traffic.borrow_mut().came_in(read);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tap<IO> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut inner = self.inner.borrow_mut();
+        inner.check()?;
+        let mut traffic = self.traffic.borrow_mut();
+        if inner.out.len() >= CAPACITY {
+            traffic.blocked = true;
+            ready!(inner.poll_empty(cx))?;
+        }
+        traffic.blocked = false;
+        traffic.went_out(bytes);
+        inner.out.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    /// `h2` flushes after each long body; the driver does it once, when `h2` has nothing more to say.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.inner.borrow().check())
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut inner = self.inner.borrow_mut();
+        ready!(inner.poll_empty(cx))?;
+        ready!(inner.poll_flush(cx))?;
+        Pin::new(&mut inner.io).poll_shutdown(cx)
+    }
+}
+
+/// How much is gathered before `h2` has to wait: some 150 pushes, and four times `h2`'s own buffer.
+const CAPACITY: usize = 64 * 1024;

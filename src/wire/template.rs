@@ -1,0 +1,111 @@
+//! The header fields of a push, built once for a notification and copied for each device.
+//!
+//! What all pushes of a notification share is in the server's dynamic table after the first and takes a byte each from
+//! then on. What is a push's own - its `apns-id`, and a collapse id that differs from the notification's - is marked
+//! never to be indexed, and so is `:path`, by `h2` itself. `authorization` `h2` never indexes, whatever it is told: its
+//! encoder leaves out the fields that nghttp2 leaves out. The token is Huffman-coded anew for each push; what that costs
+//! is in ARCHITECTURE.md.
+//!
+//! Source: RFC 7541 sections 6.2.3 and 7.1; Apple, "Sending notification requests to APNs", on HPACK.
+
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+
+use crate::apns::Request;
+use crate::apns::collapse_id::CollapseId;
+use crate::apns::request::Headers;
+
+/// The header fields of a notification, with the provider token.
+#[derive(Clone, Debug)]
+pub struct Template {
+    headers: Arc<Headers>,
+    fields: HeaderMap,
+}
+
+/// A value that no header field may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{name}` has a character that a header field cannot have")]
+pub struct BadHeader {
+    name: &'static str,
+}
+
+impl Template {
+    /// The fields of pushes with `headers`, under the provider token `token`.
+    ///
+    /// # Errors
+    /// A value has a character that a header field cannot have.
+    pub fn new(headers: &Arc<Headers>, token: &str) -> Result<Self, BadHeader> {
+        let value = |name, value: &str| HeaderValue::from_str(value).map_err(|_| BadHeader { name });
+        let mut fields = HeaderMap::with_capacity(FIELDS);
+        fields.insert(&APNS_ID, HeaderValue::from_static(""));
+        for (name, text) in headers.list() {
+            fields.insert(HeaderName::from_static(name), value(name, &text)?);
+        }
+        let mut authorization = value("authorization", &format!("bearer {token}"))?;
+        authorization.set_sensitive(true);
+        fields.insert(AUTHORIZATION, authorization);
+        Ok(Self {
+            headers: Arc::clone(headers),
+            fields,
+        })
+    }
+
+    /// The fields of one push.
+    ///
+    /// # Errors
+    /// The push has headers of its own, and one has a character that a header field cannot have.
+    pub(super) fn fill(&self, request: &Request) -> Result<HeaderMap, BadHeader> {
+        let mut fields = self.fields.clone();
+        if !Arc::ptr_eq(&self.headers, &request.headers) {
+            self.overrule(&mut fields, &request.headers)?;
+        }
+        if let Some(id) = fields.get_mut(&APNS_ID) {
+            *id = own("apns-id", &request.apns_id.to_ascii())?;
+        }
+        Ok(fields)
+    }
+
+    /// Replaces what differs from the notification's headers.
+    fn overrule(&self, fields: &mut HeaderMap, headers: &Headers) -> Result<(), BadHeader> {
+        if self.headers.collapse_id != headers.collapse_id {
+            match headers.collapse_id.as_ref().map(CollapseId::as_str) {
+                Some(id) => fields.insert(&APNS_COLLAPSE_ID, own("apns-collapse-id", id.as_bytes())?),
+                None => fields.remove(&APNS_COLLAPSE_ID),
+            };
+        }
+        let same_but_for_collapse_id = Headers {
+            collapse_id: self.headers.collapse_id.clone(),
+            ..headers.clone()
+        };
+        if same_but_for_collapse_id != *self.headers {
+            for name in [&APNS_PUSH_TYPE, &APNS_TOPIC, &APNS_PRIORITY, &APNS_EXPIRATION] {
+                fields.remove(name);
+            }
+            for (name, text) in same_but_for_collapse_id.list() {
+                if name != APNS_COLLAPSE_ID.as_str() {
+                    let value = HeaderValue::from_str(&text).map_err(|_| BadHeader { name })?;
+                    fields.insert(HeaderName::from_static(name), value);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A value that is not to be remembered by anybody on the way.
+fn own(name: &'static str, value: &[u8]) -> Result<HeaderValue, BadHeader> {
+    let mut value = HeaderValue::from_bytes(value).map_err(|_| BadHeader { name })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The fields of a push, with one to spare.
+const FIELDS: usize = 8;
+
+static APNS_ID: HeaderName = HeaderName::from_static("apns-id");
+static APNS_COLLAPSE_ID: HeaderName = HeaderName::from_static("apns-collapse-id");
+static APNS_PUSH_TYPE: HeaderName = HeaderName::from_static("apns-push-type");
+static APNS_TOPIC: HeaderName = HeaderName::from_static("apns-topic");
+static APNS_PRIORITY: HeaderName = HeaderName::from_static("apns-priority");
+static APNS_EXPIRATION: HeaderName = HeaderName::from_static("apns-expiration");

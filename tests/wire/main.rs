@@ -1,0 +1,8 @@
+//! The connection against servers: the mock APNs server over TCP and TLS, and one that does whatever a test says.
+
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod mock;
+#[cfg(test)]
+mod support;
