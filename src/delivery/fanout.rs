@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::backoff;
+use super::limiter::Report;
 use super::receipt::Receipt;
 use super::verdict::{Again, TokenRefusal, Verdict, judge};
 use crate::apns::{Outcome, Reply, Trouble};
@@ -73,6 +74,8 @@ pub struct Fanout {
     token: u8,
     renewing: Option<TokenRefusal>,
     stopped: Option<Stop>,
+    report: Report,
+    proved: bool,
 }
 
 #[derive(Debug)]
@@ -93,7 +96,7 @@ struct Stop {
 impl Fanout {
     /// A fan-out of `plan.pushes` pushes.
     #[must_use]
-    pub const fn new(plan: Plan) -> Self {
+    pub fn new(plan: Plan) -> Self {
         Self {
             plan,
             fresh: 0,
@@ -104,6 +107,8 @@ impl Fanout {
             token: 0,
             renewing: None,
             stopped: None,
+            report: Report::default(),
+            proved: false,
         }
     }
 
@@ -159,8 +164,10 @@ impl Fanout {
     ) -> Option<Receipt> {
         self.in_flight = self.in_flight.saturating_sub(1);
         let verdict = judge(&outcome);
+        self.count(&outcome, verdict);
         if proves_token(&outcome, verdict) && launch.token == self.token {
             self.alone = false;
+            self.proved = true;
         }
         match verdict {
             Verdict::Retry(Again::ProviderToken(refusal)) => {
@@ -183,6 +190,7 @@ impl Fanout {
         self.renewing = None;
         self.token = self.token.saturating_add(1);
         self.alone = !proven;
+        self.proved = false;
     }
 
     /// The driver cannot have another provider token before `retry_after` has passed.
@@ -197,6 +205,24 @@ impl Fanout {
     #[must_use]
     pub const fn in_flight(&self) -> usize {
         self.in_flight
+    }
+
+    /// How the attempts went since the last call, and whether APNs has accepted the provider token in use: what the gate
+    /// wants to know with a lease that goes back.
+    pub fn take_report(&mut self) -> (Report, bool) {
+        (std::mem::take(&mut self.report), self.proved)
+    }
+
+    fn count(&mut self, outcome: &Outcome, verdict: Verdict) {
+        let report = &mut self.report;
+        match outcome {
+            Outcome::Answered(_) => report.answered += 1,
+            Outcome::NotSent(_) => {}
+            Outcome::Lost(_) => report.lost += 1,
+        }
+        report.accepted += u32::from(verdict == Verdict::Accepted);
+        let throttled = matches!(verdict, Verdict::Retry(Again::Device | Again::Server));
+        report.throttled += u32::from(throttled && matches!(outcome, Outcome::Answered(_)));
     }
 
     const fn window(&self) -> usize {

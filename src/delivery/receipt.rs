@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::verdict::Verdict;
 use crate::apns::Outcome;
 
@@ -73,6 +75,39 @@ impl Receipt {
             },
             Outcome::NotSent(trouble) | Outcome::Lost(trouble) => Some(trouble.as_str()),
         }
+    }
+}
+
+/// How many pushes ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// APNs took them.
+    pub accepted: usize,
+    /// APNs refused them for good.
+    pub rejected: usize,
+    /// They were not delivered and may be sent again.
+    pub retrying: usize,
+    /// They were not sent, or nobody knows whether they arrived.
+    pub failed: usize,
+}
+
+impl Tally {
+    /// Counts one push.
+    pub const fn add(&mut self, status: Status) {
+        match status {
+            Status::Accepted => self.accepted += 1,
+            Status::Rejected => self.rejected += 1,
+            Status::Retrying => self.retrying += 1,
+            Status::Failed => self.failed += 1,
+        }
+    }
+}
+
+impl FromIterator<Status> for Tally {
+    fn from_iter<I: IntoIterator<Item = Status>>(statuses: I) -> Self {
+        let mut tally = Self::default();
+        statuses.into_iter().for_each(|status| tally.add(status));
+        tally
     }
 }
 

@@ -1,0 +1,42 @@
+//! Ring 3: our HTTP contract, as a function of the request, the configuration and the moment.
+//!
+//! In scope: which requests there are, what they must look like, and what is answered. Out of scope: sending
+//! (`delivery` decides, `shell` does), and the platform's request and response types.
+
+pub mod auth;
+pub mod doctor;
+pub mod order;
+pub mod preview;
+pub mod problem;
+pub mod push;
+pub mod route;
+
+pub use order::Order;
+pub use problem::Problem;
+pub use route::Route;
+
+/// An answer, ready for the platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// Headers beside `content-type`.
+    pub headers: Vec<(&'static str, String)>,
+    /// `content-type`.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: String,
+}
+
+impl Answer {
+    /// A JSON answer with status 200.
+    #[must_use]
+    pub const fn json(body: String) -> Self {
+        Self {
+            status: 200,
+            headers: Vec::new(),
+            content_type: "application/json",
+            body,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! `GET /v1/doctor`: what is configured, how the gates stand, and whether APNs can be reached.
+//!
+//! Says what is set and never its value. A probe is a push without credentials: APNs answers `MissingProviderToken`,
+//! which proves name resolution, TLS, HTTP/2 and paths without touching a device or a provider token.
+
+use serde::Serialize;
+
+use super::Answer;
+use crate::apns::{Environment, Outcome, Reason};
+use crate::config::{App, Config};
+use crate::delivery::gate::Inspection;
+use crate::time::Timestamp;
+
+/// What the shell found out about one credential.
+#[derive(Debug)]
+pub struct CredentialCheck<'c> {
+    /// The first app that uses the credential.
+    pub app: &'c App,
+    /// How its gate stands, or why it did not answer.
+    pub gate: Result<Inspection, String>,
+}
+
+/// What the shell found out about one environment.
+#[derive(Debug)]
+pub struct Probe {
+    /// Which APNs.
+    pub environment: Environment,
+    /// What came of the probe.
+    pub outcome: Outcome,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
+}
+
+impl Probe {
+    /// Whether the answer is the one that only APNs gives.
+    #[must_use]
+    pub fn is_apns(&self) -> bool {
+        matches!(&self.outcome, Outcome::Answered(reply)
+            if reply.status == 403 && reply.reason == Some(Reason::MISSING_PROVIDER_TOKEN))
+    }
+}
+
+/// The answer of the doctor. `apps` are those that the caller reaches.
+#[must_use]
+pub fn answer(
+    config: &Config,
+    apps: &[&App],
+    checks: &[CredentialCheck<'_>],
+    probes: &[Probe],
+    now: Timestamp,
+) -> Answer {
+    let probes: Vec<ProbeReport> = probes.iter().map(|probe| probe_report(probe, config)).collect();
+    let gates: Vec<GateReport<'_>> = checks.iter().map(|check| gate_report(check, now)).collect();
+    let healthy = probes.iter().all(|probe| probe.ok) && gates.iter().all(|gate| gate.problem.is_none());
+    let body = DoctorAnswer {
+        healthy,
+        apps: apps.iter().map(|app| app_report(app)).collect(),
+        transport: "fetch",
+        attempt_timeout_ms: u64::try_from(config.attempt_timeout.as_millis()).unwrap_or(u64::MAX),
+        permits: config.permits,
+        local_origins: config.origins.is_local(),
+        gates,
+        probes,
+    };
+    Answer::json(serde_json::to_string(&body).unwrap_or_default())
+}
+
+#[derive(Serialize)]
+struct DoctorAnswer<'c> {
+    healthy: bool,
+    apps: Vec<AppReport<'c>>,
+    transport: &'static str,
+    attempt_timeout_ms: u64,
+    permits: u32,
+    local_origins: bool,
+    gates: Vec<GateReport<'c>>,
+    probes: Vec<ProbeReport>,
+}
+
+#[derive(Serialize)]
+struct AppReport<'c> {
+    name: &'c str,
+    topic: &'c str,
+    environment: &'static str,
+    team_id: &'static str,
+    key_id: &'static str,
+    signing_key: &'static str,
+}
+
+fn app_report<'c>(app: &'c App) -> AppReport<'c> {
+    // A configuration that loaded has all of them, in their right form.
+    AppReport {
+        name: &app.name,
+        topic: app.bundle_id.as_str(),
+        environment: app.credential.environment.as_str(),
+        team_id: "set",
+        key_id: "set",
+        signing_key: "set",
+    }
+}
+
+#[derive(Serialize)]
+struct GateReport<'c> {
+    app: &'c str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_token_age_s: Option<u64>,
+    proven: bool,
+    limit: u32,
+    in_use: u32,
+    waiting: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+fn gate_report<'c>(check: &'c CredentialCheck<'_>, now: Timestamp) -> GateReport<'c> {
+    let app = check.app.name.as_str();
+    match &check.gate {
+        Ok(inspection) => GateReport {
+            app,
+            provider_token_age_s: inspection.issued_at.map(|issued| now.since(issued).as_secs()),
+            proven: inspection.proven,
+            limit: inspection.limit,
+            in_use: inspection.in_use,
+            waiting: inspection.waiting,
+            problem: inspection
+                .stopped_until
+                .filter(|until| *until > now)
+                .map(|until| format!("APNs refuses the provider tokens; the next attempt is at {until}")),
+        },
+        Err(problem) => GateReport {
+            app,
+            provider_token_age_s: None,
+            proven: false,
+            limit: 0,
+            in_use: 0,
+            waiting: 0,
+            problem: Some(problem.clone()),
+        },
+    }
+}
+
+#[derive(Serialize)]
+struct ProbeReport {
+    environment: &'static str,
+    origin: String,
+    transport: &'static str,
+    ok: bool,
+    answer: String,
+    ms: u64,
+}
+
+fn probe_report(probe: &Probe, config: &Config) -> ProbeReport {
+    let answer = match &probe.outcome {
+        Outcome::Answered(reply) => {
+            let reason = reply.reason.as_ref().map_or("no reason of APNs", Reason::as_str);
+            format!("{} {reason}", reply.status)
+        }
+        Outcome::NotSent(trouble) | Outcome::Lost(trouble) => trouble.to_string(),
+    };
+    ProbeReport {
+        environment: probe.environment.as_str(),
+        origin: config.origin(probe.environment),
+        transport: "fetch",
+        ok: probe.is_apns(),
+        answer,
+        ms: probe.ms,
+    }
+}

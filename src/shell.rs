@@ -1,0 +1,15 @@
+//! Ring 4: Cloudflare. It executes what the other rings decide, and decides nothing.
+//!
+//! The one place that names the platform's crate: its events, bindings, clock, sockets and objects. In scope: reading
+//! requests, calling the core with the moment, doing what it returns, logging what passes.
+
+mod bindings;
+mod clock;
+mod doctor;
+mod events;
+mod fetch;
+mod gate;
+mod http;
+mod log;
+mod objects;
+mod push;

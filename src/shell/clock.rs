@@ -1,0 +1,37 @@
+//! The platform's clock, timers and random bytes: the only readers of any of them.
+//!
+//! In production the clock stands still while code runs and moves with each answer of the outside world.
+
+use std::time::Duration;
+
+use worker::wasm_bindgen::prelude::wasm_bindgen;
+use worker::{Date, Delay, wasm_bindgen};
+
+use crate::time::Timestamp;
+
+/// This moment.
+pub(super) fn now() -> Timestamp {
+    Timestamp::from_millis(Date::now().as_millis())
+}
+
+/// Ends at `at`. The platform's timer is cleared when the future is dropped: one left behind keeps an object billed.
+pub(super) async fn at(at: Timestamp) {
+    let left = at.since(now());
+    Delay::from(left.min(LONGEST)).await;
+}
+
+/// 16 random bytes.
+pub(super) fn seed() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    get_random_values(&mut bytes);
+    bytes
+}
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
+    fn get_random_values(bytes: &mut [u8]);
+}
+
+/// `setTimeout` takes 31 bits of milliseconds; a day is longer than anything here waits.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,0 +1,98 @@
+//! The fetch transport: one platform `fetch` a push.
+//!
+//! In production Cloudflare speaks HTTP/2 to Apple and pools the connections. The body has a fixed length, redirects are
+//! not followed, the answer's body is always read, and an attempt that outlives its deadline is aborted.
+
+use std::pin::pin;
+
+use futures::future::{Either, select};
+use worker::js_sys::Uint8Array;
+use worker::{AbortController, AbortSignal, Fetch, Headers, Method, RequestInit, RequestRedirect, Response};
+
+use super::clock;
+use crate::apns::request::PROBE_PATH;
+use crate::apns::{Outcome, Reply, Request, Trouble};
+use crate::time::Timestamp;
+
+/// Sends one push and waits for its end, until `deadline`.
+pub(super) async fn send(
+    origin: &str,
+    request: &Request,
+    provider_token: &str,
+    deadline: Timestamp,
+) -> Outcome {
+    let headers = Headers::new();
+    let authorization = format!("bearer {provider_token}");
+    let list = request.header_list();
+    let all = list.iter().map(|(name, value)| (*name, value.as_str()));
+    for (name, value) in all.chain([("authorization", authorization.as_str())]) {
+        if headers.set(name, value).is_err() {
+            return Outcome::NotSent(Trouble::Unreachable);
+        }
+    }
+    exchange(
+        &format!("{origin}{}", request.path()),
+        headers,
+        &request.body,
+        deadline,
+    )
+    .await
+}
+
+/// Asks APNs without credentials, for the doctor.
+pub(super) async fn probe(origin: &str, deadline: Timestamp) -> Outcome {
+    exchange(&format!("{origin}{PROBE_PATH}"), Headers::new(), b"{}", deadline).await
+}
+
+async fn exchange(url: &str, headers: Headers, body: &[u8], deadline: Timestamp) -> Outcome {
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post)
+        .with_headers(headers)
+        .with_redirect(RequestRedirect::Manual)
+        .with_body(Some(Uint8Array::from(body).into()));
+    let Ok(request) = worker::Request::new_with_init(url, &init) else {
+        return Outcome::NotSent(Trouble::Unreachable);
+    };
+    let controller = AbortController::default();
+    let signal = controller.signal();
+    let answer = pin!(answer(Fetch::Request(request), &signal));
+    let timer = pin!(clock::at(deadline));
+    match select(answer, timer).await {
+        Either::Left((Ok(reply), _)) => Outcome::Answered(reply),
+        Either::Left((Err(error), _)) => failure(&error),
+        Either::Right(_) => {
+            controller.abort();
+            Outcome::Lost(Trouble::Deadline)
+        }
+    }
+}
+
+async fn answer(fetch: Fetch, signal: &AbortSignal) -> worker::Result<Reply> {
+    let mut response: Response = fetch.send_with_signal(signal).await?;
+    let body = response.bytes().await?;
+    let headers = response.headers();
+    let value = |name: &str| headers.get(name).ok().flatten();
+    let values = KEPT.map(|name| (name, value(name)));
+    let header = |name: &str| {
+        values
+            .iter()
+            .find(|(kept, _)| *kept == name)
+            .and_then(|(_, value)| value.as_deref())
+    };
+    Ok(Reply::read(response.status_code(), header, &body))
+}
+
+/// The platform throws one kind of error; only a refused connection says for sure that nothing was sent.
+fn failure(error: &worker::Error) -> Outcome {
+    if error.to_string().contains(NO_CONNECTION) {
+        Outcome::NotSent(Trouble::Unreachable)
+    } else {
+        Outcome::Lost(Trouble::ConnectionLost)
+    }
+}
+
+/// The headers of an answer that mean something to us.
+const KEPT: [&str; 3] = ["apns-id", "apns-unique-id", "retry-after"];
+
+/// The platform's words for a connection that could not be opened.
+const NO_CONNECTION: &str = "cannot connect";

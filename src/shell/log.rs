@@ -1,0 +1,40 @@
+//! Structured logs: one JSON line an event.
+//!
+//! A line names apps, counts, reasons and durations; never a device token, a provider token, a key or a payload.
+
+use crate::delivery::receipt::Tally;
+use serde::Serialize;
+use worker::{console_error, console_log};
+
+/// An event in the life of the Worker.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(super) enum Event<'e> {
+    /// An order was sent.
+    Sent {
+        app: &'e str,
+        transport: &'static str,
+        pushes: usize,
+        tally: Tally,
+        ms: u64,
+    },
+    /// The configuration has faults.
+    Misconfigured { faults: String },
+    /// A gate did not answer, or answered with an error.
+    GateFailed { app: &'e str, problem: &'e str },
+    /// What an object had stored could not be read.
+    StateLost { object: &'e str, problem: &'e str },
+}
+
+impl Event<'_> {
+    /// Writes the line.
+    pub(super) fn write(&self) {
+        let line = serde_json::to_string(self).unwrap_or_default();
+        match self {
+            Self::Sent { .. } => console_log!("{line}"),
+            Self::Misconfigured { .. } | Self::GateFailed { .. } | Self::StateLost { .. } => {
+                console_error!("{line}");
+            }
+        }
+    }
+}
