@@ -135,8 +135,10 @@ struct ProviderClaims<'c> {
 /// How long each token is the one to send; see the module's text.
 pub const BUCKET: Duration = Duration::from_mins(30);
 
-/// How far a clock may be from the right time. The platform's clocks are within milliseconds of it; two minutes leave
-/// room for a machine that has lost its time server. More room would need shorter buckets.
+/// How far a clock may be from the right time.
+///
+/// The platform's clocks are within milliseconds of it; two minutes leave room for a machine that has lost its time
+/// server. More room would need shorter buckets.
 pub const CLOCK_SKEW: Duration = Duration::from_mins(2);
 
 /// A token that was shown to APNs for the first time is kept at least so long: Apple's 20 minutes, twice
@@ -158,6 +160,7 @@ pub(crate) const RFC_6979_KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
 mod tests {
     use super::*;
     use jwt_compact::{Algorithm, AlgorithmSignature};
+    use proptest::prelude::*;
 
     #[test]
     fn signatures_are_those_of_rfc_6979() {
@@ -173,7 +176,116 @@ mod tests {
         );
     }
 
+    /// Deployments of different versions sign the same bytes in one bucket: if these move, APNs sees two tokens while
+    /// one version replaces another. The parts decode to `{"alg":"ES256","kid":"ABC123DEFG"}` and
+    /// `{"iss":"DEF123GHIJ","iat":1795420800}`.
+    #[test]
+    fn provider_token_format_unchanged() {
+        let token = mint(
+            &credential(),
+            &key(),
+            Bucket::at(Timestamp::from_secs(1_795_422_000)),
+        )
+        .unwrap();
+        assert_eq!(token.issued_at(), Timestamp::from_secs(1_795_420_800));
+        assert_eq!(
+            token.as_str(),
+            "eyJhbGciOiJFUzI1NiIsImtpZCI6IkFCQzEyM0RFRkcifQ.\
+             eyJpc3MiOiJERUYxMjNHSElKIiwiaWF0IjoxNzk1NDIwODAwfQ.\
+             ILhw3tAPXmML-fzw5SgTteVhTb1MSzVYpCm3Hi8uHjvWxbJxLFFYAUBQNyK1RUCM4VESZePuCgAJHGOY_A74Mw"
+        );
+    }
+
+    /// The gate stores it so.
+    #[test]
+    fn stored_provider_token_format_unchanged() {
+        let token = ProviderToken {
+            text: "a.b.c".to_owned(),
+            issued_at: Timestamp::from_secs(1_795_420_800),
+        };
+        let json = r#"{"text":"a.b.c","issued_at":1795420800000}"#;
+        assert_eq!(serde_json::to_string(&token).unwrap(), json);
+        assert_eq!(serde_json::from_str::<ProviderToken>(json).unwrap(), token);
+    }
+
+    #[test]
+    fn another_implementation_verifies_the_signature() {
+        let token = mint(&credential(), &key(), Bucket(59_847_000)).unwrap();
+        let (signed, signature) = token.as_str().rsplit_once('.').unwrap();
+        let public = key().es256().verifying_key().to_encoded_point(false);
+        let public = ring::signature::UnparsedPublicKey::new(
+            &ring::signature::ECDSA_P256_SHA256_FIXED,
+            public.as_bytes(),
+        );
+        let signature = base64url(signature);
+        assert_eq!(signature.len(), 64);
+        public.verify(signed.as_bytes(), &signature).unwrap();
+        let other = signed.replacen('e', "f", 1);
+        assert!(public.verify(other.as_bytes(), &signature).is_err());
+    }
+
+    #[test]
+    fn all_who_sign_in_a_bucket_sign_the_same_bytes() {
+        let bucket = Bucket::at(Timestamp::from_secs(1_795_420_920));
+        let moments = [0, 1, 1799].map(|secs| bucket.issued_at() + CLOCK_SKEW + Duration::from_secs(secs));
+        let tokens = moments.map(|now| mint(&credential(), &key(), Bucket::at(now)).unwrap());
+        assert!(tokens.iter().all(|token| *token == tokens[0]));
+        let next = mint(&credential(), &key(), Bucket::at(bucket.ends_at())).unwrap();
+        assert_ne!(next, tokens[0]);
+    }
+
+    #[test]
+    fn a_token_does_not_print_its_text() {
+        let token = mint(&credential(), &key(), Bucket(59_847_360)).unwrap();
+        assert!(!format!("{token:?}").contains(token.as_str()));
+    }
+
+    #[test]
+    fn the_numbers_leave_room_for_two_clocks_that_differ() {
+        let apples_hour = Duration::from_hours(1);
+        let apples_rest = Duration::from_mins(20);
+        let on_the_way = Duration::from_mins(1);
+        assert!(BUCKET - CLOCK_SKEW * 2 > apples_rest);
+        assert!(REST - CLOCK_SKEW * 2 > apples_rest);
+        assert!(BUCKET + CLOCK_SKEW + REST <= USABLE);
+        assert!(USABLE + CLOCK_SKEW + on_the_way <= apples_hour);
+    }
+
+    proptest! {
+        #[test]
+        fn a_bucket_is_never_in_the_future_of_a_clock_that_is_right(
+            right in 10_000_000_000_u64..4_000_000_000_000,
+            skew in -120_000_i64..=120_000,
+        ) {
+            let shown = Timestamp::from_millis(right.checked_add_signed(skew).unwrap());
+            let bucket = Bucket::at(shown);
+            prop_assert!(bucket.issued_at() <= Timestamp::from_millis(right));
+            prop_assert!(shown < bucket.ends_at());
+            prop_assert_eq!(Bucket::at(bucket.ends_at()).previous(), bucket);
+        }
+    }
+
+    fn credential() -> Credential {
+        "DEF123GHIJ/ABC123DEFG/production".parse().unwrap()
+    }
+
     fn key() -> SigningKey {
         RFC_6979_KEY.parse().unwrap()
+    }
+
+    fn base64url(text: &str) -> Vec<u8> {
+        let digit = |character: char| {
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+                .find(character)
+                .unwrap()
+        };
+        let bits: String = text
+            .chars()
+            .map(|character| format!("{:06b}", digit(character)))
+            .collect();
+        bits.as_bytes()
+            .chunks_exact(8)
+            .map(|byte| u8::from_str_radix(std::str::from_utf8(byte).unwrap(), 2).unwrap())
+            .collect()
     }
 }

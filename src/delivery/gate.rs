@@ -144,18 +144,18 @@ impl Machine for Gate {
     type Context<'c> = Context<'c>;
 
     fn load(stored: Option<&str>, now: Timestamp) -> Loaded<Self> {
-        let fresh = || Self {
-            tokens: Tokens::default(),
+        let with = |tokens| Self {
+            tokens,
             limiter: Limiter::new(now),
         };
         match stored.map(serde_json::from_str) {
             None => Loaded {
-                machine: fresh(),
+                machine: with(Tokens::default()),
                 fault: None,
             },
             Some(Ok(machine)) => Loaded { machine, fault: None },
             Some(Err(fault)) => Loaded {
-                machine: fresh(),
+                machine: with(Tokens::after_a_loss()),
                 fault: Some(format!("the gate's stored state is lost: {}", place(&fault))),
             },
         }

@@ -4,10 +4,11 @@
 //! (`apns::provider_token`).
 //!
 //! A token that APNs may have seen for the first time just now is kept for [`REST`], past the end of its bucket if need
-//! be: so one gate never shows two new ones within Apple's 20 minutes. Gates of one credential that share no memory, as
-//! those of two deployments, show the same tokens at about the same times while they are busy. After both were idle
-//! they may differ by one bucket at its end, and nothing that they could compute alone would prevent it: then APNs may
-//! refuse the newer token, and what [`Tokens::refuse`] does is the way out.
+//! be: so one gate never shows two new ones within Apple's 20 minutes, however long it was idle. Gates of one credential
+//! that share no memory, as those of two deployments, show the same tokens at the same times while one of them is busy
+//! or was before its state was lost. After all were idle they may differ by one bucket, at its end, and nothing that
+//! each could compute alone would prevent it: then APNs may refuse the newer token, and [`Tokens::refuse`] is the way
+//! out.
 
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub(super) struct Tokens {
     newest: Option<Held>,
     previous: Option<Held>,
     pause: Option<Pause>,
+    /// Whether there were tokens before these of which nothing is known.
+    lost: bool,
 }
 
 /// A provider token that APNs has refused, as its holder reports.
@@ -76,6 +79,14 @@ pub(super) enum Cause {
 }
 
 impl Tokens {
+    /// Tokens after those that there were could not be read.
+    pub(super) fn after_a_loss() -> Self {
+        Self {
+            lost: true,
+            ..Self::default()
+        }
+    }
+
     /// The token to send at `now`, signed if it is the first of its bucket.
     pub(super) fn hand_out(&mut self, context: &Context<'_>, now: Timestamp) -> Result<HandedOut, Withheld> {
         let fell_back = self.fallback(now).is_some();
@@ -131,7 +142,7 @@ impl Tokens {
         for held in [&mut self.newest, &mut self.previous].into_iter().flatten() {
             if held.token.issued_at() == issued_at && !held.proven {
                 held.proven = true;
-                held.introduced = now;
+                held.introduced = held.introduced.map(|_| now);
             }
         }
     }
@@ -181,10 +192,12 @@ impl Tokens {
                 return Ok(());
             }
         }
-        let minted = mint(pem, context, due, now)?;
+        let token = mint(pem, context, due)?;
+        let introduced = Some(now).filter(|_| !self.lost);
+        self.lost = false;
         self.previous = self
             .newest
-            .replace(minted)
+            .replace(Held::new(token, introduced))
             .filter(|previous| previous.token.bucket() < due);
         Ok(())
     }
@@ -204,7 +217,7 @@ impl Tokens {
             let pem = context
                 .key
                 .map_err(|problem| Withheld::Unsigned(problem.to_owned()))?;
-            self.previous = Some(mint(pem, context, before, now)?);
+            self.previous = Some(Held::new(mint(pem, context, before)?, None));
         }
         let is_usable = self
             .previous
@@ -257,6 +270,7 @@ impl Tokens {
         if self.key != key {
             *self = Self {
                 key,
+                lost: self.lost,
                 ..Self::default()
             };
         }
@@ -267,16 +281,27 @@ impl Tokens {
 struct Held {
     token: ProviderToken,
     /// The latest moment at which APNs can have seen it for the first time: when it was first handed out, or, once it
-    /// is proven, when that was reported.
-    introduced: Timestamp,
+    /// is proven, when that was reported. None if others showed it to APNs before.
+    introduced: Option<Timestamp>,
     proven: bool,
     refused: Option<Cause>,
 }
 
 impl Held {
+    const fn new(token: ProviderToken, introduced: Option<Timestamp>) -> Self {
+        Self {
+            token,
+            introduced,
+            proven: false,
+            refused: None,
+        }
+    }
+
     /// When the next token may take over: its bucket is over, and APNs has not seen it for the first time just now.
     fn rested_at(&self) -> Timestamp {
-        (self.introduced + REST).max(self.token.bucket().ends_at())
+        let ends_at = self.token.bucket().ends_at();
+        self.introduced
+            .map_or(ends_at, |introduced| ends_at.max(introduced + REST))
     }
 
     /// Not once it expired, and not if the clock has gone back to long before its time.
@@ -304,18 +329,12 @@ impl Cause {
     }
 }
 
-fn mint(pem: &str, context: &Context<'_>, bucket: Bucket, now: Timestamp) -> Result<Held, Withheld> {
+fn mint(pem: &str, context: &Context<'_>, bucket: Bucket) -> Result<ProviderToken, Withheld> {
     let key: SigningKey = pem
         .parse()
         .map_err(|fault| Withheld::Unsigned(format!("the signing key of {}: {fault}", context.credential)))?;
-    let token = provider_token::mint(context.credential, &key, bucket)
-        .map_err(|fault| Withheld::Unsigned(fault.to_string()))?;
-    Ok(Held {
-        token,
-        introduced: now,
-        proven: false,
-        refused: None,
-    })
+    provider_token::mint(context.credential, &key, bucket)
+        .map_err(|fault| Withheld::Unsigned(fault.to_string()))
 }
 
 /// The start of the key's SHA-256: enough to see that it has changed, and nothing that leads back to it.

@@ -1,1 +1,380 @@
 use super::*;
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+const NOW: Timestamp = Timestamp::from_secs(1_795_420_800);
+
+#[test]
+fn a_want_is_granted_as_far_as_permits_are_free() {
+    let mut limiter = limiter_of(10);
+    assert_eq!(granted(limiter.ask(ask(4), NOW)).count, 4);
+    assert_eq!(granted(limiter.ask(ask(500), NOW)).count, 6);
+    assert_eq!(limiter.in_use(NOW), 10);
+}
+
+#[test]
+fn a_want_of_nothing_is_a_want_of_one() {
+    assert_eq!(granted(limiter_of(10).ask(ask(0), NOW)).count, 1);
+}
+
+#[test]
+fn who_would_not_wait_is_told_when_to_come_back() {
+    let mut limiter = limiter_of(1);
+    limiter.ask(ask(1), NOW);
+    let Decision::Full { retry_after } = limiter.ask(ask(1), NOW) else {
+        panic!("one permit was granted twice");
+    };
+    assert_eq!(retry_after, Duration::from_millis(HELD_AT_FIRST_MS));
+}
+
+#[test]
+fn waiters_are_admitted_in_order_and_a_late_asker_after_them() {
+    let mut limiter = limiter_of(2);
+    let first = granted(limiter.ask(ask(2), NOW));
+    let waiting = [0, 1].map(|_| ticket(limiter.ask(patient(1), NOW)));
+    limiter.settle(first.lease, &Report::default(), NOW);
+    let late = ticket(limiter.ask(patient(1), NOW));
+    assert_eq!(limiter.admit(NOW).map(|(ticket, _)| ticket), Some(waiting[0]));
+    assert_eq!(limiter.admit(NOW).map(|(ticket, _)| ticket), Some(waiting[1]));
+    assert_eq!(limiter.admit(NOW), None);
+    limiter.expire(NOW + MAX_TTL);
+    assert_eq!(limiter.admit(NOW + MAX_TTL).map(|(ticket, _)| ticket), Some(late));
+}
+
+#[test]
+fn past_its_bound_the_queue_turns_askers_away_each_to_a_later_time() {
+    let mut limiter = limiter_of(60);
+    for _ in 0..60 {
+        granted(limiter.ask(ask(1), NOW));
+    }
+    for _ in 0..MAX_WAITING {
+        ticket(limiter.ask(patient(1), NOW));
+    }
+    let told = [0, 1, 2].map(|_| match limiter.ask(patient(1), NOW) {
+        Decision::Full { retry_after } => retry_after,
+        other => panic!("{other:?}"),
+    });
+    assert!(told[0] < told[1] && told[1] < told[2], "{told:?}");
+    assert_eq!(limiter.waiting(), MAX_WAITING);
+}
+
+#[test]
+fn nobody_is_told_to_come_back_later_than_the_leases_expire() {
+    let mut limiter = limiter_of(1);
+    let short = Ask {
+        ttl: Duration::from_secs(2),
+        ..ask(1)
+    };
+    limiter.ask(short, NOW);
+    for _ in 0..20 {
+        let Decision::Full { retry_after } = limiter.ask(short, NOW) else {
+            panic!("one permit was granted twice");
+        };
+        assert!(retry_after <= Duration::from_secs(2));
+    }
+}
+
+#[test]
+fn the_time_to_come_back_follows_how_long_leases_are_held() {
+    let mut limiter = limiter_of(1);
+    let mut now = NOW;
+    for _ in 0..64 {
+        let permits = granted(limiter.ask(ask(1), now));
+        now = now + Duration::from_secs(1);
+        limiter.settle(permits.lease, &Report::default(), now);
+    }
+    granted(limiter.ask(ask(1), now));
+    let Decision::Full { retry_after } = limiter.ask(ask(1), now) else {
+        panic!("one permit was granted twice");
+    };
+    assert!((900..1100).contains(&retry_after.as_millis()), "{retry_after:?}");
+}
+
+#[test]
+fn an_expired_lease_gives_its_permits_back_once() {
+    let mut limiter = limiter_of(4);
+    let permits = granted(limiter.ask(ask(4), NOW));
+    assert_eq!(permits.expires_at, NOW + Duration::from_mins(1));
+    assert_eq!(limiter.in_use(permits.expires_at - Duration::from_millis(1)), 4);
+    assert_eq!(limiter.in_use(permits.expires_at), 0);
+    let next = granted(limiter.ask(ask(4), permits.expires_at));
+    limiter.settle(permits.lease, &Report::default(), permits.expires_at);
+    limiter.settle(permits.lease, &Report::default(), permits.expires_at);
+    assert_eq!(limiter.in_use(permits.expires_at), 4);
+    assert_ne!(next.lease, permits.lease);
+}
+
+#[test]
+fn a_wait_that_is_over_ends_without_permits() {
+    let mut limiter = limiter_of(1);
+    granted(limiter.ask(ask(1), NOW));
+    let ticket = ticket(limiter.ask(patient(1), NOW));
+    let until = NOW + Duration::from_secs(10);
+    assert_eq!(limiter.next_event(NOW), Some(until));
+    assert_eq!(limiter.lapse(until - Duration::from_millis(1)), None);
+    assert_eq!(limiter.lapse(until), Some(ticket));
+    assert_eq!((limiter.waiting(), limiter.next_event(until)), (0, None));
+}
+
+#[test]
+fn one_event_that_fails_a_hundred_leases_halves_the_limit_once() {
+    let mut limiter = limiter_of(1000);
+    let leases = Vec::from_iter((0..100).map(|_| granted(limiter.ask(ask(10), NOW)).lease));
+    for (index, lease) in leases.into_iter().enumerate() {
+        let now = NOW + Duration::from_millis(100 * index as u64 + 1);
+        limiter.settle(lease, &lost(10), now);
+    }
+    assert_eq!(limiter.limit(), 500);
+}
+
+#[test]
+fn trouble_under_the_lowered_limit_lowers_it_again_down_to_the_floor() {
+    let mut limiter = limiter_of(1000);
+    let mut now = NOW;
+    let mut limits = Vec::new();
+    for _ in 0..10 {
+        let lease = granted(limiter.ask(ask(5), now)).lease;
+        now = now + Duration::from_secs(1);
+        limiter.settle(lease, &lost(5), now);
+        limits.push(limiter.limit());
+        now = now + Duration::from_millis(1);
+    }
+    assert_eq!(limits[..3], [500, 250, 125]);
+    assert_eq!(limiter.limit(), FLOOR);
+}
+
+#[test]
+fn a_holder_that_comes_back_after_its_lease_expired_is_still_learnt_from() {
+    let mut limiter = limiter_of(1000);
+    let lease = granted(limiter.ask(ask(5), NOW)).lease;
+    limiter.settle(lease, &lost(5), NOW + MAX_TTL);
+    assert_eq!(limiter.limit(), 500);
+    limiter.settle(lease, &lost(5), NOW + MAX_TTL);
+    assert_eq!(limiter.limit(), 500, "the same event");
+}
+
+#[test]
+fn a_few_bad_pushes_among_many_do_not_lower_the_limit() {
+    let mut limiter = limiter_of(1000);
+    let lease = granted(limiter.ask(ask(500), NOW)).lease;
+    let report = Report {
+        answered: 498,
+        accepted: 480,
+        throttled: 22,
+        lost: 2,
+    };
+    limiter.settle(lease, &report, NOW);
+    assert_eq!(limiter.limit(), 1000);
+}
+
+#[test]
+fn the_limit_grows_by_a_step_for_each_windowful_while_it_is_used() {
+    let mut limiter = limiter_of(100);
+    serve(&mut limiter, 100, 100);
+    assert_eq!(limiter.limit(), 110);
+    serve(&mut limiter, 100, 109);
+    assert_eq!(limiter.limit(), 110);
+    serve(&mut limiter, 100, 1);
+    assert_eq!(limiter.limit(), 120);
+}
+
+#[test]
+fn the_limit_does_not_grow_while_it_is_not_used() {
+    let mut limiter = limiter_of(100);
+    for _ in 0..100 {
+        serve(&mut limiter, 49, 500);
+    }
+    assert_eq!(limiter.limit(), 100);
+}
+
+#[test]
+fn the_limit_never_grows_past_the_ceiling() {
+    let mut limiter = limiter_of(100);
+    limiter.set_ceiling(105);
+    serve(&mut limiter, 100, u32::MAX);
+    assert_eq!(limiter.limit(), 105);
+    limiter.set_ceiling(50);
+    assert_eq!(limiter.limit(), 50);
+    assert_eq!(granted(limiter.ask(ask(500), NOW)).count, 50);
+}
+
+#[test]
+fn a_limit_below_what_is_out_grants_nothing_until_it_drains() {
+    let mut limiter = limiter_of(100);
+    let bad = granted(limiter.ask(ask(10), NOW)).lease;
+    let good = granted(limiter.ask(ask(80), NOW)).lease;
+    limiter.settle(bad, &lost(10), NOW);
+    assert_eq!((limiter.limit(), limiter.in_use(NOW)), (50, 80));
+    assert!(matches!(limiter.ask(ask(1), NOW), Decision::Full { .. }));
+    limiter.settle(good, &Report::default(), NOW);
+    assert_eq!(granted(limiter.ask(ask(500), NOW)).count, 50);
+}
+
+#[test]
+fn leases_of_an_object_that_lost_its_state_have_new_names() {
+    let mut before = Limiter::new(NOW);
+    let names = [0, 1, 2].map(|_| granted(before.ask(ask(1), NOW)).lease);
+    let mut after = Limiter::new(NOW + Duration::from_secs(1));
+    assert!(!names.contains(&granted(after.ask(ask(1), NOW)).lease));
+}
+
+proptest! {
+    #[test]
+    fn permits_out_never_exceed_the_limit_and_all_come_back(
+        steps in prop::collection::vec(step(), 1..200),
+        limit in 1_u32..40,
+    ) {
+        let mut limiter = limiter_of(limit);
+        let mut now = NOW;
+        let mut out: BTreeMap<LeaseId, Permits> = BTreeMap::new();
+        let mut waiting: VecDeque<Ticket> = VecDeque::new();
+        for step in steps {
+            let mut grants = Vec::new();
+            match step {
+                Step::Ask(ask) => match limiter.ask(ask, now) {
+                    Decision::Granted(permits) => {
+                        prop_assert!(waiting.is_empty(), "overtook who waits");
+                        grants.push(permits);
+                    }
+                    Decision::Wait { ticket, until } => {
+                        prop_assert!(until <= now + MAX_WAIT);
+                        waiting.push_back(ticket);
+                    }
+                    Decision::Full { retry_after } => {
+                        prop_assert!((MIN_RETRY..=MAX_RETRY).contains(&retry_after));
+                    }
+                },
+                Step::Settle(index, report) => {
+                    if let Some(lease) = out.keys().nth(index).copied() {
+                        out.remove(&lease);
+                        limiter.settle(lease, &report, now);
+                    }
+                }
+                Step::Leave(index) => {
+                    if let Some(ticket) = waiting.remove(index) {
+                        limiter.give_up(ticket);
+                    }
+                }
+                Step::Pass(time) => now = now + time,
+                Step::Evict => {
+                    let text = serde_json::to_string(&limiter).unwrap();
+                    limiter = serde_json::from_str(&text).unwrap();
+                    waiting.clear();
+                }
+            }
+            out.retain(|_, permits| permits.expires_at > now);
+            while let Some((ticket, permits)) = limiter.admit(now) {
+                prop_assert_eq!(Some(ticket), waiting.pop_front(), "not in order");
+                grants.push(permits);
+            }
+            while let Some(ticket) = limiter.lapse(now) {
+                waiting.retain(|other| *other != ticket);
+            }
+            for permits in grants {
+                prop_assert!(permits.count >= 1);
+                prop_assert!(permits.expires_at > now && permits.expires_at <= now + MAX_TTL);
+                prop_assert!(out.insert(permits.lease, permits).is_none());
+                let sum: u32 = out.values().map(|permits| permits.count).sum();
+                prop_assert!(sum <= limiter.limit(), "{} out of {}", sum, limiter.limit());
+            }
+            let sum: u32 = out.values().map(|permits| permits.count).sum();
+            prop_assert_eq!(limiter.in_use(now), sum);
+            prop_assert_eq!(limiter.waiting(), waiting.len());
+            prop_assert!(limiter.waiting() == 0 || sum >= limiter.limit(), "waits for nothing");
+        }
+
+        let deadline = now + MAX_WAIT;
+        while let Some(event) = limiter.next_event(now) {
+            now = now.max(event);
+            while limiter.admit(now).is_some() || limiter.lapse(now).is_some() {}
+        }
+        prop_assert!(now <= deadline, "someone waited too long");
+        prop_assert_eq!(limiter.in_use(now + MAX_TTL), 0);
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Ask(Ask),
+    Settle(usize, Report),
+    Leave(usize),
+    Pass(Duration),
+    Evict,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let ask = (0_u32..60, 0_u64..400, 0_u64..60).prop_map(|(want, ttl, wait)| Ask {
+        want,
+        ttl: Duration::from_secs(ttl),
+        wait: Duration::from_secs(wait),
+    });
+    let report = (0_u32..100, 0_u32..10, 0_u32..10).prop_map(|(accepted, throttled, lost)| Report {
+        answered: accepted + throttled,
+        accepted,
+        throttled,
+        lost,
+    });
+    prop_oneof![
+        8 => ask.prop_map(Step::Ask),
+        4 => (0_usize..8, report).prop_map(|(index, report)| Step::Settle(index, report)),
+        1 => (0_usize..8).prop_map(Step::Leave),
+        2 => (0_u64..20_000).prop_map(|millis| Step::Pass(Duration::from_millis(millis))),
+        1 => Just(Step::Evict),
+    ]
+}
+
+fn limiter_of(limit: u32) -> Limiter {
+    Limiter {
+        limit,
+        ..Limiter::new(NOW)
+    }
+}
+
+const fn ask(want: u32) -> Ask {
+    Ask {
+        want,
+        ttl: Duration::from_mins(1),
+        wait: Duration::ZERO,
+    }
+}
+
+const fn patient(want: u32) -> Ask {
+    Ask {
+        wait: Duration::from_secs(10),
+        ..ask(want)
+    }
+}
+
+fn serve(limiter: &mut Limiter, permits: u32, answered: u32) {
+    let lease = granted(limiter.ask(ask(permits), NOW)).lease;
+    let report = Report {
+        answered,
+        accepted: answered,
+        ..Report::default()
+    };
+    limiter.settle(lease, &report, NOW);
+}
+
+const fn lost(lost: u32) -> Report {
+    Report {
+        answered: 0,
+        accepted: 0,
+        throttled: 0,
+        lost,
+    }
+}
+
+fn granted(decision: Decision) -> Permits {
+    match decision {
+        Decision::Granted(permits) => permits,
+        other => panic!("not granted: {other:?}"),
+    }
+}
+
+fn ticket(decision: Decision) -> Ticket {
+    match decision {
+        Decision::Wait { ticket, .. } => ticket,
+        other => panic!("does not wait: {other:?}"),
+    }
+}
