@@ -99,9 +99,6 @@ struct Server<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> Server<T> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            while let Poll::Ready(Some(held)) = self.late.poll_next_unpin(cx) {
-                self.held.extend(held);
-            }
             // Each call also writes what is ready: so first all requests are gathered, then all are answered.
             loop {
                 match self.connection.poll_accept(cx) {
@@ -110,7 +107,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Server<T> {
                     Poll::Pending => break,
                 }
             }
-            if self.batch.is_empty() {
+            // Those that came before go first.
+            let mut is_idle = self.batch.is_empty();
+            while let Poll::Ready(Some(held)) = self.late.poll_next_unpin(cx) {
+                self.held.extend(held);
+                is_idle = false;
+            }
+            if is_idle {
                 ready!(self.poll_linger(cx));
                 continue;
             }

@@ -16,6 +16,7 @@ use crate::devices::{MAX_TOKEN_BYTES, Standing, TokenBytes};
 use crate::environment::Environment;
 use crate::fault::{Fault, FaultKind, LastStream};
 use crate::keys::KeySpec;
+use crate::link::Link;
 use crate::listener::PushPort;
 use crate::options::{Latency, Options};
 use crate::screens::{Screen, Summary};
@@ -277,15 +278,15 @@ impl Server {
         if fault.kind == FaultKind::GoAway && fault.last != LastStream::Seen {
             bail!("without a request, the last stream can only be the last seen");
         }
+        let act: &dyn Fn(&Link) = match fault.kind {
+            FaultKind::GoAway => &|link| link.say_farewell(&fault, None),
+            FaultKind::Close => &|link| link.cut.cancel(),
+            FaultKind::StreamLimit => &|link| link.wire().set_limit(fault.streams.unwrap_or_default()),
+            kind => bail!("{kind:?} cannot happen without a request"),
+        };
         for link in self.world.links() {
-            if fault.environment.is_some_and(|only| only != link.environment) {
-                continue;
-            }
-            match fault.kind {
-                FaultKind::GoAway => link.say_farewell(&fault, None),
-                FaultKind::Close => link.cut.cancel(),
-                FaultKind::StreamLimit => link.wire().set_limit(fault.streams.unwrap_or_default()),
-                kind => bail!("{kind:?} cannot happen without a request"),
+            if fault.environment.is_none_or(|only| only == link.environment) {
+                act(&link);
             }
         }
         Ok(())
