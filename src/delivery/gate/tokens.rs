@@ -63,6 +63,7 @@ pub(super) enum Withheld {
     Paused {
         /// When to try again.
         until: Timestamp,
+        /// What to look into.
         why: Cause,
     },
     /// None can be signed.
@@ -89,16 +90,16 @@ impl Tokens {
 
     /// The token to send at `now`, signed if it is the first of its bucket.
     pub(super) fn hand_out(&mut self, context: &Context<'_>, now: Timestamp) -> Result<HandedOut, Withheld> {
-        let fell_back = self.fallback(now).is_some();
         let held = self.pick(context, now)?;
         let usable_until = held.token.usable_until();
+        let fell_back = self.fallback(now).is_some();
         Ok(HandedOut {
-            token: held.token.clone(),
             valid_until: if fell_back {
                 usable_until
             } else {
                 held.rested_at().min(usable_until)
             },
+            token: held.token,
             proven: held.proven,
         })
     }
@@ -158,7 +159,7 @@ impl Tokens {
         Some(self.pause.as_ref()?.until).filter(|until| *until > now)
     }
 
-    fn pick(&mut self, context: &Context<'_>, now: Timestamp) -> Result<&Held, Withheld> {
+    fn pick(&mut self, context: &Context<'_>, now: Timestamp) -> Result<Held, Withheld> {
         let pem = context
             .key
             .map_err(|problem| Withheld::Unsigned(problem.to_owned()))?;
@@ -169,6 +170,7 @@ impl Tokens {
         }
         self.fallback(now)
             .or(self.newest.as_ref())
+            .cloned()
             .ok_or_else(|| Withheld::Unsigned("there is no provider token".to_owned()))
     }
 
