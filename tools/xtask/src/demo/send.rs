@@ -42,9 +42,14 @@ pub(super) fn all(
     progress: &ProgressBar,
     interrupt: &Interrupt,
 ) -> Result<Outcomes> {
+    let size = fleet
+        .devices()
+        .len()
+        .div_ceil(REQUESTS_AT_ONCE)
+        .clamp(1, DEVICES_A_REQUEST);
     let requests: Vec<_> = fleet
         .devices()
-        .chunks(DEVICES_A_REQUEST)
+        .chunks(size)
         .zip(notifications.iter().cycle())
         .collect();
     let next = AtomicUsize::new(0);
