@@ -24,27 +24,39 @@ pub(crate) fn native() -> Result<()> {
 }
 
 /// Clippy on the Worker, for wasm32.
-///
-/// With the Worker's own profile: its macros and build scripts are then compiled once for this and for the build.
 pub(crate) fn worker(toolchain: &wasm::Toolchain) -> Result<()> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut cargo = toolchain.command(toolchain.cargo(), &path)?;
-    cargo.args([
-        "clippy",
-        "--lib",
-        "--target",
-        wasm::TARGET,
-        "--profile",
-        build::PROFILE,
-    ]);
-    clippy(cargo.args(build::PACKAGE))
+    clippy(&mut for_wasm(toolchain, &["clippy"])?)
 }
 
 /// The documentation of all members, private items included: no broken link.
 pub(crate) fn documentation() -> Result<()> {
     let mut cargo = process::cargo();
-    cargo.args(["doc", "--no-deps", "--workspace", "--document-private-items"]);
-    process::quietly(cargo.env("RUSTDOCFLAGS", "-D warnings"))
+    doc(cargo.args(["doc", "--no-deps", "--workspace", "--document-private-items"]))
+}
+
+/// The Worker's documentation, for wasm32: that of the shell, which is compiled for nothing else.
+pub(crate) fn worker_documentation(toolchain: &wasm::Toolchain) -> Result<()> {
+    doc(&mut for_wasm(
+        toolchain,
+        &["doc", "--no-deps", "--document-private-items"],
+    )?)
+}
+
+/// A cargo command about the Worker's library for wasm32.
+///
+/// With the Worker's own profile: its macros and build scripts are then compiled once for this and for the build.
+fn for_wasm(toolchain: &wasm::Toolchain, command: &[&str]) -> Result<Command> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut cargo = toolchain.command(toolchain.cargo(), &path)?;
+    cargo
+        .args(command)
+        .args(["--lib", "--target", wasm::TARGET, "--profile", build::PROFILE])
+        .args(build::PACKAGE);
+    Ok(cargo)
+}
+
+fn doc(command: &mut Command) -> Result<()> {
+    process::quietly(command.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 fn clippy(command: &mut Command) -> Result<()> {

@@ -19,6 +19,9 @@ pub(crate) fn run() -> Result<()> {
     steps.run("documentation", |_| lints::documentation())?;
     let ready = steps.run("set-up", |_| setup::everything())?;
     steps.run("clippy for wasm32", |_| lints::worker(&ready.wasm))?;
+    steps.run("documentation for wasm32", |_| {
+        lints::worker_documentation(&ready.wasm)
+    })?;
     steps.run("build of the Worker", |_| build::worker(&ready))?;
     steps.run("wrangler deploy --dry-run", |_| deployment(&ready))?;
     steps.run("end-to-end tests", |tests| end_to_end(&ready, tests))?;

@@ -43,7 +43,11 @@ impl Toolchain {
             }
             Self::Own(folder) => {
                 let bin = folder.join("bin");
-                command.env("RUSTC", bin.join("rustc")).env("SYSROOT", folder);
+                // SYSROOT is for clippy, which is a compiler of its own and not the wrapper in this folder.
+                command
+                    .env("RUSTC", bin.join("rustc"))
+                    .env("RUSTDOC", bin.join("rustdoc"))
+                    .env("SYSROOT", folder);
                 command.env(
                     "PATH",
                     std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(path)))?,

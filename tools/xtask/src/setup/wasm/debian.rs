@@ -175,15 +175,15 @@ fn lay_out(folder: &Path, host: &str, linker: &Path, libraries: &[PathBuf]) -> R
     for program in ["cargo", "cargo-clippy", "clippy-driver"] {
         symlink(Path::new(BIN).join(program), bin.join(program))?;
     }
-    let rustc = bin.join("rustc");
-    fs::write(
-        &rustc,
-        format!(
-            "#!/bin/sh\nexec {BIN}/rustc --sysroot '{}' \"$@\"\n",
-            folder.display()
-        ),
-    )?;
-    fs::set_permissions(&rustc, fs::Permissions::from_mode(0o755))?;
+    for program in ["rustc", "rustdoc"] {
+        let wrapper = bin.join(program);
+        let sysroot = folder.display();
+        fs::write(
+            &wrapper,
+            format!("#!/bin/sh\nexec {BIN}/{program} --sysroot '{sysroot}' \"$@\"\n"),
+        )?;
+        fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))?;
+    }
     let rustlib = folder.join("lib/rustlib");
     fs::create_dir_all(rustlib.join(host).join("bin"))?;
     symlink(
