@@ -14,8 +14,16 @@ use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// Names the server's certificate is good for.
-const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+/// Names the server's certificate is good for: this machine's, and Apple's for clients whose host is fixed, which a
+/// hosts file sends here.
+const NAMES: [&str; 6] = [
+    "localhost",
+    "127.0.0.1",
+    "::1",
+    "api.push.apple.com",
+    "api.sandbox.push.apple.com",
+    "api.development.push.apple.com",
+];
 
 /// ALPN's name of HTTP/2.
 const H2: &[u8] = b"h2";
@@ -94,5 +102,66 @@ impl Tls {
         } else {
             &self.plain
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NAMES, Tls};
+    use rustls::client::WebPkiServerVerifier;
+    use rustls::client::danger::ServerCertVerifier;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
+    use std::sync::Arc;
+
+    fn roots(tls: &Tls) -> Arc<RootCertStore> {
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_slice(tls.ca_pem().as_bytes()).unwrap())
+            .unwrap();
+        Arc::new(roots)
+    }
+
+    fn certificate(tls: &Tls) -> CertificateDer<'static> {
+        let provider = Arc::new(super::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots(tls))
+            .with_no_client_auth();
+        let mut client = ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
+        let mut server = ServerConnection::new(Arc::clone(&tls.h2)).unwrap();
+        while client.is_handshaking() {
+            let mut sent = Vec::new();
+            client.write_tls(&mut sent).unwrap();
+            server.read_tls(&mut sent.as_slice()).unwrap();
+            server.process_new_packets().unwrap();
+            let mut answered = Vec::new();
+            server.write_tls(&mut answered).unwrap();
+            client.read_tls(&mut answered.as_slice()).unwrap();
+            client.process_new_packets().unwrap();
+        }
+        client.peer_certificates().unwrap()[0].clone().into_owned()
+    }
+
+    #[test]
+    fn the_certificate_is_good_for_this_machine_and_for_apples_hosts_alone() {
+        let tls = Tls::new().unwrap();
+        let certificate = certificate(&tls);
+        let provider = Arc::new(super::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots(&tls), provider)
+            .build()
+            .unwrap();
+        let is_good_for = |name: &'static str| {
+            let name = ServerName::try_from(name).unwrap();
+            verifier
+                .verify_server_cert(&certificate, &[], &name, &[], UnixTime::now())
+                .is_ok()
+        };
+        for name in NAMES {
+            assert!(is_good_for(name), "{name}");
+        }
+        assert!(!is_good_for("example.com"));
     }
 }
