@@ -38,7 +38,7 @@ pub fn advice(again: Again, retry_after: Option<Duration>) -> Duration {
 }
 
 /// Between half of `delay` and all of it.
-fn jittered(delay: Duration, salt: u64) -> Duration {
+pub(super) fn jittered(delay: Duration, salt: u64) -> Duration {
     // SplitMix64's finaliser spreads neighbouring salts.
     let mut mixed = salt.wrapping_add(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

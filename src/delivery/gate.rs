@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limiter::{Ask, Decision, LeaseId, Limiter, Permits, Report};
 use super::machine::{Loaded, Machine, Step, Ticket};
+use super::pool::{Pool, Shape};
 use crate::apns::credential::Credential;
 use crate::apns::provider_token::ProviderToken;
 use crate::time::Timestamp;
@@ -32,6 +33,8 @@ pub use tokens::Refusal;
 pub struct Gate {
     tokens: Tokens,
     limiter: Limiter,
+    #[serde(default)]
+    pool: Pool,
 }
 
 /// What the deployment lends the gate.
@@ -43,6 +46,8 @@ pub struct Context<'c> {
     pub key: Result<&'c str, &'c str>,
     /// The most pushes in flight; `limiter::DEFAULT_CEILING` unless the deployment says otherwise.
     pub ceiling: u32,
+    /// How large the pool of connections may be.
+    pub shape: Shape,
 }
 
 /// What a gate is asked.
@@ -59,6 +64,9 @@ pub enum Command {
         wait_ms: u64,
         /// The token that APNs has refused to the holder, if that is why it asks.
         refused: Option<Refusal>,
+        /// Whether the pushes go over a connection of the pool.
+        #[serde(default)]
+        pooled: bool,
     },
     /// The permits go back.
     Settle {
@@ -68,6 +76,9 @@ pub enum Command {
         report: Report,
         /// The time of issue of the provider token, if APNs answered a push with anything but a fault of the token.
         proven: Option<Timestamp>,
+        /// How long the lease's connection cannot be opened, in milliseconds, if it could not be.
+        #[serde(default)]
+        shut_for_ms: Option<u64>,
     },
     /// How it stands.
     Inspect,
@@ -117,6 +128,9 @@ pub struct Lease {
     pub proven: bool,
     /// When the permits go back, settled or not.
     pub expires_at: Timestamp,
+    /// Which connection of the pool to use, if one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<u32>,
 }
 
 /// How a gate stands. It holds no secret.
@@ -136,6 +150,9 @@ pub struct Inspection {
     pub leases: usize,
     /// How many wait for permits.
     pub waiting: usize,
+    /// The connections of the pool.
+    #[serde(default)]
+    pub connections: usize,
 }
 
 impl Machine for Gate {
@@ -147,6 +164,7 @@ impl Machine for Gate {
         let with = |tokens| Self {
             tokens,
             limiter: Limiter::new(now),
+            pool: Pool::default(),
         };
         match stored.map(serde_json::from_str) {
             None => Loaded {
@@ -174,11 +192,13 @@ impl Machine for Gate {
                 ttl_ms,
                 wait_ms,
                 refused,
+                pooled,
             } => {
                 let ask = Ask {
                     want,
                     ttl: Duration::from_millis(ttl_ms),
                     wait: Duration::from_millis(wait_ms),
+                    pooled,
                 };
                 self.lease(ask, refused, context, now)
             }
@@ -186,11 +206,14 @@ impl Machine for Gate {
                 lease,
                 report,
                 proven,
+                shut_for_ms,
             } => {
                 if let Some(issued_at) = proven {
                     self.tokens.prove(issued_at, now);
                 }
                 self.limiter.settle(lease, &report, now);
+                self.pool
+                    .release(lease, shut_for_ms.map(Duration::from_millis), now);
                 Step::Answer(Reply::Settled)
             }
             Command::Inspect => Step::Answer(Reply::Inspected(self.inspect(now))),
@@ -203,7 +226,9 @@ impl Machine for Gate {
             match self.tokens.hand_out(context, now) {
                 Ok(token) => {
                     let admitted = self.limiter.admit(now);
-                    answers.extend(admitted.map(|(ticket, permits)| (ticket, granted(token, permits))));
+                    if let Some((ticket, permits)) = admitted {
+                        answers.push((ticket, self.granted(token, permits, context, now)));
+                    }
                 }
                 Err(withheld) => {
                     let dismissed = self.limiter.dismiss();
@@ -245,12 +270,37 @@ impl Gate {
             Err(withheld) => return Step::Answer(refusal_of(&withheld, now)),
         };
         match self.limiter.ask(ask, now) {
-            Decision::Granted(permits) => Step::Answer(granted(token, permits)),
+            Decision::Granted(permits) => Step::Answer(self.granted(token, permits, context, now)),
             Decision::Wait { ticket, until } => Step::Wait { ticket, until },
             Decision::Full { retry_after } => Step::Answer(Reply::Full {
                 retry_after_ms: millis(retry_after),
             }),
         }
+    }
+
+    fn granted(
+        &mut self,
+        token: HandedOut,
+        permits: Permits,
+        context: &Context<'_>,
+        now: Timestamp,
+    ) -> Reply {
+        let Permits {
+            lease,
+            count,
+            expires_at,
+            pooled,
+        } = permits;
+        let connection = pooled.then(|| self.pool.place(lease, count, expires_at, &context.shape, now));
+        Reply::Granted(Lease {
+            id: lease,
+            permits: count,
+            provider_token: token.token,
+            valid_until: token.valid_until,
+            proven: token.proven,
+            expires_at,
+            connection,
+        })
     }
 
     fn full(&self, now: Timestamp) -> Reply {
@@ -269,19 +319,9 @@ impl Gate {
             in_use: self.limiter.in_use(now),
             leases: self.limiter.leases(now),
             waiting: self.limiter.waiting(),
+            connections: self.pool.len(),
         }
     }
-}
-
-fn granted(token: HandedOut, permits: Permits) -> Reply {
-    Reply::Granted(Lease {
-        id: permits.lease,
-        permits: permits.count,
-        provider_token: token.token,
-        valid_until: token.valid_until,
-        proven: token.proven,
-        expires_at: permits.expires_at,
-    })
 }
 
 fn refusal_of(withheld: &Withheld, now: Timestamp) -> Reply {

@@ -47,6 +47,8 @@ pub struct Ask {
     pub ttl: Duration,
     /// How long it would wait for them; zero for not at all, at most [`MAX_WAIT`].
     pub wait: Duration,
+    /// Whether it asks for a connection of the pool as well; given back with the permits.
+    pub pooled: bool,
 }
 
 /// Permits that were granted.
@@ -58,6 +60,8 @@ pub struct Permits {
     pub count: u32,
     /// When they go back, settled or not.
     pub expires_at: Timestamp,
+    /// Whether a connection of the pool was asked for.
+    pub pooled: bool,
 }
 
 /// What comes of an [`Ask`].
@@ -264,6 +268,7 @@ impl Limiter {
             lease: LeaseId(self.next_lease),
             count: ask.want.clamp(1, self.free(now).max(1)),
             expires_at: now + ask.ttl.clamp(MIN_TTL, MAX_TTL),
+            pooled: ask.pooled,
         };
         self.next_lease = self.next_lease.saturating_add(1);
         self.queue.turned_away = 0;

@@ -41,6 +41,7 @@ impl DurableObject for GateObject {
             credential: &credential,
             key: key.map(|key| key.reveal()),
             ceiling: config.permits,
+            shape: config.pool,
         };
         match self.host.handle(&command, &context).await {
             Ok(reply) => Response::ok(reply),

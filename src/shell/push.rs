@@ -171,6 +171,7 @@ impl<'r> Run<'r> {
             lease: self.lease.id,
             report,
             proven,
+            shut_for_ms: None,
         }
     }
 
@@ -229,6 +230,7 @@ async fn ask_for_lease(app: &App, refused: Option<Refusal>, env: &Env) -> Result
         ttl_ms: LEASE_TTL_MS,
         wait_ms: PERMIT_WAIT_MS,
         refused,
+        pooled: false,
     };
     ask(env, app, &command).await
 }

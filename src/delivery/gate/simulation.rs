@@ -221,6 +221,7 @@ impl World {
             ttl_ms: 60_000,
             wait_ms: 0,
             refused: isolate.refusal.take(),
+            pooled: false,
         };
         let reply = ask(
             &mut self.deployments[isolate.deployment],
@@ -261,6 +262,7 @@ impl World {
                     ..Report::default()
                 },
                 proven: taken.ok().map(|()| issued_at),
+                shut_for_ms: None,
             };
             let deployment = &mut self.deployments[isolate.deployment];
             ask(deployment, &self.credential, command, self.now);
@@ -285,6 +287,7 @@ fn ask(deployment: &mut Deployment, credential: &Credential, command: Command, n
         credential,
         key: Ok(RFC_6979_KEY),
         ceiling: DEFAULT_CEILING,
+        shape: crate::delivery::pool::Shape::DEFAULT,
     };
     let now = shown(now, deployment.slow_by);
     match deployment.gate.apply(command, &context, now) {

@@ -98,7 +98,7 @@ fn an_inspection_tells_how_the_gate_stands_and_no_secret() {
     assert!(!text.contains(lease.provider_token.as_str()));
     assert_eq!(
         text,
-        r#"{"inspected":{"issued_at":1795420800000,"proven":true,"stopped_until":null,"limit":1000,"in_use":10,"leases":1,"waiting":0}}"#
+        r#"{"inspected":{"issued_at":1795420800000,"proven":true,"stopped_until":null,"limit":1000,"in_use":10,"leases":1,"waiting":0,"connections":0}}"#
     );
 }
 
@@ -115,6 +115,7 @@ fn command_and_reply_format_unchanged() {
             ttl_ms: 60_000,
             wait_ms: 0,
             refused: Some(too_many(&lease)),
+            pooled: false,
         },
         Command::Settle {
             lease: lease.id,
@@ -125,6 +126,7 @@ fn command_and_reply_format_unchanged() {
                 lost: 0,
             },
             proven: Some(START_OF_BUCKET),
+            shut_for_ms: None,
         },
     ];
     let texts = commands
@@ -134,8 +136,8 @@ fn command_and_reply_format_unchanged() {
         texts,
         [
             r#""inspect""#,
-            r#"{"lease":{"want":500,"ttl_ms":60000,"wait_ms":0,"refused":{"too_many_updates":{"issued_at":1795420800000}}}}"#,
-            r#"{"settle":{"lease":1795421100000,"report":{"answered":3,"accepted":2,"throttled":1,"lost":0},"proven":1795420800000}}"#,
+            r#"{"lease":{"want":500,"ttl_ms":60000,"wait_ms":0,"refused":{"too_many_updates":{"issued_at":1795420800000}},"pooled":false}}"#,
+            r#"{"settle":{"lease":1795421100000,"report":{"answered":3,"accepted":2,"throttled":1,"lost":0},"proven":1795420800000,"shut_for_ms":null}}"#,
         ]
     );
     for (command, text) in commands.into_iter().zip(texts) {
@@ -167,7 +169,7 @@ fn state_format_unchanged() {
         .replace(newest.provider_token.as_str(), "NEWEST");
     assert_eq!(
         state,
-        r#"{"tokens":{"key":"930c320433c65f7b","newest":{"token":{"text":"NEWEST","issued_at":1795422600000},"introduced":1795422900000,"proven":false,"refused":"too_many_updates"},"previous":{"token":{"text":"BEFORE","issued_at":1795420800000},"introduced":1795421100000,"proven":true,"refused":null},"pause":null,"lost":false},"limiter":{"limit":1000,"credit":0,"decreased_at":null,"held_ms":3500,"next_lease":1795421100003,"leases":[{"id":1795421100001,"permits":10,"granted_at":1795422900000,"expires_at":1795422960000},{"id":1795421100002,"permits":10,"granted_at":1795422900000,"expires_at":1795422960000}]}}"#
+        r#"{"tokens":{"key":"930c320433c65f7b","newest":{"token":{"text":"NEWEST","issued_at":1795422600000},"introduced":1795422900000,"proven":false,"refused":"too_many_updates"},"previous":{"token":{"text":"BEFORE","issued_at":1795420800000},"introduced":1795421100000,"proven":true,"refused":null},"pause":null,"lost":false},"limiter":{"limit":1000,"credit":0,"decreased_at":null,"held_ms":3500,"next_lease":1795421100003,"leases":[{"id":1795421100001,"permits":10,"granted_at":1795422900000,"expires_at":1795422960000},{"id":1795421100002,"permits":10,"granted_at":1795422900000,"expires_at":1795422960000}]},"pool":{"places":[],"loads":{},"grown_at":0}}"#
     );
     assert_eq!(Gate::load(Some(&state), NOW).fault, None);
     assert_eq!(Gate::load(Some(&scene.gate.store()), NOW).machine, scene.gate);
@@ -184,6 +186,7 @@ const LEASE: Command = Command::Lease {
     ttl_ms: 60_000,
     wait_ms: 0,
     refused: None,
+    pooled: false,
 };
 
 struct Scene<'k> {
@@ -228,6 +231,7 @@ impl Scene<'_> {
             ttl_ms: 60_000,
             wait_ms: 0,
             refused: Some(refusal),
+            pooled: false,
         };
         self.step(command, now)
     }
@@ -238,6 +242,7 @@ impl Scene<'_> {
             ttl_ms: 60_000,
             wait_ms: 0,
             refused: None,
+            pooled: false,
         };
         lease_of(self.step(command, now))
     }
@@ -248,6 +253,7 @@ impl Scene<'_> {
             ttl_ms: 60_000,
             wait_ms: 10_000,
             refused: None,
+            pooled: false,
         };
         match self.apply(command, now) {
             Step::Wait { ticket, until } => {
@@ -267,6 +273,7 @@ impl Scene<'_> {
                 ..Report::default()
             },
             proven: Some(lease.provider_token.issued_at()),
+            shut_for_ms: None,
         };
         assert_eq!(self.step(command, now), Reply::Settled);
     }
@@ -277,6 +284,7 @@ const fn context<'c>(credential: &'c Credential, key: Result<&'c str, &'c str>) 
         credential,
         key,
         ceiling: DEFAULT_CEILING,
+        shape: crate::delivery::pool::Shape::DEFAULT,
     }
 }
 

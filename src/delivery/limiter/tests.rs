@@ -308,6 +308,7 @@ fn step() -> impl Strategy<Value = Step> {
         want,
         ttl: Duration::from_secs(ttl),
         wait: Duration::from_secs(wait),
+        pooled: false,
     });
     let report = (0_u32..100, 0_u32..10, 0_u32..10).prop_map(|(accepted, throttled, lost)| Report {
         answered: accepted + throttled,
@@ -336,12 +337,14 @@ const fn ask(want: u32) -> Ask {
         want,
         ttl: Duration::from_mins(1),
         wait: Duration::ZERO,
+        pooled: false,
     }
 }
 
 const fn patient(want: u32) -> Ask {
     Ask {
         wait: Duration::from_secs(10),
+        pooled: false,
         ..ask(want)
     }
 }
