@@ -5,6 +5,7 @@
 
 mod api_key;
 mod app;
+mod transport;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::fault::{self, FaultKind, Faults, Pointer};
 
 pub use api_key::{ApiKey, Apps};
 pub use app::{App, SigningKeyText};
+pub use transport::{Sockets, Transport};
 
 /// A deployment's configuration, without faults.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub struct Config {
     pub attempt_timeout: Duration,
     /// The most pushes in flight for a credential, over all isolates.
     pub permits: u32,
+    /// What holds for the socket transport.
+    pub sockets: Sockets,
     /// Where APNs is, if not at Apple: for local runs.
     pub origins: Origins,
 }
@@ -47,7 +51,8 @@ impl Config {
     pub fn load(setting: impl Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut faults = Faults::default();
         let named = json(&setting, APPS, &mut faults).unwrap_or_default();
-        let apps = app::read_all(&named, &setting, &mut faults);
+        let transport = transport::load(&setting, &mut faults);
+        let apps = app::read_all(&named, transport, &setting, &mut faults);
         let api_keys = json(&setting, API_KEYS, &mut faults)
             .map(|value| api_key::read_all(&value, &named, &mut faults))
             .unwrap_or_default();
@@ -59,12 +64,14 @@ impl Config {
             &mut faults,
         );
         let permits = number(&setting, PERMITS, DEFAULT_PERMITS, 1..=MAX_PERMITS, &mut faults);
+        let sockets = Sockets::load(&setting, &mut faults);
         let origins = Origins::load(&setting, &mut faults);
         faults.or(Self {
             apps,
             api_keys,
             attempt_timeout: Duration::from_millis(timeout),
             permits: u32::try_from(permits).unwrap_or(u32::MAX),
+            sockets,
             origins,
         })
     }
@@ -87,17 +94,51 @@ impl Config {
     /// The origin, without a path, that takes an environment's pushes.
     #[must_use]
     pub fn origin(&self, environment: Environment) -> String {
-        let local = match environment {
-            Environment::Production => &self.origins.production,
-            Environment::Sandbox => &self.origins.sandbox,
-        };
-        local
-            .clone()
-            .unwrap_or_else(|| format!("https://{}", environment.host()))
+        let local = self.origins.of(environment).map(str::to_owned);
+        local.unwrap_or_else(|| format!("https://{}", environment.host()))
+    }
+}
+
+/// Where a socket to APNs goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The host, for the connection and for `:authority`.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Whether TLS is spoken; without it in local runs alone.
+    pub tls: bool,
+}
+
+impl Config {
+    /// Where a socket for an environment goes.
+    #[must_use]
+    pub fn address(&self, environment: Environment) -> Address {
+        let local = self.origins.of(environment).and_then(|origin| {
+            let (scheme, authority) = origin.split_once("://")?;
+            let (host, port) = authority.rsplit_once(':')?;
+            Some(Address {
+                host: host.to_owned(),
+                port: port.parse().ok()?,
+                tls: scheme == "https",
+            })
+        });
+        local.unwrap_or_else(|| Address {
+            host: environment.host().to_owned(),
+            port: self.sockets.port,
+            tls: true,
+        })
     }
 }
 
 impl Origins {
+    fn of(&self, environment: Environment) -> Option<&str> {
+        match environment {
+            Environment::Production => self.production.as_deref(),
+            Environment::Sandbox => self.sandbox.as_deref(),
+        }
+    }
+
     /// Whether pushes go somewhere else than to Apple.
     #[must_use]
     pub const fn is_local(&self) -> bool {

@@ -8,5 +8,7 @@ pub mod fanout;
 pub mod gate;
 pub mod limiter;
 pub mod machine;
+pub mod opening;
+pub mod pool;
 pub mod receipt;
 pub mod verdict;

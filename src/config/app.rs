@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use super::transport::Transport;
 use crate::apns::Environment;
 use crate::apns::credential::{Credential, IdError, KeyId, SigningKey, TeamId};
 use crate::apns::topic::BundleId;
@@ -20,6 +21,8 @@ pub struct App {
     pub bundle_id: BundleId,
     /// The text of the `.p8` file that the credential signs with.
     pub signing_key: SigningKeyText,
+    /// How its pushes travel.
+    pub transport: Transport,
 }
 
 /// The text of a `.p8` file, as the secret has it. Its `Debug` shows nothing of it.
@@ -49,6 +52,7 @@ pub(super) fn key_secret(key_id: &str) -> String {
 /// Reads the value of the variable `APPS`, null if it has none; `setting` finds the keys' secrets.
 pub(super) fn read_all(
     value: &Value,
+    transport: Transport,
     setting: &impl Fn(&str) -> Option<String>,
     faults: &mut Faults,
 ) -> Vec<App> {
@@ -70,7 +74,7 @@ pub(super) fn read_all(
             let text = format!("an app's name has 1 to {MAX_NAME} of a-z, 0-9, `-` and `_`");
             faults.add(&at, FaultKind::Invalid(text));
         }
-        apps.extend(read(name, value, setting, &at, faults));
+        apps.extend(read(name, value, transport, setting, &at, faults));
     }
     apps
 }
@@ -78,6 +82,7 @@ pub(super) fn read_all(
 fn read(
     name: &str,
     value: &Value,
+    transport: Transport,
     setting: &impl Fn(&str) -> Option<String>,
     at: &Pointer<'_>,
     faults: &mut Faults,
@@ -98,6 +103,14 @@ fn read(
                 .ok()
         }),
     };
+    let transport = match map.get("transport") {
+        None => Some(transport),
+        Some(value) => fault::string(value, &at.key("transport"), faults).and_then(|text| {
+            text.parse::<Transport>()
+                .map_err(|error| invalid(&at.key("transport"), &error, faults))
+                .ok()
+        }),
+    };
     let (team_id, key_id) = (team_id?, key_id?);
     let signing_key = signing_key(&team_id, &key_id, setting, at, faults);
     Some(App {
@@ -109,6 +122,7 @@ fn read(
         },
         bundle_id: bundle_id?,
         signing_key: signing_key?,
+        transport: transport?,
     })
 }
 
@@ -175,7 +189,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// What an app is configured with.
-const FIELDS: &[&str] = &["team_id", "key_id", "topic", "environment"];
+const FIELDS: &[&str] = &["team_id", "key_id", "topic", "environment", "transport"];
 
 /// The longest name of an app; it stands in metrics and in storage.
 const MAX_NAME: usize = 64;

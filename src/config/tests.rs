@@ -103,10 +103,7 @@ fn what_is_missing_is_named() {
     assert_eq!(faults(&[(API_KEYS, "")]), ["/API_KEYS: is required"]);
     assert_eq!(
         faults(&[("APNS_KEY_KEY1234567", "")]),
-        [
-            "/APNS_KEY_KEY1234567: is required",
-            "/APNS_KEY_KEY1234567: is required"
-        ]
+        ["/APNS_KEY_KEY1234567: is required"]
     );
 }
 
@@ -160,6 +157,64 @@ fn only_this_machine_can_stand_in_for_apple() {
         let found = faults(&[(APNS_ORIGINS, &format!(r#"{{"production": "{origin}"}}"#))]);
         assert!(found[0].starts_with("/APNS_ORIGINS/production: "), "{origin}");
     }
+}
+
+#[test]
+fn the_transport_is_the_deployments_unless_an_app_has_its_own() {
+    let apps = r#"{"a": {"team_id": "TEAM123456", "key_id": "KEY1234567", "topic": "com.example.a"},
+                   "b": {"team_id": "TEAM123456", "key_id": "KEY1234567", "topic": "com.example.b", "transport": "fetch"}}"#;
+    let keys = format!(r#"[{{"name": "backend", "sha256": "{HASH}", "apps": "*"}}]"#);
+    let config = load(&[(APPS, apps), (API_KEYS, &keys), ("TRANSPORT", "socket")]).unwrap();
+    assert_eq!(config.app("a").unwrap().transport, Transport::Socket);
+    assert_eq!(config.app("b").unwrap().transport, Transport::Fetch);
+    assert_eq!(
+        load(&[]).unwrap().app("shop").unwrap().transport,
+        Transport::Fetch
+    );
+    assert_eq!(
+        faults(&[("TRANSPORT", "carrier")]),
+        ["/TRANSPORT: must be one of: fetch, socket"]
+    );
+}
+
+#[test]
+fn a_socket_goes_to_apples_host_or_to_this_machine() {
+    let config = load(&[("APNS_PORT", "2197")]).unwrap();
+    let apple = Address {
+        host: "api.push.apple.com".to_owned(),
+        port: 2197,
+        tls: true,
+    };
+    assert_eq!(config.address(Environment::Production), apple);
+    let config = load(&[(APNS_ORIGINS, r#"{"sandbox": "http://127.0.0.1:9000"}"#)]).unwrap();
+    let local = Address {
+        host: "127.0.0.1".to_owned(),
+        port: 9000,
+        tls: false,
+    };
+    assert_eq!(config.address(Environment::Sandbox), local);
+}
+
+#[test]
+fn the_socket_settings_are_held_to_their_ranges() {
+    let changes = [
+        ("MAX_CONNECTIONS", "33"),
+        ("SOCKETS_PER_CONNECTION", "3"),
+        ("CONNECTION_IDLE_MS", "999"),
+        ("APNS_PORT", "80"),
+        ("SOCKET_FALLBACK", "x"),
+    ];
+    assert_eq!(faults(&changes).len(), changes.len());
+    let changes = [
+        ("MAX_CONNECTIONS", "32"),
+        ("CONNECTION_IDLE_MS", "1000"),
+        ("SOCKET_FALLBACK", "none"),
+    ];
+    let sockets = load(&changes).unwrap().sockets;
+    assert_eq!(
+        (sockets.shape.capacity, sockets.shape.idle, sockets.fallback),
+        (32, Duration::from_secs(1), false)
+    );
 }
 
 #[test]

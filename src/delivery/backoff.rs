@@ -12,14 +12,14 @@ use super::verdict::{Again, TokenRefusal};
 ///
 /// A `retry_after` that came with the answer is never undercut.
 #[must_use]
-pub fn quick(again: Again, resend: u8, retry_after: Option<Duration>, salt: u64) -> Duration {
+pub fn quick(again: Again, resend: u32, retry_after: Option<Duration>, salt: u64) -> Duration {
     let first = match again {
         Again::Device => DEVICE_QUICK,
         Again::Server => SERVER_QUICK,
         Again::Network => NETWORK_QUICK,
         Again::Connection | Again::ProviderToken(_) => Duration::ZERO,
     };
-    let doubled = first.saturating_mul(1 << u32::from(resend.saturating_sub(1)).min(MAX_DOUBLINGS));
+    let doubled = first.saturating_mul(1 << resend.saturating_sub(1).min(MAX_DOUBLINGS));
     jittered(doubled, salt).max(retry_after.unwrap_or_default())
 }
 
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_quick_delay_doubles_and_never_undercuts_retry_after() {
-        for resend in 1..=3_u8 {
+        for resend in 1..=3 {
             let full = SERVER_QUICK * (1 << (resend - 1));
             let delay = quick(Again::Server, resend, None, 7);
             assert!(delay >= full / 2 && delay <= full, "{resend}: {delay:?}");
@@ -107,7 +107,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_delay_overflows(resend: u8, salt: u64) {
+        fn no_delay_overflows(resend: u32, salt: u64) {
             for again in [Again::Device, Again::Server, Again::Connection, Again::Network] {
                 prop_assert!(quick(again, resend, None, salt) <= DEVICE_QUICK * 1024);
             }

@@ -40,6 +40,7 @@ pub struct Launch {
     /// When the attempt is given up.
     pub deadline: Timestamp,
     attempt: u8,
+    bounces: u32,
     token: u8,
     at: Timestamp,
 }
@@ -82,6 +83,8 @@ pub struct Fanout {
 struct Waiting {
     push: usize,
     attempts: u8,
+    /// How often it came back surely unsent, which counts as no attempt.
+    bounces: u32,
     last: Outcome,
 }
 
@@ -140,11 +143,11 @@ impl Fanout {
         if due.is_some_and(|at| at <= now)
             && let Some((_, waiting)) = self.waiting.pop_first()
         {
-            return self.launch(waiting.push, waiting.attempts, now);
+            return self.launch(waiting.push, waiting.attempts, waiting.bounces, now);
         }
         if self.fresh < self.plan.pushes {
             self.fresh += 1;
-            return self.launch(self.fresh - 1, 0, now);
+            return self.launch(self.fresh - 1, 0, 0, now);
         }
         match (self.in_flight, due) {
             (0, None) => Next::Done,
@@ -237,12 +240,13 @@ impl Fanout {
         self.fresh < self.plan.pushes || !self.waiting.is_empty()
     }
 
-    fn launch(&mut self, push: usize, attempts: u8, now: Timestamp) -> Next {
+    fn launch(&mut self, push: usize, attempts: u8, bounces: u32, now: Timestamp) -> Next {
         self.in_flight += 1;
         Next::Launch(Launch {
             push,
             deadline: now + self.plan.attempt_timeout,
             attempt: attempts.saturating_add(1),
+            bounces,
             token: self.token,
             at: now,
         })
@@ -265,7 +269,16 @@ impl Fanout {
             self.renewing = Some(refusal);
         }
         // Not this push's fault: the attempt does not count, and it goes first.
-        self.wait(now, launch.push, launch.attempt - 1, outcome);
+        let (push, attempts, bounces) = (launch.push, launch.attempt - 1, launch.bounces);
+        self.wait(
+            now,
+            Waiting {
+                push,
+                attempts,
+                bounces,
+                last: outcome,
+            },
+        );
         None
     }
 
@@ -278,25 +291,40 @@ impl Fanout {
         now: Timestamp,
     ) -> Option<Receipt> {
         let retry_after = outcome.retry_after();
-        let salt = (launch.push as u64) << 8 | u64::from(launch.attempt);
-        let at = now + backoff::quick(again, launch.attempt, retry_after, salt);
-        if self.stopped.is_some() || launch.attempt > MAX_RESENDS || at > self.plan.resend_until {
-            return Some(receipt(
-                launch,
-                outcome,
-                verdict,
-                advice(verdict, retry_after),
-                now,
-            ));
+        let (again_at, attempts, bounces) = match &outcome {
+            // Surely unsent: it counts as no attempt, and only the time bounds how often that happens.
+            Outcome::NotSent(trouble) => {
+                let bounces = launch.bounces.saturating_add(1);
+                (
+                    now + bounce_delay(*trouble, bounces, salt(launch)),
+                    launch.attempt - 1,
+                    bounces,
+                )
+            }
+            Outcome::Answered(_) | Outcome::Lost(_) => {
+                let delay = backoff::quick(again, u32::from(launch.attempt), retry_after, salt(launch));
+                (now + delay, launch.attempt, launch.bounces)
+            }
+        };
+        if self.stopped.is_some() || attempts > MAX_RESENDS || again_at > self.plan.resend_until {
+            let receipt = receipt(launch, outcome, verdict, advice(verdict, retry_after), now);
+            return Some(Receipt { attempts, ..receipt });
         }
-        self.wait(at, launch.push, launch.attempt, outcome);
+        self.wait(
+            again_at,
+            Waiting {
+                push: launch.push,
+                attempts,
+                bounces,
+                last: outcome,
+            },
+        );
         None
     }
 
-    fn wait(&mut self, at: Timestamp, push: usize, attempts: u8, last: Outcome) {
+    fn wait(&mut self, at: Timestamp, waiting: Waiting) {
         self.sequence += 1;
-        self.waiting
-            .insert((at, self.sequence), Waiting { push, attempts, last });
+        self.waiting.insert((at, self.sequence), waiting);
     }
 
     fn stop(&mut self, outcome: &Outcome, verdict: Verdict, retry_after: Option<Duration>) {
@@ -359,6 +387,19 @@ fn receipt(
         attempts: launch.attempt,
         latency: now.since(launch.at),
     }
+}
+
+/// A stream that a server did not take goes out at once on another connection, the first time; where there is none, the
+/// network gets a moment.
+fn bounce_delay(trouble: Trouble, bounces: u32, salt: u64) -> Duration {
+    match trouble {
+        Trouble::StreamRefused | Trouble::GoingAway if bounces == 1 => Duration::ZERO,
+        _ => backoff::quick(Again::Network, bounces, None, salt),
+    }
+}
+
+const fn salt(launch: &Launch) -> u64 {
+    (launch.push as u64) << 8 | launch.attempt as u64
 }
 
 /// Whether APNs got as far as looking at the push itself, past the provider token.

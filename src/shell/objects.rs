@@ -46,16 +46,17 @@ impl<M: Machine> Host<M> {
         let command: M::Command = serde_json::from_str(command).map_err(|error| error.to_string())?;
         self.load().await?;
         let step = self.with(|running| {
-            let step = running.machine.apply(command, context, clock::now());
-            running.give_answers(context);
-            match step {
+            let step = match running.machine.apply(command, context, clock::now()) {
                 Step::Answer(reply) => Ok(reply),
                 Step::Wait { ticket, until } => {
                     let (sender, receiver) = oneshot::channel();
                     running.waiters.insert(ticket, sender);
                     Err((ticket, until, receiver))
                 }
-            }
+            };
+            // After the waiter is in its place: its own answer may be among these.
+            running.give_answers(context);
+            step
         })?;
         self.save().await?;
         let reply = match step {

@@ -165,6 +165,36 @@ fn a_retry_after_beyond_the_budget_goes_to_the_caller() {
 }
 
 #[test]
+fn a_push_that_surely_was_not_sent_goes_out_again_at_once_and_costs_no_attempt() {
+    for trouble in [Trouble::StreamRefused, Trouble::GoingAway] {
+        let mut fanout = Fanout::new(plan(1, 6));
+        let attempt = launch(&mut fanout, START);
+        assert_eq!(settle(&mut fanout, attempt, Outcome::NotSent(trouble)), None);
+        let attempt = launch(&mut fanout, START);
+        assert_eq!(settle(&mut fanout, attempt, answer(200, "")).unwrap().attempts, 1);
+    }
+}
+
+#[test]
+fn a_push_that_never_finds_a_connection_is_bounded_by_time_and_was_never_sent() {
+    let mut fanout = Fanout::new(plan(1, 6));
+    let (mut now, mut tries) = (START, 0);
+    let receipt = loop {
+        let attempt = launch(&mut fanout, now);
+        tries += 1;
+        if let Some(receipt) = fanout.settle(attempt, Outcome::NotSent(Trouble::Unreachable), false, now) {
+            break receipt;
+        }
+        let Next::Wait(Some(due)) = fanout.next(now) else {
+            panic!("a wait")
+        };
+        now = due;
+    };
+    assert_eq!((receipt.status(), receipt.attempts), (Status::Retrying, 0));
+    assert!((5..20).contains(&tries), "{tries}");
+}
+
+#[test]
 fn a_lost_push_is_sent_again_only_if_it_replaces_itself() {
     let lost = || Outcome::Lost(Trouble::ConnectionLost);
     let mut fanout = Fanout::new(plan(2, 6));
