@@ -160,11 +160,11 @@ impl Drop for Push {
 
 impl Reading {
     /// Ready when the body has ended, broken off, or is too long to be Apple's.
+    ///
+    /// The server's windows get back what was read when the stream is dropped: less than a stream's window is read.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(Ok(piece)) = ready!(self.body.poll_data(cx)) {
             self.keep(&piece);
-            // It fails only if the stream has ended.
-            let _ = self.body.flow_control().release_capacity(piece.len());
             if self.read.len() > MAX_BODY {
                 break;
             }

@@ -1,8 +1,16 @@
 //! The connection against servers: the mock APNs server over TCP and TLS, and one that does whatever a test says.
 
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod mock;
 #[cfg(test)]
+mod peer;
+#[cfg(test)]
+mod property;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod time;

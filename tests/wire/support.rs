@@ -109,6 +109,11 @@ impl Client {
         }
     }
 
+    /// The moment.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// A deadline for a test that does not care.
     pub(crate) fn deadline(&self) -> Timestamp {
         self.clock.now() + PATIENCE
