@@ -18,7 +18,8 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::fault::Fault;
 use crate::keys::KeySpec;
 use crate::options::{DEFAULT_REQUESTS_KEPT, Latency};
-use crate::server::{Registration, Server};
+use crate::registration::Registration;
+use crate::server::Server;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

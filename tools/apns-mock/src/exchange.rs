@@ -129,18 +129,22 @@ impl Exchange<'_> {
                 Reply::refused(status, reason, *timestamp_ms).with(APNS_ID, self.id())
             }
         };
-        if self.world.throttle_on_error && self.link.is_raised() {
-            let limit = if reply.status == StatusCode::OK {
-                self.world.streams()
-            } else {
-                1
-            };
-            self.link.wire().set_limit(limit);
-        }
+        self.throttle(reply.status);
         if self.link.environment == Environment::Sandbox {
             return reply.with(APNS_UNIQUE_ID, self.world.ids.next());
         }
         reply
+    }
+
+    /// Lets the stream limit follow the answers, if that is wanted.
+    fn throttle(&self, status: StatusCode) {
+        if self.world.throttle_on_error && self.link.is_raised() {
+            self.link.wire().set_limit(if status == StatusCode::OK {
+                self.world.streams()
+            } else {
+                1
+            });
+        }
     }
 
     /// What happens instead of the true answer.
@@ -261,6 +265,7 @@ impl Exchange<'_> {
                 reply.headers.push((name, value));
             }
         }
+        self.throttle(reply.status);
         if status == 200 {
             self.world.counters.answered_ok.add(1);
         } else {

@@ -38,6 +38,7 @@ mod link;
 mod listener;
 mod options;
 mod reason;
+mod registration;
 mod replay;
 mod reply;
 mod screens;
@@ -59,6 +60,7 @@ pub use options::{
     DEFAULT_CONNECTION_BURST, DEFAULT_REQUESTS_KEPT, DEFAULT_STREAMS, DeviceRate, INITIAL_STREAMS, Latency,
     Options, Record, Unknown,
 };
+pub use registration::{DeviceRange, DeviceView, Registration};
 pub use screens::{Screen, Shown, Summary};
-pub use server::{DeviceRange, DeviceView, Registration, Server};
+pub use server::Server;
 pub use world::RecordedRequest;

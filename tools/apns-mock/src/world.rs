@@ -267,3 +267,29 @@ impl World {
         lock(&self.links).iter().filter_map(Weak::upgrade).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_stay_in_their_bounds_and_follow_their_seed() {
+        let draw = |seed| {
+            let latency = Latency {
+                min: Duration::from_millis(5),
+                max: Duration::from_millis(9),
+                seed,
+            };
+            let world = World::new(&Options {
+                latency,
+                ..Options::default()
+            });
+            (0..100).map(|_| world.next_latency()).collect::<Vec<_>>()
+        };
+        let one = draw(1);
+        assert!(one.iter().all(|delay| (5..9).contains(&delay.as_millis())));
+        assert_eq!(one, draw(1));
+        assert_ne!(one, draw(777));
+        assert!(one.iter().max() > one.iter().min());
+    }
+}

@@ -202,3 +202,103 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Tap<T> {
         Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use http::Request;
+    use tokio::io::duplex;
+
+    use super::*;
+    use crate::environment::Environment;
+    use crate::fault::{Fault, FaultKind};
+    use crate::http2;
+    use crate::options::Options;
+    use crate::world::World;
+
+    /// Reads and writes so few bytes at a time that every frame, and every head of one, comes in pieces.
+    struct Narrow<T>(T, usize);
+
+    impl<T: AsyncRead + Unpin> AsyncRead for Narrow<T> {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let mut bytes = vec![0; self.1.min(buf.remaining())];
+            let mut piece = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut self.0).poll_read(cx, &mut piece))?;
+            buf.put_slice(piece.filled());
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl<T: AsyncWrite + Unpin> AsyncWrite for Narrow<T> {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let piece = &bytes[..self.1.min(bytes.len())];
+            Pin::new(&mut self.0).poll_write(cx, piece)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(cx)
+        }
+    }
+
+    #[tokio::test]
+    async fn frames_in_pieces_are_followed_withheld_and_put_in() {
+        for width in [1, 2, 7, 10, 4096] {
+            let (near, far) = duplex(4096);
+            let world = Arc::new(World::new(&Options::default()));
+            tokio::spawn(http2::serve(
+                Narrow(far, width),
+                Environment::Production,
+                Arc::clone(&world),
+            ));
+            let (client, connection) = h2::client::handshake(near).await.unwrap();
+            let connection = tokio::spawn(connection);
+            let push = async || {
+                let request = Request::post("https://localhost/3/device/00").body(()).unwrap();
+                let mut send = client.clone().ready().await?;
+                let (response, mut body) = send.send_request(request, false)?;
+                body.send_data(Bytes::from_static(b"{}"), true)?;
+                let response = tokio::time::timeout(Duration::from_secs(10), response).await;
+                let (head, mut body) = response.expect("an answer in time")?.into_parts();
+                let body = body.data().await.unwrap()?;
+                Ok::<_, h2::Error>((head.status.as_u16(), body))
+            };
+            let refused = (403, Bytes::from_static(br#"{"reason":"MissingProviderToken"}"#));
+            for limit in [5, 6, 7] {
+                assert_eq!(push().await.unwrap(), refused, "width {width}");
+                world.links().first().unwrap().wire().set_limit(limit);
+                let raised = async {
+                    while client.clone().ready().await.unwrap().current_max_send_streams() != limit as usize {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                };
+                tokio::time::timeout(Duration::from_secs(10), raised)
+                    .await
+                    .expect("a new limit in time");
+            }
+            assert_eq!(world.counters.in_flight.get(), 0);
+            let goaway = Fault {
+                reason: Some("Shutdown".to_owned()),
+                ..Fault::new(FaultKind::GoAway)
+            };
+            world.links().first().unwrap().say_farewell(&goaway, None);
+            let end = tokio::time::timeout(Duration::from_secs(10), connection).await;
+            end.expect("it closes").unwrap().unwrap();
+            assert!(push().await.is_err());
+            assert_eq!(world.violations.snapshot().0, 0);
+        }
+    }
+}

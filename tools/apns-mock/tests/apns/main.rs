@@ -11,6 +11,10 @@ mod faults;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod protocols;
+#[cfg(test)]
+mod raw;
+#[cfg(test)]
 mod shown;
 #[cfg(test)]
 mod support;

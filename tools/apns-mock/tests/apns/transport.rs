@@ -1,144 +1,16 @@
-//! Frames, limits and protocols: what is on the wire.
+//! Frames, limits and connections: what is on the wire.
 
 use std::time::Duration;
 
-use apns_mock::{Environment, Fault, FaultKind, LastStream, Latency, Options};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use apns_mock::{Fault, FaultKind, LastStream, Latency, Options};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{Client, Harness, MOMENT, PATIENCE, Push, eventually, tls};
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const HEADERS: u8 = 1;
-const PRIORITY: u8 = 2;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
-const REFUSED_STREAM: u32 = 7;
-
-#[derive(Debug, PartialEq, Eq)]
-struct Frame {
-    kind: u8,
-    flags: u8,
-    stream: u32,
-    payload: Vec<u8>,
-}
-
-impl Frame {
-    fn settings(&self) -> Vec<(u16, u32)> {
-        let value = |c: &[u8]| {
-            (
-                u16::from_be_bytes([c[0], c[1]]),
-                u32::from_be_bytes([c[2], c[3], c[4], c[5]]),
-            )
-        };
-        self.payload.chunks(6).map(value).collect()
-    }
-
-    fn number(&self, at: usize) -> u32 {
-        u32::from_be_bytes(self.payload[at..at + 4].try_into().unwrap())
-    }
-}
-
-/// A client that writes and reads frames by hand.
-struct Raw {
-    tcp: TcpStream,
-}
-
-impl Raw {
-    async fn connect(harness: &Harness) -> Self {
-        let tcp = TcpStream::connect(harness.server.production_addr())
-            .await
-            .unwrap();
-        let mut raw = Self { tcp };
-        raw.tcp.write_all(PREFACE).await.unwrap();
-        raw.write(SETTINGS, 0, 0, &[]).await;
-        raw
-    }
-
-    async fn write(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
-        self.tcp.write_all(&frame).await.unwrap();
-    }
-
-    async fn read(&mut self) -> Frame {
-        let reading = async {
-            let mut head = [0; 9];
-            self.tcp.read_exact(&mut head).await.unwrap();
-            let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
-            self.tcp.read_exact(&mut payload).await.unwrap();
-            let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-            Frame {
-                kind: head[3],
-                flags: head[4],
-                stream,
-                payload,
-            }
-        };
-        timeout(PATIENCE, reading).await.expect("a frame in time")
-    }
-
-    /// The next frame of a kind, without acknowledgements.
-    async fn next(&mut self, kind: u8) -> Frame {
-        loop {
-            let frame = self.read().await;
-            if frame.kind == kind && !(kind == SETTINGS && frame.flags == ACK) {
-                return frame;
-            }
-        }
-    }
-
-    async fn acknowledge_settings(&mut self) {
-        self.write(SETTINGS, ACK, 0, &[]).await;
-    }
-
-    async fn push(&mut self, stream: u32, push: &Push) {
-        let mut block = Vec::new();
-        let pseudo = [
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":path", &push.path),
-            (":authority", "localhost"),
-        ];
-        let headers = push
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()));
-        for (name, value) in pseudo.into_iter().chain(headers) {
-            block.push(0);
-            for text in [name, value] {
-                encode_length(&mut block, text.len());
-                block.extend(text.as_bytes());
-            }
-        }
-        self.write(HEADERS, END_HEADERS, stream, &block).await;
-        self.write(0, END_STREAM, stream, &push.body).await;
-    }
-}
-
-/// HPACK's integer with a prefix of 7 bits.
-fn encode_length(block: &mut Vec<u8>, length: usize) {
-    match u8::try_from(length) {
-        Ok(short @ 0..127) => block.push(short),
-        _ => {
-            block.push(127);
-            let mut rest = length - 127;
-            while rest >= 128 {
-                block.push((rest % 128) as u8 | 128);
-                rest /= 128;
-            }
-            block.push(rest as u8);
-        }
-    }
-}
+use crate::raw::{
+    ACK, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, REFUSED_STREAM, RST_STREAM, Raw, SETTINGS,
+};
+use crate::support::{Harness, MOMENT, PATIENCE, eventually};
 
 async fn plaintext() -> Harness {
     Harness::with(Options {
@@ -259,7 +131,7 @@ async fn goaway_has_json_debug_data_or_none() {
 #[tokio::test]
 async fn streams_after_goaway_are_refused_and_a_violation_once_it_has_arrived() {
     let harness = plaintext().await;
-    harness.server.set_latency(Latency::fixed(Duration::from_secs(1)));
+    harness.server.set_latency(Latency::fixed(Duration::from_secs(3)));
     let mut raw = Raw::connect(&harness).await;
     harness
         .server
@@ -351,6 +223,12 @@ async fn an_error_can_drop_the_limit_to_one_until_the_next_success() {
     client.wait_for_limit(1).await;
     client.push(&harness.push()).await.unwrap();
     client.wait_for_limit(1000).await;
+    harness
+        .server
+        .fault(Fault::answer(503, "ServiceUnavailable").times(1))
+        .unwrap();
+    client.push(&harness.push()).await.unwrap();
+    client.wait_for_limit(1).await;
 }
 
 #[tokio::test]
@@ -365,7 +243,7 @@ async fn priority_frames_are_violations_and_pings_are_answered() {
     assert_eq!(harness.server.state().pings, 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_pushes_at_once_are_all_answered_within_the_limit() {
     let harness = Harness::new().await;
     harness.server.set_latency(Latency {
@@ -373,23 +251,25 @@ async fn many_pushes_at_once_are_all_answered_within_the_limit() {
         max: Duration::from_millis(30),
         seed: 1,
     });
-    let client = harness.client().await;
-    client.push(&harness.push()).await.unwrap();
-    client.wait_for_limit(1000).await;
     let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..2000 {
-        let (client, push) = (client.clone(), harness.push());
-        tasks.spawn(async move { client.reason(&push).await });
+    for _ in 0..3 {
+        let client = harness.client().await;
+        client.push(&harness.push()).await.unwrap();
+        client.wait_for_limit(1000).await;
+        for _ in 0..1500 {
+            let (client, push) = (client.clone(), harness.push());
+            tasks.spawn(async move { client.reason(&push).await });
+        }
     }
     let answers = tasks.join_all().await;
     assert!(answers.iter().all(|answer| answer == "200"));
     let state = harness.server.state();
     assert_eq!(
         (state.accepted, state.in_flight, state.violations),
-        (2001, 0, Vec::new())
+        (4503, 0, Vec::new())
     );
     assert!(state.peak_in_flight_on_one_connection <= 1000 && state.peak_in_flight > 1);
-    assert_eq!(harness.shown(), 2001);
+    assert_eq!(harness.shown(), 4503);
 }
 
 #[tokio::test]
@@ -406,118 +286,6 @@ async fn a_client_that_gives_up_is_no_longer_in_flight() {
     );
     eventually(async || harness.server.state().in_flight == 0).await;
     assert_eq!(harness.server.state().connections_open, 1);
-}
-
-#[tokio::test]
-async fn tls_without_alpn_is_http2_with_prior_knowledge() {
-    let harness = Harness::new().await;
-    for http1 in [false, true] {
-        let harness = if http1 {
-            Harness::with(Options {
-                http1,
-                ..Options::default()
-            })
-            .await
-        } else {
-            Harness::new().await
-        };
-        let io = tls(&harness.server, Environment::Production, &[]).await;
-        assert_eq!(io.get_ref().1.alpn_protocol(), None);
-        assert_eq!(Client::over(io).await.reason(&harness.push()).await, "200");
-    }
-    let io = tls(&harness.server, Environment::Production, &["h2"]).await;
-    assert_eq!(io.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-}
-
-#[tokio::test]
-async fn http_1_1_is_answered_in_http2_frames_unless_it_is_on() {
-    let harness = Harness::new().await;
-    let mut io = tls(&harness.server, Environment::Production, &["http/1.1"]).await;
-    assert_eq!(io.get_ref().1.alpn_protocol(), None);
-    io.write_all(b"POST / HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        .await
-        .unwrap();
-    let mut head = [0; 9];
-    timeout(PATIENCE, io.read_exact(&mut head))
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!((head[3], &head[5..]), (SETTINGS, &[0; 4][..]));
-}
-
-/// The request as lines, and the answer's status line and body.
-async fn http1(io: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), push: &Push) -> (String, String) {
-    let mut request = format!(
-        "POST {} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n",
-        push.path,
-        push.body.len()
-    );
-    for (name, value) in &push.headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
-    }
-    request.push_str("\r\n");
-    request.push_str(std::str::from_utf8(&push.body).unwrap());
-    io.write_all(request.as_bytes()).await.unwrap();
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        head.push(char::from(
-            timeout(PATIENCE, io.read_u8()).await.unwrap().unwrap(),
-        ));
-    }
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "))
-        .unwrap()
-        .parse()
-        .unwrap();
-    let mut body = vec![0; length];
-    io.read_exact(&mut body).await.unwrap();
-    (
-        head.lines().next().unwrap().to_owned(),
-        String::from_utf8(body).unwrap(),
-    )
-}
-
-#[tokio::test]
-async fn http_1_1_keeps_its_connection_and_obeys_the_same_checks() {
-    let harness = Harness::with(Options {
-        http1: true,
-        ..Options::default()
-    })
-    .await;
-    for alpn in [&["http/1.1"][..], &[]] {
-        let mut io = tls(&harness.server, Environment::Production, alpn).await;
-        assert_eq!(
-            http1(&mut io, &harness.push()).await,
-            ("HTTP/1.1 200 OK".to_owned(), String::new())
-        );
-        let (status, body) = http1(&mut io, &harness.push().to("ee")).await;
-        assert_eq!(
-            (status.as_str(), body.as_str()),
-            ("HTTP/1.1 400 Bad Request", r#"{"reason":"BadDeviceToken"}"#)
-        );
-    }
-    let state = harness.server.state();
-    assert_eq!(
-        (state.connections_h1, state.connections_h2, state.requests),
-        (2, 0, 4)
-    );
-    assert_eq!((state.in_flight, state.peak_in_flight), (0, 1));
-}
-
-#[tokio::test]
-async fn plaintext_serves_both_protocols_if_wanted() {
-    let harness = Harness::with(Options {
-        http1: true,
-        plaintext: true,
-        ..Options::default()
-    })
-    .await;
-    assert_eq!(harness.client().await.reason(&harness.push()).await, "200");
-    let mut tcp = TcpStream::connect(harness.server.production_addr())
-        .await
-        .unwrap();
-    assert_eq!(http1(&mut tcp, &harness.push()).await.0, "HTTP/1.1 200 OK");
 }
 
 #[tokio::test]
