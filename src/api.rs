@@ -5,6 +5,8 @@
 
 pub mod auth;
 pub mod doctor;
+#[cfg(test)]
+mod fixture;
 pub mod order;
 pub mod preview;
 pub mod problem;

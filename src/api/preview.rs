@@ -88,3 +88,56 @@ impl<'o> Preview<'o> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::fixture::{NOW, SEED, caller, config};
+
+    #[test]
+    fn a_preview_format_unchanged() {
+        // What a caller checks before it sends; `push` sends these very headers and bytes.
+        let config = config();
+        let body = json!({
+            "app": "news", "on_invalid": "skip",
+            "notification": {
+                "payload": {"aps": {"alert": "Grüße"}, "badge": 1.5}, "priority": 5, "expiration": 0,
+                "collapse_id": "story-7",
+            },
+            "devices": [
+                {"token": "<0011AABB> <22334455>", "ref": "Ann"},
+                {"token": "ff00", "ref": "Bob", "payload": {"badge": null}},
+                {"token": "x", "ref": "Eve"},
+            ],
+        })
+        .to_string();
+        let order = Order::parse(body.as_bytes(), caller(&config, "editor"), &config, SEED, NOW).unwrap();
+        let answer = answer(&order, &config);
+        assert_eq!((answer.status, answer.content_type), (200, "application/json"));
+        let headers = |index: usize| {
+            format!(
+                r#"{{"apns-id":"abababab-abab-8bab-abab-abab0000000{index}","apns-push-type":"alert","apns-topic":"com.example.news","apns-priority":"5","apns-expiration":"0","apns-collapse-id":"story-7"}}"#
+            )
+        };
+        let pushes = [
+            format!(
+                r#"{{"ref":"Ann","token_hint":"0011…4455","request":{{"method":"POST","path":"/3/device/0011aabb22334455","headers":{},"body":"{{\"aps\":{{\"alert\":\"Grüße\"}},\"badge\":1.5}}","size":39,"limit":4096}},"warnings":[{{"pointer":"/notification/payload/badge","detail":"does nothing here; did you mean `aps.badge`?"}}]}}"#,
+                headers(0)
+            ),
+            format!(
+                r#"{{"ref":"Bob","token_hint":"…","request":{{"method":"POST","path":"/3/device/ff00","headers":{},"body":"{{\"aps\":{{\"alert\":\"Grüße\"}}}}","size":27,"limit":4096}}}}"#,
+                headers(1)
+            ),
+            r#"{"ref":"Eve","token_hint":"…","problem":{"pointer":"/devices/2/token","detail":"has a character at position 0 that is not a hex digit"}}"#.to_owned(),
+        ];
+        assert_eq!(
+            answer.body,
+            format!(
+                r#"{{"app":"news","environment":"sandbox","origin":"https://api.sandbox.push.apple.com","pushes":[{}]}}"#,
+                pushes.join(",")
+            )
+        );
+    }
+}
