@@ -7,6 +7,7 @@ pub mod auth;
 pub mod doctor;
 #[cfg(test)]
 mod fixture;
+pub mod format;
 pub mod order;
 pub mod preview;
 pub mod problem;

@@ -5,11 +5,15 @@
 
 mod bindings;
 mod clock;
+mod connection;
 mod doctor;
 mod events;
 mod fetch;
 mod gate;
 mod http;
+mod lease;
 mod log;
 mod objects;
 mod push;
+mod run;
+mod socket;

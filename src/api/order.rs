@@ -2,11 +2,15 @@
 //!
 //! Parsed as a whole before anything is sent, with all its faults, so that a bad request does nothing by halves.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::auth;
+use super::format::{self, Format, Head, Limits, not_json};
 use super::problem::{Kind, Problem};
 use crate::apns::notification::Body;
+use crate::apns::request::Headers;
 use crate::apns::{ApnsId, DeviceToken, Notification, Request};
 use crate::config::{ApiKey, App, Config};
 use crate::fault::{self, Fault, FaultKind, Faults, Pointer};
@@ -35,7 +39,7 @@ pub struct Push {
 }
 
 impl<'c> Order<'c> {
-    /// Parses a body. `seed` is 16 random bytes that its apns-ids are derived from.
+    /// Parses a JSON body of `caller`. `seed` is 16 random bytes that its apns-ids are derived from.
     ///
     /// # Errors
     /// 400 if it is not JSON, 403 if the caller does not reach the app, 422 with all faults of its fields.
@@ -46,147 +50,187 @@ impl<'c> Order<'c> {
         seed: [u8; 16],
         now: Timestamp,
     ) -> Result<Self, Problem> {
-        let document: Value = serde_json::from_slice(body).map_err(|error| not_json(&error))?;
+        let head = Head::skim(body, Format::JSON)?;
+        let app = auth::choose_app(head.app.as_deref(), caller, config)?;
+        Self::parse_for(app, body, Format::JSON, seed, now)
+    }
+
+    /// Parses a body for an app that its caller reaches.
+    ///
+    /// # Errors
+    /// 400 if it is not JSON, 422 with all faults of its fields.
+    pub fn parse_for(
+        app: &'c App,
+        body: &[u8],
+        format: Format,
+        seed: [u8; 16],
+        now: Timestamp,
+    ) -> Result<Self, Problem> {
+        let (document, lines) = read_json(body, format)?;
         let mut faults = Faults::default();
         let at = Pointer::Root;
-        let Some(map) = fault::object(&document, &at, FIELDS, &mut faults) else {
+        let known = if format.lines_in { HEAD_FIELDS } else { FIELDS };
+        let Some(map) = fault::object(&document, &at, known, &mut faults) else {
             return Err(Problem::invalid(faults));
         };
-        let name = map
-            .get("app")
-            .and_then(|value| fault::string(value, &at.key("app"), &mut faults));
-        let app = auth::choose_app(name, caller, config)?;
         let skip = map
             .get("on_invalid")
             .is_some_and(|value| on_invalid(value, &at, &mut faults));
         let notification = map.get("notification").and_then(|value| {
             Notification::parse(value, &at.key("notification"), &app.bundle_id, now, &mut faults)
         });
-        let devices = map
-            .get("devices")
-            .and_then(|value| fault::array(value, &at.key("devices"), &mut faults))
-            .unwrap_or_default();
-        for field in ["notification", "devices"] {
-            if !map.contains_key(field) {
+        let devices = match &lines {
+            Some(lines) => Some(lines.as_slice()),
+            None => map
+                .get("devices")
+                .and_then(|value| fault::array(value, &at.key("devices"), &mut faults)),
+        };
+        for field in known
+            .iter()
+            .filter(|field| matches!(**field, "notification" | "devices"))
+        {
+            if !map.contains_key(*field) {
                 faults.add(&at.key(field), FaultKind::Missing);
             }
         }
-        check_count(
-            devices.len(),
-            notification.as_ref(),
-            map.contains_key("devices"),
-            &mut faults,
-        );
-        if faults.is_empty()
-            && let Some(notification) = &notification
+        let mut pushes = Vec::new();
+        if let Some(devices) = devices
+            && is_count_allowed(devices.len(), app, notification.as_ref(), &mut faults)
         {
-            let pushes = read_devices(devices, notification, seed, skip, &mut faults);
-            return faults.or(Self { app, pushes }).map_err(Problem::invalid);
+            pushes = read_devices(devices, notification.as_ref(), seed, skip, &mut faults);
         }
-        Err(Problem::invalid(faults))
+        faults.or(Self { app, pushes }).map_err(Problem::invalid)
+    }
+}
+
+impl Order<'_> {
+    /// The places of the devices that something is sent to.
+    pub fn sendable(&self) -> impl Iterator<Item = usize> {
+        self.pushes
+            .iter()
+            .enumerate()
+            .filter(|(_, push)| push.request.is_ok())
+            .map(|(place, _)| place)
+    }
+
+    /// What is sent to the device at `place`.
+    #[must_use]
+    pub fn request(&self, place: usize) -> Option<&Request> {
+        self.pushes.get(place)?.request.as_ref().ok()
+    }
+
+    /// The headers that all its pushes share; none if nothing is sent.
+    #[must_use]
+    pub fn headers(&self) -> Option<Arc<Headers>> {
+        self.pushes
+            .iter()
+            .find_map(|push| push.request.as_ref().ok())
+            .map(|request| Arc::clone(&request.headers))
     }
 }
 
 fn read_devices(
     devices: &[Value],
-    notification: &Notification,
+    notification: Option<&Notification>,
     seed: [u8; 16],
     skip: bool,
     faults: &mut Faults,
 ) -> Vec<Push> {
     let root = Pointer::Root;
     let at = root.key("devices");
-    let mut shared = Shared {
+    let mut reader = Reader {
         notification,
         body: None,
+        faults,
     };
     let mut pushes = Vec::with_capacity(devices.len());
     for (index, device) in devices.iter().enumerate() {
         let apns_id = ApnsId::derive(seed, u32::try_from(index).unwrap_or(u32::MAX));
         let mut own = Faults::default();
-        let push = read_device(device, &mut shared, apns_id, &at.index(index), &mut own);
+        let push = reader.read(device, apns_id, &at.index(index), &mut own);
         match (own.listed().first(), skip) {
             (None, _) => pushes.extend(push),
             (Some(fault), true) => pushes.push(skipped(device, fault.clone())),
-            (Some(_), false) => own.listed().iter().for_each(|fault| faults.push(fault.clone())),
+            (Some(_), false) => own
+                .listed()
+                .iter()
+                .for_each(|fault| reader.faults.push(fault.clone())),
         }
     }
     pushes
 }
 
-/// The notification with the body that most of its pushes share, made when the first one needs it.
-struct Shared<'n> {
-    notification: &'n Notification,
-    body: Option<Result<Body, Faults>>,
+/// Reads one device after another.
+struct Reader<'n> {
+    /// None if it has faults; then the devices are read for their own faults alone.
+    notification: Option<&'n Notification>,
+    /// The body that most pushes share, made when the first one needs it.
+    body: Option<Option<Body>>,
+    /// The faults of the order as a whole.
+    faults: &'n mut Faults,
 }
 
-impl Shared<'_> {
-    fn body(&mut self, faults: &mut Faults) -> Option<Body> {
-        let notification = self.notification;
-        let made = self.body.get_or_insert_with(|| {
-            let mut own = Faults::default();
+impl Reader<'_> {
+    fn read(
+        &mut self,
+        device: &Value,
+        derived: ApnsId,
+        at: &Pointer<'_>,
+        faults: &mut Faults,
+    ) -> Option<Push> {
+        let map = fault::object(device, at, DEVICE_FIELDS, faults)?;
+        let reference = map
+            .get("ref")
+            .and_then(|value| read_ref(value, &at.key("ref"), faults));
+        let token = read_token(map.get("token"), &at.key("token"), faults);
+        let own_id = map
+            .get("apns_id")
+            .and_then(|value| read_apns_id(value, &at.key("apns_id"), faults));
+        let notification = self.notification?;
+        let body = match map.get("payload") {
+            None => self.shared_body(notification),
+            Some(patch) => notification.merged_body(patch, &at.key("payload"), faults),
+        };
+        let (token, body) = (token?, body?);
+        Some(Push {
+            reference,
+            token_hint: token.hint(),
+            warnings: body.warnings,
+            request: Ok(Request {
+                device_token: token,
+                apns_id: own_id.or(notification.apns_id).unwrap_or(derived),
+                headers: notification.headers.clone(),
+                body: body.bytes,
+            }),
+        })
+    }
+
+    /// A fault of this body is the order's and not a device's: there would be nothing to send to anyone.
+    fn shared_body(&mut self, notification: &Notification) -> Option<Body> {
+        let faults = &mut *self.faults;
+        let body = self.body.get_or_insert_with(|| {
             let root = Pointer::Root;
             let at = root.key("notification");
-            notification.body(&at.key("payload"), &mut own).ok_or(own)
+            notification.body(&at.key("payload"), faults)
         });
-        match made {
-            Ok(body) => Some(body.clone()),
-            Err(own) => {
-                own.listed().iter().for_each(|fault| faults.push(fault.clone()));
-                None
-            }
-        }
+        body.clone()
     }
 }
 
-fn read_device(
-    device: &Value,
-    shared: &mut Shared<'_>,
-    derived: ApnsId,
-    at: &Pointer<'_>,
-    faults: &mut Faults,
-) -> Option<Push> {
-    let map = fault::object(device, at, DEVICE_FIELDS, faults)?;
-    let reference = map
-        .get("ref")
-        .and_then(|value| read_ref(value, &at.key("ref"), faults));
-    let token = match map.get("token") {
-        None => {
-            faults.add(&at.key("token"), FaultKind::Missing);
-            None
-        }
-        Some(value) => fault::string(value, &at.key("token"), faults).and_then(|text| {
-            DeviceToken::parse(text)
-                .map_err(|error| faults.add(&at.key("token"), FaultKind::Invalid(error.to_string())))
-                .ok()
-        }),
+fn read_token(value: Option<&Value>, at: &Pointer<'_>, faults: &mut Faults) -> Option<DeviceToken> {
+    let Some(value) = value else {
+        faults.add(at, FaultKind::Missing);
+        return None;
     };
-    let apns_id = match map.get("apns_id") {
-        None => shared.notification.apns_id.unwrap_or(derived),
-        Some(value) => {
-            let at = at.key("apns_id");
-            let text = fault::string(value, &at, faults)?;
-            ApnsId::parse(text)
-                .map_err(|error| faults.add(&at, FaultKind::Invalid(error.to_string())))
-                .ok()?
-        }
-    };
-    let body = match map.get("payload") {
-        None => shared.body(faults),
-        Some(patch) => shared.notification.merged_body(patch, &at.key("payload"), faults),
-    };
-    let (token, body) = (token?, body?);
-    Some(Push {
-        reference,
-        token_hint: token.hint(),
-        warnings: body.warnings,
-        request: Ok(Request {
-            device_token: token,
-            apns_id,
-            headers: shared.notification.headers.clone(),
-            body: body.bytes,
-        }),
-    })
+    DeviceToken::parse(fault::string(value, at, faults)?)
+        .map_err(|error| faults.add(at, FaultKind::Invalid(error.to_string())))
+        .ok()
+}
+
+fn read_apns_id(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<ApnsId> {
+    ApnsId::parse(fault::string(value, at, faults)?)
+        .map_err(|error| faults.add(at, FaultKind::Invalid(error.to_string())))
+        .ok()
 }
 
 fn read_ref(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<String> {
@@ -231,22 +275,16 @@ fn on_invalid(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> bool {
     }
 }
 
-fn check_count(count: usize, notification: Option<&Notification>, given: bool, faults: &mut Faults) {
+/// Whether there are devices, and not too many to read them one by one.
+fn is_count_allowed(
+    count: usize,
+    app: &App,
+    notification: Option<&Notification>,
+    faults: &mut Faults,
+) -> bool {
+    let limit = Limits::of(app.transport).devices;
     let root = Pointer::Root;
     let at = root.key("devices");
-    if count > MAX_DEVICES {
-        faults.add(
-            &at,
-            FaultKind::TooLong {
-                size: count,
-                limit: MAX_DEVICES,
-                unit: "devices",
-            },
-        );
-    }
-    if count == 0 && given {
-        faults.add(&at, FaultKind::Invalid("names no device".to_owned()));
-    }
     if count > 1 && notification.is_some_and(|notification| notification.apns_id.is_some()) {
         let text = format!("is one push's id, but there are {count} devices: use `devices[].apns_id`");
         faults.add(
@@ -254,24 +292,51 @@ fn check_count(count: usize, notification: Option<&Notification>, given: bool, f
             FaultKind::Conflict(text),
         );
     }
+    if count > limit {
+        faults.add(
+            &at,
+            FaultKind::TooLong {
+                size: count,
+                limit,
+                unit: "devices",
+            },
+        );
+    }
+    if count == 0 {
+        faults.add(&at, FaultKind::Invalid("names no device".to_owned()));
+    }
+    (1..=limit).contains(&count)
 }
 
-fn not_json(error: &serde_json::Error) -> Problem {
-    // The parser's message names what it expected and where, and quotes nothing of the body.
-    Problem::new(Kind::NotJson, error.to_string())
+/// The document, and behind a first line of JSON the devices' lines.
+fn read_json(body: &[u8], format: Format) -> Result<(Value, Option<Vec<Value>>), Problem> {
+    if !format.lines_in {
+        return Ok((
+            serde_json::from_slice(body).map_err(|error| not_json(&error))?,
+            None,
+        ));
+    }
+    let mut values = format::lines(body).map(|(number, line)| {
+        serde_json::from_slice(line).map_err(|error| {
+            // Each line is a document of its own, and the parser counts from its start.
+            Problem::new(
+                Kind::NotJson,
+                format!("line {number} of the body is not JSON: {error}"),
+            )
+        })
+    });
+    let head = values.next().unwrap_or(Ok(Value::Null))?;
+    Ok((head, Some(values.collect::<Result<_, _>>()?)))
 }
 
 /// What an order may say.
 const FIELDS: &[&str] = &["app", "notification", "devices", "on_invalid"];
 
+/// What the first line of an order in lines may say.
+const HEAD_FIELDS: &[&str] = &["app", "notification", "on_invalid"];
+
 /// What a device may say.
 const DEVICE_FIELDS: &[&str] = &["token", "ref", "payload", "apns_id"];
-
-/// The most devices of one request: what six requests in flight answer in some twenty seconds at APNs' usual speed.
-pub const MAX_DEVICES: usize = 500;
-
-/// The largest body in bytes: 500 devices, each with a payload of its own of the largest size and escaped, and room.
-pub const MAX_BODY: usize = 4 * 1024 * 1024;
 
 /// The longest `ref` in bytes: a UUID or a database key with a prefix, several times over.
 pub const MAX_REF: usize = 256;

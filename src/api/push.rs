@@ -6,58 +6,152 @@ use serde::Serialize;
 
 use super::Answer;
 use super::order::{Order, Push};
-use super::problem::{Kind, Problem};
 use crate::apns::Outcome;
+use crate::config::Transport;
 use crate::delivery::receipt::{Receipt, Status, Tally};
 use crate::delivery::verdict::Verdict;
 
-/// The answer to an order whose pushes have ended as `receipts` say; each receipt's `push` counts the devices that are
-/// sent to, in order.
+/// The answer to an order whose pushes have ended as `receipts` say; each receipt's `push` is a place in the order.
 #[must_use]
-pub fn answer(order: &Order<'_>, receipts: &[Receipt], transport: &'static str) -> Answer {
-    let mut by_push: Vec<Option<&Receipt>> = vec![None; receipts.len()];
+pub fn answer(order: &Order<'_>, receipts: &[Receipt], transport: Transport) -> Answer {
+    let mut by_place: Vec<Option<&Receipt>> = vec![None; order.pushes.len()];
     for receipt in receipts {
-        if let Some(slot) = by_push.get_mut(receipt.push) {
+        if let Some(slot) = by_place.get_mut(receipt.push) {
             *slot = Some(receipt);
         }
     }
-    let mut sent = by_push.into_iter();
     let results: Vec<PushResult<'_>> = order
         .pushes
         .iter()
-        .map(|push| match &push.request {
-            Ok(_) => PushResult::sent(push, sent.next().flatten()),
-            Err(fault) => PushResult::skipped(push, fault.to_string()),
-        })
+        .zip(by_place)
+        .map(|(push, receipt)| PushResult::of(push, receipt))
         .collect();
+    let mut counts = Counts::default();
+    results.iter().for_each(|result| counts.add(result));
     let body = PushAnswer {
         app: &order.app.name,
-        transport,
-        counts: Counts::of(&results),
+        transport: transport.as_str(),
+        counts,
         results,
     };
     Answer::json(serde_json::to_string(&body).unwrap_or_default())
 }
 
-/// How long the caller is ready to wait: `Prefer: wait=N` of RFC 7240, in seconds.
-///
-/// # Errors
-/// 422 if the wait is no number of seconds within [`MAX_WAIT`].
-pub fn wait(prefer: Option<&str>) -> Result<Duration, Problem> {
-    let preferences = prefer.unwrap_or_default().split(',').map(str::trim);
-    let Some(wait) = preferences
-        .filter_map(|preference| preference.strip_prefix("wait="))
-        .next()
-    else {
-        return Ok(DEFAULT_WAIT);
-    };
-    match wait.trim_matches('"').parse::<u64>().map(Duration::from_secs) {
-        Ok(wait) if wait <= MAX_WAIT => Ok(wait),
-        _ => {
-            let detail = format!("`Prefer: wait=` takes 0 to {} seconds", MAX_WAIT.as_secs());
-            Err(Problem::new(Kind::InvalidRequest, detail))
+/// An answer in lines, written as the outcomes become known.
+#[derive(Debug, Default)]
+pub struct Lines {
+    text: Vec<u8>,
+    counts: Counts,
+}
+
+impl Lines {
+    /// The devices that nothing is sent to.
+    #[must_use]
+    pub fn begin(order: &Order<'_>) -> Self {
+        let mut lines = Self::default();
+        for (place, push) in order
+            .pushes
+            .iter()
+            .enumerate()
+            .filter(|(_, push)| push.request.is_err())
+        {
+            lines.write(place, &PushResult::of(push, None));
+        }
+        lines
+    }
+
+    /// A push has ended.
+    pub fn add(&mut self, order: &Order<'_>, receipt: &Receipt) {
+        if let Some(push) = order.pushes.get(receipt.push) {
+            self.write(receipt.push, &PushResult::of(push, Some(receipt)));
         }
     }
+
+    /// All have: the last line.
+    pub fn end(&mut self, order: &Order<'_>, transport: Transport) {
+        let last = LastLine {
+            app: &order.app.name,
+            transport: transport.as_str(),
+            counts: self.counts,
+        };
+        self.write_json(&last);
+    }
+
+    /// How much has been written and not taken yet, in bytes.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Whether everything that was written has been taken.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// Takes what has been written: whole lines.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.text)
+    }
+
+    fn write(&mut self, index: usize, result: &PushResult<'_>) {
+        self.counts.add(result);
+        self.write_json(&Line { index, result });
+    }
+
+    fn write_json(&mut self, line: &impl Serialize) {
+        // Text with text for keys, into memory: there is nothing in it that could fail.
+        let _ = serde_json::to_writer(&mut self.text, line);
+        self.text.push(b'\n');
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'l, 'o> {
+    index: usize,
+    #[serde(flatten)]
+    result: &'l PushResult<'o>,
+}
+
+#[derive(Serialize)]
+struct LastLine<'o> {
+    app: &'o str,
+    transport: &'static str,
+    counts: Counts,
+}
+
+/// How long the caller is ready to wait: the preference `wait` of RFC 7240, in seconds, and no longer than [`MAX_WAIT`].
+///
+/// A wait that cannot be read counts as none, as a preference must never be an error (section 2).
+#[must_use]
+pub fn wait(prefer: Option<&str>) -> Duration {
+    split_outside_quotes(prefer.unwrap_or_default(), ',')
+        .filter_map(|preference| split_outside_quotes(preference, ';').next())
+        .map(|preference| preference.split_once('=').unwrap_or((preference, "")))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
+        .and_then(|(_, value)| seconds(value.trim()))
+        .map_or(DEFAULT_WAIT, |wait| wait.min(MAX_WAIT))
+}
+
+/// Reads digits, which may stand in quotes; a number beyond all bounds is the largest there is.
+fn seconds(text: &str) -> Option<Duration> {
+    let inside = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let digits = inside.unwrap_or(text);
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| Duration::from_secs(digits.parse().unwrap_or(u64::MAX)))
+}
+
+fn split_outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |character| {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ => return character == separator && !quoted,
+        }
+        false
+    })
 }
 
 #[derive(Serialize)]
@@ -68,8 +162,8 @@ struct PushAnswer<'o> {
     results: Vec<PushResult<'o>>,
 }
 
-/// How many pushes ended how; `gone` are those of `rejected` whose device is no longer registered.
-#[derive(Serialize)]
+/// How many pushes ended how; `gone` are those of `rejected` of which APNs says that the device is no longer registered.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 struct Counts {
     devices: usize,
     #[serde(flatten)]
@@ -78,12 +172,10 @@ struct Counts {
 }
 
 impl Counts {
-    fn of(results: &[PushResult<'_>]) -> Self {
-        Self {
-            devices: results.len(),
-            tally: results.iter().map(|result| result.kind).collect(),
-            gone: results.iter().filter(|result| result.code == GONE).count(),
-        }
+    fn add(&mut self, result: &PushResult<'_>) {
+        self.devices += 1;
+        self.tally.add(result.kind);
+        self.gone += usize::from(result.is_gone);
     }
 }
 
@@ -94,6 +186,8 @@ struct PushResult<'o> {
     token_hint: &'o str,
     #[serde(skip)]
     kind: Status,
+    #[serde(skip)]
+    is_gone: bool,
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     apns_id: Option<String>,
@@ -115,6 +209,13 @@ struct PushResult<'o> {
 }
 
 impl<'o> PushResult<'o> {
+    fn of(push: &'o Push, receipt: Option<&'o Receipt>) -> Self {
+        match &push.request {
+            Ok(_) => Self::sent(push, receipt),
+            Err(fault) => Self::skipped(push, fault.to_string()),
+        }
+    }
+
     fn sent(push: &'o Push, receipt: Option<&'o Receipt>) -> Self {
         let kind = receipt.map_or(Status::Failed, Receipt::status);
         let answered = receipt
@@ -127,6 +228,9 @@ impl<'o> PushResult<'o> {
             reference: push.reference.as_deref(),
             token_hint: &push.token_hint,
             kind,
+            // A 410 of a proxy says nothing of the device.
+            is_gone: receipt.is_some_and(|receipt| receipt.verdict == Verdict::DropDevice)
+                && answered.is_some_and(|reply| reply.status == GONE),
             status: kind.as_str(),
             apns_id: push
                 .request
@@ -158,6 +262,7 @@ impl<'o> PushResult<'o> {
             reference: push.reference.as_deref(),
             token_hint: &push.token_hint,
             kind: Status::Rejected,
+            is_gone: false,
             status: Status::Rejected.as_str(),
             apns_id: None,
             apns_unique_id: None,

@@ -21,7 +21,7 @@ pub enum Transport {
 impl Transport {
     /// Its name in the configuration, in answers and in logs.
     #[must_use]
-    const fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Fetch => "fetch",
             Self::Socket => "socket",

@@ -445,8 +445,10 @@ fn without_ids(outcome: &Outcome) -> Outcome {
 /// restarted, too few to hold the caller up.
 pub const MAX_RESENDS: u8 = 2;
 
-/// Requests that a Worker's invocation may have waiting for response headers; the platform queues a seventh, whose
-/// deadline would run while it is not sent. Source: Cloudflare, Workers limits, "simultaneous open connections".
+/// Requests that a Worker's invocation may have waiting for response headers.
+///
+/// The platform queues a seventh, whose deadline would run while it is not sent. Source: Cloudflare, Workers limits,
+/// "simultaneous open connections".
 pub const FETCH_WINDOW: usize = 6;
 
 #[cfg(test)]

@@ -64,6 +64,15 @@ impl Verdict {
     }
 }
 
+impl Verdict {
+    /// Whether the connection that the answer came on is of no more use: the server is going away, or it holds what
+    /// it was told before against the provider token.
+    #[must_use]
+    pub const fn ends_connection(self) -> bool {
+        matches!(self, Self::Retry(Again::Connection | Again::ProviderToken(_)))
+    }
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -41,3 +41,6 @@ fn setting(env: &Env, name: &str) -> Option<String> {
 
 /// The binding of the gates' namespace.
 pub(super) const GATE: &str = "GATE";
+
+/// The binding of the connections' namespace.
+pub(super) const CONNECTION: &str = "CONNECTION";

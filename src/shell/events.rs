@@ -2,9 +2,9 @@
 
 use worker::{Context, Env, Request, Response, Result, event, wasm_bindgen};
 
-use super::{bindings, clock, doctor, http, push};
-use crate::api::{Answer, Problem, Route, auth, preview};
-use crate::config::{ApiKey, Config};
+use super::{bindings, doctor, http, push};
+use crate::api::problem::Kind;
+use crate::api::{Answer, Problem, Route, auth};
 
 /// Runs once in each isolate, before its first event.
 #[event(start)]
@@ -15,36 +15,30 @@ fn start() {
 /// An HTTP request.
 #[event(fetch)]
 async fn fetch(mut request: Request, env: Env, context: Context) -> Result<Response> {
-    let answer = match answer(&mut request, &env, &context).await {
-        Ok(answer) => answer,
-        Err(problem) => problem.answer(),
-    };
-    http::response(answer)
+    match answer(&mut request, &env, &context).await {
+        Ok(response) => Ok(response),
+        Err(problem) => http::response(problem.answer()),
+    }
 }
 
-async fn answer(request: &mut Request, env: &Env, context: &Context) -> std::result::Result<Answer, Problem> {
+async fn answer(
+    request: &mut Request,
+    env: &Env,
+    context: &Context,
+) -> std::result::Result<Response, Problem> {
     let route = Route::find(request.method().as_ref(), &request.path())?;
-    if route == Route::Healthz {
-        return Ok(Answer::json(r#"{"status":"ok"}"#.to_owned()));
-    }
-    let config = bindings::config(env)?;
-    let caller = authenticate(request, config)?;
-    match route {
-        Route::Healthz | Route::Doctor => Ok(doctor::examine(caller, config, env).await),
-        Route::Preview => {
-            let body = http::read_body(request).await?;
-            let order = push::parse(&body, caller, config)?;
-            Ok(preview::answer(&order, config))
+    let answer = match route {
+        Route::Healthz => Answer::json(r#"{"status":"ok"}"#.to_owned()),
+        Route::Doctor | Route::Preview | Route::Push => {
+            let config = bindings::config(env)?;
+            let authorization = http::header(request, "authorization");
+            let caller = auth::authenticate(authorization.as_deref(), config)?;
+            match route {
+                Route::Push => return push::answer(request, caller, config, env, context).await,
+                Route::Preview => push::preview(request, caller, config).await?,
+                Route::Healthz | Route::Doctor => doctor::examine(caller, config, env).await,
+            }
         }
-        Route::Push => {
-            let wait = crate::api::push::wait(http::header(request, "prefer").as_deref())?;
-            let body = http::read_body(request).await?;
-            let order = push::parse(&body, caller, config)?;
-            push::send(&order, wait, config, env, context).await
-        }
-    }
-}
-
-fn authenticate<'c>(request: &Request, config: &'c Config) -> std::result::Result<&'c ApiKey, Problem> {
-    auth::authenticate(http::header(request, "authorization").as_deref(), config)
+    };
+    http::response(answer).map_err(|error| Problem::new(Kind::Unavailable, error.to_string()))
 }

@@ -4,39 +4,49 @@
 //! not followed, the answer's body is always read, and an attempt that outlives its deadline is aborted.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use futures::future::{Either, select};
 use worker::js_sys::Uint8Array;
 use worker::{AbortController, AbortSignal, Fetch, Headers, Method, RequestInit, RequestRedirect, Response};
 
 use super::clock;
+use super::run::Transport;
+use crate::apns::provider_token::ProviderToken;
 use crate::apns::request::PROBE_PATH;
 use crate::apns::{Outcome, Reply, Request, Trouble};
+use crate::delivery::fanout::FETCH_WINDOW;
 use crate::time::Timestamp;
 
-/// Sends one push and waits for its end, until `deadline`.
-pub(super) async fn send(
-    origin: &str,
-    request: &Request,
-    provider_token: &str,
-    deadline: Timestamp,
-) -> Outcome {
-    let headers = Headers::new();
-    let authorization = format!("bearer {provider_token}");
-    let list = request.header_list();
-    let all = list.iter().map(|(name, value)| (*name, value.as_str()));
-    for (name, value) in all.chain([("authorization", authorization.as_str())]) {
-        if headers.set(name, value).is_err() {
-            return Outcome::NotSent(Trouble::Unreachable);
-        }
+/// Pushes to one origin, each in a `fetch` of its own.
+pub(super) struct FetchTransport {
+    origin: String,
+}
+
+impl FetchTransport {
+    pub(super) const fn new(origin: String) -> Self {
+        Self { origin }
     }
-    exchange(
-        &format!("{origin}{}", request.path()),
-        headers,
-        &request.body,
-        deadline,
-    )
-    .await
+}
+
+impl Transport for FetchTransport {
+    fn width(&self) -> usize {
+        FETCH_WINDOW
+    }
+
+    async fn send(&self, request: &Request, token: &ProviderToken, timeout: Duration) -> Outcome {
+        let headers = Headers::new();
+        let authorization = format!("bearer {}", token.as_str());
+        let list = request.header_list();
+        let all = list.iter().map(|(name, value)| (*name, value.as_str()));
+        for (name, value) in all.chain([("authorization", authorization.as_str())]) {
+            if headers.set(name, value).is_err() {
+                return Outcome::NotSent(Trouble::Unreachable);
+            }
+        }
+        let url = format!("{}{}", self.origin, request.path());
+        exchange(&url, headers, &request.body, clock::now() + timeout).await
+    }
 }
 
 /// Asks APNs without credentials, for the doctor.

@@ -7,6 +7,7 @@ use worker::{
 use super::bindings;
 use super::objects::Host;
 use crate::apns::credential::Credential;
+use crate::config::SigningKeyText;
 use crate::delivery::gate::{Command, Context, Gate, Reply};
 
 /// The Durable Object that hosts a [`Gate`].
@@ -39,9 +40,9 @@ impl DurableObject for GateObject {
             .ok_or("no app has this credential");
         let context = Context {
             credential: &credential,
-            key: key.map(|key| key.reveal()),
+            key: key.map(SigningKeyText::reveal),
             ceiling: config.permits,
-            shape: config.pool,
+            shape: config.sockets.shape,
         };
         match self.host.handle(&command, &context).await {
             Ok(reply) => Response::ok(reply),

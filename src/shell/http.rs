@@ -4,7 +4,6 @@ use futures::StreamExt;
 use worker::{Headers, Request, Response, ResponseBuilder, Result};
 
 use crate::api::Answer;
-use crate::api::order::MAX_BODY;
 use crate::api::problem::{Kind, Problem};
 
 /// The value of a request's header.
@@ -12,33 +11,30 @@ pub(super) fn header(request: &Request, name: &str) -> Option<String> {
     request.headers().get(name).ok().flatten()
 }
 
-/// Reads a body, and stops at the limit.
-pub(super) async fn read_body(request: &mut Request) -> std::result::Result<Vec<u8>, Problem> {
+/// Reads a body, and stops at `limit` bytes.
+pub(super) async fn read_body(request: &mut Request, limit: usize) -> std::result::Result<Vec<u8>, Problem> {
     let declared: Option<usize> = header(request, "content-length").and_then(|value| value.parse().ok());
-    if let Some(size) = declared.filter(|size| *size > MAX_BODY) {
-        return Err(too_large(&size.to_string()));
-    }
-    let broken = |_| Problem::new(Kind::NotJson, "the body broke off");
-    let mut stream = match request.stream() {
-        Ok(stream) => stream,
-        Err(_) => return Ok(Vec::new()),
+    check_size(declared.unwrap_or_default(), limit)?;
+    let Ok(mut stream) = request.stream() else {
+        return Ok(Vec::new());
     };
     let mut body = Vec::with_capacity(declared.unwrap_or_default());
     while let Some(part) = stream.next().await {
-        let part = part.map_err(broken)?;
-        if body.len() + part.len() > MAX_BODY {
-            return Err(too_large("more"));
-        }
+        let part = part.map_err(|_| Problem::new(Kind::NotJson, "the body broke off"))?;
         body.extend_from_slice(&part);
+        check_size(body.len(), limit)?;
     }
     Ok(body)
 }
 
-fn too_large(size: &str) -> Problem {
-    Problem::new(
-        Kind::BodyTooLarge,
-        format!("the body has {size} bytes; the limit is {MAX_BODY}"),
-    )
+/// Refuses a body that has more than `limit` bytes.
+pub(super) fn check_size(size: usize, limit: usize) -> std::result::Result<(), Problem> {
+    if size <= limit {
+        return Ok(());
+    }
+    // What has not come yet is not counted: a body without a declared length may be larger still.
+    let detail = format!("the body has {size} bytes; the limit is {limit}");
+    Err(Problem::new(Kind::BodyTooLarge, detail))
 }
 
 /// An answer as the platform's response.

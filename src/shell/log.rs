@@ -14,9 +14,16 @@ pub(super) enum Event<'e> {
     Sent {
         app: &'e str,
         transport: &'static str,
-        pushes: usize,
         tally: Tally,
         ms: u64,
+    },
+    /// No socket could be opened, and an order went by `fetch`.
+    FellBack { app: &'e str, devices: usize },
+    /// A socket could not be opened.
+    ConnectFailed {
+        host: &'e str,
+        problem: &'e str,
+        retry_in_ms: u64,
     },
     /// The configuration has faults.
     Misconfigured { faults: String },
@@ -32,7 +39,11 @@ impl Event<'_> {
         let line = serde_json::to_string(self).unwrap_or_default();
         match self {
             Self::Sent { .. } => console_log!("{line}"),
-            Self::Misconfigured { .. } | Self::GateFailed { .. } | Self::StateLost { .. } => {
+            Self::FellBack { .. }
+            | Self::ConnectFailed { .. }
+            | Self::Misconfigured { .. }
+            | Self::GateFailed { .. }
+            | Self::StateLost { .. } => {
                 console_error!("{line}");
             }
         }

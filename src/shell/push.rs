@@ -1,269 +1,236 @@
-//! Sends an order: asks the gate for a lease, runs the fan-out, gives the lease back.
+//! `POST /v1/push`: takes an order to its transport, and its answer back.
 
-use std::pin::pin;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::future::{Either, select};
-use futures::stream::FuturesUnordered;
-use worker::{Context, Env};
+use futures::channel::mpsc;
+use futures::future::{FutureExt, LocalBoxFuture};
+use worker::{Context, Env, Headers, Request, Response, ResponseBuilder};
 
+use super::connection::{self, Errand, Handed};
+use super::fetch::FetchTransport;
 use super::log::Event;
-use super::{clock, fetch, gate};
+use super::run::{self, Run};
+use super::{clock, http, lease};
+use crate::api::format::{Format, Head, LINES, Limits};
 use crate::api::problem::{Kind, Problem};
-use crate::api::{Answer, Order, push};
-use crate::apns::{Outcome, Request};
-use crate::config::{ApiKey, App, Config};
-use crate::delivery::fanout::{FETCH_WINDOW, Fanout, Launch, Next, Plan};
-use crate::delivery::gate::{Command, Lease, Refusal, Reply};
-use crate::delivery::receipt::Receipt;
-use crate::delivery::verdict::TokenRefusal;
-use crate::time::Timestamp;
+use crate::api::push::Lines;
+use crate::api::{Answer, Order, auth, preview, push};
+use crate::config::{ApiKey, App, Config, Transport};
+use crate::delivery::fanout::FETCH_WINDOW;
+use crate::delivery::gate::Command;
+use crate::delivery::receipt::{Receipt, Tally};
 
-/// Parses an order with what only the platform has: random bytes and the moment.
-pub(super) fn parse<'c>(body: &[u8], caller: &ApiKey, config: &'c Config) -> Result<Order<'c>, Problem> {
-    Order::parse(body, caller, config, clock::seed(), clock::now())
-}
-
-/// Sends an order and answers with a result for every device.
-pub(super) async fn send(
-    order: &Order<'_>,
-    wait: Duration,
-    config: &Config,
+/// Answers a request to send.
+pub(super) async fn answer(
+    request: &mut Request,
+    caller: &ApiKey,
+    config: &'static Config,
     env: &Env,
     context: &Context,
+) -> Result<Response, Problem> {
+    let wait = push::wait(http::header(request, "prefer").as_deref());
+    let content_type = http::header(request, "content-type");
+    let format = Format::of(
+        content_type.as_deref(),
+        http::header(request, "accept").as_deref(),
+    );
+    let body = http::read_body(request, Limits::of(Transport::Socket).body).await?;
+    let head = Head::skim(&body, format)?;
+    let app = auth::choose_app(head.app.as_deref(), caller, config)?;
+    http::check_size(body.len(), Limits::of(app.transport).body)?;
+    let order = Dispatch {
+        app,
+        body,
+        format,
+        wait,
+        config,
+        env,
+        context,
+    };
+    match app.transport {
+        Transport::Fetch => order.by_fetch().await,
+        Transport::Socket => order.by_socket(head.devices).await,
+    }
+}
+
+/// Answers a request to preview what would be sent.
+pub(super) async fn preview(
+    request: &mut Request,
+    caller: &ApiKey,
+    config: &Config,
 ) -> Result<Answer, Problem> {
-    let requests: Vec<&Request> = order
-        .pushes
-        .iter()
-        .filter_map(|push| push.request.as_ref().ok())
-        .collect();
-    let started = clock::now();
-    let receipts = if requests.is_empty() {
-        Vec::new()
-    } else {
-        let mut run = Run::open(order.app, requests, wait, config, env).await?;
-        let receipts = run.drive().await;
-        context.wait_until(run.close());
-        receipts
-    };
-    let tally = receipts.iter().map(Receipt::status).collect();
-    let ms = u64::try_from(clock::now().since(started).as_millis()).unwrap_or(u64::MAX);
-    Event::Sent {
-        app: &order.app.name,
-        transport: TRANSPORT,
-        pushes: receipts.len(),
-        tally,
-        ms,
+    let format = Format::of(http::header(request, "content-type").as_deref(), None);
+    let body = http::read_body(request, Limits::of(Transport::Socket).body).await?;
+    let head = Head::skim(&body, format)?;
+    let app = auth::choose_app(head.app.as_deref(), caller, config)?;
+    http::check_size(body.len(), Limits::of(app.transport).body)?;
+    let order = Order::parse_for(app, &body, format, clock::seed(), clock::now())?;
+    Ok(preview::answer(&order, config))
+}
+
+/// An order that is not parsed yet.
+struct Dispatch<'d> {
+    app: &'static App,
+    body: Vec<u8>,
+    format: Format,
+    wait: Duration,
+    config: &'static Config,
+    env: &'d Env,
+    context: &'d Context,
+}
+
+impl Dispatch<'_> {
+    async fn by_fetch(self) -> Result<Response, Problem> {
+        let order = Rc::new(parse(&self.body, self.format, self.app)?);
+        let pushes = order.sendable().count();
+        if pushes == 0 {
+            return nothing_to_send(&order, self.format, Transport::Fetch);
+        }
+        let want = u32::try_from(pushes.min(FETCH_WINDOW)).unwrap_or(1);
+        let lease = lease::open(self.env, self.app, want, Transport::Fetch).await?;
+        let transport = FetchTransport::new(self.config.origin(self.app.credential.environment));
+        let env = self.env.clone();
+        let run = Run::new(Rc::clone(&order), lease, transport, self.wait, self.config, env);
+        let spawn = |work| self.context.wait_until(work);
+        send(order, run, self.format, Transport::Fetch, spawn, || ()).await
     }
-    .write();
-    Ok(push::answer(order, &receipts, TRANSPORT))
-}
 
-/// One fan-out with its lease.
-struct Run<'r> {
-    app: &'r App,
-    origin: String,
-    requests: Vec<&'r Request>,
-    fanout: Fanout,
-    lease: Lease,
-    env: &'r Env,
-}
-
-impl<'r> Run<'r> {
-    async fn open(
-        app: &'r App,
-        requests: Vec<&'r Request>,
-        wait: Duration,
-        config: &Config,
-        env: &'r Env,
-    ) -> Result<Self, Problem> {
-        let lease = lease(app, None, env).await?;
-        let now = clock::now();
-        let plan = Plan {
-            pushes: requests.len(),
-            window: usize::try_from(lease.permits)
-                .unwrap_or(FETCH_WINDOW)
-                .min(FETCH_WINDOW),
-            proven: lease.proven,
-            attempt_timeout: config.attempt_timeout,
-            launch_until: now + LAUNCH_TIME,
-            resend_until: now + wait,
-        };
-        let origin = config.origin(app.credential.environment);
-        Ok(Self {
-            app,
-            origin,
-            requests,
-            fanout: Fanout::new(plan),
+    async fn by_socket(self, devices: usize) -> Result<Response, Problem> {
+        let streams = usize::try_from(self.config.sockets.shape.streams).unwrap_or(1);
+        let want = u32::try_from(devices.clamp(1, streams)).unwrap_or(1);
+        let lease = lease::open(self.env, self.app, want, Transport::Socket).await?;
+        let wait_ms = u64::try_from(self.wait.as_millis()).unwrap_or(u64::MAX);
+        let errand = Errand {
+            app: self.app.name.clone(),
             lease,
-            env,
-        })
-    }
-
-    async fn drive(&mut self) -> Vec<Receipt> {
-        let mut receipts = Vec::with_capacity(self.requests.len());
-        let mut in_flight = FuturesUnordered::new();
-        loop {
-            match self.fanout.next(clock::now()) {
-                Next::Launch(launch) => {
-                    let Some(request) = self.requests.get(launch.push).copied() else {
-                        return receipts;
-                    };
-                    let token = self.lease.provider_token.clone();
-                    let origin = self.origin.clone();
-                    in_flight.push(async move {
-                        let outcome = fetch::send(&origin, request, token.as_str(), launch.deadline).await;
-                        (launch, outcome)
-                    });
-                }
-                Next::Renew(refusal) => self.renew(refusal).await,
-                Next::Unsent(receipt) => receipts.push(receipt),
-                Next::Wait(until) => {
-                    if let Some((launch, outcome)) = next_end(&mut in_flight, until).await {
-                        receipts.extend(self.settle(launch, outcome));
-                    }
-                }
-                Next::Done => return receipts,
-            }
-        }
-    }
-
-    fn settle(&mut self, launch: Launch, outcome: Outcome) -> Option<Receipt> {
-        let repeatable = self
-            .requests
-            .get(launch.push)
-            .is_some_and(|request| request.headers.collapse_id.is_some());
-        self.fanout.settle(launch, outcome, repeatable, clock::now())
-    }
-
-    async fn renew(&mut self, refusal: TokenRefusal) {
-        let issued_at = self.lease.provider_token.issued_at();
-        let refused = match refusal {
-            TokenRefusal::Expired => Refusal::Expired { issued_at },
-            TokenRefusal::TooManyUpdates => Refusal::TooManyUpdates { issued_at },
+            wait_ms,
+            format: self.format,
         };
-        self.settle_lease().await;
-        match ask_for_lease(self.app, Some(refused), self.env).await {
-            Ok(Reply::Granted(lease)) => {
-                self.fanout.renewed(lease.proven);
-                self.lease = lease;
+        let unavailable = |_| Problem::new(Kind::Unavailable, "the connection object did not answer");
+        match connection::hand_over(self.env, self.app, &errand, &self.body)
+            .await
+            .map_err(unavailable)?
+        {
+            Handed::Answered(response) => Ok(response),
+            Handed::Shut { millis, response } => {
+                let settle = Command::Settle {
+                    lease: errand.lease.id,
+                    report: Default::default(),
+                    proven: None,
+                    shut_for_ms: Some(millis),
+                };
+                lease::give_back(self.env, self.app, settle).await;
+                if !self.config.sockets.fallback {
+                    return Ok(response);
+                }
+                Event::FellBack {
+                    app: &self.app.name,
+                    devices,
+                }
+                .write();
+                self.by_fetch().await
             }
-            Ok(Reply::Full { retry_after_ms } | Reply::Stopped { retry_after_ms, .. }) => {
-                self.fanout
-                    .not_renewed(Some(Duration::from_millis(retry_after_ms)));
-            }
-            Ok(Reply::Unavailable { .. } | Reply::Settled | Reply::Inspected(_)) | Err(_) => {
-                self.fanout.not_renewed(None);
-            }
-        }
-    }
-
-    async fn settle_lease(&mut self) {
-        let command = self.settle_command();
-        give_back(self.env, self.app, command).await;
-    }
-
-    fn settle_command(&mut self) -> Command {
-        let (report, proven) = self.fanout.take_report();
-        let proven = proven.then(|| self.lease.provider_token.issued_at());
-        Command::Settle {
-            lease: self.lease.id,
-            report,
-            proven,
-            shut_for_ms: None,
-        }
-    }
-
-    /// Gives the lease back; the caller's answer need not wait for it.
-    fn close(mut self) -> impl Future<Output = ()> + 'static {
-        let command = self.settle_command();
-        let (env, app) = (self.env.clone(), self.app.clone());
-        async move { give_back(&env, &app, command).await }
-    }
-}
-
-/// The next attempt to end, or nothing once `until` is reached.
-async fn next_end<F: Future<Output = (Launch, Outcome)>>(
-    in_flight: &mut FuturesUnordered<F>,
-    until: Option<Timestamp>,
-) -> Option<(Launch, Outcome)> {
-    let Some(until) = until else {
-        return in_flight.next().await;
-    };
-    let timer = pin!(clock::at(until));
-    if in_flight.is_empty() {
-        timer.await;
-        return None;
-    }
-    match select(in_flight.next(), timer).await {
-        Either::Left((ended, _)) => ended,
-        Either::Right(_) => None,
-    }
-}
-
-async fn lease(app: &App, refused: Option<Refusal>, env: &Env) -> Result<Lease, Problem> {
-    match ask_for_lease(app, refused, env).await {
-        Ok(Reply::Granted(lease)) => Ok(lease),
-        Ok(Reply::Full { retry_after_ms }) => {
-            let detail = "all permits of the app's credential are taken and the queue for them is full; nothing was sent";
-            Err(Problem::new(Kind::Busy, detail).retry_after_ms(retry_after_ms))
-        }
-        Ok(Reply::Stopped {
-            retry_after_ms,
-            problem,
-        }) => {
-            let detail = format!("{problem}; nothing was sent");
-            Err(Problem::new(Kind::ProviderTokenRefused, detail).retry_after_ms(retry_after_ms))
-        }
-        Ok(Reply::Unavailable { problem }) => Err(Problem::new(Kind::Misconfigured, problem)),
-        Ok(Reply::Settled | Reply::Inspected(_)) | Err(_) => {
-            let detail = "the gate of the app's credential did not answer; nothing was sent";
-            Err(Problem::new(Kind::Unavailable, detail).retry_after_ms(GATE_RETRY_MS))
         }
     }
 }
 
-async fn ask_for_lease(app: &App, refused: Option<Refusal>, env: &Env) -> Result<Reply, String> {
-    let command = Command::Lease {
-        want: u32::try_from(FETCH_WINDOW).unwrap_or(u32::MAX),
-        ttl_ms: LEASE_TTL_MS,
-        wait_ms: PERMIT_WAIT_MS,
-        refused,
-        pooled: false,
-    };
-    ask(env, app, &command).await
+/// Parses an order with what only the platform has: random bytes and the moment.
+pub(super) fn parse(body: &[u8], format: Format, app: &'static App) -> Result<Order<'static>, Problem> {
+    Order::parse_for(app, body, format, clock::seed(), clock::now())
 }
 
-async fn give_back(env: &Env, app: &App, command: Command) {
-    // A failure is logged; the permits then come back when the lease's time is over.
-    let _ = ask(env, app, &command).await;
+/// The answer to an order of which every device is skipped.
+pub(super) fn nothing_to_send(
+    order: &Order<'_>,
+    format: Format,
+    transport: Transport,
+) -> Result<Response, Problem> {
+    if !format.lines_out {
+        return http::response(push::answer(order, &[], transport)).map_err(unanswered);
+    }
+    let mut lines = Lines::begin(order);
+    lines.end(order, transport);
+    lines_head().from_bytes(lines.take()).map_err(unanswered)
 }
 
-async fn ask(env: &Env, app: &App, command: &Command) -> Result<Reply, String> {
-    let reply = gate::ask(env, &app.credential, command).await;
-    if let Err(problem) = &reply {
-        Event::GateFailed {
+/// Runs an order's fan-out and answers. What outlives the answer is handed to `spawn`; `after` is called at the end.
+pub(super) async fn send<T: run::Transport + 'static>(
+    order: Rc<Order<'static>>,
+    mut run: Run<T>,
+    format: Format,
+    transport: Transport,
+    spawn: impl Fn(LocalBoxFuture<'static, ()>),
+    after: impl FnOnce() + 'static,
+) -> Result<Response, Problem> {
+    let started = clock::now();
+    let sent = move |app: &App, tally: Tally| {
+        let ms = u64::try_from(clock::now().since(started).as_millis()).unwrap_or(u64::MAX);
+        Event::Sent {
             app: &app.name,
-            problem,
+            transport: transport.as_str(),
+            tally,
+            ms,
         }
         .write();
+    };
+    if format.lines_out {
+        let (sender, receiver) = mpsc::unbounded();
+        let work = async move {
+            let lines = RefCell::new(Lines::begin(&order));
+            let mut tally = Tally::default();
+            let flush = |least| {
+                let mut lines = lines.borrow_mut();
+                if lines.len() >= least {
+                    // A caller who has gone does not stop what has been accepted.
+                    let _ = sender.unbounded_send(Ok::<_, worker::Error>(lines.take()));
+                }
+            };
+            let settled = |receipt: Receipt| {
+                tally.add(receipt.status());
+                lines.borrow_mut().add(&order, &receipt);
+            };
+            run.drive(settled, || flush(FLUSH_AT)).await;
+            lines.borrow_mut().end(&order, transport);
+            flush(1);
+            sent(order.app, tally);
+            run.close().await;
+            after();
+        };
+        spawn(work.boxed_local());
+        return lines_head()
+            .from_stream(receiver.boxed_local())
+            .map_err(unanswered);
     }
-    reply
+    let mut receipts = Vec::with_capacity(order.pushes.len());
+    run.drive(|receipt| receipts.push(receipt), || ()).await;
+    sent(order.app, receipts.iter().map(Receipt::status).collect());
+    let response = http::response(push::answer(&order, &receipts, transport)).map_err(unanswered);
+    let work = async move {
+        run.close().await;
+        after();
+    };
+    spawn(work.boxed_local());
+    response
 }
 
-/// The only transport there is.
-const TRANSPORT: &str = "fetch";
+fn lines_head() -> ResponseBuilder {
+    let headers = Headers::new();
+    for (name, value) in [("content-type", LINES), ("cache-control", "no-store")] {
+        // Names and values that every platform takes.
+        let _ = headers.set(name, value);
+    }
+    ResponseBuilder::new().with_headers(headers)
+}
 
-/// How long an order may go on launching pushes: 500 devices, six at a time, at 700 ms each. What is left then goes back
-/// to the caller unsent.
-const LAUNCH_TIME: Duration = Duration::from_secs(60);
+fn unanswered(_: worker::Error) -> Problem {
+    Problem::new(
+        Kind::Unavailable,
+        "the answer could not be written; pushes may have been sent",
+    )
+}
 
-/// The life of a lease: the launching time and the longest attempt after it.
-const LEASE_TTL_MS: u64 = 2 * 60 * 1000;
-
-/// How long an order waits for permits before the caller is told to come back.
-const PERMIT_WAIT_MS: u64 = 10_000;
-
-/// When to try again after the gate did not answer.
-const GATE_RETRY_MS: u64 = 1000;
+/// How many bytes of lines are gathered while there is more to do: large enough to be cheap, small enough for progress.
+const FLUSH_AT: usize = 8 * 1024;

@@ -1,0 +1,275 @@
+//! The two forms of an order and of its answer: one JSON document, or lines of JSON.
+//!
+//! In lines (`application/x-ndjson`) the first line is the order without `devices`, and each line after it is one device.
+//! An answer in lines has a line for each push as its outcome is known, and the counts in the last.
+
+use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+use super::problem::{Kind, Problem};
+use crate::config::Transport;
+use crate::fault::{self, Faults, Pointer};
+
+/// How an order comes and how its answer goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Format {
+    /// The order comes in lines.
+    pub lines_in: bool,
+    /// The answer goes in lines.
+    pub lines_out: bool,
+}
+
+impl Format {
+    /// One JSON document in, one out.
+    pub const JSON: Self = Self {
+        lines_in: false,
+        lines_out: false,
+    };
+
+    /// What the headers `Content-Type` and `Accept` ask for.
+    #[must_use]
+    pub fn of(content_type: Option<&str>, accept: Option<&str>) -> Self {
+        let is_lines = |media: &str| {
+            media
+                .split(';')
+                .next()
+                .is_some_and(|name| name.trim().eq_ignore_ascii_case(LINES))
+        };
+        Self {
+            lines_in: content_type.is_some_and(is_lines),
+            lines_out: accept.is_some_and(|accept| accept.split(',').any(is_lines)),
+        }
+    }
+}
+
+/// What must be known of an order before it is read as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// The app that it names.
+    pub app: Option<String>,
+    /// How many devices it names.
+    pub devices: usize,
+}
+
+impl Head {
+    /// Skims a body: cheap, as nothing but the app's name is kept.
+    ///
+    /// # Errors
+    /// 400 if it is not JSON; 422 if `app` is not a string. Other faults are found when the order is parsed.
+    pub fn skim(body: &[u8], format: Format) -> Result<Self, Problem> {
+        let (head, lines) = if format.lines_in {
+            split_lines(body)
+        } else {
+            (body, 0)
+        };
+        let skimmed = match serde_json::from_slice::<Skimmed>(head) {
+            Ok(skimmed) => skimmed,
+            // JSON of another shape: its faults are found when it is parsed.
+            Err(_) => serde_json::from_slice::<IgnoredAny>(head)
+                .map(|_| Skimmed::default())
+                .map_err(|error| not_json(&error))?,
+        };
+        let mut faults = Faults::default();
+        let root = Pointer::Root;
+        let app = skimmed
+            .app
+            .as_ref()
+            .and_then(|app| fault::string(app, &root.key("app"), &mut faults));
+        let devices = if format.lines_in { lines } else { skimmed.devices.0 };
+        let head = Self {
+            app: app.map(str::to_owned),
+            devices,
+        };
+        faults.or(head).map_err(Problem::invalid)
+    }
+}
+
+/// The first line, and how many more there are that are not blank.
+fn split_lines(body: &[u8]) -> (&[u8], usize) {
+    let mut lines = lines(body).map(|(_, line)| line);
+    let first = lines.next().unwrap_or_default();
+    (first, lines.count())
+}
+
+/// The lines that are not blank, with their numbers from 1.
+pub(super) fn lines(body: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let numbered = body
+        .split(|byte| *byte == b'\n')
+        .zip(1..)
+        .map(|(line, number)| (number, line.trim_ascii()));
+    numbered.filter(|(_, line)| !line.is_empty())
+}
+
+/// The problem of a body that is not JSON. The parser's message names what it expected and where, and quotes nothing.
+pub(super) fn not_json(error: &serde_json::Error) -> Problem {
+    Problem::new(Kind::NotJson, error.to_string())
+}
+
+/// How large an order may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most devices.
+    pub devices: usize,
+    /// The largest body in bytes.
+    pub body: usize,
+}
+
+impl Limits {
+    /// The limits of orders that travel by `transport`.
+    #[must_use]
+    pub const fn of(transport: Transport) -> Self {
+        match transport {
+            Transport::Fetch => FETCH,
+            Transport::Socket => SOCKET,
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct Skimmed {
+    #[serde(default, deserialize_with = "present")]
+    app: Option<Value>,
+    #[serde(default)]
+    devices: Count,
+}
+
+/// A field that is there, null or not.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+/// The number of an array's elements; nought of anything else.
+#[derive(Default)]
+struct Count(usize);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CountVisitor)
+    }
+}
+
+struct CountVisitor;
+
+impl<'de> Visitor<'de> for CountVisitor {
+    type Value = Count;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Count, A::Error> {
+        let mut count = 0;
+        while elements.next_element::<IgnoredAny>()?.is_some() {
+            count += 1;
+        }
+        Ok(Count(count))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Count, A::Error> {
+        while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Count(0))
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<Count, E> {
+        Ok(Count(0))
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Count, E> {
+        Ok(Count(0))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Count, E> {
+        Ok(Count(0))
+    }
+}
+
+/// The media type of JSON in lines.
+pub const LINES: &str = "application/x-ndjson";
+
+/// What six requests in flight answer in some twenty seconds at APNs' usual speed; 500 devices with a payload each of the
+/// largest size, escaped, and room.
+const FETCH: Limits = Limits {
+    devices: 500,
+    body: 4 * 1024 * 1024,
+};
+
+/// What a connection answers within a second or two; the body is bounded by the isolate's 128 MB, in which it stands
+/// several times: as it came, as JSON values, as pushes.
+const SOCKET: Limits = Limits {
+    devices: 10_000,
+    body: 16 * 1024 * 1024,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_is_what_the_headers_ask_for() {
+        assert_eq!(Format::of(None, None), Format::JSON);
+        assert_eq!(
+            Format::of(Some("application/json; charset=utf-8"), Some("*/*")),
+            Format::JSON
+        );
+        let lines = Format {
+            lines_in: true,
+            lines_out: true,
+        };
+        assert_eq!(
+            Format::of(
+                Some("application/x-ndjson; charset=utf-8"),
+                Some("text/html, Application/X-NDJSON;q=0.9")
+            ),
+            lines
+        );
+    }
+
+    #[test]
+    fn skimming_finds_the_app_and_counts_the_devices() {
+        let body = br#"{"devices": [{"token": "a"}, 1, [2]], "app": "shop", "x": {"devices": []}}"#;
+        let head = Head {
+            app: Some("shop".to_owned()),
+            devices: 3,
+        };
+        assert_eq!(Head::skim(body, Format::JSON), Ok(head));
+        let lines = Format {
+            lines_in: true,
+            lines_out: false,
+        };
+        let body = b"{\"app\": \"shop\"}\n{\"token\": \"a\"}\n\n{\"token\": \"b\"}\r\n";
+        assert_eq!(
+            Head::skim(body, lines),
+            Ok(Head {
+                app: Some("shop".to_owned()),
+                devices: 2
+            })
+        );
+    }
+
+    #[test]
+    fn skimming_leaves_other_faults_to_the_parser() {
+        for body in [
+            r#"{"devices": 1}"#,
+            r#"{"devices": "x"}"#,
+            r#"{"devices": {"a": 1}}"#,
+            "[]",
+            "null",
+            "7",
+            "{}",
+        ] {
+            assert_eq!(
+                Head::skim(body.as_bytes(), Format::JSON),
+                Ok(Head::default()),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_not_json_is_located() {
+        let problem = Head::skim(b"{\n\"app\": }", Format::JSON).unwrap_err();
+        assert_eq!(problem.kind(), Kind::NotJson);
+        assert!(problem.answer().body.contains("line 2 column 8"), "{problem:?}");
+    }
+}

@@ -1,0 +1,166 @@
+//! The connection objects: Durable Objects that hold sockets to APNs, and how to hand them an order.
+//!
+//! Each is named by its credential and its place in the credential's pool. What is sent to it is a line of JSON, the
+//! [`Errand`], and behind it the caller's body as it came: the object parses it, runs the fan-out on its sockets and
+//! answers the caller, through the Worker.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use worker::js_sys::Uint8Array;
+use worker::{
+    DurableObject, Env, Method, Request, RequestInit, Response, Result, State, durable_object, wasm_bindgen,
+};
+
+use super::run::Run;
+use super::socket::{Links, SocketTransport};
+use super::{bindings, http, lease, push};
+use crate::api::format::Format;
+use crate::api::problem::{Kind, Problem};
+use crate::config::{App, Config, Transport};
+use crate::delivery::gate::{Command, Lease};
+
+/// The Durable Object that holds connections.
+#[durable_object]
+pub struct ConnectionObject {
+    state: State,
+    env: Env,
+    links: RefCell<Option<Links>>,
+}
+
+/// What a connection object is asked to do with the body behind it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Errand {
+    pub(super) app: String,
+    pub(super) lease: Lease,
+    pub(super) wait_ms: u64,
+    pub(super) format: Format,
+}
+
+impl DurableObject for ConnectionObject {
+    fn new(state: State, env: Env) -> Self {
+        Self {
+            state,
+            env,
+            links: RefCell::default(),
+        }
+    }
+
+    async fn fetch(&self, mut request: Request) -> Result<Response> {
+        let body = request.bytes().await?;
+        match self.send(&body).await {
+            Ok(response) => Ok(response),
+            Err(problem) => http::response(problem.answer()),
+        }
+    }
+}
+
+impl ConnectionObject {
+    async fn send(&self, body: &[u8]) -> std::result::Result<Response, Problem> {
+        let malformed = || Problem::new(Kind::Unavailable, "the connection got no errand");
+        let end = body
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .ok_or_else(malformed)?;
+        let (errand, body) = body.split_at(end);
+        let body = body.get(1..).unwrap_or_default();
+        let errand: Errand = serde_json::from_slice(errand).map_err(|_| malformed())?;
+        let config = bindings::config(&self.env)?;
+        let app = config.app(&errand.app).ok_or_else(malformed)?;
+        let links = self.links(app, config);
+        if let Err(delay) = links.pick().await {
+            let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+            let problem = Problem::new(
+                Kind::Unavailable,
+                "no connection to APNs can be opened; nothing was sent",
+            );
+            return Err(problem
+                .retry_after_ms(millis)
+                .with_header(SHUT_FOR_MS, millis.to_string()));
+        }
+        let order = match push::parse(body, errand.format, app) {
+            Ok(order) => Rc::new(order),
+            Err(problem) => {
+                self.state
+                    .wait_until(give_back_unused(self.env.clone(), app, errand.lease));
+                return Err(problem);
+            }
+        };
+        let headers = order.headers();
+        let Some(headers) = headers else {
+            self.state
+                .wait_until(give_back_unused(self.env.clone(), app, errand.lease));
+            return push::nothing_to_send(&order, errand.format, Transport::Socket);
+        };
+        let transport = SocketTransport::new(links.clone(), headers);
+        let wait = Duration::from_millis(errand.wait_ms);
+        let run = Run::new(
+            Rc::clone(&order),
+            errand.lease,
+            transport,
+            wait,
+            config,
+            self.env.clone(),
+        );
+        let spawn = |work| self.state.wait_until(work);
+        let after = move || links.close_when_idle();
+        push::send(order, run, errand.format, Transport::Socket, spawn, after).await
+    }
+
+    fn links(&self, app: &App, config: &'static Config) -> Links {
+        let mut links = self.links.borrow_mut();
+        links
+            .get_or_insert_with(|| Links::new(config.address(app.credential.environment), config.sockets))
+            .clone()
+    }
+}
+
+async fn give_back_unused(env: Env, app: &'static App, lease: Lease) {
+    lease::give_back(
+        &env,
+        app,
+        Command::Settle {
+            lease: lease.id,
+            report: Default::default(),
+            proven: None,
+            shut_for_ms: None,
+        },
+    )
+    .await;
+}
+
+/// Hands an order to a connection object and gives its response, or how long its place is shut.
+pub(super) async fn hand_over(env: &Env, app: &App, errand: &Errand, body: &[u8]) -> Result<Handed> {
+    let place = errand.lease.connection.unwrap_or_default();
+    let name = format!("{}#{place}", app.credential);
+    let stub = env.durable_object(bindings::CONNECTION)?.get_by_name(&name)?;
+    let mut text = serde_json::to_vec(errand)?;
+    text.push(b'\n');
+    text.extend_from_slice(body);
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post)
+        .with_body(Some(Uint8Array::from(text.as_slice()).into()));
+    let request = Request::new_with_init("https://connection/", &init)?;
+    let response = stub.fetch_with_request(request).await?;
+    let shut_for = response
+        .headers()
+        .get(SHUT_FOR_MS)?
+        .and_then(|value| value.parse().ok());
+    Ok(match shut_for {
+        Some(millis) => Handed::Shut { millis, response },
+        None => Handed::Answered(response),
+    })
+}
+
+/// What came of handing an order over.
+pub(super) enum Handed {
+    /// The object's response, which is the caller's.
+    Answered(Response),
+    /// No connection could be opened, and nothing was sent; nor can one be for so long.
+    Shut { millis: u64, response: Response },
+}
+
+/// How an object says that it has no connection.
+const SHUT_FOR_MS: &str = "x-apns-edge-shut-for-ms";

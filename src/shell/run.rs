@@ -1,0 +1,187 @@
+//! Runs a fan-out: launches what it launches, hands it what came, and gives the lease back.
+
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::{Either, select};
+use futures::stream::FuturesUnordered;
+use worker::Env;
+
+use super::{clock, lease};
+use crate::api::Order;
+use crate::apns::provider_token::ProviderToken;
+use crate::apns::{Outcome, Request};
+use crate::config::Transport::{Fetch, Socket};
+use crate::config::{App, Config};
+use crate::delivery::fanout::{Fanout, Next, Plan};
+use crate::delivery::gate::{Command, Lease, Refusal, Reply};
+use crate::delivery::receipt::Receipt;
+use crate::delivery::verdict::TokenRefusal;
+use crate::time::Timestamp;
+
+/// A way to send one push.
+pub(super) trait Transport {
+    /// The most pushes that it carries at once.
+    fn width(&self) -> usize;
+
+    /// Sends a push and waits for its end, for `timeout` at the most from when it is really sent.
+    fn send(
+        &self,
+        request: &Request,
+        token: &ProviderToken,
+        timeout: Duration,
+    ) -> impl Future<Output = Outcome>;
+}
+
+/// One fan-out with its lease.
+pub(super) struct Run<T> {
+    order: Rc<Order<'static>>,
+    /// The places in the order of the devices that are sent to.
+    sendable: Vec<usize>,
+    fanout: Fanout,
+    lease: Lease,
+    transport: T,
+    attempt_timeout: Duration,
+    env: Env,
+}
+
+impl<T: Transport> Run<T> {
+    /// A fan-out of all that an order sends. Resends end when `wait` is over.
+    pub(super) fn new(
+        order: Rc<Order<'static>>,
+        lease: Lease,
+        transport: T,
+        wait: Duration,
+        config: &Config,
+        env: Env,
+    ) -> Self {
+        let now = clock::now();
+        let sendable: Vec<usize> = order.sendable().collect();
+        let plan = Plan {
+            pushes: sendable.len(),
+            window: usize::try_from(lease.permits)
+                .unwrap_or(usize::MAX)
+                .min(transport.width()),
+            proven: lease.proven,
+            attempt_timeout: config.attempt_timeout,
+            launch_until: now + lease::LAUNCH_TIME,
+            resend_until: now + wait,
+        };
+        let attempt_timeout = config.attempt_timeout;
+        Self {
+            order,
+            sendable,
+            fanout: Fanout::new(plan),
+            lease,
+            transport,
+            attempt_timeout,
+            env,
+        }
+    }
+
+    /// Sends everything, and hands each receipt to `settled` as it is known, with `push` as the place in the order;
+    /// calls `pause` whenever it has to wait.
+    pub(super) async fn drive(&mut self, mut settled: impl FnMut(Receipt), mut pause: impl FnMut()) {
+        let Self {
+            order,
+            sendable,
+            fanout,
+            lease,
+            transport,
+            attempt_timeout,
+            env,
+        } = self;
+        let (order, transport, timeout) = (&**order, &*transport, *attempt_timeout);
+        let mut settled = |receipt: Receipt| {
+            let push = sendable.get(receipt.push).copied().unwrap_or_default();
+            settled(Receipt { push, ..receipt });
+        };
+        let mut in_flight = FuturesUnordered::new();
+        loop {
+            match fanout.next(clock::now()) {
+                Next::Launch(launch) => {
+                    let request = sendable.get(launch.push).and_then(|place| order.request(*place));
+                    let Some(request) = request else { return };
+                    let token = lease.provider_token.clone();
+                    in_flight.push(async move {
+                        let outcome = transport.send(request, &token, timeout).await;
+                        (launch, outcome, request.headers.collapse_id.is_some())
+                    });
+                }
+                Next::Renew(refusal) => renew(fanout, lease, refusal, order.app, env).await,
+                Next::Unsent(receipt) => settled(receipt),
+                Next::Wait(until) => {
+                    pause();
+                    if let Some((launch, outcome, repeatable)) = next_end(&mut in_flight, until).await {
+                        fanout
+                            .settle(launch, outcome, repeatable, clock::now())
+                            .into_iter()
+                            .for_each(&mut settled);
+                    }
+                }
+                Next::Done => return,
+            }
+        }
+    }
+
+    /// Gives the lease back.
+    pub(super) async fn close(mut self) {
+        let settle = settle_command(&mut self.fanout, &self.lease);
+        lease::give_back(&self.env, self.order.app, settle).await;
+    }
+}
+
+/// Replaces a provider token that APNs has refused.
+async fn renew(fanout: &mut Fanout, lease: &mut Lease, refusal: TokenRefusal, app: &App, env: &Env) {
+    let issued_at = lease.provider_token.issued_at();
+    let refused = match refusal {
+        TokenRefusal::Expired => Refusal::Expired { issued_at },
+        TokenRefusal::TooManyUpdates => Refusal::TooManyUpdates { issued_at },
+    };
+    lease::give_back(env, app, settle_command(fanout, lease)).await;
+    let transport = if lease.connection.is_some() { Socket } else { Fetch };
+    match lease::ask(env, app, lease.permits, transport, Some(refused)).await {
+        Ok(Reply::Granted(renewed)) => {
+            fanout.renewed(renewed.proven);
+            *lease = renewed;
+        }
+        Ok(Reply::Full { retry_after_ms } | Reply::Stopped { retry_after_ms, .. }) => {
+            fanout.not_renewed(Some(Duration::from_millis(retry_after_ms)));
+        }
+        Ok(Reply::Unavailable { .. } | Reply::Settled | Reply::Inspected(_)) | Err(_) => {
+            fanout.not_renewed(None);
+        }
+    }
+}
+
+fn settle_command(fanout: &mut Fanout, lease: &Lease) -> Command {
+    let (report, proven) = fanout.take_report();
+    let proven = proven.then(|| lease.provider_token.issued_at());
+    Command::Settle {
+        lease: lease.id,
+        report,
+        proven,
+        shut_for_ms: None,
+    }
+}
+
+/// The next attempt to end, or nothing once `until` is reached.
+async fn next_end<E>(
+    in_flight: &mut FuturesUnordered<impl Future<Output = E>>,
+    until: Option<Timestamp>,
+) -> Option<E> {
+    let Some(until) = until else {
+        return in_flight.next().await;
+    };
+    let timer = pin!(clock::at(until));
+    if in_flight.is_empty() {
+        timer.await;
+        return None;
+    }
+    match select(in_flight.next(), timer).await {
+        Either::Left((ended, _)) => ended,
+        Either::Right(_) => None,
+    }
+}

@@ -1,0 +1,252 @@
+//! The socket transport: HTTP/2 connections of our own over the platform's sockets.
+//!
+//! Lives inside a connection object, whose memory keeps the sockets open between requests. Names are resolved by the
+//! platform at each opening.
+
+use std::cell::RefCell;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::future::{Either, FutureExt, LocalBoxFuture, Shared, select};
+use worker::wasm_bindgen_futures::spawn_local;
+use worker::{Delay, SecureTransport, Socket};
+
+use super::clock;
+use super::log::Event;
+use super::run::Transport;
+use crate::apns::provider_token::ProviderToken;
+use crate::apns::request::Headers;
+use crate::apns::{Outcome, Request, Trouble};
+use crate::config::{Address, Sockets};
+use crate::delivery::opening::{Opening, Turn};
+use crate::delivery::verdict::judge;
+use crate::time::Timestamp;
+use crate::wire::{Connection, Options, Sleep, State, Template, Timer};
+
+/// The connections of one object. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Links(Rc<Inner>);
+
+struct Inner {
+    address: Address,
+    sockets: Sockets,
+    links: RefCell<Vec<Connection>>,
+    opening: RefCell<Opening>,
+    under_way: RefCell<Option<Attempt>>,
+    used_at: RefCell<Timestamp>,
+}
+
+/// An opening that several wait for; it ends with the delay before the next if it fails.
+type Attempt = Shared<LocalBoxFuture<'static, Result<(), Duration>>>;
+
+impl Links {
+    /// No connection yet to `address`.
+    pub(super) fn new(address: Address, sockets: Sockets) -> Self {
+        Self(Rc::new(Inner {
+            address,
+            sockets,
+            links: RefCell::default(),
+            opening: RefCell::default(),
+            under_way: RefCell::default(),
+            used_at: RefCell::default(),
+        }))
+    }
+
+    /// The least busy connection, opened if there is none.
+    ///
+    /// # Errors
+    /// How long no connection can be had.
+    pub(super) async fn pick(&self) -> Result<Connection, Duration> {
+        loop {
+            if let Some(link) = self.least_busy() {
+                return Ok(link);
+            }
+            self.open().await?;
+        }
+    }
+
+    fn least_busy(&self) -> Option<Connection> {
+        let mut links = self.0.links.borrow_mut();
+        links.retain(|link| link.state() == State::Open);
+        let busy = |link: &Connection| {
+            let counters = link.counters();
+            (counters.in_flight + counters.waiting, counters.limit)
+        };
+        let (link, (load, limit)) = links
+            .iter()
+            .map(|link| (link, busy(link)))
+            .min_by_key(|(_, busy)| *busy)?;
+        let may_grow = links.len() < usize::try_from(self.0.sockets.per_object).unwrap_or(1);
+        if load >= limit && limit > 1 && may_grow && self.0.under_way.borrow().is_none() {
+            let this = self.clone();
+            // It helps those who come later; who asks now is served by the connection that there is.
+            spawn_local(async move {
+                let _ = this.open().await;
+            });
+        }
+        Some(link.clone())
+    }
+
+    async fn open(&self) -> Result<(), Duration> {
+        let turn = self.0.opening.borrow_mut().ask(clock::now());
+        let attempt = match turn {
+            Turn::Refused(delay) => return Err(delay),
+            Turn::Join => self.0.under_way.borrow().clone(),
+            Turn::Open => {
+                let this = self.clone();
+                let attempt = async move { this.connect().await }.boxed_local().shared();
+                *self.0.under_way.borrow_mut() = Some(attempt.clone());
+                // Driven on its own: whoever waits for it may go away.
+                spawn_local(attempt.clone().map(drop));
+                Some(attempt)
+            }
+        };
+        match attempt {
+            Some(attempt) => attempt.await,
+            None => Ok(()),
+        }
+    }
+
+    async fn connect(&self) -> Result<(), Duration> {
+        let result = connect(&self.0.address).await;
+        let mut opening = self.0.opening.borrow_mut();
+        *self.0.under_way.borrow_mut() = None;
+        match result {
+            Ok(link) => {
+                opening.opened();
+                self.0.links.borrow_mut().push(link);
+                Ok(())
+            }
+            Err(problem) => {
+                let now = clock::now();
+                let delay = opening.failed(now.as_millis(), now);
+                let retry_in_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+                Event::ConnectFailed {
+                    host: &self.0.address.host,
+                    problem: &problem,
+                    retry_in_ms,
+                }
+                .write();
+                Err(delay)
+            }
+        }
+    }
+
+    /// Closes the connections when nobody has used them for the idle time.
+    pub(super) fn close_when_idle(&self) {
+        let used_at = clock::now();
+        *self.0.used_at.borrow_mut() = used_at;
+        let this = self.clone();
+        let idle = self.0.sockets.shape.idle;
+        spawn_local(async move {
+            Delay::from(idle).await;
+            let idle = *this.0.used_at.borrow() == used_at;
+            let in_flight = this
+                .0
+                .links
+                .borrow()
+                .iter()
+                .any(|link| link.counters().in_flight > 0);
+            if idle && !in_flight {
+                this.0.links.borrow_mut().clear();
+            }
+        });
+    }
+}
+
+/// Opens a socket and begins HTTP/2 on it.
+pub(super) async fn connect(address: &Address) -> Result<Connection, String> {
+    let security = if address.tls {
+        SecureTransport::On
+    } else {
+        SecureTransport::Off
+    };
+    let socket = Socket::builder()
+        .secure_transport(security)
+        .connect(address.host.as_str(), address.port)
+        .map_err(|error| error.to_string())?;
+    {
+        let opened = pin!(socket.opened());
+        match select(opened, pin!(Delay::from(CONNECT_TIMEOUT))).await {
+            Either::Left((result, _)) => drop(result.map_err(|error| error.to_string())?),
+            Either::Right(_) => return Err("no connection in time".to_owned()),
+        }
+    }
+    let opening = Connection::open(socket, &address.host, Rc::new(PlatformTimer), Options::default());
+    let (connection, driver) = opening.await.map_err(|error| error.to_string())?;
+    spawn_local(driver.map(drop));
+    Ok(connection)
+}
+
+/// Pushes of one notification over the connections of an object.
+pub(super) struct SocketTransport {
+    links: Links,
+    template: RefCell<Option<(Timestamp, Template)>>,
+    headers: std::sync::Arc<Headers>,
+    width: usize,
+}
+
+impl SocketTransport {
+    pub(super) fn new(links: Links, headers: std::sync::Arc<Headers>) -> Self {
+        let width = usize::try_from(links.0.sockets.shape.streams).unwrap_or(1);
+        Self {
+            links,
+            template: RefCell::default(),
+            headers,
+            width,
+        }
+    }
+
+    /// The header fields under this provider token.
+    fn template(&self, token: &ProviderToken) -> Option<Template> {
+        let mut template = self.template.borrow_mut();
+        match &*template {
+            Some((issued_at, template)) if *issued_at == token.issued_at() => Some(template.clone()),
+            _ => {
+                let made = Template::new(&self.headers, token.as_str()).ok()?;
+                *template = Some((token.issued_at(), made.clone()));
+                Some(made)
+            }
+        }
+    }
+}
+
+impl Transport for SocketTransport {
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    async fn send(&self, request: &Request, token: &ProviderToken, timeout: Duration) -> Outcome {
+        let Ok(connection) = self.links.pick().await else {
+            return Outcome::NotSent(Trouble::Unreachable);
+        };
+        let Ok(slot) = connection.slot().await else {
+            return Outcome::NotSent(Trouble::GoingAway);
+        };
+        let Some(template) = self.template(token) else {
+            return Outcome::NotSent(Trouble::Unreachable);
+        };
+        let outcome = slot.send(request, &template, clock::now() + timeout).await;
+        if judge(&outcome).ends_connection() {
+            connection.close();
+        }
+        outcome
+    }
+}
+
+/// The platform's clock for a connection.
+struct PlatformTimer;
+
+impl Timer for PlatformTimer {
+    fn now(&self) -> Timestamp {
+        clock::now()
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Box::pin(Delay::from(duration))
+    }
+}
+
+/// How long the platform has to open a socket, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
