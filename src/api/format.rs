@@ -3,6 +3,8 @@
 //! In lines (`application/x-ndjson`) the first line is the order without `devices`, and each line after it is one device.
 //! An answer in lines has a line for each push as its outcome is known, and the counts in the last.
 
+use std::borrow::Cow;
+
 use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -126,17 +128,39 @@ impl Limits {
     }
 }
 
-#[derive(Default, Deserialize)]
+/// A field that stands there twice is what it is the second time, as it is for the parser.
+#[derive(Default)]
 struct Skimmed {
-    #[serde(default, deserialize_with = "present")]
     app: Option<Value>,
-    #[serde(default)]
     devices: Count,
 }
 
-/// A field that is there, null or not.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
+impl<'de> Deserialize<'de> for Skimmed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(SkimVisitor)
+    }
+}
+
+struct SkimVisitor;
+
+impl<'de> Visitor<'de> for SkimVisitor {
+    type Value = Skimmed;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Skimmed, A::Error> {
+        let mut skimmed = Skimmed::default();
+        while let Some(name) = members.next_key::<Cow<'_, str>>()? {
+            match &*name {
+                "app" => skimmed.app = Some(members.next_value()?),
+                "devices" => skimmed.devices = members.next_value()?,
+                _ => drop(members.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(skimmed)
+    }
 }
 
 /// The number of an array's elements; nought of anything else.
@@ -261,6 +285,26 @@ mod tests {
             assert_eq!(
                 Head::skim(body.as_bytes(), Format::JSON),
                 Ok(Head::default()),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_field_that_stands_there_twice_does_not_hide_the_app() {
+        for (body, app, devices) in [
+            (r#"{"app": "a", "devices": [1], "devices": [1, 2]}"#, "a", 2),
+            (r#"{"app": "a", "devices": [1], "app": "b"}"#, "b", 1),
+            (
+                r#"{"\u0061pp": "a", "notification": 1, "notification": 2}"#,
+                "a",
+                0,
+            ),
+        ] {
+            let app = Some(app.to_owned());
+            assert_eq!(
+                Head::skim(body.as_bytes(), Format::JSON),
+                Ok(Head { app, devices }),
                 "{body}"
             );
         }

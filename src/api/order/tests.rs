@@ -185,3 +185,15 @@ fn a_body_nested_too_deep_is_refused_and_not_followed() {
     let problem = parse_as("backend", &deep).unwrap_err();
     assert_eq!(problem.kind(), Kind::NotJson);
 }
+
+#[test]
+fn an_app_out_of_reach_stays_so_behind_a_field_that_stands_there_twice() {
+    let body =
+        r#"{"app": "news", "notification": {"payload": {}}, "devices": [], "devices": [{"token": "00ff"}]}"#;
+    let problem = parse_as("backend", body).unwrap_err();
+    assert_eq!(problem.kind(), Kind::Forbidden);
+    let body =
+        r#"{"app": "shop", "app": "news", "notification": {"payload": {}}, "devices": [{"token": "00ff"}]}"#;
+    let problem = parse_as("backend", body).unwrap_err();
+    assert_eq!(problem.kind(), Kind::Forbidden);
+}
