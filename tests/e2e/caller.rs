@@ -1,0 +1,98 @@
+//! A caller of the Worker: JSON over HTTP.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::Agent;
+use ureq::http::{Request, Response};
+
+/// How long an answer may take. The longest that is asked for is 500 pushes on a busy machine.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// What the Worker answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
+    headers: ureq::http::HeaderMap,
+}
+
+impl Answer {
+    /// A header's value.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body of an answer that must have this status.
+    #[track_caller]
+    pub(crate) fn with_status(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.body);
+        self.body
+    }
+
+    /// The body of an answer that must be this problem.
+    #[track_caller]
+    pub(crate) fn problem(self, status: u16, slug: &str) -> Value {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        let body = self.with_status(status);
+        assert_eq!(body["type"], format!("urn:apns-edge:problem:{slug}"));
+        assert_eq!(body["status"], status);
+        body
+    }
+}
+
+/// Sends a request with these headers. A status is an answer; none at all ends the test.
+#[track_caller]
+pub(crate) fn call(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    try_call(method, url, headers, body)
+        .unwrap_or_else(|error| panic!("no answer to {method} {url}: {error}"))
+}
+
+/// Sends a request that may get no answer.
+pub(crate) fn try_call(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Result<Answer, ureq::Error> {
+    let mut request = Request::builder().method(method).uri(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    agent().run(request.body(body).unwrap()).map(read)
+}
+
+/// Whether a GET is answered with 200.
+pub(crate) fn is_ok(url: &str) -> bool {
+    agent()
+        .get(url)
+        .call()
+        .is_ok_and(|response| response.status() == 200)
+}
+
+fn read(mut response: Response<ureq::Body>) -> Answer {
+    let text = response
+        .body_mut()
+        .with_config()
+        .limit(u64::MAX)
+        .read_to_string()
+        .unwrap();
+    Answer {
+        status: response.status().as_u16(),
+        body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        headers: response.headers().clone(),
+    }
+}
+
+/// One agent for all, because it keeps the connections.
+fn agent() -> &'static Agent {
+    static AGENT: OnceLock<Agent> = OnceLock::new();
+    AGENT.get_or_init(|| {
+        // No proxy: what is called is on this machine. No errors for statuses: they are what the tests are about.
+        let config = Agent::config_builder().proxy(None).http_status_as_error(false);
+        // Tests send what a good caller would not, such as a GET with a body.
+        let config = config.allow_non_standard_methods(true);
+        config.timeout_global(Some(LIMIT)).build().new_agent()
+    })
+}

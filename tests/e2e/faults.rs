@@ -1,0 +1,292 @@
+//! Each way in which APNs, or the way to it, can fail: what the caller is told, and what the device shows.
+
+use apns_mock::{Fault, FaultBody, FaultKind, RecordedRequest};
+use serde_json::{Value, json};
+
+use crate::deployment::{Caller, SHOP};
+use crate::stage::{Stage, header};
+
+/// An order for one device; with a collapse id it may be sent twice.
+fn order(token: &str, collapse_id: Option<&str>) -> Value {
+    let mut notification = json!({ "payload": { "aps": { "alert": "Sale" } } });
+    if let Some(id) = collapse_id {
+        notification["collapse_id"] = json!(id);
+    }
+    json!({ "app": "shop", "notification": notification, "devices": [{ "token": token }] })
+}
+
+/// Sends to one device that meets a fault: the result, and what APNs got.
+#[track_caller]
+fn push_into(
+    stage: &Stage,
+    name: &str,
+    fault: Fault,
+    collapse_id: Option<&str>,
+) -> (Value, Vec<RecordedRequest>) {
+    let token = stage.device(&format!("faults, {name}"));
+    stage.apns.fault(fault.for_token(&token)).unwrap();
+    let answer = stage.push(&order(&token, collapse_id));
+    (answer["results"][0].clone(), stage.requests_to(&token))
+}
+
+/// How many notifications the device of [`push_into`] shows, and how many were replaced.
+fn shown(stage: &Stage, name: &str) -> (u64, u64) {
+    let token = stage.tokens(&format!("faults, {name}"), 1).remove(0);
+    let screen = stage.apns.device(&token).remove(0).screen;
+    (screen.count, screen.replaced)
+}
+
+#[track_caller]
+fn assert_outcome(result: &Value, status: &str, code: u16, reason: Option<&str>, verdict: &str) {
+    let outcome = ["status", "code", "reason", "verdict"].map(|field| result[field].clone());
+    assert_eq!(
+        outcome,
+        [json!(status), json!(code), json!(reason), json!(verdict)]
+    );
+}
+
+/// All attempts of a push carry the one apns-id that the caller is told.
+#[track_caller]
+fn assert_attempts(result: &Value, requests: &[RecordedRequest], count: usize) {
+    assert_eq!(result["attempts"], count);
+    assert_eq!(requests.len(), count);
+    for request in requests {
+        assert_eq!(result["apns_id"], header(request, "apns-id").unwrap());
+        assert_eq!(request.body, requests[0].body);
+    }
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn what_apns_refuses_for_now_is_sent_again_with_the_same_apns_id() {
+    let stage = Stage::shared();
+    for (status, reason) in [
+        (429, "TooManyRequests"),
+        (500, "InternalServerError"),
+        (503, "ServiceUnavailable"),
+        (503, "Shutdown"),
+        (400, "IdleTimeout"),
+        (500, "SomethingNew"),
+    ] {
+        let name = format!("again, {reason}");
+        let (result, requests) = push_into(&stage, &name, Fault::answer(status, reason).times(1), None);
+        assert_outcome(&result, "accepted", 200, None, "accepted");
+        assert_attempts(&result, &requests, 2);
+        assert_eq!(shown(&stage, &name), (1, 0));
+    }
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_push_that_apns_goes_on_refusing_is_handed_back_with_a_delay() {
+    let stage = Stage::shared();
+    let (result, requests) = push_into(
+        &stage,
+        "persistent",
+        Fault::answer(503, "ServiceUnavailable"),
+        None,
+    );
+    assert_outcome(&result, "retrying", 503, Some("ServiceUnavailable"), "retry");
+    assert_attempts(&result, &requests, 3);
+    // Apple's quarter of an hour.
+    assert_eq!(result["retry_after"], 900);
+    assert_eq!(shown(&stage, "persistent"), (0, 0));
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn nothing_is_sent_again_before_retry_after_or_past_the_callers_wait() {
+    let stage = Stage::shared();
+    let token = stage.device("faults, retry-after");
+    let fault = Fault {
+        headers: vec![("retry-after".to_owned(), "100".to_owned())],
+        ..Fault::answer(429, "TooManyRequests")
+    };
+    stage.apns.fault(fault.for_token(&token)).unwrap();
+    let answer = stage.call(
+        Caller::Both,
+        "POST",
+        "/v1/push",
+        &[("prefer", "wait=30")],
+        order(&token, None).to_string().as_bytes(),
+    );
+    let result = answer.with_status(200)["results"][0].clone();
+    assert_outcome(&result, "retrying", 429, Some("TooManyRequests"), "retry");
+    assert_attempts(&result, &stage.requests_to(&token), 1);
+    assert_eq!(result["retry_after"], 100);
+
+    let token = stage.device("faults, no wait");
+    stage
+        .apns
+        .fault(Fault::answer(503, "ServiceUnavailable").for_token(&token))
+        .unwrap();
+    let answer = stage.call(
+        Caller::Both,
+        "POST",
+        "/v1/push",
+        &[("prefer", "wait=0")],
+        order(&token, None).to_string().as_bytes(),
+    );
+    let result = answer.with_status(200)["results"][0].clone();
+    assert_attempts(&result, &stage.requests_to(&token), 1);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_retry_after_that_fits_is_waited_for() {
+    let stage = Stage::shared();
+    let fault = Fault {
+        headers: vec![("retry-after".to_owned(), "1".to_owned())],
+        ..Fault::answer(503, "ServiceUnavailable").times(1)
+    };
+    let (result, requests) = push_into(&stage, "short retry-after", fault, None);
+    assert_outcome(&result, "accepted", 200, None, "accepted");
+    assert_attempts(&result, &requests, 2);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn an_answer_that_is_not_from_apns_leaves_open_what_became_of_the_push() {
+    let stage = Stage::shared();
+    let html = || Fault {
+        body: FaultBody::Html,
+        delivered: true,
+        ..Fault::answer(502, "Bad Gateway").times(1)
+    };
+    // Sent again, it could show twice.
+    let (result, requests) = push_into(&stage, "html", html(), None);
+    assert_outcome(&result, "failed", 502, Some("AnswerNotFromApns"), "unknown");
+    assert_attempts(&result, &requests, 1);
+    assert_eq!(shown(&stage, "html"), (1, 0));
+    // With a collapse id it takes its own place.
+    let (result, requests) = push_into(&stage, "html, collapse", html(), Some("sale"));
+    assert_outcome(&result, "accepted", 200, None, "accepted");
+    assert_attempts(&result, &requests, 2);
+    assert_eq!(shown(&stage, "html, collapse"), (1, 1));
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_proxy_that_could_not_connect_says_that_nothing_was_sent() {
+    // How Cloudflare's `fetch` tells of a connection that was refused, or broke before the request.
+    let stage = Stage::shared();
+    for status in [521, 522, 525] {
+        let fault = Fault {
+            body: FaultBody::Html,
+            ..Fault::answer(status, "Connection timed out")
+        };
+        let name = format!("{status}, once");
+        let (result, requests) = push_into(&stage, &name, fault.clone().times(1), None);
+        assert_outcome(&result, "accepted", 200, None, "accepted");
+        assert_attempts(&result, &requests, 2);
+        let (result, requests) = push_into(&stage, &format!("{status}, always"), fault, None);
+        assert_outcome(&result, "retrying", status, Some("AnswerNotFromApns"), "retry");
+        assert_attempts(&result, &requests, 3);
+        assert_eq!(result["retry_after"], 10);
+    }
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn an_answer_of_apns_that_is_garbled_counts_by_its_status() {
+    let stage = Stage::shared();
+    for (name, body) in [("broken", FaultBody::BrokenJson), ("empty", FaultBody::Empty)] {
+        let garbled = |status| Fault {
+            body,
+            ..Fault::answer(status, "SomeReason").times(1)
+        };
+        let (result, requests) = push_into(&stage, &format!("{name} 503"), garbled(503), None);
+        assert_outcome(&result, "accepted", 200, None, "accepted");
+        assert_attempts(&result, &requests, 2);
+        let (result, requests) = push_into(&stage, &format!("{name} 400"), garbled(400), None);
+        assert_outcome(&result, "rejected", 400, Some("NoReason"), "fix_request");
+        assert_attempts(&result, &requests, 1);
+    }
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_push_without_an_answer_ends_at_its_deadline_and_is_unknown() {
+    let stage = Stage::shared();
+    let (result, requests) = push_into(&stage, "silence", Fault::new(FaultKind::Silence), None);
+    assert_outcome(&result, "failed", 0, Some("DeadlinePassed"), "unknown");
+    assert_attempts(&result, &requests, 1);
+    let (result, requests) = push_into(
+        &stage,
+        "silence, collapse",
+        Fault::new(FaultKind::Silence),
+        Some("sale"),
+    );
+    assert_outcome(&result, "failed", 0, Some("DeadlinePassed"), "unknown");
+    assert_attempts(&result, &requests, 3);
+    assert_eq!(result.get("retry_after"), None);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn an_answer_that_comes_too_late_or_never_ends_is_no_answer() {
+    let stage = Stage::shared();
+    let late = Fault {
+        delay_ms: Some(10_000),
+        ..Fault::new(FaultKind::Stall)
+    };
+    for (name, fault) in [("late", late), ("endless", Fault::new(FaultKind::HeadersOnly))] {
+        let (result, requests) = push_into(&stage, name, fault.clone().times(1), None);
+        assert_outcome(&result, "failed", 0, Some("DeadlinePassed"), "unknown");
+        assert_attempts(&result, &requests, 1);
+        assert_eq!(shown(&stage, name), (1, 0));
+        let name = format!("{name}, collapse");
+        let (result, requests) = push_into(&stage, &name, fault.times(1), Some("sale"));
+        assert_outcome(&result, "accepted", 200, None, "accepted");
+        assert_attempts(&result, &requests, 2);
+        assert_eq!(shown(&stage, &name), (1, 1));
+    }
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_connection_that_breaks_leaves_open_what_became_of_the_push() {
+    let stage = Stage::shared();
+    for kind in [FaultKind::Close, FaultKind::Reset] {
+        for delivered in [true, false] {
+            let broken = || Fault {
+                delivered,
+                ..Fault::new(kind).times(1)
+            };
+            let name = format!("{kind:?} {delivered}");
+            let (result, requests) = push_into(&stage, &name, broken(), None);
+            assert_outcome(&result, "failed", 0, Some("ConnectionLost"), "unknown");
+            assert_attempts(&result, &requests, 1);
+            assert_eq!(shown(&stage, &name), (u64::from(delivered), 0));
+            let name = format!("{name}, collapse");
+            let (result, requests) = push_into(&stage, &name, broken(), Some("sale"));
+            assert_outcome(&result, "accepted", 200, None, "accepted");
+            assert_attempts(&result, &requests, 2);
+            assert_eq!(shown(&stage, &name), (1, u64::from(delivered)));
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_connection_that_ends_in_good_order_loses_no_push() {
+    let stage = Stage::shared();
+    let tokens = stage.devices(&SHOP, "faults, farewell", 20);
+    for token in tokens.iter().step_by(3) {
+        stage
+            .apns
+            .fault(Fault::new(FaultKind::GoAway).times(1).for_token(token))
+            .unwrap();
+    }
+    let limit = Fault {
+        streams: Some(1),
+        ..Fault::new(FaultKind::StreamLimit).times(1)
+    };
+    stage.apns.fault(limit.for_token(&tokens[1])).unwrap();
+    let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
+    let answer = stage.push(&json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices }));
+    assert_eq!(answer["counts"]["accepted"], tokens.len());
+    for token in &tokens {
+        assert_eq!(stage.requests_to(token).len(), 1);
+    }
+}

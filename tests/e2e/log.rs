@@ -1,0 +1,77 @@
+//! What may stand in the Worker's log, and what may not.
+
+use apns_mock::{Fault, FaultKind, Options};
+use serde_json::json;
+
+use crate::deployment::{Caller, SHOP};
+use crate::stage::Stage;
+
+/// What the line of an order that was sent begins with.
+pub(crate) const SENT: &str = r#""event":"sent""#;
+
+/// What a path of a push begins with; a device token follows.
+const PATH: &str = "/3/device/";
+
+/// The secrets of which a log holds any part that is long enough to be told from chance, by their beginnings.
+pub(crate) fn secrets_in<'s>(log: &str, secrets: impl Iterator<Item = &'s str>) -> Vec<String> {
+    let held = secrets.chain([PATH]).filter(|secret| {
+        let parts = secret.as_bytes().chunks(PART);
+        parts
+            .filter(|part| part.len() == PART || secret.len() < PART)
+            .any(|part| log.contains(std::str::from_utf8(part).unwrap()))
+    });
+    held.map(|secret| secret.chars().take(8).collect()).collect()
+}
+
+/// The length of a part of a secret: 60 random bits in the densest of their alphabets, and more than in a hint.
+const PART: usize = 16;
+
+#[test]
+fn a_secret_is_found_whole_and_in_parts() {
+    let secret = "0123456789abcdef0123456789ABCDEF";
+    let found = |log: &str| secrets_in(log, [secret].into_iter());
+    assert_eq!(found("token 0123456789abcdef0123456789ABCDEF."), ["01234567"]);
+    assert_eq!(found("…0123456789ABCDEF"), ["01234567"]);
+    assert!(found("0123…CDEF").is_empty());
+    assert_eq!(found("POST /3/device/00"), ["/3/devic"]);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn an_order_is_logged_with_its_numbers_and_no_secret_is() {
+    let stage = Stage::alone(Options::default(), &[("ATTEMPT_TIMEOUT_MS", "1000")]);
+    let known = stage.devices(&SHOP, "log, known", 2);
+    let unknown = stage.tokens("log, unknown", 1).remove(0);
+    let lost = stage.device("log, lost");
+    stage
+        .apns
+        .fault(Fault::new(FaultKind::Silence).for_token(&lost))
+        .unwrap();
+    let order = |token: &str| json!({ "app": "shop", "devices": [{ "token": token }], "notification": { "payload": { "aps": { "alert": "Hello" } } } });
+    for token in [&known[0], &unknown, &lost, &known[1]] {
+        stage.push(&order(token));
+    }
+    // And what is refused: the caller, the app, a token, a field, a body.
+    let token = format!("{}x", known[0]);
+    stage.post("/v1/push", &order(&token)).with_status(422);
+    stage.post("/v1/push", &json!({ &known[0]: 1 })).with_status(422);
+    stage
+        .call(
+            Caller::News,
+            "POST",
+            "/v1/push",
+            &[],
+            order(&known[0]).to_string().as_bytes(),
+        )
+        .with_status(403);
+    stage
+        .call(Caller::Shop, "POST", "/v1/push", &[], known[0].as_bytes())
+        .with_status(400);
+    stage.get("/v1/doctor").with_status(200);
+    let log = stage.log();
+    let line = format!(r#"{{{SENT},"app":"shop","transport":"fetch","#);
+    let tally = r#""tally":{"accepted":1,"rejected":0,"retrying":0,"failed":0}"#;
+    assert_eq!(log.matches(&line).count(), 4, "{log}");
+    assert_eq!(log.matches(tally).count(), 2, "{log}");
+    assert_eq!(log.matches(SENT).count(), 4, "{log}");
+}

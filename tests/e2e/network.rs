@@ -1,0 +1,75 @@
+//! An APNs that cannot be reached.
+
+use apns_mock::{Fault, FaultKind, Options};
+use serde_json::{Value, json};
+
+use crate::deployment::{Caller, SHOP};
+use crate::stage::Stage;
+
+fn order(tokens: &[String]) -> Value {
+    let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
+    json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices })
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn pushes_to_a_server_that_is_gone_are_unknown_and_the_doctor_says_so() {
+    let stage = Stage::alone(Options::default(), &[]);
+    let tokens = stage.devices(&SHOP, "network", 3);
+    let doctor = stage
+        .call(Caller::Shop, "GET", "/v1/doctor", &[], b"")
+        .with_status(200);
+    assert_eq!(doctor["healthy"], true);
+
+    // Accepted by the system and closed at once: nobody knows who reads what was sent into it.
+    let refuse = Fault {
+        delay_ms: Some(600_000),
+        ..Fault::new(FaultKind::RefuseConnections)
+    };
+    let close = Fault {
+        now: true,
+        ..Fault::new(FaultKind::Close)
+    };
+    stage.apns.fault(refuse).unwrap();
+    stage.apns.fault(close).unwrap();
+    let answer = stage.push(&order(&tokens[..1]));
+    let result = &answer["results"][0];
+    assert_eq!(
+        (&result["code"], &result["status"]),
+        (&json!(0), &json!("failed")),
+        "{result}"
+    );
+    assert_eq!(stage.requests_to(&tokens[0]).len(), 0);
+
+    // Nobody listens: workerd's `fetch` does not tell this from a connection that broke, so that the Worker cannot say
+    // that nothing was sent. What replaces itself on the device it tries again; the rest it leaves to the caller.
+    stage.apns.stop();
+    let mut order = order(&tokens);
+    for (attempts, collapse_id) in [(1, Value::Null), (3, json!("sale"))] {
+        if !collapse_id.is_null() {
+            order["notification"]["collapse_id"] = collapse_id;
+        }
+        let answer = stage.push(&order);
+        assert_eq!(answer["counts"]["failed"], 3, "{answer}");
+        for result in answer["results"].as_array().unwrap() {
+            let outcome = ["code", "reason", "verdict", "attempts"].map(|field| result[field].clone());
+            assert_eq!(
+                outcome,
+                [
+                    json!(0),
+                    json!("ConnectionLost"),
+                    json!("unknown"),
+                    json!(attempts)
+                ]
+            );
+        }
+    }
+    let doctor = stage
+        .call(Caller::Shop, "GET", "/v1/doctor", &[], b"")
+        .with_status(200);
+    assert_eq!(doctor["healthy"], false);
+    assert_eq!(
+        (&doctor["probes"][0]["ok"], &doctor["probes"][0]["answer"]),
+        (&json!(false), &json!("ConnectionLost"))
+    );
+}

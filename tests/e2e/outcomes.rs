@@ -1,0 +1,213 @@
+//! An order whose devices fare differently.
+
+use std::time::Duration;
+
+use apns_mock::{Environment, Latency, Options, Registration, Standing};
+use serde_json::{Value, json};
+
+use crate::deployment::SHOP;
+use crate::stage::{Stage, header};
+
+/// Since when the unregistered device of the test is gone: 2016-02-02, 09:28:33.
+const GONE_SINCE_MS: i64 = 1_454_405_313_000;
+
+/// Enough for a window of six to fill and slide.
+const GOOD_DEVICES: usize = 30;
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn each_device_gets_its_outcome_in_the_order_of_the_request_with_six_in_flight() {
+    let latency = Latency::fixed(Duration::from_millis(200));
+    let stage = Stage::alone(
+        Options {
+            latency,
+            ..Options::default()
+        },
+        &[],
+    );
+    let good = stage.devices(&SHOP, "outcomes, good", GOOD_DEVICES);
+    let [gone, expired] =
+        [("gone", Standing::Unregistered), ("expired", Standing::Expired)].map(|(name, state)| {
+            let tokens = stage.tokens(&format!("outcomes, {name}"), 1);
+            stage.register(Registration {
+                state,
+                since: Some(GONE_SINCE_MS),
+                tokens: tokens.clone(),
+                ..Registration::device(Environment::Production, SHOP.topic, "")
+            });
+            tokens
+        });
+    let unknown = stage.tokens("outcomes, unknown", 1);
+    let foreign = stage.tokens("outcomes, foreign", 1);
+    stage.register(Registration {
+        tokens: foreign.clone(),
+        ..Registration::device(Environment::Production, "com.example.other", "")
+    });
+    // The bad ones stand among the good.
+    let (first, rest) = good.split_at(3);
+    let tokens = [first, &gone, &expired, &rest[..7], &unknown, &foreign, &rest[7..]].concat();
+    let devices: Vec<Value> = tokens
+        .iter()
+        .enumerate()
+        .map(|(place, token)| json!({ "token": token, "ref": format!("customer-{place}") }))
+        .collect();
+
+    let answer = stage.push(&json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices }));
+
+    assert_eq!(
+        (&answer["app"], &answer["transport"]),
+        (&json!("shop"), &json!("fetch"))
+    );
+    assert_eq!(
+        answer["counts"],
+        json!({ "devices": GOOD_DEVICES + 4, "accepted": GOOD_DEVICES, "rejected": 4, "retrying": 0, "failed": 0, "gone": 2 })
+    );
+    let results = answer["results"].as_array().unwrap();
+    assert_eq!(results.len(), tokens.len());
+    for (place, (token, result)) in tokens.iter().zip(results).enumerate() {
+        assert_eq!(result["ref"], format!("customer-{place}"));
+        assert_eq!(result["token_hint"], format!("{}…{}", &token[..4], &token[60..]));
+        assert_eq!(result["attempts"], 1);
+        let requests = stage.requests_to(token);
+        assert_eq!(requests.len(), 1);
+        assert_eq!(result["apns_id"], header(&requests[0], "apns-id").unwrap());
+        let outcome = ["status", "code", "reason", "verdict", "since"].map(|field| &result[field]);
+        let since = json!("2016-02-02T09:28:33.000Z");
+        let bad = |code: u16, reason: &str, since| {
+            [
+                json!("rejected"),
+                json!(code),
+                json!(reason),
+                json!("drop_device"),
+                since,
+            ]
+        };
+        let expected = match token {
+            _ if gone.contains(token) => bad(410, "Unregistered", since),
+            _ if expired.contains(token) => bad(410, "ExpiredToken", since),
+            _ if unknown.contains(token) => bad(400, "BadDeviceToken", Value::Null),
+            _ if foreign.contains(token) => bad(400, "DeviceTokenNotForTopic", Value::Null),
+            _ => [
+                json!("accepted"),
+                json!(200),
+                Value::Null,
+                json!("accepted"),
+                Value::Null,
+            ],
+        };
+        assert_eq!(outcome, expected.each_ref(), "device {place}");
+    }
+    for token in &tokens {
+        assert!(!answer.to_string().contains(token.as_str()));
+    }
+    for token in &good {
+        assert_eq!(stage.apns.device(token)[0].screen.count, 1);
+    }
+    let state = stage.apns.state();
+    assert_eq!(state.requests, tokens.len() as u64);
+    assert_eq!(state.peak_in_flight, 6);
+    assert_eq!(state.provider_tokens, 1);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn five_hundred_devices_are_taken_and_one_more_is_refused_before_any_is_sent_to() {
+    let stage = Stage::shared();
+    let tokens = stage.devices(&SHOP, "outcomes, many", 501);
+    let order = |tokens: &[String]| {
+        let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
+        json!({ "app": "shop", "notification": { "payload": { "aps": { "badge": 1 } } }, "devices": devices })
+    };
+    let problem = stage
+        .post("/v1/push", &order(&tokens))
+        .problem(422, "invalid-request");
+    assert_eq!(problem["pointer"], "/devices");
+    assert!(
+        problem["detail"]
+            .as_str()
+            .unwrap()
+            .contains("501 devices long; the limit is 500"),
+        "{problem}"
+    );
+    assert!(stage.requests_to(&tokens[0]).is_empty());
+    let answer = stage.push(&order(&tokens[1..]));
+    assert_eq!(answer["counts"]["accepted"], 500);
+    for token in &tokens[1..] {
+        assert_eq!(stage.apns.device(token)[0].screen.count, 1);
+    }
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn each_device_can_have_a_payload_of_its_own() {
+    let stage = Stage::shared();
+    let tokens = stage.devices(&SHOP, "outcomes, own payload", 3);
+    let order = json!({
+        "app": "shop",
+        "notification": { "payload": { "aps": { "alert": { "title": "Hello", "body": "Sale" }, "badge": 1 }, "shop": 7 } },
+        "devices": [
+            { "token": &tokens[0] },
+            { "token": &tokens[1], "payload": { "aps": { "badge": 2, "alert": { "title": "Hello, Ann" } } } },
+            { "token": &tokens[2], "payload": { "aps": { "badge": null }, "shop": null } },
+        ],
+    });
+    assert_eq!(stage.push(&order)["counts"]["accepted"], 3);
+    let shown = tokens.iter().map(|token| {
+        let screen = stage.apns.device(token).remove(0).screen;
+        screen.notifications[0].payload.clone()
+    });
+    assert_eq!(
+        shown.collect::<Vec<_>>(),
+        [
+            r#"{"aps":{"alert":{"title":"Hello","body":"Sale"},"badge":1},"shop":7}"#,
+            r#"{"aps":{"alert":{"title":"Hello, Ann","body":"Sale"},"badge":2},"shop":7}"#,
+            r#"{"aps":{"alert":{"title":"Hello","body":"Sale"}}}"#,
+        ]
+    );
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn devices_at_fault_are_left_out_if_the_caller_says_so() {
+    let stage = Stage::shared();
+    let tokens = stage.devices(&SHOP, "outcomes, skip", 2);
+    let mut order = json!({
+        "app": "shop",
+        "notification": { "payload": { "aps": { "alert": "Sale" } } },
+        "devices": [
+            { "token": &tokens[0], "ref": "a" },
+            { "token": "{length=32,bytes=0xabcd...}", "ref": "b" },
+            { "token": "not hex", "ref": "c" },
+            { "token": &tokens[1], "ref": "d" },
+        ],
+    });
+    let problem = stage.post("/v1/push", &order).problem(422, "invalid-request");
+    let pointers: Vec<&Value> = problem["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| &error["pointer"])
+        .collect();
+    assert_eq!(pointers, ["/devices/1/token", "/devices/2/token"]);
+    assert!(stage.requests_to(&tokens[0]).is_empty());
+
+    order["on_invalid"] = json!("skip");
+    let answer = stage.push(&order);
+    assert_eq!(
+        answer["counts"],
+        json!({ "devices": 4, "accepted": 2, "rejected": 2, "retrying": 0, "failed": 0, "gone": 0 })
+    );
+    let results = answer["results"].as_array().unwrap();
+    let refs: Vec<&Value> = results.iter().map(|result| &result["ref"]).collect();
+    assert_eq!(refs, ["a", "b", "c", "d"]);
+    for result in &results[1..3] {
+        assert_eq!(
+            (&result["reason"], &result["code"]),
+            (&json!("InvalidDevice"), &json!(0))
+        );
+        assert!(
+            result["detail"].as_str().unwrap().starts_with("/devices/"),
+            "{result}"
+        );
+    }
+}

@@ -1,0 +1,103 @@
+//! How many pushes of a credential may be in flight, over all orders.
+
+use std::thread;
+use std::time::Duration;
+
+use apns_mock::{Fault, FaultKind, Latency, Options};
+use serde_json::{Value, json};
+
+use crate::deployment::{Caller, SHOP};
+use crate::stage::{Alone, POLL, Stage};
+
+/// How many orders may wait for permits.
+const QUEUE: usize = 128;
+
+fn order(tokens: &[String]) -> Value {
+    let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
+    json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices })
+}
+
+fn gate(stage: &Alone) -> Value {
+    let doctor = stage.call(Caller::Shop, "GET", "/v1/doctor", &[], b"");
+    doctor.with_status(200)["gates"][0].clone()
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn orders_that_come_at_once_share_the_permits() {
+    let latency = Latency::fixed(Duration::from_millis(100));
+    let stage = Stage::alone(
+        Options {
+            latency,
+            ..Options::default()
+        },
+        &[("PERMITS", "8")],
+    );
+    let devices = stage.devices(&SHOP, "permits, shared", 60);
+    thread::scope(|scope| {
+        for part in devices.chunks(20) {
+            scope.spawn(|| assert_eq!(stage.push(&order(part))["counts"]["accepted"], 20));
+        }
+    });
+    let peak = stage.apns.state().peak_in_flight;
+    assert!((6..=8).contains(&peak), "{peak}");
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn one_permit_lets_one_push_be_in_flight_and_a_full_queue_turns_away() {
+    let stage = Stage::alone(
+        Options::default(),
+        &[("PERMITS", "1"), ("ATTEMPT_TIMEOUT_MS", "60000")],
+    );
+    let devices = stage.devices(&SHOP, "permits, one", QUEUE + 4);
+    // The one permit is held for as long as it takes.
+    stage
+        .apns
+        .fault(Fault::new(FaultKind::Silence).times(1).for_token(&devices[0]))
+        .unwrap();
+    thread::scope(|scope| {
+        let holder = scope.spawn(|| stage.push(&order(&devices[..1])));
+        while stage.requests_to(&devices[0]).is_empty() {
+            thread::yield_now();
+        }
+        let waiting: Vec<_> = devices[1..=QUEUE]
+            .chunks(1)
+            .map(|device| scope.spawn(|| stage.post("/v1/push", &order(device))))
+            .collect();
+        while gate(&stage)["waiting"] != QUEUE {
+            thread::sleep(POLL);
+        }
+        // The doctor's probes are over, and count no more.
+        assert_eq!(stage.take_violations(), Vec::<String>::new());
+        let one_more = stage.post("/v1/push", &order(&devices[QUEUE + 1..]));
+        let wait: u64 = one_more.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=60).contains(&wait), "{wait}");
+        one_more.problem(503, "busy");
+        assert_eq!(stage.apns.state().accepted, 0);
+
+        stage
+            .apns
+            .fault(Fault {
+                now: true,
+                ..Fault::new(FaultKind::Close)
+            })
+            .unwrap();
+        assert_eq!(holder.join().unwrap()["counts"]["failed"], 1);
+        // On a slow machine some have waited too long by now; none is left without an answer.
+        let mut accepted = 0;
+        for answer in waiting.into_iter().map(|order| order.join().unwrap()) {
+            match answer.status {
+                200 => accepted += u64::from(answer.body["counts"]["accepted"] == 1),
+                _ => drop(answer.problem(503, "busy")),
+            }
+        }
+        assert!(accepted > 0);
+        assert_eq!(stage.apns.state().accepted, accepted);
+    });
+    assert_eq!(stage.apns.state().peak_in_flight, 1);
+    // And everything is given back.
+    assert_eq!(stage.push(&order(&devices[QUEUE + 1..]))["counts"]["accepted"], 3);
+    let gate = gate(&stage);
+    assert_eq!((&gate["waiting"], &gate["limit"]), (&json!(0), &json!(1)));
+}

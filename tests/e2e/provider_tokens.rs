@@ -1,0 +1,188 @@
+//! Provider tokens that APNs refuses.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use apns_mock::{Fault, Options};
+use serde_json::{Value, json};
+
+use crate::deployment::SHOP;
+use crate::stage::{Alone, Stage, header};
+
+/// How far apart the times of issue of two provider tokens are.
+const BUCKET_SECS: u64 = 30 * 60;
+
+/// The age past which the Worker sends no provider token.
+const USABLE_SECS: u64 = 57 * 60;
+
+/// How long the gate hands out none, after APNs has refused all that there are.
+const PAUSE_SECS: u64 = 5 * 60;
+
+fn order(tokens: &[String]) -> Value {
+    let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
+    json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices })
+}
+
+/// The times of issue of the provider tokens that a device's pushes carried, in seconds.
+fn issued_at(stage: &Stage, device: &str) -> Vec<u64> {
+    let requests = stage.requests_to(device);
+    requests
+        .iter()
+        .map(|request| {
+            let claims = header(request, "authorization")
+                .unwrap()
+                .split('.')
+                .nth(1)
+                .unwrap();
+            let claims: Value = serde_json::from_slice(&base64url(claims)).unwrap();
+            claims["iat"].as_u64().unwrap()
+        })
+        .collect()
+}
+
+fn base64url(text: &str) -> Vec<u8> {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let (mut bits, mut count, mut bytes) = (0_u32, 0, Vec::new());
+    for character in text.bytes() {
+        let digit = alphabet.iter().position(|known| *known == character).unwrap();
+        bits = (bits << 6) | u32::try_from(digit).unwrap();
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count).to_le_bytes()[0]);
+        }
+    }
+    bytes
+}
+
+/// A refusal of the provider token that one push to the device meets, on a connection that ends with it: workerd would
+/// use it again, and APNs judges a connection by the token that it saw first.
+fn refuse_once(stage: &Stage, status: u16, reason: &str, device: &str) {
+    let fault = Fault {
+        headers: vec![("connection".to_owned(), "close".to_owned())],
+        ..Fault::answer(status, reason)
+    };
+    stage.apns.fault(fault.times(1).for_token(device)).unwrap();
+}
+
+fn now_secs() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// The next order is refused as a whole, and the doctor says why.
+fn assert_paused(stage: &Alone, devices: &[String]) {
+    let answer = stage.post("/v1/push", &order(devices));
+    let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=PAUSE_SECS).contains(&wait), "{wait}");
+    answer.problem(503, "provider-token-refused");
+    let doctor = stage.get("/v1/doctor").with_status(200);
+    assert_eq!(doctor["healthy"], false);
+    let problem = doctor["gates"][0]["problem"].as_str().unwrap();
+    assert!(problem.contains("APNs refuses the provider tokens"), "{problem}");
+    for device in devices {
+        assert!(stage.requests_to(device).is_empty());
+    }
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn one_provider_token_too_many_is_answered_with_the_one_before_it() {
+    // How tokens of other connections count is not what is tested here.
+    let options = Options {
+        global_token_floor: false,
+        ..Options::default()
+    };
+    let stage = Stage::alone(options, &[]);
+    let devices = stage.devices(&SHOP, "provider tokens, too many", 8);
+    // One device an order, and so one connection at a time.
+    let push = |place: usize| stage.push(&order(&devices[place..=place]))["results"][0].clone();
+    assert_eq!(push(0)["status"], "accepted");
+    let newest = issued_at(&stage, &devices[0])[0];
+    assert_eq!(newest % BUCKET_SECS, 0);
+    let before = newest - BUCKET_SECS;
+
+    refuse_once(&stage, 429, "TooManyProviderTokenUpdates", &devices[1]);
+    let age_of_before = now_secs() - before;
+    let result = push(1);
+    if age_of_before >= USABLE_SECS {
+        // It has just become too old: what is left is to wait.
+        assert_eq!(result["status"], "retrying", "{result}");
+        assert_eq!(issued_at(&stage, &devices[1]), [newest]);
+        assert_paused(&stage, &devices[2..3]);
+        return;
+    }
+    assert_eq!(result["status"], "accepted", "{result}");
+    // The refusal is not the push's: its attempt is not counted.
+    assert_eq!(result["attempts"], 1);
+    assert_eq!(issued_at(&stage, &devices[1]), [newest, before]);
+    assert_eq!(push(2)["status"], "accepted");
+    assert_eq!(issued_at(&stage, &devices[2]), [before]);
+
+    // That one expires: back to the newest, once.
+    refuse_once(&stage, 403, "ExpiredProviderToken", &devices[3]);
+    assert_eq!(push(3)["status"], "accepted");
+    assert_eq!(issued_at(&stage, &devices[3]), [before, newest]);
+    assert_eq!(push(4)["status"], "accepted");
+    assert_eq!(issued_at(&stage, &devices[4]), [newest]);
+
+    // And now the newest is refused again: there is no other left, and no third is made.
+    refuse_once(&stage, 403, "ExpiredProviderToken", &devices[5]);
+    let result = push(5);
+    assert_eq!(
+        (&result["status"], &result["attempts"]),
+        (&json!("retrying"), &json!(0))
+    );
+    let wait = result["retry_after"].as_u64().unwrap();
+    assert!((1..=PAUSE_SECS).contains(&wait), "{result}");
+    assert_eq!(issued_at(&stage, &devices[5]), [newest]);
+    assert_paused(&stage, &devices[6..]);
+    assert_eq!(stage.apns.state().provider_tokens, 2);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_provider_token_that_is_expired_by_apns_clock_stops_the_order_after_one_push() {
+    let stage = Stage::alone(Options::default(), &[]);
+    let devices = stage.devices(&SHOP, "provider tokens, expired", 20);
+    stage.apns.set_clock_offset_ms(2 * 60 * 60 * 1000);
+    let answer = stage.push(&order(&devices[..19]));
+    assert_eq!(answer["counts"]["retrying"], 19, "{answer}");
+    assert_eq!(stage.apns.state().requests, 1);
+    for result in answer["results"].as_array().unwrap() {
+        assert_eq!(
+            (&result["verdict"], &result["attempts"]),
+            (&json!("retry"), &json!(0))
+        );
+        let wait = result["retry_after"].as_u64().unwrap();
+        assert!((1..=PAUSE_SECS).contains(&wait), "{result}");
+    }
+    assert_paused(&stage, &devices[19..]);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_key_that_apns_does_not_take_stops_the_order_after_one_push_and_no_later_order() {
+    let stage = Stage::alone(Options::default(), &[]);
+    stage.apns.add_key(SHOP.wrong_key()).unwrap();
+    let devices = stage.devices(&SHOP, "provider tokens, wrong key", 51);
+    let answer = stage.push(&order(&devices[..50]));
+    assert_eq!(
+        answer["counts"],
+        json!({ "devices": 50, "accepted": 0, "rejected": 1, "retrying": 0, "failed": 49, "gone": 0 })
+    );
+    assert_eq!(stage.apns.state().requests, 1);
+    for (place, result) in answer["results"].as_array().unwrap().iter().enumerate() {
+        assert_eq!(
+            (&result["reason"], &result["verdict"]),
+            (&json!("InvalidProviderToken"), &json!("fix_credentials"))
+        );
+        let sent = (place == 0, if place == 0 { 403 } else { 0 });
+        assert_eq!((result["attempts"] == 1, result["code"].as_u64().unwrap()), sent);
+    }
+    let violations = stage.take_violations();
+    assert_eq!(violations.len(), 1, "{violations:?}");
+    assert!(violations[0].contains("signature"), "{violations:?}");
+
+    // Mended at APNs, it works: nothing has to be waited for.
+    stage.apns.add_key(SHOP.key()).unwrap();
+    assert_eq!(stage.push(&order(&devices[50..]))["counts"]["accepted"], 1);
+}

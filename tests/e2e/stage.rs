@@ -1,0 +1,331 @@
+//! A Worker and the APNs that it sends to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::thread::{panicking, sleep};
+use std::time::{Duration, Instant, SystemTime};
+
+use apns_mock::{Options, RecordedRequest, Registration, Server};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::caller::{self, Answer};
+use crate::deployment::{self, App, Caller, NEWS, SHOP};
+use crate::log;
+use crate::worker::Worker;
+
+/// How long an attempt to send may take on the shared stage: far more than an answer takes, and little enough for tests
+/// in which none comes.
+pub(crate) const ATTEMPT_TIMEOUT_MS: &str = "2000";
+
+/// How many requests the server keeps: more than any stage sees.
+const REQUESTS_KEPT: usize = 100_000;
+
+/// How long a line may take from the Worker to its log.
+const LOG_LIMIT: Duration = Duration::from_secs(20);
+
+/// How often it is looked whether something has come.
+pub(crate) const POLL: Duration = Duration::from_millis(20);
+
+/// Folders of stages that are older were left behind by a run that is over.
+const STALE: Duration = Duration::from_secs(60 * 60);
+
+/// A Worker and its APNs.
+///
+/// The fields are dropped in this order: first the Worker, then the files.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) worker: Worker,
+    pub(crate) apns: Apns,
+    secrets: Mutex<BTreeSet<String>>,
+    /// Orders that the Worker answered with results.
+    orders: AtomicUsize,
+    _folder: TempDir,
+}
+
+/// The server, stopped when it is dropped.
+pub(crate) struct Apns(Server);
+
+impl Stage {
+    /// The stage that tests share whose pushes do not meet.
+    pub(crate) fn shared() -> Shared {
+        static SHARED: OnceLock<Stage> = OnceLock::new();
+        let settings = [("ATTEMPT_TIMEOUT_MS", ATTEMPT_TIMEOUT_MS)];
+        Shared(SHARED.get_or_init(|| Self::start(Options::default(), &settings)))
+    }
+
+    /// A stage for one test, with settings beside the usual ones.
+    pub(crate) fn alone(options: Options, settings: &[(&str, &str)]) -> Alone {
+        Alone(Self::start(options, settings))
+    }
+
+    fn start(options: Options, changes: &[(&str, &str)]) -> Self {
+        let apns = Apns::start(options);
+        let mut settings: BTreeMap<String, String> = deployment::settings(&apns);
+        settings.extend(
+            changes
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        let folder = folder();
+        let worker = Worker::start(folder.path(), &settings, apns.ca_pem().unwrap());
+        Self {
+            worker,
+            apns,
+            secrets: Mutex::new(deployment::secrets().into_iter().collect()),
+            orders: AtomicUsize::new(0),
+            _folder: folder,
+        }
+    }
+
+    /// Registers so many devices that are there for an app; `name` makes them the test's own.
+    pub(crate) fn devices(&self, app: &App, name: &str, count: usize) -> Vec<String> {
+        let tokens = self.tokens(name, count);
+        self.register(Registration {
+            tokens: tokens.clone(),
+            ..Registration::device(app.environment, app.topic, "")
+        });
+        tokens
+    }
+
+    /// One registered device of the shop.
+    pub(crate) fn device(&self, name: &str) -> String {
+        self.devices(&SHOP, name, 1).remove(0)
+    }
+
+    /// Device tokens that nobody registered.
+    pub(crate) fn tokens(&self, name: &str, count: usize) -> Vec<String> {
+        let tokens: Vec<String> = (0..count)
+            .map(|number| deployment::digest(&format!("{name} {number}")))
+            .collect();
+        self.secrets.lock().unwrap().extend(tokens.iter().cloned());
+        tokens
+    }
+
+    /// Registers devices.
+    pub(crate) fn register(&self, registration: Registration) {
+        let count = registration.tokens.len();
+        assert_eq!(self.apns.register(&registration).unwrap(), count as u64);
+    }
+
+    /// Sends a document as the caller that reaches both apps.
+    #[track_caller]
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
+        self.call(Caller::Both, "POST", path, &[], body.to_string().as_bytes())
+    }
+
+    /// The results of an order.
+    #[track_caller]
+    pub(crate) fn push(&self, body: &Value) -> Value {
+        self.post("/v1/push", body).with_status(200)
+    }
+
+    /// Asks as the caller that reaches both apps.
+    #[track_caller]
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.call(Caller::Both, "GET", path, &[], b"")
+    }
+
+    /// Sends any request as a caller with a key.
+    #[track_caller]
+    pub(crate) fn call(
+        &self,
+        caller: Caller,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let authorization = format!("Bearer {}", caller.key());
+        let mut all = vec![("authorization", authorization.as_str())];
+        all.extend_from_slice(headers);
+        let answer = caller::call(method, &self.worker.url(path), &all, body);
+        if path == "/v1/push" && answer.status == 200 {
+            self.orders.fetch_add(1, Ordering::Relaxed);
+        }
+        answer
+    }
+
+    /// What APNs got for a device, in order.
+    pub(crate) fn requests_to(&self, device: &str) -> Vec<RecordedRequest> {
+        let mut requests = self.apns.requests(REQUESTS_KEPT);
+        requests.retain(|request| request.path == format!("/3/device/{device}"));
+        requests
+    }
+
+    /// The rules that APNs saw broken, which are forgotten then: for tests that have them broken.
+    pub(crate) fn take_violations(&self) -> Vec<String> {
+        self.note_provider_tokens();
+        let violations = self.apns.state().violations;
+        self.apns.reset(false, false);
+        violations
+    }
+
+    /// What holds whatever was tested: APNs saw no rule broken, and the log holds no secret.
+    pub(crate) fn check(&self) {
+        let state = self.apns.state();
+        assert_eq!(state.violations, Vec::<String>::new());
+        assert_eq!(state.violations_total, 0);
+        self.note_provider_tokens();
+        let log = self.log();
+        let secrets = self.secrets.lock().unwrap();
+        let found = log::secrets_in(&log, secrets.iter().map(String::as_str));
+        assert_eq!(found, Vec::<String>::new());
+    }
+
+    /// The Worker's log, with the lines of all orders that it has answered.
+    pub(crate) fn log(&self) -> String {
+        self.log_with(log::SENT, self.orders.load(Ordering::Relaxed))
+    }
+
+    /// The Worker's log, once it holds a text so many times.
+    pub(crate) fn log_with(&self, text: &str, count: usize) -> String {
+        let started = Instant::now();
+        loop {
+            let log = self.worker.log();
+            if log.matches(text).count() >= count {
+                return log;
+            }
+            assert!(
+                started.elapsed() < LOG_LIMIT,
+                "{text} was not logged {count} times:\n{log}"
+            );
+            sleep(POLL);
+        }
+    }
+
+    fn note_provider_tokens(&self) {
+        let mut secrets = self.secrets.lock().unwrap();
+        for request in self.apns.requests(REQUESTS_KEPT) {
+            let Some(authorization) = header(&request, "authorization") else {
+                continue;
+            };
+            // The parts, as each alone would be a find: claims and signature.
+            secrets.extend(authorization.split(['.', ' ']).skip(2).map(str::to_owned));
+        }
+    }
+}
+
+/// The value of a header that APNs got.
+pub(crate) fn header<'r>(request: &'r RecordedRequest, name: &str) -> Option<&'r str> {
+    let mut headers = request.headers.iter();
+    headers
+        .find(|(known, _)| known == name)
+        .map(|(_, value)| value.as_str())
+}
+
+/// The shared stage in the hands of one test; checked when the test has passed.
+pub(crate) struct Shared(&'static Stage);
+
+impl Deref for Shared {
+    type Target = Stage;
+
+    fn deref(&self) -> &Stage {
+        self.0
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if !panicking() {
+            self.0.check();
+        }
+    }
+}
+
+/// A test's own stage; checked when the test has passed.
+#[derive(Debug)]
+pub(crate) struct Alone(Stage);
+
+impl Deref for Alone {
+    type Target = Stage;
+
+    fn deref(&self) -> &Stage {
+        &self.0
+    }
+}
+
+impl Alone {
+    /// See [`Worker::kill_and_restart`].
+    pub(crate) fn kill_and_restart(&mut self) {
+        // The lines of a Worker that is killed may be lost on their way: read them before.
+        self.0.check();
+        self.0.worker.kill_and_restart();
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        if !panicking() {
+            self.0.check();
+        }
+    }
+}
+
+impl Apns {
+    fn start(options: Options) -> Self {
+        let options = Options {
+            // workerd has no HTTP/2 where it is not Cloudflare's.
+            http1: true,
+            requests_kept: REQUESTS_KEPT,
+            keys: vec![SHOP.key(), NEWS.key()],
+            ..options
+        };
+        Self(runtime().block_on(Server::start(options)).unwrap())
+    }
+
+    /// Closes all connections and listens no more.
+    pub(crate) fn stop(&self) {
+        runtime().block_on(self.0.shutdown());
+    }
+}
+
+impl Deref for Apns {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Apns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Apns").field(&self.0.production_addr()).finish()
+    }
+}
+
+impl Drop for Apns {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// What all servers run on.
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| Runtime::new().unwrap())
+}
+
+/// A folder for a stage, in cargo's folder for the files of tests.
+fn folder() -> TempDir {
+    static SWEPT: OnceLock<()> = OnceLock::new();
+    let all = env!("CARGO_TARGET_TMPDIR");
+    SWEPT.get_or_init(|| {
+        // The shared stage lives as long as its process, which leaves its folder behind.
+        for entry in fs::read_dir(all).unwrap().flatten() {
+            let changed = entry.metadata().and_then(|data| data.modified());
+            let is_stale = changed.is_ok_and(|at| at + STALE < SystemTime::now());
+            if is_stale && entry.file_name().to_string_lossy().starts_with(FOLDER) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    });
+    tempfile::Builder::new().prefix(FOLDER).tempdir_in(all).unwrap()
+}
+
+/// What the names of the stages' folders begin with.
+const FOLDER: &str = "e2e-";

@@ -1,0 +1,179 @@
+//! The built Worker under `wrangler dev`.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::caller;
+
+/// How long the Worker may take to answer for the first time.
+const START_LIMIT: Duration = Duration::from_secs(90);
+
+/// How often it is looked whether it does.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Runs its arguments, and ends its whole process group as soon as either these or its standard input ended: it ends
+/// with this process, in whatever way that ends.
+const WATCHED: &str = r#"("$@"; kill 0) </dev/null & read -r _; kill 0"#;
+
+/// What wrangler.toml builds the Worker with, which is not wanted here.
+const BUILD_TABLE: &str = "[build]";
+
+/// A running Worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    folder: PathBuf,
+    port: u16,
+    group: Child,
+}
+
+impl Worker {
+    /// Starts it in a folder, from a copy of what was built, so that a build meanwhile does not change it.
+    pub(crate) fn start(folder: &Path, settings: &BTreeMap<String, String>, ca: &str) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        fs::create_dir_all(folder.join("build")).unwrap();
+        for file in ["build/index.js", "build/index_bg.wasm"] {
+            fs::copy(root.join(file), folder.join(file)).expect("`cargo xtask build` makes the Worker");
+        }
+        let config = fs::read_to_string(root.join("wrangler.toml")).unwrap();
+        fs::write(folder.join("wrangler.toml"), without_build(&config)).unwrap();
+        fs::write(folder.join("settings"), env_file(settings)).unwrap();
+        fs::write(folder.join("ca.pem"), ca).unwrap();
+        let port = free_port();
+        let mut worker = Self {
+            folder: folder.to_owned(),
+            port,
+            group: launch(folder, port),
+        };
+        worker.wait();
+        worker
+    }
+
+    /// Ends the Worker and all that belongs to it at once, as a machine would that loses its power, and starts it again
+    /// on what it has stored.
+    pub(crate) fn kill_and_restart(&mut self) {
+        signal(&self.group, "KILL");
+        self.group.wait().unwrap();
+        self.group = launch(&self.folder, self.port);
+        self.wait();
+    }
+
+    /// Where a path of it is.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// Everything that it and wrangler said since the first start.
+    pub(crate) fn log(&self) -> String {
+        let log = fs::read(log_file(&self.folder)).unwrap();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    fn wait(&mut self) {
+        let started = Instant::now();
+        while !caller::is_ok(&self.url("/healthz")) {
+            let ended = self.group.try_wait().unwrap();
+            assert!(ended.is_none(), "wrangler dev ended:\n{}", self.log());
+            assert!(
+                started.elapsed() < START_LIMIT,
+                "the Worker does not get ready:\n{}",
+                self.log()
+            );
+            sleep(POLL);
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        signal(&self.group, "KILL");
+        let _ = self.group.wait();
+    }
+}
+
+/// Starts wrangler in a process group of its own.
+fn launch(folder: &Path, port: u16) -> Child {
+    let [node, wrangler] = ["APNS_EDGE_NODE", "APNS_EDGE_WRANGLER"].map(|name| {
+        std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set: run `cargo xtask test`"))
+    });
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(log_file(folder))
+        .unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", WATCHED, "sh"]).arg(node).arg(wrangler);
+    shell.args(["dev", "--ip", "127.0.0.1", "--port", &port.to_string()]);
+    shell.args(["--inspector-port", "0", "--env-file", "settings"]);
+    shell.args(["--persist-to", "storage"]);
+    shell
+        .env("NODE_EXTRA_CA_CERTS", folder.join("ca.pem"))
+        .env("CI", "1")
+        .env("WRANGLER_SEND_METRICS", "false");
+    shell
+        .current_dir(folder)
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log);
+    shell.spawn().unwrap()
+}
+
+fn log_file(folder: &Path) -> PathBuf {
+    folder.join("wrangler.log")
+}
+
+/// Signals a whole process group, by the shell's own `kill`.
+fn signal(leader: &Child, name: &str) {
+    let kill = format!("kill -{name} -{}", leader.id());
+    let _ = Command::new("sh")
+        .args(["-c", &kill])
+        .stderr(Stdio::null())
+        .status();
+}
+
+/// wrangler.toml without the table that builds.
+fn without_build(config: &str) -> String {
+    let mut inside = false;
+    let mut rest = String::new();
+    for line in config.lines() {
+        if line.starts_with('[') {
+            inside = line.trim() == BUILD_TABLE;
+        }
+        if !inside {
+            rest.push_str(line);
+            rest.push('\n');
+        }
+    }
+    rest
+}
+
+/// The settings in the format that wrangler reads.
+fn env_file(settings: &BTreeMap<String, String>) -> String {
+    let mut file = String::new();
+    for (name, value) in settings {
+        assert!(!value.contains(['\'', '$']), "{name} cannot be quoted");
+        file.push_str(&format!("{name}='{value}'\n"));
+    }
+    file
+}
+
+/// A port that nobody listens on right now.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[test]
+fn the_copy_of_the_configuration_builds_nothing_and_keeps_the_rest() {
+    let config = "name = \"a\"\n\n[build]\ncommand = \"b\"\n\n[[migrations]]\ntag = \"v1\"\n";
+    assert_eq!(
+        without_build(config),
+        "name = \"a\"\n\n[[migrations]]\ntag = \"v1\"\n"
+    );
+}
