@@ -131,6 +131,24 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Where the doctor tries a socket: both of Apple's ports, or the one place of a local run.
+    #[must_use]
+    pub fn probed(&self, environment: Environment) -> Vec<Address> {
+        let usual = self.address(environment);
+        if self.origins.of(environment).is_some() {
+            return vec![usual];
+        }
+        transport::PORTS
+            .iter()
+            .map(|port| Address {
+                port: *port,
+                ..usual.clone()
+            })
+            .collect()
+    }
+}
+
 impl Origins {
     fn of(&self, environment: Environment) -> Option<&str> {
         match environment {

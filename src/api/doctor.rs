@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Answer;
 use crate::apns::{Environment, Outcome, Reason};
-use crate::config::{App, Config};
+use crate::config::{App, Config, Transport};
 use crate::delivery::gate::Inspection;
 use crate::time::Timestamp;
 
@@ -20,15 +20,23 @@ pub struct CredentialCheck<'c> {
     pub gate: Result<Inspection, String>,
 }
 
-/// What the shell found out about one environment.
+/// What the shell found out about one way to an environment.
 #[derive(Debug)]
 pub struct Probe {
     /// Which APNs.
     pub environment: Environment,
+    /// By which transport.
+    pub transport: Transport,
+    /// Where to: an origin, or a host and a port.
+    pub target: String,
+    /// Whether an app of the caller sends this way.
+    pub in_use: bool,
     /// What came of the probe.
     pub outcome: Outcome,
-    /// How long it took, in milliseconds.
+    /// How long the answer took, in milliseconds.
     pub ms: u64,
+    /// By socket: how many streams the server allows at first.
+    pub streams: Option<usize>,
 }
 
 impl Probe {
@@ -49,13 +57,13 @@ pub fn answer(
     probes: &[Probe],
     now: Timestamp,
 ) -> Answer {
-    let probes: Vec<ProbeReport> = probes.iter().map(|probe| probe_report(probe, config)).collect();
+    let probes: Vec<ProbeReport<'_>> = probes.iter().map(probe_report).collect();
     let gates: Vec<GateReport<'_>> = checks.iter().map(|check| gate_report(check, now)).collect();
-    let healthy = probes.iter().all(|probe| probe.ok) && gates.iter().all(|gate| gate.problem.is_none());
+    let healthy = probes.iter().all(|probe| probe.ok || !probe.in_use)
+        && gates.iter().all(|gate| gate.problem.is_none());
     let body = DoctorAnswer {
         healthy,
         apps: apps.iter().map(|app| app_report(app)).collect(),
-        transport: "fetch",
         attempt_timeout_ms: u64::try_from(config.attempt_timeout.as_millis()).unwrap_or(u64::MAX),
         permits: config.permits,
         local_origins: config.origins.is_local(),
@@ -69,12 +77,11 @@ pub fn answer(
 struct DoctorAnswer<'c> {
     healthy: bool,
     apps: Vec<AppReport<'c>>,
-    transport: &'static str,
     attempt_timeout_ms: u64,
     permits: u32,
     local_origins: bool,
     gates: Vec<GateReport<'c>>,
-    probes: Vec<ProbeReport>,
+    probes: Vec<ProbeReport<'c>>,
 }
 
 #[derive(Serialize)]
@@ -82,6 +89,7 @@ struct AppReport<'c> {
     name: &'c str,
     topic: &'c str,
     environment: &'static str,
+    transport: &'static str,
     team_id: &'static str,
     key_id: &'static str,
     signing_key: &'static str,
@@ -93,6 +101,7 @@ fn app_report<'c>(app: &'c App) -> AppReport<'c> {
         name: &app.name,
         topic: app.bundle_id.as_str(),
         environment: app.credential.environment.as_str(),
+        transport: app.transport.as_str(),
         team_id: "set",
         key_id: "set",
         signing_key: "set",
@@ -140,16 +149,19 @@ fn gate_report<'c>(check: &'c CredentialCheck<'_>, now: Timestamp) -> GateReport
 }
 
 #[derive(Serialize)]
-struct ProbeReport {
+struct ProbeReport<'p> {
     environment: &'static str,
-    origin: String,
     transport: &'static str,
+    target: &'p str,
+    in_use: bool,
     ok: bool,
     answer: String,
     ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    streams: Option<usize>,
 }
 
-fn probe_report(probe: &Probe, config: &Config) -> ProbeReport {
+fn probe_report(probe: &Probe) -> ProbeReport<'_> {
     let answer = match &probe.outcome {
         Outcome::Answered(reply) => {
             let reason = reply.reason.as_ref().map_or("no reason of APNs", Reason::as_str);
@@ -159,11 +171,13 @@ fn probe_report(probe: &Probe, config: &Config) -> ProbeReport {
     };
     ProbeReport {
         environment: probe.environment.as_str(),
-        origin: config.origin(probe.environment),
-        transport: "fetch",
+        transport: probe.transport.as_str(),
+        target: &probe.target,
+        in_use: probe.in_use,
         ok: probe.is_apns(),
         answer,
         ms: probe.ms,
+        streams: probe.streams,
     }
 }
 
@@ -189,8 +203,12 @@ mod tests {
     fn probe(environment: Environment, outcome: Outcome) -> Probe {
         Probe {
             environment,
+            transport: Transport::Fetch,
+            target: format!("https://{}", environment.host()),
+            in_use: true,
             outcome,
             ms: 12,
+            streams: None,
         }
     }
 
@@ -244,25 +262,34 @@ mod tests {
         let probes = [
             probe(Environment::Production, missing_token()),
             probe(Environment::Sandbox, Outcome::NotSent(Trouble::Unreachable)),
+            Probe {
+                transport: Transport::Socket,
+                target: "api.sandbox.push.apple.com:2197".to_owned(),
+                in_use: false,
+                ms: 9,
+                streams: Some(1),
+                ..probe(Environment::Sandbox, Outcome::Lost(Trouble::Deadline))
+            },
         ];
         let answer = answer(&config, &apps, &checks, &probes, NOW);
         assert_eq!((answer.status, answer.content_type), (200, "application/json"));
         let apps = [
-            r#"{"name":"shop","topic":"com.example.shop","environment":"production","team_id":"set","key_id":"set","signing_key":"set"}"#,
-            r#"{"name":"news","topic":"com.example.news","environment":"sandbox","team_id":"set","key_id":"set","signing_key":"set"}"#,
+            r#"{"name":"shop","topic":"com.example.shop","environment":"production","transport":"fetch","team_id":"set","key_id":"set","signing_key":"set"}"#,
+            r#"{"name":"news","topic":"com.example.news","environment":"sandbox","transport":"fetch","team_id":"set","key_id":"set","signing_key":"set"}"#,
         ];
         let gates = [
             r#"{"app":"shop","provider_token_age_s":125,"proven":true,"limit":3000,"in_use":6,"waiting":2,"problem":"APNs refuses the provider tokens; the next attempt is at 2026-11-23T08:01:00.000Z"}"#,
             r#"{"app":"news","proven":false,"limit":0,"in_use":0,"waiting":0,"problem":"the gate is away"}"#,
         ];
         let probes = [
-            r#"{"environment":"production","origin":"https://api.push.apple.com","transport":"fetch","ok":true,"answer":"403 MissingProviderToken","ms":12}"#,
-            r#"{"environment":"sandbox","origin":"https://api.sandbox.push.apple.com","transport":"fetch","ok":false,"answer":"Unreachable","ms":12}"#,
+            r#"{"environment":"production","transport":"fetch","target":"https://api.push.apple.com","in_use":true,"ok":true,"answer":"403 MissingProviderToken","ms":12}"#,
+            r#"{"environment":"sandbox","transport":"fetch","target":"https://api.sandbox.push.apple.com","in_use":true,"ok":false,"answer":"Unreachable","ms":12}"#,
+            r#"{"environment":"sandbox","transport":"socket","target":"api.sandbox.push.apple.com:2197","in_use":false,"ok":false,"answer":"DeadlinePassed","ms":9,"streams":1}"#,
         ];
         assert_eq!(
             answer.body,
             format!(
-                r#"{{"healthy":false,"apps":[{}],"transport":"fetch","attempt_timeout_ms":10000,"permits":3000,"local_origins":false,"gates":[{}],"probes":[{}]}}"#,
+                r#"{{"healthy":false,"apps":[{}],"attempt_timeout_ms":10000,"permits":3000,"local_origins":false,"gates":[{}],"probes":[{}]}}"#,
                 apps.join(","),
                 gates.join(","),
                 probes.join(",")
@@ -283,6 +310,17 @@ mod tests {
         ] {
             assert!(!is_healthy(Ok(IDLE), outcome.clone()), "{outcome:?}");
         }
+    }
+
+    #[test]
+    fn a_way_that_no_app_sends_by_makes_nobody_ill() {
+        let config = config();
+        let unused = Probe {
+            in_use: false,
+            ..probe(Environment::Production, Outcome::Lost(Trouble::Deadline))
+        };
+        let answer = answer(&config, &[], &[], &[unused], NOW);
+        assert!(answer.body.starts_with(r#"{"healthy":true"#), "{}", answer.body);
     }
 
     #[test]

@@ -36,6 +36,11 @@ impl DeviceToken {
         Self::sized(clean.into_boxed_str())
     }
 
+    /// A token that no device has, for probes.
+    pub(super) fn of_probe() -> Self {
+        Self("0".repeat(64).into_boxed_str())
+    }
+
     fn sized(hex: Box<str>) -> Result<Self, BadDeviceToken> {
         match hex.len() {
             0 => Err(BadDeviceToken::Empty),

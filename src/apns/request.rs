@@ -29,6 +29,24 @@ pub struct Request {
 }
 
 impl Request {
+    /// A request to no device, for a probe without credentials: APNs refuses it before it looks at the rest.
+    #[must_use]
+    pub fn probe() -> Self {
+        let headers = Headers {
+            push_type: PushType::Background,
+            topic: Topic::of_probe(),
+            priority: Priority::Five,
+            expiration: Some(Expiration::AT_ONCE),
+            collapse_id: None,
+        };
+        Self {
+            device_token: DeviceToken::of_probe(),
+            apns_id: ApnsId::derive([0; 16], 0),
+            headers: Arc::new(headers),
+            body: Bytes::from_static(b"{}"),
+        }
+    }
+
     /// The path, device token included: never logged.
     #[must_use]
     pub fn path(&self) -> String {
@@ -83,9 +101,6 @@ impl Headers {
 
 /// What stands before the device token in the path.
 pub const PATH_PREFIX: &str = "/3/device/";
-
-/// A path that no device has, for a probe without credentials: APNs refuses it before it looks at the token.
-pub const PROBE_PATH: &str = "/3/device/0000000000000000000000000000000000000000000000000000000000000000";
 
 #[cfg(test)]
 mod tests {

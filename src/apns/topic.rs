@@ -55,6 +55,11 @@ impl fmt::Display for BundleId {
 pub struct Topic(Box<str>);
 
 impl Topic {
+    /// A topic of nobody's app, for probes.
+    pub(super) fn of_probe() -> Self {
+        Self("com.example.probe".into())
+    }
+
     /// The header's value.
     #[must_use]
     pub fn as_str(&self) -> &str {

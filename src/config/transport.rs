@@ -128,5 +128,8 @@ const APNS_PORT: &str = "APNS_PORT";
 /// The variable for what happens when no socket can be opened.
 const SOCKET_FALLBACK: &str = "SOCKET_FALLBACK";
 
+/// The ports on which APNs takes pushes; the second is for networks that block the first.
+pub(super) const PORTS: [u16; 2] = [443, 2197];
+
 /// The streams that APNs allows on a connection, as observed since 2021; a server that allows fewer is obeyed.
 const STREAMS: u32 = 1000;

@@ -4,14 +4,21 @@
 
 use std::time::Duration;
 
+use worker::js_sys::Date;
 use worker::wasm_bindgen::prelude::wasm_bindgen;
-use worker::{Date, Delay, wasm_bindgen};
+use worker::{Delay, wasm_bindgen};
 
 use crate::time::Timestamp;
 
 /// This moment.
 pub(super) fn now() -> Timestamp {
-    Timestamp::from_millis(Date::now().as_millis())
+    // Whole milliseconds, far below 2^53.
+    Timestamp::from_millis(Date::now() as u64)
+}
+
+/// Whole milliseconds from `earlier` until now.
+pub(super) fn millis_since(earlier: Timestamp) -> u64 {
+    u64::try_from(now().since(earlier).as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Ends at `at`. The platform's timer is cleared when the future is dropped: one left behind keeps an object billed.

@@ -3,14 +3,14 @@
 use futures::future::join_all;
 use worker::Env;
 
-use super::{clock, fetch, gate};
+use super::{clock, fetch, gate, socket};
 use crate::api::Answer;
 use crate::api::doctor::{self, CredentialCheck, Probe};
 use crate::apns::Environment;
-use crate::config::{ApiKey, App, Config};
+use crate::config::{Address, ApiKey, App, Config, Transport};
 use crate::delivery::gate::{Command, Reply};
 
-/// Asks the gates of the caller's apps how they stand, and APNs whether it can be reached.
+/// Asks the gates of the caller's apps how they stand, and APNs by each transport whether it can be reached.
 pub(super) async fn examine(caller: &ApiKey, config: &Config, env: &Env) -> Answer {
     let apps: Vec<&App> = config
         .apps
@@ -28,12 +28,22 @@ pub(super) async fn examine(caller: &ApiKey, config: &Config, env: &Env) -> Answ
         }
     }
     let checks = join_all(credentials.into_iter().map(|app| check(app, env))).await;
-    let probes = join_all(
-        environments
-            .into_iter()
-            .map(|environment| probe(environment, config)),
-    )
-    .await;
+    let uses = |environment, transport| {
+        apps.iter()
+            .any(|app| app.credential.environment == environment && app.transport == transport)
+    };
+    let fetches = environments
+        .iter()
+        .map(|environment| by_fetch(*environment, uses(*environment, Transport::Fetch), config));
+    let sockets = environments.iter().flat_map(|environment| {
+        let usual = config.address(*environment);
+        config.probed(*environment).into_iter().map(move |address| {
+            let in_use = address == usual && uses(*environment, Transport::Socket);
+            by_socket(*environment, address, in_use, config)
+        })
+    });
+    let (mut probes, by_socket) = futures::join!(join_all(fetches), join_all(sockets));
+    probes.extend(by_socket);
     doctor::answer(config, &apps, &checks, &probes, clock::now())
 }
 
@@ -46,13 +56,32 @@ async fn check<'c>(app: &'c App, env: &Env) -> CredentialCheck<'c> {
     CredentialCheck { app, gate }
 }
 
-async fn probe(environment: Environment, config: &Config) -> Probe {
+async fn by_fetch(environment: Environment, in_use: bool, config: &Config) -> Probe {
     let started = clock::now();
-    let outcome = fetch::probe(&config.origin(environment), started + config.attempt_timeout).await;
-    let ms = u64::try_from(clock::now().since(started).as_millis()).unwrap_or(u64::MAX);
+    let target = config.origin(environment);
+    let outcome = fetch::probe(&target, started + config.attempt_timeout).await;
+    let ms = clock::millis_since(started);
     Probe {
         environment,
+        transport: Transport::Fetch,
+        target,
+        in_use,
         outcome,
         ms,
+        streams: None,
+    }
+}
+
+async fn by_socket(environment: Environment, address: Address, in_use: bool, config: &Config) -> Probe {
+    let target = format!("{}:{}", address.host, address.port);
+    let socket::Probed { outcome, ms, streams } = socket::probe(&address, config.attempt_timeout).await;
+    Probe {
+        environment,
+        transport: Transport::Socket,
+        target,
+        in_use,
+        outcome,
+        ms,
+        streams,
     }
 }

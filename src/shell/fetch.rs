@@ -13,7 +13,6 @@ use worker::{AbortController, AbortSignal, Fetch, Headers, Method, RequestInit, 
 use super::clock;
 use super::run::Transport;
 use crate::apns::provider_token::ProviderToken;
-use crate::apns::request::PROBE_PATH;
 use crate::apns::{Outcome, Reply, Request, Trouble};
 use crate::delivery::fanout::FETCH_WINDOW;
 use crate::time::Timestamp;
@@ -51,7 +50,14 @@ impl Transport for FetchTransport {
 
 /// Asks APNs without credentials, for the doctor.
 pub(super) async fn probe(origin: &str, deadline: Timestamp) -> Outcome {
-    exchange(&format!("{origin}{PROBE_PATH}"), Headers::new(), b"{}", deadline).await
+    let request = Request::probe();
+    exchange(
+        &format!("{origin}{}", request.path()),
+        Headers::new(),
+        &request.body,
+        deadline,
+    )
+    .await
 }
 
 async fn exchange(url: &str, headers: Headers, body: &[u8], deadline: Timestamp) -> Outcome {

@@ -167,7 +167,7 @@ pub(super) async fn send<T: run::Transport + 'static>(
 ) -> Result<Response, Problem> {
     let started = clock::now();
     let sent = move |app: &App, tally: Tally| {
-        let ms = u64::try_from(clock::now().since(started).as_millis()).unwrap_or(u64::MAX);
+        let ms = clock::millis_since(started);
         Event::Sent {
             app: &app.name,
             transport: transport.as_str(),

@@ -98,19 +98,23 @@ impl<T: Transport> Run<T> {
             let push = sendable.get(receipt.push).copied().unwrap_or_default();
             settled(Receipt { push, ..receipt });
         };
+        let mut token = Rc::new(lease.provider_token.clone());
         let mut in_flight = FuturesUnordered::new();
         loop {
             match fanout.next(clock::now()) {
                 Next::Launch(launch) => {
                     let request = sendable.get(launch.push).and_then(|place| order.request(*place));
                     let Some(request) = request else { return };
-                    let token = lease.provider_token.clone();
+                    let token = Rc::clone(&token);
                     in_flight.push(async move {
                         let outcome = transport.send(request, &token, timeout).await;
                         (launch, outcome, request.headers.collapse_id.is_some())
                     });
                 }
-                Next::Renew(refusal) => renew(fanout, lease, refusal, order.app, env).await,
+                Next::Renew(refusal) => {
+                    renew(fanout, lease, refusal, order.app, env).await;
+                    token = Rc::new(lease.provider_token.clone());
+                }
                 Next::Unsent(receipt) => settled(receipt),
                 Next::Wait(until) => {
                     pause();

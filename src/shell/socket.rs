@@ -179,10 +179,45 @@ pub(super) async fn connect(address: &Address) -> Result<Connection, String> {
     Ok(connection)
 }
 
+/// What came of a probe.
+pub(super) struct Probed {
+    pub(super) outcome: Outcome,
+    pub(super) ms: u64,
+    pub(super) streams: Option<usize>,
+}
+
+/// Opens a connection of its own and asks APNs without credentials.
+pub(super) async fn probe(address: &Address, timeout: Duration) -> Probed {
+    let started = clock::now();
+    let failed = |trouble| Probed {
+        outcome: Outcome::NotSent(trouble),
+        ms: clock::millis_since(started),
+        streams: None,
+    };
+    let Ok(connection) = connect(address).await else {
+        return failed(Trouble::Unreachable);
+    };
+    let streams = Some(connection.counters().limit);
+    let request = Request::probe();
+    let Ok(template) = Template::without_credentials(&request.headers) else {
+        return failed(Trouble::Unreachable);
+    };
+    let Ok(slot) = connection.slot().await else {
+        return failed(Trouble::GoingAway);
+    };
+    let asked = clock::now();
+    let outcome = slot.send(&request, &template, asked + timeout).await;
+    Probed {
+        outcome,
+        ms: clock::millis_since(asked),
+        streams,
+    }
+}
+
 /// Pushes of one notification over the connections of an object.
 pub(super) struct SocketTransport {
     links: Links,
-    template: RefCell<Option<(Timestamp, Template)>>,
+    template: RefCell<Option<(Timestamp, Rc<Template>)>>,
     headers: std::sync::Arc<Headers>,
     width: usize,
 }
@@ -199,13 +234,13 @@ impl SocketTransport {
     }
 
     /// The header fields under this provider token.
-    fn template(&self, token: &ProviderToken) -> Option<Template> {
+    fn template(&self, token: &ProviderToken) -> Option<Rc<Template>> {
         let mut template = self.template.borrow_mut();
         match &*template {
-            Some((issued_at, template)) if *issued_at == token.issued_at() => Some(template.clone()),
+            Some((issued_at, template)) if *issued_at == token.issued_at() => Some(Rc::clone(template)),
             _ => {
-                let made = Template::new(&self.headers, token.as_str()).ok()?;
-                *template = Some((token.issued_at(), made.clone()));
+                let made = Rc::new(Template::new(&self.headers, token.as_str()).ok()?);
+                *template = Some((token.issued_at(), Rc::clone(&made)));
                 Some(made)
             }
         }

@@ -51,6 +51,16 @@ impl Template {
         })
     }
 
+    /// The fields of a request with `headers` and without credentials, which APNs refuses before it looks at the rest.
+    ///
+    /// # Errors
+    /// A value has a character that a header field cannot have.
+    pub fn without_credentials(headers: &Arc<Headers>) -> Result<Self, BadHeader> {
+        let mut template = Self::new(headers, "")?;
+        template.fields.remove(AUTHORIZATION);
+        Ok(template)
+    }
+
     /// The fields of one push.
     ///
     /// # Errors
