@@ -20,8 +20,8 @@ mod send;
 use fleet::Fleet;
 use report::Report;
 
-/// How the Worker talks to APNs in the demo: its default.
-const TRANSPORT: &str = "fetch";
+/// How the Worker can talk to APNs; the first is its default.
+const TRANSPORTS: [&str; 2] = ["fetch", "socket"];
 
 /// Start the Worker and an APNs server on this machine, and send notifications
 #[derive(Debug, Args)]
@@ -32,6 +32,9 @@ pub(crate) struct Demo {
     /// How long the APNs server takes to answer, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 0)]
     latency: u64,
+    /// How the Worker talks to the APNs server
+    #[arg(long, default_value = TRANSPORTS[0], value_parser = TRANSPORTS)]
+    transport: String,
     /// End when all is sent, instead of staying up for your own requests
     #[arg(long)]
     once: bool,
@@ -47,7 +50,12 @@ impl Demo {
         let ready = setup::everything()?;
         build::worker(&ready)?;
         interrupt.check()?;
-        let stack = Stack::start(&ready, Duration::from_millis(self.latency), TRANSPORT, &interrupt)?;
+        let stack = Stack::start(
+            &ready,
+            Duration::from_millis(self.latency),
+            &self.transport,
+            &interrupt,
+        )?;
         let fleet = Fleet::of(self.notifications);
         fleet.register(&stack.mock)?;
         let notifications = send::notifications()?;
