@@ -119,3 +119,82 @@ static APNS_PUSH_TYPE: HeaderName = HeaderName::from_static("apns-push-type");
 static APNS_TOPIC: HeaderName = HeaderName::from_static("apns-topic");
 static APNS_PRIORITY: HeaderName = HeaderName::from_static("apns-priority");
 static APNS_EXPIRATION: HeaderName = HeaderName::from_static("apns-expiration");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apns::topic::BundleId;
+    use crate::apns::{ApnsId, DeviceToken, Expiration, Priority, PushType};
+    use crate::time::Timestamp;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    const NOW: u64 = 1_795_420_800;
+
+    fn headers(expiration: Option<u64>, collapse_id: Option<&str>) -> Arc<Headers> {
+        Arc::new(Headers {
+            push_type: PushType::Alert,
+            topic: BundleId::parse("com.example.app").unwrap().topic(PushType::Alert),
+            priority: Priority::Five,
+            expiration: expiration
+                .map(|secs| Expiration::parse(&(NOW + secs).into(), Timestamp::from_secs(NOW)).unwrap()),
+            collapse_id: collapse_id.map(|id| CollapseId::parse(id).unwrap()),
+        })
+    }
+
+    fn request(headers: &Arc<Headers>, index: u32) -> Request {
+        Request {
+            device_token: DeviceToken::parse("ab01").unwrap(),
+            apns_id: ApnsId::derive([3; 16], index),
+            headers: Arc::clone(headers),
+            body: Bytes::new(),
+        }
+    }
+
+    fn sorted(fields: &HeaderMap) -> Vec<(String, String)> {
+        let mut list: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+            .collect();
+        list.sort();
+        list
+    }
+
+    #[test]
+    fn what_is_a_pushs_own_is_never_indexed() {
+        let template = Template::new(&headers(Some(9), Some("all")), "token").unwrap();
+        let own = template
+            .fill(&request(&headers(Some(9), Some("one")), 1))
+            .unwrap();
+        let sensitive = |name: &str| own.get(name).unwrap().is_sensitive();
+        assert!(sensitive("apns-id") && sensitive("apns-collapse-id") && sensitive("authorization"));
+        assert!(!sensitive("apns-topic") && !sensitive("apns-priority") && !sensitive("apns-expiration"));
+    }
+
+    #[test]
+    fn a_token_with_a_line_break_is_refused_and_not_shown() {
+        let error = Template::new(&headers(None, None), "secret\r\nx: y").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`authorization` has a character that a header field cannot have"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_push_has_the_headers_of_its_request_whatever_the_template(
+            of_template in (prop::option::of(1u64..4), prop::option::of("[ab]")),
+            of_request in (prop::option::of(1u64..4), prop::option::of("[ab]")),
+            index: u32,
+        ) {
+            let made = |(expiration, id): &(Option<u64>, Option<String>)| headers(*expiration, id.as_deref());
+            let template = Template::new(&made(&of_template), "token").unwrap();
+            let request = request(&made(&of_request), index);
+            let mut expected: Vec<_> =
+                request.header_list().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            expected.push(("authorization".to_owned(), "bearer token".to_owned()));
+            expected.sort();
+            prop_assert_eq!(sorted(&template.fill(&request).unwrap()), expected);
+        }
+    }
+}

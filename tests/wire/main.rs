@@ -5,6 +5,10 @@ mod answers;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod hpack;
+#[cfg(test)]
+mod load;
+#[cfg(test)]
 mod mock;
 #[cfg(test)]
 mod peer;

@@ -267,10 +267,10 @@ async fn what_may_still_leave_after_its_deadline_is_not_handed_back_unsent() {
         let (ours, theirs) = duplex(4096);
         let (mut peer, client) = tokio::join!(Peer::greet(theirs, Some(1)), client(ours, Options::default()));
         peer.settings(Some(1000)).await;
-        let requests: Vec<_> = (0..400).map(|number| client.request(number)).collect();
+        let requests: Vec<_> = (0..250).map(|number| client.request(number)).collect();
         let bodies = requests
             .iter()
-            .map(|request| [&request.body[..], &[b' '; 100]].concat());
+            .map(|request| [&request.body[..], &[b' '; 170]].concat());
         let requests: Vec<_> = requests
             .iter()
             .zip(bodies)
@@ -294,7 +294,7 @@ async fn what_may_still_leave_after_its_deadline_is_not_handed_back_unsent() {
                 had += 1;
             }
         }
-        assert!(had > 0 && had < 400, "{had}");
+        assert!(had > 10 && had < 250, "{had}");
     })
     .await;
 }
