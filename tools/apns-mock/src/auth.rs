@@ -11,7 +11,7 @@ use http::HeaderValue;
 
 use crate::clock::Clock;
 use crate::environment::Environment;
-use crate::jwt::ProviderToken;
+use crate::jwt::{Encoding, ProviderToken};
 use crate::keys::{Key, Keys};
 use crate::reason::Reason;
 
@@ -115,14 +115,20 @@ pub(crate) struct Authority {
     pub(crate) keys: Keys,
     verified: Mutex<Verified>,
     global_floor: bool,
+    encoding: Encoding,
 }
 
 impl Authority {
-    pub(crate) fn new(global_floor: bool) -> Self {
+    pub(crate) fn new(global_floor: bool, any_base64: bool) -> Self {
         Self {
             keys: Keys::default(),
             verified: Mutex::default(),
             global_floor,
+            encoding: if any_base64 {
+                Encoding::Any
+            } else {
+                Encoding::Strict
+            },
         }
     }
 
@@ -221,7 +227,7 @@ impl Authority {
         if let Some(provider) = verified.tokens.get(token) {
             return Ok(Arc::clone(provider));
         }
-        let parsed = ProviderToken::parse(token).map_err(malformed)?;
+        let parsed = ProviderToken::parse(token, self.encoding).map_err(malformed)?;
         let key = self
             .keys
             .find(&parsed.key_id)

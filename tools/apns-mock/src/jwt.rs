@@ -3,7 +3,9 @@
 //! Source: Apple, "Establishing a token-based connection to APNs"; RFC 7515 (JWS), RFC 7518 section 3.4 (ES256).
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet::URL_SAFE;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use serde::Deserialize;
 
@@ -12,6 +14,32 @@ const ID_LENGTH: usize = 10;
 
 /// R and S, 32 bytes each: what RFC 7518 wants, where DER has 70 to 72.
 const SIGNATURE_LENGTH: usize = 64;
+
+/// base64url with or without padding.
+const PADDED_OR_NOT: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// How the parts of a token may be encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// base64url without padding, as RFC 7515 wants.
+    Strict,
+    /// With padding and base64's own alphabet too. Apple takes it: the crate a2 makes its tokens so.
+    Any,
+}
+
+impl Encoding {
+    fn decode(self, part: &str) -> Option<Vec<u8>> {
+        match self {
+            Self::Strict => URL_SAFE_NO_PAD.decode(part).ok(),
+            Self::Any => PADDED_OR_NOT
+                .decode(part.replace('+', "-").replace('/', "_"))
+                .ok(),
+        }
+    }
+}
 
 /// A token whose shape is right and whose signature is not checked yet.
 #[derive(Debug)]
@@ -38,18 +66,18 @@ struct Claims {
 
 impl<'a> ProviderToken<'a> {
     /// Takes a token apart, or says what is wrong with it.
-    pub(crate) fn parse(token: &'a str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(token: &'a str, encoding: Encoding) -> Result<Self, &'static str> {
         let (signed, signature) = token.rsplit_once('.').ok_or("it has no parts")?;
         let (header, claims) = signed.split_once('.').ok_or("it has two parts")?;
-        let header = URL_SAFE_NO_PAD
+        let header = encoding
             .decode(header)
-            .map_err(|_| "its header is not base64url without padding")?;
-        let claims = URL_SAFE_NO_PAD
+            .ok_or("its header is not base64url without padding")?;
+        let claims = encoding
             .decode(claims)
-            .map_err(|_| "its claims are not base64url without padding")?;
-        let signature = URL_SAFE_NO_PAD
+            .ok_or("its claims are not base64url without padding")?;
+        let signature = encoding
             .decode(signature)
-            .map_err(|_| "its signature is not base64url")?;
+            .ok_or("its signature is not base64url")?;
         let header: Header = serde_json::from_slice(&header).map_err(|_| "its header lacks alg or kid")?;
         let claims: Claims =
             serde_json::from_slice(&claims).map_err(|_| "its claims lack iss or a numeric iat")?;

@@ -58,6 +58,9 @@ struct Arguments {
     /// Hold the 20 minutes between provider tokens on each connection only, not over all connections.
     #[arg(long)]
     token_floor_per_connection: bool,
+    /// Take provider tokens in any form of base64, not only in base64url without padding.
+    #[arg(long)]
+    any_base64: bool,
     /// Drop a connection's stream limit to 1 after an error and restore it after a success.
     #[arg(long)]
     throttle_on_error: bool,
@@ -170,6 +173,7 @@ fn options(arguments: &Arguments) -> Result<Options> {
             UnknownArgument::Bad => Unknown::Bad,
         },
         global_token_floor: !arguments.token_floor_per_connection,
+        any_base64: arguments.any_base64,
         throttle_on_error: arguments.throttle_on_error,
         watch_gone: arguments.watch_gone,
         keys,

@@ -105,6 +105,8 @@ pub struct Options {
     /// Refuse a new provider token for the same (team, key) within 20 minutes on any connection, not only on the same
     /// one. The scope at Apple is not documented; this is the strict reading.
     pub global_token_floor: bool,
+    /// Take provider tokens in any form of base64, not only in base64url without padding.
+    pub any_base64: bool,
     /// Limit of pushes per device.
     pub device_rate: Option<DeviceRate>,
     /// Drop the stream limit to 1 after an error answer and restore it after a success, as servers of 2016 did.
@@ -139,6 +141,7 @@ impl Default for Options {
             requests_kept: DEFAULT_REQUESTS_KEPT,
             unknown: Unknown::Bad,
             global_token_floor: true,
+            any_base64: false,
             device_rate: None,
             throttle_on_error: false,
             upper_case_ids: true,

@@ -94,7 +94,7 @@ impl World {
         let seed = u64::try_from(clock.now_ms()).unwrap_or_default();
         Self {
             clock,
-            authority: Authority::new(options.global_token_floor),
+            authority: Authority::new(options.global_token_floor, options.any_base64),
             devices: PerEnvironment::default(),
             screens: PerEnvironment::default(),
             faults: Faults::default(),

@@ -1,6 +1,7 @@
 //! Provider tokens: what is verified, how long they last, and what a connection is bound to.
 
 use apns_mock::{Environment, Options, Registration};
+use base64::engine::general_purpose::STANDARD;
 
 use crate::support::{Harness, NOW, Push, Signer, TEAM, TOPIC};
 
@@ -48,6 +49,22 @@ async fn a_token_must_be_well_formed_and_signed_by_its_key() {
             .await,
         "200"
     );
+}
+
+#[tokio::test]
+async fn padding_and_base64s_own_alphabet_are_taken_if_asked_for() {
+    let harness = Harness::with(Options {
+        any_base64: true,
+        ..Options::default()
+    })
+    .await;
+    let claims = format!(r#"{{"iss":"{TEAM}","iat":{NOW}}}"#);
+    let header = r#"{"alg":"ES256","kid":"KEY0000001","x":"???"}"#;
+    let token = harness.signer.sign_as(&STANDARD, header, &claims);
+    assert!(token.contains('=') && token.contains('/'), "{token}");
+    let client = harness.client().await;
+    assert_eq!(client.reason(&Push::new(&token)).await, "200");
+    assert_eq!(harness.violations(), [""; 0]);
 }
 
 #[tokio::test]

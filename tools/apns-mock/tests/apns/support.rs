@@ -78,13 +78,14 @@ impl Signer {
 
     /// The `authorization` header with any header and claims.
     pub(crate) fn sign(&self, header: &str, claims: &str) -> String {
-        let signed = format!(
-            "{}.{}",
-            URL_SAFE_NO_PAD.encode(header),
-            URL_SAFE_NO_PAD.encode(claims)
-        );
+        self.sign_as(&URL_SAFE_NO_PAD, header, claims)
+    }
+
+    /// The same in another form of base64.
+    pub(crate) fn sign_as(&self, base64: &impl Engine, header: &str, claims: &str) -> String {
+        let signed = format!("{}.{}", base64.encode(header), base64.encode(claims));
         let signature = self.pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
-        format!("bearer {signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+        format!("bearer {signed}.{}", base64.encode(signature))
     }
 }
 
