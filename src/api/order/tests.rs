@@ -197,3 +197,49 @@ fn an_app_out_of_reach_stays_so_behind_a_field_that_stands_there_twice() {
     let problem = parse_as("backend", body).unwrap_err();
     assert_eq!(problem.kind(), Kind::Forbidden);
 }
+
+/// Parses a body in lines for the app `shop`.
+fn parse_lines(body: &str) -> Result<Vec<Push>, Problem> {
+    let config = config();
+    let lines = Format {
+        lines_in: true,
+        lines_out: false,
+    };
+    Order::parse_for(config.app("shop").unwrap(), body.as_bytes(), lines, SEED, NOW).map(|order| order.pushes)
+}
+
+#[test]
+fn an_order_in_lines_is_the_same_order() {
+    let mut head = valid(0);
+    head.as_object_mut().unwrap().remove("devices");
+    let lines = format!("\n{head}\r\n{}\n\n  {}  ", device(0), device(1));
+    let sent =
+        |pushes: Vec<Push>| -> Vec<Request> { pushes.into_iter().flat_map(|push| push.request).collect() };
+    assert_eq!(
+        sent(parse_lines(&lines).unwrap()),
+        sent(parse(&valid(2)).unwrap())
+    );
+    let bad = format!("{head}\n{}\n{{\"tokn\": 1}}", device(0));
+    assert_eq!(
+        listed(&parse_lines(&bad).unwrap_err()),
+        [
+            "/devices/1/tokn: is not a known field; did you mean `token`?",
+            "/devices/1/token: is required"
+        ]
+    );
+    assert_eq!(
+        listed(&parse_lines(&valid(1).to_string()).unwrap_err()),
+        ["/devices: is not a known field", "/devices: names no device"]
+    );
+}
+
+#[test]
+fn a_line_that_is_not_json_is_named_by_its_number() {
+    let problem = parse_lines("{}\n\n{\"token\": 00ff}\n").unwrap_err();
+    assert_eq!(problem.kind(), Kind::NotJson);
+    let body = problem.answer().body;
+    assert!(
+        body.contains("line 3 of the body is not JSON") && !body.contains("00ff"),
+        "{body}"
+    );
+}

@@ -157,6 +157,27 @@ fn a_push_without_a_receipt_counts_as_failed_and_unknown() {
 }
 
 #[test]
+fn push_answer_in_lines_format_unchanged() {
+    // Callers read a line at a time; the last one has the counts and no index.
+    let config = config();
+    let order = order(&config, devices(&[None, Some("Ann"), None]));
+    let mut lines = Lines::begin(&order);
+    lines.add(&order, &receipt(2, reply(200, &[], "")));
+    let gone = r#"{"reason":"Unregistered","timestamp":1795420799123}"#;
+    lines.add(&order, &receipt(0, reply(410, &[], gone)));
+    lines.end(&order, Transport::Fetch);
+    let expected = [
+        r#"{"index":1,"ref":"Ann","token_hint":"…","status":"rejected","code":0,"reason":"InvalidDevice","verdict":"fix_request","detail":"/devices/1/token: is required","attempts":0,"ms":0}"#,
+        r#"{"index":2,"token_hint":"0000…0002","status":"accepted","apns_id":"abababab-abab-8bab-abab-abab00000002","code":200,"verdict":"accepted","attempts":1,"ms":57}"#,
+        r#"{"index":0,"token_hint":"0000…0000","status":"rejected","apns_id":"abababab-abab-8bab-abab-abab00000000","code":410,"reason":"Unregistered","verdict":"drop_device","since":"2026-11-23T07:59:59.123Z","attempts":1,"ms":57}"#,
+        r#"{"app":"shop","transport":"fetch","counts":{"devices":3,"accepted":1,"rejected":2,"retrying":0,"failed":0,"gone":1}}"#,
+        "",
+    ];
+    assert_eq!(String::from_utf8(lines.take()).unwrap(), expected.join("\n"));
+    assert!(lines.is_empty());
+}
+
+#[test]
 fn only_apns_own_410_counts_as_gone() {
     let config = config();
     let order = order(&config, devices(&[None; 4]));
