@@ -1,17 +1,23 @@
 //! A gate that loses its memory in the middle of work.
 
 use std::thread;
+use std::time::Duration;
 
-use apns_mock::{Fault, FaultKind, Options};
+use apns_mock::{Fault, FaultKind, Latency, Options};
 use serde_json::{Value, json};
 
 use crate::caller;
 use crate::deployment::{Caller, SHOP};
-use crate::stage::{Stage, header};
+use crate::stage::{POLL, Stage, header};
 
 fn order(tokens: &[String]) -> Value {
     let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
     json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices })
+}
+
+fn gate(stage: &Stage) -> Value {
+    let doctor = stage.call(Caller::Shop, "GET", "/v1/doctor", &[], b"");
+    doctor.with_status(200)["gates"][0].clone()
 }
 
 #[test]
@@ -20,12 +26,6 @@ fn a_killed_worker_comes_back_with_its_provider_token_and_knows_what_was_in_flig
     let mut stage = Stage::alone(Options::default(), &[("PERMITS", "12")]);
     let devices = stage.devices(&SHOP, "eviction", 30);
     assert_eq!(stage.push(&order(&devices[..10]))["counts"]["accepted"], 10);
-    let gate = |stage: &Stage| {
-        stage
-            .call(Caller::Shop, "GET", "/v1/doctor", &[], b"")
-            .with_status(200)["gates"][0]
-            .clone()
-    };
 
     // One order never gets its answer: it is under way when the Worker dies.
     stage
@@ -44,16 +44,15 @@ fn a_killed_worker_comes_back_with_its_provider_token_and_knows_what_was_in_flig
         )
         .is_err()
     });
-    while stage.requests_to(&devices[10]).is_empty() {
-        thread::yield_now();
+    while stage.requests_to(&devices[10]).is_empty() || gate(&stage)["in_use"] != 1 {
+        thread::sleep(POLL);
     }
-    let in_use = gate(&stage)["in_use"].clone();
     stage.kill_and_restart();
     assert!(stuck.join().unwrap(), "the Worker died before it could answer");
 
     // The permits of the dead holder are out until their time is over, and the rest can be used.
     let after = gate(&stage);
-    assert_eq!((&after["in_use"], &after["limit"]), (&in_use, &json!(12)));
+    assert_eq!((&after["in_use"], &after["limit"]), (&json!(1), &json!(12)));
     let answer = stage.push(&order(&devices[11..]));
     assert_eq!(answer["counts"]["accepted"], 19, "{answer}");
     let state = stage.apns.state();
@@ -66,4 +65,42 @@ fn a_killed_worker_comes_back_with_its_provider_token_and_knows_what_was_in_flig
     let mut tokens: Vec<String> = tokens.collect();
     tokens.dedup();
     assert_eq!(tokens.len(), 1);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_gate_that_is_evicted_keeps_its_provider_token_and_gives_the_permits_out_again() {
+    let latency = Latency::fixed(Duration::from_millis(300));
+    let options = Options {
+        latency,
+        ..Options::default()
+    };
+    let mut stage = Stage::evictable(options, &[("PERMITS", "6")]);
+    let devices = stage.devices(&SHOP, "eviction of the gate", 40);
+    assert_eq!(stage.push(&order(&devices[..6]))["counts"]["accepted"], 6);
+    stage.evict_gate(&SHOP);
+    let gate = gate(&stage);
+    assert_eq!((&gate["proven"], &gate["limit"]), (&json!(true), &json!(6)));
+    assert_eq!(stage.push(&order(&devices[6..12]))["counts"]["accepted"], 6);
+
+    // In the middle of an order, which holds all permits.
+    let body = order(&devices[12..36]);
+    let under_way = {
+        let url = stage.worker.url("/v1/push");
+        let authorization = format!("Bearer {}", Caller::Shop.key());
+        let body = body.to_string();
+        thread::spawn(move || {
+            let headers = [("authorization", authorization.as_str())];
+            caller::call("POST", &url, &headers, body.as_bytes())
+        })
+    };
+    while stage.requests_to(&devices[12]).is_empty() {
+        thread::sleep(POLL);
+    }
+    stage.evict_gate(&SHOP);
+    let answer = under_way.join().unwrap().with_status(200);
+    assert_eq!(answer["counts"]["accepted"], 24, "{answer}");
+    assert_eq!(stage.push(&order(&devices[36..]))["counts"]["accepted"], 4);
+    let state = stage.apns.state();
+    assert_eq!((state.provider_tokens, state.peak_in_flight), (1, 6));
 }

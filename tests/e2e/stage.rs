@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 use crate::caller::{self, Answer};
 use crate::deployment::{self, App, Caller, NEWS, SHOP};
 use crate::log;
-use crate::worker::Worker;
+use crate::worker::{Runner, Worker};
 
 /// How long an attempt to send may take on the shared stage: far more than an answer takes, and little enough for tests
 /// in which none comes.
@@ -55,15 +55,20 @@ impl Stage {
     pub(crate) fn shared() -> Shared {
         static SHARED: OnceLock<Stage> = OnceLock::new();
         let settings = [("ATTEMPT_TIMEOUT_MS", ATTEMPT_TIMEOUT_MS)];
-        Shared(SHARED.get_or_init(|| Self::start(Options::default(), &settings)))
+        Shared(SHARED.get_or_init(|| Self::start(Runner::Dev, Options::default(), &settings)))
     }
 
     /// A stage for one test, with settings beside the usual ones.
     pub(crate) fn alone(options: Options, settings: &[(&str, &str)]) -> Alone {
-        Alone(Self::start(options, settings))
+        Alone(Self::start(Runner::Dev, options, settings))
     }
 
-    fn start(options: Options, changes: &[(&str, &str)]) -> Self {
+    /// The same with objects that can be evicted.
+    pub(crate) fn evictable(options: Options, settings: &[(&str, &str)]) -> Alone {
+        Alone(Self::start(Runner::Harness, options, settings))
+    }
+
+    fn start(runner: Runner, options: Options, changes: &[(&str, &str)]) -> Self {
         let apns = Apns::start(options);
         let mut settings: BTreeMap<String, String> = deployment::settings(&apns);
         settings.extend(
@@ -72,7 +77,7 @@ impl Stage {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
         let folder = folder();
-        let worker = Worker::start(folder.path(), &settings, apns.ca_pem().unwrap());
+        let worker = Worker::start(runner, folder.path(), &settings, apns.ca_pem().unwrap());
         Self {
             worker,
             apns,
@@ -255,6 +260,13 @@ impl Alone {
         // The lines of a Worker that is killed may be lost on their way: read them before.
         self.0.check();
         self.0.worker.kill_and_restart();
+    }
+
+    /// Evicts the gate of an app's credential from its memory.
+    pub(crate) fn evict_gate(&mut self, app: &App) {
+        let environment = app.environment.as_str();
+        let name = format!("{}/{}/{environment}", app.team_id, app.key_id);
+        self.0.worker.evict("GATE", &name);
     }
 }
 

@@ -1,11 +1,12 @@
-//! The built Worker under `wrangler dev`.
+//! The built Worker, run by wrangler.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -28,13 +29,30 @@ const BUILD_TABLE: &str = "[build]";
 #[derive(Debug)]
 pub(crate) struct Worker {
     folder: PathBuf,
-    port: u16,
+    runner: Runner,
+    url: String,
     group: Child,
+    /// What the harness says in answer to commands.
+    answers: Option<BufReader<ChildStdout>>,
+}
+
+/// What runs a Worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Runner {
+    /// `wrangler dev`, as a developer uses it: its `fetch` is workerd's own.
+    Dev,
+    /// wrangler's test harness, which can evict single objects: its `fetch` is Node's. See evict.mjs.
+    Harness,
 }
 
 impl Worker {
     /// Starts it in a folder, from a copy of what was built, so that a build meanwhile does not change it.
-    pub(crate) fn start(folder: &Path, settings: &BTreeMap<String, String>, ca: &str) -> Self {
+    pub(crate) fn start(
+        runner: Runner,
+        folder: &Path,
+        settings: &BTreeMap<String, String>,
+        ca: &str,
+    ) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         fs::create_dir_all(folder.join("build")).unwrap();
         for file in ["build/index.js", "build/index_bg.wasm"] {
@@ -42,14 +60,25 @@ impl Worker {
         }
         let config = fs::read_to_string(root.join("wrangler.toml")).unwrap();
         fs::write(folder.join("wrangler.toml"), without_build(&config)).unwrap();
-        fs::write(folder.join("settings"), env_file(settings)).unwrap();
+        let settings = match runner {
+            Runner::Dev => env_file(settings),
+            Runner::Harness => serde_json::to_string(settings).unwrap(),
+        };
+        fs::write(folder.join("settings"), settings).unwrap();
         fs::write(folder.join("ca.pem"), ca).unwrap();
         let port = free_port();
         let mut worker = Self {
             folder: folder.to_owned(),
-            port,
-            group: launch(folder, port),
+            runner,
+            url: format!("http://127.0.0.1:{port}"),
+            group: launch(runner, folder, port),
+            answers: None,
         };
+        if runner == Runner::Harness {
+            worker.answers = worker.group.stdout.take().map(BufReader::new);
+            // The harness chooses its port.
+            worker.url = worker.read_answer().trim_end_matches('/').to_owned();
+        }
         worker.wait();
         worker
     }
@@ -57,15 +86,24 @@ impl Worker {
     /// Ends the Worker and all that belongs to it at once, as a machine would that loses its power, and starts it again
     /// on what it has stored.
     pub(crate) fn kill_and_restart(&mut self) {
+        assert_eq!(self.runner, Runner::Dev, "the harness stores nothing");
         signal(&self.group, "KILL");
         self.group.wait().unwrap();
-        self.group = launch(&self.folder, self.port);
+        let port = self.url.rsplit(':').next().unwrap().parse().unwrap();
+        self.group = launch(self.runner, &self.folder, port);
         self.wait();
+    }
+
+    /// Evicts an object from its memory, by the name of its binding and its own.
+    pub(crate) fn evict(&mut self, binding: &str, name: &str) {
+        let input = self.group.stdin.as_mut().unwrap();
+        writeln!(input, "{binding} {name}").unwrap();
+        assert_eq!(self.read_answer(), format!("evicted {binding} {name}"));
     }
 
     /// Where a path of it is.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.port)
+        format!("{}{path}", self.url)
     }
 
     /// Everything that it and wrangler said since the first start.
@@ -74,11 +112,21 @@ impl Worker {
         String::from_utf8_lossy(&log).into_owned()
     }
 
+    /// What the harness says next; if it has ended, the log says why.
+    fn read_answer(&mut self) -> String {
+        let answers = self.answers.as_mut().expect("the harness alone takes commands");
+        let said = answers.lines().map_while(Result::ok);
+        let answer = said
+            .filter_map(|line| Some(line.strip_prefix('@')?.to_owned()))
+            .next();
+        answer.unwrap_or_else(|| panic!("the harness ended:\n{}", self.log()))
+    }
+
     fn wait(&mut self) {
         let started = Instant::now();
         while !caller::is_ok(&self.url("/healthz")) {
             let ended = self.group.try_wait().unwrap();
-            assert!(ended.is_none(), "wrangler dev ended:\n{}", self.log());
+            assert!(ended.is_none(), "wrangler ended:\n{}", self.log());
             assert!(
                 started.elapsed() < START_LIMIT,
                 "the Worker does not get ready:\n{}",
@@ -97,7 +145,7 @@ impl Drop for Worker {
 }
 
 /// Starts wrangler in a process group of its own.
-fn launch(folder: &Path, port: u16) -> Child {
+fn launch(runner: Runner, folder: &Path, port: u16) -> Child {
     let [node, wrangler] = ["APNS_EDGE_NODE", "APNS_EDGE_WRANGLER"].map(|name| {
         std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set: run `cargo xtask test`"))
     });
@@ -106,22 +154,34 @@ fn launch(folder: &Path, port: u16) -> Child {
         .append(true)
         .open(log_file(folder))
         .unwrap();
-    let mut shell = Command::new("sh");
-    shell.args(["-c", WATCHED, "sh"]).arg(node).arg(wrangler);
-    shell.args(["dev", "--ip", "127.0.0.1", "--port", &port.to_string()]);
-    shell.args(["--inspector-port", "0", "--env-file", "settings"]);
-    shell.args(["--persist-to", "storage"]);
-    shell
+    let mut command;
+    match runner {
+        Runner::Dev => {
+            command = Command::new("sh");
+            command.args(["-c", WATCHED, "sh"]).arg(node).arg(wrangler);
+            command.args(["dev", "--ip", "127.0.0.1", "--port", &port.to_string()]);
+            command.args(["--inspector-port", "0", "--env-file", "settings"]);
+            command.args(["--persist-to", "storage"]);
+            command.stdout(log.try_clone().unwrap());
+        }
+        Runner::Harness => {
+            // WRANGLER/bin/wrangler.js is the program, WRANGLER the package.
+            let package = Path::new(&wrangler).ancestors().nth(2).unwrap();
+            command = Command::new(node);
+            command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/evict.mjs"));
+            command.arg(package).arg("settings").stdout(Stdio::piped());
+        }
+    }
+    command
         .env("NODE_EXTRA_CA_CERTS", folder.join("ca.pem"))
         .env("CI", "1")
         .env("WRANGLER_SEND_METRICS", "false");
-    shell
+    command
         .current_dir(folder)
         .process_group(0)
         .stdin(Stdio::piped())
-        .stdout(log.try_clone().unwrap())
         .stderr(log);
-    shell.spawn().unwrap()
+    command.spawn().unwrap()
 }
 
 fn log_file(folder: &Path) -> PathBuf {
