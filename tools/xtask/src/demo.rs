@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::interrupt::Interrupt;
@@ -27,8 +27,8 @@ const TRANSPORTS: [&str; 2] = ["fetch", "socket"];
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// How many pushes to send, one to a device
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    notifications: usize,
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = value_parser!(u32).range(1..))]
+    notifications: u32,
     /// How long the APNs server takes to answer, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 0)]
     latency: u64,
@@ -56,7 +56,7 @@ impl Demo {
             &self.transport,
             &interrupt,
         )?;
-        let fleet = Fleet::of(self.notifications);
+        let fleet = Fleet::of(usize::try_from(self.notifications)?);
         fleet.register(&stack.mock)?;
         let notifications = send::notifications()?;
         let bar = bar(self.notifications)?;
@@ -79,9 +79,9 @@ impl Demo {
 }
 
 /// Progress on stderr; nothing where that is no terminal.
-fn bar(pushes: usize) -> Result<ProgressBar> {
+fn bar(pushes: u32) -> Result<ProgressBar> {
     let template = "{bar:40} {pos} of {len} pushes, {per_sec}, {eta} to go";
-    let bar = ProgressBar::new(u64::try_from(pushes)?).with_style(ProgressStyle::with_template(template)?);
+    let bar = ProgressBar::new(u64::from(pushes)).with_style(ProgressStyle::with_template(template)?);
     Ok(bar)
 }
 

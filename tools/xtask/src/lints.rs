@@ -10,6 +10,9 @@ use crate::{build, process};
 /// Clippy's arguments: a warning is an error.
 const DENY: [&str; 3] = ["--", "-D", "warnings"];
 
+/// Rustdoc's: the same, but public pages may link to private ones, because both are for the reader of this code.
+const DENY_IN_DOCS: &str = "-D warnings -A rustdoc::private_intra_doc_links";
+
 /// Formatting of all members.
 pub(crate) fn formatting() -> Result<()> {
     if process::answer(process::cargo().args(["fmt", "--version"])).is_none() {
@@ -56,7 +59,7 @@ fn for_wasm(toolchain: &wasm::Toolchain, command: &[&str]) -> Result<Command> {
 }
 
 fn doc(command: &mut Command) -> Result<()> {
-    process::quietly(command.env("RUSTDOCFLAGS", "-D warnings"))
+    process::quietly(command.env("RUSTDOCFLAGS", DENY_IN_DOCS))
 }
 
 fn clippy(command: &mut Command) -> Result<()> {

@@ -4,6 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::process;
+
 /// The checkout's root folder.
 pub(crate) fn root() -> &'static Path {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -34,7 +39,12 @@ pub(crate) fn wasm_target() -> PathBuf {
     root().join("target").join("wasm")
 }
 
-/// Cargo's target folder for this machine's own code.
-pub(crate) fn native_target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+/// Cargo's target folder for this machine's own code; cargo knows, whatever its configuration says.
+pub(crate) fn native_target() -> Result<PathBuf> {
+    let metadata = process::answer(process::cargo().args(["metadata", "--no-deps", "--format-version", "1"]));
+    let metadata: Value = serde_json::from_str(&metadata.context("cargo metadata failed")?)?;
+    let folder = metadata.get("target_directory").and_then(Value::as_str);
+    folder
+        .map(PathBuf::from)
+        .context("cargo metadata does not name the target folder")
 }

@@ -31,7 +31,7 @@ impl Mock {
         )?;
         let ca = folder.join("ca.pem");
         let log = folder.join("apns-mock.log");
-        let mut command = process::command(project::native_target().join("release").join("apns-mock"));
+        let mut command = process::command(project::native_target()?.join("release").join("apns-mock"));
         command.args(["--http1", "--until-stdin-closes", "--record", "last"]);
         command.args(["--latency", &latency.as_millis().to_string()]);
         let mut group = Group::start(command.arg("--ca").arg(&ca), &log, true)?;
