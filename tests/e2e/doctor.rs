@@ -45,7 +45,7 @@ fn the_doctor_shows_a_caller_its_own_apps_and_no_value_of_a_secret() {
         .with_status(200);
     assert_eq!(
         doctor["apps"],
-        json!([{ "name": "shop", "topic": SHOP.topic, "environment": "production", "team_id": "set", "key_id": "set", "signing_key": "set" }])
+        json!([{ "name": "shop", "topic": SHOP.topic, "environment": "production", "transport": "fetch", "team_id": "set", "key_id": "set", "signing_key": "set" }])
     );
     let text = doctor.to_string();
     for hidden in [

@@ -35,6 +35,8 @@ mod problems;
 #[cfg(test)]
 mod provider_tokens;
 #[cfg(test)]
+mod socket;
+#[cfg(test)]
 mod stage;
 #[cfg(test)]
 mod teams;

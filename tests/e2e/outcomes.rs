@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apns_mock::{Environment, Latency, Options, Registration, Standing};
+use apns_mock::{Environment, Latency, Options, Registration, Standing, State};
 use serde_json::{Value, json};
 
 use crate::deployment::SHOP;
@@ -17,13 +17,28 @@ const GOOD_DEVICES: usize = 30;
 #[test]
 #[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn each_device_gets_its_outcome_in_the_order_of_the_request_with_six_in_flight() {
+    let state = state_after_a_mixed_order("fetch");
+    assert_eq!(state.peak_in_flight, 6);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn over_a_socket_too_each_device_gets_its_outcome_with_all_in_flight_on_one_connection() {
+    let state = state_after_a_mixed_order("socket");
+    assert_eq!((state.connections_h2, state.connections_h1), (1, 0));
+    // The first goes alone: it shows the provider token.
+    assert_eq!(state.peak_in_flight, state.requests - 1);
+}
+
+/// Sends to devices that fare differently, and holds what each transport must.
+fn state_after_a_mixed_order(transport: &str) -> State {
     let latency = Latency::fixed(Duration::from_millis(200));
     let stage = Stage::alone(
         Options {
             latency,
             ..Options::default()
         },
-        &[],
+        &[("TRANSPORT", transport)],
     );
     let good = stage.devices(&SHOP, "outcomes, good", GOOD_DEVICES);
     let [gone, expired] =
@@ -56,7 +71,7 @@ fn each_device_gets_its_outcome_in_the_order_of_the_request_with_six_in_flight()
 
     assert_eq!(
         (&answer["app"], &answer["transport"]),
-        (&json!("shop"), &json!("fetch"))
+        (&json!("shop"), &json!(transport))
     );
     assert_eq!(
         answer["counts"],
@@ -105,8 +120,8 @@ fn each_device_gets_its_outcome_in_the_order_of_the_request_with_six_in_flight()
     }
     let state = stage.apns.state();
     assert_eq!(state.requests, tokens.len() as u64);
-    assert_eq!(state.peak_in_flight, 6);
     assert_eq!(state.provider_tokens, 1);
+    state
 }
 
 #[test]
