@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use apns_mock::{DEFAULT_REQUESTS_KEPT, DEFAULT_STREAMS, KeySpec, Latency, Options, Record, Server, Unknown};
+use apns_mock::{DEFAULT_REQUESTS_KEPT, DEFAULT_STREAMS, INITIAL_STREAMS, KeySpec, Latency, Options, Record, Server, Unknown};
 use clap::{Parser, ValueEnum};
 use serde::Serialize;
 use tokio::io::AsyncReadExt;
@@ -37,6 +37,9 @@ struct Arguments {
     /// How late answers are, in milliseconds.
     #[arg(long, default_value_t = 0)]
     latency: u64,
+    /// Streams per connection before a valid token was seen.
+    #[arg(long, default_value_t = INITIAL_STREAMS)]
+    initial_streams: u32,
     /// Streams per connection once a valid token was seen.
     #[arg(long, default_value_t = DEFAULT_STREAMS)]
     streams: u32,
@@ -159,6 +162,7 @@ fn options(arguments: &Arguments) -> Result<Options> {
         control: arguments.control,
         http1: arguments.http1,
         plaintext: arguments.plaintext,
+        initial_streams: arguments.initial_streams,
         max_concurrent_streams: arguments.streams,
         latency: Latency::fixed(Duration::from_millis(arguments.latency)),
         record: match arguments.record {
