@@ -165,6 +165,8 @@ impl Connection {
 
     /// Waits until a push may be sent, in the order of the callers. Nothing is buffered for those who wait.
     ///
+    /// The place in the order is the future's: one that is dropped and made anew waits behind the others.
+    ///
     /// # Errors
     /// The connection takes no more pushes.
     pub async fn slot(&self) -> Result<Slot, Closed> {

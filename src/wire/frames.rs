@@ -139,6 +139,7 @@ pub(super) const MAX_STREAM: u32 = 0x7fff_ffff;
 /// Frame kinds, flags and the one setting that matter here.
 pub(super) const DATA: u8 = 0;
 pub(super) const HEADERS: u8 = 1;
+pub(super) const RST_STREAM: u8 = 3;
 pub(super) const SETTINGS: u8 = 4;
 pub(super) const GO_AWAY: u8 = 7;
 pub(super) const END_STREAM: u8 = 1;

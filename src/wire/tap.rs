@@ -97,7 +97,7 @@ impl Traffic {
                     unended.push_back(stream);
                 }
             }
-            Head { stream, .. } if head.ends_stream() => {
+            Head { kind, stream, .. } if head.ends_stream() || kind == frames::RST_STREAM => {
                 if let Ok(place) = unended.binary_search(&stream) {
                     unended.remove(place);
                 }

@@ -2,9 +2,9 @@
 //!
 //! What all pushes of a notification share is in the server's dynamic table after the first and takes a byte each from
 //! then on. What is a push's own - its `apns-id`, and a collapse id that differs from the notification's - is marked
-//! never to be indexed, and so is `:path`, by `h2` itself. `authorization` `h2` never indexes, whatever it is told: its
-//! encoder leaves out the fields that nghttp2 leaves out. The token is Huffman-coded anew for each push; what that costs
-//! is in ARCHITECTURE.md.
+//! never to be indexed. `:path` and `authorization` are never indexed by `h2`, whatever it is told: its encoder leaves
+//! out what nghttp2 leaves out. For the path that is as it should be. The token could be indexed, and is Huffman-coded
+//! anew for each push instead: some 160 bytes, and a seventh of the instructions that a push costs on a connection.
 //!
 //! Source: RFC 7541 sections 6.2.3 and 7.1; Apple, "Sending notification requests to APNs", on HPACK.
 
