@@ -146,6 +146,18 @@ impl Faults {
         self.listed.is_empty()
     }
 
+    /// Whether further faults are only counted.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.listed.len() >= MAX_LISTED
+    }
+
+    /// Adds all faults of `other`.
+    pub fn append(&mut self, other: &Self) {
+        other.listed.iter().for_each(|fault| self.push(fault.clone()));
+        self.unlisted += other.unlisted;
+    }
+
     /// How many there are, listed or not.
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -202,12 +214,13 @@ pub fn object<'v>(
 ) -> Option<&'v Map<String, Value>> {
     let map = open_object(value, at, faults)?;
     for key in map.keys().filter(|key| !known.contains(&key.as_str())) {
-        faults.add(
-            &at.key(key),
-            FaultKind::UnknownField {
-                nearest: nearest(key, known),
-            },
-        );
+        // A suggestion costs time, and the faults past the list are only counted.
+        let nearest = if faults.is_full() {
+            None
+        } else {
+            nearest(key, known)
+        };
+        faults.add(&at.key(key), FaultKind::UnknownField { nearest });
     }
     Some(map)
 }
@@ -240,13 +253,12 @@ pub fn boolean(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<b
 /// Reads `value` as an integer that is not negative.
 pub fn unsigned(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<u64> {
     if value.is_number() && value.as_u64().is_none() {
-        faults.add(
-            at,
-            FaultKind::Invalid(format!(
-                "must be an integer from 0 to {}, but is {value}",
-                u64::MAX
-            )),
-        );
+        let mut digits = value.to_string();
+        if digits.len() > MAX_SHOWN_NUMBER {
+            digits = format!("a number of {} characters", digits.len());
+        }
+        let text = format!("must be an integer from 0 to {}, but is {digits}", u64::MAX);
+        faults.add(at, FaultKind::Invalid(text));
         return None;
     }
     expect(value.as_u64(), "an integer", value, at, faults)
@@ -324,6 +336,9 @@ pub fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
 
 /// Faults that one answer lists; the rest are counted. A caller mends these first and asks again.
 pub const MAX_LISTED: usize = 100;
+
+/// A number that is written longer than this is not repeated in a fault.
+const MAX_SHOWN_NUMBER: usize = 40;
 
 /// A field name longer than this gets no suggestion: the comparison is quadratic, and ours are all shorter.
 const MAX_SUGGESTED_LEN: usize = 40;

@@ -58,8 +58,9 @@ impl Head {
     /// Skims a body: cheap, as nothing but the app's name is kept.
     ///
     /// # Errors
-    /// 400 if it is not JSON; 422 if `app` is not a string. Other faults are found when the order is parsed.
+    /// 413 if it has too many values; 400 if it is not JSON; 422 if `app` is not a string. Other faults are found when the order is parsed.
     pub fn skim(body: &[u8], format: Format) -> Result<Self, Problem> {
+        check_values(body)?;
         let (head, lines) = if format.lines_in {
             split_lines(body)
         } else {
@@ -85,6 +86,26 @@ impl Head {
         };
         faults.or(head).map_err(Problem::invalid)
     }
+}
+
+/// Refuses a body with more values than the isolate has memory for: a value of two bytes of JSON takes fifty as a tree.
+fn check_values(body: &[u8]) -> Result<(), Problem> {
+    let (mut values, mut quoted, mut escaped) = (0_usize, false, false);
+    for byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            // A value stands behind each of these, and there is one more at the top.
+            b',' | b':' | b'[' | b'\n' if !quoted => values += 1,
+            _ => {}
+        }
+    }
+    if values <= MAX_VALUES {
+        return Ok(());
+    }
+    let detail = format!("the body has {values} JSON values; the limit is {MAX_VALUES}");
+    Err(Problem::new(Kind::BodyTooLarge, detail))
 }
 
 /// The first line, and how many more there are that are not blank.
@@ -225,6 +246,9 @@ const SOCKET: Limits = Limits {
     body: 16 * 1024 * 1024,
 };
 
+/// The most JSON values of a body: fifty a device in the largest order. They take some 50 MB of the isolate's 128.
+pub const MAX_VALUES: usize = 500_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,6 +292,19 @@ mod tests {
                 app: Some("shop".to_owned()),
                 devices: 2
             })
+        );
+    }
+
+    #[test]
+    fn the_limit_of_values_is_exact() {
+        let body = |values: usize| format!("[{}0]", "0,".repeat(values - 1));
+        assert!(Head::skim(body(MAX_VALUES).as_bytes(), Format::JSON).is_ok());
+        let problem = Head::skim(body(MAX_VALUES + 1).as_bytes(), Format::JSON).unwrap_err();
+        assert_eq!(problem.kind(), Kind::BodyTooLarge);
+        let quoted = format!("[\"{}\\\",\"]", ",".repeat(MAX_VALUES + 1));
+        assert!(
+            Head::skim(quoted.as_bytes(), Format::JSON).is_ok(),
+            "commas in a text are no values"
         );
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Parsed as a whole before anything is sent, with all its faults, so that a bad request does nothing by halves.
 
+mod plain;
+
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -26,7 +28,7 @@ pub struct Order<'c> {
 }
 
 /// One device of an order.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Push {
     /// The caller's own name for it.
     pub reference: Option<String>,
@@ -60,6 +62,18 @@ impl<'c> Order<'c> {
     /// # Errors
     /// 400 if it is not JSON, 422 with all faults of its fields.
     pub fn parse_for(
+        app: &'c App,
+        body: &[u8],
+        format: Format,
+        seed: [u8; 16],
+        now: Timestamp,
+    ) -> Result<Self, Problem> {
+        plain::read(app, body, format, seed, now)
+            .map_or_else(|| Self::read_carefully(app, body, format, seed, now), Ok)
+    }
+
+    /// Reads any body, with the faults of all its fields.
+    fn read_carefully(
         app: &'c App,
         body: &[u8],
         format: Format,
@@ -151,10 +165,7 @@ fn read_devices(
         match (own.listed().first(), skip) {
             (None, _) => pushes.extend(push),
             (Some(fault), true) => pushes.push(skipped(device, fault.clone())),
-            (Some(_), false) => own
-                .listed()
-                .iter()
-                .for_each(|fault| reader.faults.push(fault.clone())),
+            (Some(_), false) => reader.faults.append(&own),
         }
     }
     pushes

@@ -8,11 +8,26 @@ use serde_json::Map;
 
 use super::Answer;
 use super::order::{Order, Push};
+use super::problem::Problem;
 use crate::config::Config;
+use crate::fault::{FaultKind, Faults, Pointer};
 
 /// The answer to a preview.
-#[must_use]
-pub fn answer(order: &Order<'_>, config: &Config) -> Answer {
+///
+/// # Errors
+/// 422 for more than [`MAX_DEVICES`] devices: each is answered with a whole body.
+pub fn answer(order: &Order<'_>, config: &Config) -> Result<Answer, Problem> {
+    if order.pushes.len() > MAX_DEVICES {
+        let mut faults = Faults::default();
+        let size = order.pushes.len();
+        let too_long = FaultKind::TooLong {
+            size,
+            limit: MAX_DEVICES,
+            unit: "devices",
+        };
+        faults.add(&Pointer::Root.key("devices"), too_long);
+        return Err(Problem::invalid(faults));
+    }
     let origin = config.origin(order.app.credential.environment);
     let pushes = order.pushes.iter().map(Preview::of).collect();
     let body = PreviewAnswer {
@@ -21,7 +36,7 @@ pub fn answer(order: &Order<'_>, config: &Config) -> Answer {
         origin,
         pushes,
     };
-    Answer::json(serde_json::to_string(&body).unwrap_or_default())
+    Ok(Answer::json(serde_json::to_string(&body).unwrap_or_default()))
 }
 
 #[derive(Serialize)]
@@ -89,6 +104,9 @@ impl<'o> Preview<'o> {
     }
 }
 
+/// The most devices of a preview, whatever the transport: with bodies of the largest size the answer has some 2 MB.
+pub const MAX_DEVICES: usize = 500;
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -114,7 +132,7 @@ mod tests {
         })
         .to_string();
         let order = Order::parse(body.as_bytes(), caller(&config, "editor"), &config, SEED, NOW).unwrap();
-        let answer = answer(&order, &config);
+        let answer = answer(&order, &config).unwrap();
         assert_eq!((answer.status, answer.content_type), (200, "application/json"));
         let headers = |index: usize| {
             format!(

@@ -112,7 +112,7 @@ fn reach(value: &Value, apps: &Value, at: &Pointer<'_>, faults: &mut Faults) -> 
 }
 
 fn hash(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 64 {
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
     let mut bytes = [0; 32];

@@ -97,7 +97,12 @@ fn judge_reply(reply: &Reply) -> Verdict {
         .reason
         .as_ref()
         .and_then(|reason| TABLE.iter().find(|(known, _)| known == reason));
-    row.map_or_else(|| judge_status(reply.status), |(_, verdict)| *verdict)
+    match row {
+        // A device is dropped on Apple's word alone: the reason and the status that goes with it.
+        Some((_, Verdict::DropDevice)) if !matches!(reply.status, 400 | 410) => judge_status(reply.status),
+        Some((_, verdict)) => *verdict,
+        None => judge_status(reply.status),
+    }
 }
 
 /// What APNs' status alone says, for reasons that are not in the table.
@@ -275,6 +280,24 @@ mod tests {
         );
         for status in (0..=999).filter(|status| *status != 410) {
             assert_ne!(judge_status(status), Verdict::DropDevice, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_dropping_reason_with_another_status_drops_nothing() {
+        for status in [403, 413, 429, 500, 503] {
+            for reason in [
+                "BadDeviceToken",
+                "DeviceTokenNotForTopic",
+                "ExpiredToken",
+                "Unregistered",
+            ] {
+                assert_ne!(
+                    judge(&reply(status, Some(reason))),
+                    Verdict::DropDevice,
+                    "{status} {reason}"
+                );
+            }
         }
     }
 

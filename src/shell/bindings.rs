@@ -9,23 +9,24 @@ use worker::wasm_bindgen::JsValue;
 use super::log::Event;
 use crate::api::Problem;
 use crate::config::Config;
+use crate::fault::Faults;
 
 /// The configuration. It is read once in an isolate, as a deployment's settings do not change while it runs.
 pub(super) fn config(env: &Env) -> Result<&'static Config, Problem> {
-    static CONFIG: OnceLock<Config> = OnceLock::new();
-    if let Some(config) = CONFIG.get() {
-        return Ok(config);
-    }
-    match Config::load(|name| setting(env, name)) {
-        Ok(config) => Ok(CONFIG.get_or_init(|| config)),
-        Err(faults) => {
+    static CONFIG: OnceLock<Result<Config, Faults>> = OnceLock::new();
+    let loaded = CONFIG.get_or_init(|| {
+        let loaded = Config::load(|name| setting(env, name));
+        if let Err(faults) = &loaded {
             Event::Misconfigured {
                 faults: faults.to_string(),
             }
             .write();
-            Err(Problem::misconfigured(faults))
         }
-    }
+        loaded
+    });
+    loaded
+        .as_ref()
+        .map_err(|faults| Problem::misconfigured(faults.clone()))
 }
 
 /// A variable or secret as text; one that is an object, as JSON.

@@ -149,7 +149,7 @@ pub(super) async fn hand_over(env: &Env, app: &App, errand: &Errand, body: &[u8]
         .get(SHUT_FOR_MS)?
         .and_then(|value| value.parse().ok());
     Ok(match shut_for {
-        Some(millis) => Handed::Shut { millis, response },
+        Some(millis) => Handed::Shut { millis },
         None => Handed::Answered(response),
     })
 }
@@ -159,7 +159,7 @@ pub(super) enum Handed {
     /// The object's response, which is the caller's.
     Answered(Response),
     /// No connection could be opened, and nothing was sent; nor can one be for so long.
-    Shut { millis: u64, response: Response },
+    Shut { millis: u64 },
 }
 
 /// How an object says that it has no connection.

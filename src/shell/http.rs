@@ -22,7 +22,9 @@ pub(super) async fn read_body(request: &mut Request, limit: usize) -> std::resul
     while let Some(part) = stream.next().await {
         let part = part.map_err(|_| Problem::new(Kind::NotJson, "the body broke off"))?;
         body.extend_from_slice(&part);
-        check_size(body.len(), limit)?;
+        if body.len() > limit {
+            return Err(too_large(&format!("at least {}", body.len()), limit));
+        }
     }
     Ok(body)
 }
@@ -32,9 +34,14 @@ pub(super) fn check_size(size: usize, limit: usize) -> std::result::Result<(), P
     if size <= limit {
         return Ok(());
     }
-    // What has not come yet is not counted: a body without a declared length may be larger still.
-    let detail = format!("the body has {size} bytes; the limit is {limit}");
-    Err(Problem::new(Kind::BodyTooLarge, detail))
+    Err(too_large(&size.to_string(), limit))
+}
+
+fn too_large(size: &str, limit: usize) -> Problem {
+    Problem::new(
+        Kind::BodyTooLarge,
+        format!("the body has {size} bytes; the limit is {limit}"),
+    )
 }
 
 /// An answer as the platform's response.

@@ -73,7 +73,7 @@ async fn logged(env: &Env, app: &App, command: &Command) -> Result<Reply, String
 pub(super) const LAUNCH_TIME: Duration = Duration::from_secs(60);
 
 /// The life of a lease: the launching time and the longest attempt after it.
-const TTL_MS: u64 = 2 * 60 * 1000;
+pub(super) const TTL_MS: u64 = 2 * 60 * 1000;
 
 /// How long an order waits for permits before the caller is told to come back.
 const PERMIT_WAIT_MS: u64 = 10_000;

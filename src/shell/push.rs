@@ -68,7 +68,7 @@ pub(super) async fn preview(
     let app = auth::choose_app(head.app.as_deref(), caller, config)?;
     http::check_size(body.len(), Limits::of(app.transport).body)?;
     let order = Order::parse_for(app, &body, format, clock::seed(), clock::now())?;
-    Ok(preview::answer(&order, config))
+    preview::answer(&order, config)
 }
 
 /// An order that is not parsed yet.
@@ -109,13 +109,17 @@ impl Dispatch<'_> {
             wait_ms,
             format: self.format,
         };
-        let unavailable = |_| Problem::new(Kind::Unavailable, "the connection object did not answer");
+        let unavailable = |_| {
+            // The lease stays out until its time is over: the object may be sending under it.
+            let detail = "the connection object did not answer; pushes may have been sent";
+            Problem::new(Kind::Unavailable, detail).retry_after_ms(lease::TTL_MS)
+        };
         match connection::hand_over(self.env, self.app, &errand, &self.body)
             .await
             .map_err(unavailable)?
         {
             Handed::Answered(response) => Ok(response),
-            Handed::Shut { millis, response } => {
+            Handed::Shut { millis } => {
                 let settle = Command::Settle {
                     lease: errand.lease.id,
                     report: Default::default(),
@@ -124,7 +128,8 @@ impl Dispatch<'_> {
                 };
                 lease::give_back(self.env, self.app, settle).await;
                 if !self.config.sockets.fallback {
-                    return Ok(response);
+                    let detail = "no connection to APNs can be opened; nothing was sent";
+                    return Err(Problem::new(Kind::Unavailable, detail).retry_after_ms(millis));
                 }
                 Event::FellBack {
                     app: &self.app.name,
@@ -184,7 +189,7 @@ pub(super) async fn send<T: run::Transport + 'static>(
             let flush = |least| {
                 let mut lines = lines.borrow_mut();
                 if lines.len() >= least {
-                    // A caller who has gone does not stop what has been accepted.
+                    // A caller who has gone stops nothing; a fetch invocation then has some 30 s left, an object all it needs.
                     let _ = sender.unbounded_send(Ok::<_, worker::Error>(lines.take()));
                 }
             };

@@ -215,3 +215,83 @@ fn a_body_that_is_cut_off_is_not_json_and_not_quoted() {
         Ok(())
     });
 }
+
+#[test]
+fn what_the_quick_reader_takes_the_careful_one_reads_alike() {
+    let device = (
+        prop_oneof![4 => "[0-9a-f]{64}", 1 => token()],
+        prop::option::of(any_json()),
+        prop::option::of(".{0,300}"),
+        any::<bool>(),
+    );
+    let devices = prop::collection::vec(device, 1..4);
+    let taken = std::cell::Cell::new(0);
+    hold((devices, any::<bool>()), |config, (devices, lines_in)| {
+        let mut body = valid(0);
+        let members = devices.into_iter().map(|(token, payload, reference, own_id)| {
+            let mut device = json!({"token": token});
+            if let Some(payload) = payload {
+                device["payload"] = json!({"x": payload});
+            }
+            if let Some(reference) = reference {
+                device["ref"] = reference.into();
+            }
+            if own_id {
+                device["apns_id"] = "123e4567-e89b-12d3-a456-426614174000".into();
+            }
+            device
+        });
+        let members: Vec<Value> = members.collect();
+        let text = if lines_in {
+            body.as_object_mut().unwrap().remove("devices");
+            let lines: Vec<String> = std::iter::once(&body)
+                .chain(&members)
+                .map(ToString::to_string)
+                .collect();
+            lines.join("\n")
+        } else {
+            body["devices"] = members.into();
+            body.to_string()
+        };
+        let format = Format {
+            lines_in,
+            lines_out: false,
+        };
+        let app = config.app("shop").unwrap();
+        if let Some(order) = plain::read(app, text.as_bytes(), format, SEED, NOW) {
+            taken.set(taken.get() + 1);
+            let careful = Order::read_carefully(app, text.as_bytes(), format, SEED, NOW).unwrap();
+            prop_assert_eq!(order.pushes, careful.pushes);
+        }
+        Ok(())
+    });
+    assert!(taken.get() > 10, "the quick reader took {} orders", taken.get());
+}
+
+#[test]
+fn the_quick_reader_leaves_what_is_unusual() {
+    let config = config();
+    let app = config.app("shop").unwrap();
+    let quick =
+        |body: &Value| plain::read(app, body.to_string().as_bytes(), Format::JSON, SEED, NOW).is_some();
+    assert!(quick(&valid(2)));
+    for (way, value) in [
+        ("/devices/0/ref", Value::Null),
+        ("/devices/0/ref", json!("x".repeat(MAX_REF + 1))),
+        ("/devices/0/token", json!("xyz")),
+        ("/notification", json!({"payload": {"aps": {"alert": 1}}})),
+        (
+            "/notification",
+            json!({"payload": {"aps": {"alert": "Hi"}}, "colour": 1}),
+        ),
+        (
+            "/notification",
+            json!({"payload": {"aps": {"alert": "Hi"}}, "apns_id": "123e4567-e89b-12d3-a456-426614174000"}),
+        ),
+        ("/devices", json!([])),
+    ] {
+        let mut body = valid(2);
+        *body.pointer_mut(way).unwrap() = value;
+        assert!(!quick(&body), "{body}");
+    }
+}
