@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use apns_mock::{DEFAULT_REQUESTS_KEPT, DEFAULT_STREAMS, INITIAL_STREAMS, KeySpec, Latency, Options, Record, Server, Unknown};
+use apns_mock::{
+    DEFAULT_REQUESTS_KEPT, DEFAULT_STREAMS, INITIAL_STREAMS, KeySpec, Latency, Options, Record, Server,
+    Unknown,
+};
 use clap::{Parser, ValueEnum};
 use serde::Serialize;
 use tokio::io::AsyncReadExt;
