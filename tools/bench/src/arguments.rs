@@ -1,0 +1,112 @@
+//! What the program is asked to do.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::project;
+use crate::sender::{LeftOut, Sender};
+
+/// apns-edge and other senders of push notifications, side by side
+#[derive(Debug, Clone, Parser)]
+#[command(name = "bench")]
+pub(crate) struct Arguments {
+    /// Node 22.12 or later, for the senders from npm
+    #[arg(long, value_name = "PROGRAM", default_value = "node")]
+    pub(crate) node: PathBuf,
+    /// workerd, which runs the Worker [default: the one in node_modules]
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) workerd: Option<PathBuf>,
+    /// The folder of the built Worker
+    #[arg(long, value_name = "FOLDER", default_value_os_t = project::root().join("build"))]
+    pub(crate) worker: PathBuf,
+    /// apns-mock [default: the one beside this program]
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) mock: Option<PathBuf>,
+    /// How many pushes a run sends, unless that would take too long [default: 100000, or 20000 where a sender is slow]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) pushes: Option<u64>,
+    /// How often each measurement is made
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) runs: u16,
+    /// Run this sender alone, or these if given several times
+    #[arg(long, value_name = "SENDER")]
+    pub(crate) only: Vec<Sender>,
+    /// How long the APNs server takes for an answer, in milliseconds
+    #[arg(long, value_name = "MS", value_delimiter = ',', default_values_t = [0, 50])]
+    pub(crate) latency: Vec<u64>,
+    /// Send a million pushes (or --pushes) and look at the sender's memory instead
+    #[arg(long)]
+    pub(crate) memory: bool,
+    /// Print the figures as one line of JSON, the last on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Draw the chart into this file [default: docs/benchmark.svg, after a run of everything]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) chart: Option<PathBuf>,
+    /// Set when this program runs itself in a network of its own
+    #[arg(long, hide = true)]
+    pub(crate) isolated: bool,
+    /// What could not be installed, and why
+    #[arg(long, hide = true, value_name = "SENDER=REASON")]
+    pub(crate) left_out: Vec<LeftOut>,
+}
+
+impl Arguments {
+    /// The senders that were asked for, in the order of the table.
+    pub(crate) fn senders(&self) -> impl Iterator<Item = Sender> + '_ {
+        Sender::ALL
+            .into_iter()
+            .filter(|sender| self.only.is_empty() || self.only.contains(sender))
+    }
+
+    /// The same, with senders left out.
+    pub(crate) fn without(&self, left_out: Vec<LeftOut>) -> Self {
+        Self {
+            left_out,
+            ..self.clone()
+        }
+    }
+
+    /// Where the chart goes. Without a file it is drawn only by a run that measures everything as documented.
+    pub(crate) fn chart(&self) -> Option<PathBuf> {
+        let whole = self.pushes.is_none() && self.only.is_empty() && !self.json;
+        let default = || project::root().join("docs").join("benchmark.svg");
+        self.chart.clone().or_else(|| whole.then(default))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Arguments;
+    use crate::sender::Sender;
+    use clap::{CommandFactory, Parser};
+
+    #[test]
+    fn the_arguments_hold_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_sender_is_chosen_by_its_name_in_the_table() {
+        let arguments = Arguments::parse_from(["bench", "--only", "a2", "--only", "apns-edge fetch"]);
+        assert_eq!(
+            arguments.senders().collect::<Vec<_>>(),
+            [Sender::Fetch, Sender::A2]
+        );
+        assert!(Arguments::try_parse_from(["bench", "--only", "pushy"]).is_err());
+    }
+
+    #[test]
+    fn only_a_run_of_everything_replaces_the_published_chart() {
+        assert!(Arguments::parse_from(["bench"]).chart().is_some());
+        assert!(
+            Arguments::parse_from(["bench", "--pushes", "10"])
+                .chart()
+                .is_none()
+        );
+        assert!(Arguments::parse_from(["bench", "--only", "a2"]).chart().is_none());
+        let chosen = Arguments::parse_from(["bench", "--only", "a2", "--chart", "x.svg"]);
+        assert_eq!(chosen.chart().unwrap().to_str(), Some("x.svg"));
+    }
+}

@@ -1,0 +1,224 @@
+//! The chart: how fast each sender is and what a push costs it, as bars on a logarithmic scale.
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use crate::figures::{Row, Sample};
+
+/// Width of the drawing, in pixels.
+const WIDTH: u32 = 960;
+
+/// Height of a bar with its share of the space between, in pixels.
+const BAR: i32 = 26;
+
+/// Height of a panel's heading and of what is below its bars, in pixels.
+const HEADING: i32 = 44;
+
+/// Where bars begin: the names are left of it.
+const LEFT: i32 = 190;
+
+/// Where the longest bar ends: its figure is right of it.
+const RIGHT: i32 = 840;
+
+/// The background, white, so that the chart can be read on a dark page too.
+const PAPER: RGBColor = WHITE;
+
+/// Bars of apns-edge, and those of the others.
+const OURS: RGBColor = RGBColor(0xf3, 0x80, 0x20);
+const THEIRS: RGBColor = RGBColor(0x9a, 0xa5, 0xb1);
+
+/// A panel's heading, unit and figure.
+type Panel = (&'static str, fn(&Sample) -> f64);
+
+/// What is shown, for each latency.
+const PANELS: [Panel; 2] = [
+    ("pushes a second (more is better)", |sample| sample.pushes_per_s),
+    (
+        "microseconds of processor time a push (less is better)",
+        |sample| sample.cpu_us,
+    ),
+];
+
+/// Draws the medians into an SVG file.
+pub(crate) fn draw(rows: &[Row], file: &Path) -> Result<()> {
+    let mut latencies: Vec<u64> = rows.iter().map(|row| row.latency_ms).collect();
+    latencies.dedup();
+    let mut panels = Vec::new();
+    for (title, figure) in PANELS {
+        for latency in &latencies {
+            let rows: Vec<&Row> = rows.iter().filter(|row| row.latency_ms == *latency).collect();
+            panels.push((
+                format!("{title}, server answers after {latency} ms"),
+                figure,
+                rows,
+            ));
+        }
+    }
+    let height = |rows: &[&Row]| HEADING + BAR * i32::try_from(rows.len()).unwrap_or(i32::MAX);
+    let total: i32 = panels.iter().map(|(_, _, rows)| height(rows)).sum();
+    let root = SVGBackend::new(file, (WIDTH, u32::try_from(total)?)).into_drawing_area();
+    let drawn = (|| {
+        root.fill(&PAPER)?;
+        let mut top = 0;
+        for (title, figure, rows) in &panels {
+            panel(&root, top, title, rows, *figure)?;
+            top += height(rows);
+        }
+        root.present()
+    })();
+    drawn.map_err(|error: DrawingAreaErrorKind<std::io::Error>| {
+        anyhow!("{} cannot be drawn: {error}", file.display())
+    })
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+fn panel(
+    area: &Area<'_>,
+    top: i32,
+    title: &str,
+    rows: &[&Row],
+    figure: fn(&Sample) -> f64,
+) -> Result<(), DrawingAreaErrorKind<std::io::Error>> {
+    let text = |size, style, align| {
+        let font = ("sans-serif", size, style).into_font();
+        font.color(&BLACK).pos(Pos::new(align, VPos::Center))
+    };
+    let heading = text(16, FontStyle::Bold, HPos::Left);
+    area.draw(&Text::new(title.to_owned(), (LEFT, top + HEADING / 2), heading))?;
+    let medians: Vec<f64> = rows.iter().map(|row| row.spread(figure).median).collect();
+    let scale = Scale::of(&medians);
+    for ((row, median), number) in rows.iter().zip(&medians).zip(0..) {
+        let (above, below) = (
+            top + HEADING + number * BAR,
+            top + HEADING + number * BAR + BAR - 6,
+        );
+        let (middle, end) = (i32::midpoint(above, below), scale.end(*median));
+        let color = if row.sender.transport().is_some() {
+            OURS
+        } else {
+            THEIRS
+        };
+        area.draw(&Rectangle::new([(LEFT, above), (end, below)], color.filled()))?;
+        area.draw(&Text::new(
+            row.sender.name(),
+            (LEFT - 8, middle),
+            text(14, FontStyle::Normal, HPos::Right),
+        ))?;
+        area.draw(&Text::new(
+            rounded(*median),
+            (end + 6, middle),
+            text(14, FontStyle::Normal, HPos::Left),
+        ))?;
+    }
+    Ok(())
+}
+
+/// Where bars end, on a logarithmic scale that begins a little below the shortest.
+struct Scale {
+    start: f64,
+    span: f64,
+}
+
+impl Scale {
+    fn of(figures: &[f64]) -> Self {
+        let positive = figures.iter().copied().filter(|figure| *figure > 0.0);
+        let least = positive.clone().fold(f64::INFINITY, f64::min);
+        let most = positive.fold(0.0, f64::max);
+        if least > most {
+            return Self {
+                start: 1.0,
+                span: 1.0,
+            };
+        }
+        let start = 10_f64.powf(least.log10().floor()).min(least / 2.0);
+        Self {
+            start,
+            span: (most / start).log10(),
+        }
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "between the two ends, which are small"
+    )]
+    fn end(&self, figure: f64) -> i32 {
+        let part = (figure.max(self.start) / self.start).log10() / self.span;
+        LEFT + (part * f64::from(RIGHT - LEFT)).round() as i32
+    }
+}
+
+/// Three digits say enough.
+fn rounded(figure: f64) -> String {
+    if figure >= 100.0 {
+        let text = format!("{figure:.0}");
+        let (head, tail) = text.split_at(text.len().saturating_sub(3));
+        return if head.is_empty() {
+            tail.to_owned()
+        } else {
+            format!("{head},{tail}")
+        };
+    }
+    format!("{figure:.1}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LEFT, RIGHT, Scale, draw, rounded};
+    use crate::figures::{Row, Sample};
+    use crate::sender::Sender;
+
+    fn row(sender: Sender, latency_ms: u64, pushes_per_s: f64) -> Row {
+        let sample = Sample {
+            pushes_per_s,
+            cpu_us: 20.0,
+            peak_mb: 1.0,
+            first_ms: 1.0,
+            p50_ms: 1.0,
+            p99_ms: 1.0,
+            server_share: 0.1,
+        };
+        Row {
+            sender,
+            latency_ms,
+            pushes: 1,
+            samples: vec![sample],
+        }
+    }
+
+    #[test]
+    fn every_row_has_a_bar_with_its_figure_in_both_panels() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("chart.svg");
+        let rows = [
+            row(Sender::Fetch, 0, 4700.0),
+            row(Sender::A2, 0, 31_234.0),
+            row(Sender::A2, 50, 17_000.0),
+        ];
+        draw(&rows, &file).unwrap();
+        let svg = std::fs::read_to_string(file).unwrap();
+        assert_eq!(svg.matches("apns-edge fetch").count(), 2);
+        assert_eq!(svg.matches("31,234").count(), 1);
+        // The background and a bar for each row and panel.
+        assert_eq!(svg.matches("<rect").count(), 1 + 2 * rows.len());
+    }
+
+    #[test]
+    fn the_longest_bar_fills_the_panel_and_the_shortest_can_be_seen() {
+        let scale = Scale::of(&[113.0, 17_000.0]);
+        assert_eq!(scale.end(17_000.0), RIGHT);
+        assert!(scale.end(113.0) > LEFT);
+        assert_eq!(scale.end(0.0), LEFT);
+    }
+
+    #[test]
+    fn figures_are_rounded_for_reading() {
+        assert_eq!(rounded(16_999.6), "17,000");
+        assert_eq!(rounded(113.2), "113");
+        assert_eq!(rounded(15.55), "15.6");
+    }
+}

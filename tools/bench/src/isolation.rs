@@ -1,0 +1,121 @@
+//! A network of the benchmark's own, in which Apple's host is this program's mock.
+//!
+//! Some senders only send to `api.push.apple.com:443`. In a network namespace (namespaces(7)) with nothing but loopback,
+//! and a mount namespace with a hosts file of its own, that is where apns-mock listens; no packet can leave the machine.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::{Command, ExitCode, Stdio};
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+use tempfile::NamedTempFile;
+
+use crate::sender::LeftOut;
+
+/// Who is who inside.
+const HOSTS: &str = "127.0.0.1 localhost\n127.0.0.1 api.push.apple.com\n";
+
+/// The first argument is the hosts file, the others are what to run. Loopback begins switched off; where `ip` is
+/// missing, Perl, which Debian always has, sets the flags by SIOCSIFFLAGS (netdevice(7)).
+const ENTER: &str = r#"
+ip link set lo up 2>/dev/null ||
+    perl -e 'socket(my $s, 2, 2, 0) && ioctl($s, 0x8914, pack("a16 s x14", "lo", 0x49)) || die "no loopback: $!"' || exit
+mount --bind "$1" /etc/hosts || exit
+shift
+exec "$@"
+"#;
+
+/// The ways to get the namespaces: as root, and as a user who may be root in a namespace of users.
+const WAYS: [&[&str]; 2] = [
+    &["--net", "--mount"],
+    &["--user", "--map-root-user", "--net", "--mount"],
+];
+
+/// A way that works here.
+#[derive(Debug)]
+pub(crate) struct Isolation {
+    flags: &'static [&'static str],
+    hosts: NamedTempFile,
+}
+
+/// Tries the ways; an error says why none works.
+pub(crate) fn available() -> Result<Isolation> {
+    let mut hosts = NamedTempFile::new()?;
+    hosts.write_all(HOSTS.as_bytes())?;
+    let mut isolation = Isolation { flags: &[], hosts };
+    let mut said = String::new();
+    for flags in WAYS {
+        isolation.flags = flags;
+        let output = isolation
+            .command()
+            .arg("true")
+            .stdin(Stdio::null())
+            .output()
+            .context("there is no `unshare`")?;
+        if output.status.success() {
+            return Ok(isolation);
+        }
+        said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    }
+    bail!("{said}");
+}
+
+impl Isolation {
+    /// Runs this program once more, with the same arguments, in a network of its own.
+    pub(crate) fn run_again(&self, left_out: &[LeftOut]) -> Result<ExitCode> {
+        let mut command = self.command();
+        command
+            .arg(std::env::current_exe()?)
+            .args(std::env::args_os().skip(1))
+            .arg("--isolated");
+        for left_out in left_out {
+            command.arg("--left-out").arg(left_out.to_string());
+        }
+        // Its end tells the other that this process has ended: see `end_with_parent`.
+        let mut child = command.stdin(Stdio::piped()).spawn()?;
+        let parent = child.stdin.take();
+        let status = child.wait()?;
+        drop(parent);
+        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("unshare");
+        let sh: [OsString; 4] = ["sh".into(), "-c".into(), ENTER.into(), "sh".into()];
+        command.args(self.flags).args(sh).arg(self.hosts.path());
+        command
+    }
+}
+
+/// Ends this process as soon as its standard input does, and with it, by their standard inputs, all that it started.
+pub(crate) fn end_with_parent() {
+    thread::spawn(|| {
+        // Whether it ends or fails: nobody holds the other side any more.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(1);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::available;
+
+    #[test]
+    fn inside_apples_host_is_this_machine_and_nothing_else_can_be_reached() {
+        let Ok(isolation) = available() else {
+            // This machine does not allow it; then the benchmark leaves senders out.
+            return;
+        };
+        let output = isolation
+            .command()
+            .args(["sh", "-c", "getent hosts api.push.apple.com; cat /proc/net/route"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.starts_with("127.0.0.1"), "{said}");
+        let routes = said.lines().skip_while(|line| !line.starts_with("Iface")).count();
+        assert_eq!(routes, 1, "only the heading is left: {said}");
+    }
+}

@@ -1,0 +1,55 @@
+//! The benchmark: apns-edge and other senders of push notifications, side by side, against one apns-mock.
+//!
+//! Each sender gets the same orders as JSON and gives results as JSON; what is measured is all in between, the sender's
+//! whole process tree included. `docs/benchmark.md` says how; `cargo xtask bench` makes ready what this program needs
+//! and starts it. Linux only: processor time and memory are read from `/proc`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+mod arguments;
+mod chart;
+mod credentials;
+mod exchange;
+mod figures;
+mod http;
+mod install;
+mod isolation;
+mod machine;
+mod memory;
+mod mock;
+mod order;
+mod project;
+mod report;
+mod run;
+mod sender;
+mod usage;
+
+use arguments::Arguments;
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Installs what is not there yet, then measures - in a network of its own, if this machine allows that.
+fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.isolated {
+        return run::all(arguments, true);
+    }
+    let left_out = install::missing(arguments);
+    match isolation::available() {
+        Ok(isolation) => isolation.run_again(&left_out),
+        Err(reason) => {
+            eprintln!("no network of the benchmark's own: {reason:#}");
+            run::all(&arguments.without(left_out), false)
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The senders that are compared: what each is called, and how it is started.
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Result, bail};
+
+use crate::exchange::Answers;
+use crate::order::Orders;
+
+mod config;
+mod peer;
+mod process;
+mod worker;
+
+pub(crate) use peer::Peer;
+pub(crate) use worker::{Transport, Worker};
+
+/// What one sender is given and how; the same for all runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Sender {
+    /// The Worker, one invocation at a time.
+    Fetch,
+    /// The Worker over one HTTP/2 connection.
+    Socket1,
+    /// The Worker over at most four HTTP/2 connections.
+    Socket4,
+    /// The crate a2.
+    A2,
+    /// `@parse/node-apn` from npm.
+    NodeApn,
+    /// apns2 from npm.
+    Apns2,
+    /// aioapns from PyPI.
+    Aioapns,
+}
+
+impl Sender {
+    /// All of them, in the order of the table.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Fetch,
+        Self::Socket1,
+        Self::Socket4,
+        Self::A2,
+        Self::NodeApn,
+        Self::Apns2,
+        Self::Aioapns,
+    ];
+
+    /// Its name in the table, the chart and the JSON.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Fetch => "apns-edge fetch",
+            Self::Socket1 => "apns-edge socket 1",
+            Self::Socket4 => "apns-edge socket 4",
+            Self::A2 => "a2",
+            Self::NodeApn => "node-apn",
+            Self::Apns2 => "apns2",
+            Self::Aioapns => "aioapns",
+        }
+    }
+
+    /// The Worker's way to APNs, if it is the Worker.
+    pub(crate) const fn transport(self) -> Option<Transport> {
+        match self {
+            Self::Fetch => Some(Transport::Fetch),
+            Self::Socket1 => Some(Transport::Socket { connections: 1 }),
+            Self::Socket4 => Some(Transport::Socket { connections: 4 }),
+            Self::A2 | Self::NodeApn | Self::Apns2 | Self::Aioapns => None,
+        }
+    }
+
+    /// Whether it can only send to Apple's host and port, wherever these lead.
+    pub(crate) const fn host_is_fixed(self) -> bool {
+        match self {
+            Self::A2 | Self::Apns2 | Self::Aioapns => true,
+            Self::Fetch | Self::Socket1 | Self::Socket4 | Self::NodeApn => false,
+        }
+    }
+
+    /// How many devices an order names: the most that the Worker's transport takes in one request, and as many for the
+    /// peers as for the Worker at its best.
+    pub(crate) const fn devices_an_order(self) -> u64 {
+        match self {
+            Self::Fetch => 500,
+            _ => 10_000,
+        }
+    }
+
+    /// How many pushes a peer has in flight, so that what it can do is used and the time of a push is not spent in a queue:
+    /// the streams of one connection where the library fills them. apns2 has 32 connections with one push on each, whatever
+    /// the server allows; aioapns fails when more is sent than HTTP/2's first window of 65,535 bytes holds.
+    pub(crate) const fn window(self) -> u16 {
+        match self {
+            Self::Apns2 => 64,
+            Self::Aioapns => 256,
+            _ => 1000,
+        }
+    }
+
+    /// How many orders it has at once: one is one invocation of the Worker; the others get the next one before the last
+    /// is finished, so that they are never idle.
+    pub(crate) const fn orders_at_once(self) -> usize {
+        match self {
+            Self::Fetch => 1,
+            Self::Socket4 => 8,
+            _ => 2,
+        }
+    }
+}
+
+impl fmt::Display for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Sender {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let Some(sender) = Self::ALL.into_iter().find(|sender| sender.name() == name) else {
+            let names = Self::ALL.map(|sender| format!("`{sender}`")).join(", ");
+            bail!("the senders are {names}");
+        };
+        Ok(sender)
+    }
+}
+
+/// A sender without figures, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    /// Which.
+    pub(crate) sender: Sender,
+    /// Why, in one line.
+    pub(crate) reason: String,
+}
+
+impl LeftOut {
+    /// Leaves a sender out for an error.
+    pub(crate) fn because(sender: Sender, error: &anyhow::Error) -> Self {
+        let reason = format!("{error:#}");
+        let reason: Vec<_> = reason.split_whitespace().collect();
+        Self {
+            sender,
+            reason: reason.join(" "),
+        }
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.sender, self.reason)
+    }
+}
+
+impl FromStr for LeftOut {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let Some((sender, reason)) = text.split_once('=') else {
+            bail!("no reason");
+        };
+        Ok(Self {
+            sender: sender.parse()?,
+            reason: reason.to_owned(),
+        })
+    }
+}
+
+/// A sender that has been started.
+#[derive(Debug)]
+pub(crate) enum Running {
+    /// A program that reads orders and writes results.
+    Peer(Peer),
+    /// The Worker, which answers requests.
+    Worker(Worker),
+}
+
+impl Running {
+    /// The root of its process tree.
+    pub(crate) fn process(&self) -> Result<u32> {
+        match self {
+            Self::Peer(peer) => peer.process(),
+            Self::Worker(worker) => worker.process(),
+        }
+    }
+
+    /// Gives it orders, at most so many at once, and collects its results.
+    pub(crate) async fn send(&mut self, orders: Orders, at_once: usize) -> Result<Answers> {
+        match self {
+            Self::Peer(peer) => peer.send(orders, at_once).await,
+            Self::Worker(worker) => worker.send(orders, at_once).await,
+        }
+    }
+
+    /// Ends it, and returns when it has ended.
+    pub(crate) async fn stop(self) -> Result<()> {
+        match self {
+            Self::Peer(peer) => peer.stop().await,
+            Self::Worker(worker) => worker.stop().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LeftOut, Sender};
+
+    #[test]
+    fn the_names_in_the_json_are_unchanged() {
+        let names = Sender::ALL.map(Sender::name);
+        let published = [
+            "apns-edge fetch",
+            "apns-edge socket 1",
+            "apns-edge socket 4",
+            "a2",
+            "node-apn",
+            "apns2",
+            "aioapns",
+        ];
+        assert_eq!(names, published);
+    }
+
+    #[test]
+    fn a_reason_survives_the_command_line() {
+        let left_out = LeftOut::because(Sender::Fetch, &anyhow::anyhow!("a = b\n  c"));
+        assert_eq!(left_out.reason, "a = b c");
+        assert_eq!(left_out.to_string().parse::<LeftOut>().unwrap(), left_out);
+    }
+}

@@ -1,0 +1,142 @@
+//! What a process and all its descendants have used of the machine, from Linux's `/proc` (proc(5)).
+
+use std::collections::HashMap;
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+/// The unit of processor time in `/proc/PID/stat`: a hundredth of a second on every architecture of today (USER_HZ).
+const TICK: Duration = Duration::from_millis(10);
+
+/// Processor time and memory of a process tree.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// In user mode and in the kernel, children that have ended and were waited for included.
+    pub(crate) cpu: Duration,
+    /// The sum of what each process had in memory at its most, in bytes.
+    pub(crate) peak: u64,
+    /// The sum of what each process has in memory now, in bytes.
+    pub(crate) resident: u64,
+}
+
+/// The usage of a process and its descendants.
+pub(crate) fn of_tree(root: u32) -> Result<Usage> {
+    let processes = processes()?;
+    ensure!(processes.contains_key(&root), "process {root} has ended");
+    let mut usage = Usage::default();
+    let mut family = vec![root];
+    while let Some(member) = family.pop() {
+        let Some(process) = processes.get(&member) else {
+            continue;
+        };
+        let (peak, resident) = memory(member);
+        usage.cpu += TICK * process.ticks;
+        usage.peak += peak;
+        usage.resident += resident;
+        let children = processes
+            .iter()
+            .filter(|(_, process)| process.parent == member)
+            .map(|(child, _)| *child);
+        family.extend(children);
+    }
+    Ok(usage)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Process {
+    parent: u32,
+    /// User and system time, own and of children that were waited for.
+    ticks: u32,
+}
+
+fn processes() -> Result<HashMap<u32, Process>> {
+    let mut processes = HashMap::new();
+    for entry in fs::read_dir("/proc").context("the benchmark needs Linux's /proc")? {
+        let name = entry?.file_name();
+        let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // Gone in between is gone.
+        let Ok(stat) = fs::read_to_string(format!("/proc/{id}/stat")) else {
+            continue;
+        };
+        processes.insert(
+            id,
+            parse_stat(&stat).context("/proc/PID/stat has another format")?,
+        );
+    }
+    Ok(processes)
+}
+
+/// Fields 4 (parent) and 14 to 17 (times), counted from 1; the second is a name in brackets and may hold anything.
+fn parse_stat(stat: &str) -> Option<Process> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace();
+    let parent = fields.nth(1)?.parse().ok()?;
+    let times = fields.skip(9).take(4);
+    let times: Vec<u32> = times.map(str::parse).collect::<Result<_, _>>().ok()?;
+    (times.len() == 4).then(|| Process {
+        parent,
+        ticks: times.iter().sum(),
+    })
+}
+
+/// Peak and present memory in bytes; none of a process that has ended.
+fn memory(process: u32) -> (u64, u64) {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    (kilobytes(&status, "VmHWM:"), kilobytes(&status, "VmRSS:"))
+}
+
+fn kilobytes(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number
+        .and_then(|number| number.parse::<u64>().ok())
+        .unwrap_or_default()
+        * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Process, kilobytes, of_tree, parse_stat};
+    use std::process::Command;
+
+    #[test]
+    fn a_name_with_brackets_and_spaces_does_not_shift_the_fields() {
+        let stat = "7 (a) b (c) S 3 7 7 0 -1 4194304 100 200 0 0 11 22 33 44 20 0 1 0 5 6 7";
+        assert_eq!(
+            parse_stat(stat),
+            Some(Process {
+                parent: 3,
+                ticks: 110
+            })
+        );
+        assert_eq!(parse_stat("7 (a) S 3"), None);
+    }
+
+    #[test]
+    fn memory_is_given_in_bytes() {
+        let status = "VmPeak:\t  9 kB\nVmHWM:\t    2048 kB\nVmRSS:\t 1024 kB\n";
+        assert_eq!(kilobytes(status, "VmHWM:"), 2 * 1024 * 1024);
+        assert_eq!(kilobytes("", "VmHWM:"), 0);
+    }
+
+    #[test]
+    fn descendants_count_with_their_root() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let (own, both) = (of_tree(child.id()).unwrap(), of_tree(std::process::id()).unwrap());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(own.resident > 0);
+        assert!(both.resident > own.resident);
+        assert!(both.peak >= both.resident);
+    }
+
+    #[test]
+    fn a_process_that_has_ended_is_an_error() {
+        let mut child = Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        assert!(of_tree(child.id()).is_err());
+    }
+}
