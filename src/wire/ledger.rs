@@ -151,7 +151,8 @@ impl<W> Ledger<W> {
             return Asked::Closed(Closed { end: end.clone() });
         }
         let Some(held) = ticket else {
-            if self.queue.is_empty() && self.has_room() {
+            // While there is room, nobody waits.
+            if self.has_room() {
                 self.slots += 1;
                 return Asked::Granted;
             }
