@@ -1,0 +1,101 @@
+//! What a push costs in the core, natively: reading an order, deciding, rendering the answer.
+//!
+//! `cargo bench --bench hot_path`. The whole pipeline against other senders is measured by `cargo xtask bench`.
+
+use std::time::Duration;
+
+use apns_edge::api::format::{Format, Head};
+use apns_edge::api::{Order, push};
+use apns_edge::apns::{Outcome, Reply};
+use apns_edge::config::{Config, Transport};
+use apns_edge::delivery::fanout::{Fanout, Next, Plan};
+use apns_edge::delivery::receipt::Receipt;
+use apns_edge::time::Timestamp;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+/// As many as a caller may send at once by socket.
+const DEVICES: usize = 10_000;
+
+const NOW: Timestamp = Timestamp::from_secs(1_795_420_800);
+
+fn config() -> Config {
+    let key = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg9gUv1zIuWW4SbwzW\n\
+               CjhH5i9yIEvqApJl71xn0ameHnmhRANCAAS4xlRawWuOmVdTD12TYHfgP/nGCpzy\n\
+               TPguJu66MCpm9rrn+1zhMSsg+jWxrbpWeU0N1pidyW//3PLER2ZNCl/V\n-----END PRIVATE KEY-----";
+    let hash = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+    let loaded = Config::load(|name| match name {
+        "APPS" => Some(
+            r#"{"shop": {"team_id": "TEAM123456", "key_id": "KEY1234567", "topic": "com.example.shop"}}"#
+                .to_owned(),
+        ),
+        "API_KEYS" => Some(format!(
+            r#"[{{"name": "bench", "sha256": "{hash}", "apps": "*"}}]"#
+        )),
+        "APNS_KEY_KEY1234567" => Some(key.to_owned()),
+        "TRANSPORT" => Some("socket".to_owned()),
+        _ => None,
+    });
+    loaded.expect("a configuration without faults")
+}
+
+fn body() -> Vec<u8> {
+    let device = |index: usize| format!(r#"{{"token":"{index:064x}","ref":"user-{index}"}}"#);
+    let devices: Vec<String> = (0..DEVICES).map(device).collect();
+    let payload = r#"{"aps":{"alert":{"title":"Hi","body":"there is a new message for you"},"badge":3}}"#;
+    format!(
+        r#"{{"notification":{{"payload":{payload}}},"devices":[{}]}}"#,
+        devices.join(",")
+    )
+    .into_bytes()
+}
+
+fn accepted() -> Outcome {
+    let header = |name: &str| (name == "apns-id").then_some("00000000-0000-8000-8000-000000000001");
+    Outcome::Answered(Reply::read(200, header, b""))
+}
+
+/// Sends every push at once and has each accepted.
+fn fan_out() -> Vec<Receipt> {
+    let mut fanout = Fanout::new(Plan {
+        pushes: DEVICES,
+        window: 1000,
+        proven: true,
+        attempt_timeout: Duration::from_secs(10),
+        launch_until: NOW + Duration::from_secs(60),
+        resend_until: NOW + Duration::from_secs(20),
+    });
+    let (mut receipts, mut in_flight) = (Vec::with_capacity(DEVICES), Vec::new());
+    loop {
+        match fanout.next(NOW) {
+            Next::Launch(launch) => in_flight.push(launch),
+            Next::Wait(_) => {
+                let launch = in_flight.pop().expect("an attempt under way");
+                receipts.extend(fanout.settle(launch, accepted(), false, NOW));
+            }
+            Next::Done => return receipts,
+            other => panic!("nothing else happens here: {other:?}"),
+        }
+    }
+}
+
+fn hot_path(criterion: &mut Criterion) {
+    let (config, body) = (config(), body());
+    let app = config.app("shop").expect("the app");
+    let mut group = criterion.benchmark_group("hot path");
+    group.throughput(Throughput::Elements(
+        u64::try_from(DEVICES).expect("a small number"),
+    ));
+    group.sample_size(20);
+    group.bench_function("skim", |bench| bench.iter(|| Head::skim(&body, Format::JSON)));
+    let parse = || Order::parse_for(app, &body, Format::JSON, [7; 16], NOW).expect("an order without faults");
+    group.bench_function("parse", |bench| bench.iter(parse));
+    group.bench_function("fan out", |bench| bench.iter(fan_out));
+    let (order, receipts) = (parse(), fan_out());
+    group.bench_function("render", |bench| {
+        bench.iter(|| push::answer(&order, &receipts, Transport::Socket))
+    });
+    group.finish();
+}
+
+criterion_group!(benches, hot_path);
+criterion_main!(benches);
