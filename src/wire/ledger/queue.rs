@@ -25,10 +25,6 @@ impl<W> Queue<W> {
         self.waiting.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
     pub(super) fn join(&mut self, waker: W) -> Ticket {
         let ticket = self.issued;
         self.issued += 1;
