@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::caller;
 use crate::deployment::{Caller, SHOP};
-use crate::stage::{POLL, Stage, header};
+use crate::stage::{Stage, header, until};
 
 fn order(tokens: &[String]) -> Value {
     let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
@@ -44,9 +44,9 @@ fn a_killed_worker_comes_back_with_its_provider_token_and_knows_what_was_in_flig
         )
         .is_err()
     });
-    while stage.requests_to(&devices[10]).is_empty() || gate(&stage)["in_use"] != 1 {
-        thread::sleep(POLL);
-    }
+    until("the order that gets no answer", || {
+        !stage.requests_to(&devices[10]).is_empty() && gate(&stage)["in_use"] == 1
+    });
     stage.kill_and_restart();
     assert!(stuck.join().unwrap(), "the Worker died before it could answer");
 
@@ -94,9 +94,9 @@ fn a_gate_that_is_evicted_keeps_its_provider_token_and_gives_the_permits_out_aga
             caller::call("POST", &url, &headers, body.as_bytes())
         })
     };
-    while stage.requests_to(&devices[12]).is_empty() {
-        thread::sleep(POLL);
-    }
+    until("the order's first push", || {
+        !stage.requests_to(&devices[12]).is_empty()
+    });
     stage.evict_gate(&SHOP);
     let answer = under_way.join().unwrap().with_status(200);
     assert_eq!(answer["counts"]["accepted"], 24, "{answer}");

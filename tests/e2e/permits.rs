@@ -7,7 +7,7 @@ use apns_mock::{Fault, FaultKind, Latency, Options};
 use serde_json::{Value, json};
 
 use crate::deployment::{Caller, SHOP};
-use crate::stage::{Alone, POLL, Stage};
+use crate::stage::{Alone, Stage, until};
 
 /// How many orders may wait for permits.
 const QUEUE: usize = 128;
@@ -58,16 +58,12 @@ fn one_permit_lets_one_push_be_in_flight_and_a_full_queue_turns_away() {
         .unwrap();
     thread::scope(|scope| {
         let holder = scope.spawn(|| stage.push(&order(&devices[..1])));
-        while stage.requests_to(&devices[0]).is_empty() {
-            thread::yield_now();
-        }
+        until("the holder", || !stage.requests_to(&devices[0]).is_empty());
         let waiting: Vec<_> = devices[1..=QUEUE]
             .chunks(1)
             .map(|device| scope.spawn(|| stage.post("/v1/push", &order(device))))
             .collect();
-        while gate(&stage)["waiting"] != QUEUE {
-            thread::sleep(POLL);
-        }
+        until("the full queue", || gate(&stage)["waiting"] == QUEUE);
         // The doctor's probes are over, and count no more.
         assert_eq!(stage.take_violations(), Vec::<String>::new());
         let one_more = stage.post("/v1/push", &order(&devices[QUEUE + 1..]));

@@ -25,11 +25,11 @@ pub(crate) const ATTEMPT_TIMEOUT_MS: &str = "2000";
 /// How many requests the server keeps: more than any stage sees.
 const REQUESTS_KEPT: usize = 100_000;
 
-/// How long a line may take from the Worker to its log.
-const LOG_LIMIT: Duration = Duration::from_secs(20);
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether something has come.
-pub(crate) const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(20);
 
 /// Folders of stages that are older were left behind by a run that is over.
 const STALE: Duration = Duration::from_secs(60 * 60);
@@ -189,18 +189,10 @@ impl Stage {
 
     /// The Worker's log, once it holds a text so many times.
     pub(crate) fn log_with(&self, text: &str, count: usize) -> String {
-        let started = Instant::now();
-        loop {
-            let log = self.worker.log();
-            if log.matches(text).count() >= count {
-                return log;
-            }
-            assert!(
-                started.elapsed() < LOG_LIMIT,
-                "{text} was not logged {count} times:\n{log}"
-            );
-            sleep(POLL);
-        }
+        until(&format!("{count} times {text} in the log"), || {
+            self.worker.log().matches(text).count() >= count
+        });
+        self.worker.log()
     }
 
     fn note_provider_tokens(&self) {
@@ -212,6 +204,16 @@ impl Stage {
             // The parts, as each alone would be a find: claims and signature.
             secrets.extend(authorization.split(['.', ' ']).skip(2).map(str::to_owned));
         }
+    }
+}
+
+/// Waits for what must come; a test whose wait is in vain fails instead of hanging.
+#[track_caller]
+pub(crate) fn until(what: &str, has_come: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !has_come() {
+        assert!(started.elapsed() < PATIENCE, "in vain: {what}");
+        sleep(POLL);
     }
 }
 
