@@ -50,7 +50,11 @@ impl Request {
     /// The path, device token included: never logged.
     #[must_use]
     pub fn path(&self) -> String {
-        format!("{PATH_PREFIX}{}", self.device_token.as_hex())
+        let token = self.device_token.as_hex();
+        let mut path = String::with_capacity(PATH_PREFIX.len() + token.len());
+        path.push_str(PATH_PREFIX);
+        path.push_str(token);
+        path
     }
 
     /// All headers but `authorization`, in the order in which they are sent.
