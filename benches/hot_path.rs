@@ -60,7 +60,6 @@ fn fan_out() -> Vec<Receipt> {
         pushes: DEVICES,
         window: 1000,
         proven: true,
-        attempt_timeout: Duration::from_secs(10),
         launch_until: NOW + Duration::from_secs(60),
         resend_until: NOW + Duration::from_secs(20),
     });

@@ -30,6 +30,22 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// The outcome without what belongs to the one push that had it.
+    #[must_use]
+    pub fn without_ids(&self) -> Self {
+        match self {
+            Self::Answered(reply) => Self::Answered(Reply {
+                apns_id: None,
+                apns_unique_id: None,
+                since: None,
+                ..reply.clone()
+            }),
+            Self::NotSent(_) | Self::Lost(_) => self.clone(),
+        }
+    }
+}
+
 /// What went wrong on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Trouble {

@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use super::verdict::{Again, TokenRefusal};
+use super::verdict::{Again, TokenRefusal, Verdict};
+use crate::apns::Trouble;
 
 /// The delay before quick resend number `resend` (from 1), with jitter drawn from `salt`.
 ///
@@ -35,6 +36,31 @@ pub fn advice(again: Again, retry_after: Option<Duration>) -> Duration {
         Again::ProviderToken(TokenRefusal::TooManyUpdates) => TOKEN_ADVICE,
     };
     own.max(retry_after.unwrap_or_default())
+}
+
+/// The advice that goes with a verdict, if it is to retry.
+#[must_use]
+pub fn for_verdict(verdict: Verdict, retry_after: Option<Duration>) -> Option<Duration> {
+    match verdict {
+        Verdict::Retry(again) => Some(advice(again, retry_after)),
+        Verdict::Accepted
+        | Verdict::DropDevice
+        | Verdict::FixRequest
+        | Verdict::FixCredentials
+        | Verdict::Unknown => None,
+    }
+}
+
+/// The delay before a push goes out again that surely was not sent, for the `bounces`-th time.
+///
+/// A stream that a server did not take goes out at once on another connection, the first time; where there is none, the
+/// network gets a moment.
+#[must_use]
+pub fn bounce(trouble: Trouble, bounces: u32, salt: u64) -> Duration {
+    match trouble {
+        Trouble::StreamRefused | Trouble::GoingAway if bounces == 1 => Duration::ZERO,
+        _ => quick(Again::Network, bounces, None, salt),
+    }
 }
 
 /// Between half of `delay` and all of it.

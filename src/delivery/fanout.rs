@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::backoff;
 use super::limiter::Report;
 use super::receipt::Receipt;
-use super::verdict::{Again, TokenRefusal, Verdict, judge};
-use crate::apns::{Outcome, Reply, Trouble};
+use super::verdict::{self, Again, TokenRefusal, Verdict, judge};
+use crate::apns::{Outcome, Trouble};
 use crate::time::Timestamp;
 
 /// The bounds of one fan-out.
@@ -24,8 +24,6 @@ pub struct Plan {
     pub window: usize,
     /// Whether APNs has accepted the provider token before; if not, the first push goes alone.
     pub proven: bool,
-    /// How long one attempt may take.
-    pub attempt_timeout: Duration,
     /// No attempt starts after this; what is left is handed back.
     pub launch_until: Timestamp,
     /// No push is sent again after this.
@@ -37,8 +35,6 @@ pub struct Plan {
 pub struct Launch {
     /// The push's place in the source.
     pub push: usize,
-    /// When the attempt is given up.
-    pub deadline: Timestamp,
     attempt: u8,
     bounces: u32,
     token: u8,
@@ -167,8 +163,8 @@ impl Fanout {
     ) -> Option<Receipt> {
         self.in_flight = self.in_flight.saturating_sub(1);
         let verdict = judge(&outcome);
-        self.count(&outcome, verdict);
-        if proves_token(&outcome, verdict) && launch.token == self.token {
+        self.report.count(&outcome, verdict);
+        if verdict::proves_token(&outcome, verdict) && launch.token == self.token {
             self.alone = false;
             self.proved = true;
         }
@@ -216,18 +212,6 @@ impl Fanout {
         (std::mem::take(&mut self.report), self.proved)
     }
 
-    fn count(&mut self, outcome: &Outcome, verdict: Verdict) {
-        let report = &mut self.report;
-        match outcome {
-            Outcome::Answered(_) => report.answered += 1,
-            Outcome::NotSent(_) => {}
-            Outcome::Lost(_) => report.lost += 1,
-        }
-        report.accepted += u32::from(verdict == Verdict::Accepted);
-        let throttled = matches!(verdict, Verdict::Retry(Again::Device | Again::Server));
-        report.throttled += u32::from(throttled && matches!(outcome, Outcome::Answered(_)));
-    }
-
     const fn window(&self) -> usize {
         if self.alone || self.plan.window == 0 {
             1
@@ -244,7 +228,6 @@ impl Fanout {
         self.in_flight += 1;
         Next::Launch(Launch {
             push,
-            deadline: now + self.plan.attempt_timeout,
             attempt: attempts.saturating_add(1),
             bounces,
             token: self.token,
@@ -296,7 +279,7 @@ impl Fanout {
             Outcome::NotSent(trouble) => {
                 let bounces = launch.bounces.saturating_add(1);
                 (
-                    now + bounce_delay(*trouble, bounces, salt(launch)),
+                    now + backoff::bounce(*trouble, bounces, salt(launch)),
                     launch.attempt - 1,
                     bounces,
                 )
@@ -307,7 +290,13 @@ impl Fanout {
             }
         };
         if self.stopped.is_some() || attempts > MAX_RESENDS || again_at > self.plan.resend_until {
-            let receipt = receipt(launch, outcome, verdict, advice(verdict, retry_after), now);
+            let receipt = receipt(
+                launch,
+                outcome,
+                verdict,
+                backoff::for_verdict(verdict, retry_after),
+                now,
+            );
             return Some(Receipt { attempts, ..receipt });
         }
         self.wait(
@@ -328,9 +317,9 @@ impl Fanout {
     }
 
     fn stop(&mut self, outcome: &Outcome, verdict: Verdict, retry_after: Option<Duration>) {
-        let retry_after = retry_after.or_else(|| advice(verdict, None));
+        let retry_after = retry_after.or_else(|| backoff::for_verdict(verdict, None));
         self.stopped.get_or_insert_with(|| Stop {
-            outcome: without_ids(outcome),
+            outcome: outcome.without_ids(),
             verdict,
             retry_after,
         });
@@ -355,7 +344,7 @@ impl Fanout {
                 let verdict = judge(&waiting.last);
                 Next::Unsent(Receipt {
                     push: waiting.push,
-                    retry_after: advice(verdict, waiting.last.retry_after()),
+                    retry_after: backoff::for_verdict(verdict, waiting.last.retry_after()),
                     outcome: waiting.last,
                     verdict,
                     attempts: waiting.attempts,
@@ -389,56 +378,8 @@ fn receipt(
     }
 }
 
-/// A stream that a server did not take goes out at once on another connection, the first time; where there is none, the
-/// network gets a moment.
-fn bounce_delay(trouble: Trouble, bounces: u32, salt: u64) -> Duration {
-    match trouble {
-        Trouble::StreamRefused | Trouble::GoingAway if bounces == 1 => Duration::ZERO,
-        _ => backoff::quick(Again::Network, bounces, None, salt),
-    }
-}
-
 const fn salt(launch: &Launch) -> u64 {
     (launch.push as u64) << 8 | launch.attempt as u64
-}
-
-/// Whether APNs got as far as looking at the push itself, past the provider token.
-const fn proves_token(outcome: &Outcome, verdict: Verdict) -> bool {
-    let Outcome::Answered(reply) = outcome else {
-        return false;
-    };
-    reply.is_from_apns()
-        && matches!(
-            verdict,
-            Verdict::Accepted
-                | Verdict::DropDevice
-                | Verdict::FixRequest
-                | Verdict::Retry(Again::Device | Again::Server)
-        )
-}
-
-fn advice(verdict: Verdict, retry_after: Option<Duration>) -> Option<Duration> {
-    match verdict {
-        Verdict::Retry(again) => Some(backoff::advice(again, retry_after)),
-        Verdict::Accepted
-        | Verdict::DropDevice
-        | Verdict::FixRequest
-        | Verdict::FixCredentials
-        | Verdict::Unknown => None,
-    }
-}
-
-/// The outcome without what belongs to the one push that had it.
-fn without_ids(outcome: &Outcome) -> Outcome {
-    match outcome {
-        Outcome::Answered(reply) => Outcome::Answered(Reply {
-            apns_id: None,
-            apns_unique_id: None,
-            since: None,
-            ..reply.clone()
-        }),
-        Outcome::NotSent(_) | Outcome::Lost(_) => outcome.clone(),
-    }
 }
 
 /// How often a push is sent again inside one request: enough for a connection that went away and a server that was

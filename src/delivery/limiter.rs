@@ -14,6 +14,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::machine::Ticket;
+use super::verdict::{Again, Verdict};
+use crate::apns::Outcome;
 use crate::time::Timestamp;
 
 /// The permits of one credential.
@@ -98,6 +100,18 @@ pub struct Report {
 }
 
 impl Report {
+    /// Counts the end of one attempt.
+    pub fn count(&mut self, outcome: &Outcome, verdict: Verdict) {
+        match outcome {
+            Outcome::Answered(_) => self.answered += 1,
+            Outcome::NotSent(_) => {}
+            Outcome::Lost(_) => self.lost += 1,
+        }
+        self.accepted += u32::from(verdict == Verdict::Accepted);
+        let throttled = matches!(verdict, Verdict::Retry(Again::Device | Again::Server));
+        self.throttled += u32::from(throttled);
+    }
+
     const fn is_congested(&self) -> bool {
         let bad = self.throttled as u64 + self.lost as u64;
         let all = self.answered as u64 + self.lost as u64;

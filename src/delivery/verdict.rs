@@ -89,6 +89,22 @@ pub fn judge(outcome: &Outcome) -> Verdict {
     }
 }
 
+/// Whether APNs got as far as looking at the push itself, past the provider token.
+#[must_use]
+pub const fn proves_token(outcome: &Outcome, verdict: Verdict) -> bool {
+    let Outcome::Answered(reply) = outcome else {
+        return false;
+    };
+    reply.is_from_apns()
+        && matches!(
+            verdict,
+            Verdict::Accepted
+                | Verdict::DropDevice
+                | Verdict::FixRequest
+                | Verdict::Retry(Again::Device | Again::Server)
+        )
+}
+
 fn judge_reply(reply: &Reply) -> Verdict {
     if !reply.is_from_apns() {
         return judge_proxy(reply.status);

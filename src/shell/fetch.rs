@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 use worker::js_sys::Uint8Array;
-use worker::{AbortController, AbortSignal, Fetch, Headers, Method, RequestInit, RequestRedirect, Response};
+use worker::{AbortController, Fetch, Headers, Method, RequestInit, RequestRedirect, Response};
 
 use super::clock;
 use super::run::Transport;
@@ -71,44 +71,38 @@ async fn exchange(url: &str, headers: Headers, body: &[u8], deadline: Timestamp)
     };
     let controller = AbortController::default();
     let signal = controller.signal();
-    let answer = pin!(answer(Fetch::Request(request), &signal));
-    let timer = pin!(clock::at(deadline));
-    match select(answer, timer).await {
-        Either::Left((Ok(reply), _)) => Outcome::Answered(reply),
-        Either::Left((Err(error), _)) => failure(&error),
+    let fetch = Fetch::Request(request);
+    let mut timer = pin!(clock::at(deadline));
+    let mut response = match select(pin!(fetch.send_with_signal(&signal)), timer.as_mut()).await {
+        Either::Left((Ok(response), _)) => response,
+        // The platform does not tell a connection that was refused from one that broke after the request had left.
+        Either::Left((Err(_), _)) => return Outcome::Lost(Trouble::ConnectionLost),
         Either::Right(_) => {
             controller.abort();
-            Outcome::Lost(Trouble::Deadline)
+            return Outcome::Lost(Trouble::Deadline);
         }
-    }
+    };
+    // The status has settled the push, whatever becomes of the body.
+    let body = match select(pin!(response.bytes()), timer).await {
+        Either::Left((body, _)) => body.unwrap_or_default(),
+        Either::Right(_) => {
+            controller.abort();
+            Vec::new()
+        }
+    };
+    Outcome::Answered(reply(&response, &body))
 }
 
-async fn answer(fetch: Fetch, signal: &AbortSignal) -> worker::Result<Reply> {
-    let mut response: Response = fetch.send_with_signal(signal).await?;
-    let body = response.bytes().await?;
-    let headers = response.headers();
-    let value = |name: &str| headers.get(name).ok().flatten();
-    let values = KEPT.map(|name| (name, value(name)));
+fn reply(response: &Response, body: &[u8]) -> Reply {
+    let values = KEPT.map(|name| (name, response.headers().get(name).ok().flatten()));
     let header = |name: &str| {
         values
             .iter()
             .find(|(kept, _)| *kept == name)
             .and_then(|(_, value)| value.as_deref())
     };
-    Ok(Reply::read(response.status_code(), header, &body))
-}
-
-/// The platform throws one kind of error; only a refused connection says for sure that nothing was sent.
-fn failure(error: &worker::Error) -> Outcome {
-    if error.to_string().contains(NO_CONNECTION) {
-        Outcome::NotSent(Trouble::Unreachable)
-    } else {
-        Outcome::Lost(Trouble::ConnectionLost)
-    }
+    Reply::read(response.status_code(), header, body)
 }
 
 /// The headers of an answer that mean something to us.
 const KEPT: [&str; 3] = ["apns-id", "apns-unique-id", "retry-after"];
-
-/// The platform's words for a connection that could not be opened.
-const NO_CONNECTION: &str = "cannot connect";

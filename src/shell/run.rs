@@ -65,7 +65,6 @@ impl<T: Transport> Run<T> {
                 .unwrap_or(usize::MAX)
                 .min(transport.width()),
             proven: lease.proven,
-            attempt_timeout: config.attempt_timeout,
             launch_until: now + lease::LAUNCH_TIME,
             resend_until: now + wait,
         };

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, HashSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::apns::Reply;
 use crate::delivery::receipt::Status;
 
 const START: Timestamp = Timestamp::from_secs(1_795_420_800);
@@ -12,7 +13,6 @@ fn plan(pushes: usize, window: usize) -> Plan {
         pushes,
         window,
         proven: true,
-        attempt_timeout: Duration::from_secs(10),
         launch_until: START + Duration::from_secs(60),
         resend_until: START + Duration::from_secs(20),
     }
