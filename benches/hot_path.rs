@@ -2,6 +2,13 @@
 //!
 //! `cargo bench --bench hot_path`. The whole pipeline against other senders is measured by `cargo xtask bench`.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::semicolon_if_nothing_returned,
+    reason = "a measurement may stop at anything unexpected"
+)]
+
 use std::time::Duration;
 
 use apns_edge::api::format::{Format, Head};
