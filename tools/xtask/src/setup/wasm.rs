@@ -90,7 +90,7 @@ pub(crate) fn ready() -> Result<Toolchain> {
         if has_target() {
             return Ok(Toolchain::Usual);
         }
-        eprintln!("  rustup did not bring it");
+        eprintln!("rustup has no way to the library for wasm32; taking Debian's");
     }
     if !another_way {
         bail!(
