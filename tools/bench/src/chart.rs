@@ -1,4 +1,4 @@
-//! The chart: how fast each sender is and what a push costs it, as bars on a logarithmic scale.
+//! The chart: how fast each sender is and what a push costs it, as bars.
 
 use std::path::Path;
 
@@ -91,19 +91,19 @@ fn panel(
     let heading = text(16, FontStyle::Bold, HPos::Left);
     area.draw(&Text::new(title.to_owned(), (LEFT, top + HEADING / 2), heading))?;
     let medians: Vec<f64> = rows.iter().map(|row| row.spread(figure).median).collect();
-    let scale = Scale::of(&medians);
+    let largest = medians.iter().copied().fold(0.0, f64::max);
     for ((row, median), number) in rows.iter().zip(&medians).zip(0..) {
         let (above, below) = (
             top + HEADING + number * BAR,
             top + HEADING + number * BAR + BAR - 6,
         );
-        let (middle, end) = (i32::midpoint(above, below), scale.end(*median));
+        let (middle, right) = (i32::midpoint(above, below), end(*median, largest));
         let color = if row.sender.transport().is_some() {
             OURS
         } else {
             THEIRS
         };
-        area.draw(&Rectangle::new([(LEFT, above), (end, below)], color.filled()))?;
+        area.draw(&Rectangle::new([(LEFT, above), (right, below)], color.filled()))?;
         area.draw(&Text::new(
             row.sender.name(),
             (LEFT - 8, middle),
@@ -111,45 +111,21 @@ fn panel(
         ))?;
         area.draw(&Text::new(
             rounded(*median),
-            (end + 6, middle),
+            (right + 6, middle),
             text(14, FontStyle::Normal, HPos::Left),
         ))?;
     }
     Ok(())
 }
 
-/// Where bars end, on a logarithmic scale that begins a little below the shortest.
-struct Scale {
-    start: f64,
-    span: f64,
-}
-
-impl Scale {
-    fn of(figures: &[f64]) -> Self {
-        let positive = figures.iter().copied().filter(|figure| *figure > 0.0);
-        let least = positive.clone().fold(f64::INFINITY, f64::min);
-        let most = positive.fold(0.0, f64::max);
-        if least > most {
-            return Self {
-                start: 1.0,
-                span: 1.0,
-            };
-        }
-        let start = 10_f64.powf(least.log10().floor()).min(least / 2.0);
-        Self {
-            start,
-            span: (most / start).log10(),
-        }
-    }
-
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "between the two ends, which are small"
-    )]
-    fn end(&self, figure: f64) -> i32 {
-        let part = (figure.max(self.start) / self.start).log10() / self.span;
-        LEFT + (part * f64::from(RIGHT - LEFT)).round() as i32
-    }
+/// Where the bar of a figure ends: bars are as long as figures are large.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "between the two ends, which are small"
+)]
+fn end(figure: f64, largest: f64) -> i32 {
+    let part = figure.max(0.0) / largest.max(f64::MIN_POSITIVE);
+    LEFT + (part * f64::from(RIGHT - LEFT)).round() as i32
 }
 
 /// Three digits say enough.
@@ -168,7 +144,7 @@ fn rounded(figure: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{LEFT, RIGHT, Scale, draw, rounded};
+    use super::{LEFT, RIGHT, draw, end, rounded};
     use crate::figures::{Row, Sample};
     use crate::sender::Sender;
 
@@ -180,6 +156,7 @@ mod tests {
             first_ms: 1.0,
             p50_ms: 1.0,
             p99_ms: 1.0,
+            connections: 1.0,
             server_share: 0.1,
         };
         Row {
@@ -208,11 +185,11 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_bar_fills_the_panel_and_the_shortest_can_be_seen() {
-        let scale = Scale::of(&[113.0, 17_000.0]);
-        assert_eq!(scale.end(17_000.0), RIGHT);
-        assert!(scale.end(113.0) > LEFT);
-        assert_eq!(scale.end(0.0), LEFT);
+    fn a_bar_is_as_long_as_its_figure_is_large() {
+        assert_eq!(end(17_000.0, 17_000.0), RIGHT);
+        assert_eq!(end(8500.0, 17_000.0), i32::midpoint(LEFT, RIGHT));
+        assert_eq!(end(0.0, 17_000.0), LEFT);
+        assert_eq!(end(0.0, 0.0), LEFT);
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(crate) struct Sample {
     pub(crate) p50_ms: f64,
     /// Of a hundred pushes 99 took at most so long, in milliseconds.
     pub(crate) p99_ms: f64,
+    /// Connections that were open at the end.
+    pub(crate) connections: f64,
     /// The server's share of one processor, 0 to 1.
     pub(crate) server_share: f64,
 }

@@ -10,6 +10,7 @@ use std::thread;
 
 use anyhow::{Context, Result, bail};
 use tempfile::NamedTempFile;
+use tokio::sync::oneshot;
 
 use crate::sender::LeftOut;
 
@@ -72,7 +73,7 @@ impl Isolation {
         for left_out in left_out {
             command.arg("--left-out").arg(left_out.to_string());
         }
-        // Its end tells the other that this process has ended: see `end_with_parent`.
+        // Its end tells the other that this process has ended: see `end_of_parent`.
         let mut child = command.stdin(Stdio::piped()).spawn()?;
         let parent = child.stdin.take();
         let status = child.wait()?;
@@ -89,13 +90,16 @@ impl Isolation {
     }
 }
 
-/// Ends this process as soon as its standard input does, and with it, by their standard inputs, all that it started.
-pub(crate) fn end_with_parent() {
+/// Waits until the process that runs this one again has ended: then this one's standard input ends too.
+pub(crate) async fn end_of_parent() {
+    let (ended, end) = oneshot::channel();
     thread::spawn(|| {
         // Whether it ends or fails: nobody holds the other side any more.
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        std::process::exit(1);
+        // Nobody waits any more if this process is ending by itself.
+        let _ = ended.send(());
     });
+    let _ = end.await;
 }
 
 #[cfg(test)]

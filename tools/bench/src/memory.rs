@@ -90,7 +90,7 @@ struct Seen {
 
 async fn one(bench: &mut Bench<'_>, sender: Sender, pushes: u64) -> Result<Seen> {
     let mut running = bench.start(sender).await?;
-    run::warm_up(sender, &mut running).await?;
+    run::warm_up(sender, &mut running, &bench.mock).await?;
     let process = running.process()?;
     let resident = || Ok::<_, anyhow::Error>(usage::of_tree(process)?.resident);
     let looks = RefCell::new(vec![resident()?]);

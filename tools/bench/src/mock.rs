@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -111,6 +111,13 @@ impl Mock {
             .post_json("/latency", &json!({ "ms": ms }))
             .await
             .map(drop)
+    }
+
+    /// How many connections it has open.
+    pub(crate) async fn connections(&self) -> Result<u64> {
+        let state = self.control.get_json("/state").await?;
+        let open = state.get("connections_open").and_then(Value::as_u64);
+        open.context("apns-mock did not say how many connections it has open")
     }
 
     /// What it has used of the machine.

@@ -8,7 +8,7 @@ use crate::run::{WARM_UP_PUSHES, WARM_UP_TIME};
 use crate::sender::LeftOut;
 
 /// Headings; the first is the only text.
-const COLUMNS: [&str; 10] = [
+const COLUMNS: [&str; 11] = [
     "sender",
     "latency, ms",
     "pushes",
@@ -18,6 +18,7 @@ const COLUMNS: [&str; 10] = [
     "first result, ms",
     "p50, ms",
     "p99, ms",
+    "connections",
     "server's CPU, %",
 ];
 
@@ -101,6 +102,7 @@ fn table_row(row: &Row) -> [String; COLUMNS.len()] {
         cell(0, |sample| sample.first_ms),
         cell(1, |sample| sample.p50_ms),
         cell(1, |sample| sample.p99_ms),
+        cell(0, |sample| sample.connections),
         cell(0, |sample| sample.server_share * 100.0),
     ]
 }
@@ -147,6 +149,7 @@ mod tests {
         first_ms: 52.4,
         p50_ms: 50.5,
         p99_ms: 71.0,
+        connections: 1.0,
         server_share: 0.25,
     };
 

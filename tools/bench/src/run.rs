@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
+use tokio::signal;
 use tokio::time::timeout;
 
 use crate::arguments::Arguments;
@@ -26,8 +27,12 @@ pub(crate) const WARM_UP_PUSHES: u64 = 10_000;
 /// A slow sender's warm-up ends after this time.
 pub(crate) const WARM_UP_TIME: Duration = Duration::from_secs(5);
 
-/// How many pushes are sent between two looks at the clock while warming up.
-const WARM_UP_STEP: u64 = 2500;
+/// How many pushes an order of the warm-up has at most: between two looks at the clock each place for an order is used once.
+const WARM_UP_ORDER: u64 = 2500;
+
+/// A sender that opens its connections one after another, some seconds apart, has so long to open the last; then it is
+/// measured with those that it has.
+const OPENING_TIME: Duration = Duration::from_secs(15);
 
 /// How many pushes a run sends.
 const PUSHES: u64 = 100_000;
@@ -55,20 +60,26 @@ pub(crate) struct Bench<'a> {
 
 /// Measures what was asked for and reports it. `isolated` says whether Apple's host leads to the mock.
 pub(crate) fn all(arguments: &Arguments, isolated: bool) -> Result<ExitCode> {
-    if isolated {
-        isolation::end_with_parent();
-    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let mut bench = Bench::open(arguments, isolated).await?;
-        if arguments.memory {
-            memory::measure(&mut bench, arguments).await
-        } else {
-            measure(&mut bench, arguments).await
+        tokio::select! {
+            code = open_and_measure(arguments, isolated) => code,
+            // What was started ends, and temporary files are removed, when the other future is dropped.
+            _ = signal::ctrl_c() => bail!("interrupted"),
+            () = isolation::end_of_parent(), if isolated => bail!("interrupted"),
         }
     })
+}
+
+async fn open_and_measure(arguments: &Arguments, isolated: bool) -> Result<ExitCode> {
+    let mut bench = Bench::open(arguments, isolated).await?;
+    if arguments.memory {
+        memory::measure(&mut bench, arguments).await
+    } else {
+        measure(&mut bench, arguments).await
+    }
 }
 
 async fn measure(bench: &mut Bench<'_>, arguments: &Arguments) -> Result<ExitCode> {
@@ -181,7 +192,7 @@ impl<'a> Bench<'a> {
         running: &mut Running,
         pushes: Option<u64>,
     ) -> Result<(u64, Sample)> {
-        let rate = warm_up(sender, running).await?;
+        let rate = warm_up(sender, running, &self.mock).await?;
         let pushes = pushes.unwrap_or_else(|| how_many(rate, self.arguments.pushes));
         let process = running.process()?;
         let before = (usage::of_tree(process)?, self.mock.usage()?);
@@ -199,27 +210,43 @@ impl<'a> Bench<'a> {
             first_ms: milliseconds(answers.first()),
             p50_ms: answers.percentile(50),
             p99_ms: answers.percentile(99),
+            connections: figures::count(self.mock.connections().await?),
             server_share: spent(before.1, after.1) / seconds,
         };
         Ok((pushes, sample))
     }
 }
 
-/// Sends what is not measured: the first push of a connection alone, as APNs wants it, then more. Returns how many pushes
-/// a second went at the end.
-pub(crate) async fn warm_up(sender: Sender, running: &mut Running) -> Result<f64> {
+/// Sends what is not measured: the first push of a connection alone, as APNs wants it, then more, until the sender has the
+/// connections that it may have. Returns how many pushes a second went at the end.
+pub(crate) async fn warm_up(sender: Sender, running: &mut Running, mock: &Mock) -> Result<f64> {
     running.send(Orders::new(1, 1), 1).await?.all_accepted(1)?;
-    let step = WARM_UP_STEP.min(sender.devices_an_order());
-    let (started, mut sent, mut rate) = (Instant::now(), 0, 0.0);
-    while sent < WARM_UP_PUSHES && started.elapsed() < WARM_UP_TIME {
+    let (at_once, devices) = (
+        sender.orders_at_once(),
+        sender.devices_an_order().min(WARM_UP_ORDER),
+    );
+    let step = devices * u64::try_from(at_once)?;
+    let (started, mut sent) = (Instant::now(), 0);
+    loop {
         let answers = running
-            .send(Orders::new(step, step), 1)
+            .send(Orders::new(step, devices), at_once)
             .await?
             .all_accepted(step)?;
         sent += step;
-        rate = figures::count(step) / answers.wall().as_secs_f64().max(f64::MIN_POSITIVE);
+        let rate = figures::count(step) / answers.wall().as_secs_f64().max(f64::MIN_POSITIVE);
+        let elapsed = started.elapsed();
+        if sent < WARM_UP_PUSHES && elapsed < WARM_UP_TIME {
+            continue;
+        }
+        let Some(most) = sender.connections() else {
+            return Ok(rate);
+        };
+        let open = mock.connections().await?;
+        ensure!(open <= most, "it has {open} connections and not {most}");
+        if open == most || elapsed >= OPENING_TIME {
+            return Ok(rate);
+        }
     }
-    Ok(rate)
 }
 
 /// How many pushes a run sends when so many go in a second.

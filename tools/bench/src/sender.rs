@@ -70,6 +70,15 @@ impl Sender {
         }
     }
 
+    /// How many connections it may have, where that is part of its name.
+    pub(crate) const fn connections(self) -> Option<u64> {
+        match self {
+            Self::Socket1 => Some(1),
+            Self::Socket4 => Some(4),
+            Self::Fetch | Self::A2 | Self::NodeApn | Self::Apns2 | Self::Aioapns => None,
+        }
+    }
+
     /// Whether it can only send to Apple's host and port, wherever these lead.
     pub(crate) const fn host_is_fixed(self) -> bool {
         match self {
@@ -98,12 +107,12 @@ impl Sender {
         }
     }
 
-    /// How many orders it has at once: one is one invocation of the Worker; the others get the next one before the last
-    /// is finished, so that they are never idle.
+    /// How many orders it has at once: one is one invocation of the Worker, and one for each connection. The peers get the
+    /// next one before the last is finished, so that they are never idle.
     pub(crate) const fn orders_at_once(self) -> usize {
         match self {
-            Self::Fetch => 1,
-            Self::Socket4 => 8,
+            Self::Fetch | Self::Socket1 => 1,
+            Self::Socket4 => 4,
             _ => 2,
         }
     }

@@ -3,11 +3,12 @@
 import apn from "@parse/node-apn";
 import { serve } from "./peer.mjs";
 
-const { APNS_HOST, APNS_KEY, APNS_KEY_ID, APNS_TEAM_ID, APNS_TOPIC } = process.env;
+const { APNS_HOST, APNS_PORT, APNS_KEY, APNS_KEY_ID, APNS_TEAM_ID, APNS_TOPIC } = process.env;
 
 const provider = new apn.Provider({
   token: { key: APNS_KEY, keyId: APNS_KEY_ID, teamId: APNS_TEAM_ID },
   address: APNS_HOST,
+  port: Number(APNS_PORT),
   production: true,
 });
 

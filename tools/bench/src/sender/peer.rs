@@ -45,15 +45,13 @@ impl Peer {
     ) -> Result<Self> {
         let key = folder.join(format!("{}.p8", credentials.key_id));
         fs::write(&key, &credentials.private_pem)?;
-        let host = if isolated {
-            APPLES_HOST.to_owned()
-        } else {
-            format!("localhost:{}", mock.port())
-        };
+        // By name, because the mock's certificate is for `localhost`.
+        let host = if isolated { APPLES_HOST } else { "localhost" };
         let log = folder.join(format!("{}.log", credentials.key_id));
         let mut command = command(sender, node)?;
         command
             .env("APNS_HOST", host)
+            .env("APNS_PORT", mock.port().to_string())
             .env("APNS_CA", mock.ca())
             .env("NODE_EXTRA_CA_CERTS", mock.ca())
             .env("APNS_KEY", key)

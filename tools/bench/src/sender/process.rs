@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::timeout;
 
@@ -12,19 +12,20 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Starts a program with its input piped.
 pub(super) fn spawn(command: &mut Command) -> Result<Child> {
-    command.stdin(Stdio::piped()).kill_on_drop(true);
+    command.stdin(Stdio::piped());
     let program = command.as_std().get_program().to_string_lossy().into_owned();
     command
         .spawn()
         .with_context(|| format!("{program} cannot be started"))
 }
 
-/// Closes a program's input and waits for its end; kills it if that takes too long.
+/// Closes a program's input and waits for its end.
 pub(super) async fn stop(mut child: Child, input: Option<ChildStdin>) -> Result<()> {
     drop(input);
     drop(child.stdin.take());
     if timeout(GRACE, child.wait()).await.is_err() {
         child.kill().await?;
+        bail!("it did not end by itself");
     }
     Ok(())
 }

@@ -39,6 +39,10 @@ pub(crate) enum Transport {
 /// What the caller shows the Worker; good on this machine, for this run.
 const API_KEY: &str = "the benchmark's own key";
 
+/// The permits for each connection: two orders lease as many as it has streams, while the lease of the one before is on
+/// its way back.
+const PERMITS_A_CONNECTION: u32 = 3000;
+
 /// How long the Worker may take to answer for the first time.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
@@ -225,7 +229,13 @@ fn settings(transport: Transport, mock: &Mock, credentials: &Credentials) -> Vec
         ("TRANSPORT".to_owned(), transport.name().to_owned()),
     ];
     if let Transport::Socket { connections } = transport {
-        settings.push(("MAX_CONNECTIONS".to_owned(), connections.to_string()));
+        // One socket for each connection object, and permits for as many orders as are under way.
+        let permits = u32::from(connections) * PERMITS_A_CONNECTION;
+        settings.extend([
+            ("MAX_CONNECTIONS".to_owned(), connections.to_string()),
+            ("SOCKETS_PER_CONNECTION".to_owned(), "1".to_owned()),
+            ("PERMITS".to_owned(), permits.to_string()),
+        ]);
     }
     settings
 }
