@@ -16,7 +16,7 @@ use worker::{
 
 use super::run::Run;
 use super::socket::{Links, SocketTransport};
-use super::{bindings, http, lease, push};
+use super::{bindings, clock, http, lease, push};
 use crate::api::format::Format;
 use crate::api::problem::{Kind, Problem};
 use crate::config::{App, Config, Transport};
@@ -94,7 +94,7 @@ impl ConnectionObject {
                 .wait_until(give_back_unused(self.env.clone(), app, errand.lease));
             return push::nothing_to_send(&order, errand.format, Transport::Socket);
         };
-        let transport = SocketTransport::new(links.clone(), headers);
+        let transport = SocketTransport::new(links.clone(), headers, clock::now() + lease::LAUNCH_TIME);
         let wait = Duration::from_millis(errand.wait_ms);
         let run = Run::new(
             Rc::clone(&order),

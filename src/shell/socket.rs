@@ -220,16 +220,20 @@ pub(super) struct SocketTransport {
     template: RefCell<Option<(Timestamp, Rc<Template>)>>,
     headers: std::sync::Arc<Headers>,
     width: usize,
+    /// Ends the wait for a free stream: one timer for all pushes of the order.
+    over: Shared<LocalBoxFuture<'static, ()>>,
 }
 
 impl SocketTransport {
-    pub(super) fn new(links: Links, headers: std::sync::Arc<Headers>) -> Self {
+    /// A transport whose pushes wait for a free stream until `wait_until` at most.
+    pub(super) fn new(links: Links, headers: std::sync::Arc<Headers>, wait_until: Timestamp) -> Self {
         let width = usize::try_from(links.0.sockets.shape.streams).unwrap_or(1);
         Self {
             links,
             template: RefCell::default(),
             headers,
             width,
+            over: clock::at(wait_until).boxed_local().shared(),
         }
     }
 
@@ -256,8 +260,10 @@ impl Transport for SocketTransport {
         let Ok(connection) = self.links.pick().await else {
             return Outcome::NotSent(Trouble::Unreachable);
         };
-        let Ok(slot) = connection.slot().await else {
-            return Outcome::NotSent(Trouble::GoingAway);
+        let slot = match select(pin!(connection.slot()), self.over.clone()).await {
+            Either::Left((Ok(slot), _)) => slot,
+            Either::Left((Err(_), _)) => return Outcome::NotSent(Trouble::GoingAway),
+            Either::Right(_) => return Outcome::NotSent(Trouble::OutOfTime),
         };
         let Some(template) = self.template(token) else {
             return Outcome::NotSent(Trouble::Unreachable);
