@@ -44,10 +44,11 @@ fn deployment(ready: &Ready) -> Result<()> {
 /// The tests of the built Worker. They are ignored by a plain `cargo test`, which neither builds it nor has wrangler.
 fn end_to_end(ready: &Ready, tests: &mut Tally) -> Result<()> {
     let mut cargo = process::cargo();
+    // The whole workspace, as for the tests before: for one package alone cargo would choose other features of the
+    // dependencies, and compile them anew.
     cargo.args([
         "test",
-        "--package",
-        "apns-edge",
+        "--workspace",
         "--test",
         "e2e*",
         "--no-fail-fast",
