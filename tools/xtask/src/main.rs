@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod build;
 mod check;
 mod demo;
@@ -41,6 +42,7 @@ enum Task {
     /// Run all checks and tests, the end-to-end tests included
     Test,
     Demo(demo::Demo),
+    Bench(bench::Bench),
 }
 
 impl Task {
@@ -51,6 +53,7 @@ impl Task {
             Self::Check => check::run(),
             Self::Test => test::run(),
             Self::Demo(demo) => demo.run(),
+            Self::Bench(bench) => bench.run(),
         }
     }
 }

@@ -1,0 +1,45 @@
+//! `cargo xtask bench`: makes ready what the benchmark needs and runs it; what it measures is `tools/bench`'s.
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::{build, process, progress, setup};
+
+/// Measure apns-edge beside other senders (docs/benchmark.md)
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Passed on to the benchmark: `--json`, `--pushes N`, `--runs N`, `--only SENDER`, `--memory` ...
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
+    options: Vec<String>,
+}
+
+impl Bench {
+    /// Runs the benchmark.
+    pub(crate) fn run(&self) -> Result<()> {
+        let ready = setup::everything()?;
+        build::worker(&ready)?;
+        let mut compile = process::cargo();
+        compile.args([
+            "build",
+            "--release",
+            "--package",
+            "apns-mock",
+            "--package",
+            "bench",
+        ]);
+        progress::step(
+            "cargo build --release -p apns-mock -p bench",
+            "the server and the benchmark",
+            "2 min at first",
+            || process::quietly(&mut compile),
+        )?;
+        let mut bench = process::cargo();
+        bench.args(["run", "--quiet", "--release", "--package", "bench", "--"]);
+        bench.arg("--node").arg(ready.node.binary()).args(&self.options);
+        let status = bench.status()?;
+        if !status.success() {
+            bail!("the benchmark failed with {status}");
+        }
+        Ok(())
+    }
+}
