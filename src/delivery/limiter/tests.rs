@@ -172,11 +172,29 @@ fn a_few_bad_pushes_among_many_do_not_lower_the_limit() {
 fn the_limit_grows_by_a_step_for_each_windowful_while_it_is_used() {
     let mut limiter = limiter_of(100);
     serve(&mut limiter, 100, 100);
-    assert_eq!(limiter.limit(), 110);
-    serve(&mut limiter, 100, 109);
-    assert_eq!(limiter.limit(), 110);
+    assert_eq!(limiter.limit(), 100 + STEP);
+    serve(&mut limiter, 100, 99 + STEP);
+    assert_eq!(limiter.limit(), 100 + STEP);
     serve(&mut limiter, 100, 1);
-    assert_eq!(limiter.limit(), 120);
+    assert_eq!(limiter.limit(), 100 + 2 * STEP);
+}
+
+#[test]
+fn a_large_order_waits_for_a_fair_share_and_a_small_one_takes_what_it_needs() {
+    let fair = 100 / FAIR_SHARE;
+    let mut limiter = limiter_of(100);
+    assert!(matches!(
+        limiter.ask(ask(100 - fair + 1), NOW),
+        Decision::Granted(_)
+    ));
+    assert!(
+        matches!(limiter.ask(ask(100), NOW), Decision::Full { .. }),
+        "crumbs are left"
+    );
+    assert!(matches!(limiter.ask(ask(6), NOW), Decision::Granted(permits) if permits.count == 6));
+    let mut limiter = limiter_of(100);
+    assert!(matches!(limiter.ask(ask(100 - fair), NOW), Decision::Granted(_)));
+    assert!(matches!(limiter.ask(ask(100), NOW), Decision::Granted(permits) if permits.count == fair));
 }
 
 #[test]
@@ -281,7 +299,8 @@ proptest! {
             let sum: u32 = out.values().map(|permits| permits.count).sum();
             prop_assert_eq!(limiter.in_use(now), sum);
             prop_assert_eq!(limiter.waiting(), waiting.len());
-            prop_assert!(limiter.waiting() == 0 || sum >= limiter.limit(), "waits for nothing");
+            let fair = (limiter.limit() / FAIR_SHARE).max(1);
+            prop_assert!(limiter.waiting() == 0 || sum + fair > limiter.limit(), "waits for nothing");
         }
 
         let deadline = now + MAX_WAIT;
