@@ -15,6 +15,8 @@ pub(super) enum Event<'e> {
         app: &'e str,
         transport: &'static str,
         tally: Tally,
+        /// The isolate's wasm memory, which never shrinks.
+        memory_kb: usize,
         ms: u64,
     },
     /// No socket could be opened, and an order went by `fetch`.
@@ -49,3 +51,11 @@ impl Event<'_> {
         }
     }
 }
+
+/// The size of the isolate's wasm memory.
+pub(super) fn memory_kb() -> usize {
+    core::arch::wasm32::memory_size::<0>() * PAGE_KB
+}
+
+/// A page of wasm memory.
+const PAGE_KB: usize = 64;

@@ -11,7 +11,7 @@ use worker::{Context, Env, Headers, Request, Response, ResponseBuilder};
 
 use super::connection::{self, Errand, Handed};
 use super::fetch::FetchTransport;
-use super::log::Event;
+use super::log::{self, Event};
 use super::run::{self, Run};
 use super::{clock, http, lease};
 use crate::api::format::{Format, Head, LINES, Limits};
@@ -177,6 +177,7 @@ pub(super) async fn send<T: run::Transport + 'static>(
             app: &app.name,
             transport: transport.as_str(),
             tally,
+            memory_kb: log::memory_kb(),
             ms,
         }
         .write();
