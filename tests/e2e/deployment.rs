@@ -94,7 +94,8 @@ impl App {
         }
     }
 
-    fn setting(&self) -> Value {
+    /// What the variable `APPS` says of it.
+    pub(crate) fn setting(&self) -> Value {
         json!({
             "team_id": self.team_id,
             "key_id": self.key_id,

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::caller;
 use crate::deployment::{Caller, SHOP};
+use crate::shared::over_each_transport;
 use crate::stage::{Stage, header, until};
 
 fn order(tokens: &[String]) -> Value {
@@ -20,10 +21,12 @@ fn gate(stage: &Stage) -> Value {
     doctor.with_status(200)["gates"][0].clone()
 }
 
-#[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
-fn a_killed_worker_comes_back_with_its_provider_token_and_knows_what_was_in_flight() {
-    let mut stage = Stage::alone(Options::default(), &[("PERMITS", "12")]);
+over_each_transport! {
+    a_killed_worker_comes_back_with_its_provider_token_and_knows_what_was_in_flight,
+}
+
+fn a_killed_worker_comes_back_with_its_provider_token_and_knows_what_was_in_flight(transport: &str) {
+    let mut stage = Stage::alone(Options::default(), &[("PERMITS", "12"), ("TRANSPORT", transport)]);
     let devices = stage.devices(&SHOP, "eviction", 30);
     assert_eq!(stage.push(&order(&devices[..10]))["counts"]["accepted"], 10);
 

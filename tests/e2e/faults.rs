@@ -1,10 +1,28 @@
 //! Each way in which APNs, or the way to it, can fail: what the caller is told, and what the device shows.
+//! All of it holds by each transport.
 
 use apns_mock::{Fault, FaultBody, FaultKind, RecordedRequest};
 use serde_json::{Value, json};
 
 use crate::deployment::{Caller, SHOP};
+use crate::shared::over_both_transports;
 use crate::stage::{Stage, header};
+
+over_both_transports! {
+    a_push_that_apns_goes_on_refusing_is_handed_back_with_a_delay,
+    nothing_is_sent_again_before_retry_after_or_past_the_callers_wait,
+    a_retry_after_that_fits_is_waited_for,
+    an_answer_that_is_not_from_apns_leaves_open_what_became_of_the_push,
+    a_proxy_that_could_not_connect_says_that_nothing_was_sent,
+    an_answer_of_apns_that_is_garbled_counts_by_its_status,
+    a_push_without_an_answer_ends_at_its_deadline_and_is_unknown,
+    an_answer_that_comes_too_late_is_no_answer,
+    an_answer_whose_body_never_ends_counts_by_its_status;
+    breaking connections:
+    what_apns_refuses_for_now_is_sent_again_with_the_same_apns_id,
+    a_connection_that_breaks_leaves_open_what_became_of_the_push,
+    a_connection_that_ends_in_good_order_loses_no_push,
+}
 
 /// An order for one device; with a collapse id it may be sent twice.
 fn order(token: &str, collapse_id: Option<&str>) -> Value {
@@ -56,10 +74,7 @@ fn assert_attempts(result: &Value, requests: &[RecordedRequest], count: usize) {
     }
 }
 
-#[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
-fn what_apns_refuses_for_now_is_sent_again_with_the_same_apns_id() {
-    let stage = Stage::shared();
+fn what_apns_refuses_for_now_is_sent_again_with_the_same_apns_id(stage: &Stage) {
     for (status, reason) in [
         (429, "TooManyRequests"),
         (500, "InternalServerError"),
@@ -69,19 +84,16 @@ fn what_apns_refuses_for_now_is_sent_again_with_the_same_apns_id() {
         (500, "SomethingNew"),
     ] {
         let name = format!("again, {reason}");
-        let (result, requests) = push_into(&stage, &name, Fault::answer(status, reason).times(1), None);
+        let (result, requests) = push_into(stage, &name, Fault::answer(status, reason).times(1), None);
         assert_outcome(&result, "accepted", 200, None, "accepted");
         assert_attempts(&result, &requests, 2);
-        assert_eq!(shown(&stage, &name), (1, 0));
+        assert_eq!(shown(stage, &name), (1, 0));
     }
 }
 
-#[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
-fn a_push_that_apns_goes_on_refusing_is_handed_back_with_a_delay() {
-    let stage = Stage::shared();
+fn a_push_that_apns_goes_on_refusing_is_handed_back_with_a_delay(stage: &Stage) {
     let (result, requests) = push_into(
-        &stage,
+        stage,
         "persistent",
         Fault::answer(503, "ServiceUnavailable"),
         None,
@@ -90,13 +102,10 @@ fn a_push_that_apns_goes_on_refusing_is_handed_back_with_a_delay() {
     assert_attempts(&result, &requests, 3);
     // Apple's quarter of an hour.
     assert_eq!(result["retry_after"], 900);
-    assert_eq!(shown(&stage, "persistent"), (0, 0));
+    assert_eq!(shown(stage, "persistent"), (0, 0));
 }
 
-#[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
-fn nothing_is_sent_again_before_retry_after_or_past_the_callers_wait() {
-    let stage = Stage::shared();
+fn nothing_is_sent_again_before_retry_after_or_past_the_callers_wait(stage: &Stage) {
     let token = stage.device("faults, retry-after");
     let fault = Fault {
         headers: vec![("retry-after".to_owned(), "100".to_owned())],
@@ -131,88 +140,73 @@ fn nothing_is_sent_again_before_retry_after_or_past_the_callers_wait() {
     assert_attempts(&result, &stage.requests_to(&token), 1);
 }
 
-#[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
-fn a_retry_after_that_fits_is_waited_for() {
-    let stage = Stage::shared();
+fn a_retry_after_that_fits_is_waited_for(stage: &Stage) {
     let fault = Fault {
         headers: vec![("retry-after".to_owned(), "1".to_owned())],
         ..Fault::answer(503, "ServiceUnavailable").times(1)
     };
-    let (result, requests) = push_into(&stage, "short retry-after", fault, None);
+    let (result, requests) = push_into(stage, "short retry-after", fault, None);
     assert_outcome(&result, "accepted", 200, None, "accepted");
     assert_attempts(&result, &requests, 2);
 }
 
-#[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
-fn an_answer_that_is_not_from_apns_leaves_open_what_became_of_the_push() {
-    let stage = Stage::shared();
+fn an_answer_that_is_not_from_apns_leaves_open_what_became_of_the_push(stage: &Stage) {
     let html = || Fault {
         body: FaultBody::Html,
         delivered: true,
         ..Fault::answer(502, "Bad Gateway").times(1)
     };
     // Sent again, it could show twice.
-    let (result, requests) = push_into(&stage, "html", html(), None);
+    let (result, requests) = push_into(stage, "html", html(), None);
     assert_outcome(&result, "failed", 502, Some("AnswerNotFromApns"), "unknown");
     assert_attempts(&result, &requests, 1);
-    assert_eq!(shown(&stage, "html"), (1, 0));
+    assert_eq!(shown(stage, "html"), (1, 0));
     // With a collapse id it takes its own place.
-    let (result, requests) = push_into(&stage, "html, collapse", html(), Some("sale"));
+    let (result, requests) = push_into(stage, "html, collapse", html(), Some("sale"));
     assert_outcome(&result, "accepted", 200, None, "accepted");
     assert_attempts(&result, &requests, 2);
-    assert_eq!(shown(&stage, "html, collapse"), (1, 1));
+    assert_eq!(shown(stage, "html, collapse"), (1, 1));
 }
 
-#[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
-fn a_proxy_that_could_not_connect_says_that_nothing_was_sent() {
+fn a_proxy_that_could_not_connect_says_that_nothing_was_sent(stage: &Stage) {
     // How Cloudflare's `fetch` tells of a connection that was refused, or broke before the request.
-    let stage = Stage::shared();
     for status in [521, 522, 525] {
         let fault = Fault {
             body: FaultBody::Html,
             ..Fault::answer(status, "Connection timed out")
         };
         let name = format!("{status}, once");
-        let (result, requests) = push_into(&stage, &name, fault.clone().times(1), None);
+        let (result, requests) = push_into(stage, &name, fault.clone().times(1), None);
         assert_outcome(&result, "accepted", 200, None, "accepted");
         assert_attempts(&result, &requests, 2);
-        let (result, requests) = push_into(&stage, &format!("{status}, always"), fault, None);
+        let (result, requests) = push_into(stage, &format!("{status}, always"), fault, None);
         assert_outcome(&result, "retrying", status, Some("AnswerNotFromApns"), "retry");
         assert_attempts(&result, &requests, 3);
         assert_eq!(result["retry_after"], 10);
     }
 }
 
-#[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
-fn an_answer_of_apns_that_is_garbled_counts_by_its_status() {
-    let stage = Stage::shared();
+fn an_answer_of_apns_that_is_garbled_counts_by_its_status(stage: &Stage) {
     for (name, body) in [("broken", FaultBody::BrokenJson), ("empty", FaultBody::Empty)] {
         let garbled = |status| Fault {
             body,
             ..Fault::answer(status, "SomeReason").times(1)
         };
-        let (result, requests) = push_into(&stage, &format!("{name} 503"), garbled(503), None);
+        let (result, requests) = push_into(stage, &format!("{name} 503"), garbled(503), None);
         assert_outcome(&result, "accepted", 200, None, "accepted");
         assert_attempts(&result, &requests, 2);
-        let (result, requests) = push_into(&stage, &format!("{name} 400"), garbled(400), None);
+        let (result, requests) = push_into(stage, &format!("{name} 400"), garbled(400), None);
         assert_outcome(&result, "rejected", 400, Some("NoReason"), "fix_request");
         assert_attempts(&result, &requests, 1);
     }
 }
 
-#[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
-fn a_push_without_an_answer_ends_at_its_deadline_and_is_unknown() {
-    let stage = Stage::shared();
-    let (result, requests) = push_into(&stage, "silence", Fault::new(FaultKind::Silence), None);
+fn a_push_without_an_answer_ends_at_its_deadline_and_is_unknown(stage: &Stage) {
+    let (result, requests) = push_into(stage, "silence", Fault::new(FaultKind::Silence), None);
     assert_outcome(&result, "failed", 0, Some("DeadlinePassed"), "unknown");
     assert_attempts(&result, &requests, 1);
     let (result, requests) = push_into(
-        &stage,
+        stage,
         "silence, collapse",
         Fault::new(FaultKind::Silence),
         Some("sale"),
@@ -222,10 +216,7 @@ fn a_push_without_an_answer_ends_at_its_deadline_and_is_unknown() {
     assert_eq!(result.get("retry_after"), None);
 }
 
-#[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
-fn an_answer_that_comes_too_late_is_no_answer() {
-    let stage = Stage::shared();
+fn an_answer_that_comes_too_late_is_no_answer(stage: &Stage) {
     let late = || {
         let fault = Fault {
             delay_ms: Some(10_000),
@@ -233,35 +224,29 @@ fn an_answer_that_comes_too_late_is_no_answer() {
         };
         fault.times(1)
     };
-    let (result, requests) = push_into(&stage, "late", late(), None);
+    let (result, requests) = push_into(stage, "late", late(), None);
     assert_outcome(&result, "failed", 0, Some("DeadlinePassed"), "unknown");
     assert_attempts(&result, &requests, 1);
-    assert_eq!(shown(&stage, "late"), (1, 0));
-    let (result, requests) = push_into(&stage, "late, collapse", late(), Some("sale"));
+    assert_eq!(shown(stage, "late"), (1, 0));
+    let (result, requests) = push_into(stage, "late, collapse", late(), Some("sale"));
     assert_outcome(&result, "accepted", 200, None, "accepted");
     assert_attempts(&result, &requests, 2);
-    assert_eq!(shown(&stage, "late, collapse"), (1, 1));
+    assert_eq!(shown(stage, "late, collapse"), (1, 1));
 }
 
-#[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
-fn an_answer_whose_body_never_ends_counts_by_its_status() {
-    let stage = Stage::shared();
+fn an_answer_whose_body_never_ends_counts_by_its_status(stage: &Stage) {
     let (result, requests) = push_into(
-        &stage,
+        stage,
         "endless",
         Fault::new(FaultKind::HeadersOnly).times(1),
         None,
     );
     assert_outcome(&result, "accepted", 200, None, "accepted");
     assert_attempts(&result, &requests, 1);
-    assert_eq!(shown(&stage, "endless"), (1, 0));
+    assert_eq!(shown(stage, "endless"), (1, 0));
 }
 
-#[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
-fn a_connection_that_breaks_leaves_open_what_became_of_the_push() {
-    let stage = Stage::shared();
+fn a_connection_that_breaks_leaves_open_what_became_of_the_push(stage: &Stage) {
     for kind in [FaultKind::Close, FaultKind::Reset] {
         for delivered in [true, false] {
             let broken = || Fault {
@@ -269,23 +254,20 @@ fn a_connection_that_breaks_leaves_open_what_became_of_the_push() {
                 ..Fault::new(kind).times(1)
             };
             let name = format!("{kind:?} {delivered}");
-            let (result, requests) = push_into(&stage, &name, broken(), None);
+            let (result, requests) = push_into(stage, &name, broken(), None);
             assert_outcome(&result, "failed", 0, Some("ConnectionLost"), "unknown");
             assert_attempts(&result, &requests, 1);
-            assert_eq!(shown(&stage, &name), (u64::from(delivered), 0));
+            assert_eq!(shown(stage, &name), (u64::from(delivered), 0));
             let name = format!("{name}, collapse");
-            let (result, requests) = push_into(&stage, &name, broken(), Some("sale"));
+            let (result, requests) = push_into(stage, &name, broken(), Some("sale"));
             assert_outcome(&result, "accepted", 200, None, "accepted");
             assert_attempts(&result, &requests, 2);
-            assert_eq!(shown(&stage, &name), (1, u64::from(delivered)));
+            assert_eq!(shown(stage, &name), (1, u64::from(delivered)));
         }
     }
 }
 
-#[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
-fn a_connection_that_ends_in_good_order_loses_no_push() {
-    let stage = Stage::shared();
+fn a_connection_that_ends_in_good_order_loses_no_push(stage: &Stage) {
     let tokens = stage.devices(&SHOP, "faults, farewell", 20);
     for token in tokens.iter().step_by(3) {
         stage

@@ -1,30 +1,28 @@
-//! What goes wrong on a connection that the Worker holds itself, over the platform's sockets.
+//! What goes wrong on a connection that the Worker holds itself, over the platform's sockets, with many pushes on it; see
+//! `faults` for what becomes of one push.
 
 use std::time::Duration;
 
-use apns_mock::{Fault, FaultKind, LastStream, Latency, Options};
+use apns_mock::{DEFAULT_STREAMS, Fault, FaultKind, LastStream, Latency};
 use serde_json::{Value, json};
 
 use crate::deployment::SHOP;
-use crate::stage::{ATTEMPT_TIMEOUT_MS, Alone, Stage, header};
+use crate::shared::Shared;
+use crate::stage::{Stage, header, until};
 
 /// The HTTP/2 error code of a stream that the server has not looked at.
 const REFUSED_STREAM: u32 = 7;
 
-/// A stage whose Worker sends over sockets, to a server slow enough for all pushes of an order to be in flight.
-fn stage() -> Alone {
-    let latency = Latency::fixed(Duration::from_millis(100));
-    let settings = [
-        ("TRANSPORT", "socket"),
-        ("ATTEMPT_TIMEOUT_MS", ATTEMPT_TIMEOUT_MS),
-    ];
-    Stage::alone(
-        Options {
-            latency,
-            ..Options::default()
-        },
-        &settings,
-    )
+/// The highest HTTP/2 error code there is (RFC 9113, section 7).
+const HIGHEST_CODE: u32 = 13;
+
+/// A stage whose server is slow enough for all pushes of an order to be in flight, and whose provider token is proven.
+fn stage() -> Shared {
+    let stage = Shared::by_wide_socket();
+    let first = stage.device("socket, first");
+    assert_eq!(stage.push(&order(&[first]))["counts"]["accepted"], 1);
+    stage.apns.set_latency(Latency::fixed(Duration::from_millis(100)));
+    stage
 }
 
 fn order(tokens: &[String]) -> Value {
@@ -32,25 +30,63 @@ fn order(tokens: &[String]) -> Value {
     json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices })
 }
 
+/// All devices of an order are pushed over a socket, and each shows its notification once.
+#[track_caller]
+fn assert_all_shown_once(stage: &Stage, devices: &[String]) {
+    let answer = stage.push(&order(devices));
+    assert_eq!(answer["transport"], "socket");
+    assert_eq!(answer["counts"]["accepted"], devices.len(), "{answer}");
+    for device in devices {
+        assert_eq!(stage.apns.device(device)[0].screen.count, 1);
+    }
+}
+
+/// The connections that the pushes to these devices came on, each once.
+fn connections(stage: &Stage, devices: &[String]) -> Vec<u64> {
+    let requests = devices.iter().flat_map(|device| stage.requests_to(device));
+    let mut connections: Vec<u64> = requests.map(|request| request.connection).collect();
+    connections.sort_unstable();
+    connections.dedup();
+    connections
+}
+
 #[test]
 #[ignore = "needs the built Worker: run `cargo xtask test`"]
-fn a_server_that_says_goodbye_loses_no_push_and_shows_none_twice() {
+fn a_server_that_says_goodbye_in_the_middle_of_an_order_loses_no_push_and_shows_none_twice() {
     let stage = stage();
     for last in [LastStream::Seen, LastStream::This, LastStream::Before] {
-        let devices = stage.devices(&SHOP, &format!("socket, {last:?}"), 40);
-        let goodbye = Fault {
-            last,
-            ..Fault::new(FaultKind::GoAway).times(1)
-        };
-        stage.apns.fault(goodbye.for_token(&devices[20])).unwrap();
-        let answer = stage.push(&order(&devices));
-        assert_eq!(answer["transport"], "socket");
-        assert_eq!(answer["counts"]["accepted"], 40, "{last:?}: {answer}");
-        for device in &devices {
-            assert_eq!(stage.apns.device(device)[0].screen.count, 1);
+        for reason in [None, Some("Shutdown"), Some("InternalServerError")] {
+            let devices = stage.devices(&SHOP, &format!("socket, {last:?}, {reason:?}"), 40);
+            let goodbye = Fault {
+                last,
+                reason: reason.map(str::to_owned),
+                ..Fault::new(FaultKind::GoAway).times(1)
+            };
+            stage.apns.fault(goodbye.for_token(&devices[20])).unwrap();
+            assert_all_shown_once(&stage, &devices);
         }
     }
-    assert_eq!(stage.apns.state().provider_tokens, 1);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_server_that_says_goodbye_between_orders_gets_the_next_one_on_another_connection() {
+    let stage = stage();
+    let devices = stage.devices(&SHOP, "socket, between", 40);
+    assert_all_shown_once(&stage, &devices[..20]);
+    let goodbye = Fault {
+        now: true,
+        ..Fault::new(FaultKind::GoAway)
+    };
+    stage.apns.fault(goodbye).unwrap();
+    until("the end of the connection", || {
+        stage.apns.state().connections_open == 0
+    });
+    assert_all_shown_once(&stage, &devices[20..]);
+    assert_ne!(
+        connections(&stage, &devices[..20]),
+        connections(&stage, &devices[20..])
+    );
 }
 
 #[test]
@@ -95,7 +131,7 @@ fn a_stream_that_fails_fails_alone() {
         .map(|request| header(&request, "apns-id").unwrap().to_owned());
     let id = answer["results"][5]["apns_id"].as_str().unwrap();
     assert_eq!(ids.collect::<Vec<_>>(), [id, id]);
-    assert_eq!(stage.apns.state().connections_h2, 1);
+    assert_eq!(connections(&stage, &devices).len(), 1);
 }
 
 #[test]
@@ -122,5 +158,90 @@ fn a_connection_that_breaks_is_replaced_for_the_next_order() {
         assert!(stage.requests_to(device).len() <= 1);
     }
     assert_eq!(stage.push(&order(&devices[20..]))["counts"]["accepted"], 1);
-    assert_eq!(stage.apns.state().connections_h2, 2);
+    let [broken, next] = [&devices[..20], &devices[20..]].map(|part| connections(&stage, part));
+    assert_eq!((broken.len(), next.len()), (1, 1));
+    assert_ne!(broken, next);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn of_all_the_ways_to_reset_a_stream_only_a_refusal_is_sent_again() {
+    let stage = stage();
+    let codes: Vec<u32> = (0..=HIGHEST_CODE).collect();
+    let devices = stage.devices(&SHOP, "socket, codes", codes.len());
+    for (code, device) in codes.iter().zip(&devices) {
+        let reset = Fault {
+            code: Some(*code),
+            // But for a refusal, the server may have looked at it.
+            delivered: *code != REFUSED_STREAM,
+            ..Fault::new(FaultKind::Reset).times(1)
+        };
+        stage.apns.fault(reset.for_token(device)).unwrap();
+    }
+    let answer = stage.push(&order(&devices));
+    for (code, device) in codes.iter().zip(&devices) {
+        let result = &answer["results"][usize::try_from(*code).unwrap()];
+        let outcome = ["status", "attempts", "reason"].map(|field| result[field].clone());
+        let (expected, requests) = if *code == REFUSED_STREAM {
+            ([json!("accepted"), json!(1), Value::Null], 2)
+        } else {
+            ([json!("failed"), json!(1), json!("ConnectionLost")], 1)
+        };
+        assert_eq!(outcome, expected, "code {code}");
+        assert_eq!(stage.requests_to(device).len(), requests, "code {code}");
+        assert_eq!(stage.apns.device(device)[0].screen.count, 1, "code {code}");
+    }
+    assert_eq!(connections(&stage, &devices).len(), 1);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_stream_limit_that_falls_and_rises_in_the_middle_of_an_order_is_obeyed() {
+    let stage = stage();
+    let devices = stage.devices(&SHOP, "socket, limits", 300);
+    // The first is met with some three hundred in flight, the last by one of the three.
+    for (place, streams) in [(10, 3), (150, 1), (160, 40), (220, DEFAULT_STREAMS)] {
+        let limit = Fault {
+            streams: Some(streams),
+            ..Fault::new(FaultKind::StreamLimit).times(1)
+        };
+        stage.apns.fault(limit.for_token(&devices[place])).unwrap();
+    }
+    stage.apns.set_max_concurrent_streams(100);
+    assert_all_shown_once(&stage, &devices);
+    assert_eq!(connections(&stage, &devices).len(), 1);
+    // That no stream came above a limit that was acknowledged, the stage's check holds.
+    for device in &devices {
+        assert_eq!(stage.requests_to(device).len(), 1);
+    }
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_server_that_takes_no_stream_at_all_for_a_while_gets_the_pushes_after_it() {
+    let stage = stage();
+    let devices = stage.devices(&SHOP, "socket, no streams", 60);
+    stage.apns.set_max_concurrent_streams(10);
+    let none = Fault {
+        streams: Some(0),
+        ..Fault::new(FaultKind::StreamLimit).times(1)
+    };
+    stage.apns.fault(none.for_token(&devices[15])).unwrap();
+    let sent = || {
+        devices
+            .iter()
+            .filter(|device| !stage.requests_to(device).is_empty())
+            .count()
+    };
+    std::thread::scope(|scope| {
+        let under_way = scope.spawn(|| assert_all_shown_once(&stage, &devices));
+        until("the last answer before the pause", || {
+            sent() > 15 && stage.apns.state().in_flight == 0
+        });
+        let before = sent();
+        assert!(before < devices.len(), "{before}");
+        stage.apns.set_max_concurrent_streams(DEFAULT_STREAMS);
+        under_way.join().unwrap();
+    });
+    assert_eq!(connections(&stage, &devices).len(), 1);
 }

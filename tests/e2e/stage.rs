@@ -16,6 +16,7 @@ use tokio::runtime::Runtime;
 use crate::caller::{self, Answer};
 use crate::deployment::{self, App, Caller, NEWS, SHOP};
 use crate::log;
+use crate::shared::Shared;
 use crate::worker::{Runner, Worker};
 
 /// How long an attempt to send may take on the shared stage: far more than an answer takes, and little enough for tests
@@ -51,11 +52,9 @@ pub(crate) struct Stage {
 pub(crate) struct Apns(Server);
 
 impl Stage {
-    /// The stage that tests share whose pushes do not meet.
+    /// The stage that tests share whose pushes do not meet; by `fetch`.
     pub(crate) fn shared() -> Shared {
-        static SHARED: OnceLock<Stage> = OnceLock::new();
-        let settings = [("ATTEMPT_TIMEOUT_MS", ATTEMPT_TIMEOUT_MS)];
-        Shared(SHARED.get_or_init(|| Self::start(Runner::Dev, Options::default(), &settings)))
+        Shared::by_fetch()
     }
 
     /// A stage for one test, with settings beside the usual ones.
@@ -68,7 +67,8 @@ impl Stage {
         Alone(Self::start(Runner::Harness, options, settings))
     }
 
-    fn start(runner: Runner, options: Options, changes: &[(&str, &str)]) -> Self {
+    /// Starts a Worker and an APNs, with settings beside the usual ones.
+    pub(crate) fn start(runner: Runner, options: Options, changes: &[(&str, &str)]) -> Self {
         let apns = Apns::start(options);
         let mut settings: BTreeMap<String, String> = deployment::settings(&apns);
         settings.extend(
@@ -223,25 +223,6 @@ pub(crate) fn header<'r>(request: &'r RecordedRequest, name: &str) -> Option<&'r
     headers
         .find(|(known, _)| known == name)
         .map(|(_, value)| value.as_str())
-}
-
-/// The shared stage in the hands of one test; checked when the test has passed.
-pub(crate) struct Shared(&'static Stage);
-
-impl Deref for Shared {
-    type Target = Stage;
-
-    fn deref(&self) -> &Stage {
-        self.0
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        if !panicking() {
-            self.0.check();
-        }
-    }
 }
 
 /// A test's own stage; checked when the test has passed.

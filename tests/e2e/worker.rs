@@ -106,6 +106,11 @@ impl Worker {
         format!("{}{path}", self.url)
     }
 
+    /// Its host and port.
+    pub(crate) fn authority(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
     /// Everything that it and wrangler said since the first start.
     pub(crate) fn log(&self) -> String {
         let log = fs::read(log_file(&self.folder)).unwrap();

@@ -1,0 +1,117 @@
+//! A server to which no socket can be opened.
+
+use apns_mock::{Fault, FaultKind, Options};
+use serde_json::{Value, json};
+
+use crate::deployment::{NEWS, SHOP};
+use crate::stage::{Alone, Stage, until};
+
+/// An app of the same credential that sends by `fetch`, whose connection can then be used again.
+const BY_FETCH: &str = "shop-by-fetch";
+
+/// A stage that sends over one socket, and what it does without one.
+fn stage(fallback: &str) -> Alone {
+    let mut by_fetch = SHOP.setting();
+    by_fetch["transport"] = json!("fetch");
+    let apps =
+        json!({ SHOP.name: SHOP.setting(), NEWS.name: NEWS.setting(), BY_FETCH: by_fetch }).to_string();
+    let settings = [
+        ("APPS", apps.as_str()),
+        ("TRANSPORT", "socket"),
+        ("SOCKET_FALLBACK", fallback),
+        ("MAX_CONNECTIONS", "1"),
+    ];
+    Stage::alone(Options::default(), &settings)
+}
+
+fn order(app: &str, token: &str) -> Value {
+    json!({ "app": app, "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": [{ "token": token }] })
+}
+
+/// From now on, or no longer, the server closes new connections at once.
+fn refuse_connections(stage: &Stage, refuse: bool) {
+    let fault = Fault {
+        delay_ms: Some(if refuse { 600_000 } else { 0 }),
+        ..Fault::new(FaultKind::RefuseConnections)
+    };
+    stage.apns.fault(fault).unwrap();
+}
+
+/// Waits for an order that comes while the delay after a failure runs, and so does not try to connect.
+fn until_an_order_does_not_connect(stage: &Stage, send: impl Fn()) {
+    until("an order that does not try to connect", || {
+        let before = stage.worker.log().matches(CONNECT_FAILED).count();
+        let refused = stage.apns.state().connections_refused;
+        send();
+        let after = stage.worker.log().matches(CONNECT_FAILED).count();
+        (before, refused) == (after, stage.apns.state().connections_refused)
+    });
+}
+
+const CONNECT_FAILED: &str = r#""event":"connect_failed""#;
+const FELL_BACK: &str = r#""event":"fell_back""#;
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn an_order_for_which_no_socket_opens_goes_by_fetch_and_later_ones_over_a_socket_again() {
+    let stage = stage("fetch");
+    let token = stage.device("fallback");
+    // A connection that `fetch` keeps, as no new one is taken.
+    assert_eq!(stage.push(&order(BY_FETCH, &token))["transport"], "fetch");
+    refuse_connections(&stage, true);
+    let push = || {
+        let answer = stage.push(&order("shop", &token));
+        assert_eq!(answer["counts"]["accepted"], 1, "{answer}");
+        answer["transport"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(push(), "fetch");
+    let log = stage.log_with(FELL_BACK, 1);
+    assert_eq!(log.matches(FELL_BACK).count(), 1, "{log}");
+    assert_eq!(log.matches(CONNECT_FAILED).count(), 1, "{log}");
+    assert!(
+        log.contains(r#""event":"fell_back","app":"shop","devices":1"#),
+        "{log}"
+    );
+    until_an_order_does_not_connect(&stage, || assert_eq!(push(), "fetch"));
+
+    refuse_connections(&stage, false);
+    until("an order over a socket", || push() == "socket");
+    assert_eq!(push(), "socket");
+    assert_eq!(stage.apns.state().connections_h2, 1);
+    assert_eq!(stage.apns.state().provider_tokens, 1);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn without_a_fallback_an_order_for_which_no_socket_opens_is_turned_away_unsent() {
+    let stage = stage("none");
+    let token = stage.device("fallback, none");
+    let turned_away = || {
+        let answer = stage.post("/v1/push", &order("shop", &token));
+        let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=60).contains(&wait), "{wait}");
+        let problem = answer.problem(503, "unavailable");
+        assert!(
+            problem["detail"].as_str().unwrap().contains("nothing was sent"),
+            "{problem}"
+        );
+    };
+    refuse_connections(&stage, true);
+    turned_away();
+    until_an_order_does_not_connect(&stage, turned_away);
+    assert_eq!(stage.apns.state().requests, 0);
+
+    refuse_connections(&stage, false);
+    until("an order over a socket", || {
+        let answer = stage.post("/v1/push", &order("shop", &token));
+        answer.status == 200 && answer.body["transport"] == "socket"
+    });
+    assert_eq!(stage.apns.device(&token)[0].screen.count, 1);
+
+    // Nobody listens any more. The connection that was open has ended, and the order finds that out.
+    stage.apns.stop();
+    turned_away();
+    assert_eq!(stage.apns.device(&token)[0].screen.count, 1);
+    let log = stage.log_with(CONNECT_FAILED, 1);
+    assert_eq!(log.matches(FELL_BACK).count(), 0, "{log}");
+}

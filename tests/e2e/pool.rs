@@ -1,0 +1,118 @@
+//! How many connections there are, who shares one, and how much is in flight on it.
+
+use std::thread;
+use std::time::Duration;
+
+use apns_mock::{DEFAULT_STREAMS, Environment, Latency, Options};
+use serde_json::{Value, json};
+
+use crate::deployment::{App, NEWS, SHOP};
+use crate::stage::{Stage, until};
+
+/// The most devices of an order that goes over a socket.
+const MOST_DEVICES: usize = 10_000;
+
+/// Another app of the shop's credential and topic.
+const OUTLET: App = App {
+    name: "outlet",
+    ..SHOP
+};
+
+/// Another team's app in the shop's environment.
+const TOYS: App = App {
+    name: "toys",
+    topic: "com.example.toys",
+    environment: Environment::Production,
+    team_id: "TOYSTEAM01",
+    key_id: "TOYSKEY001",
+};
+
+fn order(app: &App, tokens: &[String]) -> Value {
+    let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
+    json!({ "app": app.name, "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices })
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn one_connection_carries_the_largest_orders_up_to_the_servers_limit_and_closes_when_idle() {
+    let settings = [
+        ("TRANSPORT", "socket"),
+        ("MAX_CONNECTIONS", "1"),
+        ("SOCKETS_PER_CONNECTION", "1"),
+        ("CONNECTION_IDLE_MS", "1000"),
+    ];
+    let options = Options {
+        latency: Latency::fixed(Duration::from_millis(500)),
+        ..Options::default()
+    };
+    let stage = Stage::alone(options, &settings);
+    let devices = stage.devices(&SHOP, "pool", MOST_DEVICES + 1);
+    let problem = stage
+        .post("/v1/push", &order(&SHOP, &devices))
+        .problem(422, "invalid-request");
+    assert_eq!(problem["pointer"], "/devices");
+    assert_eq!(stage.apns.state().requests, 0);
+
+    let answer = stage.push(&order(&SHOP, &devices[..MOST_DEVICES]));
+    assert_eq!(answer["transport"], "socket");
+    assert_eq!(answer["counts"]["accepted"], MOST_DEVICES);
+    let state = stage.apns.state();
+    assert_eq!(state.peak_in_flight_on_one_connection, u64::from(DEFAULT_STREAMS));
+    assert_eq!((state.streams_refused, state.accepted), (0, MOST_DEVICES as u64));
+
+    // Two at once.
+    thread::scope(|scope| {
+        for part in devices[..1000].chunks(500) {
+            let stage = &stage;
+            scope.spawn(move || assert_eq!(stage.push(&order(&SHOP, part))["counts"]["accepted"], 500));
+        }
+    });
+    let state = stage.apns.state();
+    assert_eq!((state.connections_h2, state.connections_h1), (1, 0));
+
+    until("the end of the idle connection", || {
+        stage.apns.state().connections_open == 0
+    });
+    stage.push(&order(&SHOP, &devices[MOST_DEVICES..]));
+    let state = stage.apns.state();
+    assert_eq!((state.connections_h2, state.provider_tokens), (2, 1));
+    assert_eq!(state.peak_in_flight_on_one_connection, u64::from(DEFAULT_STREAMS));
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn apps_of_one_credential_share_a_connection_and_no_two_credentials_do() {
+    let all = [SHOP, NEWS, OUTLET, TOYS];
+    let apps: serde_json::Map<String, Value> = all
+        .iter()
+        .map(|app| (app.name.to_owned(), app.setting()))
+        .collect();
+    let settings = [
+        ("TRANSPORT", "socket"),
+        ("APPS", &Value::from(apps).to_string()),
+        (&format!("APNS_KEY_{}", TOYS.key_id), &TOYS.private_pem()),
+    ];
+    let stage = Stage::alone(Options::default(), &settings);
+    stage.apns.add_key(TOYS.key()).unwrap();
+    let sent = all.map(|app| {
+        let tokens = stage.devices(&app, &format!("pool, {}", app.name), 30);
+        (app, tokens)
+    });
+    thread::scope(|scope| {
+        for (app, tokens) in &sent {
+            let stage = &stage;
+            scope.spawn(move || assert_eq!(stage.push(&order(app, tokens))["counts"]["accepted"], 30));
+        }
+    });
+    let [shop, news, outlet, toys] = sent.map(|(app, tokens)| {
+        let requests = tokens.iter().flat_map(|token| stage.requests_to(token));
+        let mut connections: Vec<u64> = requests.map(|request| request.connection).collect();
+        connections.dedup();
+        assert_eq!(connections.len(), 1, "{}", app.name);
+        connections[0]
+    });
+    assert_eq!(shop, outlet);
+    assert!(shop != toys && shop != news && toys != news);
+    // That no connection saw two teams, the stage's check holds.
+    assert_eq!(stage.apns.state().connections_h2, 3);
+}
