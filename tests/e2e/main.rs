@@ -1,12 +1,12 @@
 //! End-to-end tests: the built Worker in workerd, under `wrangler dev` and offline, against apns-mock over TLS.
 //!
 //! Nothing between the caller's request and the server's records is replaced, but that workerd's `fetch` speaks HTTP/1.1
-//! where production's speaks HTTP/2. `cargo xtask test` builds the Worker and runs them; a plain `cargo test` leaves them out,
-//! as it has neither the Worker nor wrangler.
+//! where production's speaks HTTP/2. `cargo xtask test` builds the Worker and runs them; a plain `cargo test` leaves
+//! them out, as it has neither the Worker nor wrangler.
 //!
 //! A test makes its own [`stage::Stage`] where it changes what all would see - the latency, the clock, the keys, the
-//! Worker's life; the others share one for each transport ([`shared`]) and keep to devices of their own. On every stage holds at the end of each test:
-//! the server saw no rule broken, and the log holds no secret ([`stage::Stage::check`]).
+//! Worker's life; the others share one for each transport ([`shared`]) and keep to devices of their own. On every stage
+//! holds at the end of each test: the server saw no rule broken, and the log holds no secret ([`stage::Stage::check`]).
 
 #[cfg(test)]
 mod caller;
