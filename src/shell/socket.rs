@@ -4,11 +4,14 @@
 //! platform at each opening.
 
 use std::cell::RefCell;
-use std::pin::pin;
+use std::io;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::{Either, FutureExt, LocalBoxFuture, Shared, select};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use worker::wasm_bindgen_futures::spawn_local;
 use worker::{Delay, SecureTransport, Socket};
 
@@ -173,10 +176,59 @@ pub(super) async fn connect(address: &Address) -> Result<Connection, String> {
             Either::Right(_) => return Err("no connection in time".to_owned()),
         }
     }
+    let socket = Held(Some(socket));
     let opening = Connection::open(socket, &address.host, Rc::new(PlatformTimer), Options::default());
     let (connection, driver) = opening.await.map_err(|error| error.to_string())?;
     spawn_local(driver.map(drop));
     Ok(connection)
+}
+
+/// A socket that is closed when it is dropped: the platform would keep it, and the object with it, until its garbage
+/// is collected.
+struct Held(Option<Socket>);
+
+impl Held {
+    fn socket(&mut self) -> io::Result<Pin<&mut Socket>> {
+        self.0
+            .as_mut()
+            .map(Pin::new)
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(mut socket) = self.0.take() {
+            spawn_local(async move {
+                // It may have ended by itself.
+                let _ = socket.close().await;
+            });
+        }
+    }
+}
+
+impl AsyncRead for Held {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.socket()?.poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Held {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.socket()?.poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket()?.poll_shutdown(cx)
+    }
 }
 
 /// What came of a probe.
