@@ -27,6 +27,7 @@ mod lines;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod memory;
 mod network;
 #[cfg(test)]
 mod outcomes;

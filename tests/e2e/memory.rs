@@ -1,0 +1,50 @@
+//! Memory that does not grow with what is sent.
+
+use std::time::Duration;
+
+use apns_mock::{Latency, Options};
+use serde_json::{Value, json};
+
+use crate::deployment::SHOP;
+use crate::log::SENT;
+use crate::stage::Stage;
+
+/// Ten of the largest orders, at a server that takes its time: a hundred thousand pushes.
+const ORDERS: usize = 10;
+
+/// After these the isolate has all the memory that an order needs.
+const FIRST: usize = 3;
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn the_isolates_memory_does_not_grow_with_the_pushes() {
+    let options = Options {
+        latency: Latency::fixed(Duration::from_millis(50)),
+        ..Options::default()
+    };
+    let stage = Stage::alone(options, &[("TRANSPORT", "socket")]);
+    let devices = stage.devices(&SHOP, "memory", 10_000);
+    let devices: Vec<Value> = devices.iter().map(|token| json!({ "token": token })).collect();
+    let order = json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices });
+    for _ in 0..ORDERS {
+        assert_eq!(stage.push(&order)["counts"]["accepted"], 10_000);
+    }
+    let log = stage.log_with(SENT, ORDERS);
+    let sizes: Vec<u64> = log
+        .lines()
+        .filter(|line| line.contains(SENT))
+        .map(memory_kb)
+        .collect();
+    assert_eq!(sizes.len(), ORDERS);
+    assert_eq!(
+        sizes[FIRST - 1],
+        sizes[ORDERS - 1],
+        "in KB after each order: {sizes:?}"
+    );
+}
+
+fn memory_kb(line: &str) -> u64 {
+    let json = &line[line.find('{').unwrap()..];
+    let event: Value = serde_json::from_str(json.trim_end()).unwrap();
+    event["memory_kb"].as_u64().unwrap()
+}
