@@ -107,3 +107,22 @@ fn a_gate_that_is_evicted_keeps_its_provider_token_and_gives_the_permits_out_aga
     let state = stage.apns.state();
     assert_eq!((state.provider_tokens, state.peak_in_flight), (1, 6));
 }
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_connection_object_that_has_closed_its_connection_can_be_evicted() {
+    let settings = [("TRANSPORT", "socket"), ("CONNECTION_IDLE_MS", "1000")];
+    let mut stage = Stage::evictable(Options::default(), &settings);
+    let devices = stage.devices(&SHOP, "eviction of a connection", 20);
+    assert_eq!(stage.push(&order(&devices[..10]))["counts"]["accepted"], 10);
+    until("the end of the idle connection", || {
+        stage.apns.state().connections_open == 0
+    });
+    stage.evict_connection(&SHOP);
+    let answer = stage.push(&order(&devices[10..]));
+    assert_eq!(
+        (&answer["counts"]["accepted"], &answer["transport"]),
+        (&json!(10), &json!("socket"))
+    );
+    assert_eq!(stage.apns.state().provider_tokens, 1);
+}

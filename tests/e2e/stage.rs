@@ -251,6 +251,13 @@ impl Alone {
         let name = format!("{}/{}/{environment}", app.team_id, app.key_id);
         self.0.worker.evict("GATE", &name);
     }
+
+    /// Evicts the first connection object of an app's credential, which must have no connection open.
+    pub(crate) fn evict_connection(&mut self, app: &App) {
+        let environment = app.environment.as_str();
+        let name = format!("{}/{}/{environment}#0", app.team_id, app.key_id);
+        self.0.worker.evict("CONNECTION", &name);
+    }
 }
 
 impl Drop for Alone {
