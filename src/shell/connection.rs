@@ -83,6 +83,7 @@ impl ConnectionObject {
         let order = match push::parse(body, errand.format, app) {
             Ok(order) => Rc::new(order),
             Err(problem) => {
+                links.close_when_idle();
                 self.state
                     .wait_until(give_back_unused(self.env.clone(), app, errand.lease));
                 return Err(problem);
@@ -90,6 +91,7 @@ impl ConnectionObject {
         };
         let headers = order.headers();
         let Some(headers) = headers else {
+            links.close_when_idle();
             self.state
                 .wait_until(give_back_unused(self.env.clone(), app, errand.lease));
             return push::nothing_to_send(&order, errand.format, Transport::Socket);

@@ -116,3 +116,16 @@ fn apps_of_one_credential_share_a_connection_and_no_two_credentials_do() {
     // That no connection saw two teams, the stage's check holds.
     assert_eq!(stage.apns.state().connections_h2, 3);
 }
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_connection_that_was_opened_for_an_order_at_fault_closes_when_idle_too() {
+    let settings = [("TRANSPORT", "socket"), ("CONNECTION_IDLE_MS", "1000")];
+    let stage = Stage::alone(Options::default(), &settings);
+    let faulty = order(&SHOP, &["not a token".to_owned()]);
+    stage.post("/v1/push", &faulty).problem(422, "invalid-request");
+    assert_eq!(stage.apns.state().connections_h2, 1);
+    until("the end of the idle connection", || {
+        stage.apns.state().connections_open == 0
+    });
+}
