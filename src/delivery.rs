@@ -4,11 +4,13 @@
 //! machines that turn an input and a moment into what to do next. Out of scope: doing it (`shell`).
 
 pub mod backoff;
+pub mod batch;
 pub mod fanout;
 pub mod gate;
 pub mod limiter;
 pub mod machine;
 pub mod opening;
+pub mod places;
 pub mod pool;
 pub mod receipt;
 pub mod verdict;

@@ -38,6 +38,23 @@ pub fn advice(again: Again, retry_after: Option<Duration>) -> Duration {
     own.max(retry_after.unwrap_or_default())
 }
 
+/// The delay before round `round` (from 1) of a push that a durable batch keeps, with jitter drawn from `salt`.
+///
+/// A `retry_after` that came with the answer is never undercut.
+#[must_use]
+pub fn round(again: Again, round: u32, retry_after: Option<Duration>, salt: u64) -> Duration {
+    let (first, longest) = match again {
+        Again::Device => (DEVICE_ADVICE, LONGEST_ROUND),
+        Again::Server => (SERVER_ROUND, LONGEST_ROUND),
+        Again::Connection | Again::Network | Again::ProviderToken(TokenRefusal::Expired) => {
+            (NETWORK_ROUND, LONGEST_NETWORK_ROUND)
+        }
+        Again::ProviderToken(TokenRefusal::TooManyUpdates) => (DEVICE_ADVICE, TOKEN_ADVICE),
+    };
+    let doubled = first.saturating_mul(1 << round.saturating_sub(1).min(MAX_DOUBLINGS));
+    jittered(doubled.min(longest), salt).max(retry_after.unwrap_or_default())
+}
+
 /// The advice that goes with a verdict, if it is to retry.
 #[must_use]
 pub fn for_verdict(verdict: Verdict, retry_after: Option<Duration>) -> Option<Duration> {
@@ -80,6 +97,14 @@ const DEVICE_QUICK: Duration = Duration::from_secs(1);
 const SERVER_QUICK: Duration = Duration::from_millis(500);
 /// A new connection takes about a round trip or two.
 const NETWORK_QUICK: Duration = Duration::from_millis(100);
+/// The first round after a 5xx: most are over by then, and those that are not double it.
+const SERVER_ROUND: Duration = Duration::from_secs(5);
+/// The longest round, which is Apple's advice after a 5xx.
+const LONGEST_ROUND: Duration = SERVER_ADVICE;
+/// The first round after a connection that broke or could not be had.
+const NETWORK_ROUND: Duration = Duration::from_secs(1);
+/// A minute after the network is back, at the latest, a batch goes on.
+const LONGEST_NETWORK_ROUND: Duration = Duration::from_secs(60);
 /// Past 2^10 the delay is longer than any request lasts.
 const MAX_DOUBLINGS: u32 = 10;
 

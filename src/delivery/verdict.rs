@@ -6,10 +6,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::apns::{Outcome, Reason, Reply};
 
 /// Our decision about a push after an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// APNs took it.
     Accepted,
@@ -26,7 +29,8 @@ pub enum Verdict {
 }
 
 /// Whose condition a resend waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Again {
     /// The device: it got too many pushes in a row.
     Device,
@@ -41,7 +45,8 @@ pub enum Again {
 }
 
 /// Why APNs refused a provider token that was made as it should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TokenRefusal {
     /// It is older than an hour by Apple's clock.
     Expired,

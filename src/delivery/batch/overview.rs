@@ -1,0 +1,151 @@
+//! How a batch stands, for those who watch it.
+
+use std::time::Duration;
+
+use super::{Batch, Ending, Stage};
+use crate::delivery::receipt::Status;
+use crate::delivery::verdict::Verdict;
+use crate::time::Timestamp;
+
+/// How a batch stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overview {
+    /// How many pushes it has.
+    pub pushes: u64,
+    /// How many chunks.
+    pub chunks: usize,
+    /// What has become of them.
+    pub counts: Counts,
+    /// The ways in which they ended, each with how many did.
+    pub reasons: Vec<Reason>,
+    /// How many a second have ended of late.
+    pub rate: u64,
+    /// How long the rest will take at that rate.
+    pub eta: Option<Duration>,
+}
+
+/// What has become of pushes; each is counted once, and `gone` are part of `rejected`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// APNs took them.
+    pub accepted: u64,
+    /// APNs refused them for good.
+    pub rejected: u64,
+    /// They were given up, or nobody knows whether they arrived.
+    pub failed: u64,
+    /// The batch was cancelled before they went out.
+    pub cancelled: u64,
+    /// They wait for another attempt.
+    pub retrying: u64,
+    /// A runner has them.
+    pub in_flight: u64,
+    /// They were not tried yet.
+    pub waiting: u64,
+    /// APNs says that their devices are gone.
+    pub gone: u64,
+}
+
+/// A way to end, and how many pushes ended so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// How.
+    pub ending: Ending,
+    /// How many.
+    pub count: u64,
+}
+
+impl Batch {
+    /// How it stands.
+    #[must_use]
+    pub fn overview(&self, now: Timestamp) -> Overview {
+        let pushes = self.pushes();
+        let mut counts = Counts::default();
+        for (ending, count) in self.record.endings.iter().zip(&self.counts) {
+            match ending.status() {
+                Status::Accepted => counts.accepted += count,
+                Status::Rejected => counts.rejected += count,
+                Status::Failed | Status::Retrying => counts.failed += count,
+            }
+            if ending.verdict == Verdict::DropDevice {
+                counts.gone += count;
+            }
+        }
+        for chunk in &self.chunks {
+            if let Stage::Open(progress) = &chunk.stage {
+                counts.in_flight += number(progress.in_flight().len());
+                counts.retrying += number(progress.put_off().len());
+            }
+        }
+        let ended = counts.accepted + counts.rejected + counts.failed;
+        let left = pushes.saturating_sub(ended + counts.in_flight + counts.retrying);
+        if self.record.state.has_ended() {
+            counts.cancelled = left + counts.retrying;
+            counts.retrying = 0;
+        } else {
+            counts.waiting = left;
+        }
+        let rate = self.rate(now);
+        let unsettled = pushes.saturating_sub(ended);
+        let runs = !self.record.state.has_ended() && rate > 0;
+        Overview {
+            pushes,
+            chunks: self.chunks.len(),
+            counts,
+            reasons: self.reasons(),
+            rate,
+            eta: runs.then(|| Duration::from_secs(unsettled.div_ceil(rate.max(1)))),
+        }
+    }
+
+    /// How many pushes it has.
+    pub(super) fn pushes(&self) -> u64 {
+        // Chunks follow one another, so that the last one tells.
+        let last = self.chunks.last().map(|chunk| chunk.size);
+        last.map_or(0, |size| u64::from(size.first) + number(size.pushes))
+    }
+
+    fn reasons(&self) -> Vec<Reason> {
+        let counted = self.record.endings.iter().zip(&self.counts);
+        let mut reasons: Vec<Reason> = counted
+            .filter(|(_, count)| **count > 0)
+            .map(|(ending, count)| Reason {
+                ending: ending.clone(),
+                count: *count,
+            })
+            .collect();
+        reasons.sort_by_key(|reason| std::cmp::Reverse(reason.count));
+        reasons
+    }
+
+    /// Remembers how many have ended by now.
+    pub(super) fn note_rate(&mut self, now: Timestamp) {
+        let ended = self.counts.iter().sum();
+        let is_new = self.recent.back().is_none_or(|(_, before)| *before != ended);
+        let is_later = self.recent.back().is_none_or(|(at, _)| now.since(*at) >= SAMPLE);
+        if is_new && is_later {
+            self.recent.push_back((now, ended));
+        }
+        while self.recent.len() > 2 && self.recent.front().is_some_and(|(at, _)| now.since(*at) > RECENT) {
+            self.recent.pop_front();
+        }
+    }
+
+    fn rate(&self, now: Timestamp) -> u64 {
+        let Some((since, before)) = self.recent.front() else {
+            return 0;
+        };
+        let ended: u64 = self.counts.iter().sum();
+        let millis = u64::try_from(now.since(*since).as_millis()).unwrap_or(u64::MAX);
+        (ended - before).saturating_mul(1000) / millis.max(1)
+    }
+}
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// How far back the rate looks.
+const RECENT: Duration = Duration::from_secs(10);
+
+/// How often it is remembered how many have ended.
+const SAMPLE: Duration = Duration::from_millis(250);

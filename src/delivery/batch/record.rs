@@ -1,0 +1,144 @@
+//! What a batch knows of itself: its row, written when its state changes and not with each chunk.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::results::Ending;
+use crate::time::Timestamp;
+
+/// The row of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its id: 32 hex digits.
+    pub id: String,
+    /// The app that it sends as.
+    pub app: String,
+    /// When its upload began: what a relative expiration counts from.
+    pub created_at: Timestamp,
+    /// When its upload had ended without a fault.
+    pub sealed_at: Option<Timestamp>,
+    /// When nothing was left to do.
+    pub ended_at: Option<Timestamp>,
+    /// How it stands.
+    pub state: State,
+    /// Why it is paused, while it is.
+    pub paused: Option<Pause>,
+    /// How it is sent.
+    pub terms: Terms,
+    /// How many lines of its upload were left out.
+    pub invalid: u32,
+    /// The ways in which its pushes ended, in the order in which they first did: chunks name them by number.
+    pub endings: Vec<Ending>,
+}
+
+/// How a batch stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Its upload has not ended.
+    Staging,
+    /// It is sent.
+    Running,
+    /// It is not sent until somebody says so.
+    Paused,
+    /// It is not sent any more; what is in flight ends.
+    Cancelling,
+    /// It was cancelled, and nothing is in flight.
+    Cancelled,
+    /// Every push has its ending.
+    Done,
+}
+
+impl State {
+    /// The word for it in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Staging => "staging",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Cancelling => "cancelling",
+            Self::Cancelled => "cancelled",
+            Self::Done => "done",
+        }
+    }
+
+    /// Whether nothing will change any more.
+    #[must_use]
+    pub const fn has_ended(self) -> bool {
+        matches!(self, Self::Cancelled | Self::Done)
+    }
+}
+
+/// Why a batch is paused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Who paused it.
+    pub by: PausedBy,
+    /// What to look into.
+    pub detail: String,
+}
+
+/// Who paused a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PausedBy {
+    /// A caller.
+    Caller,
+    /// APNs refused the credential.
+    Credential,
+    /// APNs refused too many of the first device tokens: the environment is likely the wrong one.
+    BadDeviceTokens,
+    /// A chunk cannot be sent as the deployment is now.
+    Problem,
+}
+
+impl PausedBy {
+    /// The word for it in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Credential => "credential",
+            Self::BadDeviceTokens => "bad_device_tokens",
+            Self::Problem => "problem",
+        }
+    }
+}
+
+/// How a batch is sent: its caller's options and the deployment's settings, as they were when it was sealed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// The most pushes a second.
+    pub rate: Option<u32>,
+    /// Its share of the credential's permits beside other batches.
+    pub weight: u32,
+    /// How long a push is tried again.
+    pub retry_for_ms: u64,
+    /// When the notification is of no more use.
+    pub expires_at: Option<Timestamp>,
+    /// Whether a push that is sent twice replaces itself on the device.
+    pub repeatable: bool,
+    /// Whether the collapse ids are ours.
+    pub collapse_repeats: bool,
+    /// How many `BadDeviceToken` among the first [`super::GUARDED`] pushes are not too many, in percent.
+    pub bad_token_percent: u32,
+    /// How long a runner has for a chunk before another may take it, in milliseconds.
+    pub claim_ms: u64,
+    /// How long the batch is kept when it has ended, in milliseconds.
+    pub keep_ms: u64,
+    /// Where the end is told.
+    pub webhook: Option<String>,
+}
+
+impl Terms {
+    /// The moment after which no push is sent, and what to say of those that are left; a push that was never tried is
+    /// bound by the expiration alone.
+    #[must_use]
+    pub fn retries_end(&self, sealed_at: Timestamp) -> Timestamp {
+        let budget = sealed_at + Duration::from_millis(self.retry_for_ms);
+        self.expires_at
+            .map_or(budget, |expires_at| expires_at.min(budget))
+    }
+}

@@ -1,0 +1,167 @@
+//! A set of places in a chunk.
+//!
+//! What of a chunk is settled, waits or is in flight is a set of places, and most of these sets are a run or a few:
+//! kept as bits, stored as runs.
+
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Places from 0 to [`CAPACITY`] - 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Places([u64; WORDS]);
+
+impl Places {
+    /// No place.
+    pub const NONE: Self = Self([0; WORDS]);
+
+    /// The first `count` places.
+    #[must_use]
+    pub fn first(count: usize) -> Self {
+        (0..count).collect()
+    }
+
+    /// Adds a place; one beyond the last there can be is left out.
+    pub fn insert(&mut self, place: usize) {
+        if let Some(word) = self.0.get_mut(place / BITS) {
+            *word |= 1 << (place % BITS);
+        }
+    }
+
+    /// Whether the place is in it.
+    #[must_use]
+    pub fn contains(&self, place: usize) -> bool {
+        self.0
+            .get(place / BITS)
+            .is_some_and(|word| word & (1 << (place % BITS)) != 0)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let ones = self.0.iter().map(|word| word.count_ones());
+        usize::try_from(ones.sum::<u32>()).unwrap_or(usize::MAX)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::NONE
+    }
+
+    /// Those in either.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        self.zip(other, |one, other| one | other)
+    }
+
+    /// Those that are not in `other`.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        self.zip(other, |one, other| one & !other)
+    }
+
+    /// Those in both.
+    #[must_use]
+    pub fn both(self, other: Self) -> Self {
+        self.zip(other, |one, other| one & other)
+    }
+
+    /// The places in order.
+    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..CAPACITY).filter(|place| self.contains(*place))
+    }
+
+    fn zip(self, other: Self, join: impl Fn(u64, u64) -> u64) -> Self {
+        let mut words = self.0;
+        for (word, other) in words.iter_mut().zip(other.0) {
+            *word = join(*word, other);
+        }
+        Self(words)
+    }
+
+    /// The first and the last place of each run.
+    fn runs(&self) -> Vec<(usize, usize)> {
+        let mut runs: Vec<(usize, usize)> = Vec::new();
+        for place in self.iter() {
+            match runs.last_mut() {
+                Some((_, last)) if *last + 1 == place => *last = place,
+                _ => runs.push((place, place)),
+            }
+        }
+        runs
+    }
+}
+
+impl FromIterator<usize> for Places {
+    fn from_iter<I: IntoIterator<Item = usize>>(places: I) -> Self {
+        let mut set = Self::NONE;
+        places.into_iter().for_each(|place| set.insert(place));
+        set
+    }
+}
+
+impl Serialize for Places {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.runs())
+    }
+}
+
+impl<'de> Deserialize<'de> for Places {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut set = Self::NONE;
+        for (first, last) in Vec::<(usize, usize)>::deserialize(deserializer)? {
+            if last >= CAPACITY {
+                return Err(D::Error::custom("a place beyond the last of a chunk"));
+            }
+            (first..=last).for_each(|place| set.insert(place));
+        }
+        Ok(set)
+    }
+}
+
+const WORDS: usize = 8;
+const BITS: usize = 64;
+
+/// The most places: a chunk has up to 500 pushes.
+pub const CAPACITY: usize = WORDS * BITS;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_sets_format_unchanged() {
+        // Stored with every claim and every settling.
+        let set: Places = [0, 1, 2, 7, 499].into_iter().collect();
+        let text = serde_json::to_string(&set).unwrap();
+        assert_eq!(text, "[[0,2],[7,7],[499,499]]");
+        assert_eq!(serde_json::from_str::<Places>(&text).unwrap(), set);
+        assert_eq!(serde_json::to_string(&Places::NONE).unwrap(), "[]");
+    }
+
+    #[test]
+    fn a_place_that_no_chunk_has_is_refused() {
+        assert!(serde_json::from_str::<Places>("[[0,511]]").is_ok());
+        assert!(serde_json::from_str::<Places>("[[0,512]]").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_set(
+            one in proptest::collection::btree_set(0..CAPACITY, 0..100),
+            other in proptest::collection::btree_set(0..CAPACITY, 0..100),
+        ) {
+            let set = |places: &BTreeSet<usize>| places.iter().copied().collect::<Places>();
+            let back = |places: Places| places.iter().collect::<BTreeSet<usize>>();
+            prop_assert_eq!(back(set(&one)), one.clone());
+            prop_assert_eq!(set(&one).len(), one.len());
+            prop_assert_eq!(back(set(&one).with(set(&other))), &one | &other);
+            prop_assert_eq!(back(set(&one).without(set(&other))), &one - &other);
+            prop_assert_eq!(back(set(&one).both(set(&other))), &one & &other);
+            let text = serde_json::to_string(&set(&one)).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Places>(&text).unwrap(), set(&one));
+        }
+    }
+}
