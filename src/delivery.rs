@@ -13,4 +13,5 @@ pub mod opening;
 pub mod places;
 pub mod pool;
 pub mod receipt;
+pub mod sql;
 pub mod verdict;
