@@ -13,10 +13,12 @@ pub mod preview;
 pub mod problem;
 pub mod push;
 pub mod route;
+pub mod upload;
 
 pub use order::Order;
 pub use problem::Problem;
 pub use route::Route;
+pub use upload::Upload;
 
 /// An answer, ready for the platform.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -52,6 +52,8 @@ pub struct Head {
     pub app: Option<String>,
     /// How many devices it names.
     pub devices: usize,
+    /// Whether it says anything about a durable batch, which makes it one.
+    pub batch: bool,
 }
 
 impl Head {
@@ -83,6 +85,7 @@ impl Head {
         let head = Self {
             app: app.map(str::to_owned),
             devices,
+            batch: skimmed.batch,
         };
         faults.or(head).map_err(Problem::invalid)
     }
@@ -154,6 +157,7 @@ impl Limits {
 struct Skimmed {
     app: Option<Value>,
     devices: Count,
+    batch: bool,
 }
 
 impl<'de> Deserialize<'de> for Skimmed {
@@ -177,6 +181,10 @@ impl<'de> Visitor<'de> for SkimVisitor {
             match &*name {
                 "app" => skimmed.app = Some(members.next_value()?),
                 "devices" => skimmed.devices = members.next_value()?,
+                "batch" => {
+                    members.next_value::<IgnoredAny>()?;
+                    skimmed.batch = true;
+                }
                 _ => drop(members.next_value::<IgnoredAny>()?),
             }
         }
@@ -279,6 +287,7 @@ mod tests {
         let head = Head {
             app: Some("shop".to_owned()),
             devices: 3,
+            batch: false,
         };
         assert_eq!(Head::skim(body, Format::JSON), Ok(head));
         let lines = Format {
@@ -290,9 +299,30 @@ mod tests {
             Head::skim(body, lines),
             Ok(Head {
                 app: Some("shop".to_owned()),
-                devices: 2
+                devices: 2,
+                batch: false
             })
         );
+    }
+
+    #[test]
+    fn skimming_finds_the_options_of_a_batch_whatever_they_are() {
+        for (body, batch) in [
+            (r#"{"batch": {"rate": 7}, "app": "a"}"#, true),
+            (r#"{"app": "a", "batch": null}"#, true),
+            (r#"{"app": "a", "b\u0061tch": {}}"#, true),
+            (r#"{"app": "a", "notification": {"batch": {}}}"#, false),
+            (r#"{"app": "batch"}"#, false),
+        ] {
+            for lines_in in [false, true] {
+                let format = Format {
+                    lines_in,
+                    lines_out: false,
+                };
+                let head = Head::skim(body.as_bytes(), format).unwrap();
+                assert_eq!(head.batch, batch, "{body}");
+            }
+        }
     }
 
     #[test]
@@ -341,7 +371,11 @@ mod tests {
             let app = Some(app.to_owned());
             assert_eq!(
                 Head::skim(body.as_bytes(), Format::JSON),
-                Ok(Head { app, devices }),
+                Ok(Head {
+                    app,
+                    devices,
+                    batch: false
+                }),
                 "{body}"
             );
         }

@@ -2,18 +2,25 @@
 //!
 //! Parsed as a whole before anything is sent, with all its faults, so that a bad request does nothing by halves.
 
+mod device;
+mod head;
+pub mod options;
 mod plain;
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
+pub use device::MAX_REF;
+pub(super) use device::{DeviceReader, PlainDevice};
+pub(super) use head::{FIELDS, LINE_FIELDS, OrderHead};
+pub use options::Options;
+
 use super::auth;
 use super::format::{self, Format, Head, Limits, not_json};
 use super::problem::{Kind, Problem};
-use crate::apns::notification::Body;
 use crate::apns::request::Headers;
-use crate::apns::{ApnsId, DeviceToken, Notification, Request};
+use crate::apns::{ApnsId, Notification, Request};
 use crate::config::{ApiKey, App, Config};
 use crate::fault::{self, Fault, FaultKind, Faults, Pointer};
 use crate::time::Timestamp;
@@ -38,6 +45,23 @@ pub struct Push {
     pub request: Result<Request, Fault>,
     /// What is allowed in its payload, but hardly meant.
     pub warnings: Faults,
+}
+
+/// What the apns-ids of an order's pushes are derived from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Basis {
+    /// 16 random bytes.
+    pub seed: [u8; 16],
+    /// The number of the order's first push: 0, but in a batch that is sent in several orders.
+    pub first: u32,
+}
+
+impl Basis {
+    /// The id of the order's push at `index`.
+    fn id(self, index: usize) -> ApnsId {
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        ApnsId::derive(self.seed, self.first.saturating_add(index))
+    }
 }
 
 impl<'c> Order<'c> {
@@ -68,8 +92,36 @@ impl<'c> Order<'c> {
         seed: [u8; 16],
         now: Timestamp,
     ) -> Result<Self, Problem> {
-        plain::read(app, body, format, seed, now)
-            .map_or_else(|| Self::read_carefully(app, body, format, seed, now), Ok)
+        Self::read(app, body, format, Basis { seed, first: 0 }, now)
+    }
+
+    /// Parses a chunk of a durable batch: the batch's head in the first line, and devices that its upload has staged.
+    /// `now` is the moment of the upload, so that a time that counts from it means the same whenever the chunk is sent.
+    ///
+    /// # Errors
+    /// As [`Order::parse_for`]; none for what was staged.
+    pub fn parse_chunk(
+        app: &'c App,
+        head_and_lines: &[u8],
+        basis: Basis,
+        now: Timestamp,
+    ) -> Result<Self, Problem> {
+        let lines = Format {
+            lines_in: true,
+            lines_out: false,
+        };
+        Self::read(app, head_and_lines, lines, basis, now)
+    }
+
+    fn read(
+        app: &'c App,
+        body: &[u8],
+        format: Format,
+        basis: Basis,
+        now: Timestamp,
+    ) -> Result<Self, Problem> {
+        plain::read(app, body, format, basis, now)
+            .map_or_else(|| Self::read_carefully(app, body, format, basis, now), Ok)
     }
 
     /// Reads any body, with the faults of all its fields.
@@ -77,41 +129,24 @@ impl<'c> Order<'c> {
         app: &'c App,
         body: &[u8],
         format: Format,
-        seed: [u8; 16],
+        basis: Basis,
         now: Timestamp,
     ) -> Result<Self, Problem> {
         let (document, lines) = read_json(body, format)?;
         let mut faults = Faults::default();
-        let at = Pointer::Root;
-        let known = if format.lines_in { HEAD_FIELDS } else { FIELDS };
-        let Some(map) = fault::object(&document, &at, known, &mut faults) else {
+        let known = if format.lines_in { LINE_FIELDS } else { FIELDS };
+        let Some(head) = OrderHead::read(&document, known, app, now, &mut faults) else {
             return Err(Problem::invalid(faults));
         };
-        let skip = map
-            .get("on_invalid")
-            .is_some_and(|value| on_invalid(value, &at, &mut faults));
-        let notification = map.get("notification").and_then(|value| {
-            Notification::parse(value, &at.key("notification"), &app.bundle_id, now, &mut faults)
-        });
         let devices = match &lines {
             Some(lines) => Some(lines.as_slice()),
-            None => map
-                .get("devices")
-                .and_then(|value| fault::array(value, &at.key("devices"), &mut faults)),
+            None => read_list(&document, &mut faults),
         };
-        for field in known
-            .iter()
-            .filter(|field| matches!(**field, "notification" | "devices"))
-        {
-            if !map.contains_key(*field) {
-                faults.add(&at.key(field), FaultKind::Missing);
-            }
-        }
         let mut pushes = Vec::new();
         if let Some(devices) = devices
-            && is_count_allowed(devices.len(), app, notification.as_ref(), &mut faults)
+            && is_count_allowed(devices.len(), app, head.notification.as_ref(), &mut faults)
         {
-            pushes = read_devices(devices, notification.as_ref(), seed, skip, &mut faults);
+            pushes = read_devices(devices, head.notification, basis, head.skip, &mut faults);
         }
         faults.or(Self { app, pushes }).map_err(Problem::invalid)
     }
@@ -143,146 +178,53 @@ impl Order<'_> {
     }
 }
 
+/// The devices of a document.
+fn read_list<'v>(document: &'v Value, faults: &mut Faults) -> Option<&'v [Value]> {
+    let root = Pointer::Root;
+    let at = root.key("devices");
+    match document.get("devices") {
+        Some(value) => fault::array(value, &at, faults),
+        None => {
+            faults.add(&at, FaultKind::Missing);
+            None
+        }
+    }
+}
+
 fn read_devices(
     devices: &[Value],
-    notification: Option<&Notification>,
-    seed: [u8; 16],
+    notification: Option<Notification>,
+    basis: Basis,
     skip: bool,
     faults: &mut Faults,
 ) -> Vec<Push> {
     let root = Pointer::Root;
     let at = root.key("devices");
-    let mut reader = Reader {
-        notification,
-        body: None,
-        faults,
-    };
+    let mut reader = DeviceReader::new(notification);
+    let mut refused = Faults::default();
     let mut pushes = Vec::with_capacity(devices.len());
-    for (index, device) in devices.iter().enumerate() {
-        let apns_id = ApnsId::derive(seed, u32::try_from(index).unwrap_or(u32::MAX));
+    for (index, value) in devices.iter().enumerate() {
         let mut own = Faults::default();
-        let push = reader.read(device, apns_id, &at.index(index), &mut own);
+        let device = reader.read(value, &at.index(index), &mut own);
         match (own.listed().first(), skip) {
-            (None, _) => pushes.extend(push),
-            (Some(fault), true) => pushes.push(skipped(device, fault.clone())),
-            (Some(_), false) => reader.faults.append(&own),
+            (None, _) => pushes.extend(device.map(|device| device.into_push(basis.id(index)))),
+            (Some(fault), true) => pushes.push(skipped(value, fault.clone())),
+            (Some(_), false) => refused.append(&own),
         }
     }
+    faults.append(reader.faults());
+    faults.append(&refused);
     pushes
-}
-
-/// Reads one device after another.
-struct Reader<'n> {
-    /// None if it has faults; then the devices are read for their own faults alone.
-    notification: Option<&'n Notification>,
-    /// The body that most pushes share, made when the first one needs it.
-    body: Option<Option<Body>>,
-    /// The faults of the order as a whole.
-    faults: &'n mut Faults,
-}
-
-impl Reader<'_> {
-    fn read(
-        &mut self,
-        device: &Value,
-        derived: ApnsId,
-        at: &Pointer<'_>,
-        faults: &mut Faults,
-    ) -> Option<Push> {
-        let map = fault::object(device, at, DEVICE_FIELDS, faults)?;
-        let reference = map
-            .get("ref")
-            .and_then(|value| read_ref(value, &at.key("ref"), faults));
-        let token = read_token(map.get("token"), &at.key("token"), faults);
-        let own_id = map
-            .get("apns_id")
-            .and_then(|value| read_apns_id(value, &at.key("apns_id"), faults));
-        let notification = self.notification?;
-        let body = match map.get("payload") {
-            None => self.shared_body(notification),
-            Some(patch) => notification.merged_body(patch, &at.key("payload"), faults),
-        };
-        let (token, body) = (token?, body?);
-        Some(Push {
-            reference,
-            token_hint: token.hint(),
-            warnings: body.warnings,
-            request: Ok(Request {
-                device_token: token,
-                apns_id: own_id.or(notification.apns_id).unwrap_or(derived),
-                headers: notification.headers.clone(),
-                body: body.bytes,
-            }),
-        })
-    }
-
-    /// A fault of this body is the order's and not a device's: there would be nothing to send to anyone.
-    fn shared_body(&mut self, notification: &Notification) -> Option<Body> {
-        let faults = &mut *self.faults;
-        let body = self.body.get_or_insert_with(|| {
-            let root = Pointer::Root;
-            let at = root.key("notification");
-            notification.body(&at.key("payload"), faults)
-        });
-        body.clone()
-    }
-}
-
-fn read_token(value: Option<&Value>, at: &Pointer<'_>, faults: &mut Faults) -> Option<DeviceToken> {
-    let Some(value) = value else {
-        faults.add(at, FaultKind::Missing);
-        return None;
-    };
-    DeviceToken::parse(fault::string(value, at, faults)?)
-        .map_err(|error| faults.add(at, FaultKind::Invalid(error.to_string())))
-        .ok()
-}
-
-fn read_apns_id(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<ApnsId> {
-    ApnsId::parse(fault::string(value, at, faults)?)
-        .map_err(|error| faults.add(at, FaultKind::Invalid(error.to_string())))
-        .ok()
-}
-
-fn read_ref(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<String> {
-    let text = fault::string(value, at, faults)?;
-    if text.len() > MAX_REF {
-        faults.add(
-            at,
-            FaultKind::TooLong {
-                size: text.len(),
-                limit: MAX_REF,
-                unit: "bytes",
-            },
-        );
-        return None;
-    }
-    Some(text.to_owned())
 }
 
 /// A device that `on_invalid: "skip"` leaves out, with what can be said of it.
 fn skipped(device: &Value, fault: Fault) -> Push {
-    let text = |field| device.get(field).and_then(Value::as_str);
-    let token = text("token").and_then(|token| DeviceToken::parse(token).ok());
+    let (reference, token_hint) = device::identity(device);
     Push {
-        reference: text("ref")
-            .filter(|text| text.len() <= MAX_REF)
-            .map(str::to_owned),
-        token_hint: token.map_or_else(|| "…".to_owned(), |token| token.hint()),
+        reference,
+        token_hint,
         request: Err(fault),
         warnings: Faults::default(),
-    }
-}
-
-fn on_invalid(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> bool {
-    let at = at.key("on_invalid");
-    match fault::string(value, &at, faults) {
-        Some("skip") => true,
-        Some("reject") | None => false,
-        Some(_) => {
-            faults.add(&at, FaultKind::Invalid("must be `reject` or `skip`".to_owned()));
-            false
-        }
     }
 }
 
@@ -339,18 +281,6 @@ fn read_json(body: &[u8], format: Format) -> Result<(Value, Option<Vec<Value>>),
     let head = values.next().unwrap_or(Ok(Value::Null))?;
     Ok((head, Some(values.collect::<Result<_, _>>()?)))
 }
-
-/// What an order may say.
-const FIELDS: &[&str] = &["app", "notification", "devices", "on_invalid"];
-
-/// What the first line of an order in lines may say.
-const HEAD_FIELDS: &[&str] = &["app", "notification", "on_invalid"];
-
-/// What a device may say.
-const DEVICE_FIELDS: &[&str] = &["token", "ref", "payload", "apns_id"];
-
-/// The longest `ref` in bytes: a UUID or a database key with a prefix, several times over.
-pub const MAX_REF: usize = 256;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::Answer;
-use crate::fault::Faults;
+use crate::fault::{Fault, Faults, MAX_LISTED};
 
 /// An error, as the caller sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,59 @@ pub struct Problem {
     kind: Kind,
     detail: String,
     faults: Faults,
+    lines: LineFaults,
     headers: Vec<(&'static str, String)>,
+}
+
+/// A fault of one line of the body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {fault}")]
+pub struct LineFault {
+    /// The line's number, from 1; of a device in a document its place, from 1.
+    pub line: u32,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+/// The faults of lines: the first hundred, and how many more there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LineFaults {
+    listed: Vec<LineFault>,
+    unlisted: usize,
+}
+
+impl LineFaults {
+    /// Adds a fault; past [`MAX_LISTED`] it is only counted.
+    pub fn push(&mut self, line: u32, fault: Fault) {
+        if self.listed.len() < MAX_LISTED {
+            self.listed.push(LineFault { line, fault });
+        } else {
+            self.unlisted = self.unlisted.saturating_add(1);
+        }
+    }
+
+    /// Adds `count` faults that are only counted.
+    pub const fn count(&mut self, count: usize) {
+        self.unlisted = self.unlisted.saturating_add(count);
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many there are, listed or not.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.listed.len().saturating_add(self.unlisted)
+    }
+
+    /// The faults that are listed.
+    #[must_use]
+    pub fn listed(&self) -> &[LineFault] {
+        &self.listed
+    }
 }
 
 /// The kinds of problem. Their slugs are part of the contract.
@@ -42,6 +94,16 @@ pub enum Kind {
     ProviderTokenRefused,
     /// A part of the platform that we need did not answer.
     Unavailable,
+    /// There is no batch of that id that the caller reaches.
+    BatchNotFound,
+    /// The batch is done or cancelled, and nothing can change it.
+    BatchEnded,
+    /// The batch still sends.
+    BatchRunning,
+    /// The idempotency key belongs to a request with another body.
+    IdempotencyConflict,
+    /// The first request with the idempotency key is still being read.
+    UploadInProgress,
 }
 
 impl Kind {
@@ -49,7 +111,7 @@ impl Kind {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::NotFound => 404,
+            Self::NotFound | Self::BatchNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::Unauthenticated => 401,
             Self::Forbidden => 403,
@@ -58,6 +120,7 @@ impl Kind {
             Self::InvalidRequest => 422,
             Self::Misconfigured => 500,
             Self::Busy | Self::ProviderTokenRefused | Self::Unavailable => 503,
+            Self::BatchEnded | Self::BatchRunning | Self::IdempotencyConflict | Self::UploadInProgress => 409,
         }
     }
 
@@ -76,6 +139,11 @@ impl Kind {
             Self::Busy => "busy",
             Self::ProviderTokenRefused => "provider-token-refused",
             Self::Unavailable => "unavailable",
+            Self::BatchNotFound => "batch-not-found",
+            Self::BatchEnded => "batch-ended",
+            Self::BatchRunning => "batch-running",
+            Self::IdempotencyConflict => "idempotency-conflict",
+            Self::UploadInProgress => "upload-in-progress",
         }
     }
 
@@ -92,6 +160,11 @@ impl Kind {
             Self::Busy => "All permits are taken",
             Self::ProviderTokenRefused => "APNs accepts no provider token for now",
             Self::Unavailable => "A part of the service did not answer",
+            Self::BatchNotFound => "There is no such batch",
+            Self::BatchEnded => "The batch has ended",
+            Self::BatchRunning => "The batch has not ended",
+            Self::IdempotencyConflict => "The idempotency key belongs to another body",
+            Self::UploadInProgress => "The first request with this idempotency key is still being read",
         }
     }
 }
@@ -104,6 +177,7 @@ impl Problem {
             kind,
             detail: detail.into(),
             faults: Faults::default(),
+            lines: LineFaults::default(),
             headers: Vec::new(),
         }
     }
@@ -114,6 +188,23 @@ impl Problem {
         Self {
             detail: faults.to_string(),
             faults,
+            ..Self::new(Kind::InvalidRequest, "")
+        }
+    }
+
+    /// A request in lines, or a document of devices, with these faults: `faults` of the request as a whole, and `lines`.
+    #[must_use]
+    pub fn invalid_lines(faults: Faults, lines: LineFaults) -> Self {
+        let mut details: Vec<String> = faults.listed().iter().map(ToString::to_string).collect();
+        details.extend(lines.listed.first().map(ToString::to_string));
+        let more = faults.len() + lines.len() - details.len();
+        if more > 0 {
+            details.push(format!("and {more} more"));
+        }
+        Self {
+            detail: details.join("; "),
+            faults,
+            lines,
             ..Self::new(Kind::InvalidRequest, "")
         }
     }
@@ -150,10 +241,13 @@ impl Problem {
     /// The problem as an answer.
     #[must_use]
     pub fn answer(&self) -> Answer {
-        let faults = self.faults.listed();
-        let errors: Vec<Entry<'_>> = faults
-            .iter()
-            .map(|fault| Entry {
+        let of_request = self.faults.listed().iter().map(|fault| (None, fault));
+        let of_lines = self.lines.listed.iter();
+        let of_lines = of_lines.map(|LineFault { line, fault }| (Some(*line), fault));
+        let errors: Vec<Entry<'_>> = of_request
+            .chain(of_lines)
+            .map(|(line, fault)| Entry {
+                line,
                 pointer: &fault.pointer,
                 detail: fault.kind.to_string(),
             })
@@ -163,9 +257,9 @@ impl Problem {
             title: self.kind.title(),
             status: self.kind.status(),
             detail: &self.detail,
-            pointer: faults.first().map(|fault| fault.pointer.as_str()),
+            pointer: errors.first().map(|error| error.pointer),
+            more_errors: self.faults.len() + self.lines.len() - errors.len(),
             errors,
-            more_errors: self.faults.len() - faults.len(),
         };
         Answer {
             status: self.kind.status(),
@@ -192,6 +286,8 @@ struct Document<'p> {
 
 #[derive(Serialize)]
 struct Entry<'p> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
     pointer: &'p str,
     detail: String,
 }
@@ -229,6 +325,47 @@ mod tests {
         assert_eq!(
             answer.body,
             r#"{"type":"urn:apns-edge:problem:invalid-request","title":"The request has faults","status":422,"detail":"/devices: is 501 devices long; the limit is 500","pointer":"/devices","errors":[{"pointer":"/devices","detail":"is 501 devices long; the limit is 500"}]}"#
+        );
+    }
+
+    #[test]
+    fn a_problem_with_lines_format_unchanged() {
+        let fault = |pointer: &str| Fault {
+            pointer: pointer.to_owned(),
+            kind: FaultKind::Missing,
+        };
+        let mut lines = LineFaults::default();
+        lines.push(18, fault("/devices/16/token"));
+        lines.push(20, fault("/devices/17/token"));
+        let answer = Problem::invalid_lines(Faults::default(), lines.clone()).answer();
+        assert_eq!(
+            answer.body,
+            r#"{"type":"urn:apns-edge:problem:invalid-request","title":"The request has faults","status":422,"detail":"line 18: /devices/16/token: is required; and 1 more","pointer":"/devices/16/token","errors":[{"line":18,"pointer":"/devices/16/token","detail":"is required"},{"line":20,"pointer":"/devices/17/token","detail":"is required"}]}"#
+        );
+        let mut faults = Faults::default();
+        faults.add(&Pointer::Root.key("devices"), FaultKind::Missing);
+        let answer = Problem::invalid_lines(faults, lines).answer();
+        assert!(
+            answer.body.contains(
+                r#""pointer":"/devices","errors":[{"pointer":"/devices","detail":"is required"},{"line":18,"#
+            ),
+            "{}",
+            answer.body
+        );
+    }
+
+    #[test]
+    fn faults_of_lines_past_the_limit_are_counted() {
+        let mut lines = LineFaults::default();
+        for line in 1..=u32::try_from(MAX_LISTED).unwrap() + 2 {
+            lines.push(line, Fault::at(&Pointer::Root, FaultKind::Missing));
+        }
+        lines.count(3);
+        assert_eq!((lines.listed().len(), lines.len()), (MAX_LISTED, MAX_LISTED + 5));
+        let body = Problem::invalid_lines(Faults::default(), lines).answer().body;
+        assert!(
+            body.contains(r#""more_errors":5"#) && body.contains("and 104 more"),
+            "{body}"
         );
     }
 

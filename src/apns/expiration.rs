@@ -71,8 +71,8 @@ impl Expiration {
     }
 }
 
-/// The whole seconds of a duration; days and weeks count as 24 hours and 7 days.
-fn duration_secs(text: &str) -> Option<i64> {
+/// The whole seconds of a duration such as `30m`, `2h 30m` or `7d`; days and weeks count as 24 hours and 7 days.
+pub(crate) fn duration_secs(text: &str) -> Option<i64> {
     let span: jiff::Span = text.parse().ok()?;
     let relative = jiff::SpanRelativeTo::days_are_24_hours();
     span.to_duration(relative).ok().map(|duration| duration.as_secs())

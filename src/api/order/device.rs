@@ -1,0 +1,214 @@
+//! One device of an order: whom a push goes to, and what is its own in it.
+//!
+//! There are two ways to read one. The plain way makes no JSON tree, takes a device without faults alone, and gives up on
+//! the first thing that it does not know; the careful way reads any JSON and says all that is wrong. What both take, they
+//! read alike.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::Push;
+use crate::apns::notification::Body;
+use crate::apns::request::Headers;
+use crate::apns::{ApnsId, DeviceToken, Notification, Request};
+use crate::fault::{self, FaultKind, Faults, Pointer};
+
+/// A device without faults, with the push to it.
+#[derive(Debug)]
+pub(in crate::api) struct Device<'b> {
+    /// Whom the push goes to.
+    pub(in crate::api) token: DeviceToken,
+    reference: Option<Cow<'b, str>>,
+    /// The caller's own id for the push.
+    apns_id: Option<ApnsId>,
+    headers: Arc<Headers>,
+    pub(super) body: Body,
+}
+
+impl Device<'_> {
+    /// The push to it, with the id `derived` unless the caller chose one.
+    pub(super) fn into_push(self, derived: ApnsId) -> Push {
+        Push {
+            reference: self.reference.map(Cow::into_owned),
+            token_hint: self.token.hint(),
+            warnings: self.body.warnings,
+            request: Ok(Request {
+                device_token: self.token,
+                apns_id: self.apns_id.unwrap_or(derived),
+                headers: self.headers,
+                body: self.body.bytes,
+            }),
+        }
+    }
+}
+
+/// Reads one device after another.
+pub(in crate::api) struct DeviceReader {
+    /// None if it has faults; then the devices are read for their own faults alone.
+    notification: Option<Notification>,
+    /// The body that most pushes share, made when the first one needs it.
+    shared: Option<Option<Body>>,
+    faults: Faults,
+}
+
+impl DeviceReader {
+    /// A reader of the devices that get `notification`.
+    pub(in crate::api) fn new(notification: Option<Notification>) -> Self {
+        Self {
+            notification,
+            shared: None,
+            faults: Faults::default(),
+        }
+    }
+
+    /// What is wrong with the payload that devices share which have none of their own. That is a fault of the order and not
+    /// of a device: there would be nothing to send to anyone.
+    pub(in crate::api) const fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// The plain way; nothing if there is a fault.
+    pub(in crate::api) fn read_plain<'b>(&mut self, device: PlainDevice<'b>) -> Option<Device<'b>> {
+        let token = DeviceToken::parse(&device.token.0).ok()?;
+        let apns_id = device.apns_id.map(|id| ApnsId::parse(&id.0)).transpose().ok()?;
+        let reference = device.reference.map(|reference| reference.0);
+        if reference.as_deref().is_some_and(|text| text.len() > MAX_REF) {
+            return None;
+        }
+        let body = match &device.payload {
+            None => self.shared_body()?,
+            Some(patch) => {
+                let notification = self.notification.as_ref()?;
+                notification.merged_body(patch, &Pointer::Root, &mut Faults::default())?
+            }
+        };
+        self.device(token, reference, apns_id, body)
+    }
+
+    /// The careful way: adds to `faults` all that is wrong with the device, which is found at `at`.
+    pub(in crate::api) fn read<'v>(
+        &mut self,
+        device: &'v Value,
+        at: &Pointer<'_>,
+        faults: &mut Faults,
+    ) -> Option<Device<'v>> {
+        let map = fault::object(device, at, FIELDS, faults)?;
+        let reference = map
+            .get("ref")
+            .and_then(|value| read_ref(value, &at.key("ref"), faults));
+        let token = read_token(map.get("token"), &at.key("token"), faults);
+        let apns_id = map
+            .get("apns_id")
+            .and_then(|value| read_apns_id(value, &at.key("apns_id"), faults));
+        let body = match map.get("payload") {
+            None => self.shared_body(),
+            Some(patch) => self
+                .notification
+                .as_ref()?
+                .merged_body(patch, &at.key("payload"), faults),
+        };
+        self.device(token?, reference.map(Cow::Borrowed), apns_id, body?)
+    }
+
+    fn device<'b>(
+        &self,
+        token: DeviceToken,
+        reference: Option<Cow<'b, str>>,
+        apns_id: Option<ApnsId>,
+        body: Body,
+    ) -> Option<Device<'b>> {
+        let notification = self.notification.as_ref()?;
+        Some(Device {
+            token,
+            reference,
+            apns_id: apns_id.or(notification.apns_id),
+            headers: Arc::clone(&notification.headers),
+            body,
+        })
+    }
+
+    fn shared_body(&mut self) -> Option<Body> {
+        let (notification, faults) = (self.notification.as_ref()?, &mut self.faults);
+        let body = self.shared.get_or_insert_with(|| {
+            let root = Pointer::Root;
+            let at = root.key("notification");
+            notification.body(&at.key("payload"), faults)
+        });
+        body.clone()
+    }
+}
+
+/// A device that `on_invalid: "skip"` leaves out: its `ref`, and what of its token may be shown.
+pub(super) fn identity(device: &Value) -> (Option<String>, String) {
+    let text = |field| device.get(field).and_then(Value::as_str);
+    let token = text("token").and_then(|token| DeviceToken::parse(token).ok());
+    let reference = text("ref").filter(|text| text.len() <= MAX_REF);
+    (
+        reference.map(str::to_owned),
+        token.map_or_else(|| "…".to_owned(), |token| token.hint()),
+    )
+}
+
+fn read_token(value: Option<&Value>, at: &Pointer<'_>, faults: &mut Faults) -> Option<DeviceToken> {
+    let Some(value) = value else {
+        faults.add(at, FaultKind::Missing);
+        return None;
+    };
+    DeviceToken::parse(fault::string(value, at, faults)?)
+        .map_err(|error| faults.add(at, FaultKind::Invalid(error.to_string())))
+        .ok()
+}
+
+fn read_apns_id(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<ApnsId> {
+    ApnsId::parse(fault::string(value, at, faults)?)
+        .map_err(|error| faults.add(at, FaultKind::Invalid(error.to_string())))
+        .ok()
+}
+
+fn read_ref<'v>(value: &'v Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<&'v str> {
+    let text = fault::string(value, at, faults)?;
+    if text.len() > MAX_REF {
+        faults.add(
+            at,
+            FaultKind::TooLong {
+                size: text.len(),
+                limit: MAX_REF,
+                unit: "bytes",
+            },
+        );
+        return None;
+    }
+    Some(text)
+}
+
+/// A device as it is written, with nothing copied that is not kept.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct PlainDevice<'b> {
+    #[serde(borrow)]
+    token: Text<'b>,
+    #[serde(borrow, default, rename = "ref", deserialize_with = "present")]
+    reference: Option<Text<'b>>,
+    #[serde(default, deserialize_with = "present")]
+    payload: Option<Value>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    apns_id: Option<Text<'b>>,
+}
+
+/// Text that is borrowed from the body where it has no escapes.
+#[derive(Deserialize)]
+pub(super) struct Text<'b>(#[serde(borrow)] Cow<'b, str>);
+
+/// A field that is there may not be null.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// What a device may say.
+const FIELDS: &[&str] = &["token", "ref", "payload", "apns_id"];
+
+/// The longest `ref` in bytes: a UUID or a database key with a prefix, several times over.
+pub const MAX_REF: usize = 256;

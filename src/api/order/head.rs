@@ -1,0 +1,69 @@
+//! What an order says beside its devices: its whole document but `devices`, or its first line.
+
+use serde_json::Value;
+
+use super::options::Options;
+use crate::apns::Notification;
+use crate::config::App;
+use crate::fault::{self, FaultKind, Faults, Pointer};
+use crate::time::Timestamp;
+
+/// The head of an order. What has faults is read as if it were not there.
+pub(in crate::api) struct OrderHead {
+    /// What is sent.
+    pub(in crate::api) notification: Option<Notification>,
+    /// Whether devices with faults are left out, and do not refuse the order.
+    pub(in crate::api) skip: bool,
+    /// What is meant for a durable batch alone.
+    pub(in crate::api) options: Options,
+}
+
+impl OrderHead {
+    /// Reads the head in `document`, of which each member is one of `known`, with the faults of all its fields. None if it
+    /// is no object.
+    pub(in crate::api) fn read(
+        document: &Value,
+        known: &[&'static str],
+        app: &App,
+        now: Timestamp,
+        faults: &mut Faults,
+    ) -> Option<Self> {
+        let at = Pointer::Root;
+        let map = fault::object(document, &at, known, faults)?;
+        let skip = map
+            .get("on_invalid")
+            .is_some_and(|value| on_invalid(value, &at.key("on_invalid"), faults));
+        let options = map.get("batch").map_or_else(Options::default, |value| {
+            Options::read(value, &at.key("batch"), faults)
+        });
+        let notification = match map.get("notification") {
+            Some(value) => Notification::parse(value, &at.key("notification"), &app.bundle_id, now, faults),
+            None => {
+                faults.add(&at.key("notification"), FaultKind::Missing);
+                None
+            }
+        };
+        Some(Self {
+            notification,
+            skip,
+            options,
+        })
+    }
+}
+
+fn on_invalid(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> bool {
+    match fault::string(value, at, faults) {
+        Some("skip") => true,
+        Some("reject") | None => false,
+        Some(_) => {
+            faults.add(at, FaultKind::Invalid("must be `reject` or `skip`".to_owned()));
+            false
+        }
+    }
+}
+
+/// What an order in one document may say.
+pub(in crate::api) const FIELDS: &[&str] = &["app", "notification", "devices", "on_invalid", "batch"];
+
+/// What the first line of an order in lines may say.
+pub(in crate::api) const LINE_FIELDS: &[&str] = &["app", "notification", "on_invalid", "batch"];

@@ -1,0 +1,144 @@
+//! Reads an upload that is one JSON document, without a tree of it.
+//!
+//! A tree takes many times the memory of its text. So the document is checked as a whole, which keeps nothing; then its
+//! `devices` are cut out one after another, each to be read like a line, and what is left is the head.
+
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
+
+use super::MAX_HEAD;
+use super::intake::{self, Intake};
+use super::opening::{self, Context};
+use crate::api::format::not_json;
+use crate::api::order::FIELDS;
+use crate::api::problem::{Kind, Problem};
+use crate::fault::{self, FaultKind, Faults, Pointer};
+
+/// Reads a document with its devices.
+pub(super) fn read<'c>(body: &[u8], context: Context<'c>) -> Result<Intake<'c>, Problem> {
+    let text = std::str::from_utf8(body)
+        .map_err(|error| Problem::new(Kind::NotJson, format!("the body is not UTF-8: {error}")))?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(|error| not_json(&error))?;
+    let Some(members) = inside(text, '{', '}').map(|inside| parts(inside, b',')) else {
+        let mut faults = Faults::default();
+        fault::wrong_type("an object", &sample(text), &Pointer::Root, &mut faults);
+        return Err(Problem::invalid(faults));
+    };
+    let (mut devices, mut head, mut size) = (None, Map::new(), text.len());
+    // A field that stands there twice is what it is the second time, as it is for the parser.
+    for (name, value) in members.clone().filter_map(member) {
+        if name == DEVICES {
+            devices = Some(value);
+        }
+    }
+    size -= devices.map_or(0, str::len);
+    if size > MAX_HEAD {
+        return Err(opening::too_long(size));
+    }
+    let mut faults = Faults::default();
+    for (name, value) in members.filter_map(member) {
+        // The value of a field that is none of ours does not matter.
+        let read = if name != DEVICES && FIELDS.contains(&&*name) {
+            serde_json::from_str(value).unwrap_or_else(|error| {
+                let text = format!("cannot be read: {}", intake::message(&error));
+                faults.add(&Pointer::Root.key(&name), FaultKind::Invalid(text));
+                Value::Null
+            })
+        } else {
+            Value::Null
+        };
+        head.insert(name.into_owned(), read);
+    }
+    faults.or(()).map_err(Problem::invalid)?;
+    let mut faults = Faults::default();
+    let devices = list(devices, &mut faults);
+    let mut intake = opening::read(&Value::Object(head), FIELDS, faults, context)?;
+    for (device, number) in devices.into_iter().flatten().zip(1_u32..) {
+        // Outside of its strings, a line end is white space; in them there is none.
+        let line: Cow<'_, str> = if device.contains('\n') {
+            device.replace('\n', " ").into()
+        } else {
+            device.into()
+        };
+        intake.take(number, line.len(), Some(line.as_bytes()))?;
+    }
+    Ok(intake)
+}
+
+/// The devices' texts.
+fn list<'t>(
+    devices: Option<&'t str>,
+    faults: &mut Faults,
+) -> Option<impl Iterator<Item = &'t str> + use<'t>> {
+    let root = Pointer::Root;
+    let at = root.key(DEVICES);
+    let Some(text) = devices else {
+        faults.add(&at, FaultKind::Missing);
+        return None;
+    };
+    let inside = inside(text, '[', ']');
+    if inside.is_none() {
+        fault::wrong_type("an array", &sample(text), &at, faults);
+    }
+    inside.map(|inside| parts(inside, b','))
+}
+
+/// What stands between the brackets of a JSON text; none if it has others.
+fn inside(text: &str, open: char, close: char) -> Option<&str> {
+    text.trim_ascii().strip_prefix(open)?.strip_suffix(close)
+}
+
+/// The name and the value of a member.
+fn member(text: &str) -> Option<(Cow<'_, str>, &str)> {
+    let mut parts = parts(text, b':');
+    let (name, value) = (parts.next()?, parts.next()?);
+    // A name that is no text is none of ours.
+    let read = serde_json::from_str::<String>(name).map_or(Cow::Borrowed(name), Cow::Owned);
+    Some((read, value))
+}
+
+/// What stands between the separators that are inside of no brackets and no string. The text is valid JSON between brackets.
+fn parts(text: &str, separator: u8) -> impl Iterator<Item = &str> + Clone {
+    let mut rest = Some(text).filter(|text| !text.trim_ascii().is_empty());
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let end = length(text, separator);
+        rest = text.get(end + 1..);
+        text.get(..end).map(str::trim_ascii)
+    })
+}
+
+/// Where the first such separator is, or the end.
+fn length(text: &str, separator: u8) -> usize {
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    for (place, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ if byte == separator && depth == 0 => return place,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// A value of the type of a JSON text, to name it by.
+fn sample(text: &str) -> Value {
+    match text.trim_ascii().bytes().next() {
+        Some(b'{') => Value::Object(Map::new()),
+        Some(b'[') => Value::Array(Vec::new()),
+        Some(b'"') => Value::String(String::new()),
+        Some(b't' | b'f') => Value::Bool(true),
+        Some(b'n') | None => Value::Null,
+        Some(_) => Value::from(0),
+    }
+}
+
+/// The field that is not of the head.
+const DEVICES: &str = "devices";

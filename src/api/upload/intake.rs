@@ -1,0 +1,216 @@
+//! Takes the devices of an upload, one after another: reads each, stages it, or says what is wrong with it.
+
+use serde_json::Value;
+
+use super::chunker::Chunker;
+use super::lines::Line;
+use super::opening::Opening;
+use super::{Finished, InvalidLine, MAX_LINE, Staged};
+use crate::api::order::{DeviceReader, PlainDevice};
+use crate::api::problem::{LineFaults, Problem};
+use crate::apns::{DeviceToken, Notification};
+use crate::fault::{Fault, FaultKind, Faults, Pointer};
+
+/// What becomes of the devices behind a head.
+pub(super) struct Intake<'c> {
+    opening: Opening<'c>,
+    reader: DeviceReader,
+    chunker: Chunker,
+    /// Whether devices with faults are left out, and do not refuse the batch.
+    skip: bool,
+    max_pushes: u32,
+    /// How many devices came.
+    devices: u32,
+    /// How many of them have faults.
+    invalid: u32,
+    /// What is wrong with them. Of those that are left out, only what is wrong first.
+    faults: LineFaults,
+}
+
+impl<'c> Intake<'c> {
+    pub(super) fn new(opening: Opening<'c>, notification: Notification, skip: bool, max_pushes: u32) -> Self {
+        Self {
+            opening,
+            reader: DeviceReader::new(Some(notification)),
+            chunker: Chunker::default(),
+            skip,
+            max_pushes,
+            devices: 0,
+            invalid: 0,
+            faults: LineFaults::default(),
+        }
+    }
+
+    pub(super) const fn opening(&self) -> &Opening<'c> {
+        &self.opening
+    }
+
+    pub(super) fn take_staged(&mut self) -> Vec<Staged> {
+        self.chunker.take()
+    }
+
+    /// Takes the device in a line; a blank one has none.
+    pub(super) fn take_line(&mut self, line: &Line<'_>) -> Result<(), Problem> {
+        match line.text {
+            Some([]) => Ok(()),
+            text => self.take(line.number, line.size, text),
+        }
+    }
+
+    /// Takes the device that has `size` bytes and stands at `line`. Its `text` is one line; none if it is too long to be kept.
+    ///
+    /// An error is one of the batch and ends it.
+    pub(super) fn take(&mut self, line: u32, size: usize, text: Option<&[u8]>) -> Result<(), Problem> {
+        let device = self.devices;
+        self.devices = self.devices.saturating_add(1);
+        let text = text.filter(|_| size <= MAX_LINE);
+        let read = match text {
+            Some(text) => read(text, &mut self.reader),
+            None => Err(too_long(size)),
+        };
+        if !self.reader.faults().is_empty() {
+            // Whatever follows: there is nothing to send.
+            let faults = self.reader.faults().clone();
+            return Err(Problem::invalid_lines(faults, std::mem::take(&mut self.faults)));
+        }
+        match read {
+            Ok((line, token)) => self.stage(line, token),
+            Err(faults) => {
+                self.note(line, device, &faults);
+                Ok(())
+            }
+        }
+    }
+
+    fn stage(&mut self, line: &str, token: DeviceToken) -> Result<(), Problem> {
+        if self.is_refused() {
+            return Ok(());
+        }
+        if self.chunker.pushes() >= self.max_pushes {
+            let text = format!("are more than {}, the most of one batch", self.max_pushes);
+            return Err(of_devices(text, LineFaults::default()));
+        }
+        self.chunker.add(line, token);
+        Ok(())
+    }
+
+    /// Notes what is wrong with a device.
+    fn note(&mut self, line: u32, device: u32, faults: &Faults) {
+        self.invalid = self.invalid.saturating_add(1);
+        if self.skip {
+            if let Some(fault) = faults.listed().first() {
+                self.faults.push(line, fault.clone());
+            }
+            return;
+        }
+        self.chunker = Chunker::default();
+        for fault in faults.listed() {
+            let pointer = format!("/devices/{device}{}", fault.pointer);
+            let kind = fault.kind.clone();
+            self.faults.push(line, Fault { pointer, kind });
+        }
+        self.faults.count(faults.len() - faults.listed().len());
+    }
+
+    /// Whether the batch comes to nothing, and the rest is read for its faults alone.
+    const fn is_refused(&self) -> bool {
+        !self.skip && self.invalid > 0
+    }
+
+    /// Ends the upload of the body with that hash.
+    pub(super) fn finish(self, sha256: [u8; 32]) -> Result<Finished<'c>, Problem> {
+        if self.is_refused() {
+            return Err(Problem::invalid_lines(Faults::default(), self.faults));
+        }
+        let pushes = self.chunker.pushes();
+        if pushes == 0 {
+            let text = if self.invalid == 0 {
+                "names no device"
+            } else {
+                "names no device without faults"
+            };
+            return Err(of_devices(text.to_owned(), self.faults));
+        }
+        let invalid_lines = self.faults.listed().iter().map(|fault| InvalidLine {
+            line: fault.line,
+            detail: told(&fault.fault),
+        });
+        Ok(Finished {
+            invalid_lines: invalid_lines.collect(),
+            opening: self.opening,
+            staged: self.chunker.finish(),
+            pushes,
+            invalid: self.invalid,
+            sha256,
+        })
+    }
+}
+
+/// Reads a device: its text, and whom it is for. None of the faults is one of its own if the reader has some.
+fn read<'l>(text: &'l [u8], reader: &mut DeviceReader) -> Result<(&'l str, DeviceToken), Faults> {
+    if let Ok(line) = std::str::from_utf8(text)
+        && let Ok(device) = serde_json::from_str::<PlainDevice<'_>>(line)
+        && let Some(device) = reader.read_plain(device)
+    {
+        return Ok((line, device.token));
+    }
+    let mut faults = Faults::default();
+    let value: Value = match serde_json::from_slice(text) {
+        Ok(value) => value,
+        Err(error) => return Err(not_json(&error)),
+    };
+    let device = reader.read(&value, &Pointer::Root, &mut faults);
+    let token = faults.or(device.map(|device| device.token))?;
+    // All texts in it have been read, so that it is one; without a token the reader has faults.
+    let line = std::str::from_utf8(text).ok();
+    line.zip(token).ok_or_else(Faults::default)
+}
+
+fn too_long(size: usize) -> Faults {
+    let (limit, unit) = (MAX_LINE, "bytes");
+    of_line(FaultKind::TooLong { size, limit, unit })
+}
+
+fn not_json(error: &serde_json::Error) -> Faults {
+    let text = format!("is not JSON: {} at column {}", message(error), error.column());
+    of_line(FaultKind::Invalid(text))
+}
+
+/// What the parser expected, which quotes nothing, without the place.
+pub(super) fn message(error: &serde_json::Error) -> String {
+    let mut text = error.to_string();
+    text.truncate(text.find(" at line ").unwrap_or(text.len()));
+    text
+}
+
+fn of_line(kind: FaultKind) -> Faults {
+    let mut faults = Faults::default();
+    faults.add(&Pointer::Root, kind);
+    faults
+}
+
+/// The problem of the devices as a whole.
+fn of_devices(text: String, lines: LineFaults) -> Problem {
+    let root = Pointer::Root;
+    let mut faults = Faults::default();
+    faults.add(&root.key("devices"), FaultKind::Invalid(text));
+    Problem::invalid_lines(faults, lines)
+}
+
+/// A fault in words, of a bounded length: a pointer repeats the caller's own names of fields.
+fn told(fault: &Fault) -> String {
+    let mut text = if fault.pointer.is_empty() {
+        fault.kind.to_string()
+    } else {
+        fault.to_string()
+    };
+    if text.len() > MAX_DETAIL {
+        let end = (0..=MAX_DETAIL).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or_default());
+        text.push('…');
+    }
+    text
+}
+
+/// The longest text about a device that is left out, in bytes: a hundred of them are stored with the batch.
+const MAX_DETAIL: usize = 1000;

@@ -1,0 +1,146 @@
+//! Cuts a body into lines, whatever pieces it comes in.
+//!
+//! A line that comes in one piece is not copied. Of one that is too long, nothing is kept but its length.
+
+/// The end of the last line, of which there is no more yet.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    /// What there is of the line.
+    partial: Vec<u8>,
+    /// How long it is so far, kept or not.
+    size: usize,
+    /// How many lines have ended.
+    ended: u32,
+    /// Whether `partial` is a line that was handed out.
+    is_spent: bool,
+}
+
+/// The pieces of bytes, each of which has at most one line end, where it ends.
+pub(super) fn pieces_of(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split_inclusive(|byte| *byte == b'\n')
+}
+
+/// A line without its end.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Line<'l> {
+    /// Its number, from 1.
+    pub(super) number: u32,
+    /// Its length in bytes.
+    pub(super) size: usize,
+    /// Its bytes without white space around them; none if there are more than its limit.
+    pub(super) text: Option<&'l [u8]>,
+}
+
+impl Lines {
+    /// Takes the next piece of the body, which ends where a line ends, or is all that there is; and gives the line, of at most
+    /// `limit` bytes, if that ends there.
+    pub(super) fn take<'l>(&'l mut self, piece: &'l [u8], limit: usize) -> Option<Line<'l>> {
+        self.forget();
+        let end = piece.strip_suffix(b"\n");
+        let is_whole = self.size == 0 && end.is_some();
+        let piece = end.unwrap_or(piece);
+        self.size = self.size.saturating_add(piece.len());
+        if self.size > limit {
+            self.partial = Vec::new();
+        } else if !is_whole {
+            self.partial.extend_from_slice(piece);
+        }
+        end?;
+        self.is_spent = true;
+        self.ended = self.ended.saturating_add(1);
+        let text = if is_whole { piece } else { &self.partial };
+        Some(Line {
+            number: self.ended,
+            size: self.size,
+            text: (self.size <= limit).then(|| text.trim_ascii()),
+        })
+    }
+
+    /// The last line, which no line end follows; none if there are no bytes after the last line end.
+    pub(super) fn last(&mut self) -> Option<Line<'_>> {
+        self.forget();
+        if self.size == 0 {
+            return None;
+        }
+        // Of a line that was too long nothing was kept.
+        let text = (self.size == self.partial.len()).then(|| self.partial.trim_ascii());
+        Some(Line {
+            number: self.ended.saturating_add(1),
+            size: self.size,
+            text,
+        })
+    }
+
+    fn forget(&mut self) {
+        if self.is_spent {
+            self.partial.clear();
+            (self.size, self.is_spent) = (0, false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The lines of a body that comes in these pieces: number, size, text.
+    fn lines(pieces: &[&[u8]], limit: usize) -> Vec<(u32, usize, Option<String>)> {
+        let told = |line: Line<'_>| {
+            let text = line.text.map(|text| String::from_utf8(text.to_vec()).unwrap());
+            (line.number, line.size, text)
+        };
+        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        for piece in pieces {
+            found.extend(pieces_of(piece).filter_map(|piece| lines.take(piece, limit).map(told)));
+        }
+        found.extend(lines.last().map(told));
+        found
+    }
+
+    #[test]
+    fn a_line_ends_at_a_line_feed_and_at_the_end_of_the_body() {
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            lines(&[b"a\r\n\n b \nc"], 9),
+            [
+                (1, 2, text("a")),
+                (2, 0, text("")),
+                (3, 3, text("b")),
+                (4, 1, text("c"))
+            ]
+        );
+        assert_eq!(lines(&[b"a\n"], 9), [(1, 1, text("a"))]);
+        assert_eq!(lines(&[b""], 9), []);
+    }
+
+    #[test]
+    fn the_limit_is_exact_and_what_is_longer_is_not_kept() {
+        let mut long = Lines::default();
+        assert_eq!(long.take(b"abc", 3), None);
+        assert_eq!(long.partial, b"abc");
+        assert_eq!(long.take(b"d", 3), None);
+        assert_eq!(long.take(&[b'e'; 100], 3), None);
+        assert_eq!(long.partial.capacity(), 0);
+        let line = long.take(b"f\n", 3).unwrap();
+        assert_eq!((line.number, line.size, line.text), (1, 105, None));
+        let line = long.take(b"abc\n", 3).unwrap();
+        assert_eq!((line.number, line.size, line.text), (2, 3, Some(&b"abc"[..])));
+        assert_eq!(long.take(b"x", 3), None);
+        assert_eq!(long.last().unwrap().text, Some(&b"x"[..]));
+    }
+
+    proptest! {
+        #[test]
+        fn the_pieces_do_not_matter(
+            body in "[a\n\r ]{0,60}", cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6), limit in 0..9_usize
+        ) {
+            let body = body.as_bytes();
+            let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(body.len() + 1)).collect();
+            places.extend([0, body.len()]);
+            places.sort_unstable();
+            let pieces: Vec<&[u8]> = places.windows(2).map(|pair| &body[pair[0]..pair[1]]).collect();
+            prop_assert_eq!(lines(&pieces, limit), lines(&[body], limit));
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The head of an upload: what all its devices share.
+
+use serde_json::{Value, json};
+
+use super::MAX_HEAD;
+use super::intake::Intake;
+use super::lines::Line;
+use crate::api::auth;
+use crate::api::order::{LINE_FIELDS, Options, OrderHead};
+use crate::api::problem::{Kind, Problem};
+use crate::apns::Notification;
+use crate::apns::expiration::Expiration;
+use crate::config::{ApiKey, App, Config};
+use crate::fault::{self, FaultKind, Faults, Pointer};
+use crate::time::Timestamp;
+
+/// What an upload says before its devices.
+#[derive(Clone, Debug)]
+pub struct Opening<'c> {
+    /// The sender.
+    pub app: &'c App,
+    /// `{"app","notification"}` as JSON in one line: what stands before a chunk's devices when it is sent.
+    pub head: String,
+    /// What is asked of the batch.
+    pub options: Options,
+    /// Until when APNs keeps the pushes.
+    pub expiration: Option<Expiration>,
+    /// Whether the caller chose a collapse id.
+    pub collapses: bool,
+}
+
+/// What an upload is read with.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'c> {
+    pub(super) caller: &'c ApiKey,
+    pub(super) config: &'c Config,
+    pub(super) max_pushes: u32,
+    pub(super) now: Timestamp,
+}
+
+/// Reads the head in the first line; none if it is blank.
+pub(super) fn read_line<'c>(line: &Line<'_>, context: Context<'c>) -> Result<Option<Intake<'c>>, Problem> {
+    let Some(text) = line.text else {
+        return Err(too_long(line.size));
+    };
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let document = serde_json::from_slice(text).map_err(|error| {
+        let number = line.number;
+        Problem::new(
+            Kind::NotJson,
+            format!("line {number} of the body is not JSON: {error}"),
+        )
+    })?;
+    read(&document, LINE_FIELDS, Faults::default(), context).map(Some)
+}
+
+/// Reads a head, of which each member is one of `known`. `faults` are those of the body that are known already.
+pub(super) fn read<'c>(
+    document: &Value,
+    known: &[&'static str],
+    mut faults: Faults,
+    context: Context<'c>,
+) -> Result<Intake<'c>, Problem> {
+    let app = choose_app(document, context)?;
+    let root = Pointer::Root;
+    let head = OrderHead::read(document, known, app, context.now, &mut faults);
+    if let Some(notification) = head.as_ref().and_then(|head| head.notification.as_ref())
+        && notification.apns_id.is_some()
+    {
+        let text = "is one push's id, and a batch may have any number: use `devices[].apns_id`";
+        faults.add(
+            &root.key("notification").key("apns_id"),
+            FaultKind::Conflict(text.to_owned()),
+        );
+    }
+    // The parts are there if nothing is wrong.
+    let parts = head.and_then(|head| Some((head.notification?, head.skip, head.options)));
+    let Some((notification, skip, options)) = faults.or(parts).map_err(Problem::invalid)? else {
+        return Err(Problem::new(Kind::InvalidRequest, "the head cannot be read"));
+    };
+    let opening = open(app, document.get("notification"), &notification, options);
+    Ok(Intake::new(opening, notification, skip, context.max_pushes))
+}
+
+fn choose_app<'c>(document: &Value, context: Context<'c>) -> Result<&'c App, Problem> {
+    let root = Pointer::Root;
+    let mut faults = Faults::default();
+    let name = document
+        .get("app")
+        .and_then(|name| fault::string(name, &root.key("app"), &mut faults));
+    let name = faults.or(name).map_err(Problem::invalid)?;
+    auth::choose_app(name, context.caller, context.config)
+}
+
+fn open<'c>(
+    app: &'c App,
+    written: Option<&Value>,
+    notification: &Notification,
+    options: Options,
+) -> Opening<'c> {
+    Opening {
+        app,
+        head: json!({"app": app.name, "notification": written}).to_string(),
+        options,
+        expiration: notification.headers.expiration,
+        collapses: notification.headers.collapse_id.is_some(),
+    }
+}
+
+/// The problem of a head that is too long to be kept.
+pub(super) fn too_long(size: usize) -> Problem {
+    let mut faults = Faults::default();
+    let unit = "bytes";
+    let limit = MAX_HEAD;
+    faults.add(&Pointer::Root, FaultKind::TooLong { size, limit, unit });
+    Problem::invalid(faults)
+}
