@@ -4,6 +4,7 @@
 //! (`delivery` decides, `shell` does), and the platform's request and response types.
 
 pub mod auth;
+pub mod batch;
 pub mod doctor;
 #[cfg(test)]
 mod fixture;

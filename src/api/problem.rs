@@ -232,6 +232,12 @@ impl Problem {
         self.with_header("retry-after", millis.div_ceil(1000).max(1).to_string())
     }
 
+    /// What is wrong this time.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// Which problem it is.
     #[must_use]
     pub const fn kind(&self) -> Kind {

@@ -6,11 +6,13 @@
 //! scope: those decisions, with what must be stored ([`Record`], and a [`Progress`] a chunk). Out of scope: the chunks'
 //! device lines, which stay in their rows, and storing, queueing and sending (`shell`).
 
+mod command;
 mod overview;
 mod plan;
 mod progress;
 mod record;
 mod results;
+pub mod rows;
 
 #[cfg(test)]
 mod simulation;
@@ -20,11 +22,14 @@ mod tests;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::backoff;
 use super::places::Places;
 use super::verdict::{Again, Verdict};
 use crate::time::Timestamp;
 
+pub use command::{Assignment, Command, Message};
 pub use overview::{Counts, Overview, Reason};
 pub use progress::{Claim, Part, Progress, Waiting};
 pub use record::{Pause, PausedBy, Record, State, Terms};
@@ -83,7 +88,7 @@ pub struct Work {
 }
 
 /// What a runner is told when it settles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settled {
     /// Whether it is to start nothing more.
     pub stop: bool,

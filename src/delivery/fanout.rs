@@ -128,11 +128,7 @@ impl Fanout {
             return Next::Wait(None);
         }
         if now >= self.plan.launch_until && self.has_backlog() {
-            self.stop(
-                &Outcome::NotSent(Trouble::OutOfTime),
-                Verdict::Retry(Again::Connection),
-                None,
-            );
+            self.halt();
             return self.hand_back();
         }
         let due = self.waiting.first_key_value().map(|((at, _), _)| *at);
@@ -198,6 +194,21 @@ impl Fanout {
             let verdict = Verdict::Retry(Again::ProviderToken(refusal));
             self.stop(&Outcome::NotSent(Trouble::TokenRefused), verdict, retry_after);
         }
+    }
+
+    /// Nothing more is launched; what is left is handed back untried.
+    pub fn halt(&mut self) {
+        self.stop(
+            &Outcome::NotSent(Trouble::OutOfTime),
+            Verdict::Retry(Again::Connection),
+            None,
+        );
+    }
+
+    /// The most that are in flight at once.
+    #[must_use]
+    pub const fn width(&self) -> usize {
+        self.plan.window
     }
 
     /// How many pushes are in flight.

@@ -45,3 +45,17 @@ pub(super) const GATE: &str = "GATE";
 
 /// The binding of the connections' namespace.
 pub(super) const CONNECTION: &str = "CONNECTION";
+
+/// The binding of the batches' namespace.
+pub(super) const BATCH: &str = "BATCH";
+
+/// The binding of the registries' namespace.
+pub(super) const REGISTRY: &str = "REGISTRY";
+
+/// The binding of queue number `shard`, from 0.
+pub(super) fn queue(shard: u32) -> String {
+    match shard {
+        0 => "PUSHES".to_owned(),
+        _ => format!("PUSHES_{}", shard + 1),
+    }
+}

@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use worker::js_sys::Date;
+use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen::prelude::wasm_bindgen;
-use worker::{Delay, wasm_bindgen};
+use worker::{Delay, Result, ScheduledTime, State, wasm_bindgen};
 
 use crate::time::Timestamp;
 
@@ -25,6 +26,13 @@ pub(super) fn millis_since(earlier: Timestamp) -> u64 {
 pub(super) async fn at(at: Timestamp) {
     let left = at.since(now());
     Delay::from(left.min(LONGEST)).await;
+}
+
+/// Sets the alarm of an object.
+pub(super) async fn set_alarm(state: &State, at: Timestamp) -> Result<()> {
+    // Milliseconds of this era are far below 2^53.
+    let date = Date::new(&JsValue::from_f64(at.as_millis() as f64));
+    state.storage().set_alarm(ScheduledTime::new(date)).await
 }
 
 /// 16 random bytes.

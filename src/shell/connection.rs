@@ -14,12 +14,13 @@ use worker::{
     DurableObject, Env, Method, Request, RequestInit, Response, Result, State, durable_object, wasm_bindgen,
 };
 
-use super::run::Run;
+use super::run::{Run, Span};
 use super::socket::{Links, SocketTransport};
-use super::{bindings, clock, http, lease, push};
+use super::{bindings, chunk, clock, http, lease, push};
 use crate::api::format::Format;
 use crate::api::problem::{Kind, Problem};
 use crate::config::{App, Config, Transport};
+use crate::delivery::batch::Assignment;
 use crate::delivery::gate::{Command, Lease};
 
 /// The Durable Object that holds connections.
@@ -37,6 +38,9 @@ pub(super) struct Errand {
     pub(super) lease: Lease,
     pub(super) wait_ms: u64,
     pub(super) format: Format,
+    /// The chunk of a batch that the body is, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) assignment: Option<Assignment>,
 }
 
 impl DurableObject for ConnectionObject {
@@ -80,6 +84,9 @@ impl ConnectionObject {
                 .retry_after_ms(millis)
                 .with_header(SHUT_FOR_MS, millis.to_string()));
         }
+        if let Some(assignment) = errand.assignment {
+            return self.send_chunk(assignment, errand.lease, body, app, links).await;
+        }
         let order = match push::parse(body, errand.format, app) {
             Ok(order) => Rc::new(order),
             Err(problem) => {
@@ -102,13 +109,44 @@ impl ConnectionObject {
             Rc::clone(&order),
             errand.lease,
             transport,
-            wait,
+            Span::of_order(&order, wait),
             config,
             self.env.clone(),
         );
         let spawn = |work| self.state.wait_until(work);
         let after = move || links.close_when_idle();
         push::send(order, run, errand.format, Transport::Socket, spawn, after).await
+    }
+
+    /// Sends a chunk of a batch; what came of it is told to the batch.
+    async fn send_chunk(
+        &self,
+        assignment: Assignment,
+        lease: Lease,
+        body: &[u8],
+        app: &'static App,
+        links: Links,
+    ) -> std::result::Result<Response, Problem> {
+        let config = bindings::config(&self.env)?;
+        let read = chunk::read(&assignment, body, app).map_err(|problem| problem.detail().to_owned());
+        let read = read.and_then(|order| {
+            let headers = order.headers().ok_or("the chunk has no push")?;
+            Ok((Rc::new(order), headers))
+        });
+        match read {
+            Ok((order, headers)) => {
+                let transport = SocketTransport::new(links.clone(), headers, clock::now() + lease::LAUNCH_TIME);
+                let spawn = |work| self.state.wait_until(work);
+                let env = self.env.clone();
+                chunk::run(assignment, order, lease, transport, config, env, spawn).await;
+            }
+            Err(detail) => {
+                chunk::halt(&self.env, &assignment, detail).await;
+                give_back_unused(self.env.clone(), app, lease).await;
+            }
+        }
+        links.close_when_idle();
+        Response::empty().map_err(|error| Problem::new(Kind::Unavailable, error.to_string()))
     }
 
     fn links(&self, app: &App, config: &'static Config) -> Links {

@@ -4,6 +4,7 @@ use futures::StreamExt;
 use worker::{Headers, Request, Response, ResponseBuilder, Result};
 
 use crate::api::Answer;
+use crate::api::format::LINES;
 use crate::api::problem::{Kind, Problem};
 
 /// The value of a request's header.
@@ -42,6 +43,14 @@ fn too_large(size: &str, limit: usize) -> Problem {
         Kind::BodyTooLarge,
         format!("the body has {size} bytes; the limit is {limit}"),
     )
+}
+
+/// Lines of JSON as the platform's response.
+pub(super) fn lines(text: Vec<u8>) -> Result<Response> {
+    let headers = Headers::new();
+    headers.set("content-type", LINES)?;
+    headers.set("cache-control", "no-store")?;
+    Ok(ResponseBuilder::new().with_headers(headers).fixed(text))
 }
 
 /// An answer as the platform's response.

@@ -19,6 +19,29 @@ pub(super) enum Event<'e> {
         memory_kb: usize,
         ms: u64,
     },
+    /// An upload has become a batch.
+    BatchAccepted {
+        app: &'e str,
+        batch: &'e str,
+        pushes: u32,
+        invalid: u32,
+        chunks: usize,
+        memory_kb: usize,
+        ms: u64,
+    },
+    /// A chunk of a batch was sent.
+    ChunkSent {
+        app: &'e str,
+        batch: &'e str,
+        chunk: u32,
+        pushes: usize,
+        memory_kb: usize,
+        ms: u64,
+    },
+    /// A batch's object did not answer, or could not do what it should.
+    BatchFailed { batch: &'e str, problem: &'e str },
+    /// A queue's message could not be handled.
+    MessageFailed { queue: &'e str, problem: &'e str },
     /// No socket could be opened, and an order went by `fetch`.
     FellBack { app: &'e str, devices: usize },
     /// A socket could not be opened.
@@ -40,9 +63,11 @@ impl Event<'_> {
     pub(super) fn write(&self) {
         let line = serde_json::to_string(self).unwrap_or_default();
         match self {
-            Self::Sent { .. } => console_log!("{line}"),
+            Self::Sent { .. } | Self::BatchAccepted { .. } | Self::ChunkSent { .. } => console_log!("{line}"),
             Self::FellBack { .. }
             | Self::ConnectFailed { .. }
+            | Self::BatchFailed { .. }
+            | Self::MessageFailed { .. }
             | Self::Misconfigured { .. }
             | Self::GateFailed { .. }
             | Self::StateLost { .. } => {

@@ -1,6 +1,7 @@
 //! `POST /v1/push`: takes an order to its transport, and its answer back.
 
 use std::cell::RefCell;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use worker::{Context, Env, Headers, Request, Response, ResponseBuilder};
 use super::connection::{self, Errand, Handed};
 use super::fetch::FetchTransport;
 use super::log::{self, Event};
-use super::run::{self, Run};
+use super::run::{self, Run, Span};
 use super::{clock, http, lease};
 use crate::api::format::{Format, Head, LINES, Limits};
 use crate::api::problem::{Kind, Problem};
@@ -93,7 +94,8 @@ impl Dispatch<'_> {
         let lease = lease::open(self.env, self.app, want, Transport::Fetch).await?;
         let transport = FetchTransport::new(self.config.origin(self.app.credential.environment));
         let env = self.env.clone();
-        let run = Run::new(Rc::clone(&order), lease, transport, self.wait, self.config, env);
+        let span = Span::of_order(&order, self.wait);
+        let run = Run::new(Rc::clone(&order), lease, transport, span, self.config, env);
         let spawn = |work| self.context.wait_until(work);
         send(order, run, self.format, Transport::Fetch, spawn, || ()).await
     }
@@ -108,6 +110,7 @@ impl Dispatch<'_> {
             lease,
             wait_ms,
             format: self.format,
+            assignment: None,
         };
         let unavailable = |_| {
             // The lease stays out until its time is over: the object may be sending under it.
@@ -198,7 +201,11 @@ pub(super) async fn send<T: run::Transport + 'static>(
                 tally.add(receipt.status());
                 lines.borrow_mut().add(&order, &receipt);
             };
-            run.drive(settled, || flush(FLUSH_AT)).await;
+            let on = || {
+                flush(FLUSH_AT);
+                ControlFlow::Continue(())
+            };
+            run.drive(settled, on).await;
             lines.borrow_mut().end(&order, transport);
             flush(1);
             sent(order.app, tally);
@@ -211,7 +218,8 @@ pub(super) async fn send<T: run::Transport + 'static>(
             .map_err(unanswered);
     }
     let mut receipts = Vec::with_capacity(order.pushes.len());
-    run.drive(|receipt| receipts.push(receipt), || ()).await;
+    run.drive(|receipt| receipts.push(receipt), || ControlFlow::Continue(()))
+        .await;
     sent(order.app, receipts.iter().map(Receipt::status).collect());
     let response = http::response(push::answer(&order, &receipts, transport)).map_err(unanswered);
     let work = async move {

@@ -1,5 +1,6 @@
 //! Runs a fan-out: launches what it launches, hands it what came, and gives the lease back.
 
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -47,31 +48,51 @@ pub(super) struct Run<T> {
     env: Env,
 }
 
+/// What of an order is sent, and until when.
+pub(super) struct Span {
+    /// The places in the order of the devices that are sent to.
+    pub(super) places: Vec<usize>,
+    /// No attempt starts after this.
+    pub(super) launch_until: Timestamp,
+    /// No push is sent again after this.
+    pub(super) resend_until: Timestamp,
+}
+
+impl Span {
+    /// All that an order sends. Resends end when `wait` is over.
+    pub(super) fn of_order(order: &Order<'_>, wait: Duration) -> Self {
+        let now = clock::now();
+        Self {
+            places: order.sendable().collect(),
+            launch_until: now + lease::LAUNCH_TIME,
+            resend_until: now + wait,
+        }
+    }
+}
+
 impl<T: Transport> Run<T> {
-    /// A fan-out of all that an order sends. Resends end when `wait` is over.
+    /// A fan-out of what `span` says.
     pub(super) fn new(
         order: Rc<Order<'static>>,
         lease: Lease,
         transport: T,
-        wait: Duration,
+        span: Span,
         config: &Config,
         env: Env,
     ) -> Self {
-        let now = clock::now();
-        let sendable: Vec<usize> = order.sendable().collect();
         let plan = Plan {
-            pushes: sendable.len(),
+            pushes: span.places.len(),
             window: usize::try_from(lease.permits)
                 .unwrap_or(usize::MAX)
                 .min(transport.width()),
             proven: lease.proven,
-            launch_until: now + lease::LAUNCH_TIME,
-            resend_until: now + wait,
+            launch_until: span.launch_until,
+            resend_until: span.resend_until,
         };
         let attempt_timeout = config.attempt_timeout;
         Self {
             order,
-            sendable,
+            sendable: span.places,
             fanout: Fanout::new(plan),
             lease,
             transport,
@@ -81,8 +102,12 @@ impl<T: Transport> Run<T> {
     }
 
     /// Sends everything, and hands each receipt to `settled` as it is known, with `push` as the place in the order;
-    /// calls `pause` whenever it has to wait.
-    pub(super) async fn drive(&mut self, mut settled: impl FnMut(Receipt), mut pause: impl FnMut()) {
+    /// calls `pause` whenever it has to wait, which may tell it to launch nothing more.
+    pub(super) async fn drive(
+        &mut self,
+        mut settled: impl FnMut(Receipt),
+        mut pause: impl FnMut() -> ControlFlow<()>,
+    ) {
         let Self {
             order,
             sendable,
@@ -116,7 +141,9 @@ impl<T: Transport> Run<T> {
                 }
                 Next::Unsent(receipt) => settled(receipt),
                 Next::Wait(until) => {
-                    pause();
+                    if pause().is_break() {
+                        fanout.halt();
+                    }
                     if let Some((launch, outcome, repeatable)) = next_end(&mut in_flight, until).await {
                         fanout
                             .settle(launch, outcome, repeatable, clock::now())
@@ -127,6 +154,11 @@ impl<T: Transport> Run<T> {
                 Next::Done => return,
             }
         }
+    }
+
+    /// The most pushes that are in flight at once.
+    pub(super) const fn window(&self) -> usize {
+        self.fanout.width()
     }
 
     /// Gives the lease back.

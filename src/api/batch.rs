@@ -1,0 +1,273 @@
+//! `/v1/batches/{id}`: what callers see of a durable batch.
+//!
+//! In scope: the status document, and the body of a chunk as its runner reads it. The lines of receipts and of gone
+//! devices are in [`receipts`].
+
+pub mod receipts;
+
+use serde::{Deserialize, Serialize};
+
+use super::Answer;
+use super::upload::InvalidLine;
+use crate::config::Transport;
+use crate::delivery::batch::{Overview, Reason, Record};
+
+/// What a caller asks of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// The name of the caller's API key.
+    pub caller: String,
+    /// What.
+    pub ask: Ask,
+}
+
+/// What is asked of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    /// How it stands.
+    Status,
+    /// A page of receipts.
+    Receipts {
+        /// The position in the upload where it begins.
+        from: u64,
+        /// The most lines.
+        limit: usize,
+        /// Those that stand so alone; all if there is none here.
+        only: Vec<String>,
+    },
+    /// A page of devices that are gone.
+    Gone {
+        /// The position in the upload where it begins.
+        from: u64,
+        /// The most lines.
+        limit: usize,
+    },
+    /// Its progress, as it happens.
+    Events,
+    /// What was told to its webhook.
+    Deliveries,
+    /// Send nothing more, for good.
+    Cancel,
+    /// Send nothing more for now.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Forget it.
+    Delete,
+}
+
+/// The status document of a batch.
+#[must_use]
+pub fn document(record: &Record, overview: &Overview, transport: Option<Transport>) -> String {
+    let terms = &record.terms;
+    let counts = overview.counts;
+    let document = Document {
+        id: &record.id,
+        app: &record.app,
+        state: record.state.as_str(),
+        created_at: record.created_at.to_string(),
+        sealed_at: record.sealed_at.map(|at| at.to_string()),
+        ended_at: record.ended_at.map(|at| at.to_string()),
+        transport: transport.map(Transport::as_str),
+        pushes: overview.pushes,
+        chunks: overview.chunks,
+        invalid: record.invalid,
+        counts: CountsDocument {
+            accepted: counts.accepted,
+            rejected: counts.rejected,
+            failed: counts.failed,
+            cancelled: counts.cancelled,
+            retrying: counts.retrying,
+            in_flight: counts.in_flight,
+            waiting: counts.waiting,
+            gone: counts.gone,
+        },
+        reasons: overview.reasons.iter().map(ReasonDocument::of).collect(),
+        rate: overview.rate,
+        eta_s: overview.eta.map(|eta| eta.as_secs()),
+        paused: record.paused.as_ref().map(|pause| PausedDocument {
+            by: pause.by.as_str(),
+            detail: &pause.detail,
+        }),
+        options: OptionsDocument {
+            rate: terms.rate,
+            weight: terms.weight,
+            retry_for_s: terms.retry_for_ms / 1000,
+            collapse_repeats: terms.collapse_repeats,
+            webhook: terms.webhook.as_deref(),
+        },
+    };
+    serde_json::to_string(&document).unwrap_or_default()
+}
+
+/// The document with the lines of the upload that were left out, for the answer to the upload.
+#[must_use]
+pub fn with_invalid_lines(document: String, lines: &[InvalidLine]) -> String {
+    let Some(open) = document.strip_suffix('}').filter(|_| !lines.is_empty()) else {
+        return document;
+    };
+    let lines = serde_json::to_string(lines).unwrap_or_default();
+    format!("{open},\"invalid_lines\":{lines}}}")
+}
+
+/// The answer to an upload that has become a batch, or joined one.
+#[must_use]
+pub fn accepted(record: &Record, document: String, replayed: bool) -> Answer {
+    let mut headers = vec![
+        ("location", format!("/v1/batches/{}", record.id)),
+        ("preference-applied", "respond-async".to_owned()),
+    ];
+    if replayed {
+        headers.push(("idempotent-replayed", "true".to_owned()));
+    }
+    Answer {
+        status: 202,
+        headers,
+        ..Answer::json(document)
+    }
+}
+
+/// The body of a chunk as an order in lines: the head, with a collapse id if the batch gives its own, and the devices.
+#[must_use]
+pub fn chunk_body(record: &Record, head: &str, number: u32, lines: &str) -> String {
+    let head = if record.terms.collapse_repeats {
+        with_collapse_id(head, &format!("{}-{number}", record.id))
+    } else {
+        head.to_owned()
+    };
+    let mut body = String::with_capacity(head.len() + 1 + lines.len());
+    body.push_str(&head);
+    body.push('\n');
+    body.push_str(lines);
+    body
+}
+
+/// The head with a collapse id in its notification; a head that is no order's stays as it is, and is refused when it is
+/// read.
+fn with_collapse_id(head: &str, id: &str) -> String {
+    let Ok(mut head) = serde_json::from_str::<serde_json::Value>(head) else {
+        return head.to_owned();
+    };
+    if let Some(notification) = head.get_mut("notification").and_then(|value| value.as_object_mut()) {
+        notification.insert("collapse_id".to_owned(), id.into());
+    }
+    head.to_string()
+}
+
+/// The 16 bytes that a batch's apns-ids are derived from: its id.
+#[must_use]
+pub fn seed(id: &str) -> Option<[u8; 16]> {
+    let mut seed = [0; 16];
+    if id.len() != 2 * seed.len() || !id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return None;
+    }
+    for (byte, pair) in seed.iter_mut().zip(id.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(seed)
+}
+
+/// The id of a batch: of its 16 bytes.
+#[must_use]
+pub fn id(bytes: [u8; 16]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The id of the batch that a caller names with an `Idempotency-Key`: the same key makes the same batch.
+#[must_use]
+pub fn named_id(caller: &str, key: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let mut hash = Sha256::new();
+    for part in ["apns-edge batch", caller, key] {
+        hash.update(part.as_bytes());
+        hash.update(b"\n");
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    digest.first_chunk().map(|bytes| id(*bytes)).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+struct Document<'b> {
+    id: &'b str,
+    app: &'b str,
+    state: &'static str,
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealed_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transport: Option<&'static str>,
+    pushes: u64,
+    chunks: usize,
+    invalid: u32,
+    counts: CountsDocument,
+    reasons: Vec<ReasonDocument<'b>>,
+    rate: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eta_s: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused: Option<PausedDocument<'b>>,
+    options: OptionsDocument<'b>,
+}
+
+#[derive(Serialize)]
+struct CountsDocument {
+    accepted: u64,
+    rejected: u64,
+    failed: u64,
+    cancelled: u64,
+    retrying: u64,
+    in_flight: u64,
+    waiting: u64,
+    gone: u64,
+}
+
+#[derive(Serialize)]
+struct ReasonDocument<'b> {
+    status: &'static str,
+    code: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'b str>,
+    verdict: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gave_up: Option<&'static str>,
+    attempts: u8,
+    count: u64,
+}
+
+impl<'b> ReasonDocument<'b> {
+    fn of(reason: &'b Reason) -> Self {
+        let ending = &reason.ending;
+        Self {
+            status: ending.status().as_str(),
+            code: ending.code,
+            reason: ending.reason.as_deref(),
+            verdict: ending.verdict.as_str(),
+            gave_up: ending.gave_up.map(|gave_up| gave_up.as_str()),
+            attempts: ending.attempts,
+            count: reason.count,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct PausedDocument<'b> {
+    by: &'static str,
+    detail: &'b str,
+}
+
+#[derive(Serialize)]
+struct OptionsDocument<'b> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<u32>,
+    weight: u32,
+    retry_for_s: u64,
+    collapse_repeats: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook: Option<&'b str>,
+}
+
+#[cfg(test)]
+mod tests;

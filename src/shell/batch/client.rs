@@ -1,0 +1,80 @@
+//! How the rest of the Worker talks to a batch's object.
+
+use worker::js_sys::Uint8Array;
+use worker::{Env, Headers, Method, Request, RequestInit, Response, Result};
+
+use super::{ASK, COMMAND, NOTHING, UPLOAD};
+use crate::api::batch::Question;
+use crate::delivery::batch::{Assignment, Command, Results, Settled};
+use crate::shell::bindings;
+
+/// Tells a batch something; gives its answer, or nothing if it has none to give.
+pub(super) async fn command(
+    env: &Env,
+    id: &str,
+    command: &Command,
+) -> std::result::Result<Option<Vec<u8>>, String> {
+    let text = serde_json::to_string(command).map_err(|error| error.to_string())?;
+    let answer = async {
+        let mut init = RequestInit::new();
+        init.with_method(Method::Post).with_body(Some(text.into()));
+        let mut response = send(env, id, COMMAND, &init).await?;
+        Ok::<_, worker::Error>((response.status_code(), response.bytes().await?))
+    };
+    match answer.await.map_err(|error| error.to_string())? {
+        (200, body) => Ok(Some(body)),
+        (NOTHING, _) => Ok(None),
+        (status, _) => Err(format!("the batch answered {status}")),
+    }
+}
+
+/// Says how pushes ended.
+pub(super) async fn settle(
+    env: &Env,
+    assignment: &Assignment,
+    results: Results,
+    over: bool,
+) -> std::result::Result<Settled, String> {
+    let settle = Command::Settle {
+        chunk: assignment.chunk,
+        claim: assignment.claim,
+        results,
+        over,
+    };
+    match command(env, &assignment.batch, &settle).await? {
+        Some(body) => serde_json::from_slice(&body).map_err(|error| error.to_string()),
+        None => Ok(Settled { stop: true }),
+    }
+}
+
+/// Passes a caller's question on.
+pub(super) async fn ask(env: &Env, id: &str, question: &Question) -> Result<Response> {
+    let text = serde_json::to_string(question)?;
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_body(Some(text.into()));
+    send(env, id, ASK, &init).await
+}
+
+/// Passes an upload on: its body as a stream, or as bytes.
+pub(super) async fn upload(env: &Env, id: &str, headers: Headers, body: Body) -> Result<Response> {
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_headers(headers);
+    init.with_body(Some(match body {
+        Body::Bytes(bytes) => Uint8Array::from(bytes.as_slice()).into(),
+        Body::Stream(stream) => stream.into(),
+    }));
+    send(env, id, UPLOAD, &init).await
+}
+
+/// The body of an upload.
+pub(super) enum Body {
+    Bytes(Vec<u8>),
+    Stream(worker::web_sys::ReadableStream),
+}
+
+async fn send(env: &Env, id: &str, path: &str, init: &RequestInit) -> Result<Response> {
+    let stub = env.durable_object(bindings::BATCH)?.get_by_name(id)?;
+    let request = Request::new_with_init(&format!("https://batch{path}"), init)?;
+    stub.fetch_with_request(request).await
+}
+

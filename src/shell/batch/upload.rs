@@ -1,0 +1,180 @@
+//! Receives an upload: reads its body as it comes and stages its chunks.
+
+use std::rc::Rc;
+
+use futures::StreamExt;
+use worker::{Request, Response};
+
+use super::core::Core;
+use super::{CALLER, ID, LINES, UPLOAD_STALLED, internal};
+use crate::api::batch as contract;
+use crate::api::format::Format;
+use crate::api::problem::{Kind, Problem};
+use crate::api::upload::{Fingerprint, Finished, Staged, Upload};
+use crate::config::{ApiKey, Config};
+use crate::delivery::batch::rows::{self, Fact};
+use crate::delivery::batch::{Batch, Record, Size, State, Terms};
+use crate::shell::log::{self, Event};
+use crate::shell::{bindings, clock, http};
+use crate::time::Timestamp;
+
+/// Receives an upload, or joins one that has been received with the same body.
+pub(super) async fn receive(core: &Rc<Core>, request: &mut Request) -> Result<Response, Problem> {
+    let config = bindings::config(&core.env)?;
+    let header = |name| http::header(request, name).unwrap_or_default();
+    let (caller, id) = (header(CALLER), header(ID));
+    let format = Format {
+        lines_in: header(LINES) == "true",
+        lines_out: false,
+    };
+    let caller = config.api_keys.iter().find(|key| key.name == caller);
+    let caller = caller.ok_or_else(|| internal("an upload without a caller"))?;
+    if core.load()? {
+        return join(core, request).await;
+    }
+    let now = clock::now();
+    if core.uploading.get().is_some_and(|last| now.since(last) < UPLOAD_STALLED) {
+        let detail = "an upload with this Idempotency-Key has not ended yet";
+        return Err(Problem::new(Kind::UploadInProgress, detail).retry_after_ms(1000));
+    }
+    // What an upload left that broke off is of no use to this one.
+    core.wipe().await.map_err(internal)?;
+    core.uploading.set(Some(now));
+    let received = stage(core, request, Intake { id, format, caller, config, now }).await;
+    core.uploading.set(None);
+    match received {
+        Ok(response) => Ok(response),
+        Err(problem) => {
+            core.wipe().await.map_err(internal)?;
+            Err(problem)
+        }
+    }
+}
+
+struct Intake {
+    id: String,
+    format: Format,
+    caller: &'static ApiKey,
+    config: &'static Config,
+    now: Timestamp,
+}
+
+async fn stage(core: &Rc<Core>, request: &mut Request, intake: Intake) -> Result<Response, Problem> {
+    let database = core.database();
+    for statement in rows::create() {
+        database.execute(statement).map_err(internal)?;
+    }
+    core.arm(Some(intake.now + UPLOAD_STALLED)).await;
+    let mut upload = Upload::new(intake.caller, intake.config, intake.format, intake.now);
+    let mut sizes = Vec::new();
+    let mut add = |staged: Vec<Staged>| -> Result<(), Problem> {
+        for chunk in staged {
+            let number = u32::try_from(sizes.len()).unwrap_or(u32::MAX);
+            sizes.push(Size {
+                first: chunk.first,
+                pushes: usize::try_from(chunk.pushes).unwrap_or(usize::MAX),
+            });
+            let row = rows::add_chunk(number, chunk.first, chunk.pushes, chunk.body);
+            database.execute(row).map_err(internal)?;
+        }
+        Ok(())
+    };
+    if let Ok(mut stream) = request.stream() {
+        while let Some(part) = stream.next().await {
+            let part = part.map_err(|_| broken_off())?;
+            core.uploading.set(Some(clock::now()));
+            upload.feed(&part)?;
+            add(upload.take_staged())?;
+        }
+    }
+    let mut finished = upload.finish()?;
+    add(std::mem::take(&mut finished.staged))?;
+    let now = clock::now();
+    let record = record(&intake, &finished);
+    let facts = [
+        Fact::Head.write(finished.opening.head.clone()),
+        Fact::Fingerprint.write(hex(&finished.sha256)),
+    ];
+    for fact in facts {
+        database.execute(fact).map_err(internal)?;
+    }
+    let app = finished.opening.app;
+    Event::BatchAccepted {
+        app: &app.name,
+        batch: &record.id,
+        pushes: finished.pushes,
+        invalid: finished.invalid,
+        chunks: sizes.len(),
+        memory_kb: log::memory_kb(),
+        ms: clock::millis_since(intake.now),
+    }
+    .write();
+    core.begin(Batch::seal(record, sizes, now))?;
+    let document = core.document(Some(app))?;
+    let document = contract::with_invalid_lines(document, &finished.invalid_lines);
+    answer(core, document, false)
+}
+
+/// The same Idempotency-Key again: with the same body it is the same batch.
+async fn join(core: &Rc<Core>, request: &mut Request) -> Result<Response, Problem> {
+    let mut fingerprint = Fingerprint::new();
+    if let Ok(mut stream) = request.stream() {
+        while let Some(part) = stream.next().await {
+            fingerprint.feed(&part.map_err(|_| broken_off())?);
+        }
+    }
+    let known = core.database().text(Fact::Fingerprint.read()).map_err(internal)?;
+    if known.as_deref() != Some(&hex(&fingerprint.finish())) {
+        let detail = "this Idempotency-Key belongs to a batch with another body";
+        return Err(Problem::new(Kind::IdempotencyConflict, detail));
+    }
+    let config = bindings::config(&core.env)?;
+    let app = core.with(|batch| batch.record().app.clone()).unwrap_or_default();
+    let document = core.document(config.app(&app))?;
+    answer(core, document, true)
+}
+
+fn answer(core: &Core, document: String, replayed: bool) -> Result<Response, Problem> {
+    let answer = core.with(|batch| contract::accepted(batch.record(), document, replayed));
+    http::response(answer.ok_or_else(super::not_found)?).map_err(internal)
+}
+
+fn record(intake: &Intake, finished: &Finished<'_>) -> Record {
+    let (settings, opening) = (&intake.config.batches, &finished.opening);
+    let options = &opening.options;
+    let collapse_repeats = options.collapse_repeats && !opening.collapses;
+    let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    // An expiration of nought is one attempt, which has no end.
+    let expires_at = opening.expiration.map(|expiration| Timestamp::from_secs(expiration.as_secs()));
+    Record {
+        id: intake.id.clone(),
+        app: opening.app.name.clone(),
+        created_at: intake.now,
+        sealed_at: None,
+        ended_at: None,
+        state: State::Staging,
+        paused: None,
+        terms: Terms {
+            rate: options.rate,
+            weight: options.weight,
+            retry_for_ms: millis(options.retry_for),
+            expires_at: expires_at.filter(|at| at.as_secs() > 0),
+            repeatable: options.collapse_repeats || opening.collapses,
+            collapse_repeats,
+            bad_token_percent: settings.bad_token_percent,
+            claim_ms: millis(settings.claim),
+            keep_ms: millis(settings.retention),
+            webhook: options.webhook.clone(),
+        },
+        invalid: finished.invalid,
+        endings: Vec::new(),
+    }
+}
+
+fn broken_off() -> Problem {
+    Problem::new(Kind::NotJson, "the body broke off; nothing of it is sent")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,177 @@
+//! Runs a chunk of a batch: sends what was assigned, says how far it is now and then, and settles it.
+
+use std::cell::{Cell, RefCell};
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::future::{FutureExt, LocalBoxFuture, join};
+use worker::Env;
+
+use super::log::{self, Event};
+use super::run::{Run, Span, Transport};
+use super::{batch, clock};
+use crate::api::{Order, Problem, batch as contract};
+use crate::api::order::Basis;
+use crate::config::{App, Config};
+use crate::delivery::batch::{Assignment, Command, Results};
+use crate::delivery::gate::Lease;
+use crate::time::Timestamp;
+
+/// Reads the order of a chunk: the notification's line and the device lines.
+pub(super) fn read(
+    assignment: &Assignment,
+    body: &[u8],
+    app: &'static App,
+) -> Result<Order<'static>, Problem> {
+    let seed = contract::seed(&assignment.batch).unwrap_or_default();
+    let first = assignment.first;
+    Order::parse_chunk(app, body, Basis { seed, first }, assignment.created_at)
+}
+
+/// Sends what was assigned of an order, and settles it with the batch and the gate.
+pub(super) async fn run<T: Transport>(
+    assignment: Assignment,
+    order: Rc<Order<'static>>,
+    lease: Lease,
+    transport: T,
+    config: &'static Config,
+    env: Env,
+    spawn: impl Fn(LocalBoxFuture<'static, ()>),
+) {
+    let started = clock::now();
+    let app = order.app;
+    let span = span(&assignment, &order, config, started);
+    let pushes = span.places.len();
+    let mut run = Run::new(order, lease, transport, span, config, env.clone());
+    let window = run.window();
+    let results = Rc::new(RefCell::new(Results::default()));
+    let teller = Teller {
+        env: env.clone(),
+        assignment: assignment.clone(),
+        busy: Rc::default(),
+        stop: Rc::default(),
+    };
+    let told = Cell::new(0);
+    let every = usize::try_from(config.batches.checkpoint).unwrap_or(usize::MAX);
+    let look = || {
+        let ended = results.borrow().len();
+        // What is launched already is in flight whatever a checkpoint says.
+        let is_left = pushes.saturating_sub(ended) > window;
+        if is_left && ended - told.get() >= every && !teller.busy.get() {
+            told.set(ended);
+            spawn(teller.clone().tell(results.borrow().clone()).boxed_local());
+        }
+        if teller.stop.get() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    run.drive(|receipt| results.borrow_mut().add(&receipt), look).await;
+    let results = results.take();
+    Event::ChunkSent {
+        app: &app.name,
+        batch: &assignment.batch,
+        chunk: assignment.chunk,
+        pushes,
+        memory_kb: log::memory_kb(),
+        ms: clock::millis_since(started),
+    }
+    .write();
+    join(settle(&env, &assignment, results), run.close()).await;
+}
+
+/// What a runner sends, and until when: it must have ended before another may take its chunk.
+fn span(assignment: &Assignment, order: &Order<'_>, config: &Config, now: Timestamp) -> Span {
+    let places = order.sendable().filter(|place| assignment.places.contains(*place));
+    let launch_until = (assignment.claim - config.attempt_timeout - SETTLE_TIME).min(now + super::lease::LAUNCH_TIME);
+    Span {
+        places: places.collect(),
+        launch_until,
+        resend_until: launch_until.min(now + RESEND_TIME),
+    }
+}
+
+/// Says how far a chunk is while it is sent.
+#[derive(Clone)]
+struct Teller {
+    env: Env,
+    assignment: Assignment,
+    busy: Rc<Cell<bool>>,
+    stop: Rc<Cell<bool>>,
+}
+
+impl Teller {
+    async fn tell(self, results: Results) {
+        self.busy.set(true);
+        // One that is not heard is repeated by the next.
+        if let Ok(settled) = batch::settle(&self.env, &self.assignment, results, false).await {
+            self.stop.set(settled.stop);
+        }
+        self.busy.set(false);
+    }
+}
+
+/// Tells the batch how the chunk ended. What it is not told is sent again when the claim is over.
+async fn settle(env: &Env, assignment: &Assignment, results: Results) {
+    let mut problem = String::new();
+    for delay in [Duration::ZERO].into_iter().chain(SETTLE_DELAYS) {
+        if !delay.is_zero() {
+            clock::at(clock::now() + delay).await;
+        }
+        match batch::settle(env, assignment, results.clone(), true).await {
+            Ok(_) => return,
+            Err(error) => problem = error,
+        }
+    }
+    Event::BatchFailed {
+        batch: &assignment.batch,
+        problem: &problem,
+    }
+    .write();
+}
+
+/// A chunk that could not be begun goes back.
+pub(super) async fn release(env: &Env, assignment: &Assignment, after_ms: u64) {
+    let command = Command::Release {
+        chunk: assignment.chunk,
+        claim: assignment.claim,
+        after_ms,
+    };
+    tell(env, assignment, command).await;
+}
+
+/// A chunk that cannot be sent as the deployment is now goes back, and its batch pauses.
+pub(super) async fn halt(env: &Env, assignment: &Assignment, detail: String) {
+    let command = Command::Halt {
+        chunk: assignment.chunk,
+        claim: assignment.claim,
+        detail,
+    };
+    tell(env, assignment, command).await;
+}
+
+async fn tell(env: &Env, assignment: &Assignment, command: Command) {
+    if let Err(problem) = batch::command(env, &assignment.batch, &command).await {
+        Event::BatchFailed {
+            batch: &assignment.batch,
+            problem: &problem,
+        }
+        .write();
+    }
+}
+
+/// How long a chunk's pushes may be sent again by the runner itself: a connection that is replaced, a server that is
+/// restarted. What takes longer waits in the batch, where it holds nobody up.
+const RESEND_TIME: Duration = Duration::from_secs(3);
+
+/// What a runner needs between its last attempt and the end of its claim.
+const SETTLE_TIME: Duration = Duration::from_secs(2);
+
+/// When a batch that did not answer is told again.
+const SETTLE_DELAYS: [Duration; 3] = [
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+];
