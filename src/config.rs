@@ -5,6 +5,7 @@
 
 mod api_key;
 mod app;
+mod batches;
 mod transport;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::fault::{self, FaultKind, Faults, Pointer};
 
 pub use api_key::{ApiKey, Apps};
 pub use app::{App, SigningKeyText};
+pub use batches::Batches;
 pub use transport::{Sockets, Transport};
 
 /// A deployment's configuration, without faults.
@@ -32,6 +34,8 @@ pub struct Config {
     pub permits: u32,
     /// What holds for the socket transport.
     pub sockets: Sockets,
+    /// What holds for batches.
+    pub batches: Batches,
     /// Where APNs is, if not at Apple: for local runs.
     pub origins: Origins,
 }
@@ -65,6 +69,7 @@ impl Config {
         );
         let permits = number(&setting, PERMITS, DEFAULT_PERMITS, 1..=MAX_PERMITS, &mut faults);
         let sockets = Sockets::load(&setting, &mut faults);
+        let batches = Batches::load(&setting, &mut faults);
         let origins = Origins::load(&setting, &mut faults);
         faults.or(Self {
             apps,
@@ -72,6 +77,7 @@ impl Config {
             attempt_timeout: Duration::from_millis(timeout),
             permits: u32::try_from(permits).unwrap_or(u32::MAX),
             sockets,
+            batches,
             origins,
         })
     }

@@ -15,3 +15,4 @@ pub mod pool;
 pub mod receipt;
 pub mod sql;
 pub mod verdict;
+pub mod webhook;

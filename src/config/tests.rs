@@ -222,3 +222,99 @@ fn debug_output_shows_no_key() {
     let text = format!("{:?}", load(&[]).unwrap());
     assert!(!text.contains("BEGIN") && !text.contains("MIGH"), "{text}");
 }
+
+#[test]
+fn batches_have_defaults() {
+    let expected = Batches {
+        queues: 1,
+        claim: Duration::from_secs(120),
+        retention: Duration::from_secs(7 * 24 * 60 * 60),
+        bad_token_percent: 20,
+        checkpoint: 100,
+        webhook_secrets: Vec::new(),
+    };
+    assert_eq!(load(&[]).unwrap().batches, expected);
+}
+
+#[test]
+fn the_batch_settings_are_held_to_their_ranges() {
+    let ranges = [
+        ("QUEUES", ["1", "8"], ["0", "9"]),
+        ("CHUNK_CLAIM_MS", ["5000", "600000"], ["4999", "600001"]),
+        ("BATCH_RETENTION", ["1h", "90d"], ["59m", "90d 1s"]),
+        ("BATCH_RETENTION", ["PT36H", " 1d 12h "], ["-2d", "1 month"]),
+        ("BAD_TOKEN_PAUSE_PERCENT", ["0", "100"], ["-1", "101"]),
+        ("CHECKPOINT_PUSHES", ["1", "500"], ["0", "501"]),
+    ];
+    for (name, good, bad) in ranges {
+        for value in good {
+            assert!(load(&[(name, value)]).is_ok(), "{name} {value}");
+        }
+        for value in bad {
+            let found = faults(&[(name, value)]);
+            assert_eq!(found.len(), 1, "{name} {value}");
+            assert!(found[0].starts_with(&format!("/{name}: must be ")), "{found:?}");
+        }
+    }
+}
+
+#[test]
+fn the_batch_settings_are_what_the_deployment_says() {
+    let changes = [
+        ("QUEUES", "3"),
+        ("CHUNK_CLAIM_MS", "5000"),
+        ("BATCH_RETENTION", "1d 12h"),
+        ("BAD_TOKEN_PAUSE_PERCENT", "100"),
+        ("CHECKPOINT_PUSHES", "7"),
+    ];
+    let batches = load(&changes).unwrap().batches;
+    assert_eq!(
+        (batches.queues, batches.bad_token_percent, batches.checkpoint),
+        (3, 100, 7)
+    );
+    assert_eq!(
+        (batches.claim, batches.retention),
+        (Duration::from_secs(5), Duration::from_secs(36 * 60 * 60))
+    );
+}
+
+/// Secrets that were made for these tests.
+const SECRETS: [&str; 2] = [
+    "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX",
+];
+
+#[test]
+fn several_webhook_secrets_have_spaces_between_them() {
+    let [one, other] = SECRETS.map(|secret| {
+        load(&[("WEBHOOK_SECRET", secret)])
+            .unwrap()
+            .batches
+            .webhook_secrets
+    });
+    let both = load(&[("WEBHOOK_SECRET", &format!(" {} \n", SECRETS.join("  ")))]);
+    assert_eq!(both.unwrap().batches.webhook_secrets, [one, other].concat());
+}
+
+#[test]
+fn a_webhook_secret_at_fault_is_named_by_its_place_and_not_quoted() {
+    let text = format!("{} hunter2 whsec_hunter2", SECRETS[0]);
+    let found = faults(&[("WEBHOOK_SECRET", &text)]);
+    assert_eq!(found.len(), 2);
+    for (fault, place) in found.iter().zip(["/WEBHOOK_SECRET/1: ", "/WEBHOOK_SECRET/2: "]) {
+        assert!(fault.starts_with(place) && !fault.contains("hunter2"), "{fault}");
+    }
+    assert_eq!(
+        faults(&[("WEBHOOK_SECRET", " ")]),
+        ["/WEBHOOK_SECRET: holds no secret"]
+    );
+}
+
+#[test]
+fn debug_output_shows_no_webhook_secret() {
+    let text = format!("{:?}", load(&[("WEBHOOK_SECRET", SECRETS[0])]).unwrap());
+    assert!(
+        text.contains("WebhookSecret(…)") && !text.contains("MfKQ"),
+        "{text}"
+    );
+}
