@@ -15,11 +15,13 @@ pub mod problem;
 pub mod push;
 pub mod route;
 pub mod upload;
+pub mod webhook_url;
 
 pub use order::Order;
 pub use problem::Problem;
 pub use route::Route;
 pub use upload::Upload;
+pub use webhook_url::WebhookUrl;
 
 /// An answer, ready for the platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
