@@ -3,9 +3,14 @@
 //! The one place that names the platform's crate: its events, bindings, clock, sockets and objects. In scope: reading
 //! requests, calling the core with the moment, doing what it returns, logging what passes.
 
+mod batch;
+mod batches;
 mod bindings;
+mod chunk;
 mod clock;
 mod connection;
+mod consumer;
+mod database;
 mod doctor;
 mod events;
 mod fetch;
@@ -15,5 +20,6 @@ mod lease;
 mod log;
 mod objects;
 mod push;
+mod registry;
 mod run;
 mod socket;

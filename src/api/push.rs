@@ -133,6 +133,14 @@ pub fn wait(prefer: Option<&str>) -> Duration {
         .map_or(DEFAULT_WAIT, |wait| wait.min(MAX_WAIT))
 }
 
+/// Whether the caller would rather have an answer before the pushes are sent: the preference `respond-async` of RFC 7240.
+#[must_use]
+pub fn respond_async(prefer: Option<&str>) -> bool {
+    split_outside_quotes(prefer.unwrap_or_default(), ',')
+        .filter_map(|preference| split_outside_quotes(preference, ';').next())
+        .any(|name| name.trim().eq_ignore_ascii_case("respond-async"))
+}
+
 /// Reads digits, which may stand in quotes; a number beyond all bounds is the largest there is.
 fn seconds(text: &str) -> Option<Duration> {
     let inside = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));

@@ -1,8 +1,8 @@
 //! The platform's events.
 
-use worker::{Context, Env, Request, Response, Result, event, wasm_bindgen};
+use worker::{Context, Env, MessageBatch, Request, Response, Result, event, wasm_bindgen};
 
-use super::{bindings, doctor, http, push};
+use super::{batches, bindings, consumer, doctor, http, push, registry};
 use crate::api::problem::Kind;
 use crate::api::{Answer, Problem, Route, auth};
 
@@ -21,24 +21,39 @@ async fn fetch(mut request: Request, env: Env, context: Context) -> Result<Respo
     }
 }
 
+/// Messages of a queue.
+#[event(queue)]
+async fn queue(messages: MessageBatch<()>, env: Env, context: Context) -> Result<()> {
+    consumer::consume(messages, &env, &context).await;
+    Ok(())
+}
+
 async fn answer(
     request: &mut Request,
     env: &Env,
     context: &Context,
 ) -> std::result::Result<Response, Problem> {
-    let route = Route::find(request.method().as_ref(), &request.path())?;
+    let path = request.path();
+    let route = Route::find(request.method().as_ref(), &path)?;
+    if route == Route::Healthz {
+        return http::response(Answer::json(r#"{"status":"ok"}"#.to_owned())).map_err(unanswered);
+    }
+    let config = bindings::config(env)?;
+    let authorization = http::header(request, "authorization");
+    let caller = auth::authenticate(authorization.as_deref(), config)?;
     let answer = match route {
-        Route::Healthz => Answer::json(r#"{"status":"ok"}"#.to_owned()),
-        Route::Doctor | Route::Preview | Route::Push => {
-            let config = bindings::config(env)?;
-            let authorization = http::header(request, "authorization");
-            let caller = auth::authenticate(authorization.as_deref(), config)?;
-            match route {
-                Route::Push => return push::answer(request, caller, config, env, context).await,
-                Route::Preview => push::preview(request, caller, config).await?,
-                Route::Healthz | Route::Doctor => doctor::examine(caller, config, env).await,
-            }
-        }
+        Route::Push => return push::answer(request, caller, config, env, context).await,
+        Route::Batch { id, action } => return batches::answer(request, id, action, caller, env).await,
+        Route::Preview => push::preview(request, caller, config).await?,
+        Route::Batches => registry::list(&http::query(request), caller, config, env).await?,
+        Route::DeadLetters => registry::letters(&http::query(request), caller, env).await?,
+        Route::ReplayDeadLetter { id } => registry::replay(id, caller, env).await?,
+        Route::DropDeadLetter { id } => registry::discard(id, caller, env).await?,
+        Route::Healthz | Route::Doctor => doctor::examine(caller, config, env).await,
     };
-    http::response(answer).map_err(|error| Problem::new(Kind::Unavailable, error.to_string()))
+    http::response(answer).map_err(unanswered)
+}
+
+fn unanswered(error: worker::Error) -> Problem {
+    Problem::new(Kind::Unavailable, error.to_string())
 }

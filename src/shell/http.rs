@@ -1,7 +1,7 @@
 //! The platform's requests and responses.
 
 use futures::StreamExt;
-use worker::{Headers, Request, Response, ResponseBuilder, Result};
+use worker::{ByteStream, Headers, Request, Response, ResponseBuilder, Result};
 
 use crate::api::Answer;
 use crate::api::format::LINES;
@@ -12,22 +12,50 @@ pub(super) fn header(request: &Request, name: &str) -> Option<String> {
     request.headers().get(name).ok().flatten()
 }
 
+/// The size of a body, as its request says; nought if it says none.
+pub(super) fn declared_size(request: &Request) -> usize {
+    let declared = header(request, "content-length").and_then(|value| value.parse().ok());
+    declared.unwrap_or_default()
+}
+
+/// The query of a request's address, as it stands there.
+pub(super) fn query(request: &Request) -> String {
+    let url = request.inner().url();
+    let query = url.split_once('?').map(|(_, query)| query);
+    query.unwrap_or_default().to_owned()
+}
+
 /// Reads a body, and stops at `limit` bytes.
 pub(super) async fn read_body(request: &mut Request, limit: usize) -> std::result::Result<Vec<u8>, Problem> {
-    let declared: Option<usize> = header(request, "content-length").and_then(|value| value.parse().ok());
-    check_size(declared.unwrap_or_default(), limit)?;
+    check_size(declared_size(request), limit)?;
+    match read_up_to(request, limit).await? {
+        Read::Whole(body) => Ok(body),
+        Read::Part(read, _) => Err(too_large(&format!("at least {}", read.len()), limit)),
+    }
+}
+
+/// What was read of a body.
+pub(super) enum Read {
+    /// All of it.
+    Whole(Vec<u8>),
+    /// More than was asked for, and what is left.
+    Part(Vec<u8>, ByteStream),
+}
+
+/// Reads a body until it ends or there are more than `limit` bytes.
+pub(super) async fn read_up_to(request: &mut Request, limit: usize) -> std::result::Result<Read, Problem> {
+    let mut body = Vec::with_capacity(declared_size(request).min(limit));
     let Ok(mut stream) = request.stream() else {
-        return Ok(Vec::new());
+        return Ok(Read::Whole(body));
     };
-    let mut body = Vec::with_capacity(declared.unwrap_or_default());
     while let Some(part) = stream.next().await {
         let part = part.map_err(|_| Problem::new(Kind::NotJson, "the body broke off"))?;
         body.extend_from_slice(&part);
         if body.len() > limit {
-            return Err(too_large(&format!("at least {}", body.len()), limit));
+            return Ok(Read::Part(body, stream));
         }
     }
-    Ok(body)
+    Ok(Read::Whole(body))
 }
 
 /// Refuses a body that has more than `limit` bytes.

@@ -10,11 +10,12 @@ use futures::channel::mpsc;
 use futures::future::{FutureExt, LocalBoxFuture};
 use worker::{Context, Env, Headers, Request, Response, ResponseBuilder};
 
+use super::batch::Body;
 use super::connection::{self, Errand, Handed};
 use super::fetch::FetchTransport;
 use super::log::{self, Event};
 use super::run::{self, Run, Span};
-use super::{clock, http, lease};
+use super::{batches, clock, http, lease};
 use crate::api::format::{Format, Head, LINES, Limits};
 use crate::api::problem::{Kind, Problem};
 use crate::api::push::Lines;
@@ -33,15 +34,33 @@ pub(super) async fn answer(
     context: &Context,
 ) -> Result<Response, Problem> {
     let wait = push::wait(http::header(request, "prefer").as_deref());
+    let limit = Limits::of(Transport::Socket).body;
     let content_type = http::header(request, "content-type");
     let format = Format::of(
         content_type.as_deref(),
         http::header(request, "accept").as_deref(),
     );
-    let body = http::read_body(request, Limits::of(Transport::Socket).body).await?;
-    let head = Head::skim(&body, format)?;
+    if batches::is_wanted(request) || http::declared_size(request) > limit {
+        return batches::stream_upload(request, caller, format, env).await;
+    }
+    let body = match http::read_up_to(request, limit).await? {
+        http::Read::Whole(body) => body,
+        http::Read::Part(read, rest) => {
+            return batches::continue_upload(request, caller, format, (read, rest), env).await;
+        }
+    };
+    let head = match Head::skim(&body, format) {
+        // More than can be answered at once is still no more than a batch can have.
+        Err(problem) if problem.kind() == Kind::BodyTooLarge => {
+            return batches::upload(request, caller, format, Body::Bytes(body), env).await;
+        }
+        head => head?,
+    };
     let app = auth::choose_app(head.app.as_deref(), caller, config)?;
-    http::check_size(body.len(), Limits::of(app.transport).body)?;
+    let limits = Limits::of(app.transport);
+    if head.batch || head.devices > limits.devices || body.len() > limits.body {
+        return batches::upload(request, caller, format, Body::Bytes(body), env).await;
+    }
     let order = Dispatch {
         app,
         body,

@@ -1,0 +1,132 @@
+//! `/v1/batches` and uploads, on the Worker's side: finds the batch's object and passes on what the caller said.
+
+use futures::StreamExt;
+use futures::stream;
+use worker::{ByteStream, Env, Headers, Request, Response, ResponseBody, ResponseBuilder};
+
+use super::batch::{self, Body};
+use super::{clock, http};
+use crate::api::batch as contract;
+use crate::api::batch::{Ask, Question};
+use crate::api::format::Format;
+use crate::api::listing;
+use crate::api::problem::{Kind, Problem};
+use crate::api::push;
+use crate::api::route::BatchAction;
+use crate::config::ApiKey;
+
+/// Whether a request says in its headers that it is to become a batch.
+pub(super) fn is_wanted(request: &Request) -> bool {
+    let prefer = http::header(request, "prefer");
+    push::respond_async(prefer.as_deref()) || http::header(request, IDEMPOTENCY_KEY).is_some()
+}
+
+/// Makes a batch of a request whose body was not read.
+pub(super) async fn stream_upload(
+    request: &Request,
+    caller: &ApiKey,
+    format: Format,
+    env: &Env,
+) -> Result<Response, Problem> {
+    match request.inner().body() {
+        Some(stream) => upload(request, caller, format, Body::Stream(stream), env).await,
+        None => upload(request, caller, format, Body::Bytes(Vec::new()), env).await,
+    }
+}
+
+/// Makes a batch of a request of whose body a part was read.
+pub(super) async fn continue_upload(
+    request: &Request,
+    caller: &ApiKey,
+    format: Format,
+    (read, rest): (Vec<u8>, ByteStream),
+    env: &Env,
+) -> Result<Response, Problem> {
+    let whole = stream::iter([Ok(read)]).chain(rest);
+    let response = ResponseBuilder::new().from_stream(whole).map_err(unavailable)?;
+    let ResponseBody::Stream(stream) = response.into_parts().1 else {
+        return Err(unavailable("a stream without a body"));
+    };
+    upload(request, caller, format, Body::Stream(stream), env).await
+}
+
+/// Makes a batch of a request's body.
+pub(super) async fn upload(
+    request: &Request,
+    caller: &ApiKey,
+    format: Format,
+    body: Body,
+    env: &Env,
+) -> Result<Response, Problem> {
+    let key = http::header(request, IDEMPOTENCY_KEY);
+    let id = match &key {
+        Some(key) if key.is_empty() || key.len() > MAX_KEY => {
+            let detail = format!("Idempotency-Key has {} bytes; it has 1 to {MAX_KEY}", key.len());
+            return Err(Problem::new(Kind::InvalidRequest, detail));
+        }
+        Some(key) => contract::named_id(&caller.name, key),
+        None => contract::id(clock::seed()),
+    };
+    let headers = Headers::new();
+    let lines = format.lines_in.to_string();
+    for (name, value) in [
+        (batch::CALLER, caller.name.as_str()),
+        (batch::ID, id.as_str()),
+        (batch::LINES, lines.as_str()),
+    ] {
+        headers.set(name, value).map_err(unavailable)?;
+    }
+    batch::upload(env, &id, headers, body).await.map_err(unavailable)
+}
+
+/// Does what is asked of a batch.
+pub(super) async fn answer(
+    request: &Request,
+    id: &str,
+    action: BatchAction,
+    caller: &ApiKey,
+    env: &Env,
+) -> Result<Response, Problem> {
+    // An id that none of ours can be makes no object.
+    if contract::seed(id).is_none() {
+        return Err(Problem::new(Kind::BatchNotFound, "a batch's id has 32 hex digits in lower case"));
+    }
+    let query = http::query(request);
+    let ask = match action {
+        BatchAction::Status => Ask::Status,
+        BatchAction::Delete => Ask::Delete,
+        BatchAction::Receipts => {
+            let page = listing::Receipts::parse(&query)?;
+            Ask::Receipts {
+                from: page.from,
+                limit: page.limit,
+                only: page.statuses,
+            }
+        }
+        BatchAction::Gone => {
+            let page = listing::Gone::parse(&query)?;
+            Ask::Gone {
+                from: page.from,
+                limit: page.limit,
+            }
+        }
+        BatchAction::Events => Ask::Events,
+        BatchAction::Deliveries => Ask::Deliveries,
+        BatchAction::Cancel => Ask::Cancel,
+        BatchAction::Pause => Ask::Pause,
+        BatchAction::Resume => Ask::Resume,
+    };
+    let caller = caller.name.clone();
+    batch::ask(env, id, &Question { caller, ask }).await.map_err(unavailable)
+}
+
+fn unavailable(error: impl std::fmt::Display) -> Problem {
+    let _ = error;
+    Problem::new(Kind::Unavailable, "the batch did not answer").retry_after_ms(1000)
+}
+
+/// RFC draft "The Idempotency-Key HTTP Header Field".
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// The longest key: a UUID or a hash, several times over.
+const MAX_KEY: usize = 255;
