@@ -5,14 +5,17 @@
 
 pub mod backoff;
 pub mod batch;
+pub mod dead_letter;
 pub mod fanout;
 pub mod gate;
 pub mod limiter;
 pub mod machine;
 pub mod opening;
 pub mod places;
+pub mod outbox;
 pub mod pool;
 pub mod receipt;
+pub mod registry;
 pub mod sql;
 pub mod verdict;
 pub mod webhook;

@@ -96,13 +96,11 @@ const CHECKPOINT_PUSHES: &str = "CHECKPOINT_PUSHES";
 /// The secret that webhooks are signed with; several, while it changes, have spaces between them.
 const WEBHOOK_SECRET: &str = "WEBHOOK_SECRET";
 
-const HOUR: Duration = Duration::from_secs(60 * 60);
-
 /// Longer than any backend takes to come back and read how its batch went.
-const DEFAULT_RETENTION: Duration = HOUR.saturating_mul(7 * 24);
+const DEFAULT_RETENTION: Duration = Duration::from_hours(7 * 24);
 
 /// A caller that asks again after a fault of the network must still find its batch.
-const MIN_RETENTION: Duration = HOUR;
+const MIN_RETENTION: Duration = Duration::from_hours(1);
 
 /// Storage is paid for by the month; three are more than anybody reads receipts for.
-const MAX_RETENTION: Duration = HOUR.saturating_mul(90 * 24);
+const MAX_RETENTION: Duration = Duration::from_hours(90 * 24);

@@ -7,12 +7,36 @@
 //! numbers must be declared `INTEGER`, so that SQLite keeps what comes as an integer, and why no number may lie beyond
 //! [`MAX_INTEGER`].
 
+#[cfg(test)]
+pub(super) mod fixture;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::time::Timestamp;
+
+/// A command that is one statement, so that the database does it wholly or not at all. One host runs all of them.
+pub trait Query: DeserializeOwned {
+    /// What is answered, as JSON text.
+    type Reply: Serialize;
+
+    /// The statements that make the tables, if they are not there.
+    fn schema() -> Vec<Statement>;
+
+    /// The statement to execute.
+    fn statement(&self) -> Statement;
+
+    /// The reply, from the rows that the statement gave.
+    ///
+    /// # Errors
+    /// A row is not as it was stored.
+    fn reply(&self, rows: &[Row]) -> Result<Self::Reply, BadRow>;
+}
 
 /// One SQL statement, ready to be executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
-    /// The SQL, with `?` for each value.
+    /// The SQL, with `?` for each value, or `?1` and on where one stands in several places.
     pub text: &'static str,
     /// The values, in the order of their places.
     pub values: Vec<Value>,

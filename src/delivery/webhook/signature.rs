@@ -10,6 +10,8 @@ use base64ct::{Base64, Encoding};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
+use crate::time::Timestamp;
+
 /// A secret that the receivers of webhooks share with the deployment. Its `Debug` shows nothing of it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WebhookSecret(Vec<u8>);
@@ -76,6 +78,22 @@ pub fn sign(secrets: &[WebhookSecret], id: &str, timestamp: u64, body: &str) -> 
     signatures.join(" ")
 }
 
+/// The headers of an attempt at `now` to deliver `body`, beside `content-type: application/json`.
+#[must_use]
+pub fn headers(
+    secrets: &[WebhookSecret],
+    id: &str,
+    body: &str,
+    now: Timestamp,
+) -> [(&'static str, String); 3] {
+    let timestamp = now.as_secs();
+    [
+        ("webhook-id", id.to_owned()),
+        ("webhook-timestamp", timestamp.to_string()),
+        ("webhook-signature", sign(secrets, id, timestamp, body)),
+    ]
+}
+
 /// What a secret begins with, so that it is known for one wherever it turns up.
 const PREFIX: &str = "whsec_";
 
@@ -105,6 +123,20 @@ mod tests {
         assert_eq!(
             sign(&[secret], id, 1_614_265_330, body),
             "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+        );
+    }
+
+    #[test]
+    fn the_headers_carry_what_is_signed() {
+        let secrets = [secret(&[1; 24]).unwrap()];
+        let signature = sign(&secrets, "msg_1", 1_795_420_800, "{}");
+        assert_eq!(
+            headers(&secrets, "msg_1", "{}", Timestamp::from_millis(1_795_420_800_999)),
+            [
+                ("webhook-id", "msg_1".to_owned()),
+                ("webhook-timestamp", "1795420800".to_owned()),
+                ("webhook-signature", signature),
+            ]
         );
     }
 

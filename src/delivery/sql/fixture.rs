@@ -1,0 +1,63 @@
+//! A database for tests: SQLite itself, with numbers bound as doubles, as the platform binds them.
+
+use rusqlite::Connection;
+use rusqlite::types::{Value as Cell, ValueRef};
+
+use super::{Row, Statement, Value};
+
+/// A database in memory.
+pub(crate) struct Database(Connection);
+
+impl Database {
+    /// An empty one.
+    pub(crate) fn new() -> Self {
+        Self(Connection::open_in_memory().unwrap())
+    }
+
+    /// Executes a statement; the number of its values must be exact, as the platform wants it.
+    pub(crate) fn execute(&self, statement: &Statement) -> Vec<Row> {
+        let mut prepared = self.0.prepare(statement.text).unwrap();
+        let cells: Vec<Cell> = statement.values.iter().map(bound).collect();
+        let mut rows = prepared.query(rusqlite::params_from_iter(cells)).unwrap();
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().unwrap() {
+            let columns = row.as_ref().column_count();
+            found.push(Row((0..columns)
+                .map(|column| value(row.get_ref(column).unwrap()))
+                .collect()));
+        }
+        found
+    }
+
+    /// How SQLite would find the rows of a statement.
+    pub(crate) fn plan(&self, statement: &Statement) -> String {
+        let text = format!("EXPLAIN QUERY PLAN {}", statement.text);
+        let mut prepared = self.0.prepare(&text).unwrap();
+        let cells: Vec<Cell> = statement.values.iter().map(bound).collect();
+        let mut rows = prepared.query(rusqlite::params_from_iter(cells)).unwrap();
+        let mut steps = Vec::new();
+        while let Some(row) = rows.next().unwrap() {
+            steps.push(row.get::<_, String>(3).unwrap());
+        }
+        steps.join("; ")
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "it is what the platform does")]
+fn bound(value: &Value) -> Cell {
+    match value {
+        Value::Null => Cell::Null,
+        Value::Integer(number) => Cell::Real(*number as f64),
+        Value::Text(text) => Cell::Text(text.clone()),
+    }
+}
+
+fn value(cell: ValueRef<'_>) -> Value {
+    match cell {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => Value::Integer(number),
+        ValueRef::Text(text) => Value::Text(std::str::from_utf8(text).unwrap().to_owned()),
+        ValueRef::Real(number) => panic!("a column keeps {number} as a double"),
+        ValueRef::Blob(_) => panic!("a column keeps bytes"),
+    }
+}
