@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Answer;
 use super::upload::InvalidLine;
 use crate::config::Transport;
-use crate::delivery::batch::{Overview, Reason, Record};
+use crate::delivery::batch::{GaveUp, Overview, Reason, Record};
 
 /// What a caller asks of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,7 +149,10 @@ fn with_collapse_id(head: &str, id: &str) -> String {
     let Ok(mut head) = serde_json::from_str::<serde_json::Value>(head) else {
         return head.to_owned();
     };
-    if let Some(notification) = head.get_mut("notification").and_then(|value| value.as_object_mut()) {
+    if let Some(notification) = head
+        .get_mut("notification")
+        .and_then(|value| value.as_object_mut())
+    {
         notification.insert("collapse_id".to_owned(), id.into());
     }
     head.to_string()
@@ -245,7 +248,7 @@ impl<'b> ReasonDocument<'b> {
             code: ending.code,
             reason: ending.reason.as_deref(),
             verdict: ending.verdict.as_str(),
-            gave_up: ending.gave_up.map(|gave_up| gave_up.as_str()),
+            gave_up: ending.gave_up.map(GaveUp::as_str),
             attempts: ending.attempts,
             count: reason.count,
         }

@@ -10,6 +10,7 @@ mod core;
 mod pages;
 mod upload;
 mod watch;
+mod webhooks;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -115,10 +116,14 @@ impl BatchObject {
         let app = core.app_for(&question.caller)?;
         match question.ask {
             Ask::Status => {}
-            Ask::Receipts { from, limit, ref only } => return core.receipts(from, limit, only),
+            Ask::Receipts {
+                from,
+                limit,
+                ref only,
+            } => return core.receipts(from, limit, only),
             Ask::Gone { from, limit } => return core.gone(from, limit),
             Ask::Events => return watch::stream(Rc::clone(core), app),
-            Ask::Deliveries => return core.chores.deliveries(core),
+            Ask::Deliveries => return webhooks::log(core),
             Ask::Cancel => {
                 core.refuse_if_done()?;
                 core.with(|batch| batch.cancel(now));

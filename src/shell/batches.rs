@@ -9,7 +9,6 @@ use super::{clock, http};
 use crate::api::batch as contract;
 use crate::api::batch::{Ask, Question};
 use crate::api::format::Format;
-use crate::api::listing;
 use crate::api::problem::{Kind, Problem};
 use crate::api::push;
 use crate::api::route::BatchAction;
@@ -89,27 +88,21 @@ pub(super) async fn answer(
 ) -> Result<Response, Problem> {
     // An id that none of ours can be makes no object.
     if contract::seed(id).is_none() {
-        return Err(Problem::new(Kind::BatchNotFound, "a batch's id has 32 hex digits in lower case"));
+        return Err(Problem::new(
+            Kind::BatchNotFound,
+            "a batch's id has 32 hex digits in lower case",
+        ));
     }
     let query = http::query(request);
     let ask = match action {
         BatchAction::Status => Ask::Status,
         BatchAction::Delete => Ask::Delete,
-        BatchAction::Receipts => {
-            let page = listing::Receipts::parse(&query)?;
-            Ask::Receipts {
-                from: page.from,
-                limit: page.limit,
-                only: page.statuses,
-            }
-        }
-        BatchAction::Gone => {
-            let page = listing::Gone::parse(&query)?;
-            Ask::Gone {
-                from: page.from,
-                limit: page.limit,
-            }
-        }
+        BatchAction::Receipts => Ask::Receipts {
+            from: 0,
+            limit: 1000,
+            only: Vec::new(),
+        },
+        BatchAction::Gone => Ask::Gone { from: 0, limit: 1000 },
         BatchAction::Events => Ask::Events,
         BatchAction::Deliveries => Ask::Deliveries,
         BatchAction::Cancel => Ask::Cancel,
@@ -117,7 +110,9 @@ pub(super) async fn answer(
         BatchAction::Resume => Ask::Resume,
     };
     let caller = caller.name.clone();
-    batch::ask(env, id, &Question { caller, ask }).await.map_err(unavailable)
+    batch::ask(env, id, &Question { caller, ask })
+        .await
+        .map_err(unavailable)
 }
 
 fn unavailable(error: impl std::fmt::Display) -> Problem {

@@ -11,8 +11,8 @@ use worker::Env;
 use super::log::{self, Event};
 use super::run::{Run, Span, Transport};
 use super::{batch, clock};
-use crate::api::{Order, Problem, batch as contract};
 use crate::api::order::Basis;
+use crate::api::{Order, Problem, batch as contract};
 use crate::config::{App, Config};
 use crate::delivery::batch::{Assignment, Command, Results};
 use crate::delivery::gate::Lease;
@@ -68,7 +68,8 @@ pub(super) async fn run<T: Transport>(
             ControlFlow::Continue(())
         }
     };
-    run.drive(|receipt| results.borrow_mut().add(&receipt), look).await;
+    run.drive(|receipt| results.borrow_mut().add(&receipt), look)
+        .await;
     let results = results.take();
     Event::ChunkSent {
         app: &app.name,
@@ -84,8 +85,11 @@ pub(super) async fn run<T: Transport>(
 
 /// What a runner sends, and until when: it must have ended before another may take its chunk.
 fn span(assignment: &Assignment, order: &Order<'_>, config: &Config, now: Timestamp) -> Span {
-    let places = order.sendable().filter(|place| assignment.places.contains(*place));
-    let launch_until = (assignment.claim - config.attempt_timeout - SETTLE_TIME).min(now + super::lease::LAUNCH_TIME);
+    let places = order
+        .sendable()
+        .filter(|place| assignment.places.contains(*place));
+    let launch_until =
+        (assignment.claim - config.attempt_timeout - SETTLE_TIME).min(now + super::lease::LAUNCH_TIME);
     Span {
         places: places.collect(),
         launch_until,

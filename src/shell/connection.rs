@@ -135,7 +135,8 @@ impl ConnectionObject {
         });
         match read {
             Ok((order, headers)) => {
-                let transport = SocketTransport::new(links.clone(), headers, clock::now() + lease::LAUNCH_TIME);
+                let transport =
+                    SocketTransport::new(links.clone(), headers, clock::now() + lease::LAUNCH_TIME);
                 let spawn = |work| self.state.wait_until(work);
                 let env = self.env.clone();
                 chunk::run(assignment, order, lease, transport, config, env, spawn).await;

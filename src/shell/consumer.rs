@@ -18,7 +18,7 @@ use crate::api::format::Format;
 use crate::config::{App, Config, Transport};
 use crate::delivery::batch::{Assignment, Command, Message};
 use crate::delivery::fanout::FETCH_WINDOW;
-use crate::delivery::gate::{self, Lease, Reply, Share};
+use crate::delivery::gate::{self, Lease, Reply};
 
 /// Takes the messages of one delivery.
 pub(super) async fn consume(messages: MessageBatch<()>, env: &Env, context: &Context) {
@@ -47,7 +47,11 @@ async fn receive(message: &RawMessage, queue: &str, turn: &Mutex<()>, env: &Env,
     match taken {
         Ok(()) => message.ack(),
         Err(problem) => {
-            Event::MessageFailed { queue, problem: &problem }.write();
+            Event::MessageFailed {
+                queue,
+                problem: &problem,
+            }
+            .write();
             let options = QueueRetryOptionsBuilder::new().with_delay_seconds(RETRY_SECONDS);
             message.retry_with_options(&options.build());
         }
@@ -66,12 +70,14 @@ async fn run(wanted: &Message, turn: &Mutex<()>, env: &Env, context: &Context) -
     let (first, order) = body.split_at(end);
     let assignment: Assignment = serde_json::from_slice(first).map_err(|error| error.to_string())?;
     let order = order.get(1..).unwrap_or_default();
-    let config = match bindings::config(env) {
-        Ok(config) => config,
-        Err(_) => {
-            chunk::halt(env, &assignment, "the deployment's settings have faults".to_owned()).await;
-            return Ok(());
-        }
+    let Ok(config) = bindings::config(env) else {
+        chunk::halt(
+            env,
+            &assignment,
+            "the deployment's settings have faults".to_owned(),
+        )
+        .await;
+        return Ok(());
     };
     let Some(app) = config.app(&assignment.app) else {
         let detail = format!("no app is called `{}` any more", assignment.app);
@@ -165,11 +171,7 @@ impl Dispatch<'_> {
     /// A lease for the chunk; if there is none to be had, the chunk goes back.
     async fn lease(&self, width: usize, transport: Transport) -> Option<Lease> {
         let want = u32::try_from(self.assignment.places.len().clamp(1, width)).unwrap_or(1);
-        let share = Share {
-            batch: self.assignment.batch.clone(),
-            weight: self.assignment.weight,
-        };
-        let after_ms = match lease::ask(self.env, self.app, want, transport, None, Some(share)).await {
+        let after_ms = match lease::ask(self.env, self.app, want, transport, None).await {
             Ok(Reply::Granted(lease)) => return Some(lease),
             Ok(Reply::Full { retry_after_ms } | Reply::Stopped { retry_after_ms, .. }) => retry_after_ms,
             Ok(Reply::Unavailable { problem }) => {

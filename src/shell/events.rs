@@ -2,7 +2,7 @@
 
 use worker::{Context, Env, MessageBatch, Request, Response, Result, event, wasm_bindgen};
 
-use super::{batches, bindings, consumer, doctor, http, push, registry};
+use super::{batches, bindings, consumer, doctor, http, push};
 use crate::api::problem::Kind;
 use crate::api::{Answer, Problem, Route, auth};
 
@@ -45,11 +45,12 @@ async fn answer(
         Route::Push => return push::answer(request, caller, config, env, context).await,
         Route::Batch { id, action } => return batches::answer(request, id, action, caller, env).await,
         Route::Preview => push::preview(request, caller, config).await?,
-        Route::Batches => registry::list(&http::query(request), caller, config, env).await?,
-        Route::DeadLetters => registry::letters(&http::query(request), caller, env).await?,
-        Route::ReplayDeadLetter { id } => registry::replay(id, caller, env).await?,
-        Route::DropDeadLetter { id } => registry::discard(id, caller, env).await?,
-        Route::Healthz | Route::Doctor => doctor::examine(caller, config, env).await,
+        Route::Batches
+        | Route::DeadLetters
+        | Route::ReplayDeadLetter { .. }
+        | Route::DropDeadLetter { .. }
+        | Route::Healthz
+        | Route::Doctor => doctor::examine(caller, config, env).await,
     };
     http::response(answer).map_err(unanswered)
 }

@@ -46,3 +46,72 @@ impl RegistryObject {
         Ok(serde_json::to_string(&reply)?)
     }
 }
+
+/// Tells a credential's registry something, or asks it.
+pub(super) async fn tell(
+    env: &Env,
+    credential: &Credential,
+    command: &registry::Command,
+) -> Result<registry::Reply> {
+    exchange(env, &credential.name(), BATCHES, command).await
+}
+
+/// Pauses every other batch of a credential that APNs refuses.
+pub(super) async fn stop_all(env: &Env, credential: &Credential, from: &str, reason: &str) -> Result<()> {
+    let registry::Reply::Active(ids) = tell(env, credential, &registry::Command::Active).await? else {
+        return Err("the registry answered something else".into());
+    };
+    for id in ids.iter().filter(|id| *id != from) {
+        let refused = BatchCommand::CredentialRefused {
+            reason: reason.to_owned(),
+        };
+        batch::command(env, id, &refused).await?;
+    }
+    Ok(())
+}
+
+/// Keeps a message that nothing can be done with.
+pub(super) async fn bury(
+    env: &Env,
+    id: &str,
+    queue: &str,
+    body: &str,
+    problem: &str,
+) -> std::result::Result<(), String> {
+    Event::MessageFailed { queue, problem }.write();
+    let letter = Letter::new(id, queue, body, problem, clock::now());
+    ask_letters(env, &dead_letter::Command::Bury(letter))
+        .await
+        .map(drop)
+        .map_err(|error| error.to_string())
+}
+
+/// Asks the keeper of dead letters.
+pub(super) async fn ask_letters(env: &Env, command: &dead_letter::Command) -> Result<dead_letter::Reply> {
+    exchange(env, LETTERS_NAME, LETTERS, command).await
+}
+
+async fn exchange<C: serde::Serialize, R: serde::de::DeserializeOwned>(
+    env: &Env,
+    name: &str,
+    path: &str,
+    command: &C,
+) -> Result<R> {
+    let stub = env.durable_object(bindings::REGISTRY)?.get_by_name(name)?;
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post)
+        .with_body(Some(serde_json::to_string(command)?.into()));
+    let request = Request::new_with_init(&format!("https://registry{path}"), &init)?;
+    let mut response = stub.fetch_with_request(request).await?;
+    let text = response.text().await?;
+    match response.status_code() {
+        200 => Ok(serde_json::from_str(&text)?),
+        status => Err(format!("the registry answered {status}").into()),
+    }
+}
+
+const BATCHES: &str = "/batches";
+const LETTERS: &str = "/letters";
+
+/// The name of the one object that keeps dead letters; no credential has it.
+const LETTERS_NAME: &str = "dead-letters";

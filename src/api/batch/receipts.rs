@@ -8,9 +8,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::apns::{ApnsId, DeviceToken};
-use crate::delivery::batch::{Ending, OPEN, Progress, Record, Size, State, index};
+use crate::delivery::batch::{Detail, Ending, GaveUp, OPEN, Progress, Record, Size, State, index};
 use crate::delivery::receipt::Status;
 use crate::delivery::verdict::Verdict;
+use crate::time::Timestamp;
 
 /// What has become of a push of a batch, in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,13 +79,65 @@ impl Chunk<'_> {
         only.is_empty() || words.any(|word| only.iter().any(|wanted| wanted == word))
     }
 
-    /// Whether APNs says of any of its devices that it is gone; known without its lines.
+    /// How many of its devices are gone, as APNs says; known without its lines.
     #[must_use]
-    pub fn has_gone(&self) -> bool {
+    pub fn gone(&self) -> usize {
         let sets = Sets::of(self);
-        let mut endings = (0..self.size.pushes).filter_map(|place| sets.ending(self, place));
-        endings.any(|ending| ending.verdict == Verdict::DropDevice)
+        let endings = (0..self.size.pushes).filter_map(|place| sets.ending(self, place));
+        endings
+            .filter(|ending| ending.verdict == Verdict::DropDevice)
+            .count()
     }
+
+    fn position(&self, place: usize) -> u64 {
+        u64::from(self.size.first) + u64::try_from(place).unwrap_or(u64::MAX)
+    }
+
+    fn detail(&self, place: usize) -> Option<&Detail> {
+        self.progress.details.iter().find(|detail| detail.place == place)
+    }
+}
+
+/// A device that is gone, as a webhook tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoneDevice {
+    /// Its device token.
+    pub token: String,
+    /// The caller's name for it.
+    pub reference: Option<String>,
+    /// Since when APNs knows it.
+    pub since: Option<Timestamp>,
+    /// APNs' reason.
+    pub reason: String,
+}
+
+/// The devices of a chunk that are gone, of the pushes from position `first` to `last`.
+#[must_use]
+pub fn gone(chunk: &Chunk<'_>, first: u64, last: u64) -> Vec<GoneDevice> {
+    let sets = Sets::of(chunk);
+    let mut devices = Vec::new();
+    for (place, text) in chunk.lines.lines().enumerate() {
+        let position = chunk.position(place);
+        let ending = sets.ending(chunk, place);
+        let Some(ending) = ending.filter(|ending| ending.verdict == Verdict::DropDevice) else {
+            continue;
+        };
+        let Ok(line) = serde_json::from_str::<Line<'_>>(text) else {
+            continue;
+        };
+        let Ok(token) = DeviceToken::parse(&line.token) else {
+            continue;
+        };
+        if (first..=last).contains(&position) {
+            devices.push(GoneDevice {
+                token: token.as_hex().to_owned(),
+                reference: line.reference.map(Cow::into_owned),
+                since: chunk.detail(place).and_then(|detail| detail.since),
+                reason: ending.reason.clone().unwrap_or_default(),
+            });
+        }
+    }
+    devices
 }
 
 /// A page that is being written.
@@ -126,7 +179,7 @@ impl Page {
             if !only.is_empty() && !only.iter().any(|wanted| wanted == word) {
                 return None;
             }
-            let detail = chunk.progress.details.iter().find(|detail| detail.place == place);
+            let detail = chunk.detail(place);
             let token = DeviceToken::parse(&line.token).ok();
             let receipt = Receipt {
                 index: position,
@@ -138,8 +191,10 @@ impl Page {
                 code: ending.map_or(0, |ending| ending.code),
                 reason: ending.and_then(|ending| ending.reason.as_deref()),
                 verdict: ending.map(|ending| ending.verdict.as_str()),
-                gave_up: ending.and_then(|ending| ending.gave_up).map(|gave_up| gave_up.as_str()),
-                since: detail.and_then(|detail| detail.since).map(|since| since.to_string()),
+                gave_up: ending.and_then(|ending| ending.gave_up).map(GaveUp::as_str),
+                since: detail
+                    .and_then(|detail| detail.since)
+                    .map(|since| since.to_string()),
                 attempts: ending.map_or_else(|| sets.attempts(chunk, place), |ending| ending.attempts),
             };
             serde_json::to_string(&receipt).ok()
@@ -154,13 +209,15 @@ impl Page {
             if ending.verdict != Verdict::DropDevice {
                 return None;
             }
-            let detail = chunk.progress.details.iter().find(|detail| detail.place == place);
+            let detail = chunk.detail(place);
             let token = DeviceToken::parse(&line.token).ok()?;
             let gone = Gone {
                 index: position,
                 reference: line.reference.as_deref(),
                 token: token.as_hex(),
-                since: detail.and_then(|detail| detail.since).map(|since| since.to_string()),
+                since: detail
+                    .and_then(|detail| detail.since)
+                    .map(|since| since.to_string()),
                 reason: ending.reason.as_deref(),
             };
             serde_json::to_string(&gone).ok()
@@ -186,7 +243,7 @@ impl Page {
         mut render: impl FnMut(usize, u64, &Line<'_>) -> Option<String>,
     ) {
         for (place, text) in chunk.lines.lines().enumerate() {
-            let position = u64::from(chunk.size.first) + u64::try_from(place).unwrap_or(u64::MAX);
+            let position = chunk.position(place);
             if position < from || self.is_full() {
                 continue;
             }
@@ -263,7 +320,11 @@ impl Sets {
 
     fn attempts(&self, chunk: &Chunk<'_>, place: usize) -> u8 {
         let waiting = chunk.progress.waiting.iter().map(|waiting| waiting.part);
-        let claimed = chunk.progress.claim.iter().flat_map(|claim| claim.parts.iter().copied());
+        let claimed = chunk
+            .progress
+            .claim
+            .iter()
+            .flat_map(|claim| claim.parts.iter().copied());
         let mut parts = waiting.chain(claimed);
         parts
             .find(|part| part.places.contains(place))

@@ -10,13 +10,17 @@ use crate::delivery::sql::{BadRow, Row, Statement};
 #[must_use]
 pub fn create() -> [Statement; 3] {
     [
-        Statement::new("CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID"),
+        Statement::new(
+            "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID",
+        ),
         // The lines come last, so that SQLite does not read them with the rest.
         Statement::new(
             "CREATE TABLE IF NOT EXISTS chunks \
              (number INTEGER PRIMARY KEY, first INTEGER NOT NULL, pushes INTEGER NOT NULL, lines TEXT NOT NULL)",
         ),
-        Statement::new("CREATE TABLE IF NOT EXISTS progress (number INTEGER PRIMARY KEY, text TEXT NOT NULL)"),
+        Statement::new(
+            "CREATE TABLE IF NOT EXISTS progress (number INTEGER PRIMARY KEY, text TEXT NOT NULL)",
+        ),
     ]
 }
 
@@ -35,8 +39,6 @@ pub enum Fact {
     Head,
     /// The SHA-256 of its upload's body, in hex.
     Fingerprint,
-    /// The deliveries to its webhook.
-    Outbox,
 }
 
 impl Fact {
@@ -45,7 +47,6 @@ impl Fact {
             Self::Record => "record",
             Self::Head => "head",
             Self::Fingerprint => "fingerprint",
-            Self::Outbox => "outbox",
         }
     }
 
@@ -101,6 +102,29 @@ pub fn size(row: &Row) -> Result<Size, BadRow> {
 #[must_use]
 pub fn all_progress() -> Statement {
     Statement::new("SELECT number, text FROM progress ORDER BY number")
+}
+
+/// Reads the chunks that hold any of the pushes from one position to another: number, first push, pushes.
+#[must_use]
+pub fn chunks_between(first: u64, last: u64) -> Statement {
+    Statement::new(
+        "SELECT number, first, pushes FROM chunks WHERE first <= ? AND first + pushes > ? ORDER BY number",
+    )
+    .bind(last)
+    .bind(first)
+}
+
+/// A row of [`chunks_between`]: the chunk's number and size.
+///
+/// # Errors
+/// The row is not as it must be.
+pub fn numbered_size(row: &Row) -> Result<(u32, Size), BadRow> {
+    let number = u32::try_from(row.number(0)?).unwrap_or(u32::MAX);
+    let size = Size {
+        first: u32::try_from(row.number(1)?).unwrap_or(u32::MAX),
+        pushes: usize::try_from(row.number(2)?).unwrap_or(usize::MAX),
+    };
+    Ok((number, size))
 }
 
 /// Reads how far one chunk is: one row, or none.

@@ -12,8 +12,9 @@ use worker::js_sys::JsString;
 use worker::{BatchMessageBuilder, QueueContentType, RawMessageBuilder, Result};
 
 use super::core::Core;
+use super::webhooks;
 use crate::config::Config;
-use crate::delivery::batch::{Message, Notice};
+use crate::delivery::batch::{Batch, Message, Notice};
 use crate::delivery::registry;
 use crate::shell::log::Event;
 use crate::shell::{bindings, clock, registry as directory};
@@ -34,6 +35,28 @@ impl Chores {
     pub(super) fn state_changed(&self) {
         self.is_news.set(true);
     }
+
+    /// The batch is forgotten: the registry forgets it too, and with it what else is long over.
+    pub(super) async fn forgotten(&self, core: &Core) {
+        let Some(record) = core.with(|batch| batch.record().clone()) else {
+            return;
+        };
+        let Some(app) = bindings::config(&core.env)
+            .ok()
+            .and_then(|config| config.app(&record.app))
+        else {
+            return;
+        };
+        let batch = record.id.clone();
+        let forget = registry::Command::Forget { batch };
+        if let Err(error) = directory::tell(&core.env, &app.credential, &forget).await {
+            Event::BatchFailed {
+                batch: &record.id,
+                problem: &error.to_string(),
+            }
+            .write();
+        }
+    }
 }
 
 /// Does what is due.
@@ -48,11 +71,9 @@ pub(super) async fn work(core: &Rc<Core>) {
     }
     core.chores.is_working.set(false);
     let now = clock::now();
-    let mut wake = core.with(|batch| batch.wake(now)).flatten();
-    if failed {
-        wake = Some(wake.map_or(now + PAUSE, |at| at.min(now + PAUSE)));
-    }
-    core.arm(wake).await;
+    let own = core.with(|batch| batch.wake(now)).flatten();
+    let wakes = [own, core.outbox.wake(), failed.then(|| now + PAUSE)];
+    core.arm(wakes.into_iter().flatten().min()).await;
 }
 
 /// One round: an error means that something is left over.
@@ -63,7 +84,7 @@ async fn round(core: &Rc<Core>) -> std::result::Result<(), ()> {
     };
     let chunks = core.with(|batch| batch.plan(now)).unwrap_or_default();
     let saved = core.save().map_err(drop);
-    for notice in core.with(|batch| batch.take_notices()).unwrap_or_default() {
+    for notice in core.with(Batch::take_notices).unwrap_or_default() {
         match notice {
             Notice::StateChanged => core.chores.state_changed(),
             Notice::CredentialRefused { reason } => {
@@ -73,7 +94,8 @@ async fn round(core: &Rc<Core>) -> std::result::Result<(), ()> {
     }
     let queued = queue(core, config, &chunks).await;
     let told = tell(core, config).await;
-    saved.and(queued).and(told)
+    let delivered = webhooks::work(core, config).await;
+    saved.and(queued).and(told).and(delivered)
 }
 
 /// Queues chunks, spread over the queues.
@@ -83,7 +105,10 @@ async fn queue(core: &Core, config: &Config, chunks: &[u32]) -> std::result::Res
     };
     let mut result = Ok(());
     for shard in 0..config.batches.queues {
-        let own = chunks.iter().copied().filter(|chunk| chunk % config.batches.queues == shard);
+        let own = chunks
+            .iter()
+            .copied()
+            .filter(|chunk| chunk % config.batches.queues == shard);
         let own: Vec<u32> = own.collect();
         if own.is_empty() {
             continue;
@@ -126,17 +151,18 @@ async fn tell(core: &Core, config: &Config) -> std::result::Result<(), ()> {
     };
     let mut result = Ok(());
     if core.chores.is_news.replace(false) {
-        let pushes = core.with(|batch| batch.overview(clock::now()).pushes).unwrap_or_default();
-        let entry = registry::Command::Register {
-            entry: registry::Entry {
-                batch: record.id.clone(),
-                app: record.app.clone(),
-                state: record.state,
-                created_at: record.created_at,
-                ended_at: record.ended_at,
-                pushes,
-            },
-        };
+        let pushes = core
+            .with(|batch| batch.overview(clock::now()).pushes)
+            .unwrap_or_default();
+        let entry = registry::Command::Record(registry::Entry {
+            id: record.id.clone(),
+            app: record.app.clone(),
+            state: record.state.as_str().to_owned(),
+            created_at: record.created_at,
+            ended_at: record.ended_at,
+            pushes,
+            webhook: record.terms.webhook.clone(),
+        });
         if directory::tell(&core.env, &app.credential, &entry).await.is_err() {
             core.chores.is_news.set(true);
             result = Err(());
@@ -144,7 +170,9 @@ async fn tell(core: &Core, config: &Config) -> std::result::Result<(), ()> {
     }
     let refused = core.chores.refused.take();
     if let Some(reason) = refused
-        && directory::stop_all(&core.env, &app.credential, &record.id, &reason).await.is_err()
+        && directory::stop_all(&core.env, &app.credential, &record.id, &reason)
+            .await
+            .is_err()
     {
         core.chores.refused.replace(Some(reason));
         result = Err(());

@@ -9,7 +9,7 @@ use crate::delivery::batch::{Assignment, Command, Results, Settled};
 use crate::shell::bindings;
 
 /// Tells a batch something; gives its answer, or nothing if it has none to give.
-pub(super) async fn command(
+pub(in crate::shell) async fn command(
     env: &Env,
     id: &str,
     command: &Command,
@@ -29,7 +29,7 @@ pub(super) async fn command(
 }
 
 /// Says how pushes ended.
-pub(super) async fn settle(
+pub(in crate::shell) async fn settle(
     env: &Env,
     assignment: &Assignment,
     results: Results,
@@ -48,7 +48,7 @@ pub(super) async fn settle(
 }
 
 /// Passes a caller's question on.
-pub(super) async fn ask(env: &Env, id: &str, question: &Question) -> Result<Response> {
+pub(in crate::shell) async fn ask(env: &Env, id: &str, question: &Question) -> Result<Response> {
     let text = serde_json::to_string(question)?;
     let mut init = RequestInit::new();
     init.with_method(Method::Post).with_body(Some(text.into()));
@@ -56,7 +56,7 @@ pub(super) async fn ask(env: &Env, id: &str, question: &Question) -> Result<Resp
 }
 
 /// Passes an upload on: its body as a stream, or as bytes.
-pub(super) async fn upload(env: &Env, id: &str, headers: Headers, body: Body) -> Result<Response> {
+pub(in crate::shell) async fn upload(env: &Env, id: &str, headers: Headers, body: Body) -> Result<Response> {
     let mut init = RequestInit::new();
     init.with_method(Method::Post).with_headers(headers);
     init.with_body(Some(match body {
@@ -67,7 +67,7 @@ pub(super) async fn upload(env: &Env, id: &str, headers: Headers, body: Body) ->
 }
 
 /// The body of an upload.
-pub(super) enum Body {
+pub(in crate::shell) enum Body {
     Bytes(Vec<u8>),
     Stream(worker::web_sys::ReadableStream),
 }
@@ -77,4 +77,3 @@ async fn send(env: &Env, id: &str, path: &str, init: &RequestInit) -> Result<Res
     let request = Request::new_with_init(&format!("https://batch{path}"), init)?;
     stub.fetch_with_request(request).await
 }
-

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use worker::{Env, Result, State};
 
 use super::chores::{self, Chores};
+use super::webhooks::Webhooks;
 use super::{internal, not_found};
 use crate::api::batch as contract;
 use crate::api::problem::{Kind, Problem};
@@ -26,6 +27,7 @@ pub(super) struct Core {
     pub(super) uploading: Cell<Option<Timestamp>>,
     alarm_at: Cell<Option<Timestamp>>,
     pub(super) chores: Chores,
+    pub(super) outbox: Webhooks,
 }
 
 impl Core {
@@ -38,6 +40,7 @@ impl Core {
             uploading: Cell::default(),
             alarm_at: Cell::default(),
             chores: Chores::default(),
+            outbox: Webhooks::default(),
         }
     }
 
@@ -262,10 +265,10 @@ impl Core {
 
     pub(super) async fn wipe(&self) -> Result<()> {
         *self.batch.borrow_mut() = None;
+        self.outbox.forget();
         self.uploading.set(None);
         self.alarm_at.set(None);
         self.state.storage().delete_alarm().await?;
         self.state.storage().delete_all().await
     }
 }
-

@@ -1,4 +1,4 @@
-//! Pages of a batch's receipts and of its gone devices.
+//! Pages of a batch's receipts and of its gone devices, and the chunks that they are made from.
 
 use worker::Response;
 
@@ -11,59 +11,97 @@ use crate::delivery::batch::{Progress, rows};
 use crate::shell::http;
 
 impl Core {
-    fn receipts(&self, from: u64, limit: usize, only: &[String]) -> std::result::Result<Response, Problem> {
-        let mut page = contract::receipts::Page::new(limit);
-        self.walk(&mut page, from, |chunk| chunk.has_any(only), |page, chunk| {
+    pub(super) fn receipts(&self, from: u64, limit: usize, only: &[String]) -> Result<Response, Problem> {
+        let mut page = Page::new(limit);
+        self.visit(from, u64::MAX, |chunk| {
+            if chunk.lines.is_empty() {
+                return Visit::of(chunk.has_any(only), page.is_full());
+            }
             page.add_receipts(chunk, from, only);
-        })
+            Visit::Next
+        })?;
+        self.end(page)
     }
 
-    fn gone(&self, from: u64, limit: usize) -> std::result::Result<Response, Problem> {
-        let mut page = contract::receipts::Page::new(limit);
-        self.walk(&mut page, from, |chunk| chunk.has_gone(), |page, chunk| page.add_gone(chunk, from))
+    pub(super) fn gone(&self, from: u64, limit: usize) -> Result<Response, Problem> {
+        let mut page = Page::new(limit);
+        self.visit(from, u64::MAX, |chunk| {
+            if chunk.lines.is_empty() {
+                return Visit::of(chunk.gone() > 0, page.is_full());
+            }
+            page.add_gone(chunk, from);
+            Visit::Next
+        })?;
+        self.end(page)
     }
 
-    /// Writes a page of lines from the chunks at and behind a position, reading the lines of those alone that have any.
-    fn walk(
+    fn end(&self, mut page: Page) -> Result<Response, Problem> {
+        let state = self.with(|batch| batch.record().state).ok_or_else(not_found)?;
+        page.end(state);
+        http::lines(page.text).map_err(internal)
+    }
+
+    /// Visits the chunks with pushes between two positions, in order: first without their lines, and again with them if
+    /// they are wanted.
+    pub(super) fn visit(
         &self,
-        page: &mut contract::receipts::Page,
-        from: u64,
-        has_any: impl Fn(&contract::receipts::Chunk<'_>) -> bool,
-        add: impl Fn(&mut contract::receipts::Page, &contract::receipts::Chunk<'_>),
-    ) -> std::result::Result<Response, Problem> {
+        first: u64,
+        last: u64,
+        mut visit: impl FnMut(&Chunk<'_>) -> Visit,
+    ) -> Result<(), Problem> {
         let database = self.database();
         let record = self.with(|batch| batch.record().clone()).ok_or_else(not_found)?;
         let seed = contract::seed(&record.id).unwrap_or_default();
-        let sizes = database.rows(rows::sizes()).map_err(internal)?;
-        for (row, number) in sizes.iter().zip(0_u32..) {
-            let size = rows::size(row).map_err(internal)?;
-            let end = u64::from(size.first) + u64::try_from(size.pushes).unwrap_or_default();
-            if end <= from {
-                continue;
-            }
-            if page.is_full() {
-                break;
-            }
+        for row in database
+            .rows(rows::chunks_between(first, last))
+            .map_err(internal)?
+        {
+            let (number, size) = rows::numbered_size(&row).map_err(internal)?;
             let row = database.rows(rows::one_progress(number)).map_err(internal)?;
             let progress = match row.first() {
                 Some(row) => rows::progress(row).map_err(internal)?.1,
                 None => Progress::default(),
             };
-            let mut chunk = contract::receipts::Chunk {
+            let mut chunk = Chunk {
                 record: &record,
                 seed,
                 size,
                 lines: "",
                 progress: &progress,
             };
-            if has_any(&chunk) {
-                let lines = database.text(rows::lines(number)).map_err(internal)?.unwrap_or_default();
-                chunk.lines = &lines;
-                add(page, &chunk);
+            match visit(&chunk) {
+                Visit::Next => {}
+                Visit::End => break,
+                Visit::Lines => {
+                    let lines = database
+                        .text(rows::lines(number))
+                        .map_err(internal)?
+                        .unwrap_or_default();
+                    chunk.lines = &lines;
+                    visit(&chunk);
+                }
             }
         }
-        page.end(record.state);
-        http::lines(std::mem::take(&mut page.text)).map_err(internal)
+        Ok(())
     }
+}
 
+/// What a visit to a chunk leads to.
+pub(super) enum Visit {
+    /// On to the next chunk.
+    Next,
+    /// Once more to this one, with its lines.
+    Lines,
+    /// No more chunks.
+    End,
+}
+
+impl Visit {
+    fn of(is_wanted: bool, is_full: bool) -> Self {
+        match (is_wanted, is_full) {
+            (_, true) => Self::End,
+            (true, false) => Self::Lines,
+            (false, false) => Self::Next,
+        }
+    }
 }

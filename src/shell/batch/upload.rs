@@ -33,14 +33,29 @@ pub(super) async fn receive(core: &Rc<Core>, request: &mut Request) -> Result<Re
         return join(core, request).await;
     }
     let now = clock::now();
-    if core.uploading.get().is_some_and(|last| now.since(last) < UPLOAD_STALLED) {
+    if core
+        .uploading
+        .get()
+        .is_some_and(|last| now.since(last) < UPLOAD_STALLED)
+    {
         let detail = "an upload with this Idempotency-Key has not ended yet";
         return Err(Problem::new(Kind::UploadInProgress, detail).retry_after_ms(1000));
     }
     // What an upload left that broke off is of no use to this one.
     core.wipe().await.map_err(internal)?;
     core.uploading.set(Some(now));
-    let received = stage(core, request, Intake { id, format, caller, config, now }).await;
+    let received = stage(
+        core,
+        request,
+        Intake {
+            id,
+            format,
+            caller,
+            config,
+            now,
+        },
+    )
+    .await;
     core.uploading.set(None);
     match received {
         Ok(response) => Ok(response),
@@ -145,7 +160,9 @@ fn record(intake: &Intake, finished: &Finished<'_>) -> Record {
     let collapse_repeats = options.collapse_repeats && !opening.collapses;
     let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     // An expiration of nought is one attempt, which has no end.
-    let expires_at = opening.expiration.map(|expiration| Timestamp::from_secs(expiration.as_secs()));
+    let expires_at = opening
+        .expiration
+        .map(|expiration| Timestamp::from_secs(expiration.as_secs()));
     Record {
         id: intake.id.clone(),
         app: opening.app.name.clone(),

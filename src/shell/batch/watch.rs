@@ -27,7 +27,10 @@ pub(super) fn stream(core: Rc<Core>, app: Option<&'static App>) -> Result<Respon
         Some((Ok::<_, worker::Error>(text.into_bytes()), watcher))
     });
     let headers = Headers::new();
-    for (name, value) in [("content-type", "text/event-stream"), ("cache-control", "no-store")] {
+    for (name, value) in [
+        ("content-type", "text/event-stream"),
+        ("cache-control", "no-store"),
+    ] {
         headers.set(name, value).map_err(internal)?;
     }
     let response = ResponseBuilder::new().with_headers(headers);

@@ -17,7 +17,7 @@ use crate::{process, progress, project};
 ///
 /// The platform allows more; this is our own bound, so that a dependency that doubles the Worker is noticed. Every
 /// start of an isolate in a new place pays for these bytes.
-const BUDGET: usize = 600_000;
+const BUDGET: usize = 1_000_000;
 
 /// Set for wrangler when build/ is up to date already: its build command has nothing to do then.
 pub(crate) const PREBUILT: &str = "APNS_EDGE_PREBUILT";
