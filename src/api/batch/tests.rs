@@ -1,1 +1,329 @@
+use super::*;
+use crate::api::batch::receipts::{Chunk, Page, gone};
+use crate::delivery::batch::{
+    Batch, Counts, Detail, Ending, Found, Pause, PausedBy, Progress, Results, Size, State, Terms,
+};
+use crate::delivery::places::Places;
+use crate::delivery::verdict::Verdict;
+use crate::time::Timestamp;
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
+const NOW: Timestamp = Timestamp::from_secs(1_795_420_800);
+const ID: &str = "00112233445566778899aabbccddeeff";
+
+fn record() -> Record {
+    Record {
+        id: ID.to_owned(),
+        app: "shop".to_owned(),
+        created_at: NOW,
+        sealed_at: None,
+        ended_at: None,
+        state: State::Staging,
+        paused: None,
+        terms: Terms {
+            rate: None,
+            weight: 1,
+            retry_for_ms: 86_400_000,
+            expires_at: None,
+            repeatable: true,
+            collapse_repeats: true,
+            bad_token_percent: 20,
+            claim_ms: 120_000,
+            keep_ms: 604_800_000,
+            webhook: None,
+        },
+        invalid: 0,
+        endings: Vec::new(),
+    }
+}
+
+fn found(verdict: Verdict, code: u16, reason: Option<&str>, places: &[usize]) -> Found {
+    Found {
+        ending: Ending {
+            verdict,
+            code,
+            reason: reason.map(str::to_owned),
+            attempts: 1,
+            gave_up: None,
+        },
+        retry_after_ms: None,
+        untried: false,
+        places: places.iter().copied().collect(),
+    }
+}
+
+/// A batch of one chunk: its first two pushes are accepted, the third is gone, the fourth waits for another round, and
+/// the others are not tried yet.
+fn batch(pushes: usize) -> (Batch, Progress) {
+    let size = Size { first: 0, pushes };
+    let mut batch = Batch::seal(record(), vec![size], NOW);
+    assert_eq!(batch.plan(NOW), [0]);
+    let work = batch.claim(0, NOW).unwrap();
+    assert_eq!(work.places, Places::first(pushes));
+    let results = Results {
+        found: vec![
+            found(Verdict::Accepted, 200, None, &[0, 1]),
+            found(Verdict::DropDevice, 410, Some("Unregistered"), &[2]),
+            Found {
+                retry_after_ms: Some(60_000),
+                ..found(
+                    Verdict::Retry(crate::delivery::verdict::Again::Server),
+                    503,
+                    Some("ServiceUnavailable"),
+                    &[3],
+                )
+            },
+        ],
+        details: vec![Detail {
+            place: 2,
+            since: Some(NOW),
+            unique_id: None,
+        }],
+    };
+    batch.settle(0, work.until, &results, true, NOW);
+    let progress = batch.progress(0).unwrap().clone();
+    (batch, progress)
+}
+
+fn lines(count: usize) -> String {
+    (0..count)
+        .map(|number| format!("{{\"token\":\"{number:064x}\",\"ref\":\"user-{number}\"}}\n"))
+        .collect()
+}
+
+fn page(limit: usize, from: u64, only: &[&str]) -> Vec<Value> {
+    let (batch, progress) = batch(6);
+    let lines = lines(6);
+    let chunk = Chunk {
+        record: batch.record(),
+        seed: seed(ID).unwrap(),
+        size: Size { first: 0, pushes: 6 },
+        lines: &lines,
+        progress: &progress,
+    };
+    let only: Vec<String> = only.iter().map(|word| (*word).to_owned()).collect();
+    let mut page = Page::new(limit);
+    if chunk.has_any(&only) {
+        page.add_receipts(&chunk, from, &only);
+    }
+    page.end(batch.record().state);
+    let text = String::from_utf8(page.text).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn the_status_document_format_unchanged() {
+    // Callers' programs read it.
+    let (mut batch, _) = batch(6);
+    let pause = Pause {
+        by: PausedBy::Caller,
+        detail: "paused by `backend`".to_owned(),
+    };
+    batch.pause(pause, NOW);
+    let overview = crate::delivery::batch::Overview {
+        rate: 0,
+        eta: None,
+        ..batch.overview(NOW)
+    };
+    let text = document(batch.record(), &overview, Some(Transport::Socket));
+    let document: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        document,
+        json!({
+            "id": ID, "app": "shop", "state": "paused",
+            "created_at": "2026-11-23T08:00:00.000Z", "sealed_at": "2026-11-23T08:00:00.000Z",
+            "transport": "socket", "pushes": 6, "chunks": 1, "invalid": 0,
+            "counts": {"accepted": 2, "rejected": 1, "failed": 0, "cancelled": 0, "retrying": 1, "in_flight": 0,
+                       "waiting": 2, "gone": 1},
+            "reasons": [
+                {"status": "accepted", "code": 200, "verdict": "accepted", "attempts": 1, "count": 2},
+                {"status": "rejected", "code": 410, "reason": "Unregistered", "verdict": "drop_device", "attempts": 1,
+                 "count": 1},
+            ],
+            "rate": 0,
+            "paused": {"by": "caller", "detail": "paused by `backend`"},
+            "options": {"weight": 1, "retry_for_s": 86400, "collapse_repeats": true},
+        })
+    );
+}
+
+#[test]
+fn the_answer_to_an_upload_says_where_the_batch_is() {
+    let answer = accepted(&record(), "{}".to_owned(), true);
+    assert_eq!(answer.status, 202);
+    assert_eq!(
+        answer.headers,
+        [
+            ("location", format!("/v1/batches/{ID}")),
+            ("preference-applied", "respond-async".to_owned()),
+            ("idempotent-replayed", "true".to_owned()),
+        ]
+    );
+    let lines = [InvalidLine {
+        line: 18,
+        detail: "/token: is required".to_owned(),
+    }];
+    let text = with_invalid_lines(r#"{"id":"x"}"#.to_owned(), &lines);
+    assert_eq!(
+        text,
+        r#"{"id":"x","invalid_lines":[{"line":18,"detail":"/token: is required"}]}"#
+    );
+    assert_eq!(with_invalid_lines("{}".to_owned(), &[]), "{}");
+}
+
+#[test]
+fn a_chunks_pushes_share_a_collapse_id_of_their_own() {
+    let head = r#"{"app":"shop","notification":{"payload":{"aps":{"badge":1.50}}}}"#;
+    let body = chunk_body(&record(), head, 7, "{}\n");
+    assert_eq!(
+        body,
+        format!(
+            "{{\"app\":\"shop\",\"notification\":{{\"payload\":{{\"aps\":{{\"badge\":1.50}}}},\"collapse_id\":\"{ID}-7\"}}}}\n{{}}\n"
+        )
+    );
+    let mut own = record();
+    own.terms.collapse_repeats = false;
+    assert_eq!(chunk_body(&own, head, 7, "{}\n"), format!("{head}\n{{}}\n"));
+}
+
+#[test]
+fn the_longest_collapse_id_of_ours_is_one() {
+    let id = format!("{ID}-{}", u32::MAX);
+    assert!(crate::apns::collapse_id::CollapseId::parse(&id).is_ok());
+}
+
+#[test]
+fn a_key_names_one_batch_of_its_caller() {
+    let id = named_id("backend", "order-7");
+    assert_eq!(id, named_id("backend", "order-7"));
+    for (caller, key) in [
+        ("backend", "order-8"),
+        ("editor", "order-7"),
+        ("backend\norder", "7"),
+    ] {
+        assert_ne!(named_id(caller, key), id);
+    }
+    assert!(seed(&id).is_some());
+    assert_eq!(
+        named_id("backend", "order-7"),
+        "f6baf8d9f8483f2b5e619ef3408120cf",
+        "format unchanged"
+    );
+}
+
+#[test]
+fn only_what_can_be_ours_is_an_id() {
+    for text in [
+        "",
+        "7",
+        &ID[1..],
+        &ID.to_uppercase(),
+        &format!("{ID}0"),
+        "0011223344556677889-aabbccddeeff+",
+    ] {
+        assert_eq!(seed(text), None, "{text}");
+    }
+}
+
+#[test]
+fn receipts_come_in_the_order_of_the_upload_with_what_became_of_each() {
+    let receipts = page(10, 0, &[]);
+    let standing: Vec<&str> = receipts[..6]
+        .iter()
+        .map(|receipt| receipt["status"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        standing,
+        [
+            "accepted", "accepted", "rejected", "retrying", "waiting", "waiting"
+        ]
+    );
+    assert_eq!(
+        receipts[2],
+        json!({
+            "index": 2, "ref": "user-2", "token_hint": "0000…0002",
+            "status": "rejected", "apns_id": "00112233-4455-8677-8899-aabb00000002", "code": 410,
+            "reason": "Unregistered", "verdict": "drop_device", "since": "2026-11-23T08:00:00.000Z", "attempts": 1,
+        })
+    );
+    assert_eq!(receipts[3]["attempts"], 1);
+    assert_eq!(
+        receipts[6],
+        json!({"cursor": null, "more": false, "state": "running"})
+    );
+}
+
+#[test]
+fn a_page_ends_at_its_limit_and_its_cursor_goes_on() {
+    let first = page(2, 0, &[]);
+    assert_eq!(first.len(), 3);
+    assert_eq!(first[2], json!({"cursor": "2", "more": true, "state": "running"}));
+    let second = page(4, 2, &[]);
+    assert_eq!((second[0]["index"].as_u64(), second.len()), (Some(2), 5));
+    assert_eq!(second[4]["more"], false);
+}
+
+#[test]
+fn receipts_are_filtered_by_standing() {
+    let some = page(10, 0, &["rejected", "waiting"]);
+    let indices: Vec<u64> = some[..3]
+        .iter()
+        .map(|receipt| receipt["index"].as_u64().unwrap())
+        .collect();
+    assert_eq!(indices, [2, 4, 5]);
+    assert_eq!(page(10, 0, &["cancelled"]).len(), 1, "the last line alone");
+}
+
+#[test]
+fn gone_devices_are_told_in_full() {
+    let (batch, progress) = batch(6);
+    let lines = lines(6);
+    let chunk = Chunk {
+        record: batch.record(),
+        seed: seed(ID).unwrap(),
+        size: Size { first: 0, pushes: 6 },
+        lines: &lines,
+        progress: &progress,
+    };
+    assert_eq!(chunk.gone(), 1);
+    let mut page = Page::new(10);
+    page.add_gone(&chunk, 0);
+    let text = String::from_utf8(page.text).unwrap();
+    assert_eq!(
+        text,
+        format!(
+            "{{\"index\":2,\"ref\":\"user-2\",\"token\":\"{:064x}\",\"since\":\"2026-11-23T08:00:00.000Z\",\"reason\":\"Unregistered\"}}\n",
+            2
+        )
+    );
+    let devices = gone(&chunk, 0, 5);
+    assert_eq!(devices.len(), 1);
+    assert_eq!(devices[0].reference.as_deref(), Some("user-2"));
+    assert_eq!(gone(&chunk, 3, 5), []);
+}
+
+#[test]
+fn nothing_of_a_batch_that_ended_waits() {
+    let (mut batch, _) = batch(6);
+    batch.cancel(NOW);
+    assert_eq!(batch.record().state, State::Cancelled);
+    let counts = batch.overview(NOW).counts;
+    let expected = Counts {
+        accepted: 2,
+        rejected: 1,
+        cancelled: 3,
+        gone: 1,
+        ..Counts::default()
+    };
+    assert_eq!(counts, expected);
+}
+
+proptest! {
+    #[test]
+    fn an_id_is_its_seed(bytes: [u8; 16]) {
+        prop_assert_eq!(seed(&id(bytes)), Some(bytes));
+    }
+}
