@@ -1,0 +1,126 @@
+//! `apns-edge batch`: sending to any number of devices, and looking after what is being sent.
+
+use std::fmt;
+use std::str::FromStr;
+
+use clap::{Args, Subcommand};
+
+use crate::caller::Caller;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+mod document;
+mod list;
+mod send;
+mod watch;
+
+pub(crate) use document::Document;
+
+/// What can be done with batches.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Batch {
+    Send(send::Send),
+    Watch(watch::Watch),
+    /// Print how a batch stands
+    Status(One),
+    List(list::List),
+    /// End a batch: nothing more is sent
+    Cancel(One),
+    /// Stop a batch until it is resumed
+    Pause(One),
+    /// Go on with a batch that is paused
+    Resume(One),
+    /// Forget a batch that has ended, with its receipts
+    Delete(One),
+}
+
+/// One batch.
+#[derive(Debug, Args)]
+pub(crate) struct One {
+    /// The batch
+    #[arg(value_name = "ID")]
+    id: BatchId,
+}
+
+impl Batch {
+    /// Runs the command.
+    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+        match self {
+            Self::Send(send) => send.run(caller),
+            Self::Watch(watch) => watch.run(caller),
+            Self::Status(One { id }) => status(caller, id),
+            Self::List(list) => list.run(caller),
+            Self::Cancel(One { id }) => order(caller, id, "cancel"),
+            Self::Pause(One { id }) => order(caller, id, "pause"),
+            Self::Resume(One { id }) => order(caller, id, "resume"),
+            Self::Delete(One { id }) => delete(caller, id),
+        }
+    }
+}
+
+fn status(caller: &Caller, id: &BatchId) -> Result<Exit, Failure> {
+    let answer = caller.patiently(|| caller.client.get(&id.path(), &[]))?;
+    let document = Document::read(&answer.text).map_err(|error| caller.client.unreadable(error))?;
+    caller.screen.result(&answer.text, || document.to_text())?;
+    Ok(document.exit())
+}
+
+/// Has the server do something with the batch. Done is done, whatever had become of its pushes.
+fn order(caller: &Caller, id: &BatchId, what: &str) -> Result<Exit, Failure> {
+    let answer = caller.client.post(&format!("{}/{what}", id.path()))?;
+    let document = Document::read(&answer.text).map_err(|error| caller.client.unreadable(error))?;
+    caller.screen.result(&answer.text, || document.to_text())?;
+    Ok(Exit::Done)
+}
+
+fn delete(caller: &Caller, id: &BatchId) -> Result<Exit, Failure> {
+    caller.client.delete(&id.path())?;
+    // There is no document to print: what there was is gone.
+    caller.screen.note(&format!("batch {id} is deleted"));
+    Ok(Exit::Done)
+}
+
+/// The id of a batch: 32 hex digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BatchId(String);
+
+impl BatchId {
+    /// Where the batch is on the server.
+    pub(crate) fn path(&self) -> String {
+        format!("/v1/batches/{}", self.0)
+    }
+}
+
+impl FromStr for BatchId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_id = text.len() == ID_LEN && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_id
+            .then(|| Self(text.to_ascii_lowercase()))
+            .ok_or("the id of a batch is 32 hex digits")
+    }
+}
+
+impl fmt::Display for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The digits of an id: 16 bytes.
+const ID_LEN: usize = 32;
+
+#[test]
+fn an_id_cannot_lead_to_another_path() {
+    let id: BatchId = "0123456789ABCDEF0123456789abcdef".parse().unwrap();
+    assert_eq!(id.path(), "/v1/batches/0123456789abcdef0123456789abcdef");
+    for text in [
+        "",
+        "0123",
+        "../0123456789abcdef0123456789abc",
+        "0123456789abcdef0123456789abcde?",
+    ] {
+        assert!(text.parse::<BatchId>().is_err(), "{text}");
+    }
+}

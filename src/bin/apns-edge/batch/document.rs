@@ -1,0 +1,324 @@
+//! The status document of a batch, and what it says to a person.
+
+use serde::Deserialize;
+
+use super::BatchId;
+use crate::exit::Exit;
+
+/// How a batch stands.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Document {
+    id: String,
+    #[serde(default)]
+    app: String,
+    pub(crate) state: State,
+    pub(crate) pushes: u64,
+    #[serde(default)]
+    chunks: u64,
+    #[serde(default)]
+    invalid: u64,
+    counts: Counts,
+    #[serde(default)]
+    reasons: Vec<Reason>,
+    #[serde(default)]
+    pub(crate) rate: f64,
+    pub(crate) eta_s: Option<f64>,
+    paused: Option<Paused>,
+    #[serde(default)]
+    invalid_lines: Vec<InvalidLine>,
+}
+
+/// Where a batch is on its way.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum State {
+    /// It is still uploaded.
+    Staging,
+    /// It is being sent.
+    Running,
+    /// It waits to be resumed.
+    Paused,
+    /// It ends: what is in flight is recorded.
+    Cancelling,
+    /// It has ended before all was sent.
+    Cancelled,
+    /// All is sent.
+    Done,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Counts {
+    accepted: u64,
+    rejected: u64,
+    failed: u64,
+    cancelled: u64,
+    retrying: u64,
+    in_flight: u64,
+    waiting: u64,
+    gone: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Reason {
+    status: String,
+    #[serde(default)]
+    code: u16,
+    reason: Option<String>,
+    verdict: Option<String>,
+    count: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Paused {
+    by: String,
+    #[serde(default)]
+    detail: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct InvalidLine {
+    line: u64,
+    detail: String,
+}
+
+impl Document {
+    /// Reads the server's text.
+    ///
+    /// # Errors
+    /// What keeps it from being the status of a batch.
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
+        let document: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        // It becomes a part of paths.
+        document.id().map(|_| document)
+    }
+
+    /// Which batch it is.
+    ///
+    /// # Errors
+    /// The server named none.
+    pub(crate) fn id(&self) -> Result<BatchId, String> {
+        self.id.parse().map_err(str::to_owned)
+    }
+
+    /// How a command ends that waited for the batch.
+    pub(crate) const fn exit(&self) -> Exit {
+        match self.state {
+            State::Staging | State::Running => Exit::Done,
+            State::Paused | State::Cancelling | State::Cancelled => Exit::Stopped,
+            // A line that was left out is a device that got nothing.
+            State::Done if self.counts.accepted == self.pushes && self.invalid == 0 => Exit::Done,
+            State::Done => Exit::Undelivered,
+        }
+    }
+
+    /// Whether nothing will change any more.
+    pub(crate) const fn is_over(&self) -> bool {
+        matches!(self.state, State::Cancelled | State::Done)
+    }
+
+    /// How many pushes have got their final receipt.
+    pub(crate) const fn settled(&self) -> u64 {
+        let counts = &self.counts;
+        counts.accepted + counts.rejected + counts.failed + counts.cancelled
+    }
+
+    /// What an upload has become. Lines are counted in a body that had `lines` more in front of the caller's.
+    pub(crate) fn staged(&self, lines: u64) -> String {
+        let mut text = format!(
+            "batch {}: {} pushes in {} chunks",
+            self.id, self.pushes, self.chunks
+        );
+        if self.invalid > 0 {
+            text.push_str(&format!("; {} lines are at fault and left out", self.invalid));
+        }
+        for invalid in &self.invalid_lines {
+            let line = invalid.line.saturating_sub(lines);
+            text.push_str(&format!("\n  line {line}: {}", invalid.detail));
+        }
+        let listed = self.invalid_lines.len() as u64;
+        if listed > 0 && self.invalid > listed {
+            text.push_str(&format!("\n  and {} more", self.invalid - listed));
+        }
+        text
+    }
+
+    /// What an order has become that was too large to be sent at once.
+    pub(crate) fn became(&self) -> String {
+        format!(
+            "{}\nwatch it with: apns-edge batch watch {}",
+            self.staged(0),
+            self.id
+        )
+    }
+
+    /// The whole document, for a person.
+    pub(crate) fn to_text(&self) -> String {
+        let mut lines = vec![format!(
+            "batch {} of {}: {}",
+            self.id,
+            self.app,
+            self.state.as_str()
+        )];
+        if let Some(paused) = &self.paused {
+            lines.push(format!("  paused by {}: {}", paused.by, paused.detail));
+        }
+        let counts = &self.counts;
+        lines.push(count(self.pushes, "pushes"));
+        let kinds = [
+            (counts.accepted, "accepted"),
+            (counts.rejected, "rejected"),
+            (counts.gone, "of these gone"),
+            (counts.failed, "failed"),
+            (counts.cancelled, "cancelled"),
+            (counts.retrying, "wait for another attempt"),
+            (counts.in_flight, "in flight"),
+            (counts.waiting, "waiting"),
+            (self.invalid, "lines left out"),
+        ];
+        let there = kinds.iter().filter(|(number, _)| *number > 0);
+        lines.extend(there.map(|(number, what)| count(*number, what)));
+        if self.state == State::Running {
+            lines.push(format!("  {}", self.pace()));
+        }
+        if !self.reasons.is_empty() {
+            lines.push("reasons".to_owned());
+            lines.extend(self.reasons.iter().map(Reason::to_line));
+        }
+        lines.join("\n")
+    }
+
+    /// How fast it is, and how long it will take.
+    pub(crate) fn pace(&self) -> String {
+        let rate = format!("{:.0} pushes/s", self.rate);
+        match self.eta_s {
+            Some(seconds) => format!("{rate}, {} to go", duration(seconds)),
+            None => rate,
+        }
+    }
+}
+
+impl State {
+    /// The word for it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Staging => "staging",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Cancelling => "cancelling",
+            Self::Cancelled => "cancelled",
+            Self::Done => "done",
+        }
+    }
+}
+
+impl Reason {
+    fn to_line(&self) -> String {
+        let mut parts = vec![self.status.clone()];
+        parts.extend((self.code > 0).then(|| self.code.to_string()));
+        parts.extend(self.reason.clone());
+        parts.extend(self.verdict.as_ref().map(|verdict| format!("({verdict})")));
+        count(self.count, &parts.join(" "))
+    }
+}
+
+fn count(number: u64, what: &str) -> String {
+    format!("  {number:>10}  {what}")
+}
+
+/// A duration in its two largest units.
+fn duration(seconds: f64) -> String {
+    // A float becomes the nearest whole number in range.
+    let seconds = seconds.round() as u64;
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(state: &str, rest: &str) -> Document {
+        let id = "0123456789abcdef0123456789abcdef";
+        let text = format!(
+            r#"{{"id":"{id}","app":"shop","state":"{state}","pushes":1000,"chunks":2,"counts":{{"accepted":990,"rejected":8,"failed":2,"gone":5}}{rest}}}"#
+        );
+        Document::read(&text).unwrap()
+    }
+
+    #[test]
+    fn a_document_is_told_with_what_there_is() {
+        let reasons = r#","reasons":[{"status":"rejected","code":410,"reason":"Unregistered","verdict":"drop_device","count":5},
+            {"status":"failed","code":0,"reason":"DeadlinePassed","verdict":"unknown","count":2}],"rate":1234.5,"eta_s":3725"#;
+        assert_eq!(
+            document("running", reasons).to_text(),
+            "batch 0123456789abcdef0123456789abcdef of shop: running\n\
+             \x20       1000  pushes\n\
+             \x20        990  accepted\n\
+             \x20          8  rejected\n\
+             \x20          5  of these gone\n\
+             \x20          2  failed\n\
+             \x20 1234 pushes/s, 1 h 2 min to go\n\
+             reasons\n\
+             \x20          5  rejected 410 Unregistered (drop_device)\n\
+             \x20          2  failed DeadlinePassed (unknown)"
+                .replace("\n        ", "\n          ")
+        );
+        let paused = r#","paused":{"by":"credential","detail":"APNs refuses the key"}"#;
+        let text = document("paused", paused).to_text();
+        assert!(
+            text.contains("  paused by credential: APNs refuses the key\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn lines_at_fault_are_counted_where_the_caller_has_them() {
+        let rest = r#","invalid":3,"invalid_lines":[{"line":18,"detail":"/token: is required"}]"#;
+        assert_eq!(
+            document("running", rest).staged(1),
+            "batch 0123456789abcdef0123456789abcdef: 1000 pushes in 2 chunks; 3 lines are at fault and left out\n\
+             \x20 line 17: /token: is required\n  and 2 more"
+        );
+    }
+
+    #[test]
+    fn a_batch_ends_as_its_pushes_did() {
+        assert_eq!(document("done", "").exit(), Exit::Undelivered);
+        assert_eq!(document("running", "").exit(), Exit::Done);
+        assert_eq!(document("paused", "").exit(), Exit::Stopped);
+        assert_eq!(document("cancelled", "").exit(), Exit::Stopped);
+        let mut delivered = document("done", "");
+        delivered.counts.accepted = 1000;
+        assert_eq!(delivered.exit(), Exit::Done);
+        delivered.invalid = 1;
+        assert_eq!(delivered.exit(), Exit::Undelivered);
+    }
+
+    #[test]
+    fn what_is_no_status_of_a_batch_is_told_so() {
+        for text in [
+            "",
+            "{}",
+            r#"{"id":"../..","state":"done","pushes":1,"counts":{}}"#,
+        ] {
+            assert!(Document::read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_told_in_their_largest_units() {
+        for (seconds, text) in [
+            (0.4, "0 s"),
+            (59.6, "1 min 0 s"),
+            (3599.0, "59 min 59 s"),
+            (7300.0, "2 h 1 min"),
+        ] {
+            assert_eq!(duration(seconds), text);
+        }
+        assert_eq!(duration(f64::NAN), "0 s");
+    }
+}

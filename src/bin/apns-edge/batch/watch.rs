@@ -1,0 +1,126 @@
+//! `apns-edge batch watch`: the progress of a batch, until it ends or is paused.
+//!
+//! The server tells it as a stream of events. A stream that breaks is taken up again: the first event of the next says
+//! all that was missed.
+
+use std::io::BufReader;
+
+use clap::Args;
+use indicatif::ProgressBar;
+
+use super::document::State;
+use super::{BatchId, Document};
+use crate::caller::Caller;
+use crate::events::Events;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::interrupt::Farewell;
+
+/// Show the progress of a batch until it has ended, and then what became of it
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// The batch
+    #[arg(value_name = "ID")]
+    id: BatchId,
+}
+
+impl Watch {
+    /// Runs the command.
+    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+        let _farewell = Farewell::new(farewell(&self.id));
+        watch(caller, &self.id)
+    }
+}
+
+/// What to say when the watching is interrupted.
+pub(super) fn farewell(id: &BatchId) -> String {
+    format!("The batch goes on without you. Watch it again with: apns-edge batch watch {id}")
+}
+
+/// Watches until the batch has ended or is paused, and says how the command ends.
+pub(super) fn watch(caller: &Caller, id: &BatchId) -> Result<Exit, Failure> {
+    let mut patience = caller.patience();
+    let mut view = View {
+        caller,
+        bar: None,
+        last: String::new(),
+    };
+    loop {
+        let failure = match caller.client.events(&format!("{}/events", id.path())) {
+            Ok(stream) => {
+                let mut broken = caller.client.broken("the stream of events ended too early");
+                for event in Events::new(BufReader::new(stream)) {
+                    match event {
+                        Ok(event) => {
+                            patience.renew();
+                            if let Some(exit) = view.show(&event.data)? {
+                                return Ok(exit);
+                            }
+                        }
+                        Err(error) => broken = caller.client.broken(error.to_string()),
+                    }
+                }
+                broken
+            }
+            Err(failure) => failure,
+        };
+        view.clear();
+        caller.wait(&mut patience, failure)?;
+    }
+}
+
+/// What is to be seen of the batch.
+struct View<'c> {
+    caller: &'c Caller,
+    bar: Option<ProgressBar>,
+    last: String,
+}
+
+impl View<'_> {
+    /// Shows the document; if it is the last, says how the command ends.
+    fn show(&mut self, text: &str) -> Result<Option<Exit>, Failure> {
+        let document = Document::read(text).map_err(|error| self.caller.client.unreadable(error))?;
+        let is_last = document.is_over() || document.state == State::Paused;
+        if is_last {
+            self.clear();
+        } else {
+            self.draw(&document);
+        }
+        // The first event of a stream that was taken up again may say nothing new.
+        if is_last || (self.caller.screen.is_json() && self.last != text) {
+            self.caller.screen.result(text, || document.to_text())?;
+        }
+        text.clone_into(&mut self.last);
+        if document.state == State::Paused {
+            let id = document
+                .id()
+                .map_err(|error| self.caller.client.unreadable(error))?;
+            self.caller
+                .screen
+                .note(&format!("go on with: apns-edge batch resume {id}"));
+        }
+        Ok(is_last.then(|| document.exit()))
+    }
+
+    fn draw(&mut self, document: &Document) {
+        let screen = self.caller.screen;
+        let bar = self
+            .bar
+            .get_or_insert_with(|| screen.bar(Some(document.pushes), BAR, BAR));
+        bar.set_length(document.pushes);
+        bar.set_position(document.settled());
+        bar.set_message(match document.state {
+            State::Running => document.pace(),
+            state => state.as_str().to_owned(),
+        });
+    }
+
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// The bar of the pushes; rate and time are the server's.
+const BAR: &str = "{bar:40} {human_pos} of {human_len} pushes, {msg}";

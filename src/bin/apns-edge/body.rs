@@ -1,0 +1,268 @@
+//! The body of an order, in lines: the head, then the devices as they are read.
+//!
+//! A file of devices holds what the server takes, one JSON object a line, or a bare device token a line, which is made
+//! into one here. Nothing else is looked at: what is wrong with a device is the server's to say. No line is held as a
+//! whole, so that the memory is the same for every file ([`MAX_HELD`]).
+
+use std::io::{self, Read};
+
+/// Reads the lines of an order. After an error of its source it is at its end.
+#[derive(Debug)]
+pub(crate) struct Lines<R> {
+    source: R,
+    /// What the source gave last; `taken` of its `filled` bytes are done with.
+    piece: Box<[u8; PIECE]>,
+    taken: usize,
+    filled: usize,
+    is_at_end: bool,
+    line: Line,
+    /// What is ready to be read, from `read` on.
+    ready: Vec<u8>,
+    read: usize,
+}
+
+/// Where in its line the source is.
+#[derive(Debug)]
+enum Line {
+    /// So far it may be a bare token; these are its characters.
+    Token(Vec<u8>),
+    /// It is something else, which goes through as it is.
+    Other,
+}
+
+impl<R: Read> Lines<R> {
+    /// The lines of `devices` behind the head: lines that go as they are.
+    pub(crate) fn new(head: &str, devices: R) -> Self {
+        Self {
+            source: devices,
+            piece: Box::new([0; PIECE]),
+            taken: 0,
+            filled: 0,
+            is_at_end: false,
+            line: Line::Token(Vec::new()),
+            ready: format!("{head}\n").into_bytes(),
+            read: 0,
+        }
+    }
+
+    /// Makes the next bytes ready, unless the source is at its end.
+    fn refill(&mut self) -> io::Result<()> {
+        self.ready.clear();
+        self.read = 0;
+        while self.ready.is_empty() && !self.is_at_end {
+            self.filled = self.source.read(self.piece.as_mut_slice())?;
+            self.taken = 0;
+            self.is_at_end = self.filled == 0;
+            while let Some(byte) = self.piece.get(self.taken).filter(|_| self.taken < self.filled) {
+                self.line.add(*byte, &mut self.ready);
+                self.taken += 1;
+            }
+            if self.is_at_end {
+                self.line.end(&mut self.ready);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Lines<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.read == self.ready.len() {
+            self.refill()?;
+        }
+        let mut ready = self.ready.get(self.read..).unwrap_or_default();
+        let count = ready.read(buffer)?;
+        self.read += count;
+        Ok(count)
+    }
+}
+
+impl Line {
+    /// Takes the next byte, and puts out what is known to go.
+    fn add(&mut self, byte: u8, out: &mut Vec<u8>) {
+        match self {
+            _ if byte == b'\n' => {
+                self.end(out);
+                out.push(byte);
+            }
+            Self::Token(characters) => {
+                characters.push(byte);
+                let may_be_token = byte.is_ascii_hexdigit() || byte.is_ascii_whitespace();
+                if !may_be_token || characters.len() > MAX_TOKEN {
+                    out.append(characters);
+                    *self = Self::Other;
+                }
+            }
+            Self::Other => out.push(byte),
+        }
+    }
+
+    /// The line has ended: puts out what was held of it.
+    fn end(&mut self, out: &mut Vec<u8>) {
+        if let Self::Token(characters) = self {
+            let token = characters.trim_ascii();
+            if token.is_empty() || token.iter().any(u8::is_ascii_whitespace) {
+                out.append(characters);
+            } else {
+                out.extend_from_slice(b"{\"token\":\"");
+                out.extend_from_slice(token);
+                out.extend_from_slice(b"\"}");
+            }
+        }
+        *self = Self::Token(Vec::new());
+    }
+}
+
+/// How much is read of the source at once: few system calls for a file, and no more memory than a page of a book.
+const PIECE: usize = 16 * 1024;
+
+/// The longest line that can be a bare token: the server takes 256 hex digits; and room for spaces around them.
+const MAX_TOKEN: usize = 320;
+
+/// What a bare token is wrapped in.
+#[cfg(test)]
+const WRAPPING: usize = "{\"token\":\"\"}".len();
+
+/// The most bytes that are held at any time beside the head: a piece, a line that may be a token, and what a piece can
+/// become, which is most when each line is a single digit.
+#[cfg(test)]
+const MAX_HELD: usize = PIECE + MAX_TOKEN + (PIECE / 2 + 1) * (2 + WRAPPING) + MAX_TOKEN + WRAPPING;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn body(devices: &str) -> String {
+        let mut text = String::new();
+        Lines::new("{}", devices.as_bytes())
+            .read_to_string(&mut text)
+            .unwrap();
+        text
+    }
+
+    #[test]
+    fn a_bare_token_becomes_a_device_and_the_rest_stays() {
+        let digits = "0123456789abcdefABCDEF";
+        let long = "a".repeat(MAX_TOKEN + 1);
+        for (devices, expected) in [
+            (digits, format!("{{\"token\":\"{digits}\"}}")),
+            (
+                "  00ff \r\n00fe\n",
+                "{\"token\":\"00ff\"}\n{\"token\":\"00fe\"}\n".to_owned(),
+            ),
+            (
+                "{\"token\": \"00ff\"}\r\n\n",
+                "{\"token\": \"00ff\"}\r\n\n".to_owned(),
+            ),
+            ("00 ff\n", "00 ff\n".to_owned()),
+            ("ab,cd\n00ff", "ab,cd\n{\"token\":\"00ff\"}".to_owned()),
+            ("<00ff>\n", "<00ff>\n".to_owned()),
+            (&long, long.clone()),
+            ("", String::new()),
+        ] {
+            assert_eq!(body(devices), format!("{{}}\n{expected}"), "{devices}");
+        }
+    }
+
+    #[test]
+    fn a_fault_of_the_source_is_told() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("the disk is away"))
+            }
+        }
+        let mut text = String::new();
+        let error = Lines::new("{}", Broken).read_to_string(&mut text).unwrap_err();
+        assert_eq!(
+            (text.as_str(), error.to_string().as_str()),
+            ("{}\n", "the disk is away")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn it_makes_no_difference_in_which_pieces_the_source_comes(
+            lines in prop::collection::vec("[0-9a-f]{0,12}|[ -~]{0,12}", 0..20),
+            size in 1_usize..40,
+        ) {
+            struct Pieces<'t>(&'t [u8], usize);
+            impl Read for Pieces<'_> {
+                fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                    let size = self.1.min(buffer.len());
+                    self.0.read(&mut buffer[..size])
+                }
+            }
+            let devices = lines.join("\n");
+            let mut text = String::new();
+            Lines::new("{}", Pieces(devices.as_bytes(), size)).read_to_string(&mut text).unwrap();
+            prop_assert_eq!(text, body(&devices));
+        }
+    }
+
+    /// So many bytes, made as they are read: the test holds no file either.
+    struct Endless<'t> {
+        line: &'t [u8],
+        at: usize,
+        left: usize,
+    }
+
+    impl Read for Endless<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = buffer.len().min(self.left);
+            for byte in &mut buffer[..count] {
+                *byte = self.line[self.at % self.line.len()];
+                self.at += 1;
+            }
+            self.left -= count;
+            Ok(count)
+        }
+    }
+
+    /// The most bytes held while so many lines go through, and how many lines came out.
+    fn most_held(line: &[u8], lines: usize) -> (usize, usize) {
+        let source = Endless {
+            line,
+            at: 0,
+            left: line.len() * lines,
+        };
+        let mut lines = Lines::new("{}", source);
+        let (mut buffer, mut most, mut ends) = ([0; 1000], 0, 0);
+        loop {
+            let count = lines.read(&mut buffer).unwrap();
+            ends += buffer[..count].iter().filter(|byte| **byte == b'\n').count();
+            let token = match &lines.line {
+                Line::Token(characters) => characters.len(),
+                Line::Other => 0,
+            };
+            most = most.max(lines.piece.len() + lines.ready.len() + token);
+            if count == 0 {
+                return (most, ends - 1);
+            }
+        }
+    }
+
+    #[test]
+    fn the_memory_is_the_same_for_every_file() {
+        let token = format!("{}\n", "a1".repeat(32));
+        let device = format!("{{\"token\": \"{}\", \"ref\": \"user\"}}\n", "a1".repeat(32));
+        for line in [token.as_str(), device.as_str(), "a\n"] {
+            let (few, many) = (
+                most_held(line.as_bytes(), 20_000),
+                most_held(line.as_bytes(), 200_000),
+            );
+            assert_eq!((few.1, many.1), (20_000, 200_000));
+            assert!(many.0 <= MAX_HELD, "{} bytes held", many.0);
+            assert_eq!(few.0, many.0);
+        }
+    }
+
+    #[test]
+    fn a_file_without_line_breaks_is_not_held_either() {
+        let (most, _) = most_held(b"{\"token\": ", 200_000);
+        assert!(most <= MAX_HELD, "{most} bytes held");
+        let (most, _) = most_held(b"0", 2_000_000);
+        assert!(most <= MAX_HELD, "{most} bytes held");
+    }
+}

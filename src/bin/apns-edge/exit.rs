@@ -1,0 +1,59 @@
+//! How the command ends, in a number that a script can use.
+
+use std::process::ExitCode;
+
+/// The exit codes. They are part of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// What was asked for is done; of what was sent, all was accepted.
+    Done = 0,
+    /// Some pushes were not delivered, or the doctor found something.
+    Undelivered = 1,
+    /// The command line, the settings or a file on this machine is at fault. It is clap's code as well.
+    Usage = 2,
+    /// The server refused the request.
+    Refused = 3,
+    /// The server could not be reached, or could not do it.
+    Unavailable = 4,
+    /// The batch is paused or cancelled.
+    Stopped = 5,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// The exit code of a command that Ctrl-C ended, as shells number it.
+pub(crate) const INTERRUPTED: i32 = 130;
+
+/// The codes, for `--help`.
+pub(crate) const HELP: &str = "\
+Exit codes:
+  0    done; of what was sent, all was accepted
+  1    some pushes were not delivered, or the doctor found something
+  2    the command line, the settings or a file is at fault
+  3    the server refused the request (4xx)
+  4    the server could not be reached, or answered 5xx
+  5    the batch is paused or cancelled
+  130  interrupted by Ctrl-C";
+
+#[test]
+fn the_exit_codes_are_those_of_the_help() {
+    let codes = [
+        Exit::Done,
+        Exit::Undelivered,
+        Exit::Usage,
+        Exit::Refused,
+        Exit::Unavailable,
+        Exit::Stopped,
+    ];
+    let told: Vec<i32> = HELP
+        .lines()
+        .filter_map(|line| line.split_whitespace().next()?.parse().ok())
+        .collect();
+    let mut all: Vec<i32> = codes.iter().map(|code| *code as i32).collect();
+    all.push(INTERRUPTED);
+    assert_eq!(told, all);
+}

@@ -1,0 +1,109 @@
+//! `apns-edge`: the command line of those who send with a deployment of their own.
+//!
+//! It speaks to the Worker by the HTTP contract of the README and knows no more than that: what is right or wrong with an
+//! order is the server's to say. In scope: sending, batches and their receipts, the doctor, API keys. Not in scope:
+//! deploying, and anything that only developers of apns-edge do (`cargo xtask`).
+//!
+//! Standard output is for results, and with `--json` for the server's documents alone; notes, bars and errors go to
+//! standard error.
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+mod batch;
+mod body;
+mod caller;
+mod client;
+mod doctor;
+mod events;
+mod exit;
+mod failure;
+mod interrupt;
+mod key;
+mod notification;
+mod pages;
+mod patience;
+mod problem;
+mod push;
+mod screen;
+mod settings;
+
+use caller::Caller;
+use exit::Exit;
+use failure::Failure;
+use screen::Screen;
+use settings::Flags;
+
+/// Send Apple push notifications through your deployment of apns-edge.
+#[derive(Debug, Parser)]
+#[command(name = "apns-edge", version, after_help = exit::HELP)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+struct Common {
+    #[command(flatten)]
+    flags: Flags,
+    /// Print the server's documents, one a line, and nothing else on standard output
+    #[arg(long, global = true)]
+    json: bool,
+    /// How often in a row to try what can safely be repeated: uploads of files, reading, watching
+    #[arg(long, global = true, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    attempts: u32,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Push(push::Push),
+    /// Send to any number of devices, and look after what is being sent
+    #[command(subcommand)]
+    Batch(batch::Batch),
+    Receipts(pages::Receipts),
+    Gone(pages::Gone),
+    /// Examine the deployment: its apps, its gates, and whether APNs can be reached
+    Doctor,
+    /// API keys for the deployment
+    #[command(subcommand)]
+    Key(key::Key),
+}
+
+impl Cli {
+    fn run(&self, screen: Screen) -> Result<Exit, Failure> {
+        // The one command that talks to nobody.
+        if let Command::Key(key) = &self.command {
+            return key.run(screen);
+        }
+        let caller = Caller::new(&self.common.flags, screen, self.common.attempts)?;
+        match &self.command {
+            Command::Push(push) => push.run(&caller),
+            Command::Batch(batch) => batch.run(&caller),
+            Command::Receipts(receipts) => receipts.run(&caller),
+            Command::Gone(gone) => gone.run(&caller),
+            Command::Doctor => doctor::run(&caller),
+            Command::Key(key) => key.run(screen),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let screen = Screen::new(cli.common.json);
+    let exit = match cli.run(screen) {
+        Ok(exit) => exit,
+        Err(failure) => screen.fail(&failure),
+    };
+    exit.into()
+}
+
+#[test]
+fn the_commands_are_well_formed() {
+    use clap::CommandFactory;
+    Cli::command().debug_assert();
+}

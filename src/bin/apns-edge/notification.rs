@@ -1,0 +1,190 @@
+//! The parts of an order that flags and files describe.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde_json::{Map, Value, json};
+
+use crate::failure::Failure;
+
+/// What to send.
+#[derive(Debug, Args)]
+pub(crate) struct Notification {
+    /// Apple's JSON, or a file that holds it
+    #[arg(long, value_name = "FILE|JSON", required_unless_present_any = ["title", "body"], conflicts_with_all = ["title", "body"])]
+    payload: Option<String>,
+    /// The alert's title
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
+    /// The alert's body
+    #[arg(long, value_name = "TEXT")]
+    body: Option<String>,
+    /// Notifications with one id replace one another
+    #[arg(long, value_name = "ID")]
+    collapse_id: Option<String>,
+    /// One of Apple's push types [default: by the payload]
+    #[arg(long, value_name = "TYPE")]
+    push_type: Option<String>,
+    /// 10, 5 or 1 [default: by the push type]
+    #[arg(long, value_name = "N")]
+    priority: Option<u8>,
+    /// Epoch seconds, RFC 3339, a duration such as 2h, or 0 for one attempt
+    #[arg(long, value_name = "TIME")]
+    expiration: Option<String>,
+    /// The topic, if it is not the app's
+    #[arg(long, value_name = "TOPIC")]
+    topic: Option<String>,
+}
+
+impl Notification {
+    /// The notification as the server takes it.
+    ///
+    /// # Errors
+    /// The payload cannot be read, or is no JSON object.
+    pub(crate) fn to_json(&self) -> Result<Value, Failure> {
+        let payload = match &self.payload {
+            Some(text) if text.trim_start().starts_with('{') => object("--payload", text)?,
+            Some(path) => read_object(Path::new(path))?,
+            None => {
+                json!({"aps": {"alert": some([("title", text(self.title.as_deref())), ("body", text(self.body.as_deref()))])}})
+            }
+        };
+        // The server takes times of both kinds; only a number is one of seconds.
+        let seconds = |time: &str| time.parse::<u64>().map_or_else(|_| json!(time), Value::from);
+        Ok(some([
+            ("payload", Some(payload)),
+            ("push_type", text(self.push_type.as_deref())),
+            ("priority", self.priority.map(Value::from)),
+            ("expiration", self.expiration.as_deref().map(seconds)),
+            ("collapse_id", text(self.collapse_id.as_deref())),
+            ("topic", text(self.topic.as_deref())),
+        ]))
+    }
+}
+
+/// What becomes of an order with faulty devices.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum OnInvalid {
+    /// Leave them out
+    Skip,
+    /// Send nothing at all
+    Reject,
+}
+
+impl OnInvalid {
+    /// The server's word for it.
+    pub(crate) fn to_json(self) -> Value {
+        json!(match self {
+            Self::Skip => "skip",
+            Self::Reject => "reject",
+        })
+    }
+}
+
+/// An object of the fields that there are.
+pub(crate) fn some<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
+    let fields = fields.into_iter();
+    let fields: Map<String, Value> = fields
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect();
+    Value::Object(fields)
+}
+
+/// A text that may be missing, as JSON.
+pub(crate) fn text(text: Option<&str>) -> Option<Value> {
+    text.map(Value::from)
+}
+
+/// Reads a file that holds one JSON object.
+///
+/// # Errors
+/// It cannot be read, is too large to be one notification, or holds something else.
+pub(crate) fn read_object(path: &Path) -> Result<Value, Failure> {
+    let at_fault = |fault| Failure::File {
+        path: PathBuf::from(path),
+        fault,
+    };
+    let mut text = String::new();
+    let file = File::open(path).map_err(at_fault)?;
+    file.take(MAX_NOTIFICATION + 1)
+        .read_to_string(&mut text)
+        .map_err(at_fault)?;
+    if text.len() as u64 > MAX_NOTIFICATION {
+        let path = path.display();
+        return Err(Failure::Usage(format!(
+            "{path}: is too large for one notification"
+        )));
+    }
+    object(&path.display().to_string(), &text)
+}
+
+fn object(what: &str, text: &str) -> Result<Value, Failure> {
+    match serde_json::from_str(text) {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        Ok(_) => Err(Failure::Usage(format!("{what}: must be a JSON object"))),
+        Err(error) => Err(Failure::Usage(format!("{what}: is not JSON: {error}"))),
+    }
+}
+
+/// The largest file with a notification: Apple takes 5 KB, and the server says that better than we.
+const MAX_NOTIFICATION: u64 = 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        notification: Notification,
+    }
+
+    fn parse(arguments: &[&str]) -> Result<Value, Failure> {
+        let line = Line::try_parse_from([&["send"], arguments].concat()).unwrap();
+        line.notification.to_json()
+    }
+
+    #[test]
+    fn flags_become_the_fields_of_a_notification() {
+        let flags = "--title Hi --body there --collapse-id c1 --push-type alert --priority 5 --expiration 2h --topic t";
+        let notification = parse(&flags.split(' ').collect::<Vec<_>>()).unwrap();
+        assert_eq!(
+            notification.to_string(),
+            r#"{"payload":{"aps":{"alert":{"title":"Hi","body":"there"}}},"push_type":"alert","priority":5,"expiration":"2h","collapse_id":"c1","topic":"t"}"#
+        );
+        let notification = parse(&["--body", "there", "--expiration", "0"]).unwrap();
+        assert_eq!(
+            notification.to_string(),
+            r#"{"payload":{"aps":{"alert":{"body":"there"}}},"expiration":0}"#
+        );
+    }
+
+    #[test]
+    fn a_payload_is_sent_as_it_is_written() {
+        let text = r#"{"b":1.50,"aps":{"alert":"x"},"a":2}"#;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let expected = format!("{{\"payload\":{text}}}");
+        assert_eq!(parse(&["--payload", text]).unwrap().to_string(), expected);
+        let path = file.path().to_str().unwrap();
+        assert_eq!(parse(&["--payload", path]).unwrap().to_string(), expected);
+    }
+
+    #[test]
+    fn a_payload_that_is_no_object_is_refused_here() {
+        for text in ["{", "{\"aps\":}"] {
+            let error = parse(&["--payload", text]).unwrap_err();
+            assert!(matches!(error, Failure::Usage(_)), "{error}");
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "[]").unwrap();
+        assert!(parse(&["--payload", file.path().to_str().unwrap()]).is_err());
+        assert!(matches!(
+            parse(&["--payload", "/nowhere"]),
+            Err(Failure::File { .. })
+        ));
+    }
+}

@@ -1,0 +1,189 @@
+//! `apns-edge push`: one notification to some devices, with an answer for each.
+//!
+//! It is not tried again if the answer is lost: what was sent would be shown twice.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::batch::Document;
+use crate::body::Lines;
+use crate::caller::Caller;
+use crate::client::Upload;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::notification::{Notification, OnInvalid, some, text};
+
+/// Send a notification to some devices, and print what became of each
+#[derive(Debug, Args)]
+pub(crate) struct Push {
+    /// The app to send for, if your key reaches several
+    #[arg(long, value_name = "APP")]
+    app: Option<String>,
+    #[command(flatten)]
+    notification: Notification,
+    /// A device, and what you call it; may be given several times
+    #[arg(
+        long = "device",
+        value_name = "TOKEN[=REF]",
+        required_unless_present = "devices"
+    )]
+    device: Vec<String>,
+    /// A file with a device a line: a token, or JSON such as {"token": "…", "ref": "user-1"}
+    #[arg(long, value_name = "FILE")]
+    devices: Option<PathBuf>,
+    /// What becomes of the order if a device is at fault [default: reject]
+    #[arg(long, value_name = "WHAT")]
+    on_invalid: Option<OnInvalid>,
+}
+
+impl Push {
+    /// Runs the command.
+    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+        let body = self.order()?;
+        let answer = caller.client.order(Upload {
+            body: &mut body.as_slice(),
+            length: Some(body.len() as u64),
+            headers: &[],
+        })?;
+        if answer.status == ACCEPTED {
+            let batch = Document::read(&answer.text).map_err(|error| caller.client.unreadable(error))?;
+            caller.screen.result(&answer.text, || batch.became())?;
+            return Ok(Exit::Done);
+        }
+        let results: Results = serde_json::from_str(&answer.text)
+            .map_err(|error| caller.client.unreadable(error.to_string()))?;
+        caller.screen.result(&answer.text, || results.to_text())?;
+        Ok(if results.counts.accepted == results.counts.devices {
+            Exit::Done
+        } else {
+            Exit::Undelivered
+        })
+    }
+
+    /// The order in lines.
+    fn order(&self) -> Result<Vec<u8>, Failure> {
+        let head = some([
+            ("app", text(self.app.as_deref())),
+            ("notification", Some(self.notification.to_json()?)),
+            ("on_invalid", self.on_invalid.map(OnInvalid::to_json)),
+        ]);
+        let mut body = format!("{head}\n");
+        for device in &self.device {
+            let (token, reference) = match device.split_once('=') {
+                Some((token, reference)) => (token, Some(reference)),
+                None => (device.as_str(), None),
+            };
+            let device = some([("token", Some(json!(token))), ("ref", text(reference))]);
+            body.push_str(&format!("{device}\n"));
+        }
+        let Some(path) = &self.devices else {
+            return Ok(body.into_bytes());
+        };
+        let at_fault = |fault| Failure::File {
+            path: path.clone(),
+            fault,
+        };
+        let file = File::open(path).map_err(at_fault)?;
+        let mut lines = Vec::new();
+        Lines::new(body.trim_end(), file)
+            .take(MAX_BODY + 1)
+            .read_to_end(&mut lines)
+            .map_err(at_fault)?;
+        if lines.len() as u64 > MAX_BODY {
+            let path = path.display();
+            return Err(Failure::Usage(format!(
+                "{path}: is too large to be sent at once: `apns-edge batch send` takes any number of devices"
+            )));
+        }
+        Ok(lines)
+    }
+}
+
+#[derive(Deserialize)]
+struct Results {
+    counts: Counts,
+    results: Vec<PushResult>,
+}
+
+#[derive(Deserialize)]
+struct Counts {
+    devices: u64,
+    accepted: u64,
+    rejected: u64,
+    retrying: u64,
+    failed: u64,
+    #[serde(default)]
+    gone: u64,
+}
+
+#[derive(Deserialize)]
+struct PushResult {
+    #[serde(rename = "ref")]
+    reference: Option<String>,
+    token_hint: String,
+    status: String,
+    #[serde(default)]
+    code: u16,
+    reason: Option<String>,
+    verdict: Option<String>,
+    since: Option<String>,
+    detail: Option<String>,
+    retry_after: Option<u64>,
+    apns_id: Option<String>,
+}
+
+impl Results {
+    /// A line for each device, and the counts.
+    fn to_text(&self) -> String {
+        let mut text: String = self
+            .results
+            .iter()
+            .map(|result| result.to_line() + "\n")
+            .collect();
+        let counts = &self.counts;
+        let mut parts = vec![format!("{} accepted", counts.accepted)];
+        let others = [
+            (counts.rejected, "rejected"),
+            (counts.retrying, "to be sent again"),
+            (counts.failed, "failed"),
+            (counts.gone, "gone"),
+        ];
+        parts.extend(
+            others
+                .iter()
+                .filter(|(count, _)| *count > 0)
+                .map(|(count, what)| format!("{count} {what}")),
+        );
+        let devices = if counts.devices == 1 { "device" } else { "devices" };
+        text.push_str(&format!("{} {devices}: {}", counts.devices, parts.join(", ")));
+        text
+    }
+}
+
+impl PushResult {
+    fn to_line(&self) -> String {
+        let mut parts = vec![format!("{:<8}", self.status), self.token_hint.clone()];
+        parts.extend(self.reference.clone());
+        if let Some(reason) = &self.reason {
+            parts.extend((self.code > 0).then(|| self.code.to_string()));
+            parts.push(reason.clone());
+            parts.extend(self.since.as_ref().map(|since| format!("since {since}")));
+            parts.extend(self.verdict.as_ref().map(|verdict| format!("({verdict})")));
+        }
+        parts.extend(self.detail.clone());
+        parts.extend(self.retry_after.map(|seconds| format!("again in {seconds} s")));
+        parts.extend(self.apns_id.clone());
+        parts.join("  ")
+    }
+}
+
+/// The status of an order that became a batch.
+const ACCEPTED: u16 = 202;
+
+/// The largest order that is sent at once: the largest body that the server takes, by any transport.
+const MAX_BODY: u64 = 16 * 1024 * 1024;

@@ -1,0 +1,115 @@
+//! Where the command writes to: results to standard output, everything else to standard error.
+//!
+//! With `--json` a machine reads: standard output then holds documents alone, and notes are written for a person at a
+//! terminal or not at all. Errors are always told.
+
+use std::io::{self, IsTerminal, Write};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::Value;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// The two streams, and who reads them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Screen {
+    json: bool,
+    is_terminal: bool,
+}
+
+impl Screen {
+    /// The streams of this process.
+    pub(crate) fn new(json: bool) -> Self {
+        Self {
+            json,
+            is_terminal: io::stderr().is_terminal(),
+        }
+    }
+
+    /// Whether a machine reads standard output.
+    pub(crate) const fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// Writes a result: the document for a machine, the text for a person.
+    ///
+    /// # Errors
+    /// Standard output cannot be written to.
+    pub(crate) fn result(self, document: &str, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        if self.json {
+            line(&one_line(document))
+        } else {
+            line(&text())
+        }
+    }
+
+    /// Says something to a person.
+    pub(crate) fn note(self, text: &str) {
+        if self.is_terminal || !self.json {
+            say(text);
+        }
+    }
+
+    /// Says something that whoever runs the command should know in any case.
+    pub(crate) fn warn(self, text: &str) {
+        say(&format!("warning: {text}"));
+    }
+
+    /// Tells a failure, and how the command ends with it. A machine gets the server's document as well.
+    pub(crate) fn fail(self, failure: &Failure) -> Exit {
+        let exit = failure.exit();
+        if exit == Exit::Done {
+            return exit;
+        }
+        if let Some(document) = failure.problem().and_then(|problem| problem.document())
+            && self.json
+        {
+            // If it cannot be written, the error below still is.
+            let _ = line(&one_line(document));
+        }
+        say(&format!("error: {failure}"));
+        exit
+    }
+
+    /// A bar on standard error; nothing where that is no terminal. Without a length it is a count.
+    pub(crate) fn bar(self, length: Option<u64>, bar: &str, count: &str) -> ProgressBar {
+        let target = if self.is_terminal {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let template = if length.is_some() { bar } else { count };
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressBar::with_draw_target(length, target).with_style(style)
+    }
+}
+
+/// Writes a line to standard output.
+fn line(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.flush())
+        .map_err(Failure::Output)
+}
+
+/// Writes a line to standard error; if nobody can read that, there is no one left to tell.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// The document on one line. What is not JSON is not changed but for its ends.
+fn one_line(document: &str) -> String {
+    let trimmed = document.trim();
+    if !trimmed.contains('\n') {
+        return trimmed.to_owned();
+    }
+    serde_json::from_str::<Value>(trimmed).map_or_else(|_| trimmed.to_owned(), |value| value.to_string())
+}
+
+#[test]
+fn a_document_is_written_on_one_line_with_its_numbers_as_they_were() {
+    assert_eq!(one_line("{\"b\": 1.50,\n \"a\": 2}\n"), r#"{"b":1.50,"a":2}"#);
+    assert_eq!(one_line("{\"b\": 1}\n"), r#"{"b": 1}"#);
+}
