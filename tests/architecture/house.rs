@@ -88,6 +88,28 @@ fn the_platform_is_a_dependency_for_wasm32_alone() {
 }
 
 #[test]
+fn what_the_command_needs_is_no_dependency_of_the_worker() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    for name in [
+        "clap",
+        "ctrlc",
+        "getrandom",
+        "indicatif",
+        "rustls",
+        "toml",
+        "ureq",
+    ] {
+        let mut tables = manifest::tables_of(&text, name);
+        tables.retain(|table| *table != "dev-dependencies");
+        assert_eq!(
+            tables,
+            ["target.'cfg(not(target_arch = \"wasm32\"))'.dependencies"],
+            "{name}"
+        );
+    }
+}
+
+#[test]
 fn the_mock_shares_no_code_with_the_sender() {
     let text =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/apns-mock/Cargo.toml")).unwrap();

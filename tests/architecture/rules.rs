@@ -47,8 +47,20 @@ const MAX_DEPTH: usize = 3;
 /// The most lines of a file, with its tests.
 const MAX_LINES: usize = 420;
 
-/// The ring that a file belongs to; none for the root of the crate.
+/// Where the commands are: crates of their own, which run on the user's machine and belong to no ring.
+const COMMANDS: &str = "bin/";
+
+/// A file's path within its command; none for a file of the library.
+fn in_command(path: &str) -> Option<&str> {
+    let (_, path) = path.strip_prefix(COMMANDS)?.split_once('/')?;
+    Some(path)
+}
+
+/// The ring that a file belongs to; none for the root of the crate and for commands.
 fn ring(path: &str) -> Option<&str> {
+    if in_command(path).is_some() {
+        return None;
+    }
     let name = path.split('/').next()?.trim_end_matches(".rs");
     (name != "lib").then_some(name)
 }
@@ -136,20 +148,20 @@ pub(crate) fn platform_names(path: &str, code: &str) -> Vec<String> {
         .collect()
 }
 
-/// `async` and `.await` in the synchronous rings.
+/// `async` and `.await` in the synchronous rings, and in commands, which do one thing at a time.
 pub(crate) fn asynchrony(path: &str, code: &str) -> Vec<String> {
     if ring(path).is_some_and(|ring| ASYNCHRONOUS.contains(&ring)) {
         return Vec::new();
     }
     let found = words(code).filter(|(_, word)| ["async", "await"].contains(word));
     found
-        .map(|(_, word)| format!("{path}: `{word}` in a synchronous ring"))
+        .map(|(_, word)| format!("{path}: `{word}` where all is synchronous"))
         .collect()
 }
 
-/// Clocks read elsewhere than in the one place.
+/// Clocks read elsewhere than in the one place, or in a command.
 pub(crate) fn clock_readings(path: &str, code: &str) -> Vec<String> {
-    if path == CLOCK {
+    if path == CLOCK || in_command(path).is_some() {
         return Vec::new();
     }
     let found = CLOCKS.iter().filter(|clock| code.contains(**clock));
@@ -158,9 +170,10 @@ pub(crate) fn clock_readings(path: &str, code: &str) -> Vec<String> {
         .collect()
 }
 
-/// Files in the wrong place: `mod.rs`, or too deep. A folder of tests does not count.
+/// Files in the wrong place: `mod.rs`, or too deep. A folder of tests does not count, nor does that of a command.
 pub(crate) fn misplaced(path: &str) -> Vec<String> {
-    let names: Vec<&str> = path.split('/').filter(|name| *name != "tests").collect();
+    let within = in_command(path).unwrap_or(path);
+    let names: Vec<&str> = within.split('/').filter(|name| *name != "tests").collect();
     let mut faults = Vec::new();
     if names.last() == Some(&"mod.rs") {
         faults.push(format!("{path}: `foo.rs` and `foo/`, never `mod.rs`"));
@@ -233,6 +246,12 @@ fn a_ring_may_use_what_is_below_it_and_nothing_above() {
     assert_eq!(count(upward_uses, "config.rs", "fn f() { super::api::g() }"), 1);
     assert_eq!(count(upward_uses, "utils.rs", ""), 1);
     assert_eq!(count(upward_uses, "lib.rs", "use crate::shell::X;"), 0);
+    // What a command calls `crate` is itself.
+    assert_eq!(
+        count(upward_uses, "bin/apns-edge/push.rs", "use crate::shell::X;"),
+        0
+    );
+    assert_eq!(count(upward_uses, "bin/stray.rs", ""), 1);
     for (place, (ring, allowed)) in RINGS.iter().enumerate() {
         // No ring and one below it use each other.
         let below = &RINGS[..place];
@@ -261,6 +280,10 @@ fn the_platform_is_named_in_the_shell_alone() {
         count(platform_names, "api.rs", "let worker = 1; struct Worker;"),
         0
     );
+    assert_eq!(
+        count(platform_names, "bin/apns-edge/main.rs", "use worker::Request;"),
+        1
+    );
 }
 
 #[test]
@@ -271,6 +294,7 @@ fn the_core_is_synchronous() {
     );
     assert_eq!(count(asynchrony, "wire/sent.rs", "async fn f() { g().await }"), 0);
     assert_eq!(count(asynchrony, "api.rs", "fn asynchronous() {}"), 0);
+    assert_eq!(count(asynchrony, "bin/apns-edge/main.rs", "async fn f() {}"), 1);
 }
 
 #[test]
@@ -282,6 +306,10 @@ fn the_clock_is_read_in_one_place() {
         1
     );
     assert_eq!(count(clock_readings, "delivery/gate.rs", "clock.now()"), 0);
+    assert_eq!(
+        count(clock_readings, "bin/apns-edge/push.rs", "Instant::now()"),
+        0
+    );
 }
 
 #[test]
@@ -292,6 +320,9 @@ fn files_lie_where_they_are_looked_for() {
         ("api/order/tests/devices.rs", 0),
         ("api/mod.rs", 1),
         ("a/b/c/d.rs", 1),
+        ("bin/apns-edge/batch/send.rs", 0),
+        ("bin/apns-edge/batch/send/parts/one.rs", 1),
+        ("bin/apns-edge/mod.rs", 1),
     ] {
         assert_eq!(misplaced(path).len(), faults, "{path}");
     }

@@ -265,7 +265,6 @@ mod tests {
              reasons\n\
              \x20          5  rejected 410 Unregistered (drop_device)\n\
              \x20          2  failed DeadlinePassed (unknown)"
-                .replace("\n        ", "\n          ")
         );
         let paused = r#","paused":{"by":"credential","detail":"APNs refuses the key"}"#;
         let text = document("paused", paused).to_text();

@@ -1,0 +1,26 @@
+//! The command `apns-edge` as its users run it, against a small server that speaks the contract and fails on demand.
+
+#[cfg(test)]
+mod batches;
+#[cfg(test)]
+mod doctor;
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod key;
+#[cfg(test)]
+mod pages;
+#[cfg(test)]
+mod push;
+#[cfg(test)]
+mod run;
+#[cfg(test)]
+mod send;
+#[cfg(test)]
+mod settings;
+#[cfg(test)]
+mod stdin;
+#[cfg(test)]
+mod tls;
+#[cfg(test)]
+mod watch;

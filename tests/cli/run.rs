@@ -1,0 +1,106 @@
+//! Runs of the command, and files for it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+use crate::fake::{Fake, KEY};
+
+/// How a run of the command ended.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    /// What it wrote to standard output.
+    pub(crate) out: String,
+    /// What it wrote to standard error.
+    pub(crate) err: String,
+}
+
+impl Run {
+    /// How this process ended. Whatever happened, the key is in no output.
+    #[track_caller]
+    pub(crate) fn of(output: Output) -> Self {
+        let run = Self {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        };
+        assert!(!run.out.contains(KEY) && !run.err.contains(KEY), "{run:?}");
+        run
+    }
+
+    /// The run, which must have ended with this code.
+    #[track_caller]
+    pub(crate) fn with_code(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{self:?}");
+        self
+    }
+}
+
+/// The command, with these arguments and nothing in its environment.
+pub(crate) fn bare(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_apns-edge"));
+    command.args(arguments).env_clear().stdin(Stdio::null());
+    // The home of nobody: no config file of whoever runs the tests is read.
+    command.env("HOME", "/nonexistent");
+    command
+}
+
+/// The command with the settings for this server.
+pub(crate) fn command(fake: &Fake, arguments: &[&str]) -> Command {
+    let mut command = bare(arguments);
+    command.env("APNS_EDGE_URL", fake.url()).env("APNS_EDGE_KEY", KEY);
+    command
+}
+
+/// Runs the command against this server.
+#[track_caller]
+pub(crate) fn run(fake: &Fake, arguments: &[&str]) -> Run {
+    Run::of(command(fake, arguments).output().unwrap())
+}
+
+/// A folder with files.
+pub(crate) struct Folder(TempDir);
+
+impl Folder {
+    /// An empty one.
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// Where a file of this name is or would be.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Writes a file, and says where it is.
+    pub(crate) fn file(&self, name: &str, text: impl AsRef<[u8]>) -> String {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// The folder itself.
+    pub(crate) fn root(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+/// The id of the batch in these tests.
+pub(crate) const ID: &str = "0123456789abcdef0123456789abcdef";
+
+/// The status document of that batch: so many pushes, so many of them accepted and rejected, the rest waiting.
+pub(crate) fn document(state: &str, pushes: u64, accepted: u64, rejected: u64) -> String {
+    let waiting = pushes - accepted - rejected;
+    format!(
+        r#"{{"id":"{ID}","app":"shop","state":"{state}","created_at":"2026-11-23T08:00:00.000Z","transport":"fetch","pushes":{pushes},"chunks":1,"invalid":0,"counts":{{"accepted":{accepted},"rejected":{rejected},"failed":0,"cancelled":0,"retrying":0,"in_flight":0,"waiting":{waiting},"gone":0}},"reasons":[],"rate":12.5,"eta_s":3,"options":{{"weight":1,"retry_for_s":86400,"collapse_repeats":true}}}}"#
+    )
+}
+
+/// An event of the batch's stream.
+pub(crate) fn event(kind: &str, document: &str) -> String {
+    format!("event: {kind}\ndata: {document}\n\n")
+}
