@@ -215,6 +215,22 @@ fn a_refusal_that_was_lost_with_the_connection_is_asked_for() {
 }
 
 #[test]
+fn what_else_the_question_brings_is_not_taken_for_a_refusal() {
+    let (_folder, notification, devices) = folder();
+    let fake = Fake::start(vec![Reply::Cut(10), problem(404, "not-found"), taken(2)]);
+    let arguments = [
+        "batch",
+        "send",
+        &devices,
+        "--notification",
+        &notification,
+        "--no-watch",
+    ];
+    run(&fake, &arguments).with_code(0);
+    fake.requests();
+}
+
+#[test]
 fn faults_are_told_by_the_lines_of_the_file() {
     let (_folder, notification, devices) = folder();
     let body = r#"{"type":"urn:apns-edge:problem:invalid-request","title":"The request has faults","status":422,"detail":"x","errors":[{"line":3,"pointer":"/devices/1/token","detail":"is required"}],"more_errors":4}"#;

@@ -64,9 +64,9 @@ impl Failure {
     /// Whether the same request may well succeed a little later.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Unreadable { .. } => true,
+            Self::Unreachable { .. } => true,
             Self::Unavailable(problem) | Self::Refused(problem) => problem.is_passing(),
-            Self::Usage(_) | Self::File { .. } | Self::Output(_) => false,
+            Self::Usage(_) | Self::File { .. } | Self::Unreadable { .. } | Self::Output(_) => false,
         }
     }
 

@@ -33,7 +33,7 @@ use caller::Caller;
 use exit::Exit;
 use failure::Failure;
 use screen::Screen;
-use settings::Flags;
+use settings::{Flags, HEADING};
 
 /// Send Apple push notifications through your deployment of apns-edge.
 #[derive(Debug, Parser)]
@@ -51,10 +51,10 @@ struct Common {
     #[command(flatten)]
     flags: Flags,
     /// Print the server's documents, one a line, and nothing else on standard output
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = HEADING)]
     json: bool,
     /// How often in a row to try what can safely be repeated: uploads of files, reading, watching
-    #[arg(long, global = true, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     attempts: u32,
 }
 

@@ -94,8 +94,16 @@ fn copy_to(
         fault,
     };
     let mut sink = BufWriter::new(File::create(&part).map_err(at_fault)?);
-    let state = copy(caller, path, filter, &mut sink, at_fault)?;
+    let copied = copy(caller, path, filter, &mut sink, at_fault);
     drop(sink);
+    let state = match copied {
+        Ok(state) => state,
+        Err(failure) => {
+            // What is left of it is of no use, and says so by its name if it cannot be removed.
+            let _ = fs::remove_file(&part);
+            return Err(failure);
+        }
+    };
     fs::rename(&part, file).map_err(at_fault)?;
     Ok(state)
 }

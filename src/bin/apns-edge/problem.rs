@@ -64,6 +64,11 @@ impl Problem {
         matches!(self.status, 429 | 502..=504 | 520..=530) || self.is(UPLOAD_IN_PROGRESS)
     }
 
+    /// Whether it is about who calls, whatever is asked for.
+    pub(crate) const fn is_about_the_caller(&self) -> bool {
+        matches!(self.status, 401 | 403)
+    }
+
     /// The same problem with lines counted in a body that had `lines` more in front.
     pub(crate) fn less_lines(mut self, lines: u64) -> Self {
         for entry in self.document.iter_mut().flat_map(|document| &mut document.errors) {

@@ -17,14 +17,14 @@ use crate::failure::Failure;
 #[derive(Debug, Default, Args)]
 pub(crate) struct Flags {
     /// The deployment, such as https://apns-edge.example.workers.dev [or APNS_EDGE_URL, or `url` in the config file]
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "URL")]
     url: Option<String>,
     /// Your API key; others on this machine can read it off the command line, so prefer the other two [or
     /// APNS_EDGE_KEY, or `key` in the config file]
-    #[arg(long, global = true, value_name = "KEY", hide_default_value = true)]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "KEY")]
     key: Option<String>,
     /// A TOML file with `url` and `key` [default: ~/.config/apns-edge/config.toml]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
@@ -203,6 +203,9 @@ fn is_open_to_others(metadata: &fs::Metadata) -> bool {
 fn is_open_to_others(_: &fs::Metadata) -> bool {
     false
 }
+
+/// What the help calls the options that every command takes.
+pub(crate) const HEADING: &str = "Common options";
 
 /// The variable of the deployment's URL.
 const URL: &str = "APNS_EDGE_URL";

@@ -21,6 +21,7 @@ use crate::failure::Failure;
 use crate::interrupt::Farewell;
 use crate::key::random_hex;
 use crate::notification::{OnInvalid, read_object, some, text};
+use crate::problem::Problem;
 
 /// Send a notification to any number of devices, and watch until all is sent
 ///
@@ -249,12 +250,11 @@ fn attempt(caller: &Caller, source: &Source, key: &str) -> Result<Answer, Failur
 }
 
 /// A server that refuses an upload may close the connection before all of it is sent, and its answer is lost. What it
-/// refuses whoever calls, it says again to a small question.
+/// says to this caller whatever is asked, it says again to a small question.
 fn refusal(caller: &Caller) -> Option<Failure> {
     let answer = caller.client.get("/v1/batches", &[("limit", "1")]);
-    answer
-        .err()
-        .filter(|failure| matches!(failure, Failure::Refused(_)))
+    let is_about_us = |failure: &Failure| failure.problem().is_some_and(Problem::is_about_the_caller);
+    answer.err().filter(is_about_us)
 }
 
 /// An input that shows how far it is read, and remembers its fault.
