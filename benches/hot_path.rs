@@ -1,4 +1,4 @@
-//! What a push costs in the core, natively: reading an order, deciding, rendering the answer.
+//! What a push costs in the core, natively: reading an order or the upload of a batch, deciding, rendering the answer.
 //!
 //! `cargo bench --bench hot_path`. The whole pipeline against other senders is measured by `cargo xtask bench`.
 
@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use apns_edge::api::format::{Format, Head};
+use apns_edge::api::upload::Upload;
 use apns_edge::api::{Order, push};
 use apns_edge::apns::{Outcome, Reply};
 use apns_edge::config::{Config, Transport};
@@ -22,6 +23,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 /// As many as a caller may send at once by socket.
 const DEVICES: usize = 10_000;
+
+/// What a stream of the platform gives at once.
+const PIECE: usize = 64 * 1024;
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_420_800);
 
@@ -54,6 +58,29 @@ fn body() -> Vec<u8> {
         devices.join(",")
     )
     .into_bytes()
+}
+
+/// The same pushes in lines, without `ref`.
+fn lines() -> Vec<u8> {
+    let head = r#"{"notification":{"payload":{"aps":{"alert":"Hi"}}}}"#.to_owned();
+    let devices = (0..DEVICES).map(|index| format!(r#"{{"token":"{index:064x}"}}"#));
+    let lines: Vec<String> = std::iter::once(head).chain(devices).collect();
+    lines.join("\n").into_bytes()
+}
+
+/// Takes in a batch that comes in pieces as a socket has them.
+fn take_in(config: &Config, body: &[u8]) -> u32 {
+    let caller = config.api_keys.first().expect("a caller");
+    let format = Format {
+        lines_in: true,
+        lines_out: false,
+    };
+    let mut upload = Upload::new(caller, config, format, NOW);
+    for piece in body.chunks(PIECE) {
+        upload.feed(piece).expect("no faults");
+        std::hint::black_box(upload.take_staged());
+    }
+    upload.finish().expect("no faults").pushes
 }
 
 fn accepted() -> Outcome {
@@ -95,6 +122,8 @@ fn hot_path(criterion: &mut Criterion) {
     group.bench_function("skim", |bench| bench.iter(|| Head::skim(&body, Format::JSON)));
     let parse = || Order::parse_for(app, &body, Format::JSON, [7; 16], NOW).expect("an order without faults");
     group.bench_function("parse", |bench| bench.iter(parse));
+    let in_lines = lines();
+    group.bench_function("take in", |bench| bench.iter(|| take_in(&config, &in_lines)));
     group.bench_function("fan out", |bench| bench.iter(fan_out));
     let (order, receipts) = (parse(), fan_out());
     group.bench_function("render", |bench| {
