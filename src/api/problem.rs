@@ -335,6 +335,20 @@ mod tests {
     }
 
     #[test]
+    fn the_problems_of_batches_format_unchanged() {
+        // Callers match on these.
+        for (kind, status, slug) in [
+            (Kind::BatchNotFound, 404, "batch-not-found"),
+            (Kind::BatchEnded, 409, "batch-ended"),
+            (Kind::BatchRunning, 409, "batch-running"),
+            (Kind::IdempotencyConflict, 409, "idempotency-conflict"),
+            (Kind::UploadInProgress, 409, "upload-in-progress"),
+        ] {
+            assert_eq!((kind.status(), kind.slug()), (status, slug));
+        }
+    }
+
+    #[test]
     fn a_problem_with_lines_format_unchanged() {
         let fault = |pointer: &str| Fault {
             pointer: pointer.to_owned(),

@@ -225,7 +225,8 @@ fn feed_document(body: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Problem> {
 /// that is repeated costs little.
 pub const MAX_CHUNK_PUSHES: u32 = 500;
 
-/// The most bytes of a chunk's devices: with the head beside it, it passes every limit of the platform for one message or row.
+/// The most bytes of a chunk's devices: with the longest head beside it, below the 128 KB of a queue's message and far below
+/// the 2 MB of a row.
 pub const MAX_CHUNK_BYTES: usize = 60_000;
 
 /// The longest line of a device in bytes, and the longest device of a document: one with the largest payload has 33 KB if all

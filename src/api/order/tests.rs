@@ -198,6 +198,21 @@ fn an_app_out_of_reach_stays_so_behind_a_field_that_stands_there_twice() {
     assert_eq!(problem.kind(), Kind::Forbidden);
 }
 
+#[test]
+fn what_is_asked_of_a_batch_is_checked_and_changes_no_push() {
+    // A body for a batch can be previewed as it is.
+    let body = changed("/batch", json!({"rate": 5}));
+    assert_eq!(parse(&body).unwrap(), parse(&valid(1)).unwrap());
+    let body = changed("/batch", json!({"rat": 5, "weight": 0}));
+    assert_eq!(
+        faults(&body),
+        [
+            "/batch/rat: is not a known field; did you mean `rate`?",
+            "/batch/weight: must be an integer from 1 to 100, but is 0",
+        ]
+    );
+}
+
 /// Parses a body in lines for the app `shop`.
 fn parse_lines(body: &str) -> Result<Vec<Push>, Problem> {
     let config = config();

@@ -2,6 +2,9 @@
 //!
 //! A tree takes many times the memory of its text. So the document is checked as a whole, which keeps nothing; then its
 //! `devices` are cut out one after another, each to be read like a line, and what is left is the head.
+//!
+//! `serde_json::value::RawValue` is no way to cut them out: its feature also makes every `Value` follow JSON in the text of
+//! a member of a certain name, from anyone, each time with a new limit of depth, until the stack is full.
 
 use std::borrow::Cow;
 

@@ -2,7 +2,7 @@
 //!
 //! A line that comes in one piece is not copied. Of one that is too long, nothing is kept but its length.
 
-/// The end of the last line, of which there is no more yet.
+/// Where a body has come to: the line that has not ended yet.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     /// What there is of the line.
