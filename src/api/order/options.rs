@@ -2,27 +2,23 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::apns::expiration::duration_secs;
 use crate::fault::{self, FaultKind, Faults, Pointer};
 
-/// The options of a batch, as they are stored and told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The options of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// The most pushes a second; none for as many as the permits carry.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<u32>,
     /// Its share of the permits beside other batches of the same credential.
     pub weight: u32,
     /// How long after its creation its pushes are tried again.
-    #[serde(rename = "retry_for_s", with = "secs")]
     pub retry_for: Duration,
     /// Whether a push that is sent twice replaces itself on the device.
     pub collapse_repeats: bool,
     /// Where its end is announced, as the caller wrote it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
 }
 
@@ -107,21 +103,6 @@ fn webhook(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Strin
     Some(text.to_owned())
 }
 
-/// Durations are stored in whole seconds, in which they are read.
-mod secs {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        duration.as_secs().serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        u64::deserialize(deserializer).map(Duration::from_secs)
-    }
-}
-
 /// What a batch may be told.
 const FIELDS: &[&str] = &["rate", "weight", "retry_for", "collapse_repeats", "webhook"];
 
@@ -156,20 +137,20 @@ mod tests {
     }
 
     #[test]
-    fn options_format_unchanged() {
-        // They are stored with a batch, and told in its status.
-        assert_eq!(
-            serde_json::to_string(&Options::default()).unwrap(),
-            r#"{"weight":1,"retry_for_s":86400,"collapse_repeats":true}"#
-        );
+    fn each_option_is_read() {
         let all = read(&json!({
             "rate": 500, "weight": 3, "retry_for": "1h 30m", "collapse_repeats": false,
             "webhook": "https://example.com/x",
-        }))
-        .unwrap();
-        let text = r#"{"rate":500,"weight":3,"retry_for_s":5400,"collapse_repeats":false,"webhook":"https://example.com/x"}"#;
-        assert_eq!(serde_json::to_string(&all).unwrap(), text);
-        assert_eq!(serde_json::from_str::<Options>(text).unwrap(), all);
+        }));
+        let expected = Options {
+            rate: Some(500),
+            weight: 3,
+            retry_for: Duration::from_secs(5400),
+            collapse_repeats: false,
+            webhook: Some("https://example.com/x".to_owned()),
+        };
+        assert_eq!(all, Ok(expected));
+        assert_eq!(read(&json!({})), Ok(Options::default()));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::lines::Line;
 use crate::api::auth;
 use crate::api::order::{LINE_FIELDS, Options, OrderHead};
 use crate::api::problem::{Kind, Problem};
+use crate::api::webhook_url::WebhookUrl;
 use crate::apns::Notification;
 use crate::apns::expiration::Expiration;
 use crate::config::{ApiKey, App, Config};
@@ -75,6 +76,9 @@ pub(super) fn read<'c>(
             FaultKind::Conflict(text.to_owned()),
         );
     }
+    if let Some(webhook) = head.as_ref().and_then(|head| head.options.webhook.as_ref()) {
+        check_webhook(webhook, context.config, &mut faults);
+    }
     // The parts are there if nothing is wrong.
     let parts = head.and_then(|head| Some((head.notification?, head.skip, head.options)));
     let Some((notification, skip, options)) = faults.or(parts).map_err(Problem::invalid)? else {
@@ -82,6 +86,19 @@ pub(super) fn read<'c>(
     };
     let opening = open(app, document.get("notification"), &notification, options);
     Ok(Intake::new(opening, notification, skip, context.max_pushes))
+}
+
+/// An address that may be told, by a deployment that can sign what it tells.
+fn check_webhook(text: &str, config: &Config, faults: &mut Faults) {
+    let root = Pointer::Root;
+    let at = root.key("batch");
+    let at = at.key("webhook");
+    if let Err(error) = WebhookUrl::parse(text, config.origins.is_local()) {
+        faults.add(&at, FaultKind::Invalid(error.to_string()));
+    } else if config.batches.webhook_secrets.is_empty() {
+        let text = "cannot be signed: the deployment has no secret WEBHOOK_SECRET";
+        faults.add(&at, FaultKind::Conflict(text.to_owned()));
+    }
 }
 
 fn choose_app<'c>(document: &Value, context: Context<'c>) -> Result<&'c App, Problem> {

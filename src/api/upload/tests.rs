@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::api::fixture::{NOW, SEED, caller, config};
+use crate::api::fixture::{NOW, SEED, caller, config, config_with};
 use crate::api::order::Basis;
 use crate::api::{Order, problem};
 use crate::apns::expiration::Expiration;
@@ -116,7 +116,8 @@ fn faults(body: &str) -> Vec<String> {
 
 #[test]
 fn an_upload_tells_what_its_head_says_as_soon_as_it_is_read() {
-    let config = config();
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let config = config_with(|name| (name == "WEBHOOK_SECRET").then(|| secret.to_owned()));
     let mut upload = Upload::new(caller(&config, "editor"), &config, LINES, NOW);
     let head = json!({
         "app": "news", "on_invalid": "skip",

@@ -246,3 +246,26 @@ fn a_line_nested_too_deep_is_refused_and_not_followed() {
         ["2: /devices/0: is not JSON: recursion limit exceeded at column 128"]
     );
 }
+
+#[test]
+fn a_webhook_is_public_and_can_be_signed() {
+    for (webhook, fault) in [
+        (
+            "http://hooks.example.com/x",
+            "/batch/webhook: must begin with `https://`",
+        ),
+        (
+            "https://127.0.0.1/x",
+            "/batch/webhook: must have a public host, not one of an inner network or of this machine",
+        ),
+        (
+            "https://hooks.example.com/x",
+            "/batch/webhook: cannot be signed: the deployment has no secret WEBHOOK_SECRET",
+        ),
+    ] {
+        let mut head = head();
+        head["batch"] = json!({ "webhook": webhook });
+        let body = lines(&head, [json!({"token": "00ff"})]);
+        assert_eq!(faults(&body), [fault]);
+    }
+}
