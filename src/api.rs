@@ -9,6 +9,7 @@ pub mod doctor;
 #[cfg(test)]
 mod fixture;
 pub mod format;
+pub mod listing;
 pub mod order;
 pub mod preview;
 pub mod problem;
