@@ -11,6 +11,7 @@ mod clock;
 mod connection;
 mod consumer;
 mod database;
+mod directory;
 mod doctor;
 mod events;
 mod fetch;

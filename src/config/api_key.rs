@@ -35,6 +35,12 @@ impl ApiKey {
         hash.ct_eq(&self.sha256).into()
     }
 
+    /// Whether it reaches all apps, those that are yet to come included.
+    #[must_use]
+    pub fn reaches_all(&self) -> bool {
+        self.apps == Apps::All
+    }
+
     /// Whether it reaches the app called `app`.
     #[must_use]
     pub fn reaches(&self, app: &str) -> bool {

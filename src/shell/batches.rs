@@ -5,10 +5,12 @@ use futures::stream;
 use worker::{ByteStream, Env, Headers, Request, Response, ResponseBody, ResponseBuilder};
 
 use super::batch::{self, Body};
+use super::log::Event;
 use super::{clock, http};
 use crate::api::batch as contract;
 use crate::api::batch::{Ask, Question};
 use crate::api::format::Format;
+use crate::api::listing::ReceiptRange;
 use crate::api::problem::{Kind, Problem};
 use crate::api::push;
 use crate::api::route::BatchAction;
@@ -97,12 +99,21 @@ pub(super) async fn answer(
     let ask = match action {
         BatchAction::Status => Ask::Status,
         BatchAction::Delete => Ask::Delete,
-        BatchAction::Receipts => Ask::Receipts {
-            from: 0,
-            limit: 1000,
-            only: Vec::new(),
-        },
-        BatchAction::Gone => Ask::Gone { from: 0, limit: 1000 },
+        BatchAction::Receipts => {
+            let range = ReceiptRange::parse(&query).map_err(Problem::invalid)?;
+            Ask::Receipts {
+                from: range.from,
+                limit: usize::try_from(range.limit).unwrap_or(usize::MAX),
+                only: range.statuses.into_iter().map(str::to_owned).collect(),
+            }
+        }
+        BatchAction::Gone => {
+            let range = ReceiptRange::parse_gone(&query).map_err(Problem::invalid)?;
+            Ask::Gone {
+                from: range.from,
+                limit: usize::try_from(range.limit).unwrap_or(usize::MAX),
+            }
+        }
         BatchAction::Events => Ask::Events,
         BatchAction::Deliveries => Ask::Deliveries,
         BatchAction::Cancel => Ask::Cancel,
@@ -116,7 +127,11 @@ pub(super) async fn answer(
 }
 
 fn unavailable(error: impl std::fmt::Display) -> Problem {
-    let _ = error;
+    Event::BatchFailed {
+        batch: "",
+        problem: &error.to_string(),
+    }
+    .write();
     Problem::new(Kind::Unavailable, "the batch did not answer").retry_after_ms(1000)
 }
 

@@ -2,7 +2,7 @@
 
 use worker::{Context, Env, MessageBatch, Request, Response, Result, event, wasm_bindgen};
 
-use super::{batches, bindings, consumer, doctor, http, push};
+use super::{batches, bindings, consumer, directory, doctor, http, push};
 use crate::api::problem::Kind;
 use crate::api::{Answer, Problem, Route, auth};
 
@@ -45,12 +45,11 @@ async fn answer(
         Route::Push => return push::answer(request, caller, config, env, context).await,
         Route::Batch { id, action } => return batches::answer(request, id, action, caller, env).await,
         Route::Preview => push::preview(request, caller, config).await?,
-        Route::Batches
-        | Route::DeadLetters
-        | Route::ReplayDeadLetter { .. }
-        | Route::DropDeadLetter { .. }
-        | Route::Healthz
-        | Route::Doctor => doctor::examine(caller, config, env).await,
+        Route::Batches => directory::batches(&http::query(request), caller, config, env).await?,
+        Route::DeadLetters => directory::letters(&http::query(request), caller, env).await?,
+        Route::ReplayDeadLetter { id } => directory::replay(id, caller, env).await?,
+        Route::DropDeadLetter { id } => directory::discard(id, caller, env).await?,
+        Route::Healthz | Route::Doctor => doctor::examine(caller, config, env).await,
     };
     http::response(answer).map_err(unanswered)
 }

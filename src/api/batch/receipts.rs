@@ -44,17 +44,6 @@ impl Standing {
     }
 }
 
-/// The words of [`Standing::as_str`].
-pub const STANDINGS: &[&str] = &[
-    "accepted",
-    "rejected",
-    "failed",
-    "cancelled",
-    "retrying",
-    "in_flight",
-    "waiting",
-];
-
 /// One chunk with all that its receipts need.
 #[derive(Clone, Copy, Debug)]
 pub struct Chunk<'b> {

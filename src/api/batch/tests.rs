@@ -321,6 +321,32 @@ fn nothing_of_a_batch_that_ended_waits() {
     assert_eq!(counts, expected);
 }
 
+#[test]
+fn a_listing_can_ask_for_every_word_that_an_answer_has() {
+    use crate::api::batch::receipts::Standing;
+    use crate::api::listing::{STATES, STATUSES};
+    use crate::delivery::receipt::Status;
+    let standings = [
+        Standing::Ended(Status::Accepted),
+        Standing::Ended(Status::Rejected),
+        Standing::Ended(Status::Failed),
+        Standing::Cancelled,
+        Standing::Retrying,
+        Standing::InFlight,
+        Standing::Waiting,
+    ];
+    assert_eq!(standings.map(Standing::as_str), STATUSES);
+    let states = [
+        State::Staging,
+        State::Running,
+        State::Paused,
+        State::Cancelling,
+        State::Cancelled,
+        State::Done,
+    ];
+    assert_eq!(states.map(State::as_str), STATES);
+}
+
 proptest! {
     #[test]
     fn an_id_is_its_seed(bytes: [u8; 16]) {
