@@ -1,5 +1,7 @@
 //! The registries: one Durable Object a credential that knows its batches, and one that keeps dead letters.
 
+use std::time::Duration;
+
 use worker::{
     DurableObject, Env, Method, Request, RequestInit, Response, Result, State, durable_object, wasm_bindgen,
 };
@@ -79,11 +81,17 @@ pub(super) async fn bury(
     problem: &str,
 ) -> std::result::Result<(), String> {
     Event::MessageFailed { queue, problem }.write();
-    let letter = Letter::new(id, queue, body, problem, clock::now());
-    ask_letters(env, &dead_letter::Command::Bury(letter))
-        .await
-        .map(drop)
-        .map_err(|error| error.to_string())
+    let now = clock::now();
+    let letter = Letter::new(id, queue, body, problem, now);
+    let sweep = dead_letter::Command::Sweep {
+        before: now - LETTERS_KEPT,
+    };
+    for command in [dead_letter::Command::Bury(letter), sweep] {
+        ask_letters(env, &command)
+            .await
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 /// Asks the keeper of dead letters.
@@ -109,6 +117,9 @@ async fn exchange<C: serde::Serialize, R: serde::de::DeserializeOwned>(
         status => Err(format!("the registry answered {status}").into()),
     }
 }
+
+/// How long dead letters are kept: as long as a batch can live that they may be of.
+const LETTERS_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 const BATCHES: &str = "/batches";
 const LETTERS: &str = "/letters";

@@ -48,13 +48,18 @@ impl Chores {
             return;
         };
         let batch = record.id.clone();
-        let forget = registry::Command::Forget { batch };
-        if let Err(error) = directory::tell(&core.env, &app.credential, &forget).await {
-            Event::BatchFailed {
-                batch: &record.id,
-                problem: &error.to_string(),
+        let keep = Duration::from_millis(record.terms.keep_ms);
+        let sweep = registry::Command::Sweep {
+            before: clock::now() - keep.saturating_mul(2),
+        };
+        for command in [registry::Command::Forget { batch }, sweep] {
+            if let Err(error) = directory::tell(&core.env, &app.credential, &command).await {
+                Event::BatchFailed {
+                    batch: &record.id,
+                    problem: &error.to_string(),
+                }
+                .write();
             }
-            .write();
         }
     }
 }
