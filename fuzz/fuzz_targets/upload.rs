@@ -14,11 +14,11 @@ use apns_edge::config::{API_KEYS, APPS, Config};
 use apns_edge::time::Timestamp;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|input: (Vec<u8>, Vec<u8>)| {
-    let (cuts, body) = input;
+fuzz_target!(|input: &[u8]| {
+    let (cuts, body) = input.split_at(CUTS.min(input.len()));
     for format in [LINES, Format::JSON] {
-        let whole = upload(format, &[body.as_slice()]);
-        let cut = upload(format, &pieces(&body, &cuts));
+        let whole = upload(format, &[body]);
+        let cut = upload(format, &pieces(body, cuts));
         match (whole, cut) {
             (Ok((whole, chunks)), Ok((cut, others))) => {
                 assert_eq!(chunks, others);
@@ -76,9 +76,15 @@ fn check_chunks(finished: &Finished<'_>, chunks: &[Staged]) {
             first: chunk.first,
         };
         let order = Order::parse_chunk(finished.opening.app, body.as_bytes(), basis, NOW).expect("no faults");
-        let requests = order.pushes.iter().map(|push| push.request.as_ref().expect("no fault"));
+        let requests = order
+            .pushes
+            .iter()
+            .map(|push| push.request.as_ref().expect("no fault"));
         let paths: HashSet<String> = requests.map(|request| request.path()).collect();
-        assert_eq!((paths.len(), order.pushes.len()), (chunk.pushes as usize, chunk.pushes as usize));
+        assert_eq!(
+            (paths.len(), order.pushes.len()),
+            (chunk.pushes as usize, chunk.pushes as usize)
+        );
     }
     assert_eq!(finished.pushes, pushes);
     assert!(pushes > 0);
@@ -98,6 +104,9 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     })
     .expect("no faults")
 });
+
+/// How many bytes before the body say where it is cut.
+const CUTS: usize = 4;
 
 const LINES: Format = Format {
     lines_in: true,
