@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::limiter::{Ask, Decision, LeaseId, Limiter, Permits, Report};
+use super::limiter::{Ask, Decision, LeaseId, Limiter, Permits, Report, Share};
 use super::machine::{Loaded, Machine, Step, Ticket};
 use super::pool::{Pool, Shape};
 use crate::apns::credential::Credential;
@@ -67,6 +67,9 @@ pub enum Command {
         /// Whether the pushes go over a connection of the pool.
         #[serde(default)]
         pooled: bool,
+        /// The batch that they belong to; nothing for an immediate order.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        share: Option<Share>,
     },
     /// The permits go back.
     Settle {
@@ -131,6 +134,9 @@ pub struct Lease {
     /// Which connection of the pool to use, if one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<u32>,
+    /// The batch that it is for, to ask again with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Share>,
 }
 
 /// How a gate stands. It holds no secret.
@@ -193,12 +199,14 @@ impl Machine for Gate {
                 wait_ms,
                 refused,
                 pooled,
+                share,
             } => {
                 let ask = Ask {
                     want,
                     ttl: Duration::from_millis(ttl_ms),
                     wait: Duration::from_millis(wait_ms),
                     pooled,
+                    share,
                 };
                 self.lease(ask, refused, context, now)
             }
@@ -221,30 +229,17 @@ impl Machine for Gate {
     }
 
     fn take_answers(&mut self, context: &Context<'_>, now: Timestamp) -> Vec<(Ticket, Reply)> {
-        let mut answers = Vec::new();
-        while self.limiter.can_admit(now) {
-            match self.tokens.hand_out(context, now) {
-                Ok(token) => {
-                    let admitted = self.limiter.admit(now);
-                    if let Some((ticket, permits)) = admitted {
-                        answers.push((ticket, self.granted(token, permits, context, now)));
-                    }
-                }
-                Err(withheld) => {
-                    let dismissed = self.limiter.dismiss();
-                    answers.extend(dismissed.map(|ticket| (ticket, refusal_of(&withheld, now))));
-                }
-            }
-        }
-        while let Some(ticket) = self.limiter.lapse(now) {
-            answers.push((ticket, self.full(now)));
+        let mut answers = self.admit(context, now);
+        // Who was behind one whose wait is over may find enough.
+        while let Some((ticket, retry_after)) = self.limiter.lapse(now) {
+            answers.push((ticket, full(retry_after)));
+            answers.extend(self.admit(context, now));
         }
         answers
     }
 
     fn give_up(&mut self, ticket: Ticket, now: Timestamp) -> Reply {
-        self.limiter.give_up(ticket);
-        self.full(now)
+        full(self.limiter.give_up(ticket, now))
     }
 
     fn wake(&self, now: Timestamp) -> Option<Timestamp> {
@@ -272,10 +267,27 @@ impl Gate {
         match self.limiter.ask(ask, now) {
             Decision::Granted(permits) => Step::Answer(self.granted(token, permits, context, now)),
             Decision::Wait { ticket, until } => Step::Wait { ticket, until },
-            Decision::Full { retry_after } => Step::Answer(Reply::Full {
-                retry_after_ms: millis(retry_after),
-            }),
+            Decision::Full { retry_after } => Step::Answer(full(retry_after)),
         }
+    }
+
+    fn admit(&mut self, context: &Context<'_>, now: Timestamp) -> Vec<(Ticket, Reply)> {
+        let mut answers = Vec::new();
+        while self.limiter.can_admit(now) {
+            match self.tokens.hand_out(context, now) {
+                Ok(token) => {
+                    let admitted = self.limiter.admit(now);
+                    if let Some((ticket, permits)) = admitted {
+                        answers.push((ticket, self.granted(token, permits, context, now)));
+                    }
+                }
+                Err(withheld) => {
+                    let dismissed = self.limiter.dismiss(now);
+                    answers.extend(dismissed.map(|ticket| (ticket, refusal_of(&withheld, now))));
+                }
+            }
+        }
+        answers
     }
 
     fn granted(
@@ -290,6 +302,7 @@ impl Gate {
             count,
             expires_at,
             pooled,
+            share,
         } = permits;
         let connection = pooled.then(|| self.pool.place(lease, count, expires_at, &context.shape, now));
         Reply::Granted(Lease {
@@ -300,13 +313,8 @@ impl Gate {
             proven: token.proven,
             expires_at,
             connection,
+            share,
         })
-    }
-
-    fn full(&self, now: Timestamp) -> Reply {
-        Reply::Full {
-            retry_after_ms: millis(self.limiter.retry_after(now)),
-        }
     }
 
     fn inspect(&self, now: Timestamp) -> Inspection {
@@ -321,6 +329,12 @@ impl Gate {
             waiting: self.limiter.waiting(),
             connections: self.pool.len(),
         }
+    }
+}
+
+fn full(retry_after: Duration) -> Reply {
+    Reply::Full {
+        retry_after_ms: millis(retry_after),
     }
 }
 

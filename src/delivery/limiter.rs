@@ -2,21 +2,31 @@
 //!
 //! APNs publishes no rate, so the limit is found as TCP finds its window: it grows by a step for each windowful of
 //! answers, and halves when APNs or the way to it is overloaded. A holder gets permits for a limited time, so that one
-//! that dies gives them back; who finds none waits in order. In scope: permits and the queue for them. Out of scope:
-//! the provider token that goes with a lease (`gate`), and what an answer means (`verdict`).
+//! that dies gives them back; who finds none waits in order, immediate orders before batches (`queue`). Batches never have
+//! all permits: a reserve stays for immediate orders. In scope: permits and the queue for them. Out of scope: the provider
+//! token that goes with a lease (`gate`), and what an answer means (`verdict`).
 //!
 //! Source: Chiu and Jain, "Analysis of the increase and decrease algorithms" (1989); RFC 5681, sections 3.1 and 3.2;
 //! RFC 7661 for the limit that grows only while it is used.
 
-use std::collections::VecDeque;
+mod ask;
+mod queue;
+mod report;
+
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::machine::Ticket;
-use super::verdict::{Again, Verdict};
-use crate::apns::Outcome;
 use crate::time::Timestamp;
+use queue::{Out, Queue, Waiter};
+
+pub use ask::{Ask, Decision, LeaseId, Permits, Share};
+pub use queue::{MAX_WAITING, MAX_WAITING_BATCHES};
+pub use report::{CONGESTED_SHARE, Report};
 
 /// The permits of one credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,90 +43,6 @@ pub struct Limiter {
     queue: Queue,
     #[serde(skip, default = "default_ceiling")]
     ceiling: u32,
-}
-
-/// A lease's name. No two leases of a credential have the same, though an object lost its state in between.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct LeaseId(u64);
-
-/// A request for permits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// How many pushes the holder could have in flight; zero is taken as one.
-    pub want: u32,
-    /// How long it will need them; held to [`MIN_TTL`] and [`MAX_TTL`].
-    pub ttl: Duration,
-    /// How long it would wait for them; zero for not at all, at most [`MAX_WAIT`].
-    pub wait: Duration,
-    /// Whether it asks for a connection of the pool as well; given back with the permits.
-    pub pooled: bool,
-}
-
-/// Permits that were granted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Permits {
-    /// The lease to settle.
-    pub lease: LeaseId,
-    /// How many pushes may be in flight: from 1 to what was wanted.
-    pub count: u32,
-    /// When they go back, settled or not.
-    pub expires_at: Timestamp,
-    /// Whether a connection of the pool was asked for.
-    pub pooled: bool,
-}
-
-/// What comes of an [`Ask`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Here they are.
-    Granted(Permits),
-    /// They come later, by [`Limiter::admit`].
-    Wait {
-        /// The place in the queue.
-        ticket: Ticket,
-        /// When the wait is over.
-        until: Timestamp,
-    },
-    /// None are free, and the queue is full or the asker would not wait.
-    Full {
-        /// When to ask again.
-        retry_after: Duration,
-    },
-}
-
-/// How the pushes of a lease went.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Report {
-    /// Pushes that APNs answered, in whatever way.
-    pub answered: u32,
-    /// Those of them with 200.
-    pub accepted: u32,
-    /// Those of them that say to slow down: 429 `TooManyRequests`, 500, 503.
-    pub throttled: u32,
-    /// Pushes without an answer: resets and timeouts.
-    pub lost: u32,
-}
-
-impl Report {
-    /// Counts the end of one attempt.
-    pub fn count(&mut self, outcome: &Outcome, verdict: Verdict) {
-        match outcome {
-            Outcome::Answered(_) => self.answered += 1,
-            Outcome::NotSent(_) => {}
-            Outcome::Lost(_) => self.lost += 1,
-        }
-        self.accepted += u32::from(verdict == Verdict::Accepted);
-        let throttled = matches!(verdict, Verdict::Retry(Again::Device | Again::Server));
-        self.throttled += u32::from(throttled);
-    }
-
-    const fn is_congested(&self) -> bool {
-        let bad = self.throttled as u64 + self.lost as u64;
-        let all = self.answered as u64 + self.lost as u64;
-        bad > 0 && bad * CONGESTED_SHARE >= all
-    }
 }
 
 impl Limiter {
@@ -140,16 +66,17 @@ impl Limiter {
         self.ceiling = ceiling.max(1);
     }
 
-    /// Grants permits, or queues the asker, or turns it away. Who asks while others wait comes after them.
+    /// Grants permits, or queues the asker, or turns it away. Nobody overtakes who goes before it.
     pub fn ask(&mut self, ask: Ask, now: Timestamp) -> Decision {
         self.expire(now);
-        if self.queue.waiting.is_empty() && self.has_room(ask, now) {
+        let goes_first = self.queue.goes_first(ask.share, || self.out_by_batch(now));
+        if goes_first && self.has_room(ask, now) {
             return Decision::Granted(self.grant(ask, now));
         }
-        if ask.wait.is_zero() || self.queue.waiting.len() >= MAX_WAITING {
-            self.queue.turned_away = self.queue.turned_away.saturating_add(1);
+        if ask.wait.is_zero() || !self.queue.make_place(ask.share, now) {
+            self.queue.turn_away(ask.share);
             return Decision::Full {
-                retry_after: self.retry_after(now),
+                retry_after: self.retry_after(ask.share, now),
             };
         }
         let until = now + ask.wait.min(MAX_WAIT);
@@ -160,36 +87,34 @@ impl Limiter {
     /// Whether the first of the queue could be admitted.
     #[must_use]
     pub fn can_admit(&self, now: Timestamp) -> bool {
-        self.queue
-            .waiting
-            .front()
-            .is_some_and(|first| self.has_room(first.ask, now))
+        self.first(now).is_some_and(|first| self.has_room(first.ask, now))
     }
 
-    /// Grants permits to the first of the queue, if any are free.
+    /// Grants permits to the first of the queue, if enough are free.
     pub fn admit(&mut self, now: Timestamp) -> Option<(Ticket, Permits)> {
         self.expire(now);
-        if !self.can_admit(now) {
-            return None;
-        }
-        let waiter = self.queue.waiting.pop_front()?;
-        Some((waiter.ticket, self.grant(waiter.ask, now)))
+        let first = self.first(now).filter(|first| self.has_room(first.ask, now))?;
+        self.queue.leave(first.ticket);
+        Some((first.ticket, self.grant(first.ask, now)))
     }
 
     /// The first of the queue leaves it without permits.
-    pub fn dismiss(&mut self) -> Option<Ticket> {
-        Some(self.queue.waiting.pop_front()?.ticket)
+    pub fn dismiss(&mut self, now: Timestamp) -> Option<Ticket> {
+        let first = self.first(now)?;
+        self.queue.leave(first.ticket);
+        Some(first.ticket)
     }
 
-    /// One of the queue whose wait is over leaves it without permits.
-    pub fn lapse(&mut self, now: Timestamp) -> Option<Ticket> {
-        let index = self.queue.waiting.iter().position(|waiter| waiter.until <= now)?;
-        Some(self.queue.waiting.remove(index)?.ticket)
+    /// One of the queue whose wait is over leaves it without permits, and is told when to ask again.
+    pub fn lapse(&mut self, now: Timestamp) -> Option<(Ticket, Duration)> {
+        let ticket = self.queue.lapsed(now)?;
+        Some((ticket, self.give_up(ticket, now)))
     }
 
-    /// `ticket` leaves the queue, if it is in it.
-    pub fn give_up(&mut self, ticket: Ticket) {
-        self.queue.waiting.retain(|waiter| waiter.ticket != ticket);
+    /// `ticket` leaves the queue, if it is in it, and is told when to ask again.
+    pub fn give_up(&mut self, ticket: Ticket, now: Timestamp) -> Duration {
+        let share = self.queue.leave(ticket).and_then(|waiter| waiter.ask.share);
+        self.retry_after(share, now)
     }
 
     /// Takes a lease's permits back and learns from how it went. The second time, it does nothing; a lease that has
@@ -219,10 +144,8 @@ impl Limiter {
 
     /// When someone who was turned away should ask again. Each who is turned away before the queue moves is told a
     /// later time, so that they do not come back all at once.
-    #[must_use]
-    pub fn retry_after(&self, now: Timestamp) -> Duration {
-        let turned_away = usize::try_from(self.queue.turned_away).unwrap_or(usize::MAX);
-        let ahead = self.queue.waiting.len().saturating_add(turned_away).max(1);
+    fn retry_after(&self, share: Option<Share>, now: Timestamp) -> Duration {
+        let ahead = self.queue.ahead(share).max(1);
         let mut expiries: Vec<Timestamp> = self.live(now).map(|live| live.expires_at).collect();
         expiries.sort_unstable();
         let leases = u64::try_from(expiries.len()).unwrap_or(u64::MAX).max(1);
@@ -238,7 +161,7 @@ impl Limiter {
     /// When the queue may move without a command: a lease expires, or a wait is over. Nothing if nobody waits.
     #[must_use]
     pub fn next_event(&self, now: Timestamp) -> Option<Timestamp> {
-        let lapse = self.queue.waiting.iter().map(|waiter| waiter.until).min()?;
+        let lapse = self.queue.next_lapse()?;
         let expiry = self.live(now).map(|live| live.expires_at).min();
         Some(expiry.map_or(lapse, |expiry| expiry.min(lapse)))
     }
@@ -269,38 +192,76 @@ impl Limiter {
     /// How many wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.queue.waiting.len()
+        self.queue.len()
+    }
+
+    fn first(&self, now: Timestamp) -> Option<Waiter> {
+        self.queue.first(|| self.out_by_batch(now))
     }
 
     fn live(&self, now: Timestamp) -> impl Iterator<Item = &LiveLease> {
         self.leases.iter().filter(move |live| live.expires_at > now)
     }
 
-    fn free(&self, now: Timestamp) -> u32 {
-        self.limit().saturating_sub(self.in_use(now))
+    fn out_by_batch(&self, now: Timestamp) -> Out {
+        let mut out = Out::new();
+        for live in self.live(now) {
+            if let Some(share) = live.share {
+                let permits = out.entry(share.batch).or_default();
+                *permits = live.permits.saturating_add(*permits);
+            }
+        }
+        out
+    }
+
+    /// The permits that batches have no claim to: the reserve, and what immediate orders have beyond it. A batch's fair
+    /// share is one of the rest, so that batches go on as long as immediate orders leave them anything.
+    fn kept_from_batches(&self, now: Timestamp) -> u32 {
+        let reserve = (self.limit() / RESERVE)
+            .max(1)
+            .min(self.limit().saturating_sub(1));
+        let immediate = self.live(now).filter(|live| live.share.is_none());
+        immediate.map(|live| live.permits).sum::<u32>().max(reserve)
+    }
+
+    /// The permits that an immediate order or a batch may have out in all, and those of them that are free.
+    fn open_to(&self, share: Option<Share>, now: Timestamp) -> (u32, u32) {
+        let free = self.limit().saturating_sub(self.in_use(now));
+        if share.is_none() {
+            return (self.limit(), free);
+        }
+        let batches = self.limit().saturating_sub(self.kept_from_batches(now));
+        let out = self.live(now).filter(|live| live.share.is_some());
+        (
+            batches,
+            free.min(batches.saturating_sub(out.map(|live| live.permits).sum())),
+        )
     }
 
     /// Whether enough is free. A lease keeps what it was granted to its end: who has thousands of pushes waits for a fair
     /// share rather than send them through the few permits that others have left.
     fn has_room(&self, ask: Ask, now: Timestamp) -> bool {
-        let fair = (self.limit() / FAIR_SHARE).max(1);
-        self.free(now) >= ask.want.clamp(1, fair)
+        let (all, free) = self.open_to(ask.share, now);
+        free >= ask.want.clamp(1, (all / FAIR_SHARE).max(1))
     }
 
     fn grant(&mut self, ask: Ask, now: Timestamp) -> Permits {
+        let (_, free) = self.open_to(ask.share, now);
         let permits = Permits {
             lease: LeaseId(self.next_lease),
-            count: ask.want.clamp(1, self.free(now).max(1)),
+            count: ask.want.clamp(1, free.max(1)),
             expires_at: now + ask.ttl.clamp(MIN_TTL, MAX_TTL),
             pooled: ask.pooled,
+            share: ask.share,
         };
         self.next_lease = self.next_lease.saturating_add(1);
-        self.queue.turned_away = 0;
+        self.queue.moved(ask.share);
         self.leases.push(LiveLease {
             id: permits.lease,
             permits: permits.count,
             granted_at: now,
             expires_at: permits.expires_at,
+            share: ask.share,
         });
         permits
     }
@@ -336,30 +297,8 @@ struct LiveLease {
     permits: u32,
     granted_at: Timestamp,
     expires_at: Timestamp,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Queue {
-    waiting: VecDeque<Waiter>,
-    next_ticket: u64,
-    /// Askers who were turned away since the queue last moved.
-    turned_away: u32,
-}
-
-impl Queue {
-    fn join(&mut self, ask: Ask, until: Timestamp) -> Ticket {
-        let ticket = Ticket(self.next_ticket);
-        self.next_ticket = self.next_ticket.saturating_add(1);
-        self.waiting.push_back(Waiter { ticket, ask, until });
-        ticket
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Waiter {
-    ticket: Ticket,
-    ask: Ask,
-    until: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    share: Option<Share>,
 }
 
 const fn default_ceiling() -> u32 {
@@ -373,6 +312,12 @@ pub const START: u32 = 2000;
 /// The part of the limit that an order waits for, if it could use as much: one in this many.
 pub const FAIR_SHARE: u32 = 4;
 
+/// The part of the limit that batches leave to immediate orders: one in this many.
+///
+/// It is at least one permit, but never all. An order of a few devices finds it free however many batches run; more would
+/// idle in a deployment that sends nothing but batches.
+pub const RESERVE: u32 = 8;
+
 /// The limit never falls below what one invocation can use, six fetches, or a credential in trouble would stand still
 /// and never learn that the trouble is over.
 pub const FLOOR: u32 = 6;
@@ -384,10 +329,6 @@ pub const DEFAULT_CEILING: u32 = 10_000;
 /// about five seconds. More would overshoot further before APNs can object.
 pub const STEP: u32 = 20;
 
-/// One bad push in so many makes a lease congested. A single reset, or one device that is sent to too often, is not
-/// the limit's fault; a server in trouble refuses far more than a twentieth.
-pub const CONGESTED_SHARE: u64 = 20;
-
 /// The shortest lease: less would expire on the way to its holder.
 pub const MIN_TTL: Duration = Duration::from_secs(1);
 
@@ -396,9 +337,6 @@ pub const MAX_TTL: Duration = Duration::from_mins(5);
 
 /// The longest wait in the queue: less than the minute after which clients and proxies give a request up.
 pub const MAX_WAIT: Duration = Duration::from_secs(30);
-
-/// The most that wait: each is an open request in one object, which serves a thousand a second.
-pub const MAX_WAITING: usize = 128;
 
 /// The soonest that anyone is told to come back: a push's round trip.
 pub const MIN_RETRY: Duration = Duration::from_millis(100);
@@ -411,6 +349,3 @@ const HELD_AT_FIRST_MS: u64 = 4000;
 
 /// The average of what leases were held follows the last eight of them.
 const HELD_WEIGHT: u64 = 8;
-
-#[cfg(test)]
-mod tests;

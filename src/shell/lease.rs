@@ -9,10 +9,11 @@ use super::log::Event;
 use crate::api::problem::{Kind, Problem};
 use crate::config::{App, Transport};
 use crate::delivery::gate::{Command, Lease, Refusal, Reply};
+use crate::delivery::limiter::Share;
 
 /// A lease of up to `want` permits for an app's credential, with a connection of the pool for the socket transport.
 pub(super) async fn open(env: &Env, app: &App, want: u32, transport: Transport) -> Result<Lease, Problem> {
-    match ask(env, app, want, transport, None).await {
+    match ask(env, app, want, transport, None, None).await {
         Ok(Reply::Granted(lease)) => Ok(lease),
         Ok(Reply::Full { retry_after_ms }) => {
             let detail = "all permits of the app's credential are taken and the queue for them is full; nothing was sent";
@@ -33,12 +34,14 @@ pub(super) async fn open(env: &Env, app: &App, want: u32, transport: Transport) 
     }
 }
 
-/// Asks for a lease; `refused` is the token that APNs has refused, if that is why.
+/// Asks for a lease; `share` is that of the batch, if it is for one, and `refused` the token that APNs has refused, if that
+/// is why.
 pub(super) async fn ask(
     env: &Env,
     app: &App,
     want: u32,
     transport: Transport,
+    share: Option<Share>,
     refused: Option<Refusal>,
 ) -> Result<Reply, String> {
     let command = Command::Lease {
@@ -47,6 +50,7 @@ pub(super) async fn ask(
         wait_ms: PERMIT_WAIT_MS,
         refused,
         pooled: transport == Transport::Socket,
+        share,
     };
     logged(env, app, &command).await
 }

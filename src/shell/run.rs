@@ -177,7 +177,7 @@ async fn renew(fanout: &mut Fanout, lease: &mut Lease, refusal: TokenRefusal, ap
     };
     lease::give_back(env, app, settle_command(fanout, lease)).await;
     let transport = if lease.connection.is_some() { Socket } else { Fetch };
-    match lease::ask(env, app, lease.permits, transport, Some(refused)).await {
+    match lease::ask(env, app, lease.permits, transport, lease.share, Some(refused)).await {
         Ok(Reply::Granted(renewed)) => {
             fanout.renewed(renewed.proven);
             *lease = renewed;

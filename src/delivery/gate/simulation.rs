@@ -222,6 +222,7 @@ impl World {
             wait_ms: 0,
             refused: isolate.refusal.take(),
             pooled: false,
+            share: None,
         };
         let reply = ask(
             &mut self.deployments[isolate.deployment],

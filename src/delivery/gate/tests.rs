@@ -1,3 +1,4 @@
+mod shares;
 mod tokens;
 
 use super::*;
@@ -116,6 +117,7 @@ fn command_and_reply_format_unchanged() {
             wait_ms: 0,
             refused: Some(too_many(&lease)),
             pooled: false,
+            share: None,
         },
         Command::Settle {
             lease: lease.id,
@@ -187,6 +189,7 @@ const LEASE: Command = Command::Lease {
     wait_ms: 0,
     refused: None,
     pooled: false,
+    share: None,
 };
 
 struct Scene<'k> {
@@ -232,6 +235,7 @@ impl Scene<'_> {
             wait_ms: 0,
             refused: Some(refusal),
             pooled: false,
+            share: None,
         };
         self.step(command, now)
     }
@@ -243,6 +247,7 @@ impl Scene<'_> {
             wait_ms: 0,
             refused: None,
             pooled: false,
+            share: None,
         };
         lease_of(self.step(command, now))
     }
@@ -254,6 +259,7 @@ impl Scene<'_> {
             wait_ms: 10_000,
             refused: None,
             pooled: false,
+            share: None,
         };
         match self.apply(command, now) {
             Step::Wait { ticket, until } => {

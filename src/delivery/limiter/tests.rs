@@ -1,7 +1,8 @@
-use super::*;
-use std::collections::BTreeMap;
+mod properties;
+mod shares;
+mod simulation;
 
-use proptest::prelude::*;
+use super::*;
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_420_800);
 
@@ -113,7 +114,7 @@ fn a_wait_that_is_over_ends_without_permits() {
     let until = NOW + Duration::from_secs(10);
     assert_eq!(limiter.next_event(NOW), Some(until));
     assert_eq!(limiter.lapse(until - Duration::from_millis(1)), None);
-    assert_eq!(limiter.lapse(until), Some(ticket));
+    assert_eq!(limiter.lapse(until).map(|(ticket, _)| ticket), Some(ticket));
     assert_eq!((limiter.waiting(), limiter.next_event(until)), (0, None));
 }
 
@@ -237,113 +238,6 @@ fn leases_of_an_object_that_lost_its_state_have_new_names() {
     assert!(!names.contains(&granted(after.ask(ask(1), NOW)).lease));
 }
 
-proptest! {
-    #[test]
-    fn permits_out_never_exceed_the_limit_and_all_come_back(
-        steps in prop::collection::vec(step(), 1..200),
-        limit in 1_u32..40,
-    ) {
-        let mut limiter = limiter_of(limit);
-        let mut now = NOW;
-        let mut out: BTreeMap<LeaseId, Permits> = BTreeMap::new();
-        let mut waiting: VecDeque<Ticket> = VecDeque::new();
-        for step in steps {
-            let mut grants = Vec::new();
-            match step {
-                Step::Ask(ask) => match limiter.ask(ask, now) {
-                    Decision::Granted(permits) => {
-                        prop_assert!(waiting.is_empty(), "overtook who waits");
-                        grants.push(permits);
-                    }
-                    Decision::Wait { ticket, until } => {
-                        prop_assert!(until <= now + MAX_WAIT);
-                        waiting.push_back(ticket);
-                    }
-                    Decision::Full { retry_after } => {
-                        prop_assert!((MIN_RETRY..=MAX_RETRY).contains(&retry_after));
-                    }
-                },
-                Step::Settle(index, report) => {
-                    if let Some(lease) = out.keys().nth(index).copied() {
-                        out.remove(&lease);
-                        limiter.settle(lease, &report, now);
-                    }
-                }
-                Step::Leave(index) => {
-                    if let Some(ticket) = waiting.remove(index) {
-                        limiter.give_up(ticket);
-                    }
-                }
-                Step::Pass(time) => now = now + time,
-                Step::Evict => {
-                    let text = serde_json::to_string(&limiter).unwrap();
-                    limiter = serde_json::from_str(&text).unwrap();
-                    waiting.clear();
-                }
-            }
-            out.retain(|_, permits| permits.expires_at > now);
-            while let Some((ticket, permits)) = limiter.admit(now) {
-                prop_assert_eq!(Some(ticket), waiting.pop_front(), "not in order");
-                grants.push(permits);
-            }
-            while let Some(ticket) = limiter.lapse(now) {
-                waiting.retain(|other| *other != ticket);
-            }
-            for permits in grants {
-                prop_assert!(permits.count >= 1);
-                prop_assert!(permits.expires_at > now && permits.expires_at <= now + MAX_TTL);
-                prop_assert!(out.insert(permits.lease, permits).is_none());
-                let sum: u32 = out.values().map(|permits| permits.count).sum();
-                prop_assert!(sum <= limiter.limit(), "{} out of {}", sum, limiter.limit());
-            }
-            let sum: u32 = out.values().map(|permits| permits.count).sum();
-            prop_assert_eq!(limiter.in_use(now), sum);
-            prop_assert_eq!(limiter.waiting(), waiting.len());
-            let fair = (limiter.limit() / FAIR_SHARE).max(1);
-            prop_assert!(limiter.waiting() == 0 || sum + fair > limiter.limit(), "waits for nothing");
-        }
-
-        let deadline = now + MAX_WAIT;
-        while let Some(event) = limiter.next_event(now) {
-            now = now.max(event);
-            while limiter.admit(now).is_some() || limiter.lapse(now).is_some() {}
-        }
-        prop_assert!(now <= deadline, "someone waited too long");
-        prop_assert_eq!(limiter.in_use(now + MAX_TTL), 0);
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Ask(Ask),
-    Settle(usize, Report),
-    Leave(usize),
-    Pass(Duration),
-    Evict,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let ask = (0_u32..60, 0_u64..400, 0_u64..60).prop_map(|(want, ttl, wait)| Ask {
-        want,
-        ttl: Duration::from_secs(ttl),
-        wait: Duration::from_secs(wait),
-        pooled: false,
-    });
-    let report = (0_u32..100, 0_u32..10, 0_u32..10).prop_map(|(accepted, throttled, lost)| Report {
-        answered: accepted + throttled,
-        accepted,
-        throttled,
-        lost,
-    });
-    prop_oneof![
-        8 => ask.prop_map(Step::Ask),
-        4 => (0_usize..8, report).prop_map(|(index, report)| Step::Settle(index, report)),
-        1 => (0_usize..8).prop_map(Step::Leave),
-        2 => (0_u64..20_000).prop_map(|millis| Step::Pass(Duration::from_millis(millis))),
-        1 => Just(Step::Evict),
-    ]
-}
-
 fn limiter_of(limit: u32) -> Limiter {
     Limiter {
         limit,
@@ -357,14 +251,21 @@ const fn ask(want: u32) -> Ask {
         ttl: Duration::from_mins(1),
         wait: Duration::ZERO,
         pooled: false,
+        share: None,
     }
 }
 
 const fn patient(want: u32) -> Ask {
     Ask {
         wait: Duration::from_secs(10),
-        pooled: false,
         ..ask(want)
+    }
+}
+
+const fn batch_ask(batch: u64, weight: u32, want: u32) -> Ask {
+    Ask {
+        share: Some(Share { batch, weight }),
+        ..patient(want)
     }
 }
 

@@ -1,0 +1,48 @@
+//! How the pushes of a lease went.
+
+use serde::{Deserialize, Serialize};
+
+use crate::apns::Outcome;
+use crate::delivery::verdict::{Again, Verdict};
+
+/// How the pushes of a lease went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Report {
+    /// Pushes that APNs answered, in whatever way.
+    pub answered: u32,
+    /// Those of them with 200.
+    pub accepted: u32,
+    /// Those of them that say to slow down: 429 `TooManyRequests`, 500, 503.
+    pub throttled: u32,
+    /// Pushes without an answer: resets and timeouts.
+    pub lost: u32,
+}
+
+impl Report {
+    /// Counts the end of one attempt.
+    pub fn count(&mut self, outcome: &Outcome, verdict: Verdict) {
+        match outcome {
+            Outcome::Answered(_) => self.answered += 1,
+            Outcome::NotSent(_) => {}
+            Outcome::Lost(_) => self.lost += 1,
+        }
+        self.accepted += u32::from(verdict == Verdict::Accepted);
+        let throttled = matches!(verdict, Verdict::Retry(Again::Device | Again::Server));
+        self.throttled += u32::from(throttled);
+    }
+
+    /// Whether APNs, or the way to it, is overloaded.
+    pub(super) const fn is_congested(&self) -> bool {
+        self.is_notable(self.throttled as u64 + self.lost as u64)
+    }
+
+    const fn is_notable(&self, bad: u64) -> bool {
+        let all = self.answered as u64 + self.lost as u64;
+        bad > 0 && bad * CONGESTED_SHARE >= all
+    }
+}
+
+/// One bad push in so many makes a lease congested. A single reset, or one device that is sent to too often, is not
+/// the limit's fault; a server in trouble refuses far more than a twentieth.
+pub const CONGESTED_SHARE: u64 = 20;
