@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limiter::{Ask, Decision, LeaseId, Limiter, Permits, Report, Share};
 use super::machine::{Loaded, Machine, Step, Ticket};
-use super::pool::{Pool, Shape};
+use super::pool::{Pool, Shape, Sign};
 use crate::apns::credential::Credential;
 use crate::apns::provider_token::ProviderToken;
 use crate::time::Timestamp;
@@ -220,8 +220,7 @@ impl Machine for Gate {
                     self.tokens.prove(issued_at, now);
                 }
                 self.limiter.settle(lease, &report, now);
-                self.pool
-                    .release(lease, shut_for_ms.map(Duration::from_millis), now);
+                self.pool.release(lease, sign(&report, shut_for_ms), now);
                 Step::Answer(Reply::Settled)
             }
             Command::Inspect => Step::Answer(Reply::Inspected(self.inspect(now))),
@@ -335,6 +334,16 @@ impl Gate {
 fn full(retry_after: Duration) -> Reply {
     Reply::Full {
         retry_after_ms: millis(retry_after),
+    }
+}
+
+/// What a settled lease tells of its connection.
+fn sign(report: &Report, shut_for_ms: Option<u64>) -> Sign {
+    match shut_for_ms {
+        Some(delay) => Sign::Shut(Duration::from_millis(delay)),
+        None if report.is_broken() => Sign::Broken,
+        None if report.answered > 0 => Sign::Open,
+        None => Sign::Unused,
     }
 }
 

@@ -1,9 +1,21 @@
 //! Which connection of a credential a chunk goes to.
 //!
 //! pushy's pool, kept by the gate: places for connection objects up to a capacity. The lowest place with room is
-//! filled first, so that the highest fall idle and close; a place is added when all are near their limit, a few seconds
-//! after the last; one whose connection could not be opened is passed over until its delay is over. In scope: the
-//! choice. Out of scope: opening and closing sockets, which each object does for itself.
+//! filled first, so that the highest fall idle and close. An object opens its connection when an order comes to it, so
+//! that the pool decides who opens: it hands out places that it knows to be open, and beside them a single one that it
+//! does not, the opener, whom all share who find no room elsewhere. When its opening fails, no other place is tried before
+//! the delay is over that its object keeps: the failures of a credential back off together. While a connection is open,
+//! another is opened a few seconds after the last at the soonest.
+//!
+//! What the pool knows is what leases tell when they end. Two kinds of openings it does not see: those of an object that has
+//! lost its connection, until a lease tells of the loss or of the failure; and that of an object's second socket when its
+//! first is full. In scope: the choice. Out of scope: opening and closing sockets, which each object does for itself
+//! (`opening` has its delays).
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +30,11 @@ use crate::time::Timestamp;
 pub struct Pool {
     places: Vec<Place>,
     loads: BTreeMap<LeaseId, Load>,
-    grown_at: Timestamp,
+    /// When a place was last made the opener.
+    #[serde(rename = "grown_at")]
+    opened_at: Timestamp,
+    #[serde(default)]
+    opener: Option<Opener>,
 }
 
 /// How large a pool may be; the deployment's settings.
@@ -41,10 +57,26 @@ impl Shape {
     };
 }
 
+/// What the end of a lease tells of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// APNs answered over it.
+    Open,
+    /// Nothing.
+    Unused,
+    /// Pushes had no answer: it may be broken.
+    Broken,
+    /// It could not be opened, and cannot be for so long.
+    Shut(Duration),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Place {
     used_at: Timestamp,
     shut_until: Timestamp,
+    /// When a lease last told that its connection was open; the epoch if it may not be.
+    #[serde(default)]
+    open_at: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +84,22 @@ struct Load {
     place: u32,
     permits: u32,
     expires_at: Timestamp,
+}
+
+/// The one place that is handed out though its connection may have to be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Opener {
+    place: u32,
+    /// When a lease last told of it, or when it was chosen.
+    since: Timestamp,
+    /// When its opening is over, if nobody says so. If nobody has, another is preferred to it from then on.
+    until: Timestamp,
+}
+
+impl Place {
+    fn is_open(&self, shape: &Shape, now: Timestamp) -> bool {
+        now.since(self.open_at) < shape.idle - shape.idle / MARGIN
+    }
 }
 
 impl Pool {
@@ -68,6 +116,12 @@ impl Pool {
         let place = self.choose(permits, shape, now);
         if let Some(chosen) = self.places.get_mut(index(place)) {
             chosen.used_at = now;
+            if !chosen.is_open(shape, now) {
+                let known = self.opener.filter(|opener| opener.place == place);
+                let since = known.map_or(now, |opener| opener.since);
+                let until = (now + OPENING_TIME).min(since + SILENCE);
+                self.opener = Some(Opener { place, since, until });
+            }
         }
         self.loads.insert(
             lease,
@@ -80,14 +134,27 @@ impl Pool {
         place
     }
 
-    /// A lease has ended. `shut_for` is how long its place is to be passed over, if its connection could not be opened.
-    pub fn release(&mut self, lease: LeaseId, shut_for: Option<Duration>, now: Timestamp) {
-        let Some(load) = self.loads.remove(&lease) else {
+    /// A lease has ended, and tells of its connection.
+    pub fn release(&mut self, lease: LeaseId, sign: Sign, now: Timestamp) {
+        let Some(Load { place, .. }) = self.loads.remove(&lease) else {
             return;
         };
-        if let Some(place) = self.places.get_mut(index(load.place)) {
-            place.used_at = now;
-            place.shut_until = shut_for.map_or(place.shut_until, |delay| now + delay);
+        if let Some(seen) = self.places.get_mut(index(place)) {
+            seen.used_at = now;
+            match sign {
+                Sign::Open => (seen.open_at, seen.shut_until) = (now, EPOCH),
+                Sign::Unused => {}
+                Sign::Broken => seen.open_at = EPOCH,
+                Sign::Shut(delay) => (seen.open_at, seen.shut_until) = (EPOCH, now + delay),
+            }
+        }
+        let is_used = self.is_used(place);
+        if let Some(opener) = self.opener.as_mut().filter(|opener| opener.place == place) {
+            opener.since = now;
+            // Another order that is on its way to the object could still make it open.
+            if sign == Sign::Open || !is_used {
+                self.opener = None;
+            }
         }
     }
 
@@ -105,35 +172,79 @@ impl Pool {
 
     fn choose(&mut self, permits: u32, shape: &Shape, now: Timestamp) -> u32 {
         let loads = self.permits_by_place();
+        let load = |place: u32| loads.get(index(place)).copied().unwrap_or_default();
         let open = || {
-            let places = loads.iter().zip(&self.places).zip(0_u32..);
+            let places = self.places.iter().zip(0_u32..);
             places
-                .filter(|((_, place), _)| place.shut_until <= now)
-                .map(|((load, _), place)| (*load, place))
+                .filter(|(place, _)| place.is_open(shape, now))
+                .map(|(_, place)| place)
         };
         let near = shape.streams - shape.streams / NEAR_SHARE;
-        if let Some((_, place)) = open().find(|(load, _)| *load == 0 || load + permits <= near) {
+        if let Some(place) = open().find(|place| load(*place) == 0 || load(*place) + permits <= near) {
             return place;
         }
-        let may_grow = self.places.is_empty() || now.since(self.grown_at) >= GROWTH_PAUSE;
-        if self.places.len() < index(shape.capacity.max(1)) && may_grow {
-            self.grown_at = now;
-            self.places.push(Place {
-                used_at: now,
-                shut_until: Timestamp::from_millis(0),
-            });
-            return u32::try_from(self.places.len() - 1).unwrap_or_default();
-        }
-        let least_loaded = open().min().map(|(_, place)| place);
-        let first_back = || {
-            self.places
-                .iter()
-                .zip(0_u32..)
-                .min_by_key(|(place, _)| place.shut_until)
+        let least_loaded = open().min_by_key(|place| load(*place));
+        let Some(opener) = self.opener(now) else {
+            let may_open = least_loaded.is_none() || now.since(self.opened_at) >= GROWTH_PAUSE;
+            let another = if may_open { self.let_open(shape, now) } else { None };
+            return another.or(least_loaded).unwrap_or_default();
         };
-        least_loaded
-            .or_else(|| first_back().map(|(_, place)| place))
-            .unwrap_or_default()
+        match least_loaded {
+            Some(open) if self.is_shut(opener, now) || load(open) <= load(opener) => open,
+            _ => opener,
+        }
+    }
+
+    /// The one place that is not known to be open and yet is handed out, if there has to be one: while its opening may be
+    /// under way, and while its delay runs after that has failed.
+    fn opener(&self, now: Timestamp) -> Option<u32> {
+        let shut = || {
+            let places = self.places.iter().zip(0_u32..);
+            places
+                .filter(|(place, _)| place.shut_until > now)
+                .max_by_key(|(place, _)| place.shut_until)
+        };
+        self.opener
+            .filter(|opener| opener.until > now)
+            .map(|opener| opener.place)
+            .or_else(|| shut().map(|(_, place)| place))
+    }
+
+    /// Chooses the next opener: the lowest place that is not known to be open, or a new one; rather not the last opener if
+    /// nobody told of it.
+    fn let_open(&mut self, shape: &Shape, now: Timestamp) -> Option<u32> {
+        let silent = self.opener.map(|opener| opener.place);
+        let places = self.places.iter().zip(0_u32..);
+        let closed = places.filter(|(place, _)| !place.is_open(shape, now));
+        let closed = closed
+            .map(|(_, place)| place)
+            .min_by_key(|place| (silent == Some(*place), *place));
+        let count = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
+        let place = match closed {
+            Some(place) if silent != Some(place) => place,
+            _ if count < shape.capacity.max(1) => {
+                self.places.push(Place {
+                    used_at: now,
+                    shut_until: EPOCH,
+                    open_at: EPOCH,
+                });
+                count
+            }
+            _ => closed?,
+        };
+        self.opener = None;
+        self.opened_at = now;
+        Some(place)
+    }
+
+    fn is_shut(&self, place: u32, now: Timestamp) -> bool {
+        self.places
+            .get(index(place))
+            .is_some_and(|place| place.shut_until > now)
+    }
+
+    fn is_used(&self, place: u32) -> bool {
+        self.loads.values().any(|load| load.place == place)
     }
 
     fn permits_by_place(&self) -> Vec<u32> {
@@ -151,9 +262,9 @@ impl Pool {
         self.loads.retain(|_, load| load.expires_at > now);
         while let Some(last) = self.places.last() {
             let place = u32::try_from(self.places.len() - 1).unwrap_or_default();
-            let in_use = self.loads.values().any(|load| load.place == place);
             let too_many = place >= shape.capacity.max(1);
-            if in_use || (!too_many && now.since(last.used_at) < shape.idle) {
+            let is_idle = now.since(last.used_at) >= shape.idle && last.shut_until <= now;
+            if self.opener(now) == Some(place) || self.is_used(place) || !(too_many || is_idle) {
                 return;
             }
             self.places.pop();
@@ -165,156 +276,20 @@ fn index(place: u32) -> usize {
     usize::try_from(place).unwrap_or(usize::MAX)
 }
 
+const EPOCH: Timestamp = Timestamp::from_millis(0);
+
 /// A place is near its limit when less than one part in this many is free.
 const NEAR_SHARE: u32 = 10;
 
 /// Apple's engineers: do not open all connections at once, leave a few seconds between (developer forums, thread 778909).
 const GROWTH_PAUSE: Duration = Duration::from_secs(3);
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
+/// How long an opening is thought to be under way of which nobody tells: twice what a socket may take to open.
+const OPENING_TIME: Duration = Duration::from_secs(30);
 
-    const START: Timestamp = Timestamp::from_secs(1_795_420_800);
-    const SHAPE: Shape = Shape {
-        capacity: 4,
-        streams: 1000,
-        idle: Duration::from_secs(60),
-    };
+/// How long orders share an opener of which nobody tells: an object that answers none of them for so long is broken.
+const SILENCE: Duration = Duration::from_secs(60);
 
-    fn lease(number: u64) -> LeaseId {
-        serde_json::from_str(&number.to_string()).unwrap()
-    }
-
-    fn place(pool: &mut Pool, number: u64, permits: u32, now: Timestamp) -> u32 {
-        pool.place(
-            lease(number),
-            permits,
-            now + Duration::from_secs(100),
-            &SHAPE,
-            now,
-        )
-    }
-
-    #[test]
-    fn the_lowest_place_with_room_is_filled_first() {
-        let mut pool = Pool::default();
-        assert_eq!(place(&mut pool, 1, 400, START), 0);
-        assert_eq!(place(&mut pool, 2, 400, START), 0);
-        assert_eq!(pool.len(), 1);
-    }
-
-    #[test]
-    fn a_place_is_added_when_all_are_near_their_limit_a_few_seconds_after_the_last() {
-        let mut pool = Pool::default();
-        assert_eq!(place(&mut pool, 1, 900, START), 0);
-        assert_eq!(
-            place(&mut pool, 2, 900, START),
-            0,
-            "too soon after the first place"
-        );
-        let later = START + GROWTH_PAUSE;
-        assert_eq!(place(&mut pool, 3, 900, later), 1);
-        assert_eq!(place(&mut pool, 4, 900, later), 1, "the least loaded");
-    }
-
-    #[test]
-    fn a_pools_format_unchanged() {
-        // A gate that is evicted finds its pool as it left it, leases by number included.
-        let mut pool = Pool::default();
-        place(&mut pool, 7, 900, START);
-        let text = serde_json::to_string(&pool).unwrap();
-        assert_eq!(
-            text,
-            r#"{"places":[{"used_at":1795420800000,"shut_until":0}],"loads":{"7":{"place":0,"permits":900,"expires_at":1795420900000}},"grown_at":1795420800000}"#
-        );
-        assert_eq!(serde_json::from_str::<Pool>(&text).unwrap(), pool);
-    }
-
-    #[test]
-    fn the_pool_never_grows_past_its_capacity() {
-        let mut pool = Pool::default();
-        for number in 0..20 {
-            place(
-                &mut pool,
-                number,
-                1000,
-                START + GROWTH_PAUSE * u32::try_from(number).unwrap(),
-            );
-        }
-        assert_eq!(pool.len(), 4);
-    }
-
-    #[test]
-    fn idle_places_leave_from_the_end() {
-        let mut pool = Pool::default();
-        for number in 0..3 {
-            place(
-                &mut pool,
-                number,
-                1000,
-                START + GROWTH_PAUSE * u32::try_from(number).unwrap(),
-            );
-        }
-        assert_eq!(pool.len(), 3);
-        let end = START + Duration::from_secs(20);
-        for number in 0..3 {
-            pool.release(lease(number), None, end);
-        }
-        assert_eq!(place(&mut pool, 9, 10, end + SHAPE.idle), 0);
-        assert_eq!(pool.len(), 1);
-    }
-
-    #[test]
-    fn a_place_that_could_not_connect_is_passed_over_until_its_delay_is_over() {
-        let mut pool = Pool::default();
-        place(&mut pool, 1, 10, START);
-        pool.release(lease(1), Some(Duration::from_secs(8)), START);
-        let soon = START + GROWTH_PAUSE;
-        assert_eq!(place(&mut pool, 2, 10, soon), 1);
-        pool.release(lease(2), None, soon);
-        assert_eq!(place(&mut pool, 3, 10, START + Duration::from_secs(8)), 0);
-    }
-
-    #[test]
-    fn with_every_place_shut_the_first_to_come_back_is_chosen() {
-        let shape = Shape { capacity: 1, ..SHAPE };
-        let mut pool = Pool::default();
-        pool.place(lease(1), 10, START + Duration::from_secs(100), &shape, START);
-        pool.release(lease(1), Some(Duration::from_secs(60)), START);
-        assert_eq!(
-            pool.place(lease(2), 10, START + Duration::from_secs(100), &shape, START),
-            0
-        );
-    }
-
-    #[test]
-    fn a_lease_that_ended_unsaid_holds_no_place() {
-        let mut pool = Pool::default();
-        place(&mut pool, 1, 1000, START);
-        let later = START + Duration::from_secs(100);
-        assert_eq!(place(&mut pool, 2, 1000, later), 0);
-        assert_eq!(pool.len(), 1);
-    }
-
-    proptest! {
-        #[test]
-        fn a_chosen_place_always_exists(
-            steps in proptest::collection::vec((0_u64..20, 1_u32..1200, 0_u64..10_000, any::<bool>(), any::<bool>()), 1..200)
-        ) {
-            let mut pool = Pool::default();
-            let mut now = START;
-            for (number, permits, millis, release, shut) in steps {
-                now = now + Duration::from_millis(millis);
-                if release {
-                    pool.release(lease(number), shut.then_some(Duration::from_secs(5)), now);
-                } else {
-                    let chosen = place(&mut pool, number, permits, now);
-                    prop_assert!(index(chosen) < pool.len());
-                }
-                prop_assert!(pool.len() <= 4);
-            }
-        }
-    }
-}
+/// One part in so many of the idle time is left for an order's way to the object, whose connection could else close as the
+/// order comes.
+const MARGIN: u32 = 4;

@@ -14,7 +14,7 @@ use super::{clock, lease};
 use crate::api::Order;
 use crate::apns::provider_token::ProviderToken;
 use crate::apns::{Outcome, Request};
-use crate::config::Transport::{Fetch, Socket};
+use crate::config::Transport::Fetch;
 use crate::config::{App, Config};
 use crate::delivery::fanout::{Fanout, Next, Plan};
 use crate::delivery::gate::{Command, Lease, Refusal, Reply};
@@ -176,8 +176,8 @@ async fn renew(fanout: &mut Fanout, lease: &mut Lease, refusal: TokenRefusal, ap
         TokenRefusal::TooManyUpdates => Refusal::TooManyUpdates { issued_at },
     };
     lease::give_back(env, app, settle_command(fanout, lease)).await;
-    let transport = if lease.connection.is_some() { Socket } else { Fetch };
-    match lease::ask(env, app, lease.permits, transport, lease.share, Some(refused)).await {
+    // Without a place in the pool: the order stays on the connection that it has, and the pool must not take another for open.
+    match lease::ask(env, app, lease.permits, Fetch, lease.share, Some(refused)).await {
         Ok(Reply::Granted(renewed)) => {
             fanout.renewed(renewed.proven);
             *lease = renewed;

@@ -37,6 +37,12 @@ impl Report {
         self.is_notable(self.throttled as u64 + self.lost as u64)
     }
 
+    /// Whether so many pushes had no answer that their connection may be broken.
+    #[must_use]
+    pub const fn is_broken(&self) -> bool {
+        self.is_notable(self.lost as u64)
+    }
+
     const fn is_notable(&self, bad: u64) -> bool {
         let all = self.answered as u64 + self.lost as u64;
         bad > 0 && bad * CONGESTED_SHARE >= all

@@ -1,4 +1,4 @@
-//! Leases of batches.
+//! Leases of batches, and what leases tell of the connections of the pool.
 
 use super::*;
 
@@ -70,6 +70,23 @@ fn a_state_of_before_there_were_batches_is_read() {
     let gate = loaded.machine;
     assert_eq!((gate.limiter.in_use(NOW), gate.pool.len()), (10, 1));
     assert_eq!(Gate::load(Some(&gate.store()), NOW).machine, gate);
+}
+
+#[test]
+fn a_settled_lease_tells_of_its_connection() {
+    let report = |answered, lost| Report {
+        answered,
+        accepted: answered,
+        lost,
+        ..Report::default()
+    };
+    assert_eq!(sign(&report(500, 0), None), Sign::Open);
+    assert_eq!(sign(&report(500, 2), None), Sign::Open, "single timeouts");
+    assert_eq!(sign(&report(400, 100), None), Sign::Broken);
+    assert_eq!(sign(&report(0, 1), None), Sign::Broken);
+    assert_eq!(sign(&report(0, 0), None), Sign::Unused);
+    let delay = Duration::from_secs(2);
+    assert_eq!(sign(&report(0, 0), Some(2000)), Sign::Shut(delay));
 }
 
 const SHARE: Share = Share {
