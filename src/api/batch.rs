@@ -171,6 +171,13 @@ pub fn seed(id: &str) -> Option<[u8; 16]> {
     Some(seed)
 }
 
+/// The number that a batch has at the gate: of its id.
+#[must_use]
+pub fn share(id: &str) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = seed(id).unwrap_or_default();
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
 /// The id of a batch: of its 16 bytes.
 #[must_use]
 pub fn id(bytes: [u8; 16]) -> String {

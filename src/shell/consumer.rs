@@ -14,11 +14,13 @@ use super::connection::{self, Errand, Handed};
 use super::fetch::FetchTransport;
 use super::log::Event;
 use super::{batch, bindings, chunk, lease, registry};
+use crate::api::batch as contract;
 use crate::api::format::Format;
 use crate::config::{App, Config, Transport};
 use crate::delivery::batch::{Assignment, Command, Message};
 use crate::delivery::fanout::FETCH_WINDOW;
 use crate::delivery::gate::{self, Lease, Reply};
+use crate::delivery::limiter::Share;
 
 /// Takes the messages of one delivery.
 pub(super) async fn consume(messages: MessageBatch<()>, env: &Env, context: &Context) {
@@ -171,7 +173,11 @@ impl Dispatch<'_> {
     /// A lease for the chunk; if there is none to be had, the chunk goes back.
     async fn lease(&self, width: usize, transport: Transport) -> Option<Lease> {
         let want = u32::try_from(self.assignment.places.len().clamp(1, width)).unwrap_or(1);
-        let after_ms = match lease::ask(self.env, self.app, want, transport, None).await {
+        let share = Share {
+            batch: contract::share(&self.assignment.batch),
+            weight: self.assignment.weight,
+        };
+        let after_ms = match lease::ask(self.env, self.app, want, transport, Some(share), None).await {
             Ok(Reply::Granted(lease)) => return Some(lease),
             Ok(Reply::Full { retry_after_ms } | Reply::Stopped { retry_after_ms, .. }) => retry_after_ms,
             Ok(Reply::Unavailable { problem }) => {
