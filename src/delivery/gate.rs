@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limiter::{Ask, Decision, LeaseId, Limiter, Permits, Report, Share};
 use super::machine::{Loaded, Machine, Step, Ticket};
+use super::opening::{Opening, Turn};
 use super::pool::{Pool, Shape, Sign};
 use crate::apns::credential::Credential;
 use crate::apns::provider_token::ProviderToken;
@@ -35,6 +36,8 @@ pub struct Gate {
     limiter: Limiter,
     #[serde(default)]
     pool: Pool,
+    #[serde(default)]
+    opening: Opening,
 }
 
 /// What the deployment lends the gate.
@@ -83,6 +86,13 @@ pub enum Command {
         #[serde(default)]
         shut_for_ms: Option<u64>,
     },
+    /// May a connection be opened?
+    Open,
+    /// How the opening went that a [`Turn::Open`] allowed.
+    Opened {
+        /// Whether there is a connection now.
+        succeeded: bool,
+    },
     /// How it stands.
     Inspect,
 }
@@ -112,6 +122,8 @@ pub enum Reply {
     },
     /// The lease is settled.
     Settled,
+    /// What whoever needs a connection does.
+    Turn(Turn),
     /// How the gate stands.
     Inspected(Inspection),
 }
@@ -171,6 +183,7 @@ impl Machine for Gate {
             tokens,
             limiter: Limiter::new(now),
             pool: Pool::default(),
+            opening: Opening::default(),
         };
         match stored.map(serde_json::from_str) {
             None => Loaded {
@@ -222,6 +235,15 @@ impl Machine for Gate {
                 self.limiter.settle(lease, &report, now);
                 self.pool.release(lease, sign(&report, shut_for_ms), now);
                 Step::Answer(Reply::Settled)
+            }
+            Command::Open => Step::Answer(Reply::Turn(self.opening.ask(now))),
+            Command::Opened { succeeded: true } => {
+                self.opening.opened();
+                Step::Answer(Reply::Settled)
+            }
+            Command::Opened { succeeded: false } => {
+                let delay = self.opening.failed(now.as_millis(), now);
+                Step::Answer(Reply::Turn(Turn::Refused(delay)))
             }
             Command::Inspect => Step::Answer(Reply::Inspected(self.inspect(now))),
         }

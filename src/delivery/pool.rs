@@ -7,10 +7,10 @@
 //! the delay is over that its object keeps: the failures of a credential back off together. While a connection is open,
 //! another is opened a few seconds after the last at the soonest.
 //!
-//! What the pool knows is what leases tell when they end. Two kinds of openings it does not see: those of an object that has
-//! lost its connection, until a lease tells of the loss or of the failure; and that of an object's second socket when its
-//! first is full. In scope: the choice. Out of scope: opening and closing sockets, which each object does for itself
-//! (`opening` has its delays).
+//! What the pool knows is what leases tell when they end, so that it does not see an object that has lost its connection and
+//! opens another, nor an object's second socket: that no two of a credential open at once is the rule of `opening`, which
+//! the gate keeps beside this and which every object asks. In scope: the choice, so that orders need not wait for an
+//! opening. Out of scope: opening and closing sockets, which each object does for itself.
 
 #[cfg(test)]
 mod simulation;

@@ -150,10 +150,13 @@ impl ConnectionObject {
         Response::empty().map_err(|error| Problem::new(Kind::Unavailable, error.to_string()))
     }
 
-    fn links(&self, app: &App, config: &'static Config) -> Links {
+    fn links(&self, app: &'static App, config: &'static Config) -> Links {
         let mut links = self.links.borrow_mut();
         links
-            .get_or_insert_with(|| Links::new(config.address(app.credential.environment), config.sockets))
+            .get_or_insert_with(|| {
+                let address = config.address(app.credential.environment);
+                Links::new(address, config.sockets, &app.credential, self.env.clone())
+            })
             .clone()
     }
 }

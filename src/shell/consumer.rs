@@ -184,7 +184,7 @@ impl Dispatch<'_> {
                 chunk::halt(self.env, &self.assignment, problem).await;
                 return None;
             }
-            Ok(Reply::Settled | Reply::Inspected(_)) | Err(_) => GATE_RETRY_MS,
+            Ok(Reply::Settled | Reply::Turn(_) | Reply::Inspected(_)) | Err(_) => GATE_RETRY_MS,
         };
         chunk::release(self.env, &self.assignment, after_ms).await;
         None

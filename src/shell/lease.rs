@@ -27,7 +27,7 @@ pub(super) async fn open(env: &Env, app: &App, want: u32, transport: Transport) 
             Err(Problem::new(Kind::ProviderTokenRefused, detail).retry_after_ms(retry_after_ms))
         }
         Ok(Reply::Unavailable { problem }) => Err(Problem::new(Kind::Misconfigured, problem)),
-        Ok(Reply::Settled | Reply::Inspected(_)) | Err(_) => {
+        Ok(Reply::Settled | Reply::Turn(_) | Reply::Inspected(_)) | Err(_) => {
             let detail = "the gate of the app's credential did not answer; nothing was sent";
             Err(Problem::new(Kind::Unavailable, detail).retry_after_ms(GATE_RETRY_MS))
         }

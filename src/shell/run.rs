@@ -185,7 +185,7 @@ async fn renew(fanout: &mut Fanout, lease: &mut Lease, refusal: TokenRefusal, ap
         Ok(Reply::Full { retry_after_ms } | Reply::Stopped { retry_after_ms, .. }) => {
             fanout.not_renewed(Some(Duration::from_millis(retry_after_ms)));
         }
-        Ok(Reply::Unavailable { .. } | Reply::Settled | Reply::Inspected(_)) | Err(_) => {
+        Ok(Reply::Unavailable { .. } | Reply::Settled | Reply::Turn(_) | Reply::Inspected(_)) | Err(_) => {
             fanout.not_renewed(None);
         }
     }

@@ -13,16 +13,18 @@ use std::time::Duration;
 use futures::future::{Either, FutureExt, LocalBoxFuture, Shared, select};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use worker::wasm_bindgen_futures::spawn_local;
-use worker::{Delay, SecureTransport, Socket};
+use worker::{Delay, Env, SecureTransport, Socket};
 
-use super::clock;
 use super::log::Event;
 use super::run::Transport;
+use super::{clock, gate};
+use crate::apns::credential::Credential;
 use crate::apns::provider_token::ProviderToken;
 use crate::apns::request::Headers;
 use crate::apns::{Outcome, Request, Trouble};
 use crate::config::{Address, Sockets};
-use crate::delivery::opening::{Opening, Turn};
+use crate::delivery::gate::{Command, Reply};
+use crate::delivery::opening::Turn;
 use crate::delivery::verdict::judge;
 use crate::time::Timestamp;
 use crate::wire::{Connection, Options, Sleep, State, Template, Timer};
@@ -34,8 +36,9 @@ pub(super) struct Links(Rc<Inner>);
 struct Inner {
     address: Address,
     sockets: Sockets,
+    env: Env,
+    credential: &'static Credential,
     links: RefCell<Vec<Connection>>,
-    opening: RefCell<Opening>,
     under_way: RefCell<Option<Attempt>>,
     used_at: RefCell<Timestamp>,
 }
@@ -44,13 +47,14 @@ struct Inner {
 type Attempt = Shared<LocalBoxFuture<'static, Result<(), Duration>>>;
 
 impl Links {
-    /// No connection yet to `address`.
-    pub(super) fn new(address: Address, sockets: Sockets) -> Self {
+    /// No connection yet to `address` for a credential.
+    pub(super) fn new(address: Address, sockets: Sockets, credential: &'static Credential, env: Env) -> Self {
         Self(Rc::new(Inner {
             address,
             sockets,
+            env,
+            credential,
             links: RefCell::default(),
-            opening: RefCell::default(),
             under_way: RefCell::default(),
             used_at: RefCell::default(),
         }))
@@ -92,46 +96,66 @@ impl Links {
     }
 
     async fn open(&self) -> Result<(), Duration> {
-        let turn = self.0.opening.borrow_mut().ask(clock::now());
-        let attempt = match turn {
-            Turn::Refused(delay) => return Err(delay),
-            Turn::Join => self.0.under_way.borrow().clone(),
-            Turn::Open => {
-                let this = self.clone();
-                let attempt = async move { this.connect().await }.boxed_local().shared();
-                *self.0.under_way.borrow_mut() = Some(attempt.clone());
-                // Driven on its own: whoever waits for it may go away.
-                spawn_local(attempt.clone().map(drop));
-                Some(attempt)
-            }
-        };
-        match attempt {
-            Some(attempt) => attempt.await,
-            None => Ok(()),
-        }
+        let under_way = self.0.under_way.borrow().clone();
+        let attempt = under_way.unwrap_or_else(|| {
+            let this = self.clone();
+            let attempt = async move {
+                let result = this.connect().await;
+                *this.0.under_way.borrow_mut() = None;
+                result
+            };
+            let attempt = attempt.boxed_local().shared();
+            *self.0.under_way.borrow_mut() = Some(attempt.clone());
+            // Driven on its own: whoever waits for it may go away.
+            spawn_local(attempt.clone().map(drop));
+            attempt
+        });
+        attempt.await
     }
 
+    /// Opens a connection when the gate lets this object: one of the credential's opens at a time.
     async fn connect(&self) -> Result<(), Duration> {
-        let result = connect(&self.0.address).await;
-        let mut opening = self.0.opening.borrow_mut();
-        *self.0.under_way.borrow_mut() = None;
-        match result {
-            Ok(link) => {
-                opening.opened();
-                self.0.links.borrow_mut().push(link);
-                Ok(())
+        let until = clock::now() + TURN_WAIT;
+        loop {
+            match self.ask(Command::Open).await? {
+                Turn::Open => break,
+                Turn::Refused(delay) => return Err(delay),
+                Turn::Join if clock::now() >= until => return Err(TURN_PAUSE),
+                Turn::Join => clock::at(clock::now() + TURN_PAUSE).await,
             }
+        }
+        let result = connect(&self.0.address).await;
+        let succeeded = result.is_ok();
+        if let Ok(link) = &result {
+            self.0.links.borrow_mut().push(link.clone());
+        }
+        let told = self.ask(Command::Opened { succeeded }).await;
+        let Err(problem) = result else { return Ok(()) };
+        let delay = match told {
+            Ok(Turn::Refused(delay)) | Err(delay) => delay,
+            Ok(Turn::Open | Turn::Join) => TURN_PAUSE,
+        };
+        Event::ConnectFailed {
+            host: &self.0.address.host,
+            problem: &problem,
+            retry_in_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+        }
+        .write();
+        Err(delay)
+    }
+
+    /// Asks the gate about opening; one that does not answer lets nobody open for a while.
+    async fn ask(&self, command: Command) -> Result<Turn, Duration> {
+        match gate::ask(&self.0.env, self.0.credential, &command).await {
+            Ok(Reply::Turn(turn)) => Ok(turn),
+            Ok(_) => Ok(Turn::Join),
             Err(problem) => {
-                let now = clock::now();
-                let delay = opening.failed(now.as_millis(), now);
-                let retry_in_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-                Event::ConnectFailed {
-                    host: &self.0.address.host,
+                Event::GateFailed {
+                    app: &self.0.credential.name(),
                     problem: &problem,
-                    retry_in_ms,
                 }
                 .write();
-                Err(delay)
+                Err(GATE_PAUSE)
             }
         }
     }
@@ -340,6 +364,15 @@ impl Timer for PlatformTimer {
         Box::pin(Delay::from(duration))
     }
 }
+
+/// How long an object waits for another to have opened its connection: as long as that may take.
+const TURN_WAIT: Duration = Duration::from_secs(15);
+
+/// How often it asks meanwhile; an opening takes some round trips.
+const TURN_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long nothing is opened when the gate does not answer.
+const GATE_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long the platform has to open a socket, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
