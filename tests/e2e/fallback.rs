@@ -9,8 +9,8 @@ use crate::stage::{Alone, Stage, until};
 /// An app of the same credential that sends by `fetch`, whose connection can then be used again.
 const BY_FETCH: &str = "shop-by-fetch";
 
-/// A stage that sends over one socket, and what it does without one.
-fn stage(fallback: &str) -> Alone {
+/// A stage that sends over sockets of so many objects, and what it does without one.
+fn stage(fallback: &str, objects: &str) -> Alone {
     let mut by_fetch = SHOP.setting();
     by_fetch["transport"] = json!("fetch");
     let apps =
@@ -19,7 +19,7 @@ fn stage(fallback: &str) -> Alone {
         ("APPS", apps.as_str()),
         ("TRANSPORT", "socket"),
         ("SOCKET_FALLBACK", fallback),
-        ("MAX_CONNECTIONS", "1"),
+        ("MAX_CONNECTIONS", objects),
     ];
     Stage::alone(Options::default(), &settings)
 }
@@ -54,7 +54,7 @@ const FELL_BACK: &str = r#""event":"fell_back""#;
 #[test]
 #[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn an_order_for_which_no_socket_opens_goes_by_fetch_and_later_ones_over_a_socket_again() {
-    let stage = stage("fetch");
+    let stage = stage("fetch", "1");
     let token = stage.device("fallback");
     // A connection that `fetch` keeps, as no new one is taken.
     assert_eq!(stage.push(&order(BY_FETCH, &token))["transport"], "fetch");
@@ -84,7 +84,7 @@ fn an_order_for_which_no_socket_opens_goes_by_fetch_and_later_ones_over_a_socket
 #[test]
 #[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn without_a_fallback_an_order_for_which_no_socket_opens_is_turned_away_unsent() {
-    let stage = stage("none");
+    let stage = stage("none", "1");
     let token = stage.device("fallback, none");
     let turned_away = || {
         let answer = stage.post("/v1/push", &order("shop", &token));
@@ -114,4 +114,34 @@ fn without_a_fallback_an_order_for_which_no_socket_opens_is_turned_away_unsent()
     assert_eq!(stage.apns.device(&token)[0].screen.count, 1);
     let log = stage.log_with(CONNECT_FAILED, 1);
     assert_eq!(log.matches(FELL_BACK).count(), 0, "{log}");
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn the_failures_of_a_credential_back_off_together_though_it_may_have_several_connections() {
+    let stage = stage("none", "4");
+    let token = stage.device("fallback, together");
+    refuse_connections(&stage, true);
+    until("the fourth failure", || {
+        let order = order("shop", &token);
+        stage.post("/v1/push", &order).problem(503, "unavailable");
+        stage.worker.log().matches(CONNECT_FAILED).count() >= 4
+    });
+    let log = stage.worker.log();
+    let delays = log.split(r#""retry_in_ms":"#).skip(1).map(|rest| {
+        let end = rest.find(|character: char| !character.is_ascii_digit()).unwrap();
+        rest[..end].parse::<u64>().unwrap()
+    });
+    let delays: Vec<u64> = delays.collect();
+    // An object of its own would have begun anew with a second.
+    for (delay, full) in delays.iter().zip([1000, 2000, 4000, 8000]) {
+        assert!((full / 2..=full).contains(delay), "{delays:?}");
+    }
+    assert!(delays.len() >= 4, "{log}");
+
+    refuse_connections(&stage, false);
+    until("an order over a socket", || {
+        stage.post("/v1/push", &order("shop", &token)).status == 200
+    });
+    assert_eq!(stage.apns.state().connections_h2, 1);
 }
