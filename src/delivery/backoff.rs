@@ -97,8 +97,9 @@ const DEVICE_QUICK: Duration = Duration::from_secs(1);
 const SERVER_QUICK: Duration = Duration::from_millis(500);
 /// A new connection takes about a round trip or two.
 const NETWORK_QUICK: Duration = Duration::from_millis(100);
-/// The first round after a 5xx: most are over by then, and those that are not double it.
-const SERVER_ROUND: Duration = Duration::from_secs(5);
+/// The first round after a 5xx. Jitter takes up to half off, so that nothing goes out again within five seconds; most
+/// troubles are over by then, and those that are not double it.
+const SERVER_ROUND: Duration = Duration::from_secs(10);
 /// The longest round, which is Apple's advice after a 5xx.
 const LONGEST_ROUND: Duration = SERVER_ADVICE;
 /// The first round after a connection that broke or could not be had.

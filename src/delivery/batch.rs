@@ -7,12 +7,15 @@
 //! device lines, which stay in their rows, and storing, queueing and sending (`shell`).
 
 mod command;
+mod guard;
 mod overview;
+mod pace;
 mod plan;
 mod progress;
 mod record;
 mod results;
 pub mod rows;
+mod settling;
 
 #[cfg(test)]
 mod simulation;
@@ -24,12 +27,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::backoff;
 use super::places::Places;
-use super::verdict::{Again, Verdict};
 use crate::time::Timestamp;
 
 pub use command::{Assignment, Command, Message};
+pub use guard::GUARDED;
 pub use overview::{Counts, Overview, Reason};
 pub use progress::{Claim, Part, Progress, Waiting};
 pub use record::{Pause, PausedBy, Record, State, Terms};
@@ -45,7 +47,11 @@ pub struct Batch {
     /// What has changed since it was last stored.
     unsaved: BTreeSet<u32>,
     is_record_unsaved: bool,
-    guard: Guard,
+    guard: guard::Guard,
+    /// How many pushes runners have, and how many wait for another round.
+    out: Standing,
+    /// When the last claim ends by itself.
+    last_until: Timestamp,
     notices: Vec<Notice>,
     /// How many pushes had ended at the last moments.
     recent: VecDeque<(Timestamp, u64)>,
@@ -64,6 +70,14 @@ pub struct Size {
 struct Chunk {
     size: Size,
     stage: Stage,
+    out: Standing,
+}
+
+/// How many pushes have not ended but were touched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Standing {
+    in_flight: usize,
+    retrying: usize,
 }
 
 #[derive(Debug)]
@@ -106,66 +120,48 @@ pub enum Notice {
     StateChanged,
 }
 
-/// Watches over the first pushes.
-#[derive(Debug, Default)]
-struct Guard {
-    /// Until a chunk was settled with answers, no more than [`GUARDED`] pushes are out.
-    is_probing: bool,
-    /// Whether the first [`GUARDED`] pushes have ended, or somebody has seen how they do.
-    is_decided: bool,
-    ended: u64,
-    bad_tokens: u64,
-}
-
 impl Batch {
     /// A batch as it was stored: its record, its chunks in order, and how far those are that were ever claimed.
     #[must_use]
-    pub fn load(record: Record, sizes: Vec<Size>, rows: Vec<(u32, Progress)>) -> Self {
-        let mut chunks: Vec<Chunk> = sizes
-            .into_iter()
-            .map(|size| Chunk {
-                size,
-                stage: Stage::Fresh,
-            })
-            .collect();
-        let mut counts = vec![0; record.endings.len()];
-        let mut plan = plan::Plan::new(chunks.len());
-        for (number, progress) in rows {
-            let Some(chunk) = chunks.get_mut(at(number)) else {
-                continue;
-            };
-            for index in progress.endings.chars().filter_map(index) {
-                if let Some(count) = counts.get_mut(index) {
-                    *count += 1;
-                }
-            }
-            plan.enter(number, &progress, chunk.size.pushes);
-            let is_done = progress.ended().len() >= chunk.size.pushes;
-            chunk.stage = if is_done {
-                Stage::Done
-            } else {
-                Stage::Open(Box::new(progress))
-            };
-        }
-        let ended: u64 = counts.iter().sum();
+    pub fn load(record: Record, sizes: Vec<Size>, rows: impl IntoIterator<Item = (u32, Progress)>) -> Self {
+        let chunks: Vec<Chunk> = sizes.into_iter().map(Chunk::fresh).collect();
         let mut batch = Self {
+            counts: vec![0; record.endings.len()],
+            plan: plan::Plan::new(chunks.len()),
             record,
             chunks,
-            counts,
-            plan,
             unsaved: BTreeSet::new(),
             is_record_unsaved: false,
-            guard: Guard {
-                is_probing: ended == 0,
-                is_decided: ended >= GUARDED,
-                ended,
-                bad_tokens: 0,
-            },
+            guard: guard::Guard::default(),
+            out: Standing::default(),
+            last_until: Timestamp::default(),
             notices: Vec::new(),
             recent: VecDeque::new(),
         };
-        batch.guard.bad_tokens = batch.bad_tokens();
+        for (number, progress) in rows {
+            batch.take_row(number, progress);
+        }
+        batch.guard = guard::Guard::of(&batch.record.endings, &batch.counts);
         batch
+    }
+
+    fn take_row(&mut self, number: u32, progress: Progress) {
+        let Some(chunk) = self.chunks.get_mut(at(number)) else {
+            return;
+        };
+        for index in progress.endings.chars().filter_map(index) {
+            if let Some(count) = self.counts.get_mut(index) {
+                *count += 1;
+            }
+        }
+        if let Some(claim) = &progress.claim {
+            self.last_until = self.last_until.max(claim.until);
+        }
+        chunk.stage = Stage::Open(Box::new(progress));
+        self.enter(number);
+        if let Some(chunk) = self.chunks.get_mut(at(number)) {
+            chunk.forget_if_done();
+        }
     }
 
     /// A batch whose upload has just ended without a fault.
@@ -174,6 +170,7 @@ impl Batch {
         let mut batch = Self::load(record, sizes, Vec::new());
         batch.record.sealed_at = Some(now);
         batch.turn(State::Running, now);
+        batch.tick(now);
         batch
     }
 
@@ -186,110 +183,44 @@ impl Batch {
     /// Hands a chunk to a runner, if there is something of it to send now.
     pub fn claim(&mut self, number: u32, now: Timestamp) -> Option<Work> {
         self.tick(now);
-        let most = self.plan.take(number, self.record.terms.rate, now);
-        if self.record.state != State::Running {
-            return None;
-        }
-        let claim = Duration::from_millis(self.record.terms.claim_ms);
-        let chunk = self.chunks.get_mut(at(number))?;
-        let size = chunk.size;
-        let progress = chunk.open()?;
-        if progress.claim.is_some() {
-            return None;
-        }
-        let until = now + claim;
-        let places = progress.claim(size.pushes, most?, until, now);
-        self.plan.enter(number, progress, size.pushes);
+        let most = self.admit(number, now)?;
+        let places = self.hand_out(number, most, now);
+        self.handed_out(most, places.len(), now);
         if places.is_empty() {
             return None;
         }
-        self.unsaved.insert(number);
+        let size = self.chunks.get(at(number))?.size;
+        let until = self.last_until;
         Some(Work { until, places, size })
     }
 
-    /// A runner says how pushes ended; with `over` it has done what it could. Told twice, it changes nothing.
-    ///
-    /// An ending is taken from whoever tells it first, though his claim is over: it has happened. What is sent again is for
-    /// the runner to say whose claim runs.
-    pub fn settle(
-        &mut self,
-        number: u32,
-        claim: Timestamp,
-        results: &Results,
-        over: bool,
-        now: Timestamp,
-    ) -> Settled {
-        let terms = &self.record.terms;
-        let (repeatable, retries_end) = (terms.repeatable, self.retries_end());
-        let Some(size) = self.chunks.get(at(number)).map(|chunk| chunk.size) else {
-            return Settled { stop: true };
+    fn hand_out(&mut self, number: u32, most: usize, now: Timestamp) -> Places {
+        // The end of a claim is its name too.
+        let claim = Duration::from_millis(self.record.terms.claim_ms);
+        let until = (now + claim).max(self.last_until + Duration::from_millis(1));
+        let Some(chunk) = self.chunks.get_mut(at(number)) else {
+            return Places::NONE;
         };
-        let mut refused = None;
-        for found in &results.found {
-            let is_final = found.ending.is_final(repeatable);
-            let progress = self.progress_of_claim(number, claim);
-            let parts = progress
-                .map(|progress| progress.withdraw(found.places))
-                .unwrap_or_default();
-            for part in parts {
-                if is_final {
-                    let attempts = part.attempts.saturating_add(found.ending.attempts);
-                    let ending = Ending {
-                        attempts,
-                        ..found.ending.clone()
-                    };
-                    self.end(number, part.places, &ending, &results.details);
-                    continue;
-                }
-                let (part, due_at) = next_round(part, found, number, now);
-                if found.ending.verdict == Verdict::FixCredentials {
-                    refused = refused.or_else(|| Some(found.ending.reason.clone().unwrap_or_default()));
-                }
-                let tried = part.rounds > 0 && !found.untried;
-                if tried && due_at > retries_end && found.ending.verdict != Verdict::FixCredentials {
-                    let ending = self.given_up(&found.ending, part.attempts, retries_end);
-                    self.end(number, part.places, &ending, &[]);
-                } else if let Some(progress) = self.progress_of_claim(number, claim) {
-                    progress.put_back(part, due_at, now);
-                }
-            }
+        let pushes = chunk.size.pushes;
+        let places = match chunk.open() {
+            Some(progress) if progress.claim.is_none() => progress.claim(pushes, most, until, now),
+            Some(_) | None => Places::NONE,
+        };
+        if !places.is_empty() {
+            self.last_until = until;
+            self.unsaved.insert(number);
         }
-        for found in results
-            .found
-            .iter()
-            .filter(|found| found.ending.is_final(repeatable))
-        {
-            // Those that are not this runner's any more, or never were.
-            self.end(number, found.places, &found.ending, &results.details);
-        }
-        self.unsaved.insert(number);
-        let is_current = self.progress_of_claim(number, claim).is_some();
-        if let Some(progress) = self.progress_of_claim(number, claim).filter(|_| over) {
-            progress.end_claim(now, now);
-        }
-        self.after_change(number, size);
-        if let Some(reason) = refused {
-            self.credential_refused(reason, now);
-        } else if !results.is_empty() {
-            self.guard.is_probing &= results.found.iter().all(|found| found.ending.code == 0);
-        }
-        self.watch_bad_tokens(now);
-        self.tick(now);
-        Settled {
-            stop: !is_current || self.record.state != State::Running,
-        }
+        self.enter(number);
+        places
     }
 
     /// A runner could not begin: nothing was sent, and it should be tried again after `after`, with this batch's other
     /// chunks as well.
     pub fn release(&mut self, number: u32, claim: Timestamp, after: Duration, now: Timestamp) {
-        if let Some(progress) = self.progress_of_claim(number, claim) {
-            progress.end_claim(now, now);
-            self.unsaved.insert(number);
-            self.plan.hold_until(now + after);
-            if let Some(size) = self.chunks.get(at(number)).map(|chunk| chunk.size) {
-                self.after_change(number, size);
-            }
+        self.tick(now);
+        if self.has_claim(number, claim) {
+            self.take_back(number, now);
+            self.hold_until(now + after);
         }
         self.tick(now);
     }
@@ -307,16 +238,20 @@ impl Batch {
         if self.record.state == State::Running {
             self.record.paused = Some(pause);
             self.turn(State::Paused, now);
+            // Messages that come after it is resumed are looked at anew.
+            self.forget_queue();
         }
     }
 
     /// It goes on where it stopped: first with few pushes, as whatever paused it may not be over.
     pub fn resume(&mut self, now: Timestamp) {
         if self.record.state == State::Paused {
-            self.record.paused = None;
-            self.guard.is_probing = true;
-            // Who resumes a batch has seen the bad tokens and wants it sent.
-            self.guard.is_decided = true;
+            let paused = self.record.paused.take();
+            if paused.is_some_and(|pause| pause.by == PausedBy::BadDeviceTokens) {
+                // Who resumes it has seen the bad tokens and wants it sent.
+                self.record.terms.bad_token_percent = guard::NEVER;
+            }
+            self.guard.probe();
             self.turn(State::Running, now);
             self.tick(now);
         }
@@ -351,107 +286,18 @@ impl Batch {
         std::mem::take(&mut self.notices)
     }
 
-    fn progress_of_claim(&mut self, number: u32, claim: Timestamp) -> Option<&mut Progress> {
-        match &mut self.chunks.get_mut(at(number))?.stage {
-            Stage::Open(progress) if progress.claim.as_ref().is_some_and(|own| own.until == claim) => {
-                Some(progress)
-            }
-            Stage::Fresh | Stage::Open(_) | Stage::Done => None,
-        }
-    }
-
-    fn end(&mut self, number: u32, places: Places, ending: &Ending, details: &[Detail]) {
-        let index = self.ending(ending);
+    /// Takes in how far a chunk is, after each change of it.
+    fn enter(&mut self, number: u32) {
         let Some(chunk) = self.chunks.get_mut(at(number)) else {
             return;
         };
-        let pushes = chunk.size.pushes;
-        let Some(progress) = chunk.open() else { return };
-        let ended = progress.end(places, index, pushes);
-        progress.keep_details(details, ended);
-        let count = u64::try_from(ended.len()).unwrap_or_default();
-        if let Some(counted) = self.counts.get_mut(index) {
-            *counted += count;
-        }
-        self.guard.ended += count;
-        if is_bad_token(ending) {
-            self.guard.bad_tokens += count;
-        }
-        self.unsaved.insert(number);
-    }
-
-    /// The number of an ending; a new one is added.
-    fn ending(&mut self, ending: &Ending) -> usize {
-        let endings = &mut self.record.endings;
-        if let Some(index) = endings.iter().position(|known| known == ending) {
-            return index;
-        }
-        if endings.len() >= MAX_ENDINGS {
-            let alike = |known: &Ending| known.status() == ending.status();
-            return endings.iter().position(alike).unwrap_or_default();
-        }
-        endings.push(ending.clone());
-        self.counts.push(0);
-        self.is_record_unsaved = true;
-        endings.len() - 1
-    }
-
-    fn given_up(&self, last: &Ending, attempts: u8, retries_end: Timestamp) -> Ending {
-        let expired = self.record.terms.expires_at == Some(retries_end);
-        let gave_up = if expired {
-            GaveUp::Expired
-        } else {
-            GaveUp::OutOfRetries
-        };
-        Ending {
-            attempts,
-            gave_up: Some(gave_up),
-            ..last.clone()
-        }
-    }
-
-    fn retries_end(&self) -> Timestamp {
-        let sealed_at = self.record.sealed_at.unwrap_or(self.record.created_at);
-        self.record.terms.retries_end(sealed_at)
-    }
-
-    fn after_change(&mut self, number: u32, size: Size) {
-        if let Some(Stage::Open(progress)) = self.chunks.get(at(number)).map(|chunk| &chunk.stage) {
-            self.plan.enter(number, progress, size.pushes);
-        }
-    }
-
-    fn credential_refused(&mut self, reason: String, now: Timestamp) {
-        if self.record.state == State::Running {
-            let detail = format!("APNs refuses the credential: {reason}");
-            self.notices.push(Notice::CredentialRefused { reason });
-            let by = PausedBy::Credential;
-            self.pause(Pause { by, detail }, now);
-        }
-    }
-
-    fn watch_bad_tokens(&mut self, now: Timestamp) {
-        let allowed = GUARDED * u64::from(self.record.terms.bad_token_percent) / 100;
-        if self.guard.is_decided {
+        let Stage::Open(progress) = &chunk.stage else {
             return;
-        }
-        self.guard.is_decided = self.guard.ended >= GUARDED;
-        if self.guard.bad_tokens > allowed {
-            let (bad, ended) = (self.guard.bad_tokens, self.guard.ended);
-            let detail = format!(
-                "APNs calls {bad} of the first {ended} device tokens bad: they are likely of the other environment"
-            );
-            let by = PausedBy::BadDeviceTokens;
-            self.pause(Pause { by, detail }, now);
-        }
-    }
-
-    fn bad_tokens(&self) -> u64 {
-        let counted = self.record.endings.iter().zip(&self.counts);
-        counted
-            .filter(|(ending, _)| is_bad_token(ending))
-            .map(|(_, count)| count)
-            .sum()
+        };
+        let before = std::mem::replace(&mut chunk.out, Standing::of(progress));
+        self.out.in_flight = self.out.in_flight + chunk.out.in_flight - before.in_flight;
+        self.out.retrying = self.out.retrying + chunk.out.retrying - before.retrying;
+        self.plan.enter(number, progress, chunk.size.pushes);
     }
 
     fn turn(&mut self, state: State, now: Timestamp) {
@@ -470,7 +316,24 @@ impl Batch {
     }
 }
 
+impl Standing {
+    fn of(progress: &Progress) -> Self {
+        Self {
+            in_flight: progress.in_flight().len(),
+            retrying: progress.put_off().len(),
+        }
+    }
+}
+
 impl Chunk {
+    fn fresh(size: Size) -> Self {
+        Self {
+            size,
+            stage: Stage::Fresh,
+            out: Standing::default(),
+        }
+    }
+
     /// How far it is; none if it is done.
     fn open(&mut self) -> Option<&mut Progress> {
         if matches!(self.stage, Stage::Fresh) {
@@ -482,49 +345,22 @@ impl Chunk {
         }
     }
 
-    fn is_done(&self) -> bool {
-        match &self.stage {
-            Stage::Fresh => self.size.pushes == 0,
+    fn forget_if_done(&mut self) {
+        let is_done = match &self.stage {
+            Stage::Fresh => false,
             Stage::Open(progress) => progress.ended().len() >= self.size.pushes,
             Stage::Done => true,
-        }
-    }
-
-    fn forget_if_done(&mut self) {
-        if self.is_done() {
+        };
+        if is_done {
             self.stage = Stage::Done;
         }
     }
-}
-
-/// What pushes that were not delivered have behind them now, and when they are sent again.
-fn next_round(part: Part, found: &Found, chunk: u32, now: Timestamp) -> (Part, Timestamp) {
-    let attempts = part.attempts.saturating_add(found.ending.attempts);
-    let again = match found.ending.verdict {
-        _ if found.untried => return (Part { attempts, ..part }, now),
-        // They go out when the batch is resumed.
-        Verdict::FixCredentials => return (part, now),
-        Verdict::Retry(again) => again,
-        Verdict::Accepted | Verdict::DropDevice | Verdict::FixRequest | Verdict::Unknown => Again::Network,
-    };
-    let rounds = part.rounds.saturating_add(1);
-    let asked = found.retry_after_ms.map(Duration::from_millis);
-    let salt = u64::from(chunk) << 8 | u64::from(rounds);
-    let part = Part {
-        rounds,
-        attempts,
-        ..part
-    };
-    (part, now + backoff::round(again, rounds, asked, salt))
-}
-
-fn is_bad_token(ending: &Ending) -> bool {
-    ending.reason.as_deref() == Some("BadDeviceToken")
 }
 
 fn at(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// The pushes at the start of a batch that tell whether its device tokens are of the right environment.
-pub const GUARDED: u64 = 500;
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}

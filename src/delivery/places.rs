@@ -17,7 +17,14 @@ impl Places {
     /// The first `count` places.
     #[must_use]
     pub fn first(count: usize) -> Self {
-        (0..count).collect()
+        let mut words = [0; WORDS];
+        for (number, word) in words.iter_mut().enumerate() {
+            *word = match count.saturating_sub(number * BITS) {
+                left @ 0..BITS => (1 << left) - 1,
+                BITS.. => u64::MAX,
+            };
+        }
+        Self(words)
     }
 
     /// Adds a place; one beyond the last there can be is left out.
@@ -68,7 +75,14 @@ impl Places {
 
     /// The places in order.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..CAPACITY).filter(|place| self.contains(*place))
+        self.0.iter().enumerate().flat_map(|(number, word)| {
+            let mut rest = *word;
+            std::iter::from_fn(move || {
+                let bit = rest.trailing_zeros();
+                rest &= rest.checked_sub(1)?;
+                usize::try_from(bit).ok().map(|bit| number * BITS + bit)
+            })
+        })
     }
 
     fn zip(self, other: Self, join: impl Fn(u64, u64) -> u64) -> Self {
@@ -139,6 +153,13 @@ mod tests {
         assert_eq!(text, "[[0,2],[7,7],[499,499]]");
         assert_eq!(serde_json::from_str::<Places>(&text).unwrap(), set);
         assert_eq!(serde_json::to_string(&Places::NONE).unwrap(), "[]");
+    }
+
+    #[test]
+    fn the_first_places_are_those_below_a_number() {
+        for count in [0, 1, 63, 64, 65, 500, CAPACITY, CAPACITY + 1] {
+            assert_eq!(Places::first(count), (0..count).collect(), "{count}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Batch, Ending, Stage};
+use super::{Batch, Ending, count};
 use crate::delivery::receipt::Status;
 use crate::delivery::verdict::Verdict;
 use crate::time::Timestamp;
@@ -70,12 +70,8 @@ impl Batch {
                 counts.gone += count;
             }
         }
-        for chunk in &self.chunks {
-            if let Stage::Open(progress) = &chunk.stage {
-                counts.in_flight += number(progress.in_flight().len());
-                counts.retrying += number(progress.put_off().len());
-            }
-        }
+        counts.in_flight = count(self.out.in_flight);
+        counts.retrying = count(self.out.retrying);
         let ended = counts.accepted + counts.rejected + counts.failed;
         let left = pushes.saturating_sub(ended + counts.in_flight + counts.retrying);
         if self.record.state.has_ended() {
@@ -101,7 +97,7 @@ impl Batch {
     pub(super) fn pushes(&self) -> u64 {
         // Chunks follow one another, so that the last one tells.
         let last = self.chunks.last().map(|chunk| chunk.size);
-        last.map_or(0, |size| u64::from(size.first) + number(size.pushes))
+        last.map_or(0, |size| u64::from(size.first) + count(size.pushes))
     }
 
     fn reasons(&self) -> Vec<Reason> {
@@ -119,7 +115,7 @@ impl Batch {
 
     /// Remembers how many have ended by now.
     pub(super) fn note_rate(&mut self, now: Timestamp) {
-        let ended = self.counts.iter().sum();
+        let ended = self.guard.ended();
         let is_new = self.recent.back().is_none_or(|(_, before)| *before != ended);
         let is_later = self.recent.back().is_none_or(|(at, _)| now.since(*at) >= SAMPLE);
         if is_new && is_later {
@@ -130,18 +126,15 @@ impl Batch {
         }
     }
 
-    fn rate(&self, now: Timestamp) -> u64 {
+    /// How many pushes a second have ended of late.
+    pub(super) fn rate(&self, now: Timestamp) -> u64 {
         let Some((since, before)) = self.recent.front() else {
             return 0;
         };
-        let ended: u64 = self.counts.iter().sum();
-        let millis = u64::try_from(now.since(*since).as_millis()).unwrap_or(u64::MAX);
-        (ended - before).saturating_mul(1000) / millis.max(1)
+        let time = now.since(*since).max(Duration::from_secs(1));
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.guard.ended().saturating_sub(*before).saturating_mul(1000) / millis
     }
-}
-
-fn number(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 /// How far back the rate looks.

@@ -3,16 +3,17 @@
 //! Only so many chunks are out at once - queued or with a runner - so that another batch's chunks do not stand behind
 //! all of this one's, and so that pause and cancel reach it soon. Chunks that wait for another round come before those
 //! that nobody has touched, in the order in which they are due. A message that woke nobody within a while counts as
-//! lost. What is queued is kept in memory alone: an object that forgot it queues again, and what comes twice finds
-//! nothing to do.
+//! lost. What is queued is kept in memory alone: an object that forgot it queues again, and what comes twice, or was
+//! not asked for, finds nothing to do unless there is room for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::pace::Pace;
 use super::results::{Ending, GaveUp};
-use super::{Batch, Progress, State, at};
+use super::{Batch, Progress, State, at, count};
 use crate::delivery::places::Places;
-use crate::delivery::verdict::Verdict;
+use crate::delivery::verdict::{Again, Verdict};
 use crate::time::Timestamp;
 
 /// What is out, and what can go out.
@@ -29,8 +30,10 @@ pub(super) struct Plan {
     queued: BTreeMap<u32, Queued>,
     /// Nothing is queued before this.
     hold_until: Timestamp,
-    /// With a rate: until when what was let out is enough.
-    paced_until: Timestamp,
+    /// With a rate: what was queued, and what runners have got of it. The second keeps the rate though the queue holds
+    /// messages up and brings them all at once.
+    queued_pace: Pace,
+    claimed_pace: Pace,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,20 +72,41 @@ impl Plan {
         }
     }
 
-    /// A chunk's message has come. Gives how many of its pushes may be claimed: with a rate, none that were not let out.
-    pub(super) fn take(&mut self, number: u32, rate: Option<u32>, now: Timestamp) -> Option<usize> {
-        let queued = self.queued.remove(&number);
-        if now < self.hold_until {
-            return None;
-        }
-        match rate {
-            None => Some(usize::MAX),
-            Some(_) => queued.map(|queued| queued.pushes),
-        }
+    /// Takes a chunk's message off the queue.
+    fn take(&mut self, number: u32) -> Option<usize> {
+        self.queued.remove(&number).map(|queued| queued.pushes)
     }
 
-    pub(super) fn hold_until(&mut self, until: Timestamp) {
-        self.hold_until = self.hold_until.max(until);
+    /// Takes messages off the queue that bring nobody anything.
+    fn drop_queued(&mut self, is_dropped: impl Fn(u32, Queued) -> bool) {
+        let pace = &mut self.queued_pace;
+        self.queued.retain(|number, queued| {
+            let stays = !is_dropped(*number, *queued);
+            if !stays {
+                pace.give_back(queued.pushes);
+            }
+            stays
+        });
+    }
+
+    fn is_due(&self, number: u32, now: Timestamp) -> bool {
+        self.fresh.contains(&number) || self.due.get(&number).is_some_and(|due_at| *due_at <= now)
+    }
+
+    /// A chunk with pushes that have not ended and that no runner has.
+    fn next_left(&self) -> Option<u32> {
+        let due = self.due.keys().next();
+        due.or_else(|| self.fresh.first()).copied()
+    }
+
+    /// When the rate lets more out.
+    fn paced_until(&self, rate: Option<u32>) -> Timestamp {
+        let free_at = |rate| {
+            self.queued_pace
+                .free_at(rate)
+                .max(self.claimed_pace.free_at(rate))
+        };
+        rate.map(free_at).unwrap_or_default()
     }
 
     /// The moment of the next claim that ends by itself.
@@ -104,6 +128,12 @@ impl Plan {
     fn chunks_out(&self) -> usize {
         self.queued.len() + self.claimed.len()
     }
+
+    /// How many chunks have pushes without an ending: those that nobody touched, and those with a place on the agenda or
+    /// a runner.
+    fn chunks_left(&self) -> usize {
+        self.fresh.len() + self.due.len() + self.claimed.len()
+    }
 }
 
 impl Batch {
@@ -111,13 +141,8 @@ impl Batch {
     pub fn plan(&mut self, now: Timestamp) -> Vec<u32> {
         self.tick(now);
         self.plan
-            .queued
-            .retain(|_, queued| now < queued.since + LOST_AFTER);
+            .drop_queued(|_, queued| queued.since + LOST_AFTER <= now);
         let mut chosen = Vec::new();
-        if self.record.state != State::Running || now < self.plan.hold_until {
-            return chosen;
-        }
-        self.plan.paced_until = self.plan.paced_until.max(now - PACE);
         while self.has_room(now)
             && let Some(number) = self.next_chunk(now)
         {
@@ -130,10 +155,46 @@ impl Batch {
 
     /// These could not be queued: they are tried again a little later.
     pub fn not_queued(&mut self, chunks: &[u32], now: Timestamp) {
-        for number in chunks {
-            self.plan.queued.remove(number);
+        let refused: BTreeSet<u32> = chunks.iter().copied().collect();
+        self.plan.drop_queued(|number, _| refused.contains(&number));
+        self.hold_until(now + QUEUE_PAUSE);
+    }
+
+    /// Nothing is queued or claimed before this.
+    pub(super) fn hold_until(&mut self, until: Timestamp) {
+        self.plan.hold_until = self.plan.hold_until.max(until);
+    }
+
+    /// What is in the queue does not count any more.
+    pub(super) fn forget_queue(&mut self) {
+        self.plan.drop_queued(|_, _| true);
+    }
+
+    /// A chunk's message has come. Gives how many of its pushes may be claimed.
+    pub(super) fn admit(&mut self, number: u32, now: Timestamp) -> Option<usize> {
+        let queued = self.plan.take(number);
+        let let_out = match queued {
+            Some(pushes) => pushes,
+            // Queued by an object that forgot it, or before the batch was paused.
+            None if self.has_room(now) && self.plan.is_due(number, now) => self.let_out(number, now),
+            None => return None,
+        };
+        let rate = self.record.terms.rate;
+        let paced = rate.is_none_or(|rate| self.plan.claimed_pace.free_at(rate) <= now);
+        if !(paced && self.is_sent(now)) {
+            self.plan.queued_pace.give_back(let_out);
+            return None;
         }
-        self.plan.hold_until(now + QUEUE_PAUSE);
+        // Without a rate, what has become due in between goes with it.
+        Some(rate.map_or(usize::MAX, |_| let_out))
+    }
+
+    /// A runner got so many of the pushes that were let out.
+    pub(super) fn handed_out(&mut self, let_out: usize, pushes: usize, now: Timestamp) {
+        if let Some(rate) = self.record.terms.rate {
+            self.plan.claimed_pace.take(pushes, rate, now);
+            self.plan.queued_pace.give_back(let_out.saturating_sub(pushes));
+        }
     }
 
     /// When [`Batch::plan`] is next to be called, though nothing has come; with the end of a batch that ended, when it is
@@ -144,14 +205,16 @@ impl Batch {
         if let Some(ended_at) = self.record.ended_at {
             return Some(ended_at + Duration::from_millis(terms.keep_ms));
         }
+        let is_left = self.plan.next_left().is_some();
+        let expires_at = terms.expires_at.filter(|_| is_left && self.can_expire());
         let mut moments = vec![
             self.plan.next_lapse(),
             Some(self.record.created_at + LONGEST_LIFE),
+            expires_at,
         ];
         if self.record.state == State::Running {
             moments.push(self.plan.next_loss());
-            moments.push(terms.expires_at);
-            if self.has_window() {
+            if self.has_window(now) {
                 moments.push(self.next_due(now));
             }
         }
@@ -175,67 +238,65 @@ impl Batch {
         let lapsed = self.plan.claimed.iter().filter(|(_, (until, _))| *until <= now);
         let lapsed: Vec<u32> = lapsed.map(|(number, _)| *number).collect();
         for number in lapsed {
-            if let Some(chunk) = self.chunks.get_mut(at(number)) {
-                let size = chunk.size;
-                if let Some(progress) = chunk.open() {
-                    progress.end_claim(now, now);
-                }
-                self.unsaved.insert(number);
-                self.after_change(number, size);
-            }
+            self.lapse(number, now);
         }
         if now >= self.record.created_at + LONGEST_LIFE {
             self.turn(State::Cancelling, now);
         }
-        let is_sent = matches!(self.record.state, State::Running | State::Paused);
-        if is_sent && self.record.terms.expires_at.is_some_and(|at| at <= now) {
+        if self.can_expire() && self.is_expired(now) {
             self.expire();
         }
         if self.plan.claimed.is_empty() {
             if self.record.state == State::Cancelling {
                 self.turn(State::Cancelled, now);
-            } else if self.chunks_left() == 0 {
+            } else if self.plan.chunks_left() == 0 {
                 self.turn(State::Done, now);
             }
         }
         self.note_rate(now);
     }
 
-    /// The notification is of no more use: every push that no runner has ends.
+    /// The notification is of no more use: the pushes end that no runner has, some chunks' at a time.
     fn expire(&mut self) {
-        let numbers = 0..u32::try_from(self.chunks.len()).unwrap_or(u32::MAX);
-        for number in numbers {
-            let Some(chunk) = self.chunks.get_mut(at(number)) else {
+        for _ in 0..EXPIRED_AT_ONCE {
+            let Some(number) = self.plan.next_left() else {
                 return;
             };
-            let size = chunk.size;
-            let Some(progress) = chunk.open() else { continue };
-            let mut left = vec![(0, progress.ready(size.pushes))];
-            let waiting = progress.waiting.iter();
-            left.extend(waiting.map(|waiting| (waiting.part.attempts, waiting.part.places)));
-            for (attempts, places) in left {
-                if !places.is_empty() {
-                    self.end(number, places, &expired(attempts), &[]);
-                }
-            }
-            self.after_change(number, size);
+            let pushes = self.chunks.get(at(number)).map_or(0, |chunk| chunk.size.pushes);
+            self.end(number, Places::first(pushes), &expired(), &[]);
         }
     }
 
-    /// How many chunks have pushes without an ending: those that nobody touched, and those with a place on the agenda or
-    /// a runner.
-    fn chunks_left(&self) -> usize {
-        self.plan.fresh.len() + self.plan.due.len() + self.plan.claimed.len()
+    /// Whether its pushes end when the notification expires.
+    const fn can_expire(&self) -> bool {
+        matches!(self.record.state, State::Running | State::Paused)
     }
 
-    fn has_window(&self) -> bool {
-        let probing = self.guard.is_probing || !self.guard.is_decided;
-        self.plan.chunks_out() < WINDOW && (!probing || self.plan.pushes_out() < PROBE)
+    fn is_expired(&self, now: Timestamp) -> bool {
+        self.record.terms.expires_at.is_some_and(|at| at <= now)
+    }
+
+    /// Whether anything goes out now.
+    fn is_sent(&self, now: Timestamp) -> bool {
+        self.record.state == State::Running && now >= self.plan.hold_until && !self.is_expired(now)
+    }
+
+    fn has_window(&self, now: Timestamp) -> bool {
+        self.plan.chunks_out() < self.window(now) && self.guard.admits(count(self.plan.pushes_out()))
+    }
+
+    /// How many chunks are out at once: some seconds' work.
+    fn window(&self, now: Timestamp) -> usize {
+        let chunks = count(self.chunks.len()).max(1);
+        let pushes_a_chunk = (self.pushes() / chunks).max(1);
+        let pushes = self.rate(now).saturating_mul(WINDOW_SECONDS).max(WINDOW);
+        let chunks = usize::try_from(pushes / pushes_a_chunk);
+        chunks.unwrap_or(WIDEST_WINDOW).clamp(1, WIDEST_WINDOW)
     }
 
     fn has_room(&self, now: Timestamp) -> bool {
-        let paced = self.record.terms.rate.is_none() || self.plan.paced_until <= now;
-        paced && self.has_window()
+        let paced_until = self.plan.paced_until(self.record.terms.rate);
+        self.is_sent(now) && paced_until <= now && self.has_window(now)
     }
 
     /// The next chunk that can be sent and is not out.
@@ -258,19 +319,13 @@ impl Batch {
         };
         let sendable = match self.progress(number) {
             None => chunk.size.pushes,
-            Some(progress) => {
-                let due = progress.waiting.iter().filter(|waiting| waiting.due_at <= now);
-                let due = due.fold(Places::NONE, |all, waiting| all.with(waiting.part.places));
-                due.with(progress.ready(chunk.size.pushes)).len()
-            }
+            Some(progress) => progress.sendable(chunk.size.pushes, now).len(),
         };
         let Some(rate) = self.record.terms.rate else {
             return sendable;
         };
         let pushes = sendable.min(at(rate.max(1)));
-        let takes =
-            Duration::from_secs(1).saturating_mul(u32::try_from(pushes).unwrap_or(u32::MAX)) / rate.max(1);
-        self.plan.paced_until = self.plan.paced_until + takes;
+        self.plan.queued_pace.take(pushes, rate, now);
         pushes
     }
 
@@ -282,37 +337,42 @@ impl Batch {
             Some(_) => Some(now),
             None => waiting.next().map(|(due_at, _)| *due_at),
         };
-        let paced = self.record.terms.rate.map(|_| self.plan.paced_until);
-        due_at.map(|at| at.max(self.plan.hold_until).max(paced.unwrap_or_default()))
+        let paced_until = self.plan.paced_until(self.record.terms.rate);
+        due_at.map(|at| at.max(self.plan.hold_until).max(paced_until))
     }
 }
 
 /// The ending of a push that the notification's expiration kept from going out.
-fn expired(attempts: u8) -> Ending {
+const fn expired() -> Ending {
     Ending {
-        verdict: Verdict::Retry(crate::delivery::verdict::Again::Server),
+        verdict: Verdict::Retry(Again::Server),
         code: 0,
         reason: None,
-        attempts,
+        attempts: 0,
         gave_up: Some(GaveUp::Expired),
     }
 }
 
-/// The most chunks of a batch that are out at once: half a minute's work at a thousand pushes a second, two seconds' at
-/// the rate of one connection; more would only make other batches wait.
-pub(super) const WINDOW: usize = 64;
+/// How many pushes a batch may have out in any case, 64 full chunks: half a minute's work at a thousand pushes a second, so
+/// that a message has its time in the queue without the senders running dry.
+const WINDOW: u64 = 32_000;
 
-/// No chunk goes out beside so many pushes while it is not known whether APNs takes any.
-const PROBE: usize = 500;
+/// How many seconds' work is out at the rate of late: a message spends a second or two in the queue, and other batches'
+/// messages stand behind what is more.
+const WINDOW_SECONDS: u64 = 4;
+
+/// The most chunks that are out at once: four seconds' work at 64,000 pushes a second, which is what a credential's four
+/// connections reach.
+const WIDEST_WINDOW: usize = 512;
+
+/// How many chunks expire with one command: each is a row to write, and a batch may have many thousands.
+const EXPIRED_AT_ONCE: usize = 256;
 
 /// A message that has woken nobody for so long is sent again: consumers are far behind, or it is lost.
 const LOST_AFTER: Duration = Duration::from_secs(60);
 
 /// How long nothing is queued after the queue has refused.
 const QUEUE_PAUSE: Duration = Duration::from_secs(5);
-
-/// What a batch with a rate may be behind and catch up with at once.
-const PACE: Duration = Duration::from_secs(1);
 
 /// The longest life of a batch, paused or not; then what is left is cancelled. APNs itself keeps no notification longer.
 pub(super) const LONGEST_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);

@@ -11,6 +11,7 @@ use crate::time::Timestamp;
 
 /// How far a chunk is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Row")]
 pub struct Progress {
     /// The runner that has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -24,6 +25,22 @@ pub struct Progress {
     /// What single pushes have beside their ending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<Detail>,
+    /// The pushes that have a letter.
+    #[serde(skip)]
+    ended: Places,
+}
+
+/// A progress as it is stored.
+#[derive(Deserialize)]
+struct Row {
+    #[serde(default)]
+    claim: Option<Claim>,
+    #[serde(default)]
+    waiting: Vec<Waiting>,
+    #[serde(default)]
+    endings: String,
+    #[serde(default)]
+    details: Vec<Detail>,
 }
 
 /// What a runner has.
@@ -42,6 +59,9 @@ pub struct Part {
     pub rounds: u32,
     /// How often they were sent.
     pub attempts: u8,
+    /// When they came back for the first time: from then on they are sent again for a limited time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_at: Option<Timestamp>,
     /// Which.
     pub places: Places,
 }
@@ -71,21 +91,24 @@ impl Progress {
 
     /// The pushes that have ended.
     #[must_use]
-    pub fn ended(&self) -> Places {
-        let letters = self.endings.chars().enumerate();
-        letters
-            .filter(|(_, letter)| *letter != OPEN)
-            .map(|(place, _)| place)
-            .collect()
+    pub const fn ended(&self) -> Places {
+        self.ended
     }
 
     /// The pushes, of so many, that can be sent and were not tried yet.
     #[must_use]
     pub fn ready(&self, pushes: usize) -> Places {
         Places::first(pushes)
-            .without(self.ended())
+            .without(self.ended)
             .without(self.put_off())
             .without(self.in_flight())
+    }
+
+    /// The pushes, of so many, that can be sent now.
+    #[must_use]
+    pub fn sendable(&self, pushes: usize, now: Timestamp) -> Places {
+        let due = self.waiting.iter().filter(|waiting| waiting.due_at <= now);
+        union(due.map(|waiting| waiting.part.places)).with(self.ready(pushes))
     }
 
     /// When the next push can be sent: nothing if all that are left are with a runner.
@@ -102,35 +125,22 @@ impl Progress {
 
     /// Hands a runner up to `most` of the pushes that can be sent now: those that wait first, and the longest.
     pub fn claim(&mut self, pushes: usize, most: usize, until: Timestamp, now: Timestamp) -> Places {
-        let ready = Part {
-            rounds: 0,
-            attempts: 0,
-            places: self.ready(pushes),
-        };
+        let ready = Part::untouched(self.ready(pushes));
         self.waiting.sort_by_key(|waiting| waiting.due_at);
-        let (due, later) = self.waiting.iter().partition(|waiting| waiting.due_at <= now);
-        self.waiting = later;
-        let due: Vec<Waiting> = due;
-        let mut parts: Vec<Part> = Vec::new();
-        let mut left = most;
-        for (part, due_at) in due
-            .iter()
-            .map(|waiting| (waiting.part, waiting.due_at))
-            .chain([(ready, now)])
-        {
-            let taken: Places = part.places.iter().take(left).collect();
-            left -= taken.len();
-            let rest = part.places.without(taken);
-            if !taken.is_empty() {
-                parts.push(Part {
-                    places: taken,
-                    ..part
-                });
+        let due: Vec<Waiting> = self
+            .waiting
+            .extract_if(.., |waiting| waiting.due_at <= now)
+            .collect();
+        let due = due.iter().map(|waiting| (waiting.part, waiting.due_at));
+        let (mut parts, mut left): (Vec<Part>, usize) = (Vec::new(), most);
+        for (part, due_at) in due.chain([(ready, now)]) {
+            let places: Places = part.places.iter().take(left).collect();
+            left -= places.len();
+            if !places.is_empty() {
+                parts.push(Part { places, ..part });
             }
-            if !rest.is_empty() && part.rounds + u32::from(part.attempts) > 0 {
-                let part = Part { places: rest, ..part };
-                self.waiting.push(Waiting { due_at, part });
-            }
+            let places = part.places.without(places);
+            self.put_back(Part { places, ..part }, due_at, now);
         }
         let claimed = union(parts.iter().map(|part| part.places));
         if !claimed.is_empty() {
@@ -144,18 +154,26 @@ impl Progress {
         let Some(claim) = &mut self.claim else {
             return Vec::new();
         };
-        let mut taken = Vec::new();
-        for part in &mut claim.parts {
-            let both = part.places.both(places);
-            part.places = part.places.without(both);
-            if !both.is_empty() {
-                taken.push(Part {
-                    places: both,
-                    ..*part
-                });
-            }
-        }
+        let parts = claim.parts.iter_mut();
+        let taken = parts.filter_map(|part| part.split(places)).collect();
         claim.parts.retain(|part| !part.places.is_empty());
+        taken
+    }
+
+    /// Takes pushes, of so many, that have not ended, with their past, wherever they are.
+    pub fn take_out(&mut self, places: Places, pushes: usize) -> Vec<Part> {
+        let open = places.both(Places::first(pushes)).without(self.ended);
+        if open.is_empty() {
+            return Vec::new();
+        }
+        let mut taken = self.withdraw(open);
+        let waiting = self.waiting.iter_mut();
+        taken.extend(waiting.filter_map(|waiting| waiting.part.split(open)));
+        self.waiting.retain(|waiting| !waiting.part.places.is_empty());
+        let untouched = open.without(union(taken.iter().map(|part| part.places)));
+        if !untouched.is_empty() {
+            taken.push(Part::untouched(untouched));
+        }
         taken
     }
 
@@ -164,48 +182,74 @@ impl Progress {
         if part.places.is_empty() || (part.rounds == 0 && part.attempts == 0 && due_at <= now) {
             return;
         }
-        let same = |waiting: &&mut Waiting| {
-            waiting.due_at == due_at
-                && (waiting.part.rounds, waiting.part.attempts) == (part.rounds, part.attempts)
-        };
+        let same = |waiting: &&mut Waiting| waiting.due_at == due_at && waiting.part.has_past_of(&part);
         match self.waiting.iter_mut().find(same) {
             Some(waiting) => waiting.part.places = waiting.part.places.with(part.places),
             None => self.waiting.push(Waiting { due_at, part }),
         }
     }
 
-    /// The runner has the chunk no more; what it had is sent again, from `due_at` on.
-    pub fn end_claim(&mut self, due_at: Timestamp, now: Timestamp) {
-        for part in self.claim.take().map(|claim| claim.parts).unwrap_or_default() {
-            self.put_back(part, due_at, now);
-        }
+    /// The runner has the chunk no more. Gives what it had.
+    pub fn take_claim(&mut self) -> Vec<Part> {
+        self.claim.take().map(|claim| claim.parts).unwrap_or_default()
     }
 
-    /// Pushes, of so many, have ended as number `ending` says. Gives those that had no ending before.
-    pub fn end(&mut self, places: Places, ending: usize, pushes: usize) -> Places {
-        let new = places.both(Places::first(pushes)).without(self.ended());
-        if new.is_empty() {
-            return new;
+    /// Pushes that were taken out, of a chunk with so many, have ended as number `ending` says.
+    pub fn end(&mut self, places: Places, ending: usize, pushes: usize) {
+        let letter = letter(ending);
+        let mut letters: Vec<char> = self.endings.chars().collect();
+        letters.resize(pushes.max(letters.len()), OPEN);
+        for place in places.iter() {
+            if let Some(open) = letters.get_mut(place) {
+                *open = letter;
+            }
         }
-        self.withdraw(new);
-        for waiting in &mut self.waiting {
-            waiting.part.places = waiting.part.places.without(new);
-        }
-        self.waiting.retain(|waiting| !waiting.part.places.is_empty());
-        let (letter, mut letters) = (letter(ending), self.endings.chars());
-        self.endings = (0..pushes)
-            .map(|place| {
-                let before = letters.next().unwrap_or(OPEN);
-                if new.contains(place) { letter } else { before }
-            })
-            .collect();
-        new
+        self.endings = letters.into_iter().collect();
+        self.ended = self.ended.with(places);
     }
 
     /// Keeps what single pushes have, of those that have just ended.
     pub fn keep_details(&mut self, details: &[Detail], ended: Places) {
         let kept = details.iter().filter(|detail| ended.contains(detail.place));
         self.details.extend(kept.cloned());
+    }
+}
+
+impl Part {
+    /// Pushes that were never tried.
+    const fn untouched(places: Places) -> Self {
+        Self {
+            rounds: 0,
+            attempts: 0,
+            first_at: None,
+            places,
+        }
+    }
+
+    /// Takes some of the pushes away, if they are among them.
+    fn split(&mut self, places: Places) -> Option<Self> {
+        let places = self.places.both(places);
+        self.places = self.places.without(places);
+        (!places.is_empty()).then_some(Self { places, ..*self })
+    }
+
+    fn has_past_of(&self, other: &Self) -> bool {
+        (self.rounds, self.attempts, self.first_at) == (other.rounds, other.attempts, other.first_at)
+    }
+}
+
+impl From<Row> for Progress {
+    fn from(row: Row) -> Self {
+        let letters = row.endings.chars().enumerate();
+        let ended = letters.filter(|(_, letter)| *letter != OPEN);
+        let ended = ended.map(|(place, _)| place).collect();
+        Self {
+            claim: row.claim,
+            waiting: row.waiting,
+            endings: row.endings,
+            details: row.details,
+            ended,
+        }
     }
 }
 

@@ -122,7 +122,7 @@ pub struct Terms {
     pub repeatable: bool,
     /// Whether the collapse ids are ours.
     pub collapse_repeats: bool,
-    /// How many `BadDeviceToken` among the first [`super::GUARDED`] pushes are not too many, in percent.
+    /// How many `BadDeviceToken` among the first 500 pushes are not too many, in percent.
     pub bad_token_percent: u32,
     /// How long a runner has for a chunk before another may take it, in milliseconds.
     pub claim_ms: u64,
@@ -133,11 +133,10 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// The moment after which no push is sent, and what to say of those that are left; a push that was never tried is
-    /// bound by the expiration alone.
+    /// The moment after which a push is not sent again that came back for the first time at `first_at`.
     #[must_use]
-    pub fn retries_end(&self, sealed_at: Timestamp) -> Timestamp {
-        let budget = sealed_at + Duration::from_millis(self.retry_for_ms);
+    pub fn retries_end(&self, first_at: Timestamp) -> Timestamp {
+        let budget = first_at + Duration::from_millis(self.retry_for_ms);
         self.expires_at
             .map_or(budget, |expires_at| expires_at.min(budget))
     }

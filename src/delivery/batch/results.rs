@@ -108,7 +108,9 @@ impl Results {
             ending.reason = None;
         }
         self.detail(receipt);
-        let same = |found: &&mut Found| found.ending == ending && found.retry_after_ms == retry_after_ms;
+        let same = |found: &&mut Found| {
+            (&found.ending, found.retry_after_ms, found.untried) == (&ending, retry_after_ms, untried)
+        };
         if let Some(found) = self.found.iter_mut().find(same) {
             found.places.insert(receipt.push);
             return;
@@ -220,9 +222,8 @@ pub fn letter(index: usize) -> char {
 pub fn index(letter: char) -> Option<usize> {
     let code = u32::from(letter);
     let index = match code {
-        BACKSLASH => return None,
-        FIRST_LETTER..BACKSLASH => code - FIRST_LETTER,
-        BACKSLASH..=LAST_ASCII => code - 1 - FIRST_LETTER,
+        FIRST_LETTER..=LAST_ASCII if code < BACKSLASH => code - FIRST_LETTER,
+        FIRST_LETTER..=LAST_ASCII if code > BACKSLASH => code - 1 - FIRST_LETTER,
         BEYOND_ASCII.. => code - BEYOND_ASCII + LAST_ASCII - FIRST_LETTER,
         _ => return None,
     };

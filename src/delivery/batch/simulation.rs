@@ -1,1 +1,1 @@
-
+//! A batch of ten million pushes through hours of virtual time.

@@ -1,0 +1,92 @@
+use proptest::prelude::*;
+
+use super::world::World;
+use super::*;
+
+fn some_terms() -> impl Strategy<Value = Terms> {
+    let rates = prop_oneof![3 => Just(None), 1 => (1_u32..2000).prop_map(Some)];
+    let expirations = prop_oneof![3 => Just(None), 1 => (60_u64..20_000).prop_map(Some)];
+    (rates, expirations, any::<bool>(), 0_u32..=100).prop_map(|(rate, lasts, repeatable, percent)| Terms {
+        rate,
+        expires_at: lasts.map(|lasts| BEGIN + secs(lasts)),
+        repeatable,
+        bad_token_percent: percent,
+        ..terms()
+    })
+}
+
+fn some_sizes() -> impl Strategy<Value = Vec<Size>> {
+    let pushes = prop_oneof![1_usize..20, Just(500)];
+    proptest::collection::vec(pushes, 1..12).prop_map(|all| {
+        let mut first = 0;
+        let size = |pushes| {
+            let size = Size { first, pushes };
+            first += u32::try_from(pushes).unwrap();
+            size
+        };
+        all.into_iter().map(size).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    /// Whatever happens in whatever order: [`World`] looks at each claim and each row that is written.
+    #[test]
+    fn every_push_ends_once_and_none_is_sent_twice_at_a_time(
+        terms in some_terms(),
+        sizes in some_sizes(),
+        steps in 0_usize..600,
+        seed: u64,
+    ) {
+        let pushes: usize = sizes.iter().map(|size| size.pushes).sum();
+        let mut world = World::new(terms, sizes, seed);
+        for step in 0..steps {
+            world.step();
+            counts(&world.batch, world.now);
+            if step % 50 == 0 {
+                world.assert_stored();
+            }
+        }
+        // From here on all goes well, and it comes to its end.
+        world.kind = true;
+        world.batch.resume(world.now);
+        for _ in 0..100_000 {
+            if world.batch.record().state.has_ended() {
+                break;
+            }
+            if let State::Paused = world.batch.record().state {
+                // What is in flight may still tell of trouble.
+                world.batch.resume(world.now);
+            }
+            world.step();
+        }
+        world.assert_stored();
+        let counts = counts(&world.batch, world.now);
+        prop_assert_eq!((counts.waiting, counts.in_flight, counts.retrying), (0, 0, 0));
+        let ended = usize::try_from(counts.accepted + counts.rejected + counts.failed).unwrap();
+        prop_assert_eq!(world.letters(), ended);
+        match world.batch.record().state {
+            State::Done => prop_assert_eq!(ended, pushes),
+            State::Cancelled => prop_assert_eq!(ended + usize::try_from(counts.cancelled).unwrap(), pushes),
+            state => prop_assert!(false, "it never ends: {state:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_world_has_everything_happen() {
+    let (mut claims, mut evictions) = (0, 0);
+    for seed in 0..20 {
+        let mut world = World::new(terms(), sizes(8, 20), seed);
+        for _ in 0..500 {
+            world.step();
+        }
+        claims += world.claims;
+        evictions += world.evictions;
+    }
+    assert!(
+        claims > 400 && evictions > 200,
+        "{claims} claims, {evictions} evictions"
+    );
+}
