@@ -8,6 +8,7 @@
 
 mod command;
 mod guard;
+mod moments;
 mod overview;
 mod pace;
 mod plan;
@@ -291,9 +292,10 @@ impl Batch {
         let Some(chunk) = self.chunks.get_mut(at(number)) else {
             return;
         };
-        let Stage::Open(progress) = &chunk.stage else {
+        let Stage::Open(progress) = &mut chunk.stage else {
             return;
         };
+        progress.close_claim();
         let before = std::mem::replace(&mut chunk.out, Standing::of(progress));
         self.out.in_flight = self.out.in_flight + chunk.out.in_flight - before.in_flight;
         self.out.retrying = self.out.retrying + chunk.out.retrying - before.retrying;

@@ -4,10 +4,13 @@
 //! batch that went on would touch every chunk in vain, and send a server in trouble all that it has. Are the device
 //! tokens of the right environment? The first [`GUARDED`] tell, and until they have nothing goes out beside them.
 
+use std::time::Duration;
+
 use super::count;
 use super::results::{Ending, Results};
 use crate::apns::Reason;
 use crate::delivery::verdict::{Again, Verdict};
+use crate::time::Timestamp;
 
 /// What is known so far.
 #[derive(Debug)]
@@ -98,11 +101,18 @@ impl Guard {
         self.is_probing
     }
 
-    /// Whether more may go out beside `out` pushes.
-    pub(super) const fn admits(&self, out: u64) -> bool {
-        let probes = self.is_probing && out >= PROBE;
-        let decides = !self.is_decided && out > 0 && out + self.ended >= GUARDED;
-        !(probes || decides)
+    /// When more may go out beside `out` pushes, of which the last went out at `last`; nothing if they have to end first.
+    pub(super) fn admits_at(&self, out: u64, last: Timestamp) -> Option<Timestamp> {
+        if !self.is_decided && out > 0 && out + self.ended >= GUARDED {
+            return None;
+        }
+        // A probe of which nothing is heard is followed by another one.
+        let waits = self.is_probing && out >= PROBE;
+        Some(if waits {
+            last + PROBE_TIME
+        } else {
+            Timestamp::default()
+        })
     }
 
     /// Says what is wrong, once, if more of the first device tokens are bad than `percent`.
@@ -131,6 +141,10 @@ pub const GUARDED: u64 = 500;
 
 /// No chunk goes out beside so many pushes while it is not known whether APNs takes any: a full chunk goes alone.
 const PROBE: u64 = 500;
+
+/// How long a probe is waited for: its time in the queue, a wait for permits and the slowest answers. One whose runner died
+/// would hold the batch up until its claim ends.
+const PROBE_TIME: Duration = Duration::from_secs(20);
 
 /// How many pushes of the last runs are remembered: those of a full chunk.
 const REMEMBERED: u64 = 500;

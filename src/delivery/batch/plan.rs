@@ -6,9 +6,10 @@
 //! lost. What is queued is kept in memory alone: an object that forgot it queues again, and what comes twice, or was
 //! not asked for, finds nothing to do unless there is room for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::moments::Moments;
 use super::pace::Pace;
 use super::results::{Ending, GaveUp};
 use super::{Batch, Progress, State, at, count};
@@ -21,25 +22,22 @@ use crate::time::Timestamp;
 pub(super) struct Plan {
     /// The chunks that nobody has touched.
     fresh: BTreeSet<u32>,
+    /// Those of them below this one are in the queue.
+    next_fresh: u32,
     /// Touched chunks with something to send, and when, that no runner has; queued ones too.
-    agenda: BTreeSet<(Timestamp, u32)>,
-    due: BTreeMap<u32, Timestamp>,
-    /// Chunks with a runner: until when, and how many pushes.
-    claimed: BTreeMap<u32, (Timestamp, usize)>,
-    /// Chunks in the queue.
-    queued: BTreeMap<u32, Queued>,
+    agenda: Moments,
+    /// Chunks with a runner, until their claims end.
+    claimed: Moments,
+    /// Chunks in the queue, until they count as lost.
+    queued: Moments,
+    /// When the last chunk was let out.
+    last_out: Timestamp,
     /// Nothing is queued before this.
     hold_until: Timestamp,
     /// With a rate: what was queued, and what runners have got of it. The second keeps the rate though the queue holds
     /// messages up and brings them all at once.
     queued_pace: Pace,
     claimed_pace: Pace,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Queued {
-    since: Timestamp,
-    pushes: usize,
 }
 
 impl Plan {
@@ -54,49 +52,61 @@ impl Plan {
     /// Takes in how far a chunk is.
     pub(super) fn enter(&mut self, number: u32, progress: &Progress, pushes: usize) {
         self.fresh.remove(&number);
-        if let Some(due_at) = self.due.remove(&number) {
-            self.agenda.remove(&(due_at, number));
-        }
         match &progress.claim {
             Some(claim) => {
-                let in_flight = progress.in_flight().len();
-                self.claimed.insert(number, (claim.until, in_flight));
+                let pushes = progress.in_flight().len();
+                self.claimed.insert(number, claim.until, pushes);
             }
             None => {
-                self.claimed.remove(&number);
+                self.claimed.remove(number);
             }
         }
-        if let Some(due_at) = progress.due_at(pushes) {
-            self.due.insert(number, due_at);
-            self.agenda.insert((due_at, number));
+        match progress.due_at(pushes) {
+            Some(due_at) => self.agenda.insert(number, due_at, 0),
+            None => {
+                self.agenda.remove(number);
+            }
+        }
+    }
+
+    /// Puts a chunk into the queue.
+    fn queue(&mut self, number: u32, pushes: usize, now: Timestamp) {
+        self.queued.insert(number, now + LOST_AFTER, pushes);
+        if self.fresh.contains(&number) {
+            self.next_fresh = number.saturating_add(1);
         }
     }
 
     /// Takes a chunk's message off the queue.
     fn take(&mut self, number: u32) -> Option<usize> {
-        self.queued.remove(&number).map(|queued| queued.pushes)
+        let pushes = self.queued.remove(number)?;
+        self.next_fresh = self.next_fresh.min(number);
+        Some(pushes)
     }
 
-    /// Takes messages off the queue that bring nobody anything.
-    fn drop_queued(&mut self, is_dropped: impl Fn(u32, Queued) -> bool) {
-        let pace = &mut self.queued_pace;
-        self.queued.retain(|number, queued| {
-            let stays = !is_dropped(*number, *queued);
-            if !stays {
-                pace.give_back(queued.pushes);
-            }
-            stays
-        });
+    /// Takes a message off the queue that brings nobody anything.
+    fn forget(&mut self, number: u32) {
+        let pushes = self.take(number).unwrap_or_default();
+        self.queued_pace.give_back(pushes);
+    }
+
+    pub(super) fn is_queued(&self, number: u32) -> bool {
+        self.queued.contains(number)
     }
 
     fn is_due(&self, number: u32, now: Timestamp) -> bool {
-        self.fresh.contains(&number) || self.due.get(&number).is_some_and(|due_at| *due_at <= now)
+        self.fresh.contains(&number) || self.agenda.of(number).is_some_and(|due_at| due_at <= now)
     }
 
     /// A chunk with pushes that have not ended and that no runner has.
     fn next_left(&self) -> Option<u32> {
-        let due = self.due.keys().next();
-        due.or_else(|| self.fresh.first()).copied()
+        let touched = self.agenda.iter().next().map(|(_, number)| number);
+        touched.or_else(|| self.fresh.first().copied())
+    }
+
+    fn next_fresh(&self) -> Option<u32> {
+        let mut fresh = self.fresh.range(self.next_fresh..).copied();
+        fresh.find(|number| !self.is_queued(*number))
     }
 
     /// When the rate lets more out.
@@ -109,30 +119,18 @@ impl Plan {
         rate.map(free_at).unwrap_or_default()
     }
 
-    /// The moment of the next claim that ends by itself.
-    fn next_lapse(&self) -> Option<Timestamp> {
-        self.claimed.values().map(|(until, _)| *until).min()
-    }
-
-    fn next_loss(&self) -> Option<Timestamp> {
-        let oldest = self.queued.values().map(|queued| queued.since).min();
-        oldest.map(|since| since + LOST_AFTER)
-    }
-
     fn pushes_out(&self) -> usize {
-        let queued = self.queued.values().map(|queued| queued.pushes);
-        let claimed = self.claimed.values().map(|(_, pushes)| *pushes);
-        queued.sum::<usize>() + claimed.sum::<usize>()
+        self.queued.pushes() + self.claimed.pushes()
     }
 
-    fn chunks_out(&self) -> usize {
+    pub(super) fn chunks_out(&self) -> usize {
         self.queued.len() + self.claimed.len()
     }
 
     /// How many chunks have pushes without an ending: those that nobody touched, and those with a place on the agenda or
     /// a runner.
     fn chunks_left(&self) -> usize {
-        self.fresh.len() + self.due.len() + self.claimed.len()
+        self.fresh.len() + self.agenda.len() + self.claimed.len()
     }
 }
 
@@ -140,14 +138,15 @@ impl Batch {
     /// The chunks to queue now; they count as queued. Who could not queue one says so with [`Batch::not_queued`].
     pub fn plan(&mut self, now: Timestamp) -> Vec<u32> {
         self.tick(now);
-        self.plan
-            .drop_queued(|_, queued| queued.since + LOST_AFTER <= now);
+        while let Some(number) = self.plan.queued.overdue(now) {
+            self.plan.forget(number);
+        }
         let mut chosen = Vec::new();
         while self.has_room(now)
             && let Some(number) = self.next_chunk(now)
         {
             let pushes = self.let_out(number, now);
-            self.plan.queued.insert(number, Queued { since: now, pushes });
+            self.plan.queue(number, pushes, now);
             chosen.push(number);
         }
         chosen
@@ -155,8 +154,9 @@ impl Batch {
 
     /// These could not be queued: they are tried again a little later.
     pub fn not_queued(&mut self, chunks: &[u32], now: Timestamp) {
-        let refused: BTreeSet<u32> = chunks.iter().copied().collect();
-        self.plan.drop_queued(|number, _| refused.contains(&number));
+        for number in chunks {
+            self.plan.forget(*number);
+        }
         self.hold_until(now + QUEUE_PAUSE);
     }
 
@@ -167,7 +167,9 @@ impl Batch {
 
     /// What is in the queue does not count any more.
     pub(super) fn forget_queue(&mut self) {
-        self.plan.drop_queued(|_, _| true);
+        while let Some(number) = self.plan.queued.overdue(Timestamp::from_millis(u64::MAX)) {
+            self.plan.forget(number);
+        }
     }
 
     /// A chunk's message has come. Gives how many of its pushes may be claimed.
@@ -208,15 +210,14 @@ impl Batch {
         let is_left = self.plan.next_left().is_some();
         let expires_at = terms.expires_at.filter(|_| is_left && self.can_expire());
         let mut moments = vec![
-            self.plan.next_lapse(),
+            self.plan.claimed.next(),
             Some(self.record.created_at + LONGEST_LIFE),
             expires_at,
         ];
         if self.record.state == State::Running {
-            moments.push(self.plan.next_loss());
-            if self.has_window(now) {
-                moments.push(self.next_due(now));
-            }
+            moments.push(self.plan.queued.next());
+            let window_at = self.window_at(now);
+            moments.push(window_at.and_then(|at| Some(self.next_due(now)?.max(at))));
         }
         moments.into_iter().flatten().min()
     }
@@ -235,9 +236,8 @@ impl Batch {
         if self.record.state.has_ended() {
             return;
         }
-        let lapsed = self.plan.claimed.iter().filter(|(_, (until, _))| *until <= now);
-        let lapsed: Vec<u32> = lapsed.map(|(number, _)| *number).collect();
-        for number in lapsed {
+        while let Some(number) = self.plan.claimed.overdue(now) {
+            self.plan.claimed.remove(number);
             self.lapse(number, now);
         }
         if now >= self.record.created_at + LONGEST_LIFE {
@@ -246,7 +246,7 @@ impl Batch {
         if self.can_expire() && self.is_expired(now) {
             self.expire();
         }
-        if self.plan.claimed.is_empty() {
+        if self.plan.claimed.len() == 0 {
             if self.record.state == State::Cancelling {
                 self.turn(State::Cancelled, now);
             } else if self.plan.chunks_left() == 0 {
@@ -281,39 +281,31 @@ impl Batch {
         self.record.state == State::Running && now >= self.plan.hold_until && !self.is_expired(now)
     }
 
-    fn has_window(&self, now: Timestamp) -> bool {
-        self.plan.chunks_out() < self.window(now) && self.guard.admits(count(self.plan.pushes_out()))
-    }
-
-    /// How many chunks are out at once: some seconds' work.
-    fn window(&self, now: Timestamp) -> usize {
-        let chunks = count(self.chunks.len()).max(1);
-        let pushes_a_chunk = (self.pushes() / chunks).max(1);
-        let pushes = self.rate(now).saturating_mul(WINDOW_SECONDS).max(WINDOW);
-        let chunks = usize::try_from(pushes / pushes_a_chunk);
-        chunks.unwrap_or(WIDEST_WINDOW).clamp(1, WIDEST_WINDOW)
+    /// When more may be out than is; nothing if some of that has to end first.
+    fn window_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let out = count(self.plan.pushes_out());
+        let window = self.rate(now).saturating_mul(WINDOW_SECONDS).max(WINDOW);
+        let is_full = out >= window || self.plan.chunks_out() >= MOST_OUT;
+        self.guard.admits_at(out, self.plan.last_out).filter(|_| !is_full)
     }
 
     fn has_room(&self, now: Timestamp) -> bool {
         let paced_until = self.plan.paced_until(self.record.terms.rate);
-        self.is_sent(now) && paced_until <= now && self.has_window(now)
+        self.is_sent(now) && paced_until <= now && self.window_at(now).is_some_and(|at| at <= now)
     }
 
     /// The next chunk that can be sent and is not out.
     fn next_chunk(&self, now: Timestamp) -> Option<u32> {
-        let agenda = self.plan.agenda.iter();
-        let mut due = agenda.take_while(|(due_at, _)| *due_at <= now);
-        let waiting = due.find(|(_, number)| !self.plan.queued.contains_key(number));
-        waiting.map(|(_, number)| *number).or_else(|| self.next_fresh())
-    }
-
-    fn next_fresh(&self) -> Option<u32> {
-        let mut fresh = self.plan.fresh.iter().copied();
-        fresh.find(|number| !self.plan.queued.contains_key(number))
+        let mut due = self.plan.agenda.iter().take_while(|(due_at, _)| *due_at <= now);
+        let waiting = due.find(|(_, number)| !self.plan.is_queued(*number));
+        waiting
+            .map(|(_, number)| number)
+            .or_else(|| self.plan.next_fresh())
     }
 
     /// How many of a chunk's pushes go out now: with a rate, a second's worth at the most.
     fn let_out(&mut self, number: u32, now: Timestamp) -> usize {
+        self.plan.last_out = now;
         let Some(chunk) = self.chunks.get(at(number)) else {
             return 0;
         };
@@ -331,11 +323,12 @@ impl Batch {
 
     /// When something can be queued that is not queued yet.
     fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
-        let agenda = self.plan.agenda.iter();
-        let mut waiting = agenda.filter(|(_, number)| !self.plan.queued.contains_key(number));
-        let due_at = match self.next_fresh() {
+        let mut waiting = self.plan.agenda.iter();
+        let due_at = match self.plan.next_fresh() {
             Some(_) => Some(now),
-            None => waiting.next().map(|(due_at, _)| *due_at),
+            None => waiting
+                .find(|(_, number)| !self.plan.is_queued(*number))
+                .map(|(due_at, _)| due_at),
         };
         let paced_until = self.plan.paced_until(self.record.terms.rate);
         due_at.map(|at| at.max(self.plan.hold_until).max(paced_until))
@@ -353,17 +346,17 @@ const fn expired() -> Ending {
     }
 }
 
-/// How many pushes a batch may have out in any case, 64 full chunks: half a minute's work at a thousand pushes a second, so
-/// that a message has its time in the queue without the senders running dry.
+/// How many pushes may be out in any case: half a minute's work at a thousand a second, so that a message has its time in
+/// the queue without the senders running dry.
 const WINDOW: u64 = 32_000;
 
 /// How many seconds' work is out at the rate of late: a message spends a second or two in the queue, and other batches'
 /// messages stand behind what is more.
 const WINDOW_SECONDS: u64 = 4;
 
-/// The most chunks that are out at once: four seconds' work at 64,000 pushes a second, which is what a credential's four
-/// connections reach.
-const WIDEST_WINDOW: usize = 512;
+/// The most chunks that are out, whatever is to be sent of them: four seconds' work at 64,000 pushes a second, which is what
+/// a credential's four connections reach.
+const MOST_OUT: usize = 512;
 
 /// How many chunks expire with one command: each is a row to write, and a batch may have many thousands.
 const EXPIRED_AT_ONCE: usize = 256;

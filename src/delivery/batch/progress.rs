@@ -194,6 +194,11 @@ impl Progress {
         self.claim.take().map(|claim| claim.parts).unwrap_or_default()
     }
 
+    /// A runner that has nothing any more has no claim.
+    pub fn close_claim(&mut self) {
+        self.claim.take_if(|claim| claim.parts.is_empty());
+    }
+
     /// Pushes that were taken out, of a chunk with so many, have ended as number `ending` says.
     pub fn end(&mut self, places: Places, ending: usize, pushes: usize) {
         let letter = letter(ending);

@@ -8,11 +8,13 @@ mod rates;
 mod rounds;
 mod world;
 
+pub(super) use world::Dice;
+
 use super::*;
 use crate::delivery::verdict::{Again, Verdict};
 
 /// When the uploads of these tests began.
-const BEGIN: Timestamp = Timestamp::from_secs(1_800_000_000);
+pub(super) const BEGIN: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 /// What is planned when nothing is to be queued.
 const NOTHING: [u32; 0] = [];
@@ -23,7 +25,7 @@ fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-fn terms() -> Terms {
+pub(super) fn terms() -> Terms {
     Terms {
         rate: None,
         weight: 1,
@@ -38,7 +40,7 @@ fn terms() -> Terms {
     }
 }
 
-fn record(terms: Terms) -> Record {
+pub(super) fn record(terms: Terms) -> Record {
     Record {
         id: "00112233445566778899aabbccddeeff".to_owned(),
         app: "shop".to_owned(),
@@ -53,7 +55,7 @@ fn record(terms: Terms) -> Record {
     }
 }
 
-fn sizes(chunks: usize, pushes: usize) -> Vec<Size> {
+pub(super) fn sizes(chunks: usize, pushes: usize) -> Vec<Size> {
     let first = |number: usize| u32::try_from(number * pushes).unwrap();
     let size = |number| Size {
         first: first(number),
@@ -79,7 +81,12 @@ fn under_way(terms: Terms, chunks: usize, pushes: usize) -> Batch {
     batch
 }
 
-fn told(verdict: Verdict, code: u16, reason: &str, places: impl IntoIterator<Item = usize>) -> Results {
+pub(super) fn told(
+    verdict: Verdict,
+    code: u16,
+    reason: &str,
+    places: impl IntoIterator<Item = usize>,
+) -> Results {
     let found = Found {
         ending: Ending {
             verdict,
@@ -98,15 +105,15 @@ fn told(verdict: Verdict, code: u16, reason: &str, places: impl IntoIterator<Ite
     }
 }
 
-fn accepted(places: impl IntoIterator<Item = usize>) -> Results {
+pub(super) fn accepted(places: impl IntoIterator<Item = usize>) -> Results {
     told(Verdict::Accepted, 200, "", places)
 }
 
-fn overloaded(places: impl IntoIterator<Item = usize>) -> Results {
+pub(super) fn overloaded(places: impl IntoIterator<Item = usize>) -> Results {
     told(Verdict::Retry(Again::Server), 503, "ServiceUnavailable", places)
 }
 
-fn throttled(places: impl IntoIterator<Item = usize>) -> Results {
+pub(super) fn throttled(places: impl IntoIterator<Item = usize>) -> Results {
     told(Verdict::Retry(Again::Device), 429, "TooManyRequests", places)
 }
 
@@ -131,7 +138,7 @@ fn both(mut one: Results, other: Results) -> Results {
     one
 }
 
-fn counts(batch: &Batch, now: Timestamp) -> Counts {
+pub(super) fn counts(batch: &Batch, now: Timestamp) -> Counts {
     let overview = batch.overview(now);
     let counts = overview.counts;
     let sum = counts.accepted

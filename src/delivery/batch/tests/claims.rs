@@ -75,6 +75,30 @@ fn a_late_runner_has_its_endings_kept_and_nothing_else() {
 }
 
 #[test]
+fn a_runner_whose_pushes_another_one_has_ended_holds_nothing_up() {
+    let mut batch = sealed(terms(), 1, 5);
+    let late = batch.claim(0, BEGIN).unwrap();
+    let now = late.until + secs(1);
+    batch.plan(now);
+    let work = batch.claim(0, now + secs(1)).unwrap();
+    batch.settle(0, late.until, &accepted(0..5), true, now + secs(2));
+    assert_eq!(batch.record().state, State::Done);
+    let (chunks, _) = batch.take_unsaved();
+    batch.saved(&chunks);
+    assert!(batch.settle(0, work.until, &untried(0..5), true, work.until).stop);
+}
+
+#[test]
+fn a_runner_that_has_told_of_everything_has_nothing_more_to_do() {
+    let mut batch = sealed(terms(), 1, 500);
+    let work = batch.claim(0, BEGIN).unwrap();
+    let all = both(accepted(0..499), throttled([499]));
+    batch.settle(0, work.until, &all, false, BEGIN);
+    assert_eq!(batch.progress(0).unwrap().claim, None);
+    assert!(batch.claim(0, due_at(&batch, 0)).is_some());
+}
+
+#[test]
 fn the_first_ending_of_a_push_is_the_one_that_stays() {
     let mut batch = sealed(terms(), 1, 2);
     let work = batch.claim(0, BEGIN).unwrap();

@@ -193,6 +193,18 @@ fn a_batch_that_meets_trouble_sends_a_chunk_at_a_time_until_one_goes_well() {
 }
 
 #[test]
+fn a_probe_of_which_nothing_is_heard_is_followed_by_another() {
+    let mut batch = under_way(terms(), 20, 500);
+    batch.guard.probe();
+    assert_eq!(batch.plan(BEGIN), [1]);
+    batch.claim(1, BEGIN + secs(1)).unwrap();
+    let wake = batch.wake(BEGIN + secs(1)).unwrap();
+    assert_eq!(wake, BEGIN + secs(20));
+    assert_eq!(batch.plan(wake - secs(1)), NOTHING);
+    assert_eq!(batch.plan(wake), [2]);
+}
+
+#[test]
 fn a_few_pushes_that_fail_again_are_no_trouble() {
     let mut batch = under_way(terms(), 200, 500);
     for number in 1..60 {
@@ -201,13 +213,14 @@ fn a_few_pushes_that_fail_again_are_no_trouble() {
         batch.settle(number, work.until, &results, true, BEGIN);
     }
     let now = BEGIN + secs(20);
-    let due = batch.plan(now);
-    for number in due.iter().copied().filter(|number| *number < 60) {
-        let work = batch.claim(number, now).unwrap();
-        batch.settle(number, work.until, &overloaded([499]), true, now);
+    let planned = batch.plan(now);
+    let (due, fresh) = planned.split_at(59);
+    for number in due {
+        let work = batch.claim(*number, now).unwrap();
+        batch.settle(*number, work.until, &overloaded([499]), true, now);
     }
-    let more = batch.plan(now);
-    assert!(more.len() >= 50, "{more:?}");
+    let claimed = fresh.iter().filter_map(|number| batch.claim(*number, now));
+    assert_eq!(claimed.count(), 64, "they go out as they would have");
 }
 
 #[test]

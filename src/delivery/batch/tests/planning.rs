@@ -29,6 +29,22 @@ fn a_batch_that_goes_fast_may_have_more_out_and_a_slow_one_less_again() {
 }
 
 #[test]
+fn chunks_of_which_little_is_left_do_not_hold_up_the_others() {
+    let mut batch = under_way(terms(), 400, 500);
+    for number in 1..201 {
+        let work = batch.claim(number, BEGIN).unwrap();
+        let results = both(accepted(0..499), throttled([499]));
+        batch.settle(number, work.until, &results, true, BEGIN);
+    }
+    let planned = batch.plan(BEGIN + secs(60));
+    assert_eq!(
+        planned.len(),
+        200 + 64,
+        "the 200 pushes that are due, and 64 full chunks"
+    );
+}
+
+#[test]
 fn what_was_tried_before_goes_first_in_the_order_in_which_it_is_due() {
     let mut batch = under_way(terms(), 40, 500);
     let mut due = Vec::new();

@@ -35,14 +35,14 @@ struct Runner {
 }
 
 /// Numbers that look random: a xorshift, by Marsaglia.
-pub(super) struct Dice(u64);
+pub(in crate::delivery::batch) struct Dice(u64);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::delivery::batch) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(in crate::delivery::batch) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -182,7 +182,7 @@ impl World {
             };
             runner.results = both(runner.results, found);
         }
-        let over = runner.left.is_empty() || self.dice.chance(10);
+        let over = self.dice.chance(if runner.left.is_empty() { 80 } else { 10 });
         if over {
             runner.results = both(runner.results, untried(runner.left.drain(..)));
         }
