@@ -7,6 +7,7 @@
 mod chores;
 mod client;
 mod core;
+mod expense;
 mod pages;
 mod upload;
 mod watch;
@@ -26,6 +27,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::delivery::batch::{Command, Pause, PausedBy};
 
 pub(super) use client::{Body, ask, command, settle, upload};
+pub(super) use expense::Expense;
 
 /// The Durable Object of a batch.
 #[durable_object]
@@ -42,7 +44,10 @@ impl DurableObject for BatchObject {
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let answer = match request.path().as_str() {
-            UPLOAD => upload::receive(&self.core, &mut request).await,
+            UPLOAD => {
+                self.core.spend(|spent| spent.uploads += 1);
+                upload::receive(&self.core, &mut request).await
+            }
             COMMAND => self.command(&request.text().await?),
             _ => self.ask(&request.text().await?).await,
         };
@@ -65,6 +70,14 @@ impl BatchObject {
     fn command(&self, text: &str) -> std::result::Result<Response, Problem> {
         let command: Command = serde_json::from_str(text).map_err(internal)?;
         let (core, now) = (&self.core, clock::now());
+        core.spend(|spent| match &command {
+            Command::Claim { .. } => spent.claims += 1,
+            Command::Settle { over: true, .. } => spent.settlings += 1,
+            Command::Settle { .. } => spent.checkpoints += 1,
+            Command::Release { .. } | Command::Halt { .. } | Command::CredentialRefused { .. } => {
+                spent.others += 1;
+            }
+        });
         if !core.load()? {
             // A batch that was forgotten has nothing to give and nothing to learn.
             return nothing();
@@ -113,6 +126,7 @@ impl BatchObject {
     async fn ask(&self, text: &str) -> std::result::Result<Response, Problem> {
         let question: Question = serde_json::from_str(text).map_err(internal)?;
         let (core, now) = (&self.core, clock::now());
+        core.spend(|spent| spent.questions += 1);
         let app = core.app_for(&question.caller)?;
         match question.ask {
             Ask::Status => {}

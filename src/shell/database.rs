@@ -1,32 +1,60 @@
 //! Executes the statements that machines with rows hand out, on the SQLite database of a Durable Object.
 
-use worker::{Result, SqlStorage, SqlStorageValue, State};
+use std::cell::Cell;
+use std::rc::Rc;
+
+use worker::{Result, SqlCursor, SqlStorage, SqlStorageValue, State};
 
 use crate::delivery::sql::{Row, Statement, Value};
 
 /// The database of an object.
-pub(super) struct Database(SqlStorage);
+pub(super) struct Database {
+    sql: SqlStorage,
+    rows: Rc<Rows>,
+}
+
+/// How many rows statements have read and written, as the platform counts and bills them.
+#[derive(Default)]
+pub(super) struct Rows {
+    pub(super) read: Cell<u64>,
+    pub(super) written: Cell<u64>,
+}
 
 impl Database {
     /// The database of the object with this state.
     pub(super) fn of(state: &State) -> Self {
-        Self(state.storage().sql())
+        Self::counting(state, Rc::default())
+    }
+
+    /// The same, with the rows added to a count.
+    pub(super) fn counting(state: &State, rows: Rc<Rows>) -> Self {
+        Self {
+            sql: state.storage().sql(),
+            rows,
+        }
+    }
+
+    /// Its size in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.sql.database_size()
     }
 
     /// Executes a statement and gives its rows.
     pub(super) fn rows(&self, statement: Statement) -> Result<Vec<Row>> {
         let values: Vec<SqlStorageValue> = statement.values.into_iter().map(bound).collect();
-        let cursor = self.0.exec(statement.text, values)?;
-        cursor
+        let cursor = self.sql.exec(statement.text, values)?;
+        let rows = cursor
             .raw()
             .map(|row| Ok(Row(row?.into_iter().map(column).collect())))
-            .collect()
+            .collect();
+        self.count(&cursor);
+        rows
     }
 
     /// Executes a statement that has no rows, or of which nobody wants them.
     pub(super) fn execute(&self, statement: Statement) -> Result<()> {
         let values: Vec<SqlStorageValue> = statement.values.into_iter().map(bound).collect();
-        self.0.exec(statement.text, values)?;
+        self.count(&self.sql.exec(statement.text, values)?);
         Ok(())
     }
 
@@ -35,6 +63,14 @@ impl Database {
         let rows = self.rows(statement)?;
         let text = rows.first().map(|row| row.text(0).map(str::to_owned));
         text.transpose().map_err(|error| error.to_string().into())
+    }
+
+    fn count(&self, cursor: &SqlCursor) {
+        let add = |count: &Cell<u64>, rows: usize| {
+            count.set(count.get() + u64::try_from(rows).unwrap_or_default());
+        };
+        add(&self.rows.read, cursor.rows_read());
+        add(&self.rows.written, cursor.rows_written());
     }
 }
 

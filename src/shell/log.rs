@@ -2,6 +2,7 @@
 //!
 //! A line names apps, counts, reasons and durations; never a device token, a provider token, a key or a payload.
 
+use super::batch::Expense;
 use crate::delivery::receipt::Tally;
 use serde::Serialize;
 use worker::{console_error, console_log};
@@ -38,6 +39,15 @@ pub(super) enum Event<'e> {
         memory_kb: usize,
         ms: u64,
     },
+    /// A batch has ended.
+    BatchEnded {
+        app: &'e str,
+        batch: &'e str,
+        state: &'static str,
+        pushes: u64,
+        expense: Expense,
+        memory_kb: usize,
+    },
     /// A batch's object did not answer, or could not do what it should.
     BatchFailed { batch: &'e str, problem: &'e str },
     /// A queue's message could not be handled.
@@ -63,7 +73,10 @@ impl Event<'_> {
     pub(super) fn write(&self) {
         let line = serde_json::to_string(self).unwrap_or_default();
         match self {
-            Self::Sent { .. } | Self::BatchAccepted { .. } | Self::ChunkSent { .. } => console_log!("{line}"),
+            Self::Sent { .. }
+            | Self::BatchAccepted { .. }
+            | Self::ChunkSent { .. }
+            | Self::BatchEnded { .. } => console_log!("{line}"),
             Self::FellBack { .. }
             | Self::ConnectFailed { .. }
             | Self::BatchFailed { .. }

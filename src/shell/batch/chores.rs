@@ -16,7 +16,7 @@ use super::webhooks;
 use crate::config::Config;
 use crate::delivery::batch::{Batch, Message, Notice};
 use crate::delivery::registry;
-use crate::shell::log::Event;
+use crate::shell::log::{self, Event};
 use crate::shell::{bindings, clock, registry as directory};
 
 /// What is to be done.
@@ -89,9 +89,13 @@ async fn round(core: &Rc<Core>) -> std::result::Result<(), ()> {
     };
     let chunks = core.with(|batch| batch.plan(now)).unwrap_or_default();
     let saved = core.save().map_err(drop);
+    let mut has_ended = false;
     for notice in core.with(Batch::take_notices).unwrap_or_default() {
         match notice {
-            Notice::StateChanged => core.chores.state_changed(),
+            Notice::StateChanged => {
+                core.chores.state_changed();
+                has_ended = core.has_ended();
+            }
             Notice::CredentialRefused { reason } => {
                 core.chores.refused.replace(Some(reason));
             }
@@ -100,7 +104,24 @@ async fn round(core: &Rc<Core>) -> std::result::Result<(), ()> {
     let queued = queue(core, config, &chunks).await;
     let told = tell(core, config).await;
     let delivered = webhooks::work(core, config).await;
+    if has_ended {
+        log_end(core);
+    }
     saved.and(queued).and(told).and(delivered)
+}
+
+fn log_end(core: &Core) {
+    let ended = core.with(|batch| (batch.record().clone(), batch.overview(clock::now()).pushes));
+    let Some((record, pushes)) = ended else { return };
+    Event::BatchEnded {
+        app: &record.app,
+        batch: &record.id,
+        state: record.state.as_str(),
+        pushes,
+        expense: core.expense(),
+        memory_kb: log::memory_kb(),
+    }
+    .write();
 }
 
 /// Queues chunks, spread over the queues.
@@ -143,7 +164,9 @@ async fn send(core: &Core, shard: u32, batch: &str, chunks: &[u32]) -> Result<()
         let message = RawMessageBuilder::new(text.into());
         messages = messages.message(message.build_with_content_type(QueueContentType::Text));
     }
-    queue.send_raw_batch(messages.build()).await
+    queue.send_raw_batch(messages.build()).await?;
+    core.spend(|spent| spent.messages += chunks.len());
+    Ok(())
 }
 
 /// Tells the registry how the batch stands, and the credential's other batches what stops them.
@@ -168,6 +191,7 @@ async fn tell(core: &Core, config: &Config) -> std::result::Result<(), ()> {
             pushes,
             webhook: record.terms.webhook.clone(),
         });
+        core.spend(|spent| spent.told += 1);
         if directory::tell(&core.env, &app.credential, &entry).await.is_err() {
             core.chores.is_news.set(true);
             result = Err(());

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use worker::{Env, Result, State};
 
 use super::chores::{self, Chores};
+use super::expense::Expense;
 use super::webhooks::Webhooks;
 use super::{internal, not_found};
 use crate::api::batch as contract;
@@ -13,7 +14,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::config::App;
 use crate::delivery::batch::rows::{self, Fact};
 use crate::delivery::batch::{Assignment, Batch, Record, Size};
-use crate::shell::database::Database;
+use crate::shell::database::{Database, Rows};
 use crate::shell::log::Event;
 use crate::shell::{bindings, clock};
 use crate::time::Timestamp;
@@ -26,6 +27,8 @@ pub(super) struct Core {
     /// When the last part of an upload came, while one is under way.
     pub(super) uploading: Cell<Option<Timestamp>>,
     alarm_at: Cell<Option<Timestamp>>,
+    expense: Cell<Expense>,
+    rows: Rc<Rows>,
     pub(super) chores: Chores,
     pub(super) outbox: Webhooks,
 }
@@ -39,6 +42,8 @@ impl Core {
             batch: RefCell::default(),
             uploading: Cell::default(),
             alarm_at: Cell::default(),
+            expense: Cell::default(),
+            rows: Rc::default(),
             chores: Chores::default(),
             outbox: Webhooks::default(),
         }
@@ -47,6 +52,7 @@ impl Core {
     /// The alarm has come.
     pub(super) async fn alarm(self: &Rc<Self>) -> Result<()> {
         self.alarm_at.set(None);
+        self.spend(|spent| spent.alarms += 1);
         let now = clock::now();
         let loaded = self.load().map_err(|problem| problem.answer().body)?;
         if !loaded {
@@ -65,7 +71,24 @@ impl Core {
     }
 
     pub(super) fn database(&self) -> Database {
-        Database::of(&self.state)
+        Database::counting(&self.state, Rc::clone(&self.rows))
+    }
+
+    /// Counts something that costs.
+    pub(super) fn spend(&self, add: impl FnOnce(&mut Expense)) {
+        let mut expense = self.expense.get();
+        add(&mut expense);
+        self.expense.set(expense);
+    }
+
+    /// What it has cost so far, as far as this object remembers.
+    pub(super) fn expense(&self) -> Expense {
+        Expense {
+            rows_read: self.rows.read.get(),
+            rows_written: self.rows.written.get(),
+            stored: self.database().size(),
+            ..self.expense.get()
+        }
     }
 
     /// Reads the batch from its rows, unless it is in memory; false if there is none.
@@ -165,6 +188,7 @@ impl Core {
             return;
         }
         self.alarm_at.set(Some(at));
+        self.spend(|spent| spent.alarms_set += 1);
         if clock::set_alarm(&self.state, at).await.is_err() {
             self.alarm_at.set(None);
         }
@@ -189,6 +213,7 @@ impl Core {
         let Some((assignment, record)) = work.flatten() else {
             return Ok(None);
         };
+        self.spend(|spent| spent.granted += 1);
         let database = self.database();
         let head = database.text(Fact::Head.read()).map_err(internal)?;
         let lines = database.text(rows::lines(chunk)).map_err(internal)?;
