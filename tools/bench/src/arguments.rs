@@ -1,16 +1,20 @@
 //! What the program is asked to do.
 
+use std::num::NonZeroU8;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 
 use crate::project;
-use crate::sender::{LeftOut, Sender};
+use crate::sender::{LeftOut, Sender, Transport};
 
 /// apns-edge and other senders of push notifications, side by side
 #[derive(Debug, Clone, Parser)]
 #[command(name = "bench")]
 pub(crate) struct Arguments {
+    /// What else can be measured than all senders side by side
+    #[command(subcommand)]
+    pub(crate) task: Option<Task>,
     /// Node 22.12 or later, for the senders from npm
     #[arg(long, value_name = "PROGRAM", default_value = "node")]
     pub(crate) node: PathBuf,
@@ -51,6 +55,54 @@ pub(crate) struct Arguments {
     #[arg(long, hide = true, value_name = "SENDER=REASON")]
     pub(crate) left_out: Vec<LeftOut>,
 }
+
+/// What else can be measured.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Task {
+    /// One durable batch, from its upload to its last receipt, and what it costs (docs/benchmark-batch.md)
+    Batch(BatchArguments),
+}
+
+/// What a batch is measured with.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BatchArguments {
+    /// How many pushes the batch has, one to a device
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=MOST_PUSHES))]
+    pub(crate) pushes: u64,
+    /// How long the APNs server takes for an answer, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 50)]
+    pub(crate) latency: u64,
+    /// How the Worker talks to the APNs server
+    #[arg(long, default_value = "socket", value_parser = ["socket", "fetch"])]
+    pub(crate) transport: String,
+    /// How many connections the socket transport may have, of 1000 streams each
+    #[arg(long, value_name = "N", default_value = "4")]
+    pub(crate) connections: NonZeroU8,
+    /// How many messages of the queue an invocation may get, 1 to 100
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) messages: u8,
+    /// Print the figures as one line of JSON, the last on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write the figures into docs/benchmark-batch.md
+    #[arg(long)]
+    pub(crate) write: bool,
+}
+
+impl BatchArguments {
+    /// The Worker's way to APNs.
+    pub(crate) fn transport(&self) -> Transport {
+        match self.transport.as_str() {
+            "fetch" => Transport::Fetch,
+            _ => Transport::Socket {
+                connections: self.connections.get(),
+            },
+        }
+    }
+}
+
+/// The most pushes of a batch here: the mock knows devices by their numbers, and one is kept for warming up.
+const MOST_PUSHES: u64 = 50_000_000;
 
 impl Arguments {
     /// The senders that were asked for, in the order of the table.

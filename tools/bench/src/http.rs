@@ -1,11 +1,15 @@
 //! HTTP with programs on this machine.
 
+use std::convert::Infallible;
+
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use futures_util::{Stream, StreamExt};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -16,7 +20,7 @@ use serde_json::Value;
 pub(crate) struct Client {
     base: String,
     headers: HeaderMap,
-    pool: Pool<HttpConnector, Full<Bytes>>,
+    pool: Pool<HttpConnector, UnsyncBoxBody<Bytes, Infallible>>,
 }
 
 impl Client {
@@ -59,6 +63,19 @@ impl Client {
         document(answer).await
     }
 
+    /// Sends a body piece by piece, each made when the last has gone, and returns the answer's document.
+    pub(crate) async fn post_pieces(
+        &self,
+        path: &str,
+        headers: HeaderMap,
+        pieces: impl Stream<Item = Bytes> + Send + 'static,
+    ) -> Result<Value> {
+        let pieces = pieces.map(|piece| Ok(Frame::data(piece)));
+        let body = StreamBody::new(pieces).boxed_unsync();
+        let answer = self.request(Method::POST, path, headers, body).await?;
+        document(answer).await
+    }
+
     /// Asks for a document.
     pub(crate) async fn get_json(&self, path: &str) -> Result<Value> {
         let answer = self
@@ -74,14 +91,26 @@ impl Client {
         body: Bytes,
         accept: &'static str,
     ) -> Result<Response<Incoming>> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        self.request(method, path, headers, Full::new(body).boxed_unsync())
+            .await
+    }
+
+    /// Sends a request with this client's headers and others.
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: UnsyncBoxBody<Bytes, Infallible>,
+    ) -> Result<Response<Incoming>> {
         let uri: Uri = format!("{}{path}", self.base).parse()?;
-        let mut request = Request::new(Full::new(body));
+        let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = self.headers.clone();
-        request
-            .headers_mut()
-            .insert(http::header::ACCEPT, HeaderValue::from_static(accept));
+        request.headers_mut().extend(headers);
         let answer = self
             .pool
             .request(request)

@@ -29,13 +29,14 @@ pub(crate) fn workerd(arguments: &Arguments) -> Result<PathBuf> {
         .context("there is no workerd: run `cargo xtask setup`")
 }
 
+/// The apns-mock that was asked for, or the one beside this program.
+pub(crate) fn mock(arguments: &Arguments) -> Result<PathBuf> {
+    let beside = std::env::current_exe()?.with_file_name("apns-mock");
+    Ok(arguments.mock.clone().unwrap_or(beside))
+}
+
 /// One line about the machine, one about the versions.
 pub(crate) fn description(arguments: &Arguments) -> [String; 2] {
-    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let cpu = field(&cpu, "model name").unwrap_or("unknown processor");
-    let cores = thread::available_parallelism().map_or(0, usize::from);
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let machine = format!("{cpu}, {cores} cores, Linux {}", kernel.trim());
     let workerd = workerd(arguments).map_or_else(|_| "no workerd".to_owned(), |workerd| version(&workerd));
     let python = project::python_packages().join("bin").join("python");
     let versions = [
@@ -48,7 +49,16 @@ pub(crate) fn description(arguments: &Arguments) -> [String; 2] {
         format!("aioapns {}", aioapns()),
         version(&python),
     ];
-    [machine, versions.join(", ")]
+    [processor(), versions.join(", ")]
+}
+
+/// The machine in one line.
+pub(crate) fn processor() -> String {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cpu = field(&cpu, "model name").unwrap_or("unknown processor");
+    let cores = thread::available_parallelism().map_or(0, usize::from);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{cpu}, {cores} cores, Linux {}", kernel.trim())
 }
 
 /// The value of a line `name : value`.
@@ -58,7 +68,7 @@ fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
 }
 
 /// What a program says of itself.
-fn version(program: &Path) -> String {
+pub(crate) fn version(program: &Path) -> String {
     let output = Command::new(program)
         .arg("--version")
         .stdin(Stdio::null())

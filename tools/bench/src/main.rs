@@ -10,6 +10,7 @@ use anyhow::Result;
 use clap::Parser;
 
 mod arguments;
+mod batch;
 mod chart;
 mod credentials;
 mod exchange;
@@ -27,7 +28,7 @@ mod run;
 mod sender;
 mod usage;
 
-use arguments::Arguments;
+use arguments::{Arguments, Task};
 
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
@@ -41,6 +42,9 @@ fn main() -> ExitCode {
 
 /// Installs what is not there yet, then measures - in a network of its own, if this machine allows that.
 fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if let Some(Task::Batch(batch)) = &arguments.task {
+        return batch::run(arguments, batch);
+    }
     if arguments.isolated {
         return run::all(arguments, true);
     }

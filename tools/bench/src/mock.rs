@@ -11,7 +11,6 @@ use tokio::process::{Child, Command};
 
 use crate::credentials::{Credentials, TOPIC};
 use crate::http::Client;
-use crate::order::DEVICES;
 use crate::usage::{self, Usage};
 
 /// Where senders with a fixed host expect APNs; only in a network of our own does the mock listen there.
@@ -28,6 +27,17 @@ struct Ready {
     control: String,
 }
 
+/// What it is to know and to keep.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setup {
+    /// How many devices are registered, from the first number on.
+    pub(crate) devices: u64,
+    /// What it remembers of notifications, in its own words.
+    pub(crate) record: &'static str,
+    /// How late it answers, in milliseconds.
+    pub(crate) latency_ms: u64,
+}
+
 /// A running apns-mock.
 #[derive(Debug)]
 pub(crate) struct Mock {
@@ -38,9 +48,8 @@ pub(crate) struct Mock {
 }
 
 impl Mock {
-    /// Starts it on one thread, keeping nothing of what it is sent, with all devices registered. `folder` takes its
-    /// certificate.
-    pub(crate) async fn start(program: &Path, folder: &Path, isolated: bool) -> Result<Self> {
+    /// Starts it on one thread. `folder` takes its certificate.
+    pub(crate) async fn start(program: &Path, folder: &Path, isolated: bool, setup: Setup) -> Result<Self> {
         let ca = folder.join("ca.pem");
         let port = if isolated { APPLES_PORT } else { 0 };
         let mut command = Command::new(program);
@@ -48,14 +57,14 @@ impl Mock {
             .args([
                 "--threads",
                 "1",
-                "--record",
-                "none",
                 "--http1",
                 "--any-base64",
                 "--initial-streams",
                 STREAMS,
                 "--until-stdin-closes",
             ])
+            .args(["--record", setup.record])
+            .args(["--latency", &setup.latency_ms.to_string()])
             .args(["--production", &format!("127.0.0.1:{port}")])
             .arg("--ca")
             .arg(&ca)
@@ -81,7 +90,7 @@ impl Mock {
         let devices = json!({
             "environment": "production",
             "topic": TOPIC,
-            "range": { "prefix": "", "first": 0, "count": DEVICES },
+            "range": { "prefix": "", "first": 0, "count": setup.devices },
         });
         mock.control.post_json("/devices", &devices).await?;
         Ok(mock)
@@ -113,9 +122,24 @@ impl Mock {
             .map(drop)
     }
 
+    /// Everything that it counts.
+    pub(crate) async fn state(&self) -> Result<Value> {
+        self.control.get_json("/state").await
+    }
+
+    /// How many devices show how much.
+    pub(crate) async fn shown(&self) -> Result<Value> {
+        self.control.get_json("/shown/summary").await
+    }
+
+    /// Begins to count anew, with empty screens.
+    pub(crate) async fn forget(&self) -> Result<()> {
+        self.control.post_json("/reset", &json!({})).await.map(drop)
+    }
+
     /// How many connections it has open.
     pub(crate) async fn connections(&self) -> Result<u64> {
-        let state = self.control.get_json("/state").await?;
+        let state = self.state().await?;
         let open = state.get("connections_open").and_then(Value::as_u64);
         open.context("apns-mock did not say how many connections it has open")
     }

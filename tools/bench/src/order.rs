@@ -57,6 +57,12 @@ impl Iterator for Orders {
     }
 }
 
+/// A device as orders name it: a token with this number, and a reference.
+pub(crate) fn device(text: &mut String, number: u64, reference: u64) {
+    // Writing to a string cannot fail.
+    let _ = write!(text, r#"{{"token":"{number:064x}","ref":"user-{reference}"}}"#);
+}
+
 fn order(devices: Range<u64>) -> Order {
     let count = devices.end - devices.start;
     let mut body = format!(r#"{{"app":"{APP}","notification":{},"devices":["#, notification());
@@ -64,12 +70,7 @@ fn order(devices: Range<u64>) -> Order {
         if !body.ends_with('[') {
             body.push(',');
         }
-        // Writing to a string cannot fail.
-        let _ = write!(
-            body,
-            r#"{{"token":"{:064x}","ref":"user-{number}"}}"#,
-            number % DEVICES
-        );
+        device(&mut body, number % DEVICES, number);
     }
     body.push_str("]}");
     Order {
@@ -79,7 +80,7 @@ fn order(devices: Range<u64>) -> Order {
 }
 
 /// What every device gets.
-fn notification() -> Value {
+pub(crate) fn notification() -> Value {
     json!({
         "payload": { "aps": {
             "alert": {

@@ -15,8 +15,8 @@ use crate::arguments::Arguments;
 use crate::credentials::Credentials;
 use crate::figures::{self, Row, Sample, megabytes, milliseconds};
 use crate::isolation;
-use crate::mock::Mock;
-use crate::order::Orders;
+use crate::mock::{Mock, Setup};
+use crate::order::{DEVICES, Orders};
 use crate::report::Report;
 use crate::sender::{LeftOut, Peer, Running, Sender, Worker};
 use crate::{chart, machine, memory, usage};
@@ -136,11 +136,14 @@ async fn measure(bench: &mut Bench<'_>, arguments: &Arguments) -> Result<ExitCod
 impl<'a> Bench<'a> {
     async fn open(arguments: &'a Arguments, isolated: bool) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("apns-edge-bench-").tempdir()?;
-        let beside = std::env::current_exe()?.with_file_name("apns-mock");
-        let program = arguments.mock.as_ref().unwrap_or(&beside);
+        let setup = Setup {
+            devices: DEVICES,
+            record: "none",
+            latency_ms: 0,
+        };
         Ok(Self {
             arguments,
-            mock: Mock::start(program, folder.path(), isolated).await?,
+            mock: Mock::start(&machine::mock(arguments)?, folder.path(), isolated, setup).await?,
             folder,
             isolated,
             keys: 0,

@@ -10,8 +10,8 @@ use crate::order::Orders;
 
 mod config;
 mod peer;
-mod process;
-mod worker;
+pub(crate) mod process;
+pub(crate) mod worker;
 
 pub(crate) use peer::Peer;
 pub(crate) use worker::{Transport, Worker};

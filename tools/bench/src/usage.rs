@@ -22,25 +22,58 @@ pub(crate) struct Usage {
 
 /// The usage of a process and its descendants.
 pub(crate) fn of_tree(root: u32) -> Result<Usage> {
+    let mut usage = Usage::default();
+    for Member { usage: own, .. } in members(root)? {
+        usage.cpu += own.cpu;
+        usage.peak += own.peak;
+        usage.resident += own.resident;
+    }
+    Ok(usage)
+}
+
+/// One process of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) id: u32,
+    /// The name of its program's file.
+    pub(crate) program: String,
+    pub(crate) usage: Usage,
+}
+
+/// A process and its descendants, each for itself.
+pub(crate) fn members(root: u32) -> Result<Vec<Member>> {
     let processes = processes()?;
     ensure!(processes.contains_key(&root), "process {root} has ended");
-    let mut usage = Usage::default();
+    let mut members = Vec::new();
     let mut family = vec![root];
     while let Some(member) = family.pop() {
         let Some(process) = processes.get(&member) else {
             continue;
         };
         let (peak, resident) = memory(member);
-        usage.cpu += TICK * process.ticks;
-        usage.peak += peak;
-        usage.resident += resident;
+        members.push(Member {
+            id: member,
+            program: program(member),
+            usage: Usage {
+                cpu: TICK * process.ticks,
+                peak,
+                resident,
+            },
+        });
         let children = processes
             .iter()
             .filter(|(_, process)| process.parent == member)
             .map(|(child, _)| *child);
         family.extend(children);
     }
-    Ok(usage)
+    Ok(members)
+}
+
+/// The name of a process's program; the one that it calls itself by may be that of a thread.
+fn program(process: u32) -> String {
+    let file = fs::read_link(format!("/proc/{process}/exe")).unwrap_or_default();
+    let name = file.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -99,7 +132,7 @@ fn kilobytes(status: &str, name: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Process, kilobytes, of_tree, parse_stat};
+    use super::{Process, kilobytes, members, of_tree, parse_stat};
     use std::process::Command;
 
     #[test]
@@ -131,6 +164,19 @@ mod tests {
         assert!(own.resident > 0);
         assert!(both.resident > own.resident);
         assert!(both.peak >= both.resident);
+    }
+
+    #[test]
+    fn a_member_of_a_tree_is_told_by_its_programs_name() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let members = members(std::process::id()).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let member = members.iter().find(|member| member.id == child.id()).unwrap();
+        assert!(
+            ["sleep", "coreutils"].contains(&member.program.as_str()),
+            "{member:?}"
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Starts a program with its input piped.
-pub(super) fn spawn(command: &mut Command) -> Result<Child> {
+pub(crate) fn spawn(command: &mut Command) -> Result<Child> {
     command.stdin(Stdio::piped());
     let program = command.as_std().get_program().to_string_lossy().into_owned();
     command
@@ -20,7 +20,7 @@ pub(super) fn spawn(command: &mut Command) -> Result<Child> {
 }
 
 /// Closes a program's input and waits for its end.
-pub(super) async fn stop(mut child: Child, input: Option<ChildStdin>) -> Result<()> {
+pub(crate) async fn stop(mut child: Child, input: Option<ChildStdin>) -> Result<()> {
     drop(input);
     drop(child.stdin.take());
     if timeout(GRACE, child.wait()).await.is_err() {

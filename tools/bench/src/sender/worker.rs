@@ -37,7 +37,7 @@ pub(crate) enum Transport {
 }
 
 /// What the caller shows the Worker; good on this machine, for this run.
-const API_KEY: &str = "the benchmark's own key";
+pub(crate) const API_KEY: &str = "the benchmark's own key";
 
 /// The permits for each connection: two orders lease as many as it has streams, while the lease of the one before is on
 /// its way back.
@@ -50,8 +50,8 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Runs its arguments, and ends its whole process group as soon as either these or its standard input ended: workerd
-/// itself would not notice.
-const WATCHED: &str = r#"("$@"; kill 0) </dev/null & read -r _; kill 0"#;
+/// and wrangler themselves would not notice.
+pub(crate) const WATCHED: &str = r#"("$@"; kill 0) </dev/null & read -r _; kill 0"#;
 
 /// How results come: a line each, as each is known.
 const LINES: &str = "application/x-ndjson";
@@ -176,7 +176,7 @@ impl Worker {
 
 impl Transport {
     /// Its name in the Worker's settings and answers.
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Fetch => "fetch",
             Self::Socket { .. } => "socket",
@@ -204,7 +204,12 @@ async fn read_lines(mut body: Incoming, answers: &RefCell<Answers>) -> Result<()
     Ok(())
 }
 
-fn settings(transport: Transport, mock: &Mock, credentials: &Credentials) -> Vec<(String, String)> {
+/// The variables and secrets of a Worker that sends to the mock.
+pub(crate) fn settings(
+    transport: Transport,
+    mock: &Mock,
+    credentials: &Credentials,
+) -> Vec<(String, String)> {
     let key_id = &credentials.key_id;
     let app = json!({ "team_id": TEAM_ID, "key_id": key_id, "topic": TOPIC, "environment": "production" });
     let api_key = digest::digest(&digest::SHA256, API_KEY.as_bytes());
@@ -241,6 +246,6 @@ fn settings(transport: Transport, mock: &Mock, credentials: &Credentials) -> Vec
 }
 
 /// An address that nobody listens on right now.
-fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

@@ -1,0 +1,264 @@
+//! `cargo xtask bench batch`: one durable batch, from its upload to its last receipt.
+//!
+//! A request uploads the devices as lines, made as they go; the Worker runs under `wrangler dev`, because workerd alone
+//! has no queue. While it sends, only the APNs server is asked how far it is: questions to the Worker would be measured
+//! with it.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use http::{HeaderMap, HeaderValue};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::signal;
+use tokio::time::sleep;
+
+use crate::arguments::{Arguments, BatchArguments};
+use crate::credentials::Credentials;
+use crate::machine;
+use crate::mock::{Mock, Setup};
+use crate::sender::worker::settings;
+use crate::usage::{self, Member};
+
+mod checks;
+mod dev;
+mod document;
+mod figures;
+mod log;
+mod price;
+mod report;
+mod upload;
+
+use dev::Dev;
+use figures::Figures;
+
+/// How many pushes warm up: code is compiled and objects are there; the connections of the pool open meanwhile.
+const WARM_UP_PUSHES: u64 = 10_000;
+
+/// How long it is quiet after the warm-up before memory counts as idle.
+const SETTLING_TIME: Duration = Duration::from_secs(2);
+
+/// How often it is looked for the first push, once the upload has ended.
+const FIRST_PUSH_POLL: Duration = Duration::from_millis(5);
+
+/// How often progress is looked at after that.
+const POLL: Duration = Duration::from_millis(500);
+
+/// How often it is asked whether the batch has ended, once APNs has taken every push.
+const END_POLL: Duration = Duration::from_millis(200);
+
+/// A batch of which nothing was sent for so long has come to no end.
+const HANGING: Duration = Duration::from_secs(120);
+
+/// Measures and reports.
+pub(crate) fn run(arguments: &Arguments, batch: &BatchArguments) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let figures = runtime.block_on(async {
+        tokio::select! {
+            figures = measure(arguments, batch) => figures,
+            // What was started ends, and temporary files are removed, when the other future is dropped.
+            _ = signal::ctrl_c() => bail!("interrupted"),
+        }
+    })?;
+    let text = report::text(&figures, arguments);
+    if batch.write {
+        let file = document::write(&text)?;
+        eprintln!("the figures are in {}", file.display());
+    }
+    println!("{text}");
+    if batch.json {
+        println!("{}", report::json(&figures));
+    }
+    Ok(if figures.faults.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+async fn measure(arguments: &Arguments, batch: &BatchArguments) -> Result<Figures> {
+    let folder = tempfile::Builder::new().prefix("apns-edge-bench-").tempdir()?;
+    let setup = Setup {
+        devices: batch.pushes + WARM_UP_PUSHES,
+        record: "count",
+        latency_ms: batch.latency,
+    };
+    let mock = Mock::start(&machine::mock(arguments)?, folder.path(), false, setup).await?;
+    let dev = start(arguments, batch, &mock, &folder).await?;
+    let measured = Measurement {
+        batch,
+        mock: &mock,
+        dev: &dev,
+    };
+    let figures = measured.run().await.with_context(|| dev.tail());
+    dev.stop().await?;
+    figures
+}
+
+async fn start(arguments: &Arguments, batch: &BatchArguments, mock: &Mock, folder: &TempDir) -> Result<Dev> {
+    let credentials = Credentials::generate(1)?;
+    mock.trust(&credentials).await?;
+    let settings = settings(batch.transport(), mock, &credentials);
+    let folder = folder.path().join("worker");
+    Dev::start(arguments, &folder, &settings, mock.ca(), batch.messages).await
+}
+
+/// One measurement.
+struct Measurement<'m> {
+    batch: &'m BatchArguments,
+    mock: &'m Mock,
+    dev: &'m Dev,
+}
+
+impl Measurement<'_> {
+    async fn run(&self) -> Result<Figures> {
+        let pushes = self.batch.pushes;
+        self.warm_up().await?;
+        let bar = bar(pushes)?;
+        let idle = self.members()?;
+        let (mock_before, log_before) = (self.mock.usage()?, self.dev.log()?.len());
+        let started = Instant::now();
+        bar.set_message("uploading");
+        let accepted = self.upload(0, pushes).await?;
+        let upload = started.elapsed();
+        let uploaded = self.members()?;
+        let id = text(&accepted, "/id")?.to_owned();
+        bar.set_message("sending");
+        let first = self.sent(pushes, &bar, started).await?;
+        let (status, questions) = self.ended(&id).await?;
+        let ended = self.members()?;
+        bar.finish_and_clear();
+        let mock_after = self.mock.usage()?;
+        let log = self.log_of(&id, log_before).await?;
+        let state = self.mock.state().await?;
+        let shown = self.mock.shown().await?;
+        let send = millis_between(text(&status, "/sealed_at")?, text(&status, "/ended_at")?)?;
+        Ok(Figures {
+            arguments: self.batch.clone(),
+            upload,
+            send,
+            first,
+            idle: figures::workerd(&idle),
+            uploaded: figures::workerd(&uploaded),
+            ended: figures::workerd(&ended),
+            cpu: figures::processes(&idle, &ended),
+            server: mock_after.cpu.saturating_sub(mock_before.cpu),
+            connections: state
+                .get("connections_open")
+                .and_then(Value::as_u64)
+                .unwrap_or_default(),
+            questions,
+            faults: checks::faults(&status, &state, &shown, pushes, &log),
+            story: log,
+        })
+    }
+
+    /// Sends what is not measured, to other devices.
+    async fn warm_up(&self) -> Result<()> {
+        let first = self.batch.pushes;
+        let accepted = self.upload(first, WARM_UP_PUSHES).await?;
+        self.ended(text(&accepted, "/id")?).await?;
+        let state = self.mock.state().await?;
+        let violations = state.get("violations").map(Value::to_string);
+        ensure!(
+            state.get("violations_total").and_then(Value::as_u64) == Some(0),
+            "the warm-up broke APNs' rules: {}",
+            violations.unwrap_or_default()
+        );
+        self.mock.forget().await?;
+        sleep(SETTLING_TIME).await;
+        Ok(())
+    }
+
+    async fn upload(&self, first: u64, pushes: u64) -> Result<Value> {
+        let mut headers = HeaderMap::new();
+        headers.insert("prefer", HeaderValue::from_static("respond-async"));
+        headers.insert("content-type", HeaderValue::from_static("application/x-ndjson"));
+        let body = upload::lines(first, pushes);
+        self.dev.client.post_pieces("/v1/push", headers, body).await
+    }
+
+    /// Waits until APNs has taken every push; gives how long after the end of the upload the first one came.
+    async fn sent(&self, pushes: u64, bar: &ProgressBar, started: Instant) -> Result<Duration> {
+        let (uploaded, mut first, mut seen, mut seen_at) = (Instant::now(), None, 0, Instant::now());
+        loop {
+            let state = self.mock.state().await?;
+            let accepted = state.get("accepted").and_then(Value::as_u64).unwrap_or_default();
+            if accepted > 0 && first.is_none() {
+                first = Some(uploaded.elapsed());
+            }
+            bar.set_position(accepted.min(pushes));
+            if accepted >= pushes {
+                return Ok(first.unwrap_or_default());
+            }
+            if accepted > seen {
+                (seen, seen_at) = (accepted, Instant::now());
+            }
+            ensure!(
+                seen_at.elapsed() < HANGING,
+                "nothing was sent for {} s, {} s after the start: {accepted} of {pushes} pushes were",
+                HANGING.as_secs(),
+                started.elapsed().as_secs()
+            );
+            sleep(if first.is_some() { POLL } else { FIRST_PUSH_POLL }).await;
+        }
+    }
+
+    /// Waits until the batch has ended; gives its last status, and how often it was asked.
+    async fn ended(&self, id: &str) -> Result<(Value, u32)> {
+        let since = Instant::now();
+        let mut questions = 0;
+        while since.elapsed() < HANGING {
+            let status = self.dev.client.get_json(&format!("/v1/batches/{id}")).await?;
+            questions += 1;
+            if text(&status, "/state")? == "done" {
+                return Ok((status, questions));
+            }
+            sleep(END_POLL).await;
+        }
+        bail!("the batch did not end");
+    }
+
+    /// What was logged of the batch; its last line may come a little later than its end.
+    async fn log_of(&self, id: &str, from: usize) -> Result<log::Story> {
+        let since = Instant::now();
+        loop {
+            let log = self.dev.log()?;
+            let log = log.get(from..).unwrap_or_default();
+            if log::has_ended(log, id) || since.elapsed() > SETTLING_TIME {
+                return log::story(log, id);
+            }
+            sleep(END_POLL).await;
+        }
+    }
+
+    fn members(&self) -> Result<Vec<Member>> {
+        usage::members(self.dev.process()?)
+    }
+}
+
+/// Progress on stderr; nothing where that is no terminal.
+fn bar(pushes: u64) -> Result<ProgressBar> {
+    let template = "{bar:40} {msg}: {pos} of {len} pushes, {per_sec}, {eta} to go";
+    Ok(ProgressBar::new(pushes).with_style(ProgressStyle::with_template(template)?))
+}
+
+fn text<'v>(document: &'v Value, pointer: &str) -> Result<&'v str> {
+    document
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .with_context(|| format!("{pointer} is missing: {document}"))
+}
+
+/// The time between two moments of one status document.
+fn millis_between(from: &str, to: &str) -> Result<Duration> {
+    let moment = |text: &str| {
+        text.parse::<jiff::Timestamp>()
+            .with_context(|| format!("`{text}` is no time"))
+    };
+    Ok(Duration::try_from(moment(to)?.duration_since(moment(from)?))?)
+}

@@ -1,0 +1,166 @@
+//! The figures of a batch: what was seen, and what follows from it.
+
+use std::time::Duration;
+
+use super::log::Story;
+use super::price::{self, Line, Measured};
+use crate::arguments::BatchArguments;
+use crate::figures::{count, milliseconds};
+use crate::usage::Member;
+
+/// What a run gave.
+#[derive(Debug)]
+pub(super) struct Figures {
+    pub(super) arguments: BatchArguments,
+    /// From the first byte of the upload to its answer.
+    pub(super) upload: Duration,
+    /// From the seal to the last receipt, as the batch says.
+    pub(super) send: Duration,
+    /// From the upload's answer to the first push that APNs took.
+    pub(super) first: Duration,
+    /// workerd's memory before the upload, at its end, and at the end of all.
+    pub(super) idle: Memory,
+    pub(super) uploaded: Memory,
+    pub(super) ended: Memory,
+    /// Processor time by process, most first.
+    pub(super) cpu: Vec<(String, Duration)>,
+    /// That of the APNs server.
+    pub(super) server: Duration,
+    /// Connections that were open at the end.
+    pub(super) connections: u64,
+    /// How often the benchmark asked the Worker how the batch stands.
+    pub(super) questions: u32,
+    pub(super) story: Story,
+    /// What was not as it must be.
+    pub(super) faults: Vec<String>,
+}
+
+impl Figures {
+    pub(super) fn pushes(&self) -> f64 {
+        count(self.arguments.pushes)
+    }
+
+    pub(super) fn wall(&self) -> Duration {
+        self.upload + self.send
+    }
+
+    /// Processor time of the whole tree, in microseconds a push.
+    pub(super) fn cpu_us(&self) -> f64 {
+        let spent: Duration = self.cpu.iter().map(|(_, spent)| *spent).sum();
+        self.us_a_push(spent)
+    }
+
+    pub(super) fn us_a_push(&self, spent: Duration) -> f64 {
+        spent.as_secs_f64() * 1e6 / self.pushes()
+    }
+
+    pub(super) fn rate(&self, time: Duration) -> f64 {
+        self.pushes() / time.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+
+    pub(super) fn bill(&self) -> Vec<Line> {
+        let of_workerd = self
+            .cpu
+            .iter()
+            .filter(|(program, _)| program.starts_with(WORKERD));
+        let cpu: Duration = of_workerd.map(|(_, spent)| *spent).sum();
+        price::bill(&Measured {
+            story: &self.story,
+            cpu_ms: milliseconds(cpu),
+            upload_s: self.upload.as_secs_f64(),
+            send_s: self.send.as_secs_f64(),
+            connections: self.connections,
+        })
+    }
+}
+
+/// Memory of workerd's processes together, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Memory {
+    pub(super) resident: u64,
+    /// The most since the start.
+    pub(super) peak: u64,
+}
+
+/// The memory of workerd's processes.
+pub(super) fn workerd(members: &[Member]) -> Memory {
+    let mut memory = Memory::default();
+    for Member { program, usage, .. } in members {
+        if program == WORKERD {
+            memory.resident += usage.resident;
+            memory.peak += usage.peak;
+        }
+    }
+    memory
+}
+
+/// The processor time of each process between two looks, most first. The workerd that used most is the Worker's.
+pub(super) fn processes(before: &[Member], after: &[Member]) -> Vec<(String, Duration)> {
+    let mut spent: Vec<(String, Duration)> = after
+        .iter()
+        .map(|member| {
+            let known = before.iter().find(|known| known.id == member.id);
+            let earlier = known.map(|known| known.usage.cpu).unwrap_or_default();
+            (member.program.clone(), member.usage.cpu.saturating_sub(earlier))
+        })
+        .filter(|(_, spent)| !spent.is_zero())
+        .collect();
+    spent.sort_by_key(|(_, spent)| std::cmp::Reverse(*spent));
+    let mut runs_the_worker = true;
+    for (program, _) in &mut spent {
+        if program == WORKERD {
+            let role = if runs_the_worker {
+                "the Worker"
+            } else {
+                "wrangler's proxy"
+            };
+            *program = format!("{WORKERD}, {role}");
+            runs_the_worker = false;
+        }
+    }
+    spent
+}
+
+/// The program that runs Workers.
+const WORKERD: &str = "workerd";
+
+#[cfg(test)]
+mod tests {
+    use super::{processes, workerd};
+    use crate::usage::{Member, Usage};
+    use std::time::Duration;
+
+    fn member(id: u32, program: &str, cpu_ms: u64) -> Member {
+        let usage = Usage {
+            cpu: Duration::from_millis(cpu_ms),
+            peak: 2_000_000,
+            resident: 1_000_000,
+        };
+        Member {
+            id,
+            program: program.to_owned(),
+            usage,
+        }
+    }
+
+    #[test]
+    fn a_process_counts_from_the_first_look_on_and_the_busier_workerd_is_the_workers() {
+        let before = [member(1, "node", 5), member(2, "workerd", 10)];
+        let after = [
+            member(1, "node", 7),
+            member(2, "workerd", 11),
+            member(3, "workerd", 40),
+            member(4, "sh", 0),
+        ];
+        let spent = processes(&before, &after);
+        let ms = |ms| Duration::from_millis(ms);
+        let expected = [
+            ("workerd, the Worker".to_owned(), ms(40)),
+            ("node".to_owned(), ms(2)),
+            ("workerd, wrangler's proxy".to_owned(), ms(1)),
+        ];
+        assert_eq!(spent, expected);
+        let memory = workerd(&after);
+        assert_eq!((memory.resident, memory.peak), (2_000_000, 4_000_000));
+    }
+}

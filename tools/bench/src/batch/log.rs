@@ -1,0 +1,154 @@
+//! What the Worker and wrangler logged of a batch: the ground of the bill.
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The story of one batch.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Story {
+    /// Chunks that a runner sent, as often as one did.
+    pub(super) runs: u64,
+    /// What the batch's object counted.
+    pub(super) expense: Expense,
+    /// Invocations of the queue's consumer, and the messages that they got.
+    pub(super) invocations: u64,
+    pub(super) delivered: u64,
+    /// The wasm memory of the isolate in KB when the upload had ended, and its most.
+    pub(super) wasm_kb_uploaded: u64,
+    pub(super) wasm_kb_most: u64,
+    /// The first errors that were logged.
+    pub(super) errors: Vec<String>,
+}
+
+/// What a batch's object counted: requests to it by kind, and what it did.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+pub(super) struct Expense {
+    pub(super) uploads: u64,
+    pub(super) claims: u64,
+    pub(super) granted: u64,
+    pub(super) settlings: u64,
+    pub(super) checkpoints: u64,
+    pub(super) others: u64,
+    pub(super) questions: u64,
+    pub(super) alarms: u64,
+    pub(super) alarms_set: u64,
+    pub(super) messages: u64,
+    pub(super) told: u64,
+    pub(super) rows_read: u64,
+    pub(super) rows_written: u64,
+    pub(super) stored: u64,
+}
+
+/// The name of the queue of pushes; others are told apart by what follows it.
+const QUEUE: &str = "apns-edge-pushes";
+
+/// How wrangler begins a line about a delivery.
+const DELIVERY: &str = "QUEUE ";
+
+/// How many errors are worth showing.
+const ERRORS: usize = 5;
+
+/// The events that are errors, as the Worker logs them.
+const FAULTS: [&str; 6] = [
+    "batch_failed",
+    "message_failed",
+    "fell_back",
+    "connect_failed",
+    "gate_failed",
+    "state_lost",
+];
+
+/// Reads the story of a batch from what was logged since a point of the log.
+pub(super) fn story(log: &str, batch: &str) -> Result<Story> {
+    let mut story = Story::default();
+    let mut ended = None;
+    for line in log.lines() {
+        if let Some((messages, _)) = delivery(line) {
+            story.invocations += 1;
+            story.delivered += messages;
+        }
+        let Some(event) = event(line) else { continue };
+        let name = event.get("event").and_then(Value::as_str).unwrap_or_default();
+        if FAULTS.contains(&name) && story.errors.len() < ERRORS {
+            story.errors.push(line.trim().to_owned());
+        }
+        if event.get("batch").and_then(Value::as_str) != Some(batch) {
+            continue;
+        }
+        let memory_kb = event.get("memory_kb").and_then(Value::as_u64);
+        story.wasm_kb_most = story.wasm_kb_most.max(memory_kb.unwrap_or_default());
+        match name {
+            "batch_accepted" => story.wasm_kb_uploaded = memory_kb.unwrap_or_default(),
+            "chunk_sent" => story.runs += 1,
+            "batch_ended" => ended = event.get("expense").cloned(),
+            _ => {}
+        }
+    }
+    let ended = ended.context("the Worker did not log that the batch ended")?;
+    story.expense = serde_json::from_value(ended)?;
+    Ok(story)
+}
+
+/// Whether the end of a batch is in the log.
+pub(super) fn has_ended(log: &str, batch: &str) -> bool {
+    log.lines().rev().filter_map(event).any(|event| {
+        event.get("event").and_then(Value::as_str) == Some("batch_ended")
+            && event.get("batch").and_then(Value::as_str) == Some(batch)
+    })
+}
+
+fn event(line: &str) -> Option<Value> {
+    let start = line.find("{\"event\":")?;
+    serde_json::from_str(line.get(start..)?.trim_end()).ok()
+}
+
+/// How many messages of the pushes' queue a line says were delivered, and how many of them were acknowledged.
+fn delivery(line: &str) -> Option<(u64, u64)> {
+    let (_, rest) = line.split_once(DELIVERY)?;
+    let mut words = rest.split_whitespace();
+    if words.next()? != QUEUE {
+        return None;
+    }
+    let (acknowledged, all) = words.next()?.split_once('/')?;
+    Some((all.parse().ok()?, acknowledged.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{delivery, has_ended, story};
+
+    const LOG: &str = r#"
+[wrangler:info] Ready on http://127.0.0.1:1
+{"event":"batch_accepted","app":"bench","batch":"b","pushes":600,"invalid":0,"chunks":2,"memory_kb":2048,"ms":3}
+{"event":"chunk_sent","app":"bench","batch":"b","chunk":0,"pushes":500,"memory_kb":4096,"ms":60}
+{"event":"chunk_sent","app":"bench","batch":"other","chunk":0,"pushes":500,"memory_kb":9999,"ms":60}
+{"event":"gate_failed","app":"bench","problem":"gone"}
+QUEUE apns-edge-pushes 2/2 (120ms)
+QUEUE apns-edge-dead-letters 1/1 (1ms)
+{"event":"chunk_sent","app":"bench","batch":"b","chunk":1,"pushes":100,"memory_kb":4096,"ms":60}
+{"event":"batch_ended","app":"bench","batch":"b","state":"done","pushes":600,"expense":{"uploads":1,"claims":2,"granted":2,"settlings":2,"checkpoints":0,"others":0,"questions":0,"alarms":1,"alarms_set":2,"messages":2,"told":2,"rows_read":40,"rows_written":12,"stored":65536},"memory_kb":4096}
+"#;
+
+    #[test]
+    fn the_story_is_that_of_one_batch() {
+        let story = story(LOG, "b").unwrap();
+        assert_eq!((story.runs, story.invocations, story.delivered), (2, 1, 2));
+        assert_eq!((story.wasm_kb_uploaded, story.wasm_kb_most), (2048, 4096));
+        assert_eq!((story.expense.messages, story.expense.rows_written), (2, 12));
+        assert_eq!(story.errors.len(), 1);
+    }
+
+    #[test]
+    fn a_batch_that_did_not_end_has_no_story() {
+        assert!(has_ended(LOG, "b"));
+        assert!(!has_ended(LOG, "other"));
+        assert!(story(LOG, "other").is_err());
+    }
+
+    #[test]
+    fn a_delivery_is_told_with_and_without_colours() {
+        assert_eq!(delivery("QUEUE apns-edge-pushes 31/32 (5ms)"), Some((32, 31)));
+        assert_eq!(delivery("\u{1b}[36mQUEUE apns-edge-pushes \u{1b}[0m"), None);
+    }
+}
