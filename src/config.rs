@@ -18,7 +18,7 @@ use crate::fault::{self, FaultKind, Faults, Pointer};
 
 pub use api_key::{ApiKey, Apps};
 pub use app::{App, SigningKeyText};
-pub use batches::Batches;
+pub use batches::{Batches, SETTLE_TIME};
 pub use transport::{Sockets, Transport};
 
 /// A deployment's configuration, without faults.
@@ -69,12 +69,13 @@ impl Config {
         );
         let permits = number(&setting, PERMITS, DEFAULT_PERMITS, 1..=MAX_PERMITS, &mut faults);
         let sockets = Sockets::load(&setting, &mut faults);
-        let batches = Batches::load(&setting, &mut faults);
+        let attempt_timeout = Duration::from_millis(timeout);
+        let batches = Batches::load(&setting, attempt_timeout, &mut faults);
         let origins = Origins::load(&setting, &mut faults);
         faults.or(Self {
             apps,
             api_keys,
-            attempt_timeout: Duration::from_millis(timeout),
+            attempt_timeout,
             permits: u32::try_from(permits).unwrap_or(u32::MAX),
             sockets,
             batches,

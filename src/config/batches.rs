@@ -24,14 +24,25 @@ pub struct Batches {
 }
 
 impl Batches {
-    pub(super) fn load(setting: &impl Fn(&str) -> Option<String>, faults: &mut Faults) -> Self {
+    pub(super) fn load(
+        setting: &impl Fn(&str) -> Option<String>,
+        attempt_timeout: Duration,
+        faults: &mut Faults,
+    ) -> Self {
         let queues = number(setting, QUEUES, 1, 1..=8, faults);
         let claim = number(setting, CHUNK_CLAIM_MS, 120_000, 5_000..=600_000, faults);
         let percent = number(setting, BAD_TOKEN_PAUSE_PERCENT, 20, 0..=100, faults);
         let checkpoint = number(setting, CHECKPOINT_PUSHES, 100, 1..=500, faults);
+        let claim = Duration::from_millis(claim);
+        if claim < attempt_timeout + LAUNCH_TIME + SETTLE_TIME {
+            let more = (LAUNCH_TIME + SETTLE_TIME).as_millis();
+            let text =
+                format!("leaves no time to send: it must be at least ATTEMPT_TIMEOUT_MS and {more} more");
+            faults.add(&Pointer::Root.key(CHUNK_CLAIM_MS), FaultKind::Conflict(text));
+        }
         Self {
             queues: u32::try_from(queues).unwrap_or(1),
-            claim: Duration::from_millis(claim),
+            claim,
             retention: retention(setting, faults),
             bad_token_percent: u32::try_from(percent).unwrap_or(100),
             checkpoint: u32::try_from(checkpoint).unwrap_or(1),
@@ -95,6 +106,12 @@ const BAD_TOKEN_PAUSE_PERCENT: &str = "BAD_TOKEN_PAUSE_PERCENT";
 const CHECKPOINT_PUSHES: &str = "CHECKPOINT_PUSHES";
 /// The secret that webhooks are signed with; several, while it changes, have spaces between them.
 const WEBHOOK_SECRET: &str = "WEBHOOK_SECRET";
+
+/// What a consumer needs between its last attempt and the end of its claim, to say what has become of the chunk.
+pub const SETTLE_TIME: Duration = Duration::from_secs(2);
+
+/// The least time in which a consumer launches pushes; with none, it would send nothing of any chunk that it claims.
+const LAUNCH_TIME: Duration = Duration::from_millis(500);
 
 /// Longer than any backend takes to come back and read how its batch went.
 const DEFAULT_RETENTION: Duration = Duration::from_hours(7 * 24);

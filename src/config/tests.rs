@@ -247,11 +247,12 @@ fn the_batch_settings_are_held_to_their_ranges() {
         ("CHECKPOINT_PUSHES", ["1", "500"], ["0", "501"]),
     ];
     for (name, good, bad) in ranges {
+        let short_attempts = ("ATTEMPT_TIMEOUT_MS", "100");
         for value in good {
-            assert!(load(&[(name, value)]).is_ok(), "{name} {value}");
+            assert!(load(&[(name, value), short_attempts]).is_ok(), "{name} {value}");
         }
         for value in bad {
-            let found = faults(&[(name, value)]);
+            let found = faults(&[(name, value), short_attempts]);
             assert_eq!(found.len(), 1, "{name} {value}");
             assert!(found[0].starts_with(&format!("/{name}: must be ")), "{found:?}");
         }
@@ -259,9 +260,26 @@ fn the_batch_settings_are_held_to_their_ranges() {
 }
 
 #[test]
+fn a_claim_is_longer_than_an_attempt_with_time_to_launch_and_to_settle() {
+    // Of the default of ten seconds, and of one that is set.
+    for (attempt, enough, less) in [(None, "12500", "12499"), (Some("60000"), "62500", "62499")] {
+        let with = |claim| {
+            let mut changes = vec![("CHUNK_CLAIM_MS", claim)];
+            changes.extend(attempt.map(|attempt| ("ATTEMPT_TIMEOUT_MS", attempt)));
+            changes
+        };
+        assert!(load(&with(enough)).is_ok());
+        let text =
+            "/CHUNK_CLAIM_MS: leaves no time to send: it must be at least ATTEMPT_TIMEOUT_MS and 2500 more";
+        assert_eq!(faults(&with(less)), [text]);
+    }
+}
+
+#[test]
 fn the_batch_settings_are_what_the_deployment_says() {
     let changes = [
         ("QUEUES", "3"),
+        ("ATTEMPT_TIMEOUT_MS", "1000"),
         ("CHUNK_CLAIM_MS", "5000"),
         ("BATCH_RETENTION", "1d 12h"),
         ("BAD_TOKEN_PAUSE_PERCENT", "100"),

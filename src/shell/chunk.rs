@@ -13,7 +13,7 @@ use super::run::{Run, Span, Transport};
 use super::{batch, clock};
 use crate::api::order::Basis;
 use crate::api::{Order, Problem, batch as contract};
-use crate::config::{App, Config};
+use crate::config::{App, Config, SETTLE_TIME};
 use crate::delivery::batch::{Assignment, Command, Results};
 use crate::delivery::gate::Lease;
 use crate::time::Timestamp;
@@ -169,9 +169,6 @@ async fn tell(env: &Env, assignment: &Assignment, command: Command) {
 /// How long a chunk's pushes may be sent again by the runner itself: a connection that is replaced, a server that is
 /// restarted. What takes longer waits in the batch, where it holds nobody up.
 const RESEND_TIME: Duration = Duration::from_secs(3);
-
-/// What a runner needs between its last attempt and the end of its claim.
-const SETTLE_TIME: Duration = Duration::from_secs(2);
 
 /// When a batch that did not answer is told again.
 const SETTLE_DELAYS: [Duration; 3] = [
