@@ -26,6 +26,8 @@ pub(super) struct Core {
     batch: RefCell<Option<Batch>>,
     /// When the last part of an upload came, while one is under way.
     pub(super) uploading: Cell<Option<Timestamp>>,
+    /// Which upload is read, so that one that had stalled and goes on knows that it was given up.
+    turn: Cell<u32>,
     alarm_at: Cell<Option<Timestamp>>,
     expense: Cell<Expense>,
     rows: Rc<Rows>,
@@ -41,6 +43,7 @@ impl Core {
             env,
             batch: RefCell::default(),
             uploading: Cell::default(),
+            turn: Cell::default(),
             alarm_at: Cell::default(),
             expense: Cell::default(),
             rows: Rc::default(),
@@ -63,6 +66,18 @@ impl Core {
             chores::work(self).await;
         }
         Ok(())
+    }
+
+    /// Gives the turn to an upload; the one that had it has lost it.
+    pub(super) fn take_turn(&self) -> u32 {
+        let turn = self.turn.get().wrapping_add(1);
+        self.turn.set(turn);
+        turn
+    }
+
+    /// Whether an upload still has its turn.
+    pub(super) fn is_turn(&self, turn: u32) -> bool {
+        self.turn.get() == turn
     }
 
     /// Whether there is a batch and it has ended.
@@ -278,7 +293,11 @@ impl Core {
                 self.arm(Some(last + super::UPLOAD_STALLED)).await;
                 Ok(())
             }
-            _ => self.wipe().await,
+            _ => {
+                self.take_turn();
+                self.uploading.set(None);
+                self.wipe().await
+            }
         }
     }
 
@@ -291,7 +310,6 @@ impl Core {
     pub(super) async fn wipe(&self) -> Result<()> {
         *self.batch.borrow_mut() = None;
         self.outbox.forget();
-        self.uploading.set(None);
         self.alarm_at.set(None);
         self.state.storage().delete_alarm().await?;
         self.state.storage().delete_all().await

@@ -41,21 +41,21 @@ pub(super) async fn receive(core: &Rc<Core>, request: &mut Request) -> Result<Re
         let detail = "an upload with this Idempotency-Key has not ended yet";
         return Err(Problem::new(Kind::UploadInProgress, detail).retry_after_ms(1000));
     }
-    // What an upload left that broke off is of no use to this one.
-    core.wipe().await.map_err(internal)?;
     core.uploading.set(Some(now));
-    let received = stage(
-        core,
-        request,
-        Intake {
-            id,
-            format,
-            caller,
-            config,
-            now,
-        },
-    )
-    .await;
+    let turn = core.take_turn();
+    let intake = Intake {
+        id,
+        format,
+        caller,
+        config,
+        now,
+        turn,
+    };
+    let received = stage(core, request, intake).await;
+    if !core.is_turn(turn) {
+        // What is there now belongs to the upload that took its place.
+        return Err(received.err().unwrap_or_else(broken_off));
+    }
     core.uploading.set(None);
     match received {
         Ok(response) => Ok(response),
@@ -72,9 +72,13 @@ struct Intake {
     caller: &'static ApiKey,
     config: &'static Config,
     now: Timestamp,
+    /// Whose turn it is while this upload is the one that is read.
+    turn: u32,
 }
 
 async fn stage(core: &Rc<Core>, request: &mut Request, intake: Intake) -> Result<Response, Problem> {
+    // What an upload left that broke off is of no use to this one.
+    core.wipe().await.map_err(internal)?;
     let database = core.database();
     for statement in rows::create() {
         database.execute(statement).map_err(internal)?;
@@ -97,10 +101,16 @@ async fn stage(core: &Rc<Core>, request: &mut Request, intake: Intake) -> Result
     if let Ok(mut stream) = request.stream() {
         while let Some(part) = stream.next().await {
             let part = part.map_err(|_| broken_off())?;
+            if !core.is_turn(intake.turn) {
+                break;
+            }
             core.uploading.set(Some(clock::now()));
             upload.feed(&part)?;
             add(upload.take_staged())?;
         }
+    }
+    if !core.is_turn(intake.turn) {
+        return Err(broken_off());
     }
     let mut finished = upload.finish()?;
     add(std::mem::take(&mut finished.staged))?;
