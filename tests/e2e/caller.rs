@@ -1,11 +1,12 @@
 //! A caller of the Worker: JSON over HTTP.
 
+use std::io::{BufRead, BufReader};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
 use ureq::Agent;
-use ureq::http::{Request, Response};
+use ureq::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 
 /// How long an answer may take. The longest that is asked for is 500 pushes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -15,10 +16,26 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: Value,
-    headers: ureq::http::HeaderMap,
+    headers: HeaderMap,
 }
 
 impl Answer {
+    /// An answer that was read some other way.
+    pub(crate) fn new(status: u16, headers: &[(String, String)], body: &str) -> Self {
+        let mut all = HeaderMap::new();
+        for (name, value) in headers {
+            all.append(
+                name.parse::<HeaderName>().unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            );
+        }
+        Self {
+            status,
+            body: serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned())),
+            headers: all,
+        }
+    }
+
     /// A header's value.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
@@ -61,6 +78,18 @@ pub(crate) fn try_call(
         request = request.header(*name, *value);
     }
     agent().run(request.body(body).unwrap()).map(read)
+}
+
+/// Asks for something that comes bit by bit: its type, and a reader that ends with it.
+pub(crate) fn stream(url: &str, headers: &[(&str, &str)]) -> (String, impl BufRead + use<>) {
+    let mut request = agent().get(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = request.call().unwrap();
+    assert_eq!(response.status(), 200);
+    let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
+    (content_type, BufReader::new(response.into_body().into_reader()))
 }
 
 /// Whether a GET is answered with 200.

@@ -111,21 +111,30 @@ pub(crate) fn settings(server: &Server) -> BTreeMap<String, String> {
     let callers = Caller::ALL.map(
         |caller| json!({ "name": format!("{caller:?}"), "sha256": digest(&caller.key()), "apps": caller.apps() }),
     );
-    // By name, because the server's certificate is for `localhost`.
-    let origin = |environment| format!("https://localhost:{}", server.addr(environment).port());
-    let origins = json!({
-        "production": origin(Environment::Production),
-        "sandbox": origin(Environment::Sandbox),
-    });
     let mut settings = BTreeMap::from([
         ("APPS".to_owned(), apps.to_string()),
         ("API_KEYS".to_owned(), Value::from(callers.to_vec()).to_string()),
-        ("APNS_ORIGINS".to_owned(), origins.to_string()),
+        ("APNS_ORIGINS".to_owned(), origins(server)),
     ]);
     for app in [SHOP, NEWS] {
         settings.insert(format!("APNS_KEY_{}", app.key_id), app.private_pem());
     }
     settings
+}
+
+/// Where a Worker finds `server`.
+pub(crate) fn origins(server: &Server) -> String {
+    let port = |environment| server.addr(environment).port();
+    origins_at(port(Environment::Production), port(Environment::Sandbox))
+}
+
+/// Origins on this machine, by name, because the server's certificate is for `localhost`.
+pub(crate) fn origins_at(production: u16, sandbox: u16) -> String {
+    json!({
+        "production": format!("https://localhost:{production}"),
+        "sandbox": format!("https://localhost:{sandbox}"),
+    })
+    .to_string()
 }
 
 /// What of the settings must never be seen in a log.

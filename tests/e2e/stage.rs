@@ -17,14 +17,14 @@ use crate::caller::{self, Answer};
 use crate::deployment::{self, App, Caller, NEWS, SHOP};
 use crate::log;
 use crate::shared::Shared;
-use crate::worker::{Runner, Worker};
+use crate::worker::{Queue, Runner, Worker};
 
 /// How long an attempt to send may take on the shared stage: far more than an answer takes, and little enough for tests
 /// in which none comes.
 pub(crate) const ATTEMPT_TIMEOUT_MS: &str = "2000";
 
 /// How many requests the server keeps: more than any stage sees.
-const REQUESTS_KEPT: usize = 100_000;
+pub(crate) const REQUESTS_KEPT: usize = 100_000;
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -77,7 +77,8 @@ impl Stage {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
         let folder = folder();
-        let worker = Worker::start(runner, folder.path(), &settings, apns.ca_pem().unwrap());
+        let queue = Queue::of_transport(settings.get("TRANSPORT").map(String::as_str));
+        let worker = Worker::start(runner, folder.path(), &settings, queue, apns.ca_pem().unwrap());
         Self {
             worker,
             apns,
@@ -109,6 +110,11 @@ impl Stage {
             .collect();
         self.secrets.lock().unwrap().extend(tokens.iter().cloned());
         tokens
+    }
+
+    /// Keeps an eye on a secret, so that [`Self::check`] finds it in the log.
+    pub(crate) fn add_secret(&self, secret: &str) {
+        self.secrets.lock().unwrap().insert(secret.to_owned());
     }
 
     /// Registers devices.
@@ -209,10 +215,16 @@ impl Stage {
 
 /// Waits for what must come; a test whose wait is in vain fails instead of hanging.
 #[track_caller]
-pub(crate) fn until(what: &str, has_come: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, has_come: impl FnMut() -> bool) {
+    until_within(PATIENCE, what, has_come);
+}
+
+/// The same for what takes its time.
+#[track_caller]
+pub(crate) fn until_within(patience: Duration, what: &str, mut has_come: impl FnMut() -> bool) {
     let started = Instant::now();
     while !has_come() {
-        assert!(started.elapsed() < PATIENCE, "in vain: {what}");
+        assert!(started.elapsed() < patience, "in vain: {what}");
         sleep(POLL);
     }
 }
@@ -243,6 +255,37 @@ impl Alone {
         // The lines of a Worker that is killed may be lost on their way: read them before.
         self.0.check();
         self.0.worker.kill_and_restart();
+    }
+
+    /// Kills the Worker; see [`Worker::kill`].
+    pub(crate) fn kill(&mut self) {
+        self.0.check();
+        self.0.worker.kill();
+    }
+
+    /// Starts a Worker that was killed.
+    pub(crate) fn restart(&mut self) {
+        self.0.worker.restart();
+    }
+
+    /// Changes how a Worker that was killed will have its queue.
+    pub(crate) fn configure(&self, queue: Queue) {
+        self.0.worker.configure(queue);
+    }
+
+    /// Changes a setting of a Worker that was killed.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.0.worker.set(name, value);
+    }
+
+    /// Sends a message to the Worker's own queue.
+    pub(crate) fn queue(&mut self, text: &str) {
+        self.0.worker.queue(text);
+    }
+
+    /// Evicts a batch's object from its memory.
+    pub(crate) fn evict_batch(&mut self, id: &str) {
+        self.0.worker.evict("BATCH", id);
     }
 
     /// Evicts the gate of an app's credential from its memory.

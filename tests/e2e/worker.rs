@@ -25,10 +25,17 @@ const WATCHED: &str = r#"("$@"; kill 0) </dev/null & read -r _; kill 0"#;
 /// What wrangler.toml builds the Worker with, which is not wanted here.
 const BUILD_TABLE: &str = "[build]";
 
+/// What in wrangler.toml lets the Worker send to its queue.
+const PRODUCERS_TABLE: &str = "[[queues.producers]]";
+
+/// What wrangler.toml says of the size of a delivery.
+const ONE_MESSAGE: &str = "max_batch_size = 1\n";
+
 /// A running Worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
     folder: PathBuf,
+    settings: BTreeMap<String, String>,
     runner: Runner,
     url: String,
     group: Child,
@@ -45,12 +52,33 @@ pub(crate) enum Runner {
     Harness,
 }
 
+/// How the Worker has its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Queue {
+    /// The most messages of a delivery.
+    pub(crate) delivery: u32,
+    /// Whether it can send to it: without that, every sending fails.
+    pub(crate) takes: bool,
+}
+
+impl Queue {
+    /// As wrangler.toml recommends it for a transport.
+    pub(crate) fn of_transport(transport: Option<&str>) -> Self {
+        let delivery = if transport == Some("socket") { 32 } else { 1 };
+        Self {
+            delivery,
+            takes: true,
+        }
+    }
+}
+
 impl Worker {
     /// Starts it in a folder, from a copy of what was built, so that a build meanwhile does not change it.
     pub(crate) fn start(
         runner: Runner,
         folder: &Path,
         settings: &BTreeMap<String, String>,
+        queue: Queue,
         ca: &str,
     ) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -58,17 +86,17 @@ impl Worker {
         for file in ["build/index.js", "build/index_bg.wasm"] {
             fs::copy(root.join(file), folder.join(file)).expect("`cargo xtask build` makes the Worker");
         }
-        let config = fs::read_to_string(root.join("wrangler.toml")).unwrap();
-        fs::write(folder.join("wrangler.toml"), without_build(&config)).unwrap();
-        let settings = match runner {
+        configure(folder, queue);
+        let file = match runner {
             Runner::Dev => env_file(settings),
             Runner::Harness => serde_json::to_string(settings).unwrap(),
         };
-        fs::write(folder.join("settings"), settings).unwrap();
+        fs::write(folder.join("settings"), file).unwrap();
         fs::write(folder.join("ca.pem"), ca).unwrap();
         let port = free_port();
         let mut worker = Self {
             folder: folder.to_owned(),
+            settings: settings.clone(),
             runner,
             url: format!("http://127.0.0.1:{port}"),
             group: launch(runner, folder, port),
@@ -86,18 +114,46 @@ impl Worker {
     /// Ends the Worker and all that belongs to it at once, as a machine would that loses its power, and starts it again
     /// on what it has stored.
     pub(crate) fn kill_and_restart(&mut self) {
+        self.kill();
+        self.restart();
+    }
+
+    /// Ends the Worker and all that belongs to it at once.
+    pub(crate) fn kill(&mut self) {
         assert_eq!(self.runner, Runner::Dev, "the harness stores nothing");
         signal(&self.group, "KILL");
         self.group.wait().unwrap();
+    }
+
+    /// Starts a Worker that was killed.
+    pub(crate) fn restart(&mut self) {
         let port = self.url.rsplit(':').next().unwrap().parse().unwrap();
         self.group = launch(self.runner, &self.folder, port);
         self.wait();
     }
 
+    /// Changes how a Worker that was killed will have its queue.
+    pub(crate) fn configure(&self, queue: Queue) {
+        configure(&self.folder, queue);
+    }
+
+    /// Changes a setting of a Worker that was killed.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.settings.insert(name.to_owned(), value.to_owned());
+        fs::write(self.folder.join("settings"), env_file(&self.settings)).unwrap();
+    }
+
+    /// Sends a message to the Worker's own queue.
+    pub(crate) fn queue(&mut self, text: &str) {
+        let input = self.group.stdin.as_mut().unwrap();
+        writeln!(input, "queue {text}").unwrap();
+        assert_eq!(self.read_answer(), "queued");
+    }
+
     /// Evicts an object from its memory, by the name of its binding and its own.
     pub(crate) fn evict(&mut self, binding: &str, name: &str) {
         let input = self.group.stdin.as_mut().unwrap();
-        writeln!(input, "{binding} {name}").unwrap();
+        writeln!(input, "evict {binding} {name}").unwrap();
         assert_eq!(self.read_answer(), format!("evicted {binding} {name}"));
     }
 
@@ -202,13 +258,26 @@ fn signal(leader: &Child, name: &str) {
         .status();
 }
 
-/// wrangler.toml without the table that builds.
-fn without_build(config: &str) -> String {
+/// Copies wrangler.toml without what builds, and with the queue as it is wanted.
+fn configure(folder: &Path, queue: Queue) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let config = fs::read_to_string(root.join("wrangler.toml")).unwrap();
+    let mut config = without(BUILD_TABLE, &config);
+    assert!(config.contains(ONE_MESSAGE) && config.contains(PRODUCERS_TABLE));
+    config = config.replace(ONE_MESSAGE, &format!("max_batch_size = {}\n", queue.delivery));
+    if !queue.takes {
+        config = without(PRODUCERS_TABLE, &config);
+    }
+    fs::write(folder.join("wrangler.toml"), config).unwrap();
+}
+
+/// A configuration without the tables of this name.
+fn without(table: &str, config: &str) -> String {
     let mut inside = false;
     let mut rest = String::new();
     for line in config.lines() {
         if line.starts_with('[') {
-            inside = line.trim() == BUILD_TABLE;
+            inside = line.trim() == table;
         }
         if !inside {
             rest.push_str(line);
@@ -238,7 +307,7 @@ pub(crate) fn free_port() -> u16 {
 fn the_copy_of_the_configuration_builds_nothing_and_keeps_the_rest() {
     let config = "name = \"a\"\n\n[build]\ncommand = \"b\"\n\n[[migrations]]\ntag = \"v1\"\n";
     assert_eq!(
-        without_build(config),
+        without(BUILD_TABLE, config),
         "name = \"a\"\n\n[[migrations]]\ntag = \"v1\"\n"
     );
 }
