@@ -9,6 +9,8 @@
 //! holds at the end of each test: the server saw no rule broken, and the log holds no secret ([`stage::Stage::check`]).
 
 #[cfg(test)]
+mod batches;
+#[cfg(test)]
 mod caller;
 #[cfg(test)]
 mod configuration;

@@ -1,0 +1,238 @@
+//! Durable batches: from the upload through the queue to the last receipt.
+
+mod control;
+mod crashes;
+mod guards;
+mod keys;
+mod links;
+mod memory;
+mod messages;
+mod outcomes;
+mod pieces;
+mod uploads;
+mod webhooks;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use apns_mock::RecordedRequest;
+use serde_json::{Value, json};
+
+use crate::caller::Answer;
+use crate::deployment::Caller;
+use crate::stage::{REQUESTS_KEPT, Stage, until_within};
+
+/// The type of bodies in lines.
+const LINES: &str = "application/x-ndjson";
+
+/// How long a batch may take on a busy machine: by `fetch` six pushes at a time, and each round of retries some seconds.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// The counts whose sum is the number of pushes.
+const COUNTS: [&str; 7] = [
+    "accepted",
+    "rejected",
+    "failed",
+    "cancelled",
+    "retrying",
+    "in_flight",
+    "waiting",
+];
+
+/// A batch, by its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Batch(String);
+
+impl Batch {
+    /// Uploads lines; they must become a batch.
+    #[track_caller]
+    fn upload(stage: &Stage, body: &str) -> Self {
+        let (batch, _) = Self::accepted(upload(stage, &[], body));
+        batch
+    }
+
+    /// The batch of an answer to an upload, with its status document.
+    #[track_caller]
+    fn accepted(answer: Answer) -> (Self, Value) {
+        let location = answer.header("location").map(str::to_owned);
+        let applied = answer.header("preference-applied").map(str::to_owned);
+        let document = answer.with_status(202);
+        let id = document["id"].as_str().unwrap().to_owned();
+        assert_eq!(location, Some(format!("/v1/batches/{id}")));
+        assert_eq!(applied.as_deref(), Some("respond-async"));
+        (Self(id), document)
+    }
+
+    fn path(&self, rest: &str) -> String {
+        format!("/v1/batches/{}{rest}", self.0)
+    }
+
+    /// How it stands.
+    #[track_caller]
+    fn status(&self, stage: &Stage) -> Value {
+        let document = stage.get(&self.path("")).with_status(200);
+        let counts = &document["counts"];
+        let sum: u64 = COUNTS.iter().map(|name| number(&counts[*name])).sum();
+        assert_eq!(number(&document["pushes"]), sum, "{document}");
+        document
+    }
+
+    /// Tells it to do something.
+    #[track_caller]
+    fn tell(&self, stage: &Stage, action: &str) -> Answer {
+        stage.call(Caller::Both, "POST", &self.path(&format!("/{action}")), &[], b"")
+    }
+
+    /// Its status document, once it is in this state.
+    #[track_caller]
+    fn once(&self, stage: &Stage, state: &str) -> Value {
+        let mut document = Value::Null;
+        until_within(PATIENCE, &format!("a batch that is {state}"), || {
+            document = self.status(stage);
+            let is_over = ["done", "cancelled"]
+                .iter()
+                .any(|over| document["state"] == *over);
+            assert!(!is_over || document["state"] == state, "{document}");
+            document["state"] == state
+        });
+        document
+    }
+
+    /// Its end, with every push accepted.
+    #[track_caller]
+    fn once_accepted(&self, stage: &Stage) {
+        let document = self.once(stage, "done");
+        assert_eq!(document["counts"]["accepted"], document["pushes"], "{document}");
+    }
+
+    /// The lines of all pages of a listing, page by page of `limit` lines.
+    #[track_caller]
+    fn pages(&self, stage: &Stage, listing: &str, limit: usize) -> Vec<Vec<Value>> {
+        let mut pages = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let answer = stage.get(&self.path(&format!("/{listing}limit={limit}{cursor}")));
+            assert_eq!(answer.header("content-type"), Some(LINES));
+            let body = answer.with_status(200);
+            let mut lines = parse(&text(&body));
+            let last = lines.pop().unwrap();
+            pages.push(lines);
+            if last["more"] == false {
+                assert_eq!(last["cursor"], Value::Null);
+                return pages;
+            }
+            cursor = format!("&cursor={}", last["cursor"].as_str().unwrap());
+        }
+    }
+
+    /// All receipts, which have an ending each if the batch has one.
+    #[track_caller]
+    fn receipts(&self, stage: &Stage) -> Vec<Value> {
+        let receipts = self.pages(stage, "receipts?", 1000).concat();
+        let indexes: Vec<u64> = receipts.iter().map(|receipt| number(&receipt["index"])).collect();
+        let all: Vec<u64> = (0..receipts.len() as u64).collect();
+        assert_eq!(indexes, all);
+        receipts
+    }
+}
+
+/// Uploads lines with more headers.
+#[track_caller]
+fn upload(stage: &Stage, headers: &[(&str, &str)], body: &str) -> Answer {
+    upload_as(Caller::Both, stage, headers, body)
+}
+
+/// The same as a caller.
+#[track_caller]
+fn upload_as(caller: Caller, stage: &Stage, headers: &[(&str, &str)], body: &str) -> Answer {
+    let lines = [("content-type", LINES), ("prefer", "respond-async")];
+    stage.call(
+        caller,
+        "POST",
+        "/v1/push",
+        &[&lines, headers].concat(),
+        body.as_bytes(),
+    )
+}
+
+/// The head of an upload for the shop.
+fn head(options: Value) -> Value {
+    json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "batch": options })
+}
+
+/// An upload: a head and devices with references.
+fn lines(head: &Value, tokens: &[String]) -> String {
+    let mut body = format!("{head}\n");
+    for (number, token) in tokens.iter().enumerate() {
+        body.push_str(&format!(
+            "{}\n",
+            json!({ "token": token, "ref": format!("user-{number}") })
+        ));
+    }
+    body
+}
+
+/// The usual upload.
+fn sale(tokens: &[String]) -> String {
+    lines(&head(json!({})), tokens)
+}
+
+/// An upload with lines so wide that every thirty devices have a chunk of their own.
+fn wide(tokens: &[String]) -> String {
+    let filler = "x".repeat(1800);
+    let mut body = format!("{}\n", head(json!({})));
+    for (number, token) in tokens.iter().enumerate() {
+        let line =
+            json!({ "token": token, "ref": format!("user-{number}"), "payload": { "filler": filler } });
+        body.push_str(&format!("{line}\n"));
+    }
+    body
+}
+
+/// What APNs got, by device token.
+fn requests(stage: &Stage) -> BTreeMap<String, Vec<RecordedRequest>> {
+    let mut requests: BTreeMap<String, Vec<RecordedRequest>> = BTreeMap::new();
+    for request in stage.apns.requests(REQUESTS_KEPT) {
+        let token = request.path.trim_start_matches("/3/device/").to_owned();
+        requests.entry(token).or_default().push(request);
+    }
+    requests
+}
+
+/// Each device shows one notification, whatever was repeated under its collapse id.
+#[track_caller]
+fn assert_shown_once(stage: &Stage, tokens: &[String]) {
+    for token in tokens {
+        let screen = &stage.apns.device(token)[0].screen;
+        assert_eq!(screen.count, 1, "{screen:?}");
+    }
+}
+
+/// How many of these devices show something.
+fn shown(stage: &Stage, tokens: &[String]) -> usize {
+    let screens = tokens
+        .iter()
+        .map(|token| stage.apns.device(token)[0].screen.count);
+    screens.filter(|count| *count > 0).count()
+}
+
+/// The values of a field in lines.
+fn all<'l>(lines: &'l [Value], field: &str) -> Vec<&'l str> {
+    lines.iter().map(|line| line[field].as_str().unwrap()).collect()
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("no number: {value}"))
+}
+
+/// The text of a body: one line alone was read as the JSON that it is.
+fn text(body: &Value) -> String {
+    body.as_str().map_or_else(|| body.to_string(), str::to_owned)
+}
+
+fn parse(lines: &str) -> Vec<Value> {
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}

@@ -1,0 +1,233 @@
+//! Watching a batch and taking charge of it.
+
+use std::io::BufRead;
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Batch, all, head, lines, number, requests, sale, shown, upload_as};
+use crate::caller;
+use crate::deployment::{Caller, NEWS, SHOP};
+use crate::shared::over_both_transports;
+use crate::stage::{Stage, until};
+
+over_both_transports! {
+    a_paused_batch_sends_nothing_until_it_is_resumed,
+    a_cancelled_batch_sends_nothing_once_the_cancel_is_answered,
+    a_cancel_that_meets_the_end_leaves_each_push_with_one_ending,
+    the_events_of_a_batch_tell_its_progress_and_end_with_it,
+    batches_are_listed_by_app_state_and_time,
+}
+
+/// Long enough for a push to arrive that somebody was going to send.
+const A_MOMENT: Duration = Duration::from_millis(1500);
+
+/// An upload that takes some seconds: so many pushes at so many a second.
+fn slow(stage: &Stage, name: &str, pushes: usize, rate: u32) -> (Batch, Vec<String>) {
+    let name = format!("batches, {name}, {}", stage.worker.authority());
+    let devices = stage.devices(&SHOP, &name, pushes);
+    let body = lines(&head(json!({ "rate": rate })), &devices);
+    (Batch::upload(stage, &body), devices)
+}
+
+/// How many pushes to these devices APNs got.
+fn sent(stage: &Stage, devices: &[String]) -> usize {
+    let requests = requests(stage);
+    devices
+        .iter()
+        .filter_map(|device| requests.get(device))
+        .flatten()
+        .count()
+}
+
+fn a_paused_batch_sends_nothing_until_it_is_resumed(stage: &Stage) {
+    let (batch, devices) = slow(stage, "pause", 60, 20);
+    until("the first pushes", || shown(stage, &devices) > 0);
+    let paused = batch.tell(stage, "pause").with_status(200);
+    assert_eq!(
+        (&paused["state"], &paused["paused"]["by"]),
+        (&json!("paused"), &json!("caller"))
+    );
+    until("the end of what was in flight", || {
+        batch.status(stage)["counts"]["in_flight"] == 0
+    });
+    let before = sent(stage, &devices);
+    assert!(before < devices.len());
+    sleep(A_MOMENT);
+    assert_eq!(sent(stage, &devices), before);
+    let deleted = stage.call(Caller::Both, "DELETE", &batch.path(""), &[], b"");
+    deleted.problem(409, "batch-running");
+    // Paused again, it is as paused as before.
+    batch.tell(stage, "pause").with_status(200);
+    batch.tell(stage, "resume").with_status(200);
+    batch.once_accepted(stage);
+    assert_eq!(sent(stage, &devices), devices.len());
+    for action in ["cancel", "pause", "resume"] {
+        batch.tell(stage, action).problem(409, "batch-ended");
+    }
+}
+
+fn a_cancelled_batch_sends_nothing_once_the_cancel_is_answered(stage: &Stage) {
+    let (batch, devices) = slow(stage, "cancel", 300, 60);
+    until("the first pushes", || shown(stage, &devices) > 20);
+    let cancelled = batch.tell(stage, "cancel").with_status(200);
+    let before = sent(stage, &devices);
+    assert_eq!(cancelled["state"], "cancelled");
+    let counts = ["accepted", "cancelled"].map(|name| number(&cancelled["counts"][name]));
+    assert_eq!(
+        counts,
+        [before as u64, (devices.len() - before) as u64],
+        "{cancelled}"
+    );
+    assert!(counts[1] > 0);
+    sleep(A_MOMENT);
+    assert_eq!(sent(stage, &devices), before);
+    // What was in flight is in the receipts as it ended.
+    for (receipt, device) in batch.receipts(stage).iter().zip(&devices) {
+        let expected = match stage.requests_to(device).len() {
+            0 => ("cancelled", 0),
+            1 => ("accepted", 1),
+            count => panic!("{count} requests for a push"),
+        };
+        assert_eq!(receipt["status"], expected.0, "{receipt}");
+        assert_eq!(receipt["attempts"], expected.1, "{receipt}");
+    }
+    batch.tell(stage, "cancel").with_status(200);
+    batch.tell(stage, "resume").problem(409, "batch-ended");
+    stage
+        .call(Caller::Both, "DELETE", &batch.path(""), &[], b"")
+        .with_status(204);
+    for rest in ["", "/receipts", "/gone", "/events", "/deliveries"] {
+        stage.get(&batch.path(rest)).problem(404, "batch-not-found");
+    }
+    batch.tell(stage, "cancel").problem(404, "batch-not-found");
+}
+
+fn a_cancel_that_meets_the_end_leaves_each_push_with_one_ending(stage: &Stage) {
+    let name = format!("batches, race, {}", stage.worker.authority());
+    let devices = stage.devices(&SHOP, &name, 12 * 10);
+    for (turn, devices) in devices.chunks(12).enumerate() {
+        let batch = Batch::upload(stage, &sale(devices));
+        until("so many pushes", || shown(stage, devices) >= turn * 12 / 9);
+        let answer = batch.tell(stage, "cancel");
+        let state = match answer.status {
+            200 => answer.body["state"].as_str().unwrap().to_owned(),
+            _ => {
+                answer.problem(409, "batch-ended");
+                "done".to_owned()
+            }
+        };
+        let document = batch.status(stage);
+        assert_eq!(document["state"], *state);
+        let accepted = sent(stage, devices);
+        let counts = ["accepted", "cancelled"].map(|name| number(&document["counts"][name]));
+        assert_eq!(counts, [accepted as u64, (12 - accepted) as u64], "{document}");
+    }
+}
+
+fn the_events_of_a_batch_tell_its_progress_and_end_with_it(stage: &Stage) {
+    let (batch, _) = slow(stage, "events", 100, 25);
+    let url = stage.worker.url(&batch.path("/events"));
+    let authorization = format!("Bearer {}", Caller::Both.key());
+    let (content_type, lines) = caller::stream(&url, &[("authorization", &authorization)]);
+    assert_eq!(content_type, "text/event-stream");
+    let lines: Vec<String> = lines.lines().map(Result::unwrap).collect();
+    let events: Vec<(&str, Value)> = lines
+        .split(String::is_empty)
+        .filter(|event| !event.is_empty() && !event[0].starts_with(':'))
+        .map(|event| {
+            let [name, data] = event else {
+                panic!("no event: {event:?}");
+            };
+            let data = data.strip_prefix("data: ").unwrap();
+            (
+                name.strip_prefix("event: ").unwrap(),
+                serde_json::from_str(data).unwrap(),
+            )
+        })
+        .collect();
+    let (end, progress) = events.split_last().unwrap();
+    assert_eq!((end.0, &end.1["state"]), ("end", &json!("done")));
+    assert_eq!(end.1["counts"]["accepted"], 100);
+    let accepted: Vec<u64> = progress
+        .iter()
+        .map(|(name, document)| {
+            assert_eq!(*name, "progress");
+            number(&document["counts"]["accepted"])
+        })
+        .collect();
+    assert!(accepted.is_sorted() && accepted.len() > 2, "{accepted:?}");
+    // Of a batch that has ended there is the end alone.
+    let (_, lines) = caller::stream(&url, &[("authorization", &authorization)]);
+    let lines: Vec<String> = lines.lines().map(Result::unwrap).collect();
+    assert_eq!((&*lines[0], lines.len()), ("event: end", 3));
+}
+
+fn batches_are_listed_by_app_state_and_time(stage: &Stage) {
+    let name = format!("batches, listing, {}", stage.worker.authority());
+    let devices = stage.devices(&SHOP, &name, 3);
+    let made: Vec<(Batch, Value)> = devices
+        .chunks(1)
+        .map(|device| {
+            let batch = Batch::upload(stage, &sale(device));
+            let document = batch.once(stage, "done");
+            (batch, document)
+        })
+        .collect();
+    let news = stage.devices(&NEWS, &name, 1);
+    let mut other = head(json!({}));
+    other["app"] = json!("news");
+    let (foreign, _) = Batch::accepted(upload_as(Caller::News, stage, &[], &lines(&other, &news)));
+
+    // `until` itself is not in it.
+    let since = made[0].1["created_at"].as_str().unwrap();
+    let until_last = made[2].1["ended_at"].as_str().unwrap();
+    let query = format!("app=shop&state=done&since={since}&until={until_last}");
+    let list = |caller: Caller, query: &str| {
+        let answer = stage.call(caller, "GET", &format!("/v1/batches?{query}"), &[], b"");
+        answer.with_status(200)
+    };
+    // Others make batches as well; of these three it lists the newest first.
+    until("all three in the list", || {
+        let listed = list(Caller::Shop, &query);
+        let entries = listed["batches"].as_array().unwrap();
+        let own: Vec<&Value> = entries
+            .iter()
+            .filter(|entry| made.iter().any(|(batch, _)| entry["id"] == *batch.0))
+            .collect();
+        let ids: Vec<&str> = own.iter().map(|entry| entry["id"].as_str().unwrap()).collect();
+        ids == [&*made[2].0.0, &*made[1].0.0, &*made[0].0.0]
+            && own
+                .iter()
+                .all(|entry| entry["pushes"] == 1 && entry["state"] == "done")
+    });
+    // Page by page.
+    let mut ids = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = list(Caller::Both, &format!("{query}&limit=1{cursor}"));
+        ids.extend(
+            all(page["batches"].as_array().unwrap(), "id")
+                .iter()
+                .map(|id| (*id).to_owned()),
+        );
+        match page["cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    for (batch, _) in &made {
+        assert_eq!(ids.iter().filter(|id| **id == batch.0).count(), 1);
+    }
+    for (caller, id, is_listed) in [
+        (Caller::News, &made[0].0.0, false),
+        (Caller::News, &foreign.0, true),
+        (Caller::Shop, &foreign.0, false),
+        (Caller::Both, &foreign.0, true),
+    ] {
+        let listed = list(caller, "limit=1000");
+        let ids = all(listed["batches"].as_array().unwrap(), "id").contains(&&**id);
+        assert_eq!(ids, is_listed, "{caller:?}");
+    }
+}

@@ -1,0 +1,191 @@
+//! A Worker that is killed at each step of a batch, as a machine that loses its power, and starts again on what it has
+//! stored.
+//!
+//! The queue's messages are lost with it, which the platform's are not, and nobody asks for the batch meanwhile: its alarm
+//! alone wakes it. Each push has one ending then, and each device shows one notification.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use apns_mock::{Fault, FaultKind, Options};
+use serde_json::json;
+
+use super::pieces::Pieces;
+use super::{Batch, PATIENCE, assert_shown_once, number, requests, sale, shown, upload, wide};
+use crate::deployment::{self, Caller, SHOP};
+use crate::shared::over_each_transport;
+use crate::stage::{Alone, Stage, until, until_within};
+use crate::worker::Queue;
+
+over_each_transport! {
+    after_the_claim_and_before_the_first_push,
+    in_the_middle_of_a_chunk,
+    before_the_receipt_of_a_chunk_of_which_all_but_one_have_ended,
+    between_the_end_of_a_chunk_and_that_of_its_delivery,
+    before_the_first_message,
+}
+
+/// A claim ends soon, and attempts sooner: a runner has half a second to launch what it claimed.
+const SETTINGS: [(&str, &str); 3] = [
+    ("CHUNK_CLAIM_MS", "5000"),
+    ("ATTEMPT_TIMEOUT_MS", "2500"),
+    ("CHECKPOINT_PUSHES", "10"),
+];
+
+fn stage(transport: &str) -> Alone {
+    let transport = [("TRANSPORT", transport)];
+    Stage::alone(Options::default(), &[&SETTINGS[..], &transport].concat())
+}
+
+/// The batch has come to its end without anybody's help, and is whole.
+#[track_caller]
+fn assert_whole(stage: &Stage, batch: &Batch, devices: &[String]) {
+    until_within(PATIENCE, "all on the screens", || {
+        shown(stage, devices) == devices.len()
+    });
+    batch.once_accepted(stage);
+    let receipts = batch.receipts(stage);
+    assert_eq!(receipts.len(), devices.len());
+    for (place, receipt) in receipts.iter().enumerate() {
+        assert_eq!(receipt["status"], "accepted", "{receipt}");
+        assert_eq!(receipt["ref"], format!("user-{place}"));
+    }
+    assert_shown_once(stage, devices);
+}
+
+fn after_the_claim_and_before_the_first_push(transport: &str) {
+    // What it calls APNs takes connections and never says a word.
+    let silence = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silence.local_addr().unwrap().port();
+    let origins = deployment::origins_at(port, port);
+    let more = [("TRANSPORT", transport), ("APNS_ORIGINS", &origins)];
+    let mut stage = Stage::alone(Options::default(), &[&SETTINGS[..], &more].concat());
+    let devices = stage.devices(&SHOP, "crashes, claim", 30);
+    let batch = Batch::upload(&stage, &sale(&devices));
+    let connection = silence.accept().unwrap();
+    assert_eq!(batch.status(&stage)["counts"]["in_flight"], devices.len());
+    stage.kill();
+    drop((connection, silence));
+    stage.set("APNS_ORIGINS", &deployment::origins(&stage.apns));
+    stage.restart();
+    assert_whole(&stage, &batch, &devices);
+    let sent = requests(&stage);
+    assert!(devices.iter().all(|device| sent[device].len() == 1));
+}
+
+fn in_the_middle_of_a_chunk(transport: &str) {
+    let mut stage = stage(transport);
+    let devices = stage.devices(&SHOP, "crashes, middle", 120);
+    for device in &devices[60..] {
+        let late = Fault {
+            delay_ms: Some(2000),
+            ..Fault::new(FaultKind::Stall).times(1)
+        };
+        stage.apns.fault(late.for_token(device)).unwrap();
+    }
+    let batch = Batch::upload(&stage, &sale(&devices));
+    until("pushes that have ended and others in flight", || {
+        shown(&stage, &devices[..60]) == 60 && !stage.requests_to(&devices[62]).is_empty()
+    });
+    stage.kill();
+    stage.apns.clear_faults();
+    let sent = requests(&stage);
+    let before = sent.values().flatten().count();
+    stage.restart();
+    assert_whole(&stage, &batch, &devices);
+    if transport == "fetch" {
+        // What a checkpoint has told is not sent again: of sixty, two checkpoints and what was in flight at the most.
+        let repeated = requests(&stage).values().flatten().count() - devices.len();
+        assert!(before > 60 && repeated <= 10 + 10 + 6, "{repeated} of {before}");
+    }
+}
+
+fn before_the_receipt_of_a_chunk_of_which_all_but_one_have_ended(transport: &str) {
+    let mut stage = stage(transport);
+    let devices = stage.devices(&SHOP, "crashes, receipt", 15);
+    let silence = Fault::new(FaultKind::Silence).times(1);
+    stage.apns.fault(silence.for_token(&devices[9])).unwrap();
+    let batch = Batch::upload(&stage, &sale(&devices));
+    until("all pushes but one", || {
+        shown(&stage, &devices) == devices.len() - 1 && stage.apns.state().in_flight == 1
+    });
+    stage.kill();
+    stage.restart();
+    assert_whole(&stage, &batch, &devices);
+    let sent = requests(&stage);
+    assert!(devices.iter().all(|device| sent[device].len() <= 2));
+}
+
+fn between_the_end_of_a_chunk_and_that_of_its_delivery(transport: &str) {
+    let mut stage = stage(transport);
+    stage.kill();
+    stage.configure(Queue {
+        delivery: 32,
+        takes: true,
+    });
+    stage.restart();
+    let devices = stage.devices(&SHOP, "crashes, delivery", 90);
+    let silence = Fault::new(FaultKind::Silence).times(1);
+    stage.apns.fault(silence.for_token(&devices[89])).unwrap();
+    let (batch, document) = Batch::accepted(upload(&stage, &[], &wide(&devices)));
+    assert!(number(&document["chunks"]) > 2, "{document}");
+    let mut accepted = 0;
+    until("chunks that have ended and one that has not", || {
+        let counts = batch.status(&stage)["counts"].clone();
+        accepted = number(&counts["accepted"]);
+        accepted >= 50 && counts["in_flight"] != 0 && shown(&stage, &devices) == devices.len() - 1
+    });
+    stage.kill();
+    stage.restart();
+    assert_whole(&stage, &batch, &devices);
+    let sent = requests(&stage);
+    let once = devices.iter().filter(|device| sent[*device].len() == 1).count();
+    assert!(once as u64 >= accepted, "{once} of {accepted}");
+}
+
+fn before_the_first_message(transport: &str) {
+    let mut stage = stage(transport);
+    let queue = Queue::of_transport(Some(transport));
+    stage.kill();
+    stage.configure(Queue {
+        takes: false,
+        ..queue
+    });
+    stage.restart();
+    let devices = stage.devices(&SHOP, "crashes, message", 20);
+    let key = [("idempotency-key", "crashes, message")];
+    let (batch, _) = Batch::accepted(upload(&stage, &key, &sale(&devices)));
+    stage.log_with("the queue refused", 1);
+    assert_eq!(batch.status(&stage)["counts"]["waiting"], devices.len());
+    stage.kill();
+    stage.configure(queue);
+    stage.restart();
+    assert_whole(&stage, &batch, &devices);
+    // Its key is known as ever.
+    let again = upload(&stage, &key, &sale(&devices));
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(Batch::accepted(again).0, batch);
+    let sent = requests(&stage);
+    assert!(devices.iter().all(|device| sent[device].len() == 1));
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn during_the_upload() {
+    let mut stage = stage("socket");
+    let devices = stage.devices(&SHOP, "crashes, upload", 700);
+    let body = sale(&devices);
+    let key = ("idempotency-key", "crashes, upload");
+    let request = Pieces::under_way(&stage, key.1, &body[..body.len() * 5 / 6]);
+    stage.kill();
+    drop(request);
+    stage.restart();
+    let batch = Batch(super::keys::id(Caller::Both, key.1));
+    stage.get(&batch.path("")).problem(404, "batch-not-found");
+    // Nothing of it goes out, and nothing of it is in the way.
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(shown(&stage, &devices), 0);
+    let (again, document) = Batch::accepted(upload(&stage, &[key], &body));
+    assert_eq!((&again, &document["pushes"]), (&batch, &json!(700)));
+    assert_whole(&stage, &batch, &devices);
+}

@@ -1,0 +1,70 @@
+//! Connections that break under a chunk, or cannot be had.
+
+use std::time::Duration;
+
+use apns_mock::{Fault, FaultKind, LastStream, Latency, Options};
+
+use super::{Batch, assert_shown_once, sale};
+use crate::deployment::SHOP;
+use crate::shared::Shared;
+use crate::stage::Stage;
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn what_is_on_a_connection_that_ends_goes_out_on_another_and_is_shown_once() {
+    let stage = Shared::by_wide_socket();
+    let first = stage.devices(&SHOP, "batches, links, first", 1);
+    Batch::upload(&stage, &sale(&first)).once_accepted(&stage);
+    // All of a chunk are in flight at once.
+    stage.apns.set_latency(Latency::fixed(Duration::from_millis(100)));
+    for (name, fault) in [
+        ("closed", Fault::new(FaultKind::Close)),
+        (
+            "goodbye",
+            Fault {
+                last: LastStream::Before,
+                ..Fault::new(FaultKind::GoAway)
+            },
+        ),
+        ("reset", Fault::new(FaultKind::Reset)),
+    ] {
+        let devices = stage.devices(&SHOP, &format!("batches, links, {name}"), 200);
+        // What was on its way had arrived, or had not: nobody knows.
+        for (place, delivered) in [(100, true), (150, false)] {
+            let fault = Fault {
+                delivered,
+                ..fault.clone()
+            };
+            stage
+                .apns
+                .fault(fault.times(1).for_token(&devices[place]))
+                .unwrap();
+        }
+        let batch = Batch::upload(&stage, &sale(&devices));
+        batch.once_accepted(&stage);
+        assert_shown_once(&stage, &devices);
+    }
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_batch_for_which_no_socket_opens_waits_until_one_does() {
+    let settings = [
+        ("TRANSPORT", "socket"),
+        ("SOCKET_FALLBACK", "none"),
+        ("MAX_CONNECTIONS", "1"),
+    ];
+    let stage = Stage::alone(Options::default(), &settings);
+    let devices = stage.devices(&SHOP, "batches, links, refused", 10);
+    let refuse = |delay_ms| Fault {
+        delay_ms: Some(delay_ms),
+        ..Fault::new(FaultKind::RefuseConnections)
+    };
+    stage.apns.fault(refuse(600_000)).unwrap();
+    let batch = Batch::upload(&stage, &sale(&devices));
+    stage.log_with(r#""event":"connect_failed""#, 2);
+    assert_eq!(batch.status(&stage)["state"], "running");
+    stage.apns.fault(refuse(0)).unwrap();
+    batch.once_accepted(&stage);
+    assert_shown_once(&stage, &devices);
+}

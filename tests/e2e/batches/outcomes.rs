@@ -1,0 +1,183 @@
+//! What becomes of pushes that APNs does not take at once.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use apns_mock::{Fault, FaultKind, Registration, Standing};
+use serde_json::{Value, json};
+
+use super::{Batch, all, assert_shown_once, head, lines, number, requests, sale};
+use crate::deployment::SHOP;
+use crate::shared::over_both_transports;
+use crate::stage::{Stage, until};
+
+over_both_transports! {
+    gone_devices_are_listed_with_their_moment_and_counted_by_reason,
+    what_apns_refuses_for_now_or_does_not_answer_goes_out_again_in_rounds,
+    a_notification_that_expires_before_apns_takes_it_is_given_up,
+    a_start_full_of_bad_device_tokens_pauses_the_batch,
+}
+
+fn gone_devices_are_listed_with_their_moment_and_counted_by_reason(stage: &Stage) {
+    let name = format!("batches, gone, {}", stage.worker.authority());
+    let mut devices = stage.devices(&SHOP, &name, 6);
+    devices.extend(stage.tokens(&format!("{name}, unknown"), 1));
+    stage.register(Registration {
+        tokens: devices[2..4].to_vec(),
+        state: Standing::Unregistered,
+        since: Some(1_795_420_800_000),
+        ..Registration::device(SHOP.environment, SHOP.topic, "")
+    });
+    let batch = Batch::upload(stage, &sale(&devices));
+    let document = batch.once(stage, "done");
+    let counts = ["accepted", "rejected", "gone"].map(|name| document["counts"][name].clone());
+    assert_eq!(counts, [json!(4), json!(3), json!(3)], "{document}");
+    let reasons: Vec<Value> = document["reasons"].as_array().unwrap().clone();
+    let mut told: Vec<(Value, Value, Value)> = reasons
+        .iter()
+        .map(|reason| {
+            (
+                reason["code"].clone(),
+                reason["reason"].clone(),
+                reason["count"].clone(),
+            )
+        })
+        .collect();
+    told.sort_by_key(|(code, ..)| code.as_u64());
+    assert_eq!(
+        told,
+        [
+            (json!(200), Value::Null, json!(4)),
+            (json!(400), json!("BadDeviceToken"), json!(1)),
+            (json!(410), json!("Unregistered"), json!(2)),
+        ]
+    );
+    // A device a page.
+    let gone = batch.pages(stage, "gone?", 1).concat();
+    assert_eq!(all(&gone, "ref"), ["user-2", "user-3", "user-6"]);
+    assert_eq!(all(&gone, "token"), [&*devices[2], &*devices[3], &*devices[6]]);
+    assert_eq!(
+        all(&gone, "reason"),
+        ["Unregistered", "Unregistered", "BadDeviceToken"]
+    );
+    let since: Vec<&Value> = gone.iter().map(|line| &line["since"]).collect();
+    let moment = json!("2026-11-23T08:00:00.000Z");
+    assert_eq!(since, [&moment, &moment, &Value::Null]);
+    let rejected = batch.pages(stage, "receipts?status=rejected&", 2);
+    assert_eq!(rejected.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(all(&rejected.concat(), "ref"), ["user-2", "user-3", "user-6"]);
+    assert_eq!(all(&rejected.concat(), "verdict"), ["drop_device"; 3]);
+}
+
+fn what_apns_refuses_for_now_or_does_not_answer_goes_out_again_in_rounds(stage: &Stage) {
+    let name = format!("batches, rounds, {}", stage.worker.authority());
+    let devices = stage.devices(&SHOP, &name, 5);
+    let faults = [
+        // More than a runner tries by itself.
+        Fault::answer(503, "ServiceUnavailable").times(4),
+        // Longer than a runner waits.
+        Fault {
+            headers: vec![("retry-after".to_owned(), "4".to_owned())],
+            ..Fault::answer(503, "ServiceUnavailable").times(1)
+        },
+        Fault {
+            delivered: true,
+            ..Fault::new(FaultKind::Silence).times(1)
+        },
+        Fault {
+            headers: vec![("retry-after".to_owned(), "1".to_owned())],
+            ..Fault::answer(429, "TooManyRequests").times(1)
+        },
+    ];
+    for (fault, device) in faults.into_iter().zip(&devices) {
+        stage.apns.fault(fault.for_token(device)).unwrap();
+    }
+    let batch = Batch::upload(stage, &sale(&devices));
+    batch.once_accepted(stage);
+    let attempts: Vec<Value> = batch
+        .receipts(stage)
+        .iter()
+        .map(|receipt| receipt["attempts"].clone())
+        .collect();
+    assert_eq!(attempts, [5, 2, 2, 2, 1]);
+    assert_shown_once(stage, &devices);
+    for (device, count) in devices.iter().zip([5, 2, 2, 2, 1]) {
+        assert_eq!(stage.requests_to(device).len(), count);
+    }
+    // The one without an answer had arrived, and replaced itself.
+    assert_eq!(stage.apns.device(&devices[2])[0].screen.replaced, 1);
+
+    // Nothing replaces itself without a collapse id, and so nothing of unknown end is repeated.
+    let device = stage.device(&format!("{name}, alone"));
+    let lost = Fault {
+        delivered: true,
+        ..Fault::new(FaultKind::Silence).times(1)
+    };
+    stage.apns.fault(lost.for_token(&device)).unwrap();
+    let body = lines(
+        &head(json!({ "collapse_repeats": false })),
+        std::slice::from_ref(&device),
+    );
+    let batch = Batch::upload(stage, &body);
+    assert_eq!(batch.once(stage, "done")["counts"]["failed"], 1);
+    let receipt = &batch.receipts(stage)[0];
+    assert_eq!(
+        (&receipt["status"], &receipt["reason"], &receipt["verdict"]),
+        (&json!("failed"), &json!("DeadlinePassed"), &json!("unknown"))
+    );
+    assert_eq!(stage.requests_to(&device).len(), 1);
+}
+
+fn a_notification_that_expires_before_apns_takes_it_is_given_up(stage: &Stage) {
+    let devices = stage.devices(
+        &SHOP,
+        &format!("batches, expired, {}", stage.worker.authority()),
+        3,
+    );
+    for (fault, device) in [
+        Fault::answer(503, "ServiceUnavailable"),
+        Fault::new(FaultKind::Silence),
+    ]
+    .into_iter()
+    .zip(&devices)
+    {
+        stage.apns.fault(fault.for_token(device)).unwrap();
+    }
+    let mut head = head(json!({}));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    head["notification"]["expiration"] = json!(now + 6);
+    let batch = Batch::upload(stage, &lines(&head, &devices));
+    let document = batch.once(stage, "done");
+    let counts = ["accepted", "failed"].map(|name| document["counts"][name].clone());
+    assert_eq!(counts, [json!(1), json!(2)], "{document}");
+    let receipts = batch.receipts(stage);
+    for (receipt, device) in receipts[..2].iter().zip(&devices) {
+        assert_eq!(
+            (&receipt["status"], &receipt["gave_up"]),
+            (&json!("failed"), &json!("expired")),
+            "{receipt}"
+        );
+        assert_eq!(receipt["attempts"], stage.requests_to(device).len(), "{receipt}");
+    }
+}
+
+fn a_start_full_of_bad_device_tokens_pauses_the_batch(stage: &Stage) {
+    let name = format!("batches, bad tokens, {}", stage.worker.authority());
+    let bad = stage.tokens(&format!("{name}, bad"), 101);
+    let good = stage.devices(&SHOP, &name, 459);
+    let tokens = [&bad[..], &good].concat();
+    let batch = Batch::upload(stage, &sale(&tokens));
+    let document = batch.once(stage, "paused");
+    assert_eq!(document["paused"]["by"], "bad_device_tokens", "{document}");
+    until("the end of what was in flight", || {
+        batch.status(stage)["counts"]["in_flight"] == 0
+    });
+    let counts = batch.status(stage)["counts"].clone();
+    assert_eq!(counts["rejected"], 101, "{counts}");
+    assert!(number(&counts["waiting"]) >= 60, "{counts}");
+    let sent = requests(stage);
+    assert!(tokens[500..].iter().all(|token| !sent.contains_key(token)));
+    batch.tell(stage, "resume").with_status(200);
+    let document = batch.once(stage, "done");
+    assert_eq!(document["counts"]["accepted"], 459);
+    assert_shown_once(stage, &good);
+}

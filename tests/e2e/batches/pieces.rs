@@ -1,0 +1,88 @@
+//! A request whose body goes out piece by piece.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::{LINES, sale, upload};
+use crate::caller::Answer;
+use crate::deployment::Caller;
+use crate::stage::{Stage, until};
+
+/// Enough for a request to arrive before one that is sent after it.
+const HEAD_START: Duration = Duration::from_millis(300);
+
+/// A request to send that is under way, in chunked encoding.
+pub(super) struct Pieces(TcpStream);
+
+impl Pieces {
+    /// Sends the head.
+    pub(super) fn send(stage: &Stage, headers: &[(&str, &str)]) -> Self {
+        let mut connection = TcpStream::connect(stage.worker.authority()).unwrap();
+        let key = Caller::Both.key();
+        let mut head = format!(
+            "POST /v1/push HTTP/1.1\r\nHost: worker\r\nAuthorization: Bearer {key}\r\nTransfer-Encoding: chunked\r\n"
+        );
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        connection.write_all(head.as_bytes()).unwrap();
+        Self(connection)
+    }
+
+    /// An upload under a key that is known to be under way, with a piece of its body.
+    pub(super) fn under_way(stage: &Stage, key: &str, piece: &str) -> Self {
+        let key = ("idempotency-key", key);
+        let mut request = Self::send(stage, &[("content-type", LINES), key]);
+        request.piece(piece.as_bytes());
+        sleep(HEAD_START);
+        // Should this come before it nevertheless, it is no upload, and leaves nothing behind.
+        let refused = sale(&["no token".to_owned()]);
+        until("an upload under way", || {
+            upload(stage, &[key], &refused).status == 409
+        });
+        upload(stage, &[key], &refused).problem(409, "upload-in-progress");
+        request
+    }
+
+    /// Sends a piece of the body.
+    pub(super) fn piece(&mut self, piece: &[u8]) {
+        self.0
+            .write_all(format!("{:x}\r\n", piece.len()).as_bytes())
+            .unwrap();
+        self.0.write_all(piece).unwrap();
+        self.0.write_all(b"\r\n").unwrap();
+    }
+
+    /// Ends the body and reads the answer.
+    pub(super) fn end(mut self) -> Answer {
+        self.0.write_all(b"0\r\n\r\n").unwrap();
+        let mut reader = BufReader::new(self.0);
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let status = line.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut headers = Vec::new();
+        let mut length = 0;
+        loop {
+            line.clear();
+            reader.read_line(&mut line).unwrap();
+            let Some((name, value)) = line.trim_end().split_once(": ") else {
+                break;
+            };
+            if name.eq_ignore_ascii_case("content-length") {
+                length = value.parse().unwrap();
+            }
+            headers.push((name.to_owned(), value.to_owned()));
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        Answer::new(status, &headers, &String::from_utf8(body).unwrap())
+    }
+
+    /// Closes the connection in the middle of the body.
+    pub(super) fn break_off(self) {
+        drop(self);
+    }
+}

@@ -1,0 +1,253 @@
+//! What becomes a batch, and what is left of what does not.
+
+use apns_edge::apns::ApnsId;
+use serde_json::{Value, json};
+
+use super::pieces::Pieces;
+use super::{Batch, LINES, all, assert_shown_once, head, lines, number, requests, sale, upload};
+use crate::deployment::{Caller, SHOP};
+use crate::shared::{Shared, over_both_transports};
+use crate::stage::{Stage, header, until};
+
+over_both_transports! {
+    repeats_collapse_unless_the_caller_says_otherwise,
+    a_body_without_a_length_becomes_a_batch,
+}
+
+/// The most devices of a chunk.
+const CHUNK: usize = 500;
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn by_fetch_lines_become_a_batch_with_receipts_in_their_order() {
+    assert_receipts_in_order(&Shared::by_fetch(), 620);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn over_a_socket_lines_become_a_batch_with_receipts_in_their_order() {
+    assert_receipts_in_order(&Shared::by_socket(), 2500);
+}
+
+#[track_caller]
+fn assert_receipts_in_order(stage: &Stage, pushes: usize) {
+    let devices = stage.devices(&SHOP, &format!("batches, lines, {pushes}"), pushes);
+    let (batch, document) = Batch::accepted(upload(stage, &[], &sale(&devices)));
+    let told = ["app", "pushes", "chunks", "invalid"].map(|field| document[field].clone());
+    assert_eq!(
+        told,
+        [
+            json!("shop"),
+            json!(pushes),
+            json!(pushes.div_ceil(CHUNK)),
+            json!(0)
+        ]
+    );
+    batch.once_accepted(stage);
+    let pages = batch.pages(stage, "receipts?", 400);
+    let full = pages.iter().take_while(|page| page.len() == 400).count();
+    assert_eq!((full, pages.len()), (pushes / 400, pushes.div_ceil(400)));
+
+    let seed: Vec<u8> = (0..32)
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&batch.0[at..at + 2], 16).unwrap())
+        .collect();
+    let requests = requests(stage);
+    for (place, receipt) in pages.concat().iter().enumerate() {
+        let apns_id = ApnsId::derive(seed.clone().try_into().unwrap(), u32::try_from(place).unwrap());
+        let expected = json!({
+            "index": place,
+            "ref": format!("user-{place}"),
+            "token_hint": receipt["token_hint"],
+            "status": "accepted",
+            "apns_id": apns_id.to_string(),
+            "code": 200,
+            "verdict": "accepted",
+            "attempts": 1,
+        });
+        assert_eq!(receipt, &expected);
+        let [request] = &requests[&devices[place]][..] else {
+            panic!("more than one request for push {place}");
+        };
+        assert_eq!(header(request, "apns-id"), Some(&*apns_id.to_string()));
+        let collapse_id = format!("{}-{}", batch.0, place / CHUNK);
+        assert_eq!(header(request, "apns-collapse-id"), Some(&*collapse_id));
+    }
+}
+
+fn repeats_collapse_unless_the_caller_says_otherwise(stage: &Stage) {
+    let name = |case: &str| format!("batches, collapsing, {case}, {}", stage.worker.authority());
+    let plain = stage.device(&name("not"));
+    let own = stage.device(&name("own"));
+    let twice = stage.device(&name("twice"));
+    let mut with_own = head(json!({}));
+    with_own["notification"]["collapse_id"] = json!("sale");
+    let batches = [
+        lines(
+            &head(json!({ "collapse_repeats": false })),
+            std::slice::from_ref(&plain),
+        ),
+        lines(&with_own, std::slice::from_ref(&own)),
+        // Two pushes to a device are two notifications.
+        sale(&[twice.clone(), twice.clone()]),
+    ]
+    .map(|body| Batch::upload(stage, &body));
+    for batch in &batches {
+        batch.once_accepted(stage);
+    }
+    let collapse_id = |device: &str| {
+        let requests = stage.requests_to(device);
+        header(&requests[0], "apns-collapse-id").map(str::to_owned)
+    };
+    assert_eq!(collapse_id(&plain), None);
+    assert_eq!(collapse_id(&own).as_deref(), Some("sale"));
+    assert_eq!(stage.apns.device(&twice)[0].screen.count, 2);
+}
+
+fn a_body_without_a_length_becomes_a_batch(stage: &Stage) {
+    // Alone it is larger than what is answered at once by either transport.
+    let filler = "x".repeat(3000);
+    let devices = stage.devices(
+        &SHOP,
+        &format!("batches, no length, {}", stage.worker.authority()),
+        60,
+    );
+    let mut body = format!("{}\n", head(json!({})));
+    let padding = format!("{}\n", " ".repeat(32 * 1024 - 1)).repeat(32);
+    for device in &devices {
+        body.push_str(&format!(
+            "{}\n",
+            json!({ "token": device, "payload": { "filler": filler } })
+        ));
+    }
+    let mut request = Pieces::send(stage, &[("content-type", LINES)]);
+    request.piece(body.as_bytes());
+    for _ in 0..17 {
+        request.piece(padding.as_bytes());
+    }
+    let (batch, document) = Batch::accepted(request.end());
+    assert_eq!(document["pushes"], 60);
+    // A chunk has 60 KB at the most.
+    assert!(number(&document["chunks"]) >= 3, "{document}");
+    batch.once_accepted(stage);
+    assert_shown_once(stage, &devices);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn what_is_too_much_for_an_answer_or_asks_for_it_becomes_a_batch() {
+    let stage = Shared::by_fetch();
+    let devices = stage.devices(&SHOP, "batches, ways", 501);
+    let order = |tokens: &[String]| {
+        let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
+        json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices })
+    };
+    let mut with_field = order(&devices[..1]);
+    with_field["batch"] = json!({});
+    let few = order(&devices[..1]);
+    // However it is written.
+    let spread = serde_json::to_string_pretty(&few).unwrap().replace('\n', "\r\n");
+    let headers = [("prefer", "respond-async")];
+    let answer = stage.call(Caller::Both, "POST", "/v1/push", &headers, spread.as_bytes());
+    Batch::accepted(answer).0.once_accepted(&stage);
+    for (document, header) in [
+        (order(&devices), None),
+        (few.clone(), Some(("prefer", "respond-async, wait=5"))),
+        (few, Some(("idempotency-key", "ways"))),
+        (with_field, None),
+    ] {
+        let headers: Vec<_> = header.into_iter().collect();
+        let body = document.to_string();
+        let answer = stage.call(Caller::Both, "POST", "/v1/push", &headers, body.as_bytes());
+        let (batch, told) = Batch::accepted(answer);
+        assert_eq!(told["pushes"], document["devices"].as_array().unwrap().len());
+        batch.once_accepted(&stage);
+    }
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_line_at_fault_refuses_all_or_is_left_out_as_the_caller_says() {
+    let stage = Shared::by_socket();
+    let devices = stage.devices(&SHOP, "batches, faults", 700);
+    let mut tokens = devices.clone();
+    // The head is the first line.
+    for line in [4, 602] {
+        tokens[line - 2] = "no token".to_owned();
+    }
+    let key = [("idempotency-key", "batches, faults")];
+    let refused = upload(&stage, &key, &sale(&tokens));
+    let problem = refused.problem(422, "invalid-request");
+    let errors = problem["errors"].as_array().unwrap();
+    let lines_at_fault: Vec<u64> = errors.iter().map(|error| number(&error["line"])).collect();
+    assert_eq!(lines_at_fault, [4, 602], "{problem}");
+    assert_eq!(all(errors, "pointer")[0], "/devices/2/token");
+
+    // Nothing is left of it: the key is free.
+    let mut skipping = head(json!({}));
+    skipping["on_invalid"] = json!("skip");
+    let (batch, document) = Batch::accepted(upload(&stage, &key, &lines(&skipping, &tokens)));
+    let faults = document["invalid_lines"].as_array().unwrap();
+    let skipped: Vec<u64> = faults.iter().map(|fault| number(&fault["line"])).collect();
+    assert_eq!(
+        (&document["pushes"], &document["invalid"], skipped),
+        (&json!(698), &json!(2), vec![4, 602])
+    );
+    batch.once_accepted(&stage);
+    let sent = requests(&stage);
+    for (place, device) in devices.iter().enumerate() {
+        let count = sent.get(device).map_or(0, Vec::len);
+        assert_eq!(count, usize::from(tokens[place] == *device));
+    }
+    let references = batch.receipts(&stage);
+    assert_eq!(references[2]["ref"], "user-3");
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn of_what_is_refused_or_breaks_off_nothing_is_left() {
+    let stage = Shared::by_socket();
+    let devices = stage.devices(&SHOP, "batches, broken off", 1200);
+    let body = sale(&devices);
+    let key = ("idempotency-key", "batches, broken off");
+    for _ in 0..2 {
+        // More than a chunk of it has come, and a line has begun.
+        Pieces::under_way(&stage, key.1, &body[..body.len() * 2 / 3]).break_off();
+    }
+    let mut accepted = None;
+    until("the end of the upload that broke off", || {
+        let answer = upload(&stage, &[key], &body);
+        let is_accepted = answer.status == 202;
+        if is_accepted {
+            assert_eq!(answer.header("idempotent-replayed"), None);
+            accepted = Some(Batch::accepted(answer).0);
+        }
+        is_accepted
+    });
+    accepted.unwrap().once_accepted(&stage);
+    let sent = requests(&stage);
+    assert!(devices.iter().all(|device| sent[device].len() == 1));
+
+    // A body that is refused, and one that never was whole, leave no batch to ask for.
+    for (key, body) in [
+        ("batches, refused", sale(&["no token".to_owned()])),
+        ("batches, no JSON", "{\"app\":\"shop\"".to_owned()),
+    ] {
+        let answer = upload(&stage, &[("idempotency-key", key)], &body);
+        assert!(matches!(answer.status, 400 | 422), "{}", answer.body);
+        let batch = Batch(super::keys::id(Caller::Both, key));
+        stage.get(&batch.path("")).problem(404, "batch-not-found");
+    }
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_document_has_its_limit_and_says_that_lines_have_none() {
+    let stage = Shared::by_fetch();
+    let mut body = head(json!({})).to_string().into_bytes();
+    body.resize(16 * 1024 * 1024 + 1, b' ');
+    let headers = [("prefer", "respond-async")];
+    let answer = stage.call(Caller::Both, "POST", "/v1/push", &headers, &body);
+    let problem = answer.problem(413, "body-too-large");
+    assert!(problem["detail"].as_str().unwrap().contains(LINES), "{problem}");
+}
