@@ -10,6 +10,7 @@ pub mod doctor;
 mod fixture;
 pub mod format;
 pub mod listing;
+pub mod metrics;
 pub mod order;
 pub mod preview;
 pub mod problem;

@@ -36,6 +36,8 @@ pub struct Config {
     pub sockets: Sockets,
     /// What holds for batches.
     pub batches: Batches,
+    /// How many objects share the metrics.
+    pub metrics_shards: u32,
     /// Where APNs is, if not at Apple: for local runs.
     pub origins: Origins,
 }
@@ -71,6 +73,13 @@ impl Config {
         let sockets = Sockets::load(&setting, &mut faults);
         let attempt_timeout = Duration::from_millis(timeout);
         let batches = Batches::load(&setting, attempt_timeout, &mut faults);
+        let shards = number(
+            &setting,
+            METRICS_SHARDS,
+            DEFAULT_METRICS_SHARDS,
+            1..=64,
+            &mut faults,
+        );
         let origins = Origins::load(&setting, &mut faults);
         faults.or(Self {
             apps,
@@ -79,6 +88,7 @@ impl Config {
             permits: u32::try_from(permits).unwrap_or(u32::MAX),
             sockets,
             batches,
+            metrics_shards: u32::try_from(shards).unwrap_or(1),
             origins,
         })
     }
@@ -92,10 +102,13 @@ impl Config {
     /// The private key of a credential that one of the apps has.
     #[must_use]
     pub fn signing_key(&self, credential: &Credential) -> Option<&SigningKeyText> {
-        self.apps
-            .iter()
-            .find(|app| app.credential == *credential)
-            .map(|app| &app.signing_key)
+        self.first_app(credential).map(|app| &app.signing_key)
+    }
+
+    /// What a credential is called where its ids are not to be shown: the first of the apps that have it.
+    #[must_use]
+    pub fn first_app(&self, credential: &Credential) -> Option<&App> {
+        self.apps.iter().find(|app| app.credential == *credential)
     }
 
     /// The origin, without a path, that takes an environment's pushes.
@@ -263,6 +276,12 @@ pub const APNS_ORIGINS: &str = "APNS_ORIGINS";
 pub const ATTEMPT_TIMEOUT_MS: &str = "ATTEMPT_TIMEOUT_MS";
 /// The variable for the ceiling of pushes in flight for a credential.
 pub const PERMITS: &str = "PERMITS";
+
+/// The variable for the number of objects that share the metrics.
+const METRICS_SHARDS: &str = "METRICS_SHARDS";
+
+/// Each order and each chunk writes to one of them, and Cloudflare plans with 200 to 500 writes a second of one object.
+const DEFAULT_METRICS_SHARDS: u64 = 4;
 
 /// APNs answers within a fraction of a second; after ten an answer is not coming.
 const DEFAULT_ATTEMPT_TIMEOUT_MS: u64 = 10_000;

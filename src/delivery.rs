@@ -10,6 +10,7 @@ pub mod fanout;
 pub mod gate;
 pub mod limiter;
 pub mod machine;
+pub mod metrics;
 pub mod opening;
 pub mod outbox;
 pub mod places;

@@ -19,6 +19,7 @@ mod gate;
 mod http;
 mod lease;
 mod log;
+mod metrics;
 mod objects;
 mod push;
 mod registry;

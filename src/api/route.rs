@@ -13,6 +13,8 @@ pub enum Route<'p> {
     Healthz,
     /// `GET /v1/doctor`: the configuration and APNs, probed.
     Doctor,
+    /// `GET /metrics`: for Prometheus.
+    Metrics,
     /// `GET /v1/batches`: the caller's batches.
     Batches,
     /// `/v1/batches/{id}` and what is below it.
@@ -83,6 +85,7 @@ impl<'p> Route<'p> {
         let parts: Vec<&str> = path.strip_prefix('/').unwrap_or_default().split('/').collect();
         match *parts.as_slice() {
             ["healthz"] => vec![("GET", Self::Healthz)],
+            ["metrics"] => vec![("GET", Self::Metrics)],
             ["v1", "push"] => vec![("POST", Self::Push)],
             ["v1", "preview"] => vec![("POST", Self::Preview)],
             ["v1", "doctor"] => vec![("GET", Self::Doctor)],
@@ -135,6 +138,7 @@ mod tests {
         assert_eq!(Route::find("POST", "/v1/push"), Ok(Route::Push));
         assert_eq!(Route::find("GET", "/v1/doctor"), Ok(Route::Doctor));
         assert_eq!(Route::find("GET", "/v1/batches"), Ok(Route::Batches));
+        assert_eq!(Route::find("GET", "/metrics"), Ok(Route::Metrics));
         let batch = |action| Ok(Route::Batch { id: ID, action });
         let path = format!("/v1/batches/{ID}");
         let receipts = format!("{path}/receipts");

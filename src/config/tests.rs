@@ -336,3 +336,23 @@ fn debug_output_shows_no_webhook_secret() {
         "{text}"
     );
 }
+
+#[test]
+fn the_metrics_have_one_to_64_shards() {
+    let shards = |text| load(&[("METRICS_SHARDS", text)]).map(|config| config.metrics_shards);
+    assert_eq!(load(&[]).unwrap().metrics_shards, 4);
+    assert_eq!((shards("1").unwrap(), shards("64").unwrap()), (1, 64));
+    assert!(shards("0").is_err() && shards("65").is_err());
+}
+
+#[test]
+fn a_credential_is_called_by_the_first_app_that_has_it() {
+    let config = load(&[]).unwrap();
+    for app in &config.apps {
+        assert_eq!(config.first_app(&app.credential).unwrap().name, app.name);
+    }
+    let apps = r#"{"shop": {"team_id": "TEAM123456", "key_id": "KEY1234567", "topic": "com.example.shop"},
+                   "shop-2": {"team_id": "TEAM123456", "key_id": "KEY1234567", "topic": "com.example.shop"}}"#;
+    let config = load(&[("APPS", apps)]).unwrap();
+    assert_eq!(config.first_app(&config.apps[1].credential).unwrap().name, "shop");
+}

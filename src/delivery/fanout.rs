@@ -41,6 +41,14 @@ pub struct Launch {
     at: Timestamp,
 }
 
+impl Launch {
+    /// When the attempt began.
+    #[must_use]
+    pub const fn at(&self) -> Timestamp {
+        self.at
+    }
+}
+
 /// What the driver does next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {

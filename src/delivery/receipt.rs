@@ -112,10 +112,10 @@ impl FromIterator<Status> for Tally {
 }
 
 /// APNs refused without a reason in its body.
-const NO_REASON: &str = "NoReason";
+pub(super) const NO_REASON: &str = "NoReason";
 
 /// The answer was not APNs'.
-const NOT_APNS: &str = "AnswerNotFromApns";
+pub(super) const NOT_APNS: &str = "AnswerNotFromApns";
 
 #[cfg(test)]
 mod tests {

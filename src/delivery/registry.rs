@@ -36,6 +36,8 @@ pub enum Command {
         /// The moment.
         before: Timestamp,
     },
+    /// How many batches there are, by app and state.
+    Count,
 }
 
 /// What a registry answers.
@@ -48,6 +50,19 @@ pub enum Reply {
     Page(Page),
     /// The ids of the batches that have not ended.
     Active(Vec<String>),
+    /// How many batches there are.
+    Counted(Vec<Counted>),
+}
+
+/// How many batches of an app are in a state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// The app.
+    pub app: String,
+    /// The word for the state.
+    pub state: String,
+    /// How many.
+    pub batches: u64,
 }
 
 /// What the registry knows of a batch.
@@ -126,6 +141,9 @@ impl Query for Command {
                 Statement::new("SELECT id FROM batches WHERE ended_at IS NULL ORDER BY created_at, id")
             }
             Self::Sweep { before } => Statement::new("DELETE FROM batches WHERE ended_at < ?").bind(*before),
+            Self::Count => Statement::new(
+                "SELECT app, state, COUNT(*) FROM batches GROUP BY app, state ORDER BY app, state",
+            ),
         }
     }
 
@@ -139,6 +157,10 @@ impl Query for Command {
             Self::Active => {
                 let ids = rows.iter().map(|row| row.text(0).map(str::to_owned));
                 Ok(Reply::Active(ids.collect::<Result<_, BadRow>>()?))
+            }
+            Self::Count => {
+                let counted = rows.iter().map(counted);
+                Ok(Reply::Counted(counted.collect::<Result<_, BadRow>>()?))
             }
         }
     }
@@ -205,6 +227,14 @@ fn entry(row: &Row) -> Result<Entry, BadRow> {
         ended_at: row.maybe_moment(4)?,
         pushes: row.number(5)?,
         webhook: row.maybe_text(6)?.map(str::to_owned),
+    })
+}
+
+fn counted(row: &Row) -> Result<Counted, BadRow> {
+    Ok(Counted {
+        app: row.text(0)?.to_owned(),
+        state: row.text(1)?.to_owned(),
+        batches: row.number(2)?,
     })
 }
 

@@ -52,6 +52,9 @@ pub(super) const BATCH: &str = "BATCH";
 /// The binding of the registries' namespace.
 pub(super) const REGISTRY: &str = "REGISTRY";
 
+/// The binding of the metrics' namespace.
+pub(super) const METRICS: &str = "METRICS";
+
 /// The binding of queue number `shard`, from 0.
 pub(super) fn queue(shard: u32) -> String {
     match shard {

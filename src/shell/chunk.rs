@@ -9,13 +9,12 @@ use futures::future::{FutureExt, LocalBoxFuture, join};
 use worker::Env;
 
 use super::log::{self, Event};
-use super::run::{Run, Span, Transport};
+use super::run::{Means, Run, Span, Transport};
 use super::{batch, clock};
 use crate::api::order::Basis;
 use crate::api::{Order, Problem, batch as contract};
 use crate::config::{App, Config, SETTLE_TIME};
 use crate::delivery::batch::{Assignment, Command, Results};
-use crate::delivery::gate::Lease;
 use crate::time::Timestamp;
 
 /// Reads the order of a chunk: the notification's line and the device lines.
@@ -33,17 +32,17 @@ pub(super) fn read(
 pub(super) async fn run<T: Transport>(
     assignment: Assignment,
     order: Rc<Order<'static>>,
-    lease: Lease,
-    transport: T,
+    means: Means<T>,
     config: &'static Config,
-    env: Env,
     spawn: impl Fn(LocalBoxFuture<'static, ()>),
 ) {
     let started = clock::now();
     let app = order.app;
     let span = span(&assignment, &order, config, started);
     let pushes = span.places.len();
-    let mut run = Run::new(order, lease, transport, span, config, env.clone());
+    let env = means.env.clone();
+    let mut run = Run::new(order, means, span, config);
+    run.count(|delta, app| delta.chunk(app, T::NAME.as_str()));
     let window = run.window();
     let results = Rc::new(RefCell::new(Results::default()));
     let teller = Teller {
@@ -80,6 +79,7 @@ pub(super) async fn run<T: Transport>(
         ms: clock::millis_since(started),
     }
     .write();
+    spawn(run.add_to_metrics());
     join(settle(&env, &assignment, results), run.close()).await;
 }
 

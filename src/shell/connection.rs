@@ -6,22 +6,26 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{FutureExt, LocalBoxFuture};
 use serde::{Deserialize, Serialize};
 use worker::js_sys::Uint8Array;
 use worker::{
     DurableObject, Env, Method, Request, RequestInit, Response, Result, State, durable_object, wasm_bindgen,
 };
 
-use super::run::{Run, Span};
+use super::run::{Means, Run, Span};
 use super::socket::{Links, SocketTransport};
-use super::{bindings, chunk, clock, http, lease, push};
+use super::{bindings, chunk, clock, http, lease, metrics, push};
 use crate::api::format::Format;
 use crate::api::problem::{Kind, Problem};
+use crate::apns::request::Headers;
 use crate::config::{App, Config, Transport};
 use crate::delivery::batch::Assignment;
 use crate::delivery::gate::{Command, Lease};
+use crate::delivery::metrics::Delta;
 
 /// The Durable Object that holds connections.
 #[durable_object]
@@ -41,6 +45,9 @@ pub(super) struct Errand {
     /// The chunk of a batch that the body is, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) assignment: Option<Assignment>,
+    /// What was counted on the way here, which is added with the rest.
+    #[serde(default, skip_serializing_if = "Delta::is_empty")]
+    pub(super) delta: Delta,
 }
 
 impl DurableObject for ConnectionObject {
@@ -70,12 +77,17 @@ impl ConnectionObject {
             .ok_or_else(malformed)?;
         let (errand, body) = body.split_at(end);
         let body = body.get(1..).unwrap_or_default();
-        let errand: Errand = serde_json::from_slice(errand).map_err(|_| malformed())?;
+        // As text: all else is read from text, and the same code reads this then.
+        let errand = str::from_utf8(errand).map_err(|_| malformed())?;
+        let mut errand: Errand = serde_json::from_str(errand).map_err(|_| malformed())?;
         let config = bindings::config(&self.env)?;
         let app = config.app(&errand.app).ok_or_else(malformed)?;
         let links = self.links(app, config);
         if let Err(delay) = links.pick().await {
             let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+            // A failure, if that was one: the delays in between are told without a new one.
+            self.state
+                .wait_until(metrics::add(self.env.clone(), links.take_counted()));
             let problem = Problem::new(
                 Kind::Unavailable,
                 "no connection to APNs can be opened; nothing was sent",
@@ -84,45 +96,42 @@ impl ConnectionObject {
                 .retry_after_ms(millis)
                 .with_header(SHUT_FOR_MS, millis.to_string()));
         }
-        if let Some(assignment) = errand.assignment {
-            return self.send_chunk(assignment, errand.lease, body, app, links).await;
+        if let Some(assignment) = errand.assignment.take() {
+            return self.send_chunk(assignment, errand, body, app, links).await;
         }
         let order = match push::parse(body, errand.format, app) {
             Ok(order) => Rc::new(order),
             Err(problem) => {
                 links.close_when_idle();
+                errand.delta.order(&app.name, problem.kind().status());
                 self.state
-                    .wait_until(give_back_unused(self.env.clone(), app, errand.lease));
+                    .wait_until(give_back_unused(self.env.clone(), app, errand));
                 return Err(problem);
             }
         };
         let headers = order.headers();
         let Some(headers) = headers else {
             links.close_when_idle();
+            errand.delta.order(&app.name, 200);
+            let answer = push::nothing_to_send(&order, errand.format, Transport::Socket);
             self.state
-                .wait_until(give_back_unused(self.env.clone(), app, errand.lease));
-            return push::nothing_to_send(&order, errand.format, Transport::Socket);
+                .wait_until(give_back_unused(self.env.clone(), app, errand));
+            return answer;
         };
-        let transport = SocketTransport::new(links.clone(), headers, clock::now() + lease::LAUNCH_TIME);
-        let wait = Duration::from_millis(errand.wait_ms);
-        let run = Run::new(
-            Rc::clone(&order),
-            errand.lease,
-            transport,
-            Span::of_order(&order, wait),
-            config,
-            self.env.clone(),
-        );
+        let format = errand.format;
+        let span = Span::of_order(&order, Duration::from_millis(errand.wait_ms));
+        let means = self.means(errand, headers, &links);
+        let run = Run::new(Rc::clone(&order), means, span, config);
         let spawn = |work| self.state.wait_until(work);
         let after = move || links.close_when_idle();
-        push::send(order, run, errand.format, Transport::Socket, spawn, after).await
+        push::send(order, run, format, Transport::Socket, spawn, after).await
     }
 
     /// Sends a chunk of a batch; what came of it is told to the batch.
     async fn send_chunk(
         &self,
         assignment: Assignment,
-        lease: Lease,
+        errand: Errand,
         body: &[u8],
         app: &'static App,
         links: Links,
@@ -135,19 +144,27 @@ impl ConnectionObject {
         });
         match read {
             Ok((order, headers)) => {
-                let transport =
-                    SocketTransport::new(links.clone(), headers, clock::now() + lease::LAUNCH_TIME);
+                let means = self.means(errand, headers, &links);
                 let spawn = |work| self.state.wait_until(work);
-                let env = self.env.clone();
-                chunk::run(assignment, order, lease, transport, config, env, spawn).await;
+                chunk::run(assignment, order, means, config, spawn).await;
             }
             Err(detail) => {
                 chunk::halt(&self.env, &assignment, detail).await;
-                give_back_unused(self.env.clone(), app, lease).await;
+                give_back_unused(self.env.clone(), app, errand).await;
             }
         }
         links.close_when_idle();
         Response::empty().map_err(|error| Problem::new(Kind::Unavailable, error.to_string()))
+    }
+
+    /// What the errand is done with.
+    fn means(&self, errand: Errand, headers: Arc<Headers>, links: &Links) -> Means<SocketTransport> {
+        Means {
+            lease: errand.lease,
+            transport: SocketTransport::new(links.clone(), headers, clock::now() + lease::LAUNCH_TIME),
+            delta: errand.delta,
+            env: self.env.clone(),
+        }
     }
 
     fn links(&self, app: &'static App, config: &'static Config) -> Links {
@@ -161,18 +178,20 @@ impl ConnectionObject {
     }
 }
 
-async fn give_back_unused(env: Env, app: &'static App, lease: Lease) {
-    lease::give_back(
-        &env,
-        app,
-        Command::Settle {
-            lease: lease.id,
-            report: Default::default(),
-            proven: None,
-            shut_for_ms: None,
-        },
-    )
-    .await;
+/// Gives back a lease that no run has used, and adds what was counted.
+fn give_back_unused(env: Env, app: &'static App, mut errand: Errand) -> LocalBoxFuture<'static, ()> {
+    errand.delta.lease(&app.name, true);
+    let settle = Command::Settle {
+        lease: errand.lease.id,
+        report: Default::default(),
+        proven: None,
+        shut_for_ms: None,
+    };
+    async move {
+        lease::give_back(&env, app, settle).await;
+        metrics::add(env, errand.delta).await;
+    }
+    .boxed_local()
 }
 
 /// Hands an order to a connection object and gives its response, or how long its place is shut.

@@ -13,7 +13,8 @@ use worker::{Context, Env, MessageBatch, MessageExt, QueueRetryOptionsBuilder, R
 use super::connection::{self, Errand, Handed};
 use super::fetch::FetchTransport;
 use super::log::Event;
-use super::{batch, bindings, chunk, lease, registry};
+use super::run::Means;
+use super::{batch, bindings, chunk, clock, lease, metrics, registry};
 use crate::api::batch as contract;
 use crate::api::format::Format;
 use crate::config::{App, Config, Transport};
@@ -21,6 +22,8 @@ use crate::delivery::batch::{Assignment, Command, Message};
 use crate::delivery::fanout::FETCH_WINDOW;
 use crate::delivery::gate::{self, Lease, Reply};
 use crate::delivery::limiter::Share;
+use crate::delivery::metrics::Delta;
+use crate::time::Timestamp;
 
 /// Takes the messages of one delivery.
 pub(super) async fn consume(messages: MessageBatch<()>, env: &Env, context: &Context) {
@@ -39,7 +42,10 @@ async fn receive(message: &RawMessage, queue: &str, turn: &Mutex<()>, env: &Env,
     let text = message.body().as_string().unwrap_or_default();
     let parsed = serde_json::from_str::<Message>(&text);
     let taken = match parsed {
-        Ok(wanted) if !queue.ends_with(DEAD) => run(&wanted, turn, env, context).await,
+        Ok(wanted) if !queue.ends_with(DEAD) => {
+            let queued_at = Timestamp::from_millis(message.timestamp().as_millis());
+            run(&wanted, queued_at, turn, env, context).await
+        }
         Ok(_) => registry::bury(env, &message.id(), queue, &text, "it was retried in vain").await,
         Err(error) => {
             let problem = format!("it cannot be read: {error}");
@@ -62,12 +68,20 @@ async fn receive(message: &RawMessage, queue: &str, turn: &Mutex<()>, env: &Env,
 
 /// Claims a chunk and sends it. Chunks that go by `fetch` take turns, from their claim on: an invocation has six requests
 /// for all of them.
-async fn run(wanted: &Message, turn: &Mutex<()>, env: &Env, context: &Context) -> Result<(), String> {
+async fn run(
+    wanted: &Message,
+    queued_at: Timestamp,
+    turn: &Mutex<()>,
+    env: &Env,
+    context: &Context,
+) -> Result<(), String> {
     let my_turn = turn.lock().await;
     let claim = Command::Claim { chunk: wanted.chunk };
     let Some(body) = batch::command(env, &wanted.batch, &claim).await? else {
         return Ok(());
     };
+    let mut delta = Delta::default();
+    delta.claimed(clock::now().since(queued_at));
     let end = body.iter().position(|byte| *byte == b'\n').unwrap_or(body.len());
     let (first, order) = body.split_at(end);
     let assignment: Assignment = serde_json::from_slice(first).map_err(|error| error.to_string())?;
@@ -93,6 +107,7 @@ async fn run(wanted: &Message, turn: &Mutex<()>, env: &Env, context: &Context) -
         config,
         env,
         context,
+        delta: &mut delta,
     };
     match app.transport {
         Transport::Fetch => dispatch.by_fetch(my_turn).await,
@@ -101,6 +116,8 @@ async fn run(wanted: &Message, turn: &Mutex<()>, env: &Env, context: &Context) -
             dispatch.by_socket(turn).await;
         }
     }
+    // What a run has taken over it adds itself.
+    context.wait_until(metrics::add(env.clone(), delta));
     Ok(())
 }
 
@@ -112,10 +129,12 @@ struct Dispatch<'d> {
     config: &'static Config,
     env: &'d Env,
     context: &'d Context,
+    /// What was counted and no run has taken over yet.
+    delta: &'d mut Delta,
 }
 
 impl Dispatch<'_> {
-    async fn by_fetch(self, _my_turn: MutexGuard<'_, ()>) {
+    async fn by_fetch(mut self, _my_turn: MutexGuard<'_, ()>) {
         let order = match chunk::read(&self.assignment, self.order, self.app) {
             Ok(order) => Rc::new(order),
             Err(problem) => {
@@ -123,18 +142,22 @@ impl Dispatch<'_> {
             }
         };
         let Some(lease) = self.lease(FETCH_WINDOW, Transport::Fetch).await else {
-            return;
+            return self.delta.lease(&self.app.name, false);
         };
-        let transport = FetchTransport::new(self.config.origin(self.app.credential.environment));
+        let means = Means {
+            lease,
+            transport: FetchTransport::new(self.config.origin(self.app.credential.environment)),
+            delta: std::mem::take(self.delta),
+            env: self.env.clone(),
+        };
         let spawn = |work| self.context.wait_until(work);
-        let env = self.env.clone();
-        chunk::run(self.assignment, order, lease, transport, self.config, env, spawn).await;
+        chunk::run(self.assignment, order, means, self.config, spawn).await;
     }
 
-    async fn by_socket(self, turn: &Mutex<()>) {
+    async fn by_socket(mut self, turn: &Mutex<()>) {
         let streams = usize::try_from(self.config.sockets.shape.streams).unwrap_or(1);
         let Some(lease) = self.lease(streams, Transport::Socket).await else {
-            return;
+            return self.delta.lease(&self.app.name, false);
         };
         let errand = Errand {
             app: self.app.name.clone(),
@@ -145,6 +168,7 @@ impl Dispatch<'_> {
                 lines_out: false,
             },
             assignment: Some(self.assignment.clone()),
+            delta: std::mem::take(self.delta),
         };
         // An object that did not answer may be sending: the claim and the lease end by themselves.
         let Ok(Handed::Shut { millis }) =
@@ -152,6 +176,8 @@ impl Dispatch<'_> {
         else {
             return;
         };
+        self.delta.merge(errand.delta);
+        self.delta.lease(&self.app.name, true);
         let settle = gate::Command::Settle {
             lease: errand.lease.id,
             report: Default::default(),
@@ -167,6 +193,7 @@ impl Dispatch<'_> {
             devices: self.assignment.places.len(),
         }
         .write();
+        self.delta.fallback(&self.app.name);
         self.by_fetch(turn.lock().await).await;
     }
 

@@ -24,7 +24,7 @@ pub(super) async fn batches(
         let list = Command::List(filter.clone());
         match registry::tell(env, credential, &list).await {
             Ok(Reply::Page(page)) => Ok(page),
-            Ok(Reply::Done | Reply::Active(_)) | Err(_) => Err(unavailable()),
+            Ok(Reply::Done | Reply::Active(_) | Reply::Counted(_)) | Err(_) => Err(unavailable()),
         }
     });
     let page = Page::merge(try_join_all(pages).await?, filter.limit);
@@ -84,7 +84,7 @@ async fn ask(env: &Env, command: &LetterCommand) -> Result<LetterReply, Problem>
 }
 
 /// Dead letters belong to no app: who sees them must reach all.
-fn refuse_unless_operator(caller: &ApiKey) -> Result<(), Problem> {
+pub(super) fn refuse_unless_operator(caller: &ApiKey) -> Result<(), Problem> {
     if caller.reaches_all() {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 
 use worker::{Context, Env, MessageBatch, Request, Response, Result, event, wasm_bindgen};
 
-use super::{batches, bindings, consumer, directory, doctor, http, push};
+use super::{batches, bindings, consumer, directory, doctor, http, metrics, push};
 use crate::api::problem::Kind;
 use crate::api::{Answer, Problem, Route, auth};
 
@@ -49,6 +49,7 @@ async fn answer(
         Route::DeadLetters => directory::letters(&http::query(request), caller, env).await?,
         Route::ReplayDeadLetter { id } => directory::replay(id, caller, env).await?,
         Route::DropDeadLetter { id } => directory::discard(id, caller, env).await?,
+        Route::Metrics => metrics::answer(caller, config, env).await?,
         Route::Healthz | Route::Doctor => doctor::examine(caller, config, env).await,
     };
     http::response(answer).map_err(unanswered)

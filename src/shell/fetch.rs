@@ -14,7 +14,9 @@ use super::clock;
 use super::run::Transport;
 use crate::apns::provider_token::ProviderToken;
 use crate::apns::{Outcome, Reply, Request, Trouble};
+use crate::config;
 use crate::delivery::fanout::FETCH_WINDOW;
+use crate::delivery::metrics::Delta;
 use crate::time::Timestamp;
 
 /// Pushes to one origin, each in a `fetch` of its own.
@@ -29,6 +31,8 @@ impl FetchTransport {
 }
 
 impl Transport for FetchTransport {
+    const NAME: config::Transport = config::Transport::Fetch;
+
     fn width(&self) -> usize {
         FETCH_WINDOW
     }
@@ -46,6 +50,9 @@ impl Transport for FetchTransport {
         let url = format!("{}{}", self.origin, request.path());
         exchange(&url, headers, &request.body, clock::now() + timeout).await
     }
+
+    // The platform tells nothing of its connections.
+    fn count(&self, _delta: &mut Delta) {}
 }
 
 /// Asks APNs without credentials, for the doctor.

@@ -1,20 +1,27 @@
 //! The gates: one Durable Object a credential, and how to ask it.
 
+use std::cell::Cell;
+
+use worker::wasm_bindgen_futures::spawn_local;
 use worker::{
     DurableObject, Env, Method, Request, RequestInit, Response, Result, State, durable_object, wasm_bindgen,
 };
 
-use super::bindings;
 use super::objects::Host;
+use super::{bindings, metrics};
 use crate::apns::credential::Credential;
 use crate::config::SigningKeyText;
 use crate::delivery::gate::{Command, Context, Gate, Reply};
+use crate::delivery::metrics::Delta;
+use crate::time::Timestamp;
 
 /// The Durable Object that hosts a [`Gate`].
 #[durable_object]
 pub struct GateObject {
     host: Host<Gate>,
     env: Env,
+    /// The time of issue of the newest provider token that this object has handed out.
+    newest: Cell<Timestamp>,
 }
 
 impl DurableObject for GateObject {
@@ -22,6 +29,7 @@ impl DurableObject for GateObject {
         Self {
             host: Host::new(state, "gate"),
             env,
+            newest: Cell::default(),
         }
     }
 
@@ -45,9 +53,30 @@ impl DurableObject for GateObject {
             shape: config.sockets.shape,
         };
         match self.host.handle(&command, &context).await {
-            Ok(reply) => Response::ok(reply),
+            Ok(reply) => {
+                if self.is_signed_for(&reply) {
+                    let mut delta = Delta::default();
+                    delta.provider_token(&metrics::name(&self.env, &credential));
+                    spawn_local(metrics::add(self.env.clone(), delta));
+                }
+                Response::ok(reply)
+            }
             Err(problem) => Response::error(problem, 400),
         }
+    }
+}
+
+impl GateObject {
+    /// Whether a reply hands out a provider token that was just signed: APNs has accepted nothing under it yet, and this
+    /// object has handed out none as new.
+    fn is_signed_for(&self, reply: &str) -> bool {
+        let Ok(Reply::Granted(lease)) = serde_json::from_str(reply) else {
+            return false;
+        };
+        let issued_at = lease.provider_token.issued_at();
+        let is_newer = issued_at > self.newest.get();
+        self.newest.set(issued_at.max(self.newest.get()));
+        is_newer && !lease.proven
     }
 }
 

@@ -64,6 +64,8 @@ pub(super) enum Event<'e> {
     Misconfigured { faults: String },
     /// A gate did not answer, or answered with an error.
     GateFailed { app: &'e str, problem: &'e str },
+    /// What an order or a chunk has counted is not in the metrics.
+    MetricsLost { problem: &'e str },
     /// What an object had stored could not be read.
     StateLost { object: &'e str, problem: &'e str },
 }
@@ -83,6 +85,7 @@ impl Event<'_> {
             | Self::MessageFailed { .. }
             | Self::Misconfigured { .. }
             | Self::GateFailed { .. }
+            | Self::MetricsLost { .. }
             | Self::StateLost { .. } => {
                 console_error!("{line}");
             }

@@ -14,15 +14,16 @@ use super::batch::Body;
 use super::connection::{self, Errand, Handed};
 use super::fetch::FetchTransport;
 use super::log::{self, Event};
-use super::run::{self, Run, Span};
-use super::{batches, clock, http, lease};
+use super::run::{self, Means, Run, Span};
+use super::{batches, clock, http, lease, metrics};
 use crate::api::format::{Format, Head, LINES, Limits};
 use crate::api::problem::{Kind, Problem};
 use crate::api::push::Lines;
 use crate::api::{Answer, Order, auth, preview, push};
 use crate::config::{ApiKey, App, Config, Transport};
 use crate::delivery::fanout::FETCH_WINDOW;
-use crate::delivery::gate::Command;
+use crate::delivery::gate::{Command, Lease};
+use crate::delivery::metrics::Delta;
 use crate::delivery::receipt::{Receipt, Tally};
 
 /// Answers a request to send.
@@ -61,6 +62,7 @@ pub(super) async fn answer(
     if head.batch || head.devices > limits.devices || body.len() > limits.body {
         return batches::upload(request, caller, format, Body::Bytes(body), env).await;
     }
+    let mut delta = Delta::default();
     let order = Dispatch {
         app,
         body,
@@ -69,11 +71,18 @@ pub(super) async fn answer(
         config,
         env,
         context,
+        delta: &mut delta,
     };
-    match app.transport {
+    let answer = match app.transport {
         Transport::Fetch => order.by_fetch().await,
         Transport::Socket => order.by_socket(head.devices).await,
+    };
+    if let Err(problem) = &answer {
+        delta.order(&app.name, problem.kind().status());
     }
+    // What a run, or a connection object, has taken over it adds itself.
+    context.wait_until(metrics::add(env.clone(), delta));
+    answer
 }
 
 /// Answers a request to preview what would be sent.
@@ -100,29 +109,35 @@ struct Dispatch<'d> {
     config: &'static Config,
     env: &'d Env,
     context: &'d Context,
+    /// What was counted and nobody has taken over yet.
+    delta: &'d mut Delta,
 }
 
 impl Dispatch<'_> {
-    async fn by_fetch(self) -> Result<Response, Problem> {
+    async fn by_fetch(mut self) -> Result<Response, Problem> {
         let order = Rc::new(parse(&self.body, self.format, self.app)?);
         let pushes = order.sendable().count();
         if pushes == 0 {
+            self.delta.order(&self.app.name, 200);
             return nothing_to_send(&order, self.format, Transport::Fetch);
         }
         let want = u32::try_from(pushes.min(FETCH_WINDOW)).unwrap_or(1);
-        let lease = lease::open(self.env, self.app, want, Transport::Fetch).await?;
-        let transport = FetchTransport::new(self.config.origin(self.app.credential.environment));
-        let env = self.env.clone();
+        let means = Means {
+            lease: self.lease(want, Transport::Fetch).await?,
+            transport: FetchTransport::new(self.config.origin(self.app.credential.environment)),
+            delta: std::mem::take(self.delta),
+            env: self.env.clone(),
+        };
         let span = Span::of_order(&order, self.wait);
-        let run = Run::new(Rc::clone(&order), lease, transport, span, self.config, env);
+        let run = Run::new(Rc::clone(&order), means, span, self.config);
         let spawn = |work| self.context.wait_until(work);
         send(order, run, self.format, Transport::Fetch, spawn, || ()).await
     }
 
-    async fn by_socket(self, devices: usize) -> Result<Response, Problem> {
+    async fn by_socket(mut self, devices: usize) -> Result<Response, Problem> {
         let streams = usize::try_from(self.config.sockets.shape.streams).unwrap_or(1);
         let want = u32::try_from(devices.clamp(1, streams)).unwrap_or(1);
-        let lease = lease::open(self.env, self.app, want, Transport::Socket).await?;
+        let lease = self.lease(want, Transport::Socket).await?;
         let wait_ms = u64::try_from(self.wait.as_millis()).unwrap_or(u64::MAX);
         let errand = Errand {
             app: self.app.name.clone(),
@@ -130,6 +145,7 @@ impl Dispatch<'_> {
             wait_ms,
             format: self.format,
             assignment: None,
+            delta: std::mem::take(self.delta),
         };
         let unavailable = |_| {
             // The lease stays out until its time is over: the object may be sending under it.
@@ -142,6 +158,8 @@ impl Dispatch<'_> {
         {
             Handed::Answered(response) => Ok(response),
             Handed::Shut { millis } => {
+                self.delta.merge(errand.delta);
+                self.delta.lease(&self.app.name, true);
                 let settle = Command::Settle {
                     lease: errand.lease.id,
                     report: Default::default(),
@@ -158,9 +176,19 @@ impl Dispatch<'_> {
                     devices,
                 }
                 .write();
+                self.delta.fallback(&self.app.name);
                 self.by_fetch().await
             }
         }
+    }
+
+    /// A lease of up to `want` permits. One that is granted is counted by whoever uses it.
+    async fn lease(&mut self, want: u32, transport: Transport) -> Result<Lease, Problem> {
+        let lease = lease::open(self.env, self.app, want, transport).await;
+        if lease.is_err() {
+            self.delta.lease(&self.app.name, false);
+        }
+        lease
     }
 }
 
@@ -192,6 +220,7 @@ pub(super) async fn send<T: run::Transport + 'static>(
     spawn: impl Fn(LocalBoxFuture<'static, ()>),
     after: impl FnOnce() + 'static,
 ) -> Result<Response, Problem> {
+    run.count(|delta, app| delta.order(app, 200));
     let started = clock::now();
     let sent = move |app: &App, tally: Tally| {
         let ms = clock::millis_since(started);
@@ -228,7 +257,9 @@ pub(super) async fn send<T: run::Transport + 'static>(
             lines.borrow_mut().end(&order, transport);
             flush(1);
             sent(order.app, tally);
+            let metrics = run.add_to_metrics();
             run.close().await;
+            metrics.await;
             after();
         };
         spawn(work.boxed_local());
@@ -242,7 +273,9 @@ pub(super) async fn send<T: run::Transport + 'static>(
     sent(order.app, receipts.iter().map(Receipt::status).collect());
     let response = http::response(push::answer(&order, &receipts, transport)).map_err(unanswered);
     let work = async move {
+        let metrics = run.add_to_metrics();
         run.close().await;
+        metrics.await;
         after();
     };
     spawn(work.boxed_local());

@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::future::{Either, select};
+use futures::future::{Either, LocalBoxFuture, select};
 use futures::stream::FuturesUnordered;
 use worker::Env;
 
-use super::{clock, lease};
+use super::{clock, lease, metrics};
 use crate::api::Order;
 use crate::apns::provider_token::ProviderToken;
 use crate::apns::{Outcome, Request};
@@ -18,12 +18,16 @@ use crate::config::Transport::Fetch;
 use crate::config::{App, Config};
 use crate::delivery::fanout::{Fanout, Next, Plan};
 use crate::delivery::gate::{Command, Lease, Refusal, Reply};
+use crate::delivery::metrics::{Delta, Tally};
 use crate::delivery::receipt::Receipt;
 use crate::delivery::verdict::TokenRefusal;
 use crate::time::Timestamp;
 
 /// A way to send one push.
 pub(super) trait Transport {
+    /// Which one it is.
+    const NAME: crate::config::Transport;
+
     /// The most pushes that it carries at once.
     fn width(&self) -> usize;
 
@@ -34,6 +38,18 @@ pub(super) trait Transport {
         token: &ProviderToken,
         timeout: Duration,
     ) -> impl Future<Output = Outcome>;
+
+    /// Moves what it has counted since the last call.
+    fn count(&self, delta: &mut Delta);
+}
+
+/// What a run is done with.
+pub(super) struct Means<T> {
+    pub(super) lease: Lease,
+    pub(super) transport: T,
+    /// What was counted before, to be added with the rest.
+    pub(super) delta: Delta,
+    pub(super) env: Env,
 }
 
 /// One fan-out with its lease.
@@ -42,10 +58,9 @@ pub(super) struct Run<T> {
     /// The places in the order of the devices that are sent to.
     sendable: Vec<usize>,
     fanout: Fanout,
-    lease: Lease,
-    transport: T,
+    means: Means<T>,
+    tally: Tally,
     attempt_timeout: Duration,
-    env: Env,
 }
 
 /// What of an order is sent, and until when.
@@ -72,32 +87,24 @@ impl Span {
 
 impl<T: Transport> Run<T> {
     /// A fan-out of what `span` says.
-    pub(super) fn new(
-        order: Rc<Order<'static>>,
-        lease: Lease,
-        transport: T,
-        span: Span,
-        config: &Config,
-        env: Env,
-    ) -> Self {
+    pub(super) fn new(order: Rc<Order<'static>>, mut means: Means<T>, span: Span, config: &Config) -> Self {
+        means.delta.lease(&order.app.name, true);
         let plan = Plan {
             pushes: span.places.len(),
-            window: usize::try_from(lease.permits)
+            window: usize::try_from(means.lease.permits)
                 .unwrap_or(usize::MAX)
-                .min(transport.width()),
-            proven: lease.proven,
+                .min(means.transport.width()),
+            proven: means.lease.proven,
             launch_until: span.launch_until,
             resend_until: span.resend_until,
         };
-        let attempt_timeout = config.attempt_timeout;
         Self {
             order,
             sendable: span.places,
             fanout: Fanout::new(plan),
-            lease,
-            transport,
-            attempt_timeout,
-            env,
+            means,
+            tally: Tally::default(),
+            attempt_timeout: config.attempt_timeout,
         }
     }
 
@@ -112,13 +119,19 @@ impl<T: Transport> Run<T> {
             order,
             sendable,
             fanout,
+            means,
+            tally,
+            attempt_timeout,
+        } = self;
+        let Means {
             lease,
             transport,
-            attempt_timeout,
+            delta,
             env,
-        } = self;
+        } = means;
         let (order, transport, timeout) = (&**order, &*transport, *attempt_timeout);
-        let mut settled = |receipt: Receipt| {
+        let mut settled = |receipt: Receipt, tally: &mut Tally| {
+            tally.settled(&receipt);
             let push = sendable.get(receipt.push).copied().unwrap_or_default();
             settled(Receipt { push, ..receipt });
         };
@@ -129,6 +142,7 @@ impl<T: Transport> Run<T> {
                 Next::Launch(launch) => {
                     let request = sendable.get(launch.push).and_then(|place| order.request(*place));
                     let Some(request) = request else { return };
+                    tally.launched(&launch);
                     let token = Rc::clone(&token);
                     in_flight.push(async move {
                         let outcome = transport.send(request, &token, timeout).await;
@@ -136,19 +150,22 @@ impl<T: Transport> Run<T> {
                     });
                 }
                 Next::Renew(refusal) => {
+                    let before = lease.id;
                     renew(fanout, lease, refusal, order.app, env).await;
+                    delta.lease(&order.app.name, lease.id != before);
                     token = Rc::new(lease.provider_token.clone());
                 }
-                Next::Unsent(receipt) => settled(receipt),
+                Next::Unsent(receipt) => settled(receipt, tally),
                 Next::Wait(until) => {
                     if pause().is_break() {
                         fanout.halt();
                     }
                     if let Some((launch, outcome, repeatable)) = next_end(&mut in_flight, until).await {
-                        fanout
-                            .settle(launch, outcome, repeatable, clock::now())
-                            .into_iter()
-                            .for_each(&mut settled);
+                        let now = clock::now();
+                        tally.ended(&launch, &outcome, now);
+                        if let Some(receipt) = fanout.settle(launch, outcome, repeatable, now) {
+                            settled(receipt, tally);
+                        }
                     }
                 }
                 Next::Done => return,
@@ -163,8 +180,30 @@ impl<T: Transport> Run<T> {
 
     /// Gives the lease back.
     pub(super) async fn close(mut self) {
-        let settle = settle_command(&mut self.fanout, &self.lease);
-        lease::give_back(&self.env, self.order.app, settle).await;
+        let Means { lease, env, .. } = &self.means;
+        let settle = settle_command(&mut self.fanout, lease);
+        lease::give_back(env, self.order.app, settle).await;
+    }
+
+    /// Counts with the order or the chunk as a whole.
+    pub(super) fn count(&mut self, count: impl FnOnce(&mut Delta, &str)) {
+        count(&mut self.means.delta, &self.order.app.name);
+    }
+
+    /// What adds to the metrics all that was counted; for after the answer.
+    pub(super) fn add_to_metrics(&mut self) -> LocalBoxFuture<'static, ()> {
+        let Means {
+            transport,
+            delta,
+            env,
+            ..
+        } = &mut self.means;
+        if let Some(headers) = self.order.headers() {
+            let (app, name) = (&self.order.app.name, T::NAME.as_str());
+            self.tally.take_into(delta, app, headers.push_type, name);
+        }
+        transport.count(delta);
+        metrics::add(env.clone(), std::mem::take(delta))
     }
 }
 

@@ -17,13 +17,14 @@ use worker::{Delay, Env, SecureTransport, Socket};
 
 use super::log::Event;
 use super::run::Transport;
-use super::{clock, gate};
+use super::{clock, gate, metrics};
 use crate::apns::credential::Credential;
 use crate::apns::provider_token::ProviderToken;
 use crate::apns::request::Headers;
 use crate::apns::{Outcome, Request, Trouble};
-use crate::config::{Address, Sockets};
+use crate::config::{self, Address, Sockets};
 use crate::delivery::gate::{Command, Reply};
+use crate::delivery::metrics::Delta;
 use crate::delivery::opening::Turn;
 use crate::delivery::verdict::judge;
 use crate::time::Timestamp;
@@ -41,6 +42,7 @@ struct Inner {
     links: RefCell<Vec<Connection>>,
     under_way: RefCell<Option<Attempt>>,
     used_at: RefCell<Timestamp>,
+    counted: RefCell<Delta>,
 }
 
 /// An opening that several wait for; it ends with the delay before the next if it fails.
@@ -57,6 +59,7 @@ impl Links {
             links: RefCell::default(),
             under_way: RefCell::default(),
             used_at: RefCell::default(),
+            counted: RefCell::default(),
         }))
     }
 
@@ -126,6 +129,8 @@ impl Links {
         }
         let result = connect(&self.0.address).await;
         let succeeded = result.is_ok();
+        let credential = metrics::name(&self.0.env, self.0.credential);
+        self.0.counted.borrow_mut().opening(&credential, succeeded);
         if let Ok(link) = &result {
             self.0.links.borrow_mut().push(link.clone());
         }
@@ -158,6 +163,11 @@ impl Links {
                 Err(GATE_PAUSE)
             }
         }
+    }
+
+    /// What was counted of connections since the last call.
+    pub(super) fn take_counted(&self) -> Delta {
+        self.0.counted.take()
     }
 
     /// Closes the connections when nobody has used them for the idle time.
@@ -328,6 +338,8 @@ impl SocketTransport {
 }
 
 impl Transport for SocketTransport {
+    const NAME: config::Transport = config::Transport::Socket;
+
     fn width(&self) -> usize {
         self.width
     }
@@ -349,6 +361,10 @@ impl Transport for SocketTransport {
             connection.close();
         }
         outcome
+    }
+
+    fn count(&self, delta: &mut Delta) {
+        delta.merge(self.links.take_counted());
     }
 }
 

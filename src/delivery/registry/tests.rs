@@ -185,6 +185,31 @@ fn a_sweep_takes_what_ended_before_its_moment_and_nothing_that_runs() {
     assert_eq!(ids(&list(&database, ALL)), ["c", "a"]);
 }
 
+fn counted(app: &str, state: &str, batches: u64) -> Counted {
+    Counted {
+        app: app.to_owned(),
+        state: state.to_owned(),
+        batches,
+    }
+}
+
+#[test]
+fn batches_are_counted_by_app_and_state() {
+    let database = recorded(&[
+        batch("a", "shop", at(1)),
+        ended(&batch("b", "shop", at(2)), at(9)),
+        batch("c", "news", at(1)),
+        batch("d", "shop", at(3)),
+    ]);
+    let expected = vec![
+        counted("news", "running", 1),
+        counted("shop", "done", 1),
+        counted("shop", "running", 2),
+    ];
+    assert_eq!(ask(&database, &Command::Count), Reply::Counted(expected));
+    assert_eq!(ask(&recorded(&[]), &Command::Count), Reply::Counted(Vec::new()));
+}
+
 #[test]
 fn a_batch_that_is_forgotten_is_not_listed() {
     let database = recorded(&[batch("a", "shop", at(1)), batch("b", "shop", at(1))]);
@@ -231,22 +256,24 @@ fn commands_and_replies_format_unchanged() {
         forget,
         Command::Active,
         Command::Sweep { before: at(1) },
+        Command::Count,
     ];
     let text = serde_json::to_string(&commands).unwrap();
     assert_eq!(
         text,
-        r#"[{"record":{"id":"a","app":"shop","state":"done","created_at":1000,"ended_at":2000,"pushes":7,"webhook":"https://example.com/"}},{"list":{"apps":["shop"],"state":null,"since":null,"until":null,"limit":100,"cursor":null}},{"forget":{"batch":"a"}},"active",{"sweep":{"before":1000}}]"#
+        r#"[{"record":{"id":"a","app":"shop","state":"done","created_at":1000,"ended_at":2000,"pushes":7,"webhook":"https://example.com/"}},{"list":{"apps":["shop"],"state":null,"since":null,"until":null,"limit":100,"cursor":null}},{"forget":{"batch":"a"}},"active",{"sweep":{"before":1000}},"count"]"#
     );
     assert_eq!(serde_json::from_str::<Vec<Command>>(&text).unwrap(), commands);
     let replies = [
         Reply::Done,
         Reply::Active(vec!["a".to_owned()]),
         Reply::Page(page),
+        Reply::Counted(vec![counted("shop", "done", 2)]),
     ];
     let text = serde_json::to_string(&replies).unwrap();
     assert_eq!(
         text,
-        r#"["done",{"active":["a"]},{"page":{"batches":[{"id":"b","app":"shop","state":"running","created_at":1000,"pushes":7}],"cursor":"1000.b"}}]"#
+        r#"["done",{"active":["a"]},{"page":{"batches":[{"id":"b","app":"shop","state":"running","created_at":1000,"pushes":7}],"cursor":"1000.b"}},{"counted":[{"app":"shop","state":"done","batches":2}]}]"#
     );
     assert_eq!(serde_json::from_str::<Vec<Reply>>(&text).unwrap(), replies);
 }

@@ -14,8 +14,9 @@ use crate::api::upload::{Fingerprint, Finished, Staged, Upload};
 use crate::config::{ApiKey, Config};
 use crate::delivery::batch::rows::{self, Fact};
 use crate::delivery::batch::{Batch, Record, Size, State, Terms};
+use crate::delivery::metrics::Delta;
 use crate::shell::log::{self, Event};
-use crate::shell::{bindings, clock, http};
+use crate::shell::{bindings, clock, http, metrics};
 use crate::time::Timestamp;
 
 /// Receives an upload, or joins one that has been received with the same body.
@@ -135,6 +136,9 @@ async fn stage(core: &Rc<Core>, request: &mut Request, intake: Intake) -> Result
     }
     .write();
     core.begin(Batch::seal(record, sizes, now))?;
+    let mut delta = Delta::default();
+    delta.order(&app.name, 202);
+    core.state.wait_until(metrics::add(core.env.clone(), delta));
     let document = core.document(Some(app))?;
     let document = contract::with_invalid_lines(document, &finished.invalid_lines);
     answer(core, document, false)

@@ -1,0 +1,180 @@
+//! The metrics: objects that share the counting, how to add to them, and `GET /metrics`.
+//!
+//! Whoever sends counts into a [`Delta`] of its own and adds it once, after the answer, to one of the objects: one request
+//! for an order or a chunk, whatever the number of its pushes. What counts on the way - the Worker, a queue's consumer -
+//! travels with the work and is added with the rest. What cannot be added is logged and gone.
+
+use std::cell::RefCell;
+
+use futures::future::{FutureExt, LocalBoxFuture, join_all, ready};
+use worker::{
+    DurableObject, Env, Method, Request, RequestInit, Response, Result, State, durable_object, wasm_bindgen,
+};
+
+use super::log::Event;
+use super::{bindings, clock, directory, gate, registry};
+use crate::api::Answer;
+use crate::api::metrics::{self, Standing};
+use crate::api::problem::{Kind, Problem};
+use crate::apns::credential::Credential;
+use crate::config::{ApiKey, App, Config};
+use crate::delivery::gate::{Command as GateCommand, Inspection, Reply as GateReply};
+use crate::delivery::metrics::{Command, Delta, Shard};
+use crate::delivery::registry::{Command as RegistryCommand, Counted, Reply as RegistryReply};
+
+/// The Durable Object that hosts a [`Shard`].
+#[durable_object]
+pub struct MetricsObject {
+    state: State,
+    shard: RefCell<Option<Shard>>,
+}
+
+impl DurableObject for MetricsObject {
+    fn new(state: State, _env: Env) -> Self {
+        let shard = RefCell::default();
+        Self { state, shard }
+    }
+
+    async fn fetch(&self, mut request: Request) -> Result<Response> {
+        let command: Command = serde_json::from_str(&request.text().await?)?;
+        if self.shard.borrow().is_none() {
+            let stored: Option<String> = self.state.storage().get(KEY).await?;
+            self.load(stored.as_deref());
+        }
+        let text = {
+            let mut shard = self.shard.borrow_mut();
+            let shard = shard.get_or_insert_default();
+            match command {
+                Command::Add(delta) => shard.add(delta),
+                Command::Read => return Response::ok(shard.store()),
+            }
+            shard.store()
+        };
+        // Nothing ran since the addition, and none leaves before it is safe.
+        self.state.storage().put(KEY, text).await?;
+        Response::empty()
+    }
+}
+
+impl MetricsObject {
+    fn load(&self, stored: Option<&str>) {
+        let (shard, fault) = Shard::load(stored);
+        if let Some(problem) = &fault {
+            let object = "metrics";
+            Event::StateLost { object, problem }.write();
+        }
+        // Another request may have loaded it meanwhile, and added to it.
+        self.shard.borrow_mut().get_or_insert(shard);
+    }
+}
+
+/// Adds what was counted to one of the objects, if anything was.
+pub(super) fn add(env: Env, delta: Delta) -> LocalBoxFuture<'static, ()> {
+    if delta.is_empty() {
+        return ready(()).boxed_local();
+    }
+    async move {
+        let shards = bindings::config(&env).map_or(1, |config| config.metrics_shards);
+        // Any of them will do.
+        let [random, ..] = clock::seed();
+        let shard = u32::from(random) % shards;
+        if let Err(error) = send(&env, shard, &Command::Add(delta)).await {
+            Event::MetricsLost {
+                problem: &error.to_string(),
+            }
+            .write();
+        }
+    }
+    .boxed_local()
+}
+
+/// What metrics call a credential.
+pub(super) fn name(env: &Env, credential: &Credential) -> String {
+    let config = bindings::config(env).ok();
+    let app = config.and_then(|config| config.first_app(credential));
+    app.map_or_else(String::new, |app| app.name.clone())
+}
+
+/// Answers `GET /metrics`.
+pub(super) async fn answer(
+    caller: &ApiKey,
+    config: &Config,
+    env: &Env,
+) -> std::result::Result<Answer, Problem> {
+    directory::refuse_unless_operator(caller)?;
+    let is_first = |app: &&App| {
+        config
+            .first_app(&app.credential)
+            .is_some_and(|first| first.name == app.name)
+    };
+    let shards = (0..config.metrics_shards).map(|shard| read(env, shard).boxed_local());
+    let credentials = config.apps.iter().filter(is_first);
+    let standing =
+        credentials.flat_map(|app| [inspect(env, app).boxed_local(), count(env, app).boxed_local()]);
+    let (mut total, mut standing_now) = (Delta::default(), Standing::default());
+    for part in join_all(shards.chain(standing)).await {
+        match part {
+            Part::Shard(shard) => total.merge(shard),
+            Part::Gate(credential, inspection) => standing_now.gates.push((credential, inspection)),
+            Part::Batches(counted) => standing_now.batches.extend(counted),
+            // Without one of them every counter would seem to have started again, and then to have leapt.
+            Part::NoShard => {
+                let detail = "a part of the metrics did not answer";
+                return Err(Problem::new(Kind::Unavailable, detail).retry_after_ms(1000));
+            }
+            Part::Nothing => {}
+        }
+    }
+    metrics::answer(total, standing_now)
+}
+
+/// What one object says.
+enum Part {
+    Shard(Delta),
+    NoShard,
+    Gate(String, Inspection),
+    Batches(Vec<Counted>),
+    /// A gate or a registry that did not answer: there are no samples of it.
+    Nothing,
+}
+
+async fn read(env: &Env, shard: u32) -> Part {
+    let total = send(env, shard, &Command::Read).await;
+    match total.map(|text| serde_json::from_str(&text)) {
+        Ok(Ok(total)) => Part::Shard(total),
+        Ok(Err(_)) | Err(_) => Part::NoShard,
+    }
+}
+
+async fn inspect(env: &Env, app: &App) -> Part {
+    match gate::ask(env, &app.credential, &GateCommand::Inspect).await {
+        Ok(GateReply::Inspected(inspection)) => Part::Gate(app.name.clone(), inspection),
+        Ok(_) | Err(_) => Part::Nothing,
+    }
+}
+
+async fn count(env: &Env, app: &App) -> Part {
+    match registry::tell(env, &app.credential, &RegistryCommand::Count).await {
+        Ok(RegistryReply::Counted(counted)) => Part::Batches(counted),
+        Ok(_) | Err(_) => Part::Nothing,
+    }
+}
+
+async fn send(env: &Env, shard: u32, command: &Command) -> Result<String> {
+    let stub = env
+        .durable_object(bindings::METRICS)?
+        .get_by_name(&shard.to_string())?;
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post)
+        .with_body(Some(serde_json::to_string(command)?.into()));
+    let request = Request::new_with_init("https://metrics/", &init)?;
+    let mut response = stub.fetch_with_request(request).await?;
+    let text = response.text().await?;
+    match response.status_code() {
+        200 => Ok(text),
+        status => Err(format!("the object answered {status}").into()),
+    }
+}
+
+/// Where the shard's text is stored.
+const KEY: &str = "shard";
