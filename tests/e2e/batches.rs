@@ -2,6 +2,7 @@
 
 mod control;
 mod crashes;
+mod fairness;
 mod guards;
 mod keys;
 mod links;

@@ -1,0 +1,38 @@
+//! Permits that batches and immediate orders want at the same time.
+
+use std::time::Duration;
+
+use apns_mock::{Latency, Options};
+use serde_json::json;
+
+use super::{Batch, assert_shown_once, shown, wide};
+use crate::deployment::SHOP;
+use crate::shared::over_each_transport;
+use crate::stage::{Stage, until};
+
+over_each_transport! {
+    an_immediate_order_does_not_wait_for_a_batch,
+}
+
+fn an_immediate_order_does_not_wait_for_a_batch(transport: &str) {
+    let options = Options {
+        latency: Latency::fixed(Duration::from_millis(50)),
+        ..Options::default()
+    };
+    let stage = Stage::alone(options, &[("TRANSPORT", transport), ("PERMITS", "6")]);
+    let devices = stage.devices(&SHOP, "batches, fairness", 240);
+    let urgent = stage.device("batches, fairness, urgent");
+    let batch = Batch::upload(&stage, &wide(&devices));
+    until("a batch under way", || shown(&stage, &devices) > 0);
+    let order = json!({
+        "app": "shop",
+        "notification": { "payload": { "aps": { "alert": "Now" } } },
+        "devices": [{ "token": urgent }],
+    });
+    assert_eq!(stage.push(&order)["counts"]["accepted"], 1);
+    assert_eq!(batch.status(&stage)["state"], "running");
+    batch.once_accepted(&stage);
+    assert_shown_once(&stage, &devices);
+    let peak = stage.apns.state().peak_in_flight;
+    assert!(peak <= 6, "{peak}");
+}
