@@ -186,7 +186,7 @@ impl Batch {
         self.tick(now);
         let most = self.admit(number, now)?;
         let places = self.hand_out(number, most, now);
-        self.handed_out(most, places.len(), now);
+        self.handed_out(places.len(), now);
         if places.is_empty() {
             return None;
         }

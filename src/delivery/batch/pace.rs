@@ -35,13 +35,6 @@ impl Pace {
         };
         self.level = Some((level.saturating_add(thousandths(pushes)), now));
     }
-
-    /// Pushes that were let through have not gone out.
-    pub(super) fn give_back(&mut self, pushes: usize) {
-        if let Some((level, _)) = &mut self.level {
-            *level = level.saturating_sub(thousandths(pushes));
-        }
-    }
 }
 
 fn thousandths(pushes: usize) -> u64 {

@@ -30,6 +30,8 @@ pub(super) struct Plan {
     claimed: Moments,
     /// Chunks in the queue, until they count as lost.
     queued: Moments,
+    /// How often in a row a message was taken for lost.
+    losses: u32,
     /// When the last chunk was let out.
     last_out: Timestamp,
     /// Nothing is queued before this.
@@ -71,7 +73,8 @@ impl Plan {
 
     /// Puts a chunk into the queue.
     fn queue(&mut self, number: u32, pushes: usize, now: Timestamp) {
-        self.queued.insert(number, now + LOST_AFTER, pushes);
+        let patience = LOST_AFTER.saturating_mul(1 << self.losses.min(MOST_PATIENCE));
+        self.queued.insert(number, now + patience, pushes);
         if self.fresh.contains(&number) {
             self.next_fresh = number.saturating_add(1);
         }
@@ -82,12 +85,6 @@ impl Plan {
         let pushes = self.queued.remove(number)?;
         self.next_fresh = self.next_fresh.min(number);
         Some(pushes)
-    }
-
-    /// Takes a message off the queue that brings nobody anything.
-    fn forget(&mut self, number: u32) {
-        let pushes = self.take(number).unwrap_or_default();
-        self.queued_pace.give_back(pushes);
     }
 
     pub(super) fn is_queued(&self, number: u32) -> bool {
@@ -138,9 +135,12 @@ impl Batch {
     /// The chunks to queue now; they count as queued. Who could not queue one says so with [`Batch::not_queued`].
     pub fn plan(&mut self, now: Timestamp) -> Vec<u32> {
         self.tick(now);
+        let mut is_lost = false;
         while let Some(number) = self.plan.queued.overdue(now) {
-            self.plan.forget(number);
+            self.plan.take(number);
+            is_lost = true;
         }
+        self.plan.losses += u32::from(is_lost);
         let mut chosen = Vec::new();
         while self.has_room(now)
             && let Some(number) = self.next_chunk(now)
@@ -155,7 +155,7 @@ impl Batch {
     /// These could not be queued: they are tried again a little later.
     pub fn not_queued(&mut self, chunks: &[u32], now: Timestamp) {
         for number in chunks {
-            self.plan.forget(*number);
+            self.plan.take(*number);
         }
         self.hold_until(now + QUEUE_PAUSE);
     }
@@ -168,34 +168,31 @@ impl Batch {
     /// What is in the queue does not count any more.
     pub(super) fn forget_queue(&mut self) {
         while let Some(number) = self.plan.queued.overdue(Timestamp::from_millis(u64::MAX)) {
-            self.plan.forget(number);
+            self.plan.take(number);
         }
     }
 
     /// A chunk's message has come. Gives how many of its pushes may be claimed.
     pub(super) fn admit(&mut self, number: u32, now: Timestamp) -> Option<usize> {
-        let queued = self.plan.take(number);
-        let let_out = match queued {
-            Some(pushes) => pushes,
+        let let_out = match self.plan.take(number) {
+            Some(pushes) => {
+                self.plan.losses = 0;
+                pushes
+            }
             // Queued by an object that forgot it, or before the batch was paused.
             None if self.has_room(now) && self.plan.is_due(number, now) => self.let_out(number, now),
             None => return None,
         };
         let rate = self.record.terms.rate;
         let paced = rate.is_none_or(|rate| self.plan.claimed_pace.free_at(rate) <= now);
-        if !(paced && self.is_sent(now)) {
-            self.plan.queued_pace.give_back(let_out);
-            return None;
-        }
         // Without a rate, what has become due in between goes with it.
-        Some(rate.map_or(usize::MAX, |_| let_out))
+        (paced && self.is_sent(now)).then_some(rate.map_or(usize::MAX, |_| let_out))
     }
 
-    /// A runner got so many of the pushes that were let out.
-    pub(super) fn handed_out(&mut self, let_out: usize, pushes: usize, now: Timestamp) {
+    /// A runner got so many pushes.
+    pub(super) fn handed_out(&mut self, pushes: usize, now: Timestamp) {
         if let Some(rate) = self.record.terms.rate {
             self.plan.claimed_pace.take(pushes, rate, now);
-            self.plan.queued_pace.give_back(let_out.saturating_sub(pushes));
         }
     }
 
@@ -233,7 +230,7 @@ impl Batch {
 
     /// Does what time alone brings: claims end, the notification expires, the batch is over.
     pub(super) fn tick(&mut self, now: Timestamp) {
-        if self.record.state.has_ended() {
+        if self.record.state.has_ended() || self.record.state == State::Staging {
             return;
         }
         while let Some(number) = self.plan.claimed.overdue(now) {
@@ -328,11 +325,21 @@ impl Batch {
             Some(_) => Some(now),
             None => waiting
                 .find(|(_, number)| !self.plan.is_queued(*number))
-                .map(|(due_at, _)| due_at),
+                .map(|(due_at, _)| rounded_up(due_at)),
         };
         let paced_until = self.plan.paced_until(self.record.terms.rate);
         due_at.map(|at| at.max(self.plan.hold_until).max(paced_until))
     }
+}
+
+/// Rounds that are due one after the other are looked for together.
+const fn rounded_up(due_at: Timestamp) -> Timestamp {
+    Timestamp::from_millis(
+        due_at
+            .as_millis()
+            .div_ceil(LOOK_EVERY_MS)
+            .saturating_mul(LOOK_EVERY_MS),
+    )
 }
 
 /// The ending of a push that the notification's expiration kept from going out.
@@ -358,11 +365,18 @@ const WINDOW_SECONDS: u64 = 4;
 /// a credential's four connections reach.
 const MOST_OUT: usize = 512;
 
+/// How often a batch is woken for rounds that are due: each time costs a request and a written row.
+const LOOK_EVERY_MS: u64 = 500;
+
 /// How many chunks expire with one command: each is a row to write, and a batch may have many thousands.
 const EXPIRED_AT_ONCE: usize = 256;
 
 /// A message that has woken nobody for so long is sent again: consumers are far behind, or it is lost.
 const LOST_AFTER: Duration = Duration::from_secs(60);
+
+/// How often that time doubles while no message comes at all, to a quarter of an hour: a queue that stands still would fill
+/// with messages for the same chunks.
+const MOST_PATIENCE: u32 = 4;
 
 /// How long nothing is queued after the queue has refused.
 const QUEUE_PAUSE: Duration = Duration::from_secs(5);

@@ -85,6 +85,25 @@ fn messages_that_come_all_at_once_do_not_break_a_rate() {
 }
 
 #[test]
+fn with_a_rate_the_pushes_that_have_waited_longest_go_first() {
+    let rate_terms = Terms {
+        rate: Some(2),
+        ..terms()
+    };
+    let mut batch = sealed(rate_terms, 1, 4);
+    let work = batch.claim(0, BEGIN).unwrap();
+    assert_eq!(work.places, Places::first(2), "a second's worth");
+    batch.settle(0, work.until, &throttled([0, 1]), true, BEGIN);
+    let now = BEGIN + secs(5);
+    let work = batch.claim(0, now).unwrap();
+    assert_eq!(work.places, (2..4).collect());
+    batch.settle(0, work.until, &overloaded([2, 3]), true, now);
+    let now = BEGIN + secs(100);
+    let work = batch.claim(0, now).unwrap();
+    assert_eq!(work.places, (2..4).collect(), "a 5xx is waited for shorter");
+}
+
+#[test]
 fn a_batch_without_a_rate_knows_no_pace() {
     let mut batch = under_way(terms(), 100, 500);
     assert_eq!(batch.plan(BEGIN).len(), 64);

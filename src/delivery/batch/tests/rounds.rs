@@ -174,7 +174,8 @@ fn nothing_is_sent_after_the_expiration() {
         later,
     );
     let running = batch.claim(2, expires_at - secs(1)).unwrap();
-    assert_eq!(batch.wake(later + secs(30)), Some(due_at(&batch, 1)));
+    let wake = batch.wake(later + secs(30)).unwrap();
+    assert!(wake >= due_at(&batch, 1) && wake < due_at(&batch, 1) + secs(1));
     assert_eq!(batch.claim(3, expires_at), None);
     assert_eq!(batch.plan(expires_at), NOTHING);
     assert_eq!(
