@@ -8,7 +8,7 @@ use worker::{
 };
 
 use super::objects::Host;
-use super::{bindings, metrics};
+use super::{bindings, http, metrics};
 use crate::apns::credential::Credential;
 use crate::config::SigningKeyText;
 use crate::delivery::gate::{Command, Context, Gate, Reply};
@@ -99,8 +99,8 @@ async fn exchange(env: &Env, credential: &Credential, command: String) -> Result
     let mut init = RequestInit::new();
     init.with_method(Method::Post).with_body(Some(command.into()));
     let request = Request::new_with_init(&format!("https://gate/{name}"), &init)?;
-    let mut response = stub.fetch_with_request(request).await?;
-    let text = response.text().await?;
+    let response = stub.fetch_with_request(request).await?;
+    let text = String::from_utf8(http::whole(&response).await?).map_err(|error| error.to_string())?;
     match response.status_code() {
         200 => Ok(text),
         _ => Err(text.into()),

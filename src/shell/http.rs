@@ -1,7 +1,9 @@
 //! The platform's requests and responses.
 
 use futures::StreamExt;
-use worker::{ByteStream, Headers, Request, Response, ResponseBuilder, Result};
+use worker::js_sys::Uint8Array;
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::{ByteStream, Headers, Request, Response, ResponseBody, ResponseBuilder, Result, web_sys};
 
 use crate::api::Answer;
 use crate::api::format::LINES;
@@ -56,6 +58,19 @@ pub(super) async fn read_up_to(request: &mut Request, limit: usize) -> std::resu
         }
     }
     Ok(Read::Whole(body))
+}
+
+/// The body of an object's response, read by the platform in one piece. `Response::bytes` reads piece by piece, each
+/// through JavaScript, and at the end makes an error with a trace of the stack that nobody sees.
+pub(super) async fn whole(response: &Response) -> Result<Vec<u8>> {
+    let stream = match response.body() {
+        ResponseBody::Empty => return Ok(Vec::new()),
+        ResponseBody::Body(bytes) => return Ok(bytes.clone()),
+        ResponseBody::Stream(stream) => stream,
+    };
+    let response = web_sys::Response::new_with_opt_readable_stream(Some(stream))?;
+    let buffer = JsFuture::from(response.array_buffer()?).await?;
+    Ok(Uint8Array::new(&buffer).to_vec())
 }
 
 /// Refuses a body that has more than `limit` bytes.

@@ -8,7 +8,7 @@ use worker::{
 
 use super::database::Database;
 use super::log::Event;
-use super::{batch, bindings, clock};
+use super::{batch, bindings, clock, http};
 use crate::apns::credential::Credential;
 use crate::delivery::batch::Command as BatchCommand;
 use crate::delivery::dead_letter::{self, Letter};
@@ -110,10 +110,10 @@ async fn exchange<C: serde::Serialize, R: serde::de::DeserializeOwned>(
     init.with_method(Method::Post)
         .with_body(Some(serde_json::to_string(command)?.into()));
     let request = Request::new_with_init(&format!("https://registry{path}"), &init)?;
-    let mut response = stub.fetch_with_request(request).await?;
-    let text = response.text().await?;
+    let response = stub.fetch_with_request(request).await?;
+    let body = http::whole(&response).await?;
     match response.status_code() {
-        200 => Ok(serde_json::from_str(&text)?),
+        200 => Ok(serde_json::from_slice(&body)?),
         status => Err(format!("the registry answered {status}").into()),
     }
 }

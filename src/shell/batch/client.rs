@@ -6,7 +6,7 @@ use worker::{Env, Headers, Method, Request, RequestInit, Response, Result};
 use super::{ASK, COMMAND, NOTHING, UPLOAD};
 use crate::api::batch::Question;
 use crate::delivery::batch::{Assignment, Command, Results, Settled};
-use crate::shell::bindings;
+use crate::shell::{bindings, http};
 
 /// Tells a batch something; gives its answer, or nothing if it has none to give.
 pub(in crate::shell) async fn command(
@@ -18,8 +18,8 @@ pub(in crate::shell) async fn command(
     let answer = async {
         let mut init = RequestInit::new();
         init.with_method(Method::Post).with_body(Some(text.into()));
-        let mut response = send(env, id, COMMAND, &init).await?;
-        Ok::<_, worker::Error>((response.status_code(), response.bytes().await?))
+        let response = send(env, id, COMMAND, &init).await?;
+        Ok::<_, worker::Error>((response.status_code(), http::whole(&response).await?))
     };
     match answer.await.map_err(|error| error.to_string())? {
         (200, body) => Ok(Some(body)),

@@ -146,6 +146,7 @@ impl Measurement<'_> {
             uploaded: figures::workerd(&uploaded),
             ended: figures::workerd(&ended),
             cpu: figures::processes(&idle, &ended),
+            cpu_uploading: figures::of_the_worker(&figures::processes(&idle, &uploaded)),
             server: mock_after.cpu.saturating_sub(mock_before.cpu),
             connections: state
                 .get("connections_open")

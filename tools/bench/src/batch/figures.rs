@@ -24,6 +24,8 @@ pub(super) struct Figures {
     pub(super) ended: Memory,
     /// Processor time by process, most first.
     pub(super) cpu: Vec<(String, Duration)>,
+    /// What the Worker's workerd used of it to the end of the upload.
+    pub(super) cpu_uploading: Duration,
     /// That of the APNs server.
     pub(super) server: Duration,
     /// Connections that were open at the end.
@@ -33,6 +35,12 @@ pub(super) struct Figures {
     pub(super) story: Story,
     /// What was not as it must be.
     pub(super) faults: Vec<String>,
+}
+
+/// The time of the workerd that used most.
+pub(super) fn of_the_worker(spent: &[(String, Duration)]) -> Duration {
+    let first = spent.iter().find(|(program, _)| program.starts_with(WORKERD));
+    first.map(|(_, spent)| *spent).unwrap_or_default()
 }
 
 impl Figures {

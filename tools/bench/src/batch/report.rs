@@ -108,6 +108,10 @@ fn measured(figures: &Figures) -> String {
             .iter()
             .map(|(program, us)| (program.as_str(), us.clone())),
     );
+    rows.push((
+        "the Worker's CPU a push to the end of the upload",
+        format!("{:.1} us", figures.us_a_push(figures.cpu_uploading)),
+    ));
     rows.extend([
         (
             "the server's CPU a push",
@@ -245,6 +249,7 @@ mod tests {
                 ("workerd, the Worker".to_owned(), Duration::from_millis(20)),
                 ("node".to_owned(), Duration::from_millis(5)),
             ],
+            cpu_uploading: Duration::from_millis(3),
             server: Duration::from_millis(4),
             connections: 1,
             questions: 2,
