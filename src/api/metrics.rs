@@ -232,8 +232,11 @@ const COUNTED: &[(Metric, &str, &[&str])] = &[
     ),
 ];
 
+/// What is told of a gate.
+type Figure = fn(&Inspection) -> u64;
+
 /// How the gates stand: the metric, and its figure.
-const GATES: &[(Family, fn(&Inspection) -> u64)] = &[
+const GATES: &[(Family, Figure)] = &[
     (
         of_gate("permits_limit", "The most pushes that may be in flight now"),
         |gate| gate.limit.into(),

@@ -30,6 +30,8 @@ mod lines;
 mod log;
 #[cfg(test)]
 mod memory;
+#[cfg(test)]
+mod metrics;
 mod network;
 #[cfg(test)]
 mod outcomes;

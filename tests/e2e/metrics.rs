@@ -1,0 +1,224 @@
+//! The metrics: what each way of sending adds to them, and who may read them.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use apns_mock::{Fault, FaultKind, Options};
+use serde_json::{Value, json};
+
+use crate::caller;
+use crate::deployment::{Caller, NEWS, SHOP};
+use crate::stage::{Stage, until};
+
+/// An app of the shop's credential that sends by `fetch`.
+const BY_FETCH: &str = "shop-by-fetch";
+
+/// The samples of an answer, by name and labels.
+#[derive(Debug)]
+struct Samples(BTreeMap<String, f64>);
+
+impl Samples {
+    #[track_caller]
+    fn read(stage: &Stage) -> Self {
+        let answer = stage.get("/metrics");
+        let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        assert_eq!(answer.header("content-type"), Some(content_type));
+        let body = answer.with_status(200);
+        let text = body.as_str().unwrap();
+        assert!(text.ends_with("\n# EOF\n"), "{text}");
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        Self(
+            samples
+                .map(|line| {
+                    let (name, value) = line.rsplit_once(' ').unwrap();
+                    let name = name.trim_start_matches("apns_edge_").to_owned();
+                    (name, value.parse().unwrap())
+                })
+                .collect(),
+        )
+    }
+
+    /// A sample's value; nought if there is none.
+    fn of(&self, name: &str) -> f64 {
+        self.0.get(name).copied().unwrap_or_default()
+    }
+}
+
+/// Waits for metrics of which all these are as they should be: they are added after the answer.
+#[track_caller]
+fn until_counted(stage: &Stage, expected: &[(&str, f64)]) -> Samples {
+    let found = Cell::new(None);
+    until(&format!("{expected:?}"), || {
+        let samples = Samples::read(stage);
+        let all = expected.iter().all(|(name, value)| samples.of(name) == *value);
+        found.set(Some(samples));
+        all
+    });
+    found.take().unwrap()
+}
+
+fn order(app: &str, tokens: &[&str]) -> Value {
+    let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
+    json!({ "app": app, "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices })
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn every_way_of_sending_is_counted_once() {
+    let mut by_fetch = SHOP.setting();
+    by_fetch["transport"] = json!("fetch");
+    let apps =
+        json!({ SHOP.name: SHOP.setting(), NEWS.name: NEWS.setting(), BY_FETCH: by_fetch }).to_string();
+    let settings = [
+        ("APPS", apps.as_str()),
+        ("TRANSPORT", "socket"),
+        ("MAX_CONNECTIONS", "1"),
+        ("METRICS_SHARDS", "3"),
+    ];
+    let stage = Stage::alone(Options::default(), &settings);
+    let known = stage.device("metrics");
+    let unknown = stage.tokens("metrics, unknown", 1).remove(0);
+
+    // By `fetch`: an order that is sent, and one with a fault.
+    let answer = stage.push(&order(BY_FETCH, &[&known, &unknown]));
+    assert_eq!(answer["counts"]["accepted"], 1, "{answer}");
+    stage
+        .post("/v1/push", &order(BY_FETCH, &["not a token"]))
+        .problem(422, "invalid-request");
+    let samples = until_counted(
+        &stage,
+        &[
+            (
+                r#"pushes_total{app="shop-by-fetch",push_type="alert",verdict="accepted",reason="none"}"#,
+                1.0,
+            ),
+            (
+                r#"pushes_total{app="shop-by-fetch",push_type="alert",verdict="drop_device",reason="BadDeviceToken"}"#,
+                1.0,
+            ),
+            (r#"push_seconds_count{transport="fetch"}"#, 2.0),
+            (r#"push_seconds_bucket{le="+Inf",transport="fetch"}"#, 2.0),
+            (r#"orders_total{app="shop-by-fetch",code="200"}"#, 1.0),
+            (r#"orders_total{app="shop-by-fetch",code="422"}"#, 1.0),
+            (r#"leases_total{app="shop-by-fetch",outcome="granted"}"#, 1.0),
+            (r#"provider_tokens_total{credential="shop"}"#, 1.0),
+            (r#"permits_in_use{credential="shop"}"#, 0.0),
+        ],
+    );
+    assert!(
+        samples.of(r#"permits_limit{credential="shop"}"#) > 0.0,
+        "{samples:?}"
+    );
+    // The credential is told once, though two apps have it.
+    assert!(
+        !samples
+            .0
+            .contains_key(r#"permits_limit{credential="shop-by-fetch"}"#)
+    );
+
+    // A socket that cannot be opened: the order goes by `fetch`, on a connection that is open already.
+    let refuse_connections_for = |millis| Fault {
+        delay_ms: Some(millis),
+        ..Fault::new(FaultKind::RefuseConnections)
+    };
+    stage.apns.fault(refuse_connections_for(600_000)).unwrap();
+    assert_eq!(stage.push(&order(SHOP.name, &[&known]))["transport"], "fetch");
+    until_counted(
+        &stage,
+        &[
+            (r#"fallbacks_total{app="shop"}"#, 1.0),
+            (r#"orders_total{app="shop",code="200"}"#, 1.0),
+            (r#"push_seconds_count{transport="fetch"}"#, 3.0),
+            // One for the socket, and one for `fetch`.
+            (r#"leases_total{app="shop",outcome="granted"}"#, 2.0),
+            (
+                r#"connection_openings_total{credential="shop",outcome="failed"}"#,
+                1.0,
+            ),
+        ],
+    );
+
+    // Over a socket, as soon as one can be opened; until then `fetch` is fallen back to.
+    stage.apns.fault(refuse_connections_for(0)).unwrap();
+    let fallbacks = Cell::new(1.0);
+    until("an order over a socket", || {
+        let transport = stage.push(&order(SHOP.name, &[&known]))["transport"].clone();
+        if transport == "fetch" {
+            fallbacks.set(fallbacks.get() + 1.0);
+        }
+        transport == "socket"
+    });
+    let orders = fallbacks.get() + 1.0;
+    until_counted(
+        &stage,
+        &[
+            (r#"fallbacks_total{app="shop"}"#, fallbacks.get()),
+            (r#"orders_total{app="shop",code="200"}"#, orders),
+            (
+                r#"pushes_total{app="shop",push_type="alert",verdict="accepted",reason="none"}"#,
+                orders,
+            ),
+            (r#"push_seconds_count{transport="socket"}"#, 1.0),
+            (
+                r#"connection_openings_total{credential="shop",outcome="opened"}"#,
+                1.0,
+            ),
+            (r#"connections{credential="shop"}"#, 1.0),
+        ],
+    );
+
+    // A batch, whose one chunk goes over the socket.
+    let batch = stage.devices(&SHOP, "metrics, batch", 3);
+    let tokens: Vec<&str> = batch.iter().map(String::as_str).collect();
+    let body = order(SHOP.name, &tokens).to_string();
+    let headers = [("prefer", "respond-async")];
+    let accepted = stage.call(Caller::Both, "POST", "/v1/push", &headers, body.as_bytes());
+    accepted.with_status(202);
+    until_counted(
+        &stage,
+        &[
+            (r#"orders_total{app="shop",code="202"}"#, 1.0),
+            (r#"chunks_total{app="shop",transport="socket"}"#, 1.0),
+            ("queue_seconds_count", 1.0),
+            (
+                r#"pushes_total{app="shop",push_type="alert",verdict="accepted",reason="none"}"#,
+                orders + 3.0,
+            ),
+            (r#"push_seconds_count{transport="socket"}"#, 4.0),
+            (r#"batches{app="shop",state="done"}"#, 1.0),
+            (r#"batches{app="shop",state="running"}"#, 0.0),
+            (r#"permits_in_use{credential="shop"}"#, 0.0),
+            (r#"provider_tokens_total{credential="shop"}"#, 1.0),
+        ],
+    );
+
+    // Nothing of it is a secret, and the ids of teams and keys are not told either.
+    let text = stage.get("/metrics").with_status(200).to_string();
+    for hidden in [&known, &unknown, SHOP.team_id, SHOP.key_id, "eyJ", "Sale"] {
+        assert!(!text.contains(hidden), "{hidden} in {text}");
+    }
+    assert_eq!(stage.worker.log().matches(r#""event":"metrics_lost""#).count(), 0);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn only_a_key_that_reaches_all_apps_reads_the_metrics() {
+    let stage = Stage::shared();
+    let samples = Samples::read(&stage);
+    assert!(
+        samples.0.contains_key(r#"permits_limit{credential="news"}"#),
+        "{samples:?}"
+    );
+    for caller in [Caller::Shop, Caller::News] {
+        let answer = stage.call(caller, "GET", "/metrics", &[], b"");
+        answer.problem(403, "forbidden");
+    }
+    let url = stage.worker.url("/metrics");
+    for headers in [vec![], vec![("authorization", "Bearer none")]] {
+        let answer = caller::call("GET", &url, &headers, b"");
+        assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        answer.problem(401, "unauthenticated");
+    }
+    let answer = stage.call(Caller::Both, "POST", "/metrics", &[], b"");
+    answer.problem(405, "method-not-allowed");
+}
