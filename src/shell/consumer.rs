@@ -134,7 +134,7 @@ struct Dispatch<'d> {
 }
 
 impl Dispatch<'_> {
-    async fn by_fetch(mut self, _my_turn: MutexGuard<'_, ()>) {
+    async fn by_fetch(self, _my_turn: MutexGuard<'_, ()>) {
         let order = match chunk::read(&self.assignment, self.order, self.app) {
             Ok(order) => Rc::new(order),
             Err(problem) => {
@@ -154,7 +154,7 @@ impl Dispatch<'_> {
         chunk::run(self.assignment, order, means, self.config, spawn).await;
     }
 
-    async fn by_socket(mut self, turn: &Mutex<()>) {
+    async fn by_socket(self, turn: &Mutex<()>) {
         let streams = usize::try_from(self.config.sockets.shape.streams).unwrap_or(1);
         let Some(lease) = self.lease(streams, Transport::Socket).await else {
             return self.delta.lease(&self.app.name, false);

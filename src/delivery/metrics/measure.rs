@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measure {
     count: u64,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_nothing")]
     sum_ms: u64,
     /// How many lay between the bound before and this one. What is missing to `count` was longer than all bounds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -75,9 +75,8 @@ impl Measure {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-const fn is_zero(number: &u64) -> bool {
-    *number == 0
+fn is_nothing<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The bounds for the time that APNs takes to answer.
