@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 
 /// What the gate says to an object that needs a connection.
-fn ask(scene: &mut Scene, now: Timestamp) -> Turn {
+fn ask(scene: &mut Scene<'_>, now: Timestamp) -> Turn {
     let Reply::Turn(turn) = scene.step(Command::Open, now) else {
         panic!("no turn");
     };
