@@ -88,8 +88,15 @@ fn span(assignment: &Assignment, order: &Order<'_>, config: &Config, now: Timest
     let places = order
         .sendable()
         .filter(|place| assignment.places.contains(*place));
-    let launch_until =
-        (assignment.claim - config.attempt_timeout - SETTLE_TIME).min(now + super::lease::LAUNCH_TIME);
+    let claimed_until = assignment.claim - config.attempt_timeout - SETTLE_TIME;
+    let expiration = order.headers().and_then(|headers| headers.expiration);
+    // Nought is one attempt, whenever that is.
+    let expires_at = expiration
+        .map(|at| Timestamp::from_secs(at.as_secs()))
+        .filter(|at| at.as_secs() > 0);
+    let launch_until = (now + super::lease::LAUNCH_TIME)
+        .min(claimed_until)
+        .min(expires_at.unwrap_or(claimed_until));
     Span {
         places: places.collect(),
         launch_until,

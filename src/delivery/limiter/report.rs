@@ -13,7 +13,7 @@ pub struct Report {
     pub answered: u32,
     /// Those of them with 200.
     pub accepted: u32,
-    /// Those of them that say to slow down: 429 `TooManyRequests`, 500, 503.
+    /// Those of them that say that APNs has too much to do: 5xx. Not 429 `TooManyRequests`, which is about one device.
     pub throttled: u32,
     /// Pushes without an answer: resets and timeouts.
     pub lost: u32,
@@ -28,8 +28,7 @@ impl Report {
             Outcome::Lost(_) => self.lost += 1,
         }
         self.accepted += u32::from(verdict == Verdict::Accepted);
-        let throttled = matches!(verdict, Verdict::Retry(Again::Device | Again::Server));
-        self.throttled += u32::from(throttled);
+        self.throttled += u32::from(verdict == Verdict::Retry(Again::Server));
     }
 
     /// Whether APNs, or the way to it, is overloaded.
@@ -52,3 +51,26 @@ impl Report {
 /// One bad push in so many makes a lease congested. A single reset, or one device that is sent to too often, is not
 /// the limit's fault; a server in trouble refuses far more than a twentieth.
 pub const CONGESTED_SHARE: u64 = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apns::Reply;
+    use crate::delivery::verdict::judge;
+
+    fn report(status: u16, reason: &str) -> Report {
+        let header = |name: &str| (name == "apns-id").then_some("id");
+        let body = format!("{{\"reason\":\"{reason}\"}}");
+        let outcome = Outcome::Answered(Reply::read(status, header, body.as_bytes()));
+        let mut report = Report::default();
+        report.count(&outcome, judge(&outcome));
+        report
+    }
+
+    #[test]
+    fn a_device_that_gets_too_much_is_no_reason_to_send_less_to_others() {
+        assert!(!report(429, "TooManyRequests").is_congested());
+        assert!(report(503, "ServiceUnavailable").is_congested());
+        assert!(report(500, "InternalServerError").is_congested());
+    }
+}
