@@ -203,7 +203,7 @@ const OTHERS: [[&str; 3]; 3] = [
     [
         "Amazon SNS, mobile push",
         "$0.50",
-        "by push, after a million free each month",
+        "by push",
     ],
     ["Firebase Cloud Messaging", "$0", "no charge"],
     [
