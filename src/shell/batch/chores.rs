@@ -136,17 +136,16 @@ async fn queue(core: &Core, config: &Config, chunks: &[u32]) -> std::result::Res
             .copied()
             .filter(|chunk| chunk % config.batches.queues == shard);
         let own: Vec<u32> = own.collect();
-        if own.is_empty() {
-            continue;
-        }
-        if let Err(error) = send(core, shard, &id, &own).await {
-            Event::BatchFailed {
-                batch: &id,
-                problem: &format!("the queue refused: {error}"),
+        for some in own.chunks(MESSAGES_AT_ONCE) {
+            if let Err(error) = send(core, shard, &id, some).await {
+                Event::BatchFailed {
+                    batch: &id,
+                    problem: &format!("the queue refused: {error}"),
+                }
+                .write();
+                core.with(|batch| batch.not_queued(some, clock::now()));
+                result = Err(());
             }
-            .write();
-            core.with(|batch| batch.not_queued(&own, clock::now()));
-            result = Err(());
         }
     }
     result
@@ -208,6 +207,9 @@ async fn tell(core: &Core, config: &Config) -> std::result::Result<(), ()> {
     }
     result
 }
+
+/// How many messages a queue takes at once (Cloudflare's limits of Queues); it refuses more.
+const MESSAGES_AT_ONCE: usize = 100;
 
 /// When what failed is tried again.
 const PAUSE: Duration = Duration::from_secs(5);

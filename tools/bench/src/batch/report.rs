@@ -200,11 +200,7 @@ fn table(header: &[&str]) -> Table {
 /// What others ask for a million pushes by their lists; docs/benchmark-batch.md says where that is written and when it
 /// was looked up.
 const OTHERS: [[&str; 3]; 3] = [
-    [
-        "Amazon SNS, mobile push",
-        "$0.50",
-        "by push",
-    ],
+    ["Amazon SNS, mobile push", "$0.50", "by push"],
     ["Firebase Cloud Messaging", "$0", "no charge"],
     [
         "OneSignal, plan Growth",
