@@ -4,7 +4,9 @@
 //! for an order or a chunk, whatever the number of its pushes. What counts on the way - the Worker, a queue's consumer -
 //! travels with the work and is added with the rest. What cannot be added is logged and gone.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
 
 use futures::future::{FutureExt, LocalBoxFuture, join_all, ready};
 use worker::{
@@ -25,38 +27,49 @@ use crate::delivery::registry::{Command as RegistryCommand, Counted, Reply as Re
 /// The Durable Object that hosts a [`Shard`].
 #[durable_object]
 pub struct MetricsObject {
+    core: Rc<Core>,
+}
+
+struct Core {
     state: State,
     shard: RefCell<Option<Shard>>,
+    /// Whether what was added is about to be stored.
+    is_saving: Cell<bool>,
 }
 
 impl DurableObject for MetricsObject {
     fn new(state: State, _env: Env) -> Self {
-        let shard = RefCell::default();
-        Self { state, shard }
+        Self {
+            core: Rc::new(Core {
+                state,
+                shard: RefCell::default(),
+                is_saving: Cell::default(),
+            }),
+        }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let command: Command = serde_json::from_str(&request.text().await?)?;
-        if self.shard.borrow().is_none() {
-            let stored: Option<String> = self.state.storage().get(KEY).await?;
-            self.load(stored.as_deref());
+        let core = &self.core;
+        if core.shard.borrow().is_none() {
+            let stored: Option<String> = core.state.storage().get(KEY).await?;
+            core.load(stored.as_deref());
         }
-        let text = {
-            let mut shard = self.shard.borrow_mut();
-            let shard = shard.get_or_insert_default();
-            match command {
-                Command::Add(delta) => shard.add(delta),
-                Command::Read => return Response::ok(shard.store()),
-            }
-            shard.store()
-        };
-        // Nothing ran since the addition, and none leaves before it is safe.
-        self.state.storage().put(KEY, text).await?;
+        let mut shard = core.shard.borrow_mut();
+        let shard = shard.get_or_insert_default();
+        match command {
+            Command::Add(delta) => shard.add(delta),
+            Command::Read => return Response::ok(shard.store()),
+        }
+        if !core.is_saving.replace(true) {
+            let core = Rc::clone(core);
+            self.core.state.wait_until(async move { core.save().await });
+        }
         Response::empty()
     }
 }
 
-impl MetricsObject {
+impl Core {
     fn load(&self, stored: Option<&str>) {
         let (shard, fault) = Shard::load(stored);
         if let Some(problem) = &fault {
@@ -65,6 +78,20 @@ impl MetricsObject {
         }
         // Another request may have loaded it meanwhile, and added to it.
         self.shard.borrow_mut().get_or_insert(shard);
+    }
+
+    /// Stores what was added within a while together: a row a second costs less than one a chunk, and a crash loses no more
+    /// than that second's counting.
+    async fn save(&self) {
+        clock::at(clock::now() + SAVE_PAUSE).await;
+        self.is_saving.set(false);
+        let text = self.shard.borrow().as_ref().map(Shard::store);
+        if let Some(text) = text
+            && let Err(error) = self.state.storage().put(KEY, text).await
+        {
+            let problem = error.to_string();
+            Event::MetricsLost { problem: &problem }.write();
+        }
     }
 }
 
@@ -175,6 +202,9 @@ async fn send(env: &Env, shard: u32, command: &Command) -> Result<String> {
         status => Err(format!("the object answered {status}").into()),
     }
 }
+
+/// How long what was added waits to be stored.
+const SAVE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where the shard's text is stored.
 const KEY: &str = "shard";

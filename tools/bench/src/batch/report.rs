@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(line["pushes_per_s"], json!(1000));
         assert_eq!(line["cpu_us_per_push"].to_string(), "25.0");
         assert_eq!(line["queue_operations"], json!(6));
-        assert_eq!(line["object_requests"], json!(1 + 4 + 4 + 2 + 2));
+        assert_eq!(line["object_requests"], json!(1 + 4 + 4 + 2 + 3 + 2));
     }
 
     #[test]
