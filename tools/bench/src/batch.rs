@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::signal;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::arguments::{Arguments, BatchArguments};
 use crate::credentials::Credentials;
@@ -48,6 +48,9 @@ const POLL: Duration = Duration::from_millis(500);
 
 /// How often it is asked whether the batch has ended, once APNs has taken every push.
 const END_POLL: Duration = Duration::from_millis(200);
+
+/// The time of a push in an upload that is slower than any can be.
+const UPLOAD_TIME: Duration = Duration::from_millis(1);
 
 /// A batch of which nothing was sent for so long has come to no end.
 const HANGING: Duration = Duration::from_secs(120);
@@ -180,7 +183,11 @@ impl Measurement<'_> {
         headers.insert("prefer", HeaderValue::from_static("respond-async"));
         headers.insert("content-type", HeaderValue::from_static("application/x-ndjson"));
         let body = upload::lines(first, pushes);
-        self.dev.client.post_pieces("/v1/push", headers, body).await
+        let longest = HANGING + UPLOAD_TIME * u32::try_from(pushes)?;
+        let accepted = self.dev.client.post_pieces("/v1/push", headers, body);
+        timeout(longest, accepted)
+            .await
+            .context("the upload came to no end")?
     }
 
     /// Waits until APNs has taken every push; gives how long after the end of the upload the first one came.
@@ -214,7 +221,9 @@ impl Measurement<'_> {
         let since = Instant::now();
         let mut questions = 0;
         while since.elapsed() < HANGING {
-            let status = self.dev.client.get_json(&format!("/v1/batches/{id}")).await?;
+            let path = format!("/v1/batches/{id}");
+            let status = timeout(HANGING, self.dev.client.get_json(&path));
+            let status = status.await.context("the Worker does not answer")??;
             questions += 1;
             if text(&status, "/state")? == "done" {
                 return Ok((status, questions));

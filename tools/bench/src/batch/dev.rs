@@ -5,11 +5,11 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::process::{Child, Command};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use toml::{Table, Value};
 
 use crate::arguments::Arguments;
@@ -96,7 +96,10 @@ impl Dev {
             client: Client::new(format!("http://{address}")).with_key(API_KEY)?,
             log,
         };
-        dev.wait().await.with_context(|| dev.tail())?;
+        // A request that wrangler holds back until there is a Worker would wait for ever.
+        let ready = timeout(START_LIMIT, dev.wait()).await;
+        let ready = ready.unwrap_or_else(|_| bail!("the Worker does not get ready"));
+        ready.with_context(|| dev.tail())?;
         Ok(dev)
     }
 
@@ -123,20 +126,11 @@ impl Dev {
     }
 
     async fn wait(&mut self) -> Result<()> {
-        let started = Instant::now();
-        loop {
-            let Err(error) = self.client.get_json("/healthz").await else {
-                return Ok(());
-            };
-            if self.child.try_wait()?.is_some() {
-                bail!("wrangler has ended");
-            }
-            ensure!(
-                started.elapsed() < START_LIMIT,
-                "the Worker does not get ready: {error:#}"
-            );
+        while self.client.get_json("/healthz").await.is_err() {
+            ensure!(self.child.try_wait()?.is_none(), "wrangler has ended");
             sleep(POLL).await;
         }
+        Ok(())
     }
 }
 
