@@ -5,12 +5,17 @@
 
 pub mod receipts;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::upload::InvalidLine;
-use crate::config::Transport;
-use crate::delivery::batch::{GaveUp, Overview, Reason, Record};
+use super::problem::{Kind, Problem};
+use super::upload::{Finished, InvalidLine};
+use crate::apns::expiration::Expiration;
+use crate::config::{Batches, Transport};
+use crate::delivery::batch::{Assignment, GaveUp, Overview, Reason, Record, State, Terms};
+use crate::time::Timestamp;
 
 /// What a caller asks of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +60,71 @@ pub enum Ask {
     Resume,
     /// Forget it.
     Delete,
+}
+
+impl Ask {
+    /// Whether a batch that stands so does this.
+    ///
+    /// # Errors
+    /// 409: what has ended is not paused, resumed or, if it is done, cancelled; what has not is not forgotten.
+    pub fn check(&self, state: State) -> Result<(), Problem> {
+        let ended = || {
+            let detail = format!("the batch is {}", state.as_str());
+            Err(Problem::new(Kind::BatchEnded, detail))
+        };
+        match self {
+            Self::Pause | Self::Resume if state.has_ended() => ended(),
+            Self::Cancel if state == State::Done => ended(),
+            Self::Delete if !state.has_ended() => {
+                let detail = "cancel it first: it has not ended";
+                Err(Problem::new(Kind::BatchRunning, detail))
+            }
+            Self::Status
+            | Self::Receipts { .. }
+            | Self::Gone { .. }
+            | Self::Events
+            | Self::Deliveries
+            | Self::Cancel
+            | Self::Pause
+            | Self::Resume
+            | Self::Delete => Ok(()),
+        }
+    }
+}
+
+/// The record of a batch whose upload came to `finished`: its caller's options, and the deployment's settings as they are.
+#[must_use]
+pub fn record(id: &str, finished: &Finished<'_>, settings: &Batches, created_at: Timestamp) -> Record {
+    let (opening, options) = (&finished.opening, &finished.opening.options);
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    // An expiration of nought is one attempt, which has no end.
+    let expiration = opening
+        .expiration
+        .map(Expiration::as_secs)
+        .filter(|secs| *secs > 0);
+    Record {
+        id: id.to_owned(),
+        app: opening.app.name.clone(),
+        created_at,
+        sealed_at: None,
+        ended_at: None,
+        state: State::Staging,
+        paused: None,
+        terms: Terms {
+            rate: options.rate,
+            weight: options.weight,
+            retry_for_ms: millis(options.retry_for),
+            expires_at: expiration.map(Timestamp::from_secs),
+            repeatable: options.collapse_repeats || opening.collapses,
+            collapse_repeats: options.collapse_repeats && !opening.collapses,
+            bad_token_percent: settings.bad_token_percent,
+            claim_ms: millis(settings.claim),
+            keep_ms: millis(settings.retention),
+            webhook: options.webhook.clone(),
+        },
+        invalid: finished.invalid,
+        endings: Vec::new(),
+    }
 }
 
 /// The status document of a batch.
@@ -130,9 +200,9 @@ pub fn accepted(record: &Record, document: String, replayed: bool) -> Answer {
 
 /// The body of a chunk as an order in lines: the head, with a collapse id if the batch gives its own, and the devices.
 #[must_use]
-pub fn chunk_body(record: &Record, head: &str, number: u32, lines: &str) -> String {
-    let head = if record.terms.collapse_repeats {
-        with_collapse_id(head, &format!("{}-{number}", record.id))
+pub fn chunk_body(assignment: &Assignment, collapse_repeats: bool, head: &str, lines: &str) -> String {
+    let head = if collapse_repeats {
+        with_collapse_id(head, &format!("{}-{}", assignment.batch, assignment.chunk))
     } else {
         head.to_owned()
     };

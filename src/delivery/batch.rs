@@ -226,6 +226,20 @@ impl Batch {
         self.tick(now);
     }
 
+    /// A chunk cannot be sent as the deployment is now, as `detail` says: nothing of it was sent, and the batch pauses.
+    pub fn halt(&mut self, number: u32, claim: Timestamp, detail: String, now: Timestamp) {
+        self.release(number, claim, Duration::ZERO, now);
+        let by = PausedBy::Problem;
+        self.pause(Pause { by, detail }, now);
+    }
+
+    /// Another batch has found that APNs refuses the credential.
+    pub fn credential_refused(&mut self, reason: &str, now: Timestamp) {
+        let by = PausedBy::Credential;
+        let detail = format!("APNs refuses the credential: {reason}, as another batch has found");
+        self.pause(Pause { by, detail }, now);
+    }
+
     /// Nothing is sent any more, once the claims that run have ended.
     pub fn cancel(&mut self, now: Timestamp) {
         if !self.record.state.has_ended() {

@@ -1,8 +1,8 @@
 //! The batches: one Durable Object each, and how to talk to it.
 //!
-//! The object hosts a [`Batch`](crate::delivery::batch::Batch): it reads the upload into its rows, hands chunks to runners, queues what is due, and
-//! answers those who watch. A command is applied and its rows are written before anything else runs, as neither waits;
-//! the platform lets no answer out before the rows are safe.
+//! The object hosts a [`Batch`](crate::delivery::batch::Batch): it reads the upload into its rows, hands chunks to runners,
+//! queues what is due, and answers those who watch. A command is applied and its rows are written before anything else
+//! runs, as neither waits; the platform lets no answer out before the rows are safe.
 
 mod chores;
 mod client;
@@ -101,18 +101,10 @@ impl BatchObject {
                 .with(|batch| batch.release(chunk, claim, Duration::from_millis(after_ms), now))
                 .map(|()| Vec::new()),
             Command::Halt { chunk, claim, detail } => core
-                .with(|batch| {
-                    batch.release(chunk, claim, Duration::ZERO, now);
-                    let by = PausedBy::Problem;
-                    batch.pause(Pause { by, detail }, now);
-                })
+                .with(|batch| batch.halt(chunk, claim, detail, now))
                 .map(|()| Vec::new()),
             Command::CredentialRefused { reason } => core
-                .with(|batch| {
-                    let by = PausedBy::Credential;
-                    let detail = format!("APNs refuses the credential: {reason}, as another batch has found");
-                    batch.pause(Pause { by, detail }, now);
-                })
+                .with(|batch| batch.credential_refused(&reason, now))
                 .map(|()| Vec::new()),
         };
         core.save()?;
@@ -128,6 +120,8 @@ impl BatchObject {
         let (core, now) = (&self.core, clock::now());
         core.spend(|spent| spent.questions += 1);
         let app = core.app_for(&question.caller)?;
+        let state = core.with(|batch| batch.record().state).ok_or_else(not_found)?;
+        question.ask.check(state)?;
         match question.ask {
             Ask::Status => {}
             Ask::Receipts {
@@ -139,27 +133,20 @@ impl BatchObject {
             Ask::Events => return watch::stream(Rc::clone(core), app),
             Ask::Deliveries => return webhooks::log(core),
             Ask::Cancel => {
-                core.refuse_if_done()?;
                 core.with(|batch| batch.cancel(now));
                 core.save()?;
                 core.go_on();
                 watch::until_ended(core, CANCEL_WAIT).await;
             }
             Ask::Pause => {
-                core.refuse_if_ended()?;
                 let by = PausedBy::Caller;
                 let detail = format!("paused by `{}`", question.caller);
                 core.with(|batch| batch.pause(Pause { by, detail }, now));
             }
             Ask::Resume => {
-                core.refuse_if_ended()?;
                 core.with(|batch| batch.resume(now));
             }
             Ask::Delete => {
-                if !core.has_ended() {
-                    let detail = "cancel it first: it has not ended";
-                    return Err(Problem::new(Kind::BatchRunning, detail));
-                }
                 core.forget().await.map_err(internal)?;
                 return nothing();
             }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::api::batch::receipts::{Chunk, Page, gone};
 use crate::delivery::batch::{
-    Batch, Counts, Detail, Ending, Found, Pause, PausedBy, Progress, Results, Size, State, Terms,
+    Assignment, Batch, Counts, Detail, Ending, Found, Pause, PausedBy, Progress, Results, Size, State, Terms,
 };
 use crate::delivery::places::Places;
 use crate::delivery::verdict::Verdict;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 const NOW: Timestamp = Timestamp::from_secs(1_795_420_800);
 const ID: &str = "00112233445566778899aabbccddeeff";
 
-fn record() -> Record {
+fn sample() -> Record {
     Record {
         id: ID.to_owned(),
         app: "shop".to_owned(),
@@ -57,7 +57,7 @@ fn found(verdict: Verdict, code: u16, reason: Option<&str>, places: &[usize]) ->
 /// the others are not tried yet.
 fn batch(pushes: usize) -> (Batch, Progress) {
     let size = Size { first: 0, pushes };
-    let mut batch = Batch::seal(record(), vec![size], NOW);
+    let mut batch = Batch::seal(sample(), vec![size], NOW);
     assert_eq!(batch.plan(NOW), [0]);
     let work = batch.claim(0, NOW).unwrap();
     assert_eq!(work.places, Places::first(pushes));
@@ -152,7 +152,7 @@ fn the_status_document_format_unchanged() {
 
 #[test]
 fn the_answer_to_an_upload_says_where_the_batch_is() {
-    let answer = accepted(&record(), "{}".to_owned(), true);
+    let answer = accepted(&sample(), "{}".to_owned(), true);
     assert_eq!(answer.status, 202);
     assert_eq!(
         answer.headers,
@@ -177,16 +177,91 @@ fn the_answer_to_an_upload_says_where_the_batch_is() {
 #[test]
 fn a_chunks_pushes_share_a_collapse_id_of_their_own() {
     let head = r#"{"app":"shop","notification":{"payload":{"aps":{"badge":1.50}}}}"#;
-    let body = chunk_body(&record(), head, 7, "{}\n");
+    let assignment = Assignment {
+        batch: ID.to_owned(),
+        chunk: 7,
+        claim: NOW,
+        app: "shop".to_owned(),
+        created_at: NOW,
+        first: 3500,
+        places: Places::first(1),
+        weight: 1,
+    };
     assert_eq!(
-        body,
+        chunk_body(&assignment, true, head, "{}\n"),
         format!(
             "{{\"app\":\"shop\",\"notification\":{{\"payload\":{{\"aps\":{{\"badge\":1.50}}}},\"collapse_id\":\"{ID}-7\"}}}}\n{{}}\n"
         )
     );
-    let mut own = record();
-    own.terms.collapse_repeats = false;
-    assert_eq!(chunk_body(&own, head, 7, "{}\n"), format!("{head}\n{{}}\n"));
+    assert_eq!(
+        chunk_body(&assignment, false, head, "{}\n"),
+        format!("{head}\n{{}}\n")
+    );
+}
+
+#[test]
+fn a_batch_does_what_it_can_as_it_stands() {
+    let refused = |ask: Ask, state| ask.check(state).err().map(|problem| problem.kind());
+    for state in [State::Running, State::Paused, State::Cancelling] {
+        for ask in [Ask::Pause, Ask::Resume, Ask::Cancel, Ask::Status] {
+            assert_eq!(refused(ask, state), None);
+        }
+        assert_eq!(refused(Ask::Delete, state), Some(Kind::BatchRunning));
+    }
+    for state in [State::Done, State::Cancelled] {
+        for ask in [Ask::Pause, Ask::Resume] {
+            assert_eq!(refused(ask, state), Some(Kind::BatchEnded));
+        }
+        assert_eq!(
+            (refused(Ask::Delete, state), refused(Ask::Events, state)),
+            (None, None)
+        );
+    }
+    assert_eq!(refused(Ask::Cancel, State::Done), Some(Kind::BatchEnded));
+    assert_eq!(refused(Ask::Cancel, State::Cancelled), None, "it is cancelled");
+}
+
+/// The terms of a batch whose upload has this head.
+fn terms(head: &Value) -> Terms {
+    use crate::api::fixture::{caller, config};
+    use crate::api::format::Format;
+    use crate::api::upload::Upload;
+    let config = config();
+    let format = Format {
+        lines_in: true,
+        lines_out: false,
+    };
+    let mut upload = Upload::new(caller(&config, "backend"), &config, format, NOW);
+    upload.feed(format!("{head}\n{}", lines(1)).as_bytes()).unwrap();
+    let finished = upload.finish().unwrap();
+    let record = record(ID, &finished, &config.batches, NOW);
+    assert_eq!(
+        (record.app.as_str(), record.created_at, record.state),
+        ("shop", NOW, State::Staging)
+    );
+    record.terms
+}
+
+#[test]
+fn a_batch_is_sent_as_its_caller_says_and_its_deployment() {
+    let alert = json!({"aps": {"alert": "Hi"}});
+    let plain = terms(&json!({"notification": {"payload": alert}}));
+    assert_eq!(
+        (plain.rate, plain.weight, plain.retry_for_ms),
+        (None, 1, 86_400_000)
+    );
+    assert_eq!(
+        (plain.claim_ms, plain.keep_ms, plain.bad_token_percent),
+        (120_000, 604_800_000, 20)
+    );
+    assert!(plain.repeatable && plain.collapse_repeats && plain.expires_at.is_none());
+    let own = terms(&json!({"notification": {"payload": alert, "collapse_id": "x", "expiration": "1h"}}));
+    assert!(own.repeatable && !own.collapse_repeats, "the caller's id does it");
+    assert_eq!(own.expires_at, Some(NOW + Duration::from_secs(3600)));
+    let off = json!({"notification": {"payload": alert, "expiration": 0}, "batch": {"collapse_repeats": false, "rate": 7}});
+    let off = terms(&off);
+    assert!(!off.repeatable && !off.collapse_repeats);
+    assert_eq!((off.expires_at, off.rate), (None, Some(7)));
 }
 
 #[test]

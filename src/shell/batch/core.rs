@@ -223,9 +223,9 @@ impl Core {
                 places: work.places,
                 weight: record.terms.weight,
             };
-            Some((assignment, record.clone()))
+            Some((assignment, record.terms.collapse_repeats))
         });
-        let Some((assignment, record)) = work.flatten() else {
+        let Some((assignment, collapse_repeats)) = work.flatten() else {
             return Ok(None);
         };
         self.spend(|spent| spent.granted += 1);
@@ -234,12 +234,8 @@ impl Core {
         let lines = database.text(rows::lines(chunk)).map_err(internal)?;
         let mut body = serde_json::to_vec(&assignment).map_err(internal)?;
         body.push(b'\n');
-        let order = contract::chunk_body(
-            &record,
-            &head.unwrap_or_default(),
-            chunk,
-            &lines.unwrap_or_default(),
-        );
+        let (head, lines) = (head.unwrap_or_default(), lines.unwrap_or_default());
+        let order = contract::chunk_body(&assignment, collapse_repeats, &head, &lines);
         body.extend_from_slice(order.as_bytes());
         Ok(Some(body))
     }
@@ -264,26 +260,6 @@ impl Core {
         let transport = app.map(|app| app.transport);
         self.with(|batch| contract::document(batch.record(), &batch.overview(now), transport))
             .ok_or_else(not_found)
-    }
-
-    pub(super) fn refuse_if_ended(&self) -> std::result::Result<(), Problem> {
-        let state = self.with(|batch| batch.record().state);
-        match state {
-            Some(state) if state.has_ended() => {
-                let detail = format!("the batch is {}", state.as_str());
-                Err(Problem::new(Kind::BatchEnded, detail))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// A batch that was cancelled can be cancelled again.
-    pub(super) fn refuse_if_done(&self) -> std::result::Result<(), Problem> {
-        use crate::delivery::batch::State::Done;
-        if self.with(|batch| batch.record().state) == Some(Done) {
-            return self.refuse_if_ended();
-        }
-        Ok(())
     }
 
     /// Deletes what an upload left that broke off.

@@ -10,10 +10,10 @@ use super::{CALLER, ID, LINES, UPLOAD_STALLED, internal};
 use crate::api::batch as contract;
 use crate::api::format::Format;
 use crate::api::problem::{Kind, Problem};
-use crate::api::upload::{Fingerprint, Finished, Staged, Upload};
+use crate::api::upload::{Fingerprint, Staged, Upload};
 use crate::config::{ApiKey, Config};
 use crate::delivery::batch::rows::{self, Fact};
-use crate::delivery::batch::{Batch, Record, Size, State, Terms};
+use crate::delivery::batch::{Batch, Size};
 use crate::delivery::metrics::Delta;
 use crate::shell::log::{self, Event};
 use crate::shell::{bindings, clock, http, metrics};
@@ -116,7 +116,7 @@ async fn stage(core: &Rc<Core>, request: &mut Request, intake: Intake) -> Result
     let mut finished = upload.finish()?;
     add(std::mem::take(&mut finished.staged))?;
     let now = clock::now();
-    let record = record(&intake, &finished);
+    let record = contract::record(&intake.id, &finished, &intake.config.batches, intake.now);
     let facts = [
         Fact::Head.write(finished.opening.head.clone()),
         Fact::Fingerprint.write(hex(&finished.sha256)),
@@ -166,40 +166,6 @@ async fn join(core: &Rc<Core>, request: &mut Request) -> Result<Response, Proble
 fn answer(core: &Core, document: String, replayed: bool) -> Result<Response, Problem> {
     let answer = core.with(|batch| contract::accepted(batch.record(), document, replayed));
     http::response(answer.ok_or_else(super::not_found)?).map_err(internal)
-}
-
-fn record(intake: &Intake, finished: &Finished<'_>) -> Record {
-    let (settings, opening) = (&intake.config.batches, &finished.opening);
-    let options = &opening.options;
-    let collapse_repeats = options.collapse_repeats && !opening.collapses;
-    let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    // An expiration of nought is one attempt, which has no end.
-    let expires_at = opening
-        .expiration
-        .map(|expiration| Timestamp::from_secs(expiration.as_secs()));
-    Record {
-        id: intake.id.clone(),
-        app: opening.app.name.clone(),
-        created_at: intake.now,
-        sealed_at: None,
-        ended_at: None,
-        state: State::Staging,
-        paused: None,
-        terms: Terms {
-            rate: options.rate,
-            weight: options.weight,
-            retry_for_ms: millis(options.retry_for),
-            expires_at: expires_at.filter(|at| at.as_secs() > 0),
-            repeatable: options.collapse_repeats || opening.collapses,
-            collapse_repeats,
-            bad_token_percent: settings.bad_token_percent,
-            claim_ms: millis(settings.claim),
-            keep_ms: millis(settings.retention),
-            webhook: options.webhook.clone(),
-        },
-        invalid: finished.invalid,
-        endings: Vec::new(),
-    }
 }
 
 fn broken_off() -> Problem {

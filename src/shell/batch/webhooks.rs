@@ -14,7 +14,7 @@ use crate::api::Problem;
 use crate::api::batch::receipts::{self, GoneDevice};
 use crate::config::Config;
 use crate::delivery::outbox::{Answered, Body, Delivery, Outbox, TIMEOUT};
-use crate::delivery::webhook::{self, Event, MAX_GONE};
+use crate::delivery::webhook::{self, Event};
 use crate::shell::{clock, http};
 use crate::time::Timestamp;
 
@@ -83,25 +83,14 @@ fn announce(core: &Core, config: &Config) -> Result<(), Problem> {
     let now = clock::now();
     let app = core.with(|batch| batch.record().app.clone()).unwrap_or_default();
     let document = core.document(config.app(&app))?;
-    let mut ranges = Vec::new();
-    let (mut first, mut count) = (None, 0);
-    let mut end = 0;
+    let mut chunks = Vec::new();
     core.visit(0, u64::MAX, |chunk| {
-        let gone = chunk.gone();
-        if count + gone > MAX_GONE
-            && let Some(first) = first.take()
-        {
-            ranges.push((first, end));
-            count = 0;
-        }
-        if gone > 0 {
-            first.get_or_insert(u64::from(chunk.size.first));
-            count += gone;
-        }
-        end = u64::from(chunk.size.first) + u64::try_from(chunk.size.pushes).unwrap_or_default() - 1;
+        let first = u64::from(chunk.size.first);
+        let pushes = u64::try_from(chunk.size.pushes).unwrap_or_default();
+        chunks.push((first, first + pushes.saturating_sub(1), chunk.gone()));
         Visit::Next
     })?;
-    ranges.extend(first.map(|first| (first, end)));
+    let ranges = webhook::gone_ranges(chunks);
     core.outbox.with(|outbox| {
         for (first, last) in ranges {
             outbox.add(Event::DevicesGone, Body::Gone { first, last }, now);

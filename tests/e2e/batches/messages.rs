@@ -53,6 +53,18 @@ fn a_message_that_comes_again_finds_nothing_to_do() {
 
 #[test]
 #[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn more_chunks_than_a_queue_takes_at_once_all_go_out() {
+    let stage = Stage::alone(Options::default(), &[("TRANSPORT", "socket")]);
+    // No two pushes of a chunk go to one device, so that each of these is a chunk.
+    let device = stage.device("batches, many chunks");
+    let batch = Batch::upload(&stage, &sale(&vec![device.clone(); 150]));
+    assert_eq!(number(&batch.status(&stage)["chunks"]), 150);
+    batch.once_accepted(&stage);
+    assert_eq!(requests(&stage)[&device].len(), 150);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_message_that_cannot_be_read_is_kept_and_can_be_sent_again_or_dropped() {
     let mut stage = stage();
     let listed = |stage: &Stage| {
