@@ -34,17 +34,29 @@ impl Pieces {
 
     /// An upload under a key that is known to be under way, with a piece of its body.
     pub(super) fn under_way(stage: &Stage, key: &str, piece: &str) -> Self {
-        let key = ("idempotency-key", key);
-        let mut request = Self::send(stage, &[("content-type", LINES), key]);
-        request.piece(piece.as_bytes());
-        sleep(HEAD_START);
-        // Should this come before it nevertheless, it is no upload, and leaves nothing behind.
-        let refused = sale(&["no token".to_owned()]);
+        let begin = || {
+            let mut request = Self::send(stage, &[("content-type", LINES), ("idempotency-key", key)]);
+            request.piece(piece.as_bytes());
+            sleep(HEAD_START);
+            request
+        };
+        let mut request = begin();
         until("an upload under way", || {
-            upload(stage, &[key], &refused).status == 409
+            if request.is_answered() {
+                // It met another one: a probe of ours, or one that broke off and was not missed yet.
+                request = begin();
+            }
+            is_under_way(stage, key) && !request.is_answered()
         });
-        upload(stage, &[key], &refused).problem(409, "upload-in-progress");
         request
+    }
+
+    /// Whether it was answered before its end.
+    fn is_answered(&self) -> bool {
+        self.0.set_nonblocking(true).unwrap();
+        let peeked = self.0.peek(&mut [0]);
+        self.0.set_nonblocking(false).unwrap();
+        peeked.is_ok()
     }
 
     /// Sends a piece of the body.
@@ -81,8 +93,23 @@ impl Pieces {
         Answer::new(status, &headers, &String::from_utf8(body).unwrap())
     }
 
-    /// Closes the connection in the middle of the body.
-    pub(super) fn break_off(self) {
+    /// Closes the connection in the middle of the body, and waits until it is missed.
+    pub(super) fn break_off(self, stage: &Stage, key: &str) {
         drop(self);
+        until("the end of an upload that broke off", || {
+            !is_under_way(stage, key)
+        });
     }
+}
+
+/// Whether an upload with this key is under way. If there is none, the question is no upload and leaves nothing behind.
+fn is_under_way(stage: &Stage, key: &str) -> bool {
+    let refused = sale(&["no token".to_owned()]);
+    let answer = upload(stage, &[("idempotency-key", key)], &refused);
+    if answer.status == 409 {
+        answer.problem(409, "upload-in-progress");
+        return true;
+    }
+    answer.problem(422, "invalid-request");
+    false
 }

@@ -212,7 +212,7 @@ fn of_what_is_refused_or_breaks_off_nothing_is_left() {
     let key = ("idempotency-key", "batches, broken off");
     for _ in 0..2 {
         // More than a chunk of it has come, and a line has begun.
-        Pieces::under_way(&stage, key.1, &body[..body.len() * 2 / 3]).break_off();
+        Pieces::under_way(&stage, key.1, &body[..body.len() * 2 / 3]).break_off(&stage, key.1);
     }
     let mut accepted = None;
     until("the end of the upload that broke off", || {
