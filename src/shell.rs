@@ -25,3 +25,4 @@ mod push;
 mod registry;
 mod run;
 mod socket;
+mod stub;

@@ -9,12 +9,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::future::{FutureExt, LocalBoxFuture, join_all, ready};
-use worker::{
-    DurableObject, Env, Method, Request, RequestInit, Response, Result, State, durable_object, wasm_bindgen,
-};
+use worker::{DurableObject, Env, Request, Response, Result, State, durable_object, wasm_bindgen};
 
 use super::log::Event;
-use super::{bindings, clock, directory, gate, registry};
+use super::{bindings, clock, directory, gate, registry, stub};
 use crate::api::Answer;
 use crate::api::metrics::{self, Standing};
 use crate::api::problem::{Kind, Problem};
@@ -188,14 +186,8 @@ async fn count(env: &Env, app: &App) -> Part {
 }
 
 async fn send(env: &Env, shard: u32, command: &Command) -> Result<String> {
-    let stub = env
-        .durable_object(bindings::METRICS)?
-        .get_by_name(&shard.to_string())?;
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post)
-        .with_body(Some(serde_json::to_string(command)?.into()));
-    let request = Request::new_with_init("https://metrics/", &init)?;
-    let mut response = stub.fetch_with_request(request).await?;
+    let object = (bindings::METRICS, &*shard.to_string());
+    let mut response = stub::send(env, object, "/", serde_json::to_string(command)?).await?;
     let text = response.text().await?;
     match response.status_code() {
         200 => Ok(text),

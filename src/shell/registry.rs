@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use worker::{
-    DurableObject, Env, Method, Request, RequestInit, Response, Result, State, durable_object, wasm_bindgen,
-};
+use worker::{DurableObject, Env, Request, Response, Result, State, durable_object, wasm_bindgen};
 
 use super::database::Database;
 use super::log::Event;
-use super::{batch, bindings, clock, http};
+use super::{batch, bindings, clock, stub};
 use crate::apns::credential::Credential;
 use crate::delivery::batch::Command as BatchCommand;
 use crate::delivery::dead_letter::{self, Letter};
@@ -55,7 +53,7 @@ pub(super) async fn tell(
     credential: &Credential,
     command: &registry::Command,
 ) -> Result<registry::Reply> {
-    exchange(env, &credential.name(), BATCHES, command).await
+    stub::ask(env, (bindings::REGISTRY, &credential.name()), BATCHES, command).await
 }
 
 /// Pauses every other batch of a credential that APNs refuses.
@@ -96,26 +94,7 @@ pub(super) async fn bury(
 
 /// Asks the keeper of dead letters.
 pub(super) async fn ask_letters(env: &Env, command: &dead_letter::Command) -> Result<dead_letter::Reply> {
-    exchange(env, LETTERS_NAME, LETTERS, command).await
-}
-
-async fn exchange<C: serde::Serialize, R: serde::de::DeserializeOwned>(
-    env: &Env,
-    name: &str,
-    path: &str,
-    command: &C,
-) -> Result<R> {
-    let stub = env.durable_object(bindings::REGISTRY)?.get_by_name(name)?;
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post)
-        .with_body(Some(serde_json::to_string(command)?.into()));
-    let request = Request::new_with_init(&format!("https://registry{path}"), &init)?;
-    let response = stub.fetch_with_request(request).await?;
-    let body = http::whole(&response).await?;
-    match response.status_code() {
-        200 => Ok(serde_json::from_slice(&body)?),
-        status => Err(format!("the registry answered {status}").into()),
-    }
+    stub::ask(env, (bindings::REGISTRY, LETTERS_NAME), LETTERS, command).await
 }
 
 /// How long dead letters are kept: as long as a batch can live that they may be of.
