@@ -17,6 +17,7 @@ pub mod places;
 pub mod pool;
 pub mod receipt;
 pub mod registry;
+pub mod schedule;
 pub mod sql;
 pub mod verdict;
 pub mod webhook;
