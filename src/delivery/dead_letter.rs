@@ -114,8 +114,8 @@ impl Query for Command {
         ]
     }
 
-    fn statement(&self) -> Statement {
-        match self {
+    fn statements(&self, _now: Timestamp) -> Vec<Statement> {
+        let statement = match self {
             Self::Bury(letter) => Statement::new(BURY)
                 .bind(letter.id.as_str())
                 .bind(letter.queue.as_str())
@@ -141,10 +141,12 @@ impl Query for Command {
             Self::Sweep { before } => {
                 Statement::new("DELETE FROM letters WHERE received_at < ?").bind(*before)
             }
-        }
+        };
+        vec![statement]
     }
 
-    fn reply(&self, rows: &[Row]) -> Result<Reply, BadRow> {
+    fn reply(&self, rows: &[Vec<Row>]) -> Result<Reply, BadRow> {
+        let rows = rows.first().map(Vec::as_slice).unwrap_or_default();
         let letters = || rows.iter().map(letter);
         match self {
             Self::Bury(_) | Self::Sweep { .. } => Ok(Reply::Done),

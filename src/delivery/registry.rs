@@ -125,8 +125,8 @@ impl Query for Command {
         ]
     }
 
-    fn statement(&self) -> Statement {
-        match self {
+    fn statements(&self, _now: Timestamp) -> Vec<Statement> {
+        let statement = match self {
             Self::Record(entry) => Statement::new(RECORD)
                 .bind(entry.id.as_str())
                 .bind(entry.app.as_str())
@@ -144,10 +144,12 @@ impl Query for Command {
             Self::Count => Statement::new(
                 "SELECT app, state, COUNT(*) FROM batches GROUP BY app, state ORDER BY app, state",
             ),
-        }
+        };
+        vec![statement]
     }
 
-    fn reply(&self, rows: &[Row]) -> Result<Reply, BadRow> {
+    fn reply(&self, rows: &[Vec<Row>]) -> Result<Reply, BadRow> {
+        let rows = rows.first().map(Vec::as_slice).unwrap_or_default();
         match self {
             Self::Record(_) | Self::Forget { .. } | Self::Sweep { .. } => Ok(Reply::Done),
             Self::List(filter) => {

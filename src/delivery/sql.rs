@@ -10,12 +10,15 @@
 #[cfg(test)]
 pub(super) mod fixture;
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::time::Timestamp;
 
-/// A command that is one statement, so that the database does it wholly or not at all. One host runs all of them.
+/// A command that is statements. One host runs all of them, with no wait in between, so that the object's input gate lets
+/// nothing else see the half of it, and its output gate lets no answer leave before all of it is stored.
 pub trait Query: DeserializeOwned {
     /// What is answered, as JSON text.
     type Reply: Serialize;
@@ -23,21 +26,21 @@ pub trait Query: DeserializeOwned {
     /// The statements that make the tables, if they are not there.
     fn schema() -> Vec<Statement>;
 
-    /// The statement to execute.
-    fn statement(&self) -> Statement;
+    /// The statements to execute, in their order.
+    fn statements(&self, now: Timestamp) -> Vec<Statement>;
 
-    /// The reply, from the rows that the statement gave.
+    /// The reply, from the rows that each of the statements gave.
     ///
     /// # Errors
     /// A row is not as it was stored.
-    fn reply(&self, rows: &[Row]) -> Result<Self::Reply, BadRow>;
+    fn reply(&self, rows: &[Vec<Row>]) -> Result<Self::Reply, BadRow>;
 }
 
 /// One SQL statement, ready to be executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
     /// The SQL, with `?` for each value, or `?1` and on where one stands in several places.
-    pub text: &'static str,
+    pub text: Cow<'static, str>,
     /// The values, in the order of their places.
     pub values: Vec<Value>,
 }
@@ -58,7 +61,16 @@ impl Statement {
     #[must_use]
     pub const fn new(text: &'static str) -> Self {
         Self {
-            text,
+            text: Cow::Borrowed(text),
+            values: Vec::new(),
+        }
+    }
+
+    /// A statement whose text was put together; nothing from outside may stand in it.
+    #[must_use]
+    pub const fn composed(text: String) -> Self {
+        Self {
+            text: Cow::Owned(text),
             values: Vec::new(),
         }
     }
@@ -216,6 +228,18 @@ pub struct BadRow {
     pub expected: &'static str,
     /// What it holds.
     pub found: &'static str,
+}
+
+/// The first row of a statement that gives one.
+///
+/// # Errors
+/// There is none.
+pub fn only(rows: &[Row]) -> Result<&Row, BadRow> {
+    rows.first().ok_or(BadRow {
+        column: 0,
+        expected: "in a row",
+        found: "in none",
+    })
 }
 
 /// The largest integer that a double holds exactly with all below it, 2^53 - 1: what the platform's numbers can carry.

@@ -42,7 +42,7 @@ impl Database {
     /// Executes a statement and gives its rows.
     pub(super) fn rows(&self, statement: Statement) -> Result<Vec<Row>> {
         let values: Vec<SqlStorageValue> = statement.values.into_iter().map(bound).collect();
-        let cursor = self.sql.exec(statement.text, values)?;
+        let cursor = self.sql.exec(&statement.text, values)?;
         let rows = cursor
             .raw()
             .map(|row| Ok(Row(row?.into_iter().map(column).collect())))
@@ -54,7 +54,7 @@ impl Database {
     /// Executes a statement that has no rows, or of which nobody wants them.
     pub(super) fn execute(&self, statement: Statement) -> Result<()> {
         let values: Vec<SqlStorageValue> = statement.values.into_iter().map(bound).collect();
-        self.count(&self.sql.exec(statement.text, values)?);
+        self.count(&self.sql.exec(&statement.text, values)?);
         Ok(())
     }
 

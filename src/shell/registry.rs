@@ -41,7 +41,10 @@ impl RegistryObject {
         for statement in Q::schema() {
             database.execute(statement)?;
         }
-        let rows = database.rows(query.statement())?;
+        let statements = query.statements(clock::now()).into_iter();
+        let rows = statements
+            .map(|statement| database.rows(statement))
+            .collect::<Result<Vec<_>>>()?;
         let reply = query.reply(&rows).map_err(|error| error.to_string())?;
         Ok(serde_json::to_string(&reply)?)
     }

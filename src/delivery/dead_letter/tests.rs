@@ -2,15 +2,11 @@ use super::*;
 use crate::delivery::sql::fixture::Database;
 
 fn database() -> Database {
-    let database = Database::new();
-    for statement in [Command::schema(), Command::schema()].concat() {
-        database.execute(&statement);
-    }
-    database
+    Database::of::<Command>()
 }
 
 fn ask(database: &Database, command: &Command) -> Reply {
-    command.reply(&database.execute(&command.statement())).unwrap()
+    database.ask(command, Timestamp::default()).unwrap()
 }
 
 fn at(secs: u64) -> Timestamp {
@@ -125,7 +121,7 @@ fn a_listing_walks_the_index_and_sorts_nothing() {
         limit: 1,
         cursor: None,
     };
-    let plan = database().plan(&list.statement());
+    let plan = database().plan(&list.statements(at(1))[0]);
     assert_eq!(
         plan,
         "SEARCH letters USING INDEX letters_by_time ((received_at,id)<(?,?))"

@@ -6,15 +6,11 @@ use crate::delivery::sql::fixture::Database;
 const NOW: Timestamp = Timestamp::from_secs(1_795_420_800);
 
 fn database() -> Database {
-    let database = Database::new();
-    for statement in [Command::schema(), Command::schema()].concat() {
-        database.execute(&statement);
-    }
-    database
+    Database::of::<Command>()
 }
 
 fn ask(database: &Database, command: &Command) -> Reply {
-    command.reply(&database.execute(&command.statement())).unwrap()
+    database.ask(command, Timestamp::default()).unwrap()
 }
 
 fn batch(id: &str, app: &str, created_at: Timestamp) -> Entry {
@@ -224,7 +220,7 @@ fn a_batch_that_is_forgotten_is_not_listed() {
 
 #[test]
 fn a_listing_walks_the_index_and_sorts_nothing() {
-    let plan = database().plan(&Command::List(ALL).statement());
+    let plan = database().plan(&Command::List(ALL).statements(NOW)[0]);
     assert!(
         plan.contains("SEARCH batches USING INDEX batches_by_time")
             && !plan.contains("TEMP B-TREE FOR ORDER"),

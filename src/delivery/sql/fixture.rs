@@ -1,9 +1,11 @@
 //! A database for tests: SQLite itself, with numbers bound as doubles, as the platform binds them.
 
 use rusqlite::Connection;
+use rusqlite::limits::Limit;
 use rusqlite::types::{Value as Cell, ValueRef};
 
-use super::{Row, Statement, Value};
+use super::{BadRow, Query, Row, Statement, Value};
+use crate::time::Timestamp;
 
 /// A database in memory.
 pub(crate) struct Database(Connection);
@@ -11,12 +13,35 @@ pub(crate) struct Database(Connection);
 impl Database {
     /// An empty one.
     pub(crate) fn new() -> Self {
-        Self(Connection::open_in_memory().unwrap())
+        let connection = Connection::open_in_memory().unwrap();
+        for (limit, most) in LIMITS {
+            connection.set_limit(limit, most).unwrap();
+        }
+        Self(connection)
+    }
+
+    /// One with the tables of a query.
+    pub(crate) fn of<Q: Query>() -> Self {
+        let database = Self::new();
+        for statement in [Q::schema(), Q::schema()].concat() {
+            database.execute(&statement);
+        }
+        database
+    }
+
+    /// Executes a query.
+    pub(crate) fn ask<Q: Query>(&self, query: &Q, now: Timestamp) -> Result<Q::Reply, BadRow> {
+        let statements = query.statements(now);
+        let rows: Vec<Vec<Row>> = statements
+            .iter()
+            .map(|statement| self.execute(statement))
+            .collect();
+        query.reply(&rows)
     }
 
     /// Executes a statement; the number of its values must be exact, as the platform wants it.
     pub(crate) fn execute(&self, statement: &Statement) -> Vec<Row> {
-        let mut prepared = self.0.prepare(statement.text).unwrap();
+        let mut prepared = self.0.prepare(&statement.text).unwrap();
         let cells: Vec<Cell> = statement.values.iter().map(bound).collect();
         let mut rows = prepared.query(rusqlite::params_from_iter(cells)).unwrap();
         let mut found = Vec::new();
@@ -42,6 +67,16 @@ impl Database {
         steps.join("; ")
     }
 }
+
+/// What the platform allows, as far as a statement can meet it: `workerd`'s `sqlite.c++`, "setupSecurity".
+const LIMITS: [(Limit, i32); 6] = [
+    (Limit::SQLITE_LIMIT_SQL_LENGTH, 100_000),
+    (Limit::SQLITE_LIMIT_EXPR_DEPTH, 100),
+    (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 5),
+    (Limit::SQLITE_LIMIT_VDBE_OP, 25_000),
+    (Limit::SQLITE_LIMIT_FUNCTION_ARG, 32),
+    (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, 100),
+];
 
 #[expect(clippy::cast_precision_loss, reason = "it is what the platform does")]
 fn bound(value: &Value) -> Cell {
