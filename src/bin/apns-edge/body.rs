@@ -1,4 +1,4 @@
-//! The body of an order, in lines: the head, then the devices as they are read.
+//! Devices in lines, as they are read; in an order behind its head.
 //!
 //! A file of devices holds what the server takes, one JSON object a line, or a bare device token a line, which is made
 //! into one here. Nothing else is looked at: what is wrong with a device is the server's to say. No line is held as a
@@ -31,8 +31,8 @@ enum Line {
 }
 
 impl<R: Read> Lines<R> {
-    /// The lines of `devices` behind the head: lines that go as they are.
-    pub(crate) fn new(head: &str, devices: R) -> Self {
+    /// The lines of `devices`, behind the head if there is one: lines that go as they are.
+    pub(crate) fn new(head: Option<&str>, devices: R) -> Self {
         Self {
             source: devices,
             piece: Box::new([0; PIECE]),
@@ -40,7 +40,9 @@ impl<R: Read> Lines<R> {
             filled: 0,
             is_at_end: false,
             line: Line::Token(Vec::new()),
-            ready: format!("{head}\n").into_bytes(),
+            ready: head
+                .map(|head| format!("{head}\n").into_bytes())
+                .unwrap_or_default(),
             read: 0,
         }
     }
@@ -135,7 +137,7 @@ mod tests {
 
     fn body(devices: &str) -> String {
         let mut text = String::new();
-        Lines::new("{}", devices.as_bytes())
+        Lines::new(Some("{}"), devices.as_bytes())
             .read_to_string(&mut text)
             .unwrap();
         text
@@ -166,6 +168,15 @@ mod tests {
     }
 
     #[test]
+    fn devices_may_come_without_a_head() {
+        let mut text = String::new();
+        Lines::new(None, "00ff\n".as_bytes())
+            .read_to_string(&mut text)
+            .unwrap();
+        assert_eq!(text, "{\"token\":\"00ff\"}\n");
+    }
+
+    #[test]
     fn a_fault_of_the_source_is_told() {
         struct Broken;
         impl Read for Broken {
@@ -174,7 +185,9 @@ mod tests {
             }
         }
         let mut text = String::new();
-        let error = Lines::new("{}", Broken).read_to_string(&mut text).unwrap_err();
+        let error = Lines::new(Some("{}"), Broken)
+            .read_to_string(&mut text)
+            .unwrap_err();
         assert_eq!(
             (text.as_str(), error.to_string().as_str()),
             ("{}\n", "the disk is away")
@@ -196,7 +209,7 @@ mod tests {
             }
             let devices = lines.join("\n");
             let mut text = String::new();
-            Lines::new("{}", Pieces(devices.as_bytes(), size)).read_to_string(&mut text).unwrap();
+            Lines::new(Some("{}"), Pieces(devices.as_bytes(), size)).read_to_string(&mut text).unwrap();
             prop_assert_eq!(text, body(&devices));
         }
     }
@@ -227,7 +240,7 @@ mod tests {
             at: 0,
             left: line.len() * lines,
         };
-        let mut lines = Lines::new("{}", source);
+        let mut lines = Lines::new(Some("{}"), source);
         let (mut buffer, mut most, mut ends) = ([0; 1000], 0, 0);
         loop {
             let count = lines.read(&mut buffer).unwrap();

@@ -8,6 +8,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use ureq::http::{Response, header};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, SendBody};
@@ -34,14 +35,38 @@ pub(crate) struct Answer {
     pub(crate) text: String,
 }
 
-/// An order on its way to the server.
-pub(crate) struct Upload<'u> {
-    /// Its lines.
-    pub(crate) body: &'u mut dyn Read,
-    /// How many bytes there are, if that is known.
-    pub(crate) length: Option<u64>,
+/// What is asked of the server with a body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Method {
+    /// To do something with it.
+    Post,
+    /// To keep it in that place.
+    Put,
+    /// To forget what it names.
+    Delete,
+}
+
+/// Where a body goes, and what it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'t> {
+    pub(crate) method: Method,
+    pub(crate) path: &'t str,
+    /// Its media type.
+    pub(crate) content_type: &'static str,
     /// More headers.
-    pub(crate) headers: &'u [(&'static str, &'u str)],
+    pub(crate) headers: &'t [(&'static str, &'t str)],
+}
+
+impl<'t> Target<'t> {
+    /// Where orders in lines go.
+    pub(crate) const fn order(headers: &'t [(&'static str, &'t str)]) -> Self {
+        Self {
+            method: Method::Post,
+            path: "/v1/push",
+            content_type: NDJSON,
+            headers,
+        }
+    }
 }
 
 impl Client {
@@ -91,21 +116,42 @@ impl Client {
         self.answer(request.call().map_err(|error| self.unreachable(&error))?)
     }
 
-    /// Sends an order in lines, as they come out of their reader.
-    pub(crate) fn order(&self, upload: Upload<'_>) -> Result<Answer, Failure> {
-        let mut request = self
-            .agent
-            .post(self.at("/v1/push"))
+    /// Asks for something to be done with a document.
+    pub(crate) fn json(&self, method: Method, path: &str, document: &Value) -> Result<Answer, Failure> {
+        let text = document.to_string();
+        let target = Target {
+            method,
+            path,
+            content_type: "application/json",
+            headers: &[],
+        };
+        self.upload(&target, &mut text.as_bytes(), Some(text.len() as u64))
+    }
+
+    /// Sends a body as it comes out of its reader, `length` bytes if that is known.
+    pub(crate) fn upload(
+        &self,
+        target: &Target<'_>,
+        body: &mut dyn Read,
+        length: Option<u64>,
+    ) -> Result<Answer, Failure> {
+        let url = self.at(target.path);
+        let mut request = match target.method {
+            Method::Post => self.agent.post(url),
+            Method::Put => self.agent.put(url),
+            Method::Delete => self.agent.delete(url).force_send_body(),
+        };
+        request = request
             .header(header::AUTHORIZATION, self.key.authorization())
-            .header(header::CONTENT_TYPE, "application/x-ndjson");
-        for (name, value) in upload.headers {
+            .header(header::CONTENT_TYPE, target.content_type);
+        for (name, value) in target.headers {
             request = request.header(*name, *value);
         }
-        if let Some(length) = upload.length {
+        if let Some(length) = length {
             request = request.header(header::CONTENT_LENGTH, length);
         }
         let request = request.config().timeout_per_read(Some(ORDER)).build();
-        let response = request.send(SendBody::from_reader(upload.body));
+        let response = request.send(SendBody::from_reader(body));
         self.answer(response.map_err(|error| self.unreachable(&error))?)
     }
 
@@ -194,6 +240,9 @@ fn read(response: &mut Response<Body>, limit: u64) -> Result<String, ureq::Error
     response.body_mut().with_config().limit(limit).read_to_string()
 }
 
+/// The media type of lines of JSON.
+pub(crate) const NDJSON: &str = "application/x-ndjson";
+
 /// How long a name may take to resolve, and a connection to open. A server that is there answers within a second.
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -204,8 +253,8 @@ const IDLE: Duration = Duration::from_secs(60);
 /// another.
 const ORDER: Duration = Duration::from_secs(150);
 
-/// The longest answer in bytes: the longest page of receipts is a quarter of it.
-const MAX_ANSWER: u64 = 64 * 1024 * 1024;
+/// The longest answer in bytes: the longest page has 10,000 devices with lines of 16 KiB.
+const MAX_ANSWER: u64 = 192 * 1024 * 1024;
 
 /// The longest problem in bytes: a hundred faults are some 20 KB.
 const MAX_PROBLEM: u64 = 1024 * 1024;

@@ -1,8 +1,8 @@
 //! `apns-edge`: the command line of those who send with a deployment of their own.
 //!
 //! It speaks to the Worker by the HTTP contract of the README and knows no more than that: what is right or wrong with an
-//! order is the server's to say. In scope: sending, batches and their receipts, the doctor, API keys. Not in scope:
-//! deploying, and anything that only developers of apns-edge do (`cargo xtask`).
+//! order is the server's to say. In scope: sending, batches and their receipts, audiences, campaigns, the doctor, API
+//! keys. Not in scope: deploying, and anything that only developers of apns-edge do (`cargo xtask`).
 //!
 //! Standard output is for results, and with `--json` for the server's documents alone; notes, bars and errors go to
 //! standard error.
@@ -19,15 +19,20 @@ mod doctor;
 mod events;
 mod exit;
 mod failure;
+mod id;
 mod interrupt;
 mod key;
+mod listing;
 mod notification;
+mod object;
 mod pages;
 mod patience;
 mod problem;
 mod push;
+mod receipts;
 mod screen;
 mod settings;
+mod source;
 
 use caller::Caller;
 use exit::Exit;
@@ -65,8 +70,8 @@ enum Command {
     /// Send to any number of devices, and look after what is being sent
     #[command(subcommand)]
     Batch(batch::Batch),
-    Receipts(pages::Receipts),
-    Gone(pages::Gone),
+    Receipts(receipts::Receipts),
+    Gone(receipts::Gone),
     /// Examine the deployment: its apps, its gates, and whether APNs can be reached
     Doctor,
     /// API keys for the deployment

@@ -1,13 +1,10 @@
 //! The parts of an order that flags and files describe.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
-
 use clap::{Args, ValueEnum};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::object::{inline, some, text};
 
 /// What to send.
 #[derive(Debug, Args)]
@@ -45,8 +42,7 @@ impl Notification {
     /// The payload cannot be read, or is no JSON object.
     pub(crate) fn to_json(&self) -> Result<Value, Failure> {
         let payload = match &self.payload {
-            Some(text) if text.trim_start().starts_with('{') => object("--payload", text)?,
-            Some(path) => read_object(Path::new(path))?,
+            Some(payload) => inline("--payload", payload)?,
             None => {
                 json!({"aps": {"alert": some([("title", text(self.title.as_deref())), ("body", text(self.body.as_deref()))])}})
             }
@@ -82,54 +78,6 @@ impl OnInvalid {
         })
     }
 }
-
-/// An object of the fields that there are.
-pub(crate) fn some<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
-    let fields = fields.into_iter();
-    let fields: Map<String, Value> = fields
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-        .collect();
-    Value::Object(fields)
-}
-
-/// A text that may be missing, as JSON.
-pub(crate) fn text(text: Option<&str>) -> Option<Value> {
-    text.map(Value::from)
-}
-
-/// Reads a file that holds one JSON object.
-///
-/// # Errors
-/// It cannot be read, is too large to be one notification, or holds something else.
-pub(crate) fn read_object(path: &Path) -> Result<Value, Failure> {
-    let at_fault = |fault| Failure::File {
-        path: PathBuf::from(path),
-        fault,
-    };
-    let mut text = String::new();
-    let file = File::open(path).map_err(at_fault)?;
-    file.take(MAX_NOTIFICATION + 1)
-        .read_to_string(&mut text)
-        .map_err(at_fault)?;
-    if text.len() as u64 > MAX_NOTIFICATION {
-        let path = path.display();
-        return Err(Failure::Usage(format!(
-            "{path}: is too large for one notification"
-        )));
-    }
-    object(&path.display().to_string(), &text)
-}
-
-fn object(what: &str, text: &str) -> Result<Value, Failure> {
-    match serde_json::from_str(text) {
-        Ok(value @ Value::Object(_)) => Ok(value),
-        Ok(_) => Err(Failure::Usage(format!("{what}: must be a JSON object"))),
-        Err(error) => Err(Failure::Usage(format!("{what}: is not JSON: {error}"))),
-    }
-}
-
-/// The largest file with a notification: Apple takes 5 KB, and the server says that better than we.
-const MAX_NOTIFICATION: u64 = 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -13,10 +13,11 @@ use serde_json::json;
 use crate::batch::Document;
 use crate::body::Lines;
 use crate::caller::Caller;
-use crate::client::Upload;
+use crate::client::{Answer, Target};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::notification::{Notification, OnInvalid, some, text};
+use crate::notification::{Notification, OnInvalid};
+use crate::object::{some, text};
 
 /// Send a notification to some devices, and print what became of each
 #[derive(Debug, Args)]
@@ -45,24 +46,11 @@ impl Push {
     /// Runs the command.
     pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
         let body = self.order()?;
-        let answer = caller.client.order(Upload {
-            body: &mut body.as_slice(),
-            length: Some(body.len() as u64),
-            headers: &[],
-        })?;
-        if answer.status == ACCEPTED {
-            let batch = Document::read(&answer.text).map_err(|error| caller.client.unreadable(error))?;
-            caller.screen.result(&answer.text, || batch.became())?;
-            return Ok(Exit::Done);
-        }
-        let results: Results = serde_json::from_str(&answer.text)
-            .map_err(|error| caller.client.unreadable(error.to_string()))?;
-        caller.screen.result(&answer.text, || results.to_text())?;
-        Ok(if results.counts.accepted == results.counts.devices {
-            Exit::Done
-        } else {
-            Exit::Undelivered
-        })
+        let length = Some(body.len() as u64);
+        let answer = caller
+            .client
+            .upload(&Target::order(&[]), &mut body.as_slice(), length)?;
+        tell(caller, &answer)
     }
 
     /// The order in lines.
@@ -90,7 +78,7 @@ impl Push {
         };
         let file = File::open(path).map_err(at_fault)?;
         let mut lines = Vec::new();
-        Lines::new(body.trim_end(), file)
+        Lines::new(Some(body.trim_end()), file)
             .take(MAX_BODY + 1)
             .read_to_end(&mut lines)
             .map_err(at_fault)?;
@@ -102,6 +90,26 @@ impl Push {
         }
         Ok(lines)
     }
+}
+
+/// Prints what became of each push of an order, and says how the command ends with it.
+///
+/// # Errors
+/// The answer is none to an order, or cannot be written.
+pub(crate) fn tell(caller: &Caller, answer: &Answer) -> Result<Exit, Failure> {
+    if answer.status == ACCEPTED {
+        let batch = Document::read(&answer.text).map_err(|error| caller.client.unreadable(error))?;
+        caller.screen.result(&answer.text, || batch.became())?;
+        return Ok(Exit::Done);
+    }
+    let results: Results =
+        serde_json::from_str(&answer.text).map_err(|error| caller.client.unreadable(error.to_string()))?;
+    caller.screen.result(&answer.text, || results.to_text())?;
+    Ok(if results.counts.accepted == results.counts.devices {
+        Exit::Done
+    } else {
+        Exit::Undelivered
+    })
 }
 
 #[derive(Deserialize)]

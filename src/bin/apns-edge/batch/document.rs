@@ -227,7 +227,7 @@ fn count(number: u64, what: &str) -> String {
 }
 
 /// A duration in its two largest units.
-fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     // A float becomes the nearest whole number in range.
     let seconds = seconds.round() as u64;
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {

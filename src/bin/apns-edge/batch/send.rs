@@ -1,27 +1,24 @@
 //! `apns-edge batch send`: uploads an order of any length, and watches what becomes of it.
 //!
-//! The file is streamed and never held. The upload always carries an Idempotency-Key, so that one that broke, or whose
-//! answer was lost, can be repeated: the server takes it once. What comes from standard input is gone when it is read,
-//! and can not be repeated here.
+//! The upload always carries an Idempotency-Key, so that one that broke, or whose answer was lost, can be repeated: the
+//! server takes it once.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, value_parser};
-use indicatif::ProgressBar;
 
 use super::Document;
-use super::watch::{farewell, watch};
-use crate::body::Lines;
+use super::watch::{farewell, resume, watch};
 use crate::caller::Caller;
-use crate::client::{Answer, Upload};
+use crate::client::{Answer, Target};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt::Farewell;
 use crate::key::random_hex;
-use crate::notification::{OnInvalid, read_object, some, text};
+use crate::notification::OnInvalid;
+use crate::object::{read, some, text};
 use crate::problem::Problem;
+use crate::source::{Form, Source};
 
 /// Send a notification to any number of devices, and watch until all is sent
 ///
@@ -64,18 +61,23 @@ pub(crate) struct Send {
 impl Send {
     /// Runs the command.
     pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
-        let source = Source::find(&self.file, self.head()?)?;
+        let head = self.head()?;
+        let source = Source::find(&self.file)?;
         let key = match &self.idempotency_key {
             Some(key) => key.clone(),
             None => random_hex::<KEY_BYTES>()?,
         };
         caller.screen.note(&format!("Idempotency-Key: {key}"));
+        let order = Order {
+            source,
+            head,
+            key: &key,
+        };
         let last_words = Farewell::new(format!(
             "The upload was cut off: nothing is sent of it, unless it had just ended. {}",
-            source.advice(&key)
+            order.advice()
         ));
-        let answer =
-            upload(caller, &source, &key).map_err(|failure| source.explain(caller, &key, failure))?;
+        let answer = order.upload(caller)?;
         if answer.status != ACCEPTED {
             return Err(caller.client.unreadable(format!(
                 "{} to an order that should become a batch: does the deployment know batches?",
@@ -92,11 +94,11 @@ impl Send {
         }
         caller
             .screen
-            .result(&answer.text, || document.staged(source.lines_in_front()))?;
+            .result(&answer.text, || document.staged(order.lines_in_front()))?;
         if self.no_watch {
             return Ok(Exit::Done);
         }
-        watch(caller, &id)
+        Ok(watch(caller, &id, &resume(&id))?.exit())
     }
 
     /// The first line of the body, if the flags make it.
@@ -113,7 +115,7 @@ impl Send {
         let is_set = batch.as_object().is_some_and(|batch| !batch.is_empty());
         let head = some([
             ("app", text(self.app.as_deref())),
-            ("notification", Some(read_object(notification)?)),
+            ("notification", Some(read(notification)?)),
             ("on_invalid", self.on_invalid.map(OnInvalid::to_json)),
             ("batch", is_set.then_some(batch)),
         ]);
@@ -121,51 +123,23 @@ impl Send {
     }
 }
 
-/// Where the lines come from.
-struct Source {
-    /// None is standard input.
-    path: Option<PathBuf>,
+/// A source and the key that its upload is known by.
+struct Order<'o> {
+    source: Source,
     head: Option<String>,
-    can_repeat: bool,
+    key: &'o str,
 }
 
-impl Source {
-    fn find(path: &Path, head: Option<String>) -> Result<Self, Failure> {
-        if path == Path::new("-") {
-            return Ok(Self {
-                path: None,
-                head,
-                can_repeat: false,
-            });
-        }
-        let metadata = path.metadata().map_err(|fault| Failure::File {
-            path: path.to_owned(),
-            fault,
-        })?;
-        Ok(Self {
-            path: Some(path.to_owned()),
-            head,
-            // A pipe with a name is read once as well.
-            can_repeat: metadata.is_file(),
-        })
-    }
-
-    /// Opens it from its beginning. Its length is known if it is a file.
-    fn open(&self) -> Result<(Box<dyn Read>, Option<u64>), Failure> {
-        let Some(path) = &self.path else {
-            return Ok((Box::new(io::stdin().lock()), None));
+impl Order<'_> {
+    fn upload(&self, caller: &Caller) -> Result<Answer, Failure> {
+        let form = match &self.head {
+            Some(head) => Form::Devices(Some(head)),
+            None => Form::Plain,
         };
-        let at_fault = |fault| Failure::File {
-            path: path.clone(),
-            fault,
-        };
-        let file = File::open(path).map_err(at_fault)?;
-        let length = file.metadata().map_err(at_fault)?.len();
-        if self.can_repeat {
-            // What is added while it is read is not of this upload.
-            return Ok((Box::new(file.take(length)), Some(length)));
-        }
-        Ok((Box::new(file), None))
+        let headers = [("prefer", "respond-async"), ("idempotency-key", self.key)];
+        self.source
+            .upload(caller, &Target::order(&headers), form, || refusal(caller))
+            .map_err(|failure| self.explain(caller, failure))
     }
 
     /// How many lines of the body stand before the first of the file.
@@ -174,8 +148,9 @@ impl Source {
     }
 
     /// What can be done about an upload that did not go through.
-    fn advice(&self, key: &str) -> String {
-        if self.can_repeat {
+    fn advice(&self) -> String {
+        let key = self.key;
+        if self.source.can_repeat() {
             format!("Repeat it with --idempotency-key {key}: the server takes it once.")
         } else {
             format!(
@@ -186,13 +161,13 @@ impl Source {
     }
 
     /// Makes the most of a failure: lines as the user counts them, and what to do.
-    fn explain(&self, caller: &Caller, key: &str, failure: Failure) -> Failure {
+    fn explain(&self, caller: &Caller, failure: Failure) -> Failure {
         match failure {
             Failure::Refused(problem) => {
                 Failure::Refused(Box::new(problem.less_lines(self.lines_in_front())))
             }
             Failure::Unreachable { .. } | Failure::Unavailable(_) | Failure::Unreadable { .. } => {
-                caller.screen.warn(&self.advice(key));
+                caller.screen.warn(&self.advice());
                 failure
             }
             Failure::Usage(_) | Failure::File { .. } | Failure::Output(_) => failure,
@@ -200,84 +175,11 @@ impl Source {
     }
 }
 
-/// Uploads, again and again if the source can be repeated.
-fn upload(caller: &Caller, source: &Source, key: &str) -> Result<Answer, Failure> {
-    if source.can_repeat {
-        caller.patiently(|| attempt(caller, source, key))
-    } else {
-        attempt(caller, source, key)
-    }
-}
-
-fn attempt(caller: &Caller, source: &Source, key: &str) -> Result<Answer, Failure> {
-    let (input, length) = source.open()?;
-    let bar = caller.screen.bar(length, BAR, COUNT);
-    let mut input = Watched {
-        input,
-        bar: bar.clone(),
-        fault: None,
-    };
-    let (mut lines, mut plain);
-    let (body, length): (&mut dyn Read, _) = match &source.head {
-        // Tokens become devices on the way, so that the length is known at the end alone.
-        Some(head) => {
-            lines = Lines::new(head, &mut input);
-            (&mut lines, None)
-        }
-        None => {
-            plain = &mut input;
-            (&mut plain, length)
-        }
-    };
-    let answer = caller.client.order(Upload {
-        body,
-        length,
-        headers: &[("prefer", "respond-async"), ("idempotency-key", key)],
-    });
-    bar.finish_and_clear();
-    match (answer, input.fault) {
-        // What looks like a broken connection was ours.
-        (Err(_), Some(fault)) => Err(Failure::File {
-            path: source
-                .path
-                .clone()
-                .unwrap_or_else(|| PathBuf::from("standard input")),
-            fault,
-        }),
-        (Err(failure @ Failure::Unreachable { .. }), None) => Err(refusal(caller).unwrap_or(failure)),
-        (answer, _) => answer,
-    }
-}
-
-/// A server that refuses an upload may close the connection before all of it is sent, and its answer is lost. What it
-/// says to this caller whatever is asked, it says again to a small question.
+/// What the server says to this caller whatever is asked, it says again to a small question.
 fn refusal(caller: &Caller) -> Option<Failure> {
     let answer = caller.client.get("/v1/batches", &[("limit", "1")]);
     let is_about_us = |failure: &Failure| failure.problem().is_some_and(Problem::is_about_the_caller);
     answer.err().filter(is_about_us)
-}
-
-/// An input that shows how far it is read, and remembers its fault.
-struct Watched {
-    input: Box<dyn Read>,
-    bar: ProgressBar,
-    fault: Option<io::Error>,
-}
-
-impl Read for Watched {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.input.read(buffer) {
-            Ok(count) => {
-                self.bar.inc(count as u64);
-                Ok(count)
-            }
-            Err(error) => {
-                let told = io::Error::new(error.kind(), error.to_string());
-                self.fault = Some(error);
-                Err(told)
-            }
-        }
-    }
 }
 
 /// Reads a key: what a header can hold.
@@ -296,9 +198,3 @@ const KEY_BYTES: usize = 16;
 
 /// The longest key: a UUID or a name with a date, several times over.
 const MAX_KEY_LEN: usize = 255;
-
-/// The bar of an upload.
-const BAR: &str = "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} to go";
-
-/// What is shown in its place when nobody knows how much there is.
-const COUNT: &str = "{spinner} {bytes} sent, {bytes_per_sec}";

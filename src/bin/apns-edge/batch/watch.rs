@@ -28,7 +28,7 @@ impl Watch {
     /// Runs the command.
     pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
         let _farewell = Farewell::new(farewell(&self.id));
-        watch(caller, &self.id)
+        Ok(watch(caller, &self.id, &resume(&self.id))?.exit())
     }
 }
 
@@ -37,13 +37,22 @@ pub(super) fn farewell(id: &BatchId) -> String {
     format!("The batch goes on without you. Watch it again with: apns-edge batch watch {id}")
 }
 
-/// Watches until the batch has ended or is paused, and says how the command ends.
-pub(super) fn watch(caller: &Caller, id: &BatchId) -> Result<Exit, Failure> {
+/// The command that goes on with a batch that is paused.
+pub(super) fn resume(id: &BatchId) -> String {
+    format!("apns-edge batch resume {id}")
+}
+
+/// Watches until the batch has ended or is paused, and gives its last document. `resume` is how to go on with it.
+///
+/// # Errors
+/// The server does not tell, or tells something else.
+pub(crate) fn watch(caller: &Caller, id: &BatchId, resume: &str) -> Result<Document, Failure> {
     let mut patience = caller.patience();
     let mut view = View {
         caller,
         bar: None,
         last: String::new(),
+        resume,
     };
     loop {
         let failure = match caller.client.events(&format!("{}/events", id.path())) {
@@ -53,8 +62,8 @@ pub(super) fn watch(caller: &Caller, id: &BatchId) -> Result<Exit, Failure> {
                     match event {
                         Ok(event) => {
                             patience.renew();
-                            if let Some(exit) = view.show(&event.data)? {
-                                return Ok(exit);
+                            if let Some(last) = view.show(&event.data)? {
+                                return Ok(last);
                             }
                         }
                         Err(error) => broken = caller.client.broken(error.to_string()),
@@ -74,11 +83,12 @@ struct View<'c> {
     caller: &'c Caller,
     bar: Option<ProgressBar>,
     last: String,
+    resume: &'c str,
 }
 
 impl View<'_> {
-    /// Shows the document; if it is the last, says how the command ends.
-    fn show(&mut self, text: &str) -> Result<Option<Exit>, Failure> {
+    /// Shows the document, and gives it if it is the last.
+    fn show(&mut self, text: &str) -> Result<Option<Document>, Failure> {
         let document = Document::read(text).map_err(|error| self.caller.client.unreadable(error))?;
         let is_last = document.is_over() || document.state == State::Paused;
         if is_last {
@@ -92,14 +102,9 @@ impl View<'_> {
         }
         text.clone_into(&mut self.last);
         if document.state == State::Paused {
-            let id = document
-                .id()
-                .map_err(|error| self.caller.client.unreadable(error))?;
-            self.caller
-                .screen
-                .note(&format!("go on with: apns-edge batch resume {id}"));
+            self.caller.screen.note(&format!("go on with: {}", self.resume));
         }
-        Ok(is_last.then(|| document.exit()))
+        Ok(is_last.then_some(document))
     }
 
     fn draw(&mut self, document: &Document) {

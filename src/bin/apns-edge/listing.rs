@@ -1,0 +1,82 @@
+//! Lists of the server's: a line for each entry, page after page.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::caller::Caller;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// A list, and what is asked for of it.
+#[derive(Debug)]
+pub(crate) struct Listing<'l> {
+    /// Where it is.
+    pub(crate) path: &'l str,
+    /// Under which name an answer has the entries.
+    pub(crate) field: &'static str,
+    /// What the entries must be like.
+    pub(crate) filters: &'l [(&'static str, Option<&'l str>)],
+    /// How many there may be at most. None is for lists that the server gives as a whole.
+    pub(crate) limit: Option<u64>,
+}
+
+struct Page {
+    entries: Vec<Value>,
+    cursor: Option<String>,
+}
+
+impl Listing<'_> {
+    /// Prints the entries.
+    ///
+    /// # Errors
+    /// The server does not give them, or gives something else.
+    pub(crate) fn print<E: DeserializeOwned>(
+        &self,
+        caller: &Caller,
+        to_line: fn(&E) -> String,
+    ) -> Result<Exit, Failure> {
+        let mut left = self.limit.unwrap_or(u64::MAX);
+        let mut cursor: Option<String> = None;
+        loop {
+            let page = caller.patiently(|| self.page(caller, left, cursor.as_deref()))?;
+            let count = page.entries.len() as u64;
+            let most = usize::try_from(left).unwrap_or(usize::MAX);
+            for entry in page.entries.into_iter().take(most) {
+                let document = entry.to_string();
+                let entry: E = serde_json::from_str(&document)
+                    .map_err(|error| caller.client.unreadable(error.to_string()))?;
+                caller.screen.result(&document, || to_line(&entry))?;
+            }
+            left = left.saturating_sub(count);
+            if page.cursor.is_none() || page.cursor == cursor || left == 0 {
+                return Ok(Exit::Done);
+            }
+            cursor = page.cursor;
+        }
+    }
+
+    fn page(&self, caller: &Caller, left: u64, cursor: Option<&str>) -> Result<Page, Failure> {
+        let limit = self.limit.map(|_| left.min(PAGE).to_string());
+        let more = [("limit", limit.as_deref()), ("cursor", cursor)];
+        let query: Vec<(&str, &str)> = self
+            .filters
+            .iter()
+            .chain(&more)
+            .filter_map(|(name, value)| Some((*name, (*value)?)))
+            .collect();
+        let answer = caller.client.get(self.path, &query)?;
+        let mut page: Map<String, Value> = serde_json::from_str(&answer.text)
+            .map_err(|error| caller.client.unreadable(error.to_string()))?;
+        let Some(Value::Array(entries)) = page.remove(self.field) else {
+            let field = self.field;
+            return Err(caller.client.unreadable(format!("there are no `{field}` in it")));
+        };
+        Ok(Page {
+            entries,
+            cursor: page.get("cursor").and_then(Value::as_str).map(str::to_owned),
+        })
+    }
+}
+
+/// How many entries are asked for at once: the most that the server gives.
+const PAGE: u64 = 1000;

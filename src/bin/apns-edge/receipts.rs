@@ -1,0 +1,86 @@
+//! `apns-edge receipts` and `apns-edge gone`: what has become of each push of a batch, as lines of JSON.
+
+use clap::Args;
+use serde::Deserialize;
+
+use crate::batch::BatchId;
+use crate::caller::Caller;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::pages::{Last, Output};
+
+/// Print the receipt of each push of a batch, as lines of JSON
+#[derive(Debug, Args)]
+pub(crate) struct Receipts {
+    /// The batch
+    #[arg(value_name = "ID")]
+    id: BatchId,
+    /// Only those with this status: accepted, rejected, failed, cancelled, retrying, in_flight, waiting
+    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
+    status: Vec<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Print the devices of a batch that are gone, as lines of JSON: forget their tokens
+#[derive(Debug, Args)]
+pub(crate) struct Gone {
+    /// The batch
+    #[arg(value_name = "ID")]
+    id: BatchId,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Receipts {
+    /// Runs the command.
+    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+        let status = self.status.join(",");
+        let filter = (!status.is_empty()).then_some(("status", status.as_str()));
+        write(
+            caller,
+            &self.output,
+            &format!("{}/receipts", self.id.path()),
+            filter,
+        )
+    }
+}
+
+impl Gone {
+    /// Runs the command.
+    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+        write(caller, &self.output, &format!("{}/gone", self.id.path()), None)
+    }
+}
+
+fn write(
+    caller: &Caller,
+    output: &Output,
+    path: &str,
+    filter: Option<(&str, &str)>,
+) -> Result<Exit, Failure> {
+    let LastOfBatch { state, .. } = output.write(caller, path, filter)?;
+    if !matches!(state.as_str(), "done" | "cancelled") {
+        caller
+            .screen
+            .note(&format!("the batch is {state}: more may be to come"));
+    }
+    Ok(Exit::Done)
+}
+
+#[derive(Deserialize)]
+struct LastOfBatch {
+    cursor: Option<String>,
+    more: bool,
+    state: String,
+}
+
+impl Last for LastOfBatch {
+    fn is_end(&self) -> bool {
+        !self.more
+    }
+
+    fn cursor(&self) -> Option<&str> {
+        self.cursor.as_deref()
+    }
+}

@@ -1,0 +1,162 @@
+//! Where an upload's lines come from: a file or standard input, streamed and never held.
+//!
+//! A file is read again from its beginning if its upload breaks. What comes from standard input is gone when it is read,
+//! and can not be repeated here.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use indicatif::ProgressBar;
+
+use crate::body::Lines;
+use crate::caller::Caller;
+use crate::client::{Answer, Target};
+use crate::failure::Failure;
+
+/// A source of lines.
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// None is standard input.
+    path: Option<PathBuf>,
+    can_repeat: bool,
+}
+
+/// How the lines of a source go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Form<'f> {
+    /// As they are.
+    Plain,
+    /// As devices, with bare tokens made into some; behind the head, if there is one.
+    Devices(Option<&'f str>),
+}
+
+impl Source {
+    /// The file of this path; - is standard input.
+    ///
+    /// # Errors
+    /// There is no such file.
+    pub(crate) fn find(path: &Path) -> Result<Self, Failure> {
+        if path == Path::new("-") {
+            return Ok(Self {
+                path: None,
+                can_repeat: false,
+            });
+        }
+        let metadata = path.metadata().map_err(|fault| Failure::File {
+            path: path.to_owned(),
+            fault,
+        })?;
+        Ok(Self {
+            path: Some(path.to_owned()),
+            // A pipe with a name is read once as well.
+            can_repeat: metadata.is_file(),
+        })
+    }
+
+    /// Whether it can be read again from its beginning.
+    pub(crate) const fn can_repeat(&self) -> bool {
+        self.can_repeat
+    }
+
+    /// Uploads the lines, again and again if they can be repeated.
+    ///
+    /// A server that refuses an upload may close the connection before all of it is sent, and its answer is lost.
+    /// `refusal` then asks a small question that would be refused for the same reason.
+    ///
+    /// # Errors
+    /// The last attempt's.
+    pub(crate) fn upload(
+        &self,
+        caller: &Caller,
+        target: &Target<'_>,
+        form: Form<'_>,
+        refusal: impl Fn() -> Option<Failure>,
+    ) -> Result<Answer, Failure> {
+        let attempt = || match self.attempt(caller, target, form) {
+            Err(failure @ Failure::Unreachable { .. }) => Err(refusal().unwrap_or(failure)),
+            answer => answer,
+        };
+        if self.can_repeat {
+            caller.patiently(attempt)
+        } else {
+            attempt()
+        }
+    }
+
+    fn attempt(&self, caller: &Caller, target: &Target<'_>, form: Form<'_>) -> Result<Answer, Failure> {
+        let (input, length) = self.open()?;
+        let bar = caller.screen.bar(length, BAR, COUNT);
+        let mut input = Watched {
+            input,
+            bar: bar.clone(),
+            fault: None,
+        };
+        let answer = match form {
+            // Tokens become devices on the way, so that the length is known at the end alone.
+            Form::Devices(head) => caller
+                .client
+                .upload(target, &mut Lines::new(head, &mut input), None),
+            Form::Plain => caller.client.upload(target, &mut input, length),
+        };
+        bar.finish_and_clear();
+        match (answer, input.fault) {
+            // What looks like a broken connection was ours.
+            (Err(_), Some(fault)) => Err(Failure::File {
+                path: self
+                    .path
+                    .clone()
+                    .unwrap_or_else(|| PathBuf::from("standard input")),
+                fault,
+            }),
+            (answer, _) => answer,
+        }
+    }
+
+    /// Opens it from its beginning. Its length is known if it is a file.
+    fn open(&self) -> Result<(Box<dyn Read>, Option<u64>), Failure> {
+        let Some(path) = &self.path else {
+            return Ok((Box::new(io::stdin().lock()), None));
+        };
+        let at_fault = |fault| Failure::File {
+            path: path.clone(),
+            fault,
+        };
+        let file = File::open(path).map_err(at_fault)?;
+        let length = file.metadata().map_err(at_fault)?.len();
+        if self.can_repeat {
+            // What is added while it is read is not of this upload.
+            return Ok((Box::new(file.take(length)), Some(length)));
+        }
+        Ok((Box::new(file), None))
+    }
+}
+
+/// An input that shows how far it is read, and remembers its fault.
+struct Watched {
+    input: Box<dyn Read>,
+    bar: ProgressBar,
+    fault: Option<io::Error>,
+}
+
+impl Read for Watched {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.input.read(buffer) {
+            Ok(count) => {
+                self.bar.inc(count as u64);
+                Ok(count)
+            }
+            Err(error) => {
+                let told = io::Error::new(error.kind(), error.to_string());
+                self.fault = Some(error);
+                Err(told)
+            }
+        }
+    }
+}
+
+/// The bar of an upload.
+const BAR: &str = "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} to go";
+
+/// What is shown in its place when nobody knows how much there is.
+const COUNT: &str = "{spinner} {bytes} sent, {bytes_per_sec}";
