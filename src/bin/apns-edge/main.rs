@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+mod audience;
 mod batch;
 mod body;
 mod caller;
@@ -72,6 +73,9 @@ enum Command {
     Batch(batch::Batch),
     Receipts(receipts::Receipts),
     Gone(receipts::Gone),
+    /// The devices that campaigns are sent to
+    #[command(subcommand)]
+    Audience(audience::Audience),
     /// Examine the deployment: its apps, its gates, and whether APNs can be reached
     Doctor,
     /// API keys for the deployment
@@ -91,6 +95,7 @@ impl Cli {
             Command::Batch(batch) => batch.run(&caller),
             Command::Receipts(receipts) => receipts.run(&caller),
             Command::Gone(gone) => gone.run(&caller),
+            Command::Audience(audience) => audience.run(&caller),
             Command::Doctor => doctor::run(&caller),
             Command::Key(key) => key.run(screen),
         }

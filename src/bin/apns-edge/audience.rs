@@ -1,0 +1,211 @@
+//! `apns-edge audience`: the devices of an app that campaigns are sent to.
+
+use std::fmt;
+use std::str::FromStr;
+
+use clap::{Args, Subcommand, value_parser};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::caller::Caller;
+use crate::client::Method;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::listing::Listing;
+use crate::object::{inline, some};
+
+mod document;
+mod export;
+mod upload;
+
+use document::Document;
+
+/// What can be done with audiences.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audience {
+    Create(Create),
+    /// Print which audiences there are
+    List,
+    /// Print what an audience has
+    Show(One),
+    Import(upload::Import),
+    Export(export::Export),
+    Count(Count),
+    Remove(upload::Remove),
+    /// Forget an audience, with all its devices
+    Delete(One),
+}
+
+/// One audience.
+#[derive(Debug, Args)]
+pub(crate) struct One {
+    /// The audience
+    #[arg(value_name = "NAME")]
+    name: Name,
+}
+
+/// Make an audience; if there is the same already, that is fine
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// What it is called: small letters, digits, - and _
+    #[arg(value_name = "NAME")]
+    name: Name,
+    /// The app whose devices it has
+    #[arg(long, value_name = "APP")]
+    app: String,
+    /// Over how many objects its devices are spread, for good
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = value_parser!(u32).range(1..=256))]
+    shards: u32,
+}
+
+/// Count the devices of an audience, or those of a segment
+#[derive(Debug, Args)]
+pub(crate) struct Count {
+    /// The audience
+    #[arg(value_name = "NAME")]
+    name: Name,
+    /// Only those that it holds for, such as {"eq": {"locale": "de"}}, or a file with it; - is standard input
+    #[arg(long, value_name = "FILE|JSON")]
+    segment: Option<String>,
+}
+
+impl Audience {
+    /// Runs the command.
+    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+        match self {
+            Self::Create(create) => create.run(caller),
+            Self::List => list(caller),
+            Self::Show(One { name }) => show(caller, name),
+            Self::Import(import) => import.run(caller),
+            Self::Export(export) => export.run(caller),
+            Self::Count(count) => count.run(caller),
+            Self::Remove(remove) => remove.run(caller),
+            Self::Delete(One { name }) => delete(caller, name),
+        }
+    }
+}
+
+impl Create {
+    fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+        let body = json!({"app": self.app, "shards": self.shards});
+        let path = self.name.path();
+        let answer = caller.patiently(|| caller.client.json(Method::Put, &path, &body))?;
+        let document = Document::read(&answer.text).map_err(|error| caller.client.unreadable(error))?;
+        caller.screen.result(&answer.text, || document.to_text())?;
+        Ok(Exit::Done)
+    }
+}
+
+fn list(caller: &Caller) -> Result<Exit, Failure> {
+    Listing {
+        path: "/v1/audiences",
+        field: "audiences",
+        filters: &[],
+        limit: None,
+    }
+    .print(caller, Document::to_line)
+}
+
+fn show(caller: &Caller, name: &Name) -> Result<Exit, Failure> {
+    let answer = caller.patiently(|| caller.client.get(&name.path(), &[]))?;
+    let document = Document::read(&answer.text).map_err(|error| caller.client.unreadable(error))?;
+    caller.screen.result(&answer.text, || document.to_text())?;
+    Ok(Exit::Done)
+}
+
+fn delete(caller: &Caller, name: &Name) -> Result<Exit, Failure> {
+    caller.client.delete(&name.path())?;
+    // There is no document to print: what there was is gone.
+    caller.screen.note(&format!("audience {name} is deleted"));
+    Ok(Exit::Done)
+}
+
+/// How many devices there are.
+#[derive(Deserialize)]
+struct Counted {
+    devices: u64,
+    of: u64,
+}
+
+impl Count {
+    fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+        let segment: Option<Value> = match &self.segment {
+            Some(segment) => Some(inline("--segment", segment)?),
+            None => None,
+        };
+        let body = some([("segment", segment)]);
+        let path = format!("{}/count", self.name.path());
+        let answer = caller.patiently(|| caller.client.json(Method::Post, &path, &body))?;
+        let counted: Counted = serde_json::from_str(&answer.text)
+            .map_err(|error| caller.client.unreadable(error.to_string()))?;
+        caller.screen.result(&answer.text, || {
+            format!("{} of {} devices", counted.devices, counted.of)
+        })?;
+        Ok(Exit::Done)
+    }
+}
+
+/// The name of an audience. It becomes a part of paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Name(String);
+
+impl Name {
+    /// Where the audience is on the server.
+    fn path(&self) -> String {
+        format!("/v1/audiences/{}", self.0)
+    }
+
+    /// Where its devices are.
+    fn devices(&self) -> String {
+        format!("{}/devices", self.path())
+    }
+}
+
+impl FromStr for Name {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let is_name = (1..=MAX_NAME).contains(&text.len())
+            && text
+                .bytes()
+                .all(|byte| is_plain(byte) || matches!(byte, b'-' | b'_'))
+            && text.bytes().next().is_some_and(is_plain);
+        is_name.then(|| Self(text.to_owned())).ok_or_else(|| {
+            format!("a name has 1 to {MAX_NAME} of a-z, 0-9, - and _, and begins with a letter or a digit")
+        })
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The longest name that the server takes, in bytes.
+const MAX_NAME: usize = 64;
+
+#[test]
+fn a_name_cannot_lead_to_another_path() {
+    let longest = "a".repeat(MAX_NAME);
+    for text in ["customers", "7-up_2", &longest] {
+        assert_eq!(
+            text.parse::<Name>().unwrap().path(),
+            format!("/v1/audiences/{text}")
+        );
+    }
+    for text in [
+        "",
+        "-a",
+        "_a",
+        "A",
+        "a/b",
+        "..",
+        "a?",
+        "ä",
+        &format!("{longest}a"),
+    ] {
+        assert!(text.parse::<Name>().is_err(), "{text}");
+    }
+}

@@ -1,0 +1,83 @@
+//! The document of an audience, and what it says to a person.
+
+use serde::Deserialize;
+
+/// What an audience is; and, if it was looked into, what it has.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Document {
+    name: String,
+    app: String,
+    shards: u64,
+    created_at: String,
+    devices: Option<u64>,
+    suspects: Option<u64>,
+    time_zones: Option<u64>,
+}
+
+impl Document {
+    /// Reads the server's text.
+    ///
+    /// # Errors
+    /// What keeps it from being an audience.
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+
+    /// A line of a list.
+    pub(crate) fn to_line(&self) -> String {
+        let Self {
+            name,
+            app,
+            shards,
+            created_at,
+            ..
+        } = self;
+        format!("{name:<24}  {created_at}  {shards:>3} shards  {app}")
+    }
+
+    /// The whole document, for a person.
+    pub(crate) fn to_text(&self) -> String {
+        let mut lines = vec![format!(
+            "audience {} of {}, created {}",
+            self.name, self.app, self.created_at
+        )];
+        let numbers = [
+            (self.devices, "devices"),
+            (
+                self.suspects,
+                "of these suspect: APNs has called their tokens bad once",
+            ),
+            (self.time_zones, "time zones"),
+            (Some(self.shards), "shards"),
+        ];
+        let there = numbers
+            .iter()
+            .filter_map(|(number, what)| Some(format!("  {:>10}  {what}", (*number)?)));
+        lines.extend(there);
+        lines.join("\n")
+    }
+}
+
+#[test]
+fn an_audience_is_told_with_what_there_is() {
+    let plain = r#"{"name":"customers","app":"shop","shards":8,"created_at":"2026-11-23T08:00:00.000Z"}"#;
+    let full = plain.replace('}', r#","devices":1000,"suspects":3,"time_zones":12}"#);
+    let audience = Document::read(plain).unwrap();
+    assert_eq!(
+        audience.to_text(),
+        "audience customers of shop, created 2026-11-23T08:00:00.000Z\n\
+         \x20          8  shards"
+    );
+    assert_eq!(
+        audience.to_line(),
+        "customers                 2026-11-23T08:00:00.000Z    8 shards  shop"
+    );
+    assert_eq!(
+        Document::read(&full).unwrap().to_text(),
+        "audience customers of shop, created 2026-11-23T08:00:00.000Z\n\
+         \x20       1000  devices\n\
+         \x20          3  of these suspect: APNs has called their tokens bad once\n\
+         \x20         12  time zones\n\
+         \x20          8  shards"
+    );
+}
