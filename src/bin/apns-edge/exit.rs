@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// What was asked for is done; of what was sent, all was accepted.
     Done = 0,
-    /// Some pushes were not delivered, or the doctor found something.
+    /// Some pushes were not delivered, lines were left out, or the doctor found something.
     Undelivered = 1,
     /// The command line, the settings or a file on this machine is at fault. It is clap's code as well.
     Usage = 2,
@@ -15,7 +15,7 @@ pub(crate) enum Exit {
     Refused = 3,
     /// The server could not be reached, or could not do it.
     Unavailable = 4,
-    /// The batch is paused or cancelled.
+    /// The batch or the campaign is paused or cancelled, or it is a draft that was to be watched.
     Stopped = 5,
 }
 
@@ -32,11 +32,11 @@ pub(crate) const INTERRUPTED: i32 = 130;
 pub(crate) const HELP: &str = "\
 Exit codes:
   0    done; of what was sent, all was accepted
-  1    some pushes were not delivered, or the doctor found something
+  1    some pushes were not delivered, lines were left out, or the doctor found something
   2    the command line, the settings or a file is at fault
   3    the server refused the request (4xx)
   4    the server could not be reached, or answered 5xx
-  5    the batch is paused or cancelled
+  5    the batch or campaign is paused or cancelled, or a draft is watched
   130  interrupted by Ctrl-C";
 
 #[test]

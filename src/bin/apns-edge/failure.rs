@@ -70,6 +70,11 @@ impl Failure {
         }
     }
 
+    /// Whether the server does not have what was asked for.
+    pub(crate) fn is_absence(&self) -> bool {
+        self.problem().is_some_and(Problem::is_absence)
+    }
+
     /// The problem that the server described.
     pub(crate) const fn problem(&self) -> Option<&Problem> {
         match self {

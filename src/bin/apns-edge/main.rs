@@ -15,6 +15,7 @@ mod audience;
 mod batch;
 mod body;
 mod caller;
+mod campaign;
 mod client;
 mod doctor;
 mod events;
@@ -76,6 +77,9 @@ enum Command {
     /// The devices that campaigns are sent to
     #[command(subcommand)]
     Audience(audience::Audience),
+    /// Notifications to the devices of an audience, at a time or again and again
+    #[command(subcommand)]
+    Campaign(campaign::Campaign),
     /// Examine the deployment: its apps, its gates, and whether APNs can be reached
     Doctor,
     /// API keys for the deployment
@@ -96,6 +100,7 @@ impl Cli {
             Command::Receipts(receipts) => receipts.run(&caller),
             Command::Gone(gone) => gone.run(&caller),
             Command::Audience(audience) => audience.run(&caller),
+            Command::Campaign(campaign) => campaign.run(&caller),
             Command::Doctor => doctor::run(&caller),
             Command::Key(key) => key.run(screen),
         }

@@ -69,6 +69,11 @@ impl Problem {
         matches!(self.status, 401 | 403)
     }
 
+    /// Whether there is no such thing.
+    pub(crate) const fn is_absence(&self) -> bool {
+        self.status == 404
+    }
+
     /// The same problem with lines counted in a body that had `lines` more in front.
     pub(crate) fn less_lines(mut self, lines: u64) -> Self {
         for entry in self.document.iter_mut().flat_map(|document| &mut document.errors) {

@@ -1,0 +1,167 @@
+//! `apns-edge campaign runs`, and what a run says to a person.
+
+use clap::{Args, value_parser};
+use serde::Deserialize;
+
+use super::CampaignId;
+use crate::batch::BatchId;
+use crate::caller::Caller;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::listing::Listing;
+
+/// Print the runs of a campaign, newest first
+#[derive(Debug, Args)]
+pub(crate) struct Runs {
+    /// The campaign
+    #[arg(value_name = "ID")]
+    id: CampaignId,
+    /// How many at most
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u64).range(1..))]
+    limit: u64,
+}
+
+impl Runs {
+    /// Runs the command.
+    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+        Listing {
+            path: &format!("{}/runs", self.id.path()),
+            field: "runs",
+            filters: &[],
+            limit: Some(self.limit),
+        }
+        .print(caller, Run::to_line)
+    }
+}
+
+/// One occurrence of a campaign.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Run {
+    pub(crate) scheduled_at: String,
+    pub(crate) state: State,
+    batch: Option<String>,
+    detail: Option<String>,
+    pushes: Option<u64>,
+    counts: Option<Counts>,
+}
+
+/// Where a run is on its way.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum State {
+    /// Its batch is not there yet.
+    Starting,
+    /// It is being sent.
+    Running,
+    /// It waits to be resumed.
+    Paused,
+    /// All of it is sent.
+    Done,
+    /// It has ended before all was sent.
+    Cancelled,
+    /// It was not started in time.
+    Missed,
+    /// It could not be started.
+    Failed,
+}
+
+/// What has become of its pushes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Counts {
+    accepted: u64,
+    rejected: u64,
+    failed: u64,
+    cancelled: u64,
+    gone: u64,
+}
+
+impl Run {
+    /// The batch that it is.
+    ///
+    /// # Errors
+    /// What the server names is no batch.
+    pub(crate) fn batch(&self) -> Result<Option<BatchId>, &'static str> {
+        self.batch.as_deref().map(str::parse).transpose()
+    }
+
+    /// How a command ends that waited for it.
+    pub(crate) fn exit(&self) -> Exit {
+        match self.state {
+            State::Starting | State::Running => Exit::Done,
+            State::Paused | State::Cancelled => Exit::Stopped,
+            State::Missed | State::Failed => Exit::Undelivered,
+            State::Done if self.pushes.unwrap_or(0) == self.accepted() => Exit::Done,
+            State::Done => Exit::Undelivered,
+        }
+    }
+
+    /// A line of a list.
+    pub(crate) fn to_line(&self) -> String {
+        let mut line = format!("{}  {:<9}", self.scheduled_at, self.state.as_str());
+        if let Some(pushes) = self.pushes {
+            line.push_str(&format!("  {pushes:>9} pushes"));
+        }
+        if let Some(counts) = &self.counts {
+            line.push_str(&format!("  {:>9} accepted", counts.accepted));
+            let others = [
+                (counts.rejected, "rejected"),
+                (counts.gone, "gone"),
+                (counts.failed, "failed"),
+                (counts.cancelled, "cancelled"),
+            ];
+            for (count, what) in others.iter().filter(|(count, _)| *count > 0) {
+                line.push_str(&format!("  {count} {what}"));
+            }
+        }
+        for rest in [&self.batch, &self.detail].into_iter().flatten() {
+            line.push_str(&format!("  {rest}"));
+        }
+        line
+    }
+
+    /// What is said of it before it is shown.
+    pub(crate) fn to_text(&self) -> String {
+        format!("run of {}", self.to_line())
+    }
+
+    fn accepted(&self) -> u64 {
+        self.counts.as_ref().map_or(0, |counts| counts.accepted)
+    }
+}
+
+impl State {
+    /// Whether nothing will change any more.
+    pub(crate) const fn is_over(self) -> bool {
+        match self {
+            Self::Starting | Self::Running | Self::Paused => false,
+            Self::Done | Self::Cancelled | Self::Missed | Self::Failed => true,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+            Self::Missed => "missed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+#[test]
+fn a_run_ends_as_its_pushes_did() {
+    let exit = |state: &str, accepted: u64| {
+        let text = format!(
+            r#"{{"scheduled_at":"2026-11-23T09:00:00.000Z","state":"{state}","pushes":4,"counts":{{"accepted":{accepted}}}}}"#
+        );
+        serde_json::from_str::<Run>(&text).unwrap().exit()
+    };
+    assert_eq!(exit("done", 4), Exit::Done);
+    assert_eq!(exit("done", 3), Exit::Undelivered);
+    assert_eq!(exit("cancelled", 4), Exit::Stopped);
+    assert_eq!(exit("missed", 0), Exit::Undelivered);
+}

@@ -1,0 +1,270 @@
+//! `apns-edge campaign watch`: the run of a campaign that is under way, or else the next.
+//!
+//! A run is a batch and is shown as one. What has ended before is not told, unless the campaign has ended with it.
+//! Between runs the campaign is asked how it stands, seldom while its time is far.
+
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::document::{Document, State};
+use super::run::{self, Run};
+use super::{CampaignId, tell};
+use crate::batch;
+use crate::caller::Caller;
+use crate::client::Answer;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::interrupt::Farewell;
+
+/// Show the run of a campaign that is under way, or the next, until it has ended, and then what became of it
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// The campaign
+    #[arg(value_name = "ID")]
+    id: CampaignId,
+    /// Go on with later runs, until the campaign is done or cancelled
+    #[arg(long)]
+    follow: bool,
+}
+
+impl Watch {
+    /// Runs the command.
+    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+        let id = &self.id;
+        let _farewell = Farewell::new(format!(
+            "The campaign goes on without you. Watch it again with: apns-edge campaign watch {id}"
+        ));
+        let watcher = Watcher {
+            caller,
+            id,
+            follow: self.follow,
+            told: BTreeSet::new(),
+            paused: BTreeSet::new(),
+            noted: String::new(),
+            exit: Exit::Done,
+        };
+        watcher.run()
+    }
+}
+
+struct Watcher<'w> {
+    caller: &'w Caller,
+    id: &'w CampaignId,
+    follow: bool,
+    /// The runs that nothing more is to be said of, by when they were due.
+    told: BTreeSet<String>,
+    /// Those of which it was said that they are paused.
+    paused: BTreeSet<String>,
+    /// What was last said about the waiting.
+    noted: String,
+    /// How the command ends for the runs that were told.
+    exit: Exit,
+}
+
+/// A run, and the server's words for it.
+struct Listed {
+    run: Run,
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    runs: Vec<Value>,
+}
+
+impl Watcher<'_> {
+    fn run(mut self) -> Result<Exit, Failure> {
+        let mut is_first = true;
+        loop {
+            // The campaign before its runs: if it is done, then all of them are there.
+            let (answer, campaign) = self.campaign()?;
+            let runs = self.runs()?;
+            if is_first {
+                self.pass_over(&campaign, &runs);
+                is_first = false;
+            }
+            match self.next(&runs)? {
+                Some(Listed { run, .. }) if run.state == run::State::Starting => {
+                    let at = &run.scheduled_at;
+                    self.wait(&format!("the run of {at} is starting"), None);
+                }
+                Some(listed) => {
+                    let exit = self.show(listed)?;
+                    if !self.follow {
+                        return Ok(exit);
+                    }
+                }
+                None => match self.end(&campaign) {
+                    Some(exit) => {
+                        tell(self.caller, &answer)?;
+                        self.advise(campaign.state);
+                        return Ok(exit);
+                    }
+                    None => self.wait_for(&campaign),
+                },
+            }
+        }
+    }
+
+    fn campaign(&self) -> Result<(Answer, Document), Failure> {
+        let client = &self.caller.client;
+        let answer = self.caller.patiently(|| client.get(&self.id.path(), &[]))?;
+        let document = Document::read(&answer.text).map_err(|error| client.unreadable(error))?;
+        Ok((answer, document))
+    }
+
+    /// The latest runs, oldest first.
+    fn runs(&self) -> Result<Vec<Listed>, Failure> {
+        let client = &self.caller.client;
+        let path = format!("{}/runs", self.id.path());
+        let answer = self
+            .caller
+            .patiently(|| client.get(&path, &[("limit", LATEST)]))?;
+        let unreadable = |error: serde_json::Error| client.unreadable(error.to_string());
+        let page: Page = serde_json::from_str(&answer.text).map_err(unreadable)?;
+        let runs = page.runs.iter().rev().map(|run| {
+            let text = run.to_string();
+            let run = serde_json::from_str(&text).map_err(unreadable)?;
+            Ok(Listed { run, text })
+        });
+        runs.collect()
+    }
+
+    /// What has ended before is not news; but of a campaign that has ended as well the last run is.
+    fn pass_over(&mut self, campaign: &Document, runs: &[Listed]) {
+        let has_ended = matches!(campaign.state, State::Done | State::Cancelled);
+        let old = runs.len() - usize::from(has_ended && !runs.is_empty());
+        let ended = runs.iter().take(old).filter(|listed| listed.run.state.is_over());
+        self.told
+            .extend(ended.map(|listed| listed.run.scheduled_at.clone()));
+    }
+
+    /// The run to show: the oldest that was not told; one that is only starting, if there is no other.
+    fn next<'r>(&self, runs: &'r [Listed]) -> Result<Option<&'r Listed>, Failure> {
+        let mut starting = None;
+        for listed in runs {
+            let run = &listed.run;
+            if self.told.contains(&run.scheduled_at) || self.is_still_paused(run)? {
+                continue;
+            }
+            if run.state != run::State::Starting {
+                return Ok(Some(listed));
+            }
+            starting = starting.or(Some(listed));
+        }
+        Ok(starting)
+    }
+
+    /// Whether it was said of the run that it is paused, and nothing has changed. Its batch may be paused by itself,
+    /// and is the one to ask.
+    fn is_still_paused(&self, run: &Run) -> Result<bool, Failure> {
+        let client = &self.caller.client;
+        let batch = run.batch().map_err(|error| client.unreadable(error))?;
+        let Some(batch) = batch.filter(|_| self.paused.contains(&run.scheduled_at)) else {
+            return Ok(false);
+        };
+        let answer = self.caller.patiently(|| client.get(&batch.path(), &[]))?;
+        let document = batch::Document::read(&answer.text).map_err(|error| client.unreadable(error))?;
+        Ok(document.state == batch::State::Paused)
+    }
+
+    /// Shows a run until it has ended or is paused, and says how the command ends if it goes no further.
+    fn show(&mut self, listed: &Listed) -> Result<Exit, Failure> {
+        let Listed { run, text } = listed;
+        self.caller.screen.result(text, || run.to_text())?;
+        let batch = run
+            .batch()
+            .map_err(|error| self.caller.client.unreadable(error))?;
+        let exit = match batch {
+            Some(batch) => {
+                let resume = format!(
+                    "apns-edge campaign resume {}; if this batch alone is paused: apns-edge batch resume {batch}",
+                    self.id
+                );
+                match batch::watch(self.caller, &batch, &resume) {
+                    Ok(last) if last.state == batch::State::Paused => {
+                        self.paused.insert(run.scheduled_at.clone());
+                        return Ok(last.exit());
+                    }
+                    Ok(last) => last.exit(),
+                    // What has ended long ago is forgotten, and the run says what became of it.
+                    Err(failure) if run.state.is_over() && failure.is_absence() => run.exit(),
+                    Err(failure) => return Err(failure),
+                }
+            }
+            None => run.exit(),
+        };
+        self.told.insert(run.scheduled_at.clone());
+        if self.exit == Exit::Done {
+            self.exit = exit;
+        }
+        Ok(exit)
+    }
+
+    /// How the command ends, if nothing more is to come.
+    fn end(&self, campaign: &Document) -> Option<Exit> {
+        match campaign.state {
+            State::Done => Some(self.exit),
+            State::Draft | State::Cancelled => Some(Exit::Stopped),
+            State::Paused => (!self.follow).then_some(Exit::Stopped),
+            State::Scheduled | State::Running => None,
+        }
+    }
+
+    /// Says how a campaign goes on that does not by itself.
+    fn advise(&self, state: State) {
+        let what = match state {
+            State::Draft => "schedule",
+            State::Paused => "resume",
+            State::Scheduled | State::Running | State::Done | State::Cancelled => return,
+        };
+        self.caller
+            .screen
+            .note(&format!("go on with: apns-edge campaign {what} {}", self.id));
+    }
+
+    fn wait_for(&mut self, campaign: &Document) {
+        match &campaign.next_at {
+            _ if campaign.state == State::Paused => self.wait("the campaign is paused", None),
+            Some(next) => self.wait(&format!("the next run is at {next}"), next.parse().ok()),
+            None => self.wait("no run is under way yet", None),
+        }
+    }
+
+    /// Waits a little and says what for; longer while there is much time.
+    fn wait(&mut self, what: &str, due: Option<Timestamp>) {
+        if self.noted != what {
+            self.caller.screen.note(what);
+            what.clone_into(&mut self.noted);
+        }
+        let left = |due: Timestamp| due.as_second().saturating_sub(Timestamp::now().as_second());
+        let seconds = due.map_or(SHORTEST_WAIT, left).clamp(SHORTEST_WAIT, LONGEST_WAIT);
+        let bar = self.caller.screen.bar(None, WAITING, WAITING);
+        for _ in 0..seconds {
+            if let Some(left) = due.map(left).filter(|left| *left > 0) {
+                bar.set_message(format!("in {}", batch::duration(left as f64)));
+            }
+            bar.tick();
+            thread::sleep(Duration::from_secs(1));
+        }
+        bar.finish_and_clear();
+    }
+}
+
+/// How many runs are looked at: those that are under way are among the latest, one for each offset of the world's clocks.
+const LATEST: &str = "100";
+
+/// The shortest wait between two questions, in seconds: a run starts within a minute of its time.
+const SHORTEST_WAIT: i64 = 2;
+
+/// The longest, in seconds: a campaign may be changed while it is waited for.
+const LONGEST_WAIT: i64 = 30;
+
+/// What is shown while there is no run.
+const WAITING: &str = "{spinner} {msg}";
