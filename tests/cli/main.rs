@@ -1,11 +1,19 @@
 //! The command `apns-edge` as its users run it, against a small server that speaks the contract and fails on demand.
 
 #[cfg(test)]
+mod audience;
+#[cfg(test)]
 mod batches;
+#[cfg(test)]
+mod campaign;
+#[cfg(test)]
+mod campaign_watch;
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod import;
 #[cfg(test)]
 mod key;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Runs of the command, and files for it.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -59,6 +60,19 @@ pub(crate) fn command(fake: &Fake, arguments: &[&str]) -> Command {
 #[track_caller]
 pub(crate) fn run(fake: &Fake, arguments: &[&str]) -> Run {
     Run::of(command(fake, arguments).output().unwrap())
+}
+
+/// Runs the command with this text on its standard input.
+#[track_caller]
+pub(crate) fn run_with(fake: &Fake, arguments: &[&str], input: &str) -> Run {
+    let mut child = command(fake, arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    Run::of(child.wait_with_output().unwrap())
 }
 
 /// A folder with files.

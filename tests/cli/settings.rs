@@ -103,7 +103,7 @@ fn the_help_tells_the_exit_codes() {
         "Exit codes:",
         "0    done",
         "1    some pushes",
-        "5    the batch is paused or cancelled",
+        "5    the batch or campaign is paused or cancelled",
     ] {
         assert!(told.out.contains(line), "{}", told.out);
     }

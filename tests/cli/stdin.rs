@@ -1,20 +1,5 @@
-use std::io::Write;
-use std::process::Stdio;
-
 use crate::fake::{Fake, json, problem};
-use crate::run::{Folder, Run, command, document};
-
-/// Runs the command with this text on its standard input.
-fn run_with(fake: &Fake, arguments: &[&str], input: &str) -> Run {
-    let mut child = command(fake, arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    Run::of(child.wait_with_output().unwrap())
-}
+use crate::run::{Folder, document, run_with};
 
 #[test]
 fn an_order_comes_from_standard_input() {

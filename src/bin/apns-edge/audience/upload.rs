@@ -115,8 +115,12 @@ fn upload(
             }
             Failure::Refused(_) | Failure::Usage(_) | Failure::File { .. } | Failure::Output(_) => {}
         })?;
-    let report: Report =
-        serde_json::from_str(&answer.text).map_err(|error| caller.client.unreadable(error.to_string()))?;
+    // What stands there instead may be a device: it is not quoted.
+    let report: Report = serde_json::from_str(&answer.text).map_err(|_| {
+        caller
+            .client
+            .unreadable("it does not say what became of the lines")
+    })?;
     caller.screen.result(&answer.text, || report.to_text())?;
     Ok(report.exit())
 }

@@ -1,0 +1,210 @@
+use crate::fake::{Fake, Reply, json, problem};
+use crate::run::{Folder, run, run_with};
+
+const TOKEN: &str = "740f4707bebcf74f9b7c25d48e3358945f6aa01da5ddb387462c7eaf61bb78ad";
+
+const TAKEN: &str =
+    r#"{"audience":"customers","received":3,"added":2,"updated":1,"invalid":0,"invalid_lines":[]}"#;
+
+const INVALID: &str = r#"{"audience":"customers","received":5,"added":1,"updated":1,"invalid":3,"invalid_lines":[{"line":2,"detail":"/token: is required"},{"line":4,"detail":"/app: is news, and the audience is of shop"}]}"#;
+
+/// A folder with a file of devices.
+fn folder() -> (Folder, String) {
+    let folder = Folder::new();
+    let text = format!("{{\"token\": \"{TOKEN}\", \"ref\": \"user-1\"}}\n{TOKEN}\n");
+    let file = folder.file("devices.ndjson", text);
+    (folder, file)
+}
+
+/// What arrives of that file.
+fn body() -> String {
+    format!("{{\"token\": \"{TOKEN}\", \"ref\": \"user-1\"}}\n{{\"token\":\"{TOKEN}\"}}\n")
+}
+
+#[test]
+fn lines_are_imported_with_bare_tokens_made_into_devices() {
+    let (_folder, file) = folder();
+    let fake = Fake::start(vec![json(200, TAKEN), json(200, TAKEN)]);
+    let told = run(&fake, &["audience", "import", "customers", &file]).with_code(0);
+    assert_eq!(
+        told.out,
+        "audience customers: 3 received, 2 added, 1 updated, 0 invalid\n"
+    );
+    // No bar where there is no terminal.
+    assert_eq!(told.err, "");
+    let read = run(&fake, &["audience", "import", "customers", &file, "--json"]).with_code(0);
+    assert_eq!((read.out, read.err.as_str()), (format!("{TAKEN}\n"), ""));
+    for request in fake.requests() {
+        assert_eq!(request.line, "POST /v1/audiences/customers/devices");
+        assert_eq!(request.header("content-type"), Some("application/x-ndjson"));
+        assert_eq!(request.text(), body());
+    }
+}
+
+#[test]
+fn a_table_goes_as_it_stands() {
+    let folder = Folder::new();
+    let text = format!("token,ref,attributes.first_name\r\n{TOKEN},user-1,\"Ann \"\"A\"\" B\"\r\n");
+    let by_name = folder.file("devices.CSV", &text);
+    let by_flag = folder.file("devices.txt", &text);
+    let fake = Fake::start(vec![json(200, TAKEN), json(200, TAKEN)]);
+    run(&fake, &["audience", "import", "customers", &by_name]).with_code(0);
+    run(
+        &fake,
+        &["audience", "import", "customers", &by_flag, "--format", "csv"],
+    )
+    .with_code(0);
+    let length = text.len().to_string();
+    for request in fake.requests() {
+        assert_eq!(request.header("content-type"), Some("text/csv"));
+        assert_eq!(request.header("content-length"), Some(length.as_str()));
+        assert_eq!(request.text(), text);
+    }
+}
+
+#[test]
+fn bad_lines_are_told_and_are_the_exit_code() {
+    let (_folder, file) = folder();
+    let fake = Fake::start(vec![json(200, INVALID), json(200, INVALID)]);
+    let told = run(&fake, &["audience", "import", "customers", &file]).with_code(1);
+    assert_eq!(
+        told.out,
+        "audience customers: 5 received, 1 added, 1 updated, 3 invalid\n\
+         \x20 line 2: /token: is required\n\
+         \x20 line 4: /app: is news, and the audience is of shop\n\
+         \x20 and 1 more\n"
+    );
+    let read = run(&fake, &["audience", "import", "customers", &file, "--json"]).with_code(1);
+    assert_eq!(read.out, format!("{INVALID}\n"));
+    fake.requests();
+}
+
+#[test]
+fn an_import_that_breaks_is_repeated_from_its_beginning() {
+    let (_folder, file) = folder();
+    let audience = || json(200, "{}");
+    let fake = Fake::start(vec![
+        Reply::Cut(10),
+        audience(),
+        Reply::Broken("{\"audience\":".to_owned()),
+        audience(),
+        problem(503, "unavailable"),
+        json(200, TAKEN),
+    ]);
+    let told = run(&fake, &["audience", "import", "customers", &file]).with_code(0);
+    assert!(
+        told.err.contains("trying again") && !told.err.contains(TOKEN),
+        "{}",
+        told.err
+    );
+    let requests = fake.requests();
+    // A server that refuses early may have closed the connection: it is asked.
+    assert_eq!(requests[1].line, "GET /v1/audiences/customers");
+    for again in [2, 4, 5] {
+        assert_eq!(requests[again].text(), body());
+    }
+}
+
+#[test]
+fn an_import_is_given_up_after_its_attempts_without_a_word_of_the_devices() {
+    let (_folder, file) = folder();
+    let fake = Fake::start(vec![
+        Reply::Cut(100),
+        json(200, "{}"),
+        Reply::Cut(100),
+        json(200, "{}"),
+    ]);
+    let arguments = ["audience", "import", "customers", &file, "--attempts", "2"];
+    let told = run(&fake, &arguments).with_code(4);
+    assert!(told.err.contains("nothing is done twice"), "{}", told.err);
+    assert!(!told.err.contains(TOKEN), "{}", told.err);
+    fake.requests();
+}
+
+#[test]
+fn an_audience_that_is_not_there_is_not_waited_for() {
+    let (_folder, file) = folder();
+    let fake = Fake::start(vec![
+        problem(404, "audience-not-found"),
+        Reply::Cut(10),
+        problem(404, "audience-not-found"),
+    ]);
+    for _ in 0..2 {
+        let told = run(&fake, &["audience", "import", "customers", &file]).with_code(3);
+        assert!(told.err.contains("It is audience-not-found"), "{}", told.err);
+    }
+    fake.requests();
+}
+
+#[test]
+fn an_answer_of_someone_else_is_told_so_and_not_quoted() {
+    let (_folder, file) = folder();
+    let answer = format!(r#"{{"audience":"customers","received":"{TOKEN}"}}"#);
+    let fake = Fake::start(vec![json(200, answer)]);
+    let told = run(&fake, &["audience", "import", "customers", &file]).with_code(4);
+    assert!(
+        told.err.contains("cannot be read") && !told.err.contains(TOKEN),
+        "{}",
+        told.err
+    );
+}
+
+#[test]
+fn standard_input_is_imported_once_and_the_caller_is_told_what_to_do() {
+    let fake = Fake::start(vec![
+        json(200, TAKEN),
+        json(200, TAKEN),
+        problem(503, "unavailable"),
+    ]);
+    let import = ["audience", "import", "customers", "-"];
+    run_with(&fake, &import, &format!("{TOKEN}\n")).with_code(0);
+    let table = format!("token\n{TOKEN}\n");
+    run_with(&fake, &[&import, ["--format", "csv"].as_slice()].concat(), &table).with_code(0);
+    let failed = run_with(&fake, &import, "0011\n").with_code(4);
+    assert!(
+        failed.err.contains("what was read of the input is gone"),
+        "{}",
+        failed.err
+    );
+    let requests = fake.requests();
+    assert_eq!(requests[0].text(), format!("{{\"token\":\"{TOKEN}\"}}\n"));
+    assert_eq!(requests[1].text(), table);
+    assert_eq!(requests[1].header("content-type"), Some("text/csv"));
+}
+
+#[test]
+fn devices_are_removed_by_token_or_name() {
+    let folder = Folder::new();
+    let text = format!("{TOKEN}\n{{\"ref\":\"user-2\"}}\n{{\"nothing\":1}}\n");
+    let file = folder.file("gone.ndjson", &text);
+    let answer = r#"{"audience":"customers","received":3,"removed":2,"invalid":1,"invalid_lines":[{"line":3,"detail":"token or ref is required"}]}"#;
+    let fake = Fake::start(vec![
+        problem(503, "unavailable"),
+        json(200, answer),
+        json(200, answer),
+    ]);
+    let told = run(&fake, &["audience", "remove", "customers", &file]).with_code(1);
+    assert_eq!(
+        told.out,
+        "audience customers: 3 received, 2 removed, 1 invalid\n\
+         \x20 line 3: token or ref is required\n"
+    );
+    run_with(&fake, &["audience", "remove", "customers", "-"], &text).with_code(1);
+    let expected = format!("{{\"token\":\"{TOKEN}\"}}\n{{\"ref\":\"user-2\"}}\n{{\"nothing\":1}}\n");
+    for request in fake.requests() {
+        assert_eq!(request.line, "DELETE /v1/audiences/customers/devices");
+        assert_eq!(request.header("content-type"), Some("application/x-ndjson"));
+        assert_eq!(request.text(), expected);
+    }
+}
+
+#[test]
+fn a_large_import_that_is_cut_off_is_repeated_from_its_beginning() {
+    let folder = Folder::new();
+    let text = format!("{{\"token\":\"{TOKEN}\"}}\n").repeat(200_000);
+    let file = folder.file("devices", &text);
+    let fake = Fake::start(vec![Reply::Cut(1_000_000), json(200, "{}"), json(200, TAKEN)]);
+    run(&fake, &["audience", "import", "customers", &file]).with_code(0);
+    // Not with assert_eq: it would print both.
+    assert!(fake.requests()[2].body == text.as_bytes());
+}
