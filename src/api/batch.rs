@@ -14,7 +14,7 @@ use super::problem::{Kind, Problem};
 use super::upload::{Finished, InvalidLine};
 use crate::apns::expiration::Expiration;
 use crate::config::{Batches, Transport};
-use crate::delivery::batch::{Assignment, GaveUp, Overview, Reason, Record, State, Terms};
+use crate::delivery::batch::{Assignment, CutOff, GaveUp, Handover, Overview, Reason, Record, State, Terms};
 use crate::time::Timestamp;
 
 /// What a caller asks of a batch.
@@ -121,9 +121,13 @@ pub fn record(id: &str, finished: &Finished<'_>, settings: &Batches, created_at:
             claim_ms: millis(settings.claim),
             keep_ms: millis(settings.retention),
             webhook: options.webhook.clone(),
+            windows: Vec::new(),
         },
         invalid: finished.invalid,
         endings: Vec::new(),
+        origin: None,
+        cut_off: None,
+        handover: Handover::default(),
     }
 }
 
@@ -143,6 +147,7 @@ pub fn document(record: &Record, overview: &Overview, transport: Option<Transpor
         pushes: overview.pushes,
         chunks: overview.chunks,
         invalid: record.invalid,
+        cut_off: record.cut_off.map(CutOff::as_str),
         counts: CountsDocument {
             accepted: counts.accepted,
             rejected: counts.rejected,
@@ -156,6 +161,7 @@ pub fn document(record: &Record, overview: &Overview, transport: Option<Transpor
         reasons: overview.reasons.iter().map(ReasonDocument::of).collect(),
         rate: overview.rate,
         eta_s: overview.eta.map(|eta| eta.as_secs()),
+        opens_at: overview.opens_at.map(|at| at.to_string()),
         paused: record.paused.as_ref().map(|pause| PausedDocument {
             by: pause.by.as_str(),
             detail: &pause.detail,
@@ -282,11 +288,15 @@ struct Document<'b> {
     pushes: u64,
     chunks: usize,
     invalid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut_off: Option<&'static str>,
     counts: CountsDocument,
     reasons: Vec<ReasonDocument<'b>>,
     rate: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     eta_s: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opens_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     paused: Option<PausedDocument<'b>>,
     options: OptionsDocument<'b>,

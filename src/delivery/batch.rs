@@ -6,8 +6,10 @@
 //! scope: those decisions, with what must be stored ([`Record`], and a [`Progress`] a chunk). Out of scope: the chunks'
 //! device lines, which stay in their rows, and storing, queueing and sending (`shell`).
 
+mod chunk;
 mod command;
 mod guard;
+mod handover;
 mod moments;
 mod overview;
 mod pace;
@@ -17,6 +19,8 @@ mod record;
 mod results;
 pub mod rows;
 mod settling;
+mod walks;
+mod windows;
 
 #[cfg(test)]
 mod simulation;
@@ -28,21 +32,26 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::chunk::{Chunk, Stage, Standing};
 use super::places::Places;
 use crate::time::Timestamp;
 
-pub use command::{Assignment, Command, Message};
+pub use chunk::Size;
+pub use command::{Append, Appended, Assignment, Command, Message, Stands};
 pub use guard::GUARDED;
+pub use handover::{Device, Handover, Portion, Report, gone, portion};
 pub use overview::{Counts, Overview, Reason};
 pub use progress::{Claim, Part, Progress, Waiting};
-pub use record::{Pause, PausedBy, Record, State, Terms};
+pub use record::{CutOff, Origin, Pause, PausedBy, Record, State, Terms};
 pub use results::{Detail, Ending, Found, GaveUp, MAX_ENDINGS, OPEN, Results, index, letter};
+pub use walks::{MAX_PUSHES, Taken, Walk};
 
-/// A batch whose upload has ended.
+/// A batch whose upload has ended, or that walks fill while it is sent.
 #[derive(Debug)]
 pub struct Batch {
     record: Record,
     chunks: Vec<Chunk>,
+    walks: walks::Walks,
     counts: Vec<u64>,
     plan: plan::Plan,
     /// What has changed since it was last stored.
@@ -56,39 +65,7 @@ pub struct Batch {
     notices: Vec<Notice>,
     /// How many pushes had ended at the last moments.
     recent: VecDeque<(Timestamp, u64)>,
-}
-
-/// A chunk, of which the device lines stay in their row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
-    /// The position of its first push in the upload.
-    pub first: u32,
-    /// How many pushes it has.
-    pub pushes: usize,
-}
-
-#[derive(Debug)]
-struct Chunk {
-    size: Size,
-    stage: Stage,
-    out: Standing,
-}
-
-/// How many pushes have not ended but were touched.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Standing {
-    in_flight: usize,
-    retrying: usize,
-}
-
-#[derive(Debug)]
-enum Stage {
-    /// Nobody has claimed it yet.
-    Fresh,
-    /// Some of its pushes have not ended.
-    Open(Box<Progress>),
-    /// All have; what there is to know lies in its row alone.
-    Done,
+    reports: handover::Reports,
 }
 
 /// What a runner is to send.
@@ -131,6 +108,7 @@ impl Batch {
             plan: plan::Plan::new(chunks.len()),
             record,
             chunks,
+            walks: walks::Walks::default(),
             unsaved: BTreeSet::new(),
             is_record_unsaved: false,
             guard: guard::Guard::default(),
@@ -138,12 +116,18 @@ impl Batch {
             last_until: Timestamp::default(),
             notices: Vec::new(),
             recent: VecDeque::new(),
+            reports: handover::Reports::default(),
         };
-        for (number, progress) in rows {
-            batch.take_row(number, progress);
-        }
-        batch.guard = guard::Guard::of(&batch.record.endings, &batch.counts);
+        batch.take_rows(rows);
         batch
+    }
+
+    /// Takes in how far some more chunks are: rows that are read a page at a time are never in memory all at once.
+    pub fn take_rows(&mut self, rows: impl IntoIterator<Item = (u32, Progress)>) {
+        for (number, progress) in rows {
+            self.take_row(number, progress);
+        }
+        self.guard = guard::Guard::of(&self.record.endings, &self.counts);
     }
 
     fn take_row(&mut self, number: u32, progress: Progress) {
@@ -179,6 +163,12 @@ impl Batch {
     #[must_use]
     pub const fn record(&self) -> &Record {
         &self.record
+    }
+
+    /// A chunk's size.
+    #[must_use]
+    pub fn size(&self, number: u32) -> Option<Size> {
+        self.chunks.get(at(number)).map(|chunk| chunk.size)
     }
 
     /// Hands a chunk to a runner, if there is something of it to send now.
@@ -329,47 +319,6 @@ impl Batch {
         }
         self.is_record_unsaved = true;
         self.notices.push(Notice::StateChanged);
-    }
-}
-
-impl Standing {
-    fn of(progress: &Progress) -> Self {
-        Self {
-            in_flight: progress.in_flight().len(),
-            retrying: progress.put_off().len(),
-        }
-    }
-}
-
-impl Chunk {
-    fn fresh(size: Size) -> Self {
-        Self {
-            size,
-            stage: Stage::Fresh,
-            out: Standing::default(),
-        }
-    }
-
-    /// How far it is; none if it is done.
-    fn open(&mut self) -> Option<&mut Progress> {
-        if matches!(self.stage, Stage::Fresh) {
-            self.stage = Stage::Open(Box::default());
-        }
-        match &mut self.stage {
-            Stage::Open(progress) => Some(progress),
-            Stage::Fresh | Stage::Done => None,
-        }
-    }
-
-    fn forget_if_done(&mut self) {
-        let is_done = match &self.stage {
-            Stage::Fresh => false,
-            Stage::Open(progress) => progress.ended().len() >= self.size.pushes,
-            Stage::Done => true,
-        };
-        if is_done {
-            self.stage = Stage::Done;
-        }
     }
 }
 

@@ -3,7 +3,8 @@ mod terms;
 use super::*;
 use crate::api::batch::receipts::{Chunk, Page, gone};
 use crate::delivery::batch::{
-    Assignment, Batch, Counts, Detail, Ending, Found, Pause, PausedBy, Progress, Results, Size, State, Terms,
+    Assignment, Batch, Counts, Detail, Ending, Found, Handover, Pause, PausedBy, Progress, Results, Size,
+    State, Terms,
 };
 use crate::delivery::places::Places;
 use crate::delivery::verdict::Verdict;
@@ -34,9 +35,13 @@ fn sample() -> Record {
             claim_ms: 120_000,
             keep_ms: 604_800_000,
             webhook: None,
+            windows: Vec::new(),
         },
         invalid: 0,
         endings: Vec::new(),
+        origin: None,
+        cut_off: None,
+        handover: Handover::default(),
     }
 }
 

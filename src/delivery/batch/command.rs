@@ -1,11 +1,11 @@
-//! What runners say to a batch's object, and what a queue message says.
+//! What runners, walks and the calendar say to a batch's object, and what a queue message says.
 //!
 //! JSON text between versions of the Worker that may differ for the minutes of a deployment: a field that is added needs
 //! a default.
 
 use serde::{Deserialize, Serialize};
 
-use super::Results;
+use super::{Record, Results, State};
 use crate::delivery::places::Places;
 use crate::time::Timestamp;
 
@@ -18,7 +18,7 @@ pub struct Message {
     pub chunk: u32,
 }
 
-/// What a runner, or another batch of the credential, says to a batch.
+/// What a runner, a walk, the calendar or another batch of the credential says to a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
@@ -61,6 +61,63 @@ pub enum Command {
         /// APNs' reason.
         reason: String,
     },
+    /// Begin: walks will fill the batch while it is sent. Answered with [`Stands`]; one that is there stays as it is.
+    Open {
+        /// What the batch is to know of itself.
+        record: Box<Record>,
+        /// What every push has: the first line of an order in lines.
+        head: String,
+        /// How many walks fill it; their numbers begin at 0.
+        walks: u32,
+    },
+    /// A walk brings its next chunk, whose device lines stand behind the command; answered with [`Appended`].
+    Append(Append),
+    /// Start nothing more for now; answered with [`Stands`], as are the next two.
+    Pause {
+        /// Why, for those who look at the batch.
+        detail: String,
+    },
+    /// Go on.
+    Resume,
+    /// Send nothing more, for good.
+    Cancel,
+}
+
+/// The next step of a walk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Append {
+    /// Which walk.
+    pub walk: u32,
+    /// Where the step begins: where the walk's last one ended; nothing at its start.
+    pub from: String,
+    /// Where it ends. A step with pushes ends elsewhere than it begins.
+    pub to: String,
+    /// How many pushes it brings: a line each, none if no device was found.
+    pub pushes: u32,
+    /// How many devices were left out, as no push could be made for them.
+    pub invalid: u32,
+    /// Whether the walk is over.
+    pub last: bool,
+}
+
+/// What a walk is told: to be taken for the truth, whatever it knew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Appended {
+    /// How far the walk has come: it goes on from here. Where its step began if that was not taken.
+    pub cursor: String,
+    /// Whether the walk is over.
+    pub last: bool,
+    /// How long it is to wait before its next step, in milliseconds.
+    pub hold_ms: u64,
+    /// Whether it is to end: nothing of it is taken any more.
+    pub stop: bool,
+}
+
+/// How a batch stands, as the calendar is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stands {
+    /// In a word.
+    pub state: State,
 }
 
 /// What a runner is to send: a line of JSON, and behind it the notification's line and the chunk's device lines.
@@ -112,5 +169,53 @@ mod tests {
         let text = r#"{"settle":{"chunk":7,"claim":9,"results":{"found":[]},"over":true}}"#;
         assert_eq!(serde_json::to_string(&command).unwrap(), text);
         assert_eq!(serde_json::from_str::<Command>(text).unwrap(), command);
+    }
+
+    #[test]
+    fn a_walks_format_unchanged() {
+        // A shard that the last deployment started appends to a batch of this one.
+        let append = Command::Append(Append {
+            walk: 3,
+            from: String::new(),
+            to: "0.500".to_owned(),
+            pushes: 499,
+            invalid: 1,
+            last: false,
+        });
+        let text = r#"{"append":{"walk":3,"from":"","to":"0.500","pushes":499,"invalid":1,"last":false}}"#;
+        assert_eq!(serde_json::to_string(&append).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Command>(text).unwrap(), append);
+        let appended = Appended {
+            cursor: "0.500".to_owned(),
+            last: false,
+            hold_ms: 250,
+            stop: false,
+        };
+        let text = r#"{"cursor":"0.500","last":false,"hold_ms":250,"stop":false}"#;
+        assert_eq!(serde_json::to_string(&appended).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Appended>(text).unwrap(), appended);
+    }
+
+    #[test]
+    fn the_calendars_words_format_unchanged() {
+        // A calendar of the last deployment speaks to a batch of this one.
+        let pause = Command::Pause {
+            detail: "so".to_owned(),
+        };
+        for (command, text) in [
+            (pause, r#"{"pause":{"detail":"so"}}"#),
+            (Command::Resume, r#""resume""#),
+            (Command::Cancel, r#""cancel""#),
+        ] {
+            assert_eq!(serde_json::to_string(&command).unwrap(), text);
+            assert_eq!(serde_json::from_str::<Command>(text).unwrap(), command);
+        }
+        let stands = Stands {
+            state: State::Cancelling,
+        };
+        assert_eq!(
+            serde_json::to_string(&stands).unwrap(),
+            r#"{"state":"cancelling"}"#
+        );
     }
 }

@@ -123,13 +123,18 @@ impl Guard {
         self.is_decided = self.ended >= GUARDED;
         // A chunk may bring more than the first ones: they count in proportion.
         let (bad, ended) = (self.bad_tokens, self.ended);
-        let is_wrong = bad.saturating_mul(100) > ended.max(GUARDED).saturating_mul(u64::from(percent));
-        is_wrong.then(|| {
+        are_too_many(bad, ended, percent).then(|| {
             format!(
                 "APNs calls {bad} of the first {ended} device tokens bad: they are likely of the other environment"
             )
         })
     }
+}
+
+/// Whether so many bad device tokens, of the pushes that have ended, are more than `percent` of them.
+pub(super) const fn are_too_many(bad: u64, ended: u64, percent: u32) -> bool {
+    let ended = if ended < GUARDED { GUARDED } else { ended };
+    bad.saturating_mul(100) > ended.saturating_mul(percent as u64)
 }
 
 fn is_bad_token(ending: &Ending) -> bool {

@@ -20,8 +20,10 @@ pub struct Overview {
     pub reasons: Vec<Reason>,
     /// How many a second have ended of late.
     pub rate: u64,
-    /// How long the rest will take at that rate.
+    /// How long the rest will take at that rate, if it is known how many there are.
     pub eta: Option<Duration>,
+    /// When the next window opens, while it waits for that.
+    pub opens_at: Option<Timestamp>,
 }
 
 /// What has become of pushes; each is counted once, and `gone` are part of `rejected`.
@@ -82,7 +84,9 @@ impl Batch {
         }
         let rate = self.rate(now);
         let unsettled = pushes.saturating_sub(ended);
-        let runs = !self.record.state.has_ended() && rate > 0;
+        let has_ended = self.record.state.has_ended();
+        let runs = !has_ended && !self.is_open() && rate > 0;
+        let opens_at = self.record.terms.opens_at(now);
         Overview {
             pushes,
             chunks: self.chunks.len(),
@@ -90,6 +94,7 @@ impl Batch {
             reasons: self.reasons(),
             rate,
             eta: runs.then(|| Duration::from_secs(unsettled.div_ceil(rate.max(1)))),
+            opens_at: opens_at.filter(|at| *at > now && !has_ended),
         }
     }
 

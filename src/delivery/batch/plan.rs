@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::moments::Moments;
 use super::pace::Pace;
 use super::results::{Ending, GaveUp};
-use super::{Batch, Progress, State, at, count};
+use super::{Batch, CutOff, Progress, State, at, count};
 use crate::delivery::places::Places;
 use crate::delivery::verdict::{Again, Verdict};
 use crate::time::Timestamp;
@@ -49,6 +49,16 @@ impl Plan {
             fresh: (0..u32::try_from(chunks).unwrap_or(u32::MAX)).collect(),
             ..Self::default()
         }
+    }
+
+    /// A chunk was appended.
+    pub(super) fn add(&mut self, number: u32) {
+        self.fresh.insert(number);
+    }
+
+    /// How many chunks nobody has touched.
+    pub(super) fn fresh(&self) -> usize {
+        self.fresh.len()
     }
 
     /// Takes in how far a chunk is.
@@ -202,10 +212,11 @@ impl Batch {
     pub fn wake(&self, now: Timestamp) -> Option<Timestamp> {
         let terms = &self.record.terms;
         if let Some(ended_at) = self.record.ended_at {
-            return Some(ended_at + Duration::from_millis(terms.keep_ms));
+            let outdated_at = ended_at + Duration::from_millis(terms.keep_ms);
+            return Some(self.report_at().unwrap_or(outdated_at));
         }
-        let is_left = self.plan.next_left().is_some();
-        let expires_at = terms.expires_at.filter(|_| is_left && self.can_expire());
+        let is_left = self.is_open() || self.plan.next_left().is_some();
+        let expires_at = terms.ends_at().filter(|_| is_left && self.can_expire());
         let mut moments = vec![
             self.plan.claimed.next(),
             Some(self.record.created_at + LONGEST_LIFE),
@@ -214,18 +225,18 @@ impl Batch {
         if self.record.state == State::Running {
             moments.push(self.plan.queued.next());
             let window_at = self.window_at(now);
-            moments.push(window_at.and_then(|at| Some(self.next_due(now)?.max(at))));
+            let opens_at = terms.opens_at(now).filter(|at| *at > now).unwrap_or_default();
+            moments.push(window_at.and_then(|at| Some(self.next_due(now)?.max(at).max(opens_at))));
         }
         moments.into_iter().flatten().min()
     }
 
-    /// Whether it has ended so long ago that it is to be forgotten.
+    /// Whether it has ended so long ago that it is to be forgotten, and nobody waits to be told of its end.
     #[must_use]
     pub fn is_outdated(&self, now: Timestamp) -> bool {
         let keep = Duration::from_millis(self.record.terms.keep_ms);
-        self.record
-            .ended_at
-            .is_some_and(|ended_at| now >= ended_at + keep)
+        let ended_at = self.record.ended_at;
+        ended_at.is_some_and(|ended_at| now >= ended_at + keep) && !self.owes_reports()
     }
 
     /// Does what time alone brings: claims end, the notification expires, the batch is over.
@@ -241,19 +252,21 @@ impl Batch {
             self.turn(State::Cancelling, now);
         }
         if self.can_expire() && self.is_expired(now) {
+            self.cut_off(CutOff::Expired, now);
             self.expire();
         }
+        self.close_if_walked(now);
         if self.plan.claimed.len() == 0 {
             if self.record.state == State::Cancelling {
                 self.turn(State::Cancelled, now);
-            } else if self.plan.chunks_left() == 0 {
+            } else if self.plan.chunks_left() == 0 && !self.is_open() {
                 self.turn(State::Done, now);
             }
         }
         self.note_rate(now);
     }
 
-    /// The notification is of no more use: the pushes end that no runner has, some chunks' at a time.
+    /// Nothing may be sent any more: the pushes end that no runner has, some chunks' at a time.
     fn expire(&mut self) {
         for _ in 0..EXPIRED_AT_ONCE {
             let Some(number) = self.plan.next_left() else {
@@ -264,18 +277,19 @@ impl Batch {
         }
     }
 
-    /// Whether its pushes end when the notification expires.
+    /// Whether its pushes end when the notification expires or the last window is over.
     const fn can_expire(&self) -> bool {
         matches!(self.record.state, State::Running | State::Paused)
     }
 
     fn is_expired(&self, now: Timestamp) -> bool {
-        self.record.terms.expires_at.is_some_and(|at| at <= now)
+        self.record.terms.ends_at().is_some_and(|at| at <= now)
     }
 
     /// Whether anything goes out now.
     fn is_sent(&self, now: Timestamp) -> bool {
-        self.record.state == State::Running && now >= self.plan.hold_until && !self.is_expired(now)
+        let is_held = now < self.plan.hold_until || !self.record.terms.is_open_at(now);
+        self.record.state == State::Running && !is_held && !self.is_expired(now)
     }
 
     /// When more may be out than is; nothing if some of that has to end first.

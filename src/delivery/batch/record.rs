@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::handover::Handover;
 use super::results::Ending;
 use crate::time::Timestamp;
 
@@ -16,7 +17,7 @@ pub struct Record {
     pub app: String,
     /// When its upload began: what a relative expiration counts from.
     pub created_at: Timestamp,
-    /// When its upload had ended without a fault.
+    /// When its upload had ended without a fault, or the last walk.
     pub sealed_at: Option<Timestamp>,
     /// When nothing was left to do.
     pub ended_at: Option<Timestamp>,
@@ -30,6 +31,49 @@ pub struct Record {
     pub invalid: u32,
     /// The ways in which its pushes ended, in the order in which they first did: chunks name them by number.
     pub endings: Vec<Ending>,
+    /// The campaign's run that it is; none if a caller has uploaded it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// Why walks were told to stop before they had gone through all their devices, if they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_off: Option<CutOff>,
+    /// What its campaign and its audience have been told of its end.
+    #[serde(default, skip_serializing_if = "Handover::is_nothing")]
+    pub handover: Handover,
+}
+
+/// The run of a campaign that a batch is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The campaign's id.
+    pub campaign: String,
+    /// When the run was due: with the campaign, its name.
+    pub at: Timestamp,
+    /// The audience whose shards go through their devices for it.
+    pub audience: String,
+    /// How many shards that has.
+    pub shards: u32,
+}
+
+/// Why devices were left out that walks had not come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CutOff {
+    /// There was no room for more.
+    Full,
+    /// The time was over in which anything is sent.
+    Expired,
+}
+
+impl CutOff {
+    /// The word for it in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Expired => "expired",
+        }
+    }
 }
 
 /// How a batch stands.
@@ -130,6 +174,9 @@ pub struct Terms {
     pub keep_ms: u64,
     /// Where the end is told.
     pub webhook: Option<String>,
+    /// When pushes may go out, each from its first moment up to its second; at any time if there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<(Timestamp, Timestamp)>,
 }
 
 impl Terms {
@@ -137,7 +184,6 @@ impl Terms {
     #[must_use]
     pub fn retries_end(&self, first_at: Timestamp) -> Timestamp {
         let budget = first_at + Duration::from_millis(self.retry_for_ms);
-        self.expires_at
-            .map_or(budget, |expires_at| expires_at.min(budget))
+        self.ends_at().map_or(budget, |ends_at| ends_at.min(budget))
     }
 }

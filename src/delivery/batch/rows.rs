@@ -1,9 +1,10 @@
 //! The tables of a batch's object.
 //!
 //! A chunk is two rows: its device lines, written once as they arrive, and how far it is, written with each claim and
-//! each settling. What else the batch knows are facts by name, as JSON text.
+//! each settling. What else the batch knows are facts by name, as JSON text. One that walks fill has a row for each of
+//! them, written after the chunk that it brought: what that says last is what there is.
 
-use super::{Progress, Record, Size};
+use super::{Progress, Record, Size, Walk};
 use crate::delivery::sql::{BadRow, Row, Statement};
 
 /// Makes the tables, if there are none.
@@ -24,10 +25,29 @@ pub fn create() -> [Statement; 3] {
     ]
 }
 
-/// Tells whether the tables are there: to look is not to make them, so that an id that nobody uploaded stores nothing.
+/// Makes the table of walks as well, for a batch that is opened.
+#[must_use]
+pub fn create_walks() -> Statement {
+    // `chunks`: how many the batch had when the row was written.
+    Statement::new(
+        "CREATE TABLE IF NOT EXISTS walks \
+         (walk INTEGER PRIMARY KEY, cursor TEXT NOT NULL, last INTEGER NOT NULL, chunks INTEGER NOT NULL)",
+    )
+}
+
+/// Tells which tables are there, none or some: to look is not to make them, so that an id that nobody uploaded stores
+/// nothing.
 #[must_use]
 pub fn exist() -> Statement {
-    Statement::new("SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'facts'")
+    Statement::new(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('facts', 'walks') ORDER BY name",
+    )
+}
+
+/// Whether there are walks, by the rows of [`exist`].
+#[must_use]
+pub fn have_walks(rows: &[Row]) -> bool {
+    rows.iter().any(|row| row.text(0) == Ok("walks"))
 }
 
 /// What a batch knows beside its chunks.
@@ -65,10 +85,48 @@ impl Fact {
     }
 }
 
+/// Reads the walks, in order: number, cursor, last, chunks.
+#[must_use]
+pub fn walks() -> Statement {
+    Statement::new("SELECT walk, cursor, last, chunks FROM walks ORDER BY walk")
+}
+
+/// The rows of [`walks`], and how many chunks they have brought.
+///
+/// # Errors
+/// A row is not as it must be.
+pub fn read_walks(rows: &[Row]) -> Result<(Vec<Walk>, u32), BadRow> {
+    let (mut walks, mut chunks) = (Vec::new(), 0);
+    for row in rows {
+        walks.push(Walk {
+            cursor: row.text(1)?.to_owned(),
+            last: row.number(2)? != 0,
+        });
+        chunks = row.number(3)?.max(chunks);
+    }
+    Ok((walks, u32::try_from(chunks).unwrap_or(u32::MAX)))
+}
+
+/// Writes a walk, of a batch with so many chunks.
+#[must_use]
+pub fn write_walk(number: u32, walk: &Walk, chunks: u32) -> Statement {
+    Statement::new("INSERT OR REPLACE INTO walks (walk, cursor, last, chunks) VALUES (?, ?, ?, ?)")
+        .bind(number)
+        .bind(walk.cursor.as_str())
+        .bind(u32::from(walk.last))
+        .bind(chunks)
+}
+
+/// Deletes the chunks from one on: those that were written without their walk's row, which failed, and come again.
+#[must_use]
+pub fn drop_chunks(from: u32) -> Statement {
+    Statement::new("DELETE FROM chunks WHERE number >= ?").bind(from)
+}
+
 /// Writes a chunk's device lines.
 #[must_use]
 pub fn add_chunk(number: u32, first: u32, pushes: u32, lines: String) -> Statement {
-    Statement::new("INSERT INTO chunks (number, first, pushes, lines) VALUES (?, ?, ?, ?)")
+    Statement::new("INSERT OR REPLACE INTO chunks (number, first, pushes, lines) VALUES (?, ?, ?, ?)")
         .bind(number)
         .bind(first)
         .bind(pushes)
@@ -98,10 +156,12 @@ pub fn size(row: &Row) -> Result<Size, BadRow> {
     })
 }
 
-/// Reads how far all chunks are that were ever claimed.
+/// Reads how far those chunks are that were ever claimed, from one on: [`PAGE`] rows at the most.
 #[must_use]
-pub fn all_progress() -> Statement {
-    Statement::new("SELECT number, text FROM progress ORDER BY number")
+pub fn progress_from(number: u32) -> Statement {
+    Statement::new("SELECT number, text FROM progress WHERE number >= ? ORDER BY number LIMIT ?")
+        .bind(number)
+        .bind(PAGE)
 }
 
 /// Reads the chunks that hold any of the pushes from one position to another: number, first push, pushes.
@@ -133,7 +193,7 @@ pub fn one_progress(number: u32) -> Statement {
     Statement::new("SELECT number, text FROM progress WHERE number = ?").bind(number)
 }
 
-/// A row of [`all_progress`] and [`one_progress`].
+/// A row of [`progress_from`] and [`one_progress`].
 ///
 /// # Errors
 /// What is wrong with it.
@@ -156,4 +216,84 @@ pub fn write_progress(number: u32, progress: &Progress) -> Statement {
 #[must_use]
 pub fn write_record(record: &Record) -> Statement {
     Fact::Record.write(serde_json::to_string(record).unwrap_or_default())
+}
+
+/// How many rows are read at once: half a megabyte of chunks with 500 letters each.
+pub const PAGE: u32 = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::sql::fixture::Database;
+
+    fn with_tables() -> Database {
+        let database = Database::new();
+        for statement in create() {
+            database.execute(&statement);
+        }
+        database
+    }
+
+    #[test]
+    fn a_batch_that_was_uploaded_has_no_walks() {
+        let database = Database::new();
+        assert!(database.execute(&exist()).is_empty());
+        let database = with_tables();
+        assert!(!have_walks(&database.execute(&exist())));
+        database.execute(&create_walks());
+        assert!(have_walks(&database.execute(&exist())));
+    }
+
+    #[test]
+    fn walks_are_read_as_they_were_written() {
+        let database = with_tables();
+        database.execute(&create_walks());
+        let walk = |cursor: &str, last| Walk {
+            cursor: cursor.to_owned(),
+            last,
+        };
+        let rows = [
+            (0, walk("", false), 0),
+            (1, walk("", false), 0),
+            (1, walk("3.7", true), 5),
+            (2, walk("0.9", false), 4),
+        ];
+        for (number, walk, chunks) in &rows {
+            database.execute(&write_walk(*number, walk, *chunks));
+        }
+        let walks_read = read_walks(&database.execute(&walks())).unwrap();
+        let written = vec![walk("", false), walk("3.7", true), walk("0.9", false)];
+        assert_eq!(walks_read, (written, 5));
+    }
+
+    #[test]
+    fn a_chunk_without_its_walks_row_is_not_there() {
+        let database = with_tables();
+        for number in 0..3 {
+            database.execute(&add_chunk(number, number * 2, 2, "a\nb\n".to_owned()));
+        }
+        database.execute(&drop_chunks(2));
+        let sizes: Vec<Size> = database.execute(&sizes()).iter().flat_map(size).collect();
+        assert_eq!(sizes.iter().map(|size| size.first).collect::<Vec<_>>(), [0, 2]);
+    }
+
+    #[test]
+    fn progress_is_read_a_page_at_a_time_in_the_order_of_its_chunks() {
+        let database = with_tables();
+        for number in (0..2 * PAGE + 1).rev() {
+            database.execute(&write_progress(number, &Progress::default()));
+        }
+        let (mut from, mut pages, mut read) = (0, Vec::new(), Vec::new());
+        loop {
+            let rows = database.execute(&progress_from(from));
+            pages.push(rows.len());
+            read.extend(rows.iter().map(|row| progress(row).unwrap().0));
+            if rows.len() < super::super::at(PAGE) {
+                break;
+            }
+            from = read.last().unwrap() + 1;
+        }
+        assert_eq!(pages, [1000, 1000, 1]);
+        assert_eq!(read, (0..2 * PAGE + 1).collect::<Vec<_>>());
+    }
 }

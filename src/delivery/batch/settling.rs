@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
+use super::chunk::Chunk;
 use super::progress::Part;
 use super::results::{Detail, Ending, Found, GaveUp, MAX_ENDINGS, Results};
-use super::{Batch, Chunk, Notice, Pause, PausedBy, Progress, Settled, State, at, count};
+use super::{Batch, Notice, Pause, PausedBy, Progress, Settled, State, at, count};
 use crate::delivery::backoff;
 use crate::delivery::places::Places;
 use crate::delivery::verdict::{Again, Verdict};
@@ -51,7 +52,7 @@ impl Batch {
         }
         self.tick(now);
         Settled {
-            stop: !is_current || self.record.state != State::Running,
+            stop: !is_current || self.record.state != State::Running || !self.record.terms.is_open_at(now),
         }
     }
 
@@ -67,7 +68,7 @@ impl Batch {
     }
 
     /// How far a chunk is; none if it is done.
-    fn open(&mut self, number: u32) -> Option<&mut Progress> {
+    fn begun(&mut self, number: u32) -> Option<&mut Progress> {
         self.chunks.get_mut(at(number)).and_then(Chunk::open)
     }
 
@@ -80,7 +81,7 @@ impl Batch {
 
     /// The runner has the chunk no more; what it has not told of is sent again.
     pub(super) fn take_back(&mut self, number: u32, now: Timestamp) {
-        if let Some(progress) = self.open(number) {
+        if let Some(progress) = self.begun(number) {
             for part in progress.take_claim() {
                 progress.put_back(part, now, now);
             }
@@ -91,7 +92,7 @@ impl Batch {
 
     /// The time of a claim is over, and nobody knows what its runner has sent.
     pub(super) fn lapse(&mut self, number: u32, now: Timestamp) {
-        let progress = self.open(number);
+        let progress = self.begun(number);
         let parts = progress.map(Progress::take_claim).unwrap_or_default();
         for part in parts {
             self.put_off(number, part, &abandoned(), Again::Network, None, now);
@@ -102,7 +103,7 @@ impl Batch {
 
     /// Pushes of the claim that runs were not delivered. Tells whether APNs refused the credential.
     fn send_again(&mut self, number: u32, found: &Found, now: Timestamp) -> bool {
-        let progress = self.open(number);
+        let progress = self.begun(number);
         let parts = progress.map(|progress| progress.withdraw(found.places));
         let parts = parts.unwrap_or_default();
         let is_refused = found.ending.verdict == Verdict::FixCredentials && !parts.is_empty();
@@ -128,7 +129,7 @@ impl Batch {
 
     fn keep(&mut self, number: u32, part: Part, last: &Ending, now: Timestamp) {
         let attempts = part.attempts.saturating_add(last.attempts);
-        if let Some(progress) = self.open(number) {
+        if let Some(progress) = self.begun(number) {
             progress.put_back(Part { attempts, ..part }, now, now);
         }
     }
@@ -154,7 +155,7 @@ impl Batch {
         let due_at = now + backoff::round(again, part.rounds, asked, salt);
         let retries_end = self.record.terms.retries_end(first_at);
         if due_at > retries_end {
-            let expired = self.record.terms.expires_at == Some(retries_end);
+            let expired = self.record.terms.ends_at() == Some(retries_end);
             let ending = Ending {
                 attempts: part.attempts,
                 gave_up: Some(if expired {
@@ -165,7 +166,7 @@ impl Batch {
                 ..last.clone()
             };
             self.end(number, part.places, &ending, &[]);
-        } else if let Some(progress) = self.open(number) {
+        } else if let Some(progress) = self.begun(number) {
             progress.put_back(part, due_at, now);
         }
     }
@@ -183,7 +184,7 @@ impl Batch {
                 attempts,
                 ..last.clone()
             });
-            if let Some(progress) = self.open(number) {
+            if let Some(progress) = self.begun(number) {
                 progress.end(part.places, index, pushes);
                 progress.keep_details(details, part.places);
             }

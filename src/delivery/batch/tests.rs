@@ -2,10 +2,14 @@ mod claims;
 mod ends;
 mod formats;
 mod guards;
+mod handovers;
 mod interleavings;
 mod planning;
 mod rates;
 mod rounds;
+mod walking;
+mod walks;
+mod windows;
 mod world;
 
 pub(super) use world::Dice;
@@ -37,6 +41,7 @@ pub(super) fn terms() -> Terms {
         claim_ms: 120_000,
         keep_ms: 7 * 86_400_000,
         webhook: None,
+        windows: Vec::new(),
     }
 }
 
@@ -52,6 +57,9 @@ pub(super) fn record(terms: Terms) -> Record {
         terms,
         invalid: 0,
         endings: Vec::new(),
+        origin: None,
+        cut_off: None,
+        handover: Handover::default(),
     }
 }
 

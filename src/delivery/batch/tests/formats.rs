@@ -53,6 +53,42 @@ fn a_records_format_unchanged() {
 }
 
 #[test]
+fn a_runs_record_format_unchanged() {
+    // A run of the last deployment goes on in this one.
+    let record = Record {
+        state: State::Running,
+        terms: Terms {
+            windows: vec![(BEGIN, BEGIN + secs(1))],
+            ..terms()
+        },
+        origin: Some(Origin {
+            campaign: "c".to_owned(),
+            at: BEGIN,
+            audience: "customers".to_owned(),
+            shards: 8,
+        }),
+        cut_off: Some(CutOff::Full),
+        handover: Handover {
+            told: true,
+            next: 7,
+            over: false,
+        },
+        ..record(terms())
+    };
+    let text = concat!(
+        r#"{"id":"00112233445566778899aabbccddeeff","app":"shop","created_at":1800000000000,"#,
+        r#""sealed_at":null,"ended_at":null,"state":"running","paused":null,"#,
+        r#""terms":{"rate":null,"weight":1,"retry_for_ms":86400000,"expires_at":null,"#,
+        r#""repeatable":true,"collapse_repeats":true,"bad_token_percent":20,"claim_ms":120000,"#,
+        r#""keep_ms":604800000,"webhook":null,"windows":[[1800000000000,1800000001000]]},"invalid":0,"#,
+        r#""endings":[],"origin":{"campaign":"c","at":1800000000000,"audience":"customers","shards":8},"#,
+        r#""cut_off":"full","handover":{"told":true,"next":7,"over":false}}"#,
+    );
+    assert_eq!(serde_json::to_string(&record).unwrap(), text);
+    assert_eq!(serde_json::from_str::<Record>(text).unwrap(), record);
+}
+
+#[test]
 fn a_progress_format_unchanged() {
     // A row of each chunk that a batch of the last deployment has begun; receipts read the letters.
     let text = concat!(

@@ -6,13 +6,29 @@ use super::*;
 fn some_terms() -> impl Strategy<Value = Terms> {
     let rates = prop_oneof![3 => Just(None), 1 => (1_u32..2000).prop_map(Some)];
     let expirations = prop_oneof![3 => Just(None), 1 => (60_u64..20_000).prop_map(Some)];
-    (rates, expirations, any::<bool>(), 0_u32..=100).prop_map(|(rate, lasts, repeatable, percent)| Terms {
+    let others = (any::<bool>(), 0_u32..=100);
+    (rates, expirations, some_windows(), others).prop_map(|(rate, lasts, windows, others)| Terms {
         rate,
         expires_at: lasts.map(|lasts| BEGIN + secs(lasts)),
-        repeatable,
-        bad_token_percent: percent,
+        repeatable: others.0,
+        bad_token_percent: others.1,
+        windows,
         ..terms()
     })
+}
+
+fn some_windows() -> impl Strategy<Value = Vec<(Timestamp, Timestamp)>> {
+    let spans = proptest::collection::vec((0_u64..3000, 1_u64..3000), 1..5);
+    let windows = spans.prop_map(|spans| {
+        let mut end = BEGIN;
+        let window = |(closed, open)| {
+            let begin = end + secs(closed);
+            end = begin + secs(open);
+            (begin, end)
+        };
+        spans.into_iter().map(window).collect()
+    });
+    prop_oneof![3 => Just(Vec::new()), 1 => windows]
 }
 
 fn some_sizes() -> impl Strategy<Value = Vec<Size>> {

@@ -133,8 +133,9 @@ impl World {
             State::Running,
             "nothing is claimed now"
         );
-        let expires_at = self.batch.record().terms.expires_at;
-        assert!(expires_at.is_none_or(|at| self.now < at), "it has expired");
+        let terms = &self.batch.record().terms;
+        assert!(terms.expires_at.is_none_or(|at| self.now < at), "it has expired");
+        assert!(terms.is_open_at(self.now), "no window is open");
         assert!(!work.places.is_empty() && work.until > self.now);
         for place in work.places.iter() {
             assert!(place < work.size.pushes);

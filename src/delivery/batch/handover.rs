@@ -1,0 +1,249 @@
+//! What is told of a run that has ended: to the calendar, how it ended, and to the audience, which devices are gone.
+//!
+//! Told until it is heard, and never forgotten before: how far it has come is kept in the batch's row. Both are told again
+//! after a crash, and say the same then. In scope: what is told, in which portions, and when it is over. Out of scope:
+//! telling (`shell`), and what the audience makes of it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Batch, Ending, State, at};
+use crate::apns::Reason;
+use crate::delivery::backoff;
+use crate::delivery::verdict::Verdict;
+use crate::delivery::webhook::MAX_GONE;
+use crate::time::Timestamp;
+
+/// What was told so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handover {
+    /// Whether the calendar knows how the run ended.
+    pub told: bool,
+    /// The first chunk of whose gone devices the audience may not know.
+    pub next: u32,
+    /// Whether it knows of all.
+    pub over: bool,
+}
+
+/// What is to be told now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// To the calendar: this command, as JSON text. Then [`Batch::told_end`].
+    Ended(String),
+    /// To the audience: the gone devices of the chunks from this one on, as many as [`portion`] says. Then
+    /// [`Batch::told_gone`].
+    Gone {
+        /// The first chunk.
+        from: u32,
+        /// The audience's name.
+        audience: String,
+        /// How many shards it has.
+        shards: u32,
+    },
+}
+
+/// A device that is gone, as the audience is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Device<'d> {
+    /// Its device token, in hex.
+    pub token: &'d str,
+    /// APNs' reason.
+    pub reason: &'d str,
+    /// Since when APNs knows it, if it said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+}
+
+/// How telling goes; an object that forgot it tells at once.
+#[derive(Debug, Default)]
+pub(super) struct Reports {
+    failures: u32,
+    again_at: Timestamp,
+}
+
+impl Handover {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    pub(super) fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Batch {
+    /// What is to be told now; nothing while it has not ended, or after a failure for a while.
+    #[must_use]
+    pub fn report(&self, now: Timestamp) -> Option<Report> {
+        let origin = self.record.origin.as_ref()?;
+        if self.report_at()? > now {
+            return None;
+        }
+        if !self.record.handover.told {
+            let counts = self.overview(now).counts;
+            return Some(Report::Ended(text(&CalendarCommand::RunEnded {
+                campaign: &origin.campaign,
+                at: origin.at,
+                state: self.record.state,
+                pushes: self.pushes(),
+                counts: RunCounts {
+                    accepted: counts.accepted,
+                    rejected: counts.rejected,
+                    failed: counts.failed,
+                    cancelled: counts.cancelled,
+                    gone: counts.gone,
+                },
+            })));
+        }
+        Some(Report::Gone {
+            from: self.record.handover.next,
+            audience: origin.audience.clone(),
+            shards: origin.shards,
+        })
+    }
+
+    /// The calendar knows, or knows the campaign no more.
+    pub fn told_end(&mut self) {
+        self.record.handover.told = true;
+        self.went_well();
+    }
+
+    /// The audience knows of the gone devices of the chunks before `next`; of all if there is none here.
+    pub fn told_gone(&mut self, next: Option<u32>) {
+        match next {
+            Some(next) => self.record.handover.next = next,
+            None => self.record.handover.over = true,
+        }
+        self.went_well();
+    }
+
+    /// Nobody has heard it: it is told again a little later, and each time later.
+    pub fn not_told(&mut self, now: Timestamp) {
+        self.reports.failures = self.reports.failures.saturating_add(1);
+        let doubled = FIRST_PAUSE.saturating_mul(1 << self.reports.failures.min(MAX_DOUBLINGS));
+        let salt = u64::from(self.record.handover.next);
+        self.reports.again_at = now + backoff::jittered(doubled.min(LONGEST_PAUSE), salt);
+    }
+
+    /// Whether somebody is still to be told of its end.
+    #[must_use]
+    pub fn owes_reports(&self) -> bool {
+        let handover = self.record.handover;
+        self.record.state.has_ended() && self.record.origin.is_some() && !(handover.told && handover.over)
+    }
+
+    /// When the next report is due.
+    pub(super) fn report_at(&self) -> Option<Timestamp> {
+        self.owes_reports().then_some(self.reports.again_at)
+    }
+
+    /// Whether the audience is told of devices with this reason.
+    ///
+    /// That a device is gone is APNs' word about the device alone. A bad token may be as good as the configuration is
+    /// bad: where more of a run's tokens are than its guard lets pass, the environment or the topic is likely the wrong one,
+    /// and none is told.
+    #[must_use]
+    pub fn tells_of(&self, reason: &str) -> bool {
+        !is_doubtful(reason) || !self.has_too_many_doubts()
+    }
+
+    fn has_too_many_doubts(&self) -> bool {
+        let counted = || self.record.endings.iter().zip(&self.counts);
+        let is_doubt = |ending: &Ending| {
+            let reason = ending.reason.as_deref();
+            ending.verdict == Verdict::DropDevice && reason.is_some_and(is_doubtful)
+        };
+        let doubts = counted().filter(|(ending, _)| is_doubt(ending));
+        let doubts: u64 = doubts.map(|(_, count)| count).sum();
+        super::guard::are_too_many(doubts, self.guard.ended(), self.record.terms.bad_token_percent)
+    }
+
+    fn went_well(&mut self) {
+        self.is_record_unsaved = true;
+        self.reports = Reports::default();
+    }
+}
+
+/// What an audience is told of together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Portion {
+    /// How many of the chunks.
+    pub chunks: usize,
+    /// The chunk at which the next portion begins; none if this is the last.
+    pub next: Option<u32>,
+}
+
+/// What an audience of so many shards is told of together: of the chunks that have begun, `page` at the most that follow one
+/// another, each with how many of its devices are gone.
+#[must_use]
+pub fn portion(chunks: &[(u32, usize)], page: u32, shards: u32) -> Portion {
+    let most = MAX_GONE * at(shards.clamp(1, MAX_SHARDS_AT_ONCE));
+    let mut told = 0;
+    let fit = chunks.iter().take_while(|(_, gone)| {
+        told += gone;
+        told <= most
+    });
+    // No chunk has more than fit.
+    let together = fit.count().max(1).min(chunks.len());
+    let more = (chunks.len() >= at(page)).then(|| chunks.last().map(|(number, _)| number + 1));
+    let next = chunks.get(together).map(|(number, _)| *number);
+    Portion {
+        chunks: together,
+        next: next.or(more.flatten()),
+    }
+}
+
+/// The command that tells a shard of its gone devices, as JSON text.
+#[must_use]
+pub fn gone(devices: &[Device<'_>]) -> String {
+    text(&AudienceCommand::Gone { devices })
+}
+
+fn is_doubtful(reason: &str) -> bool {
+    [Reason::BAD_DEVICE_TOKEN, Reason::DEVICE_TOKEN_NOT_FOR_TOPIC]
+        .iter()
+        .any(|doubtful| doubtful.as_str() == reason)
+}
+
+fn text(command: &impl Serialize) -> String {
+    serde_json::to_string(command).unwrap_or_default()
+}
+
+/// What the calendar is told.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum CalendarCommand<'r> {
+    RunEnded {
+        campaign: &'r str,
+        at: Timestamp,
+        state: State,
+        pushes: u64,
+        counts: RunCounts,
+    },
+}
+
+#[derive(Serialize)]
+struct RunCounts {
+    accepted: u64,
+    rejected: u64,
+    failed: u64,
+    cancelled: u64,
+    gone: u64,
+}
+
+/// What a shard of an audience is told.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum AudienceCommand<'r> {
+    Gone { devices: &'r [Device<'r>] },
+}
+
+/// How long after a failure it is told again, before that doubles: most failures are of an object that moves.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The longest time between two attempts: what fails for so long is not over soon.
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+
+/// Past 2^10 the longest time is long reached.
+const MAX_DOUBLINGS: u32 = 10;
+
+/// Devices are told in portions of as many as one body holds for each shard, up to so many shards: 16,000 devices, 3 MB.
+const MAX_SHARDS_AT_ONCE: u32 = 32;

@@ -1,0 +1,160 @@
+use super::*;
+use crate::delivery::webhook::MAX_GONE;
+
+fn run(terms: Terms) -> Record {
+    Record {
+        origin: Some(Origin {
+            campaign: "c".to_owned(),
+            at: BEGIN,
+            audience: "customers".to_owned(),
+            shards: 8,
+        }),
+        ..record(terms)
+    }
+}
+
+/// A run of one chunk that ended as it is told.
+fn ended(results: &Results, pushes: u32) -> Batch {
+    let mut batch = Batch::open(run(terms()), 1, BEGIN);
+    let step = Append {
+        last: true,
+        ..walks::step(0, "", "0.1", pushes)
+    };
+    batch.append(&step, 0, BEGIN);
+    let work = batch.claim(0, BEGIN).unwrap();
+    batch.settle(0, work.until, results, true, BEGIN);
+    if batch.record().state != State::Done {
+        batch.cancel(BEGIN);
+    }
+    batch
+}
+
+fn gone(places: impl IntoIterator<Item = usize>) -> Results {
+    told(Verdict::DropDevice, 410, "Unregistered", places)
+}
+
+#[test]
+fn the_calendar_is_told_first_and_then_the_audience_from_where_it_knows() {
+    let mut batch = ended(&both(accepted(0..4), gone([4])), 5);
+    let Some(Report::Ended(text)) = batch.report(BEGIN) else {
+        panic!("the calendar is to be told")
+    };
+    assert_eq!(
+        text,
+        concat!(
+            r#"{"run_ended":{"campaign":"c","at":1800000000000,"state":"done","pushes":5,"#,
+            r#""counts":{"accepted":4,"rejected":1,"failed":0,"cancelled":0,"gone":1}}}"#,
+        )
+    );
+    batch.told_end();
+    let from = |from| Report::Gone {
+        from,
+        audience: "customers".to_owned(),
+        shards: 8,
+    };
+    assert_eq!(batch.report(BEGIN), Some(from(0)));
+    batch.told_gone(Some(7));
+    assert_eq!(batch.report(BEGIN), Some(from(7)));
+    assert!(batch.take_unsaved().1, "an object that forgets goes on there");
+    let mut batch = Batch::load(batch.record().clone(), Vec::new(), Vec::new());
+    assert_eq!(batch.report(BEGIN), Some(from(7)));
+    batch.told_gone(None);
+    assert_eq!((batch.report(BEGIN), batch.owes_reports()), (None, false));
+}
+
+#[test]
+fn a_batch_that_no_campaign_made_or_that_has_not_ended_tells_nobody() {
+    assert_eq!(sealed(terms(), 0, 0).report(BEGIN), None);
+    assert_eq!(Batch::open(run(terms()), 1, BEGIN).report(BEGIN), None);
+}
+
+#[test]
+fn what_nobody_hears_is_told_again_and_later_each_time() {
+    let mut batch = ended(&accepted(0..5), 5);
+    let (mut now, mut waits) = (BEGIN, Vec::new());
+    for _ in 0..20 {
+        assert!(matches!(batch.report(now), Some(Report::Ended(_))));
+        batch.not_told(now);
+        assert_eq!(batch.report(now), None);
+        let wake = batch.wake(now).unwrap();
+        waits.push(wake.since(now).as_secs());
+        now = wake;
+    }
+    assert!((5..=10).contains(&waits[0]), "{waits:?}");
+    assert!(
+        waits.iter().all(|wait| *wait <= 3600) && waits[19] >= 1800,
+        "{waits:?}"
+    );
+}
+
+#[test]
+fn a_run_is_not_forgotten_before_everybody_knows() {
+    let mut batch = ended(&accepted(0..5), 5);
+    let outdated = BEGIN + secs(7 * 86_400);
+    batch.not_told(outdated);
+    assert!(!batch.is_outdated(outdated));
+    assert!(
+        batch.wake(outdated).unwrap() > outdated,
+        "no alarm that does nothing"
+    );
+    batch.told_end();
+    assert!(!batch.is_outdated(outdated));
+    batch.told_gone(None);
+    assert!(batch.is_outdated(outdated));
+    assert_eq!(batch.wake(BEGIN), Some(outdated));
+}
+
+#[test]
+fn the_audience_is_told_of_bad_tokens_unless_there_are_too_many_to_believe() {
+    let bad = |reason: &'static str, pushes| told(Verdict::DropDevice, 400, reason, 0..pushes);
+    for reason in ["BadDeviceToken", "DeviceTokenNotForTopic"] {
+        let some = ended(&both(bad(reason, 100), accepted(100..500)), 500);
+        assert!(some.tells_of(reason) && some.tells_of("Unregistered"));
+        let many = ended(&both(bad(reason, 101), accepted(101..500)), 500);
+        assert!(!many.tells_of(reason), "more than a fifth");
+        assert!(many.tells_of("Unregistered") && many.tells_of("ExpiredToken"));
+    }
+    let all_gone = ended(&gone(0..500), 500);
+    assert!(all_gone.tells_of("Unregistered") && all_gone.tells_of("BadDeviceToken"));
+}
+
+#[test]
+fn devices_are_told_of_in_portions_that_a_shard_can_take() {
+    let portion_of = |gone: &[usize], shards| {
+        let chunks: Vec<(u32, usize)> = (3..).zip(gone.iter().copied()).collect();
+        portion(&chunks, 4, shards)
+    };
+    let of = |chunks, next| Portion { chunks, next };
+    assert_eq!(portion_of(&[], 1), of(0, None));
+    assert_eq!(portion_of(&[0, 0], 1), of(2, None));
+    assert_eq!(portion_of(&[0, 0, 0, 0], 1), of(4, Some(7)), "there may be more");
+    assert_eq!(portion_of(&[1, MAX_GONE - 1, 1], 1), of(2, Some(5)));
+    assert_eq!(portion_of(&[MAX_GONE, MAX_GONE, 1], 1), of(1, Some(4)));
+    assert_eq!(portion_of(&[MAX_GONE, MAX_GONE, 1], 2), of(2, Some(5)));
+    assert_eq!(portion_of(&[MAX_GONE, MAX_GONE, 1], 256), of(3, None));
+}
+
+#[test]
+fn what_a_shard_is_told_format_unchanged() {
+    // A shard of the last deployment reads it.
+    let device = Device {
+        token: "ab12",
+        reason: "Unregistered",
+        since: Some(BEGIN),
+    };
+    let devices = [
+        device,
+        Device {
+            token: "cd34",
+            reason: "BadDeviceToken",
+            since: None,
+        },
+    ];
+    assert_eq!(
+        super::super::gone(&devices),
+        concat!(
+            r#"{"gone":{"devices":[{"token":"ab12","reason":"Unregistered","since":1800000000000},"#,
+            r#"{"token":"cd34","reason":"BadDeviceToken"}]}}"#,
+        )
+    );
+}
