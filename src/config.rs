@@ -6,6 +6,7 @@
 mod api_key;
 mod app;
 mod batches;
+mod campaigns;
 mod transport;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::fault::{self, FaultKind, Faults, Pointer};
 pub use api_key::{ApiKey, Apps};
 pub use app::{App, SigningKeyText};
 pub use batches::{Batches, SETTLE_TIME};
+pub use campaigns::Campaigns;
 pub use transport::{Sockets, Transport};
 
 /// A deployment's configuration, without faults.
@@ -36,6 +38,8 @@ pub struct Config {
     pub sockets: Sockets,
     /// What holds for batches.
     pub batches: Batches,
+    /// What holds for campaigns.
+    pub campaigns: Campaigns,
     /// How many objects share the metrics.
     pub metrics_shards: u32,
     /// Where APNs is, if not at Apple: for local runs.
@@ -73,6 +77,7 @@ impl Config {
         let sockets = Sockets::load(&setting, &mut faults);
         let attempt_timeout = Duration::from_millis(timeout);
         let batches = Batches::load(&setting, attempt_timeout, &mut faults);
+        let campaigns = Campaigns::load(&setting, &mut faults);
         let shards = number(
             &setting,
             METRICS_SHARDS,
@@ -88,6 +93,7 @@ impl Config {
             permits: u32::try_from(permits).unwrap_or(u32::MAX),
             sockets,
             batches,
+            campaigns,
             metrics_shards: u32::try_from(shards).unwrap_or(1),
             origins,
         })
@@ -264,6 +270,31 @@ fn number(
             default
         }
     }
+}
+
+/// A duration such as `7d`, `1d 12h` or `PT36H`, in which a day has 24 hours; `rule` says what is allowed.
+fn duration(
+    setting: &impl Fn(&str) -> Option<String>,
+    name: &str,
+    default: Duration,
+    range: std::ops::RangeInclusive<Duration>,
+    rule: &str,
+    faults: &mut Faults,
+) -> Duration {
+    let Some(text) = setting(name) else { return default };
+    match span(text.trim()) {
+        Some(duration) if range.contains(&duration) => duration,
+        _ => {
+            faults.add(&Pointer::Root.key(name), FaultKind::Invalid(rule.to_owned()));
+            default
+        }
+    }
+}
+
+fn span(text: &str) -> Option<Duration> {
+    let span: jiff::Span = text.parse().ok()?;
+    let relative = jiff::SpanRelativeTo::days_are_24_hours();
+    span.to_duration(relative).ok()?.try_into().ok()
 }
 
 /// The variable that names the apps: a JSON object by name.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::number;
+use super::{duration, number};
 use crate::delivery::webhook::WebhookSecret;
 use crate::fault::{FaultKind, Faults, Pointer};
 
@@ -52,27 +52,14 @@ impl Batches {
 }
 
 fn retention(setting: &impl Fn(&str) -> Option<String>, faults: &mut Faults) -> Duration {
-    let Some(text) = setting(BATCH_RETENTION) else {
-        return DEFAULT_RETENTION;
-    };
-    match duration(text.trim()) {
-        Some(retention) if (MIN_RETENTION..=MAX_RETENTION).contains(&retention) => retention,
-        _ => {
-            let text = "must be a duration from 1 hour to 90 days, such as `7d` or `36h`";
-            faults.add(
-                &Pointer::Root.key(BATCH_RETENTION),
-                FaultKind::Invalid(text.to_owned()),
-            );
-            DEFAULT_RETENTION
-        }
-    }
-}
-
-/// Reads `7d`, `1d 12h` or `PT36H`; a day has 24 hours.
-fn duration(text: &str) -> Option<Duration> {
-    let span: jiff::Span = text.parse().ok()?;
-    let relative = jiff::SpanRelativeTo::days_are_24_hours();
-    span.to_duration(relative).ok()?.try_into().ok()
+    duration(
+        setting,
+        BATCH_RETENTION,
+        DEFAULT_RETENTION,
+        MIN_RETENTION..=MAX_RETENTION,
+        "must be a duration from 1 hour to 90 days, such as `7d` or `36h`",
+        faults,
+    )
 }
 
 fn webhook_secrets(setting: &impl Fn(&str) -> Option<String>, faults: &mut Faults) -> Vec<WebhookSecret> {

@@ -260,6 +260,18 @@ fn the_batch_settings_are_held_to_their_ranges() {
 }
 
 #[test]
+fn a_run_may_start_an_hour_late_or_as_much_as_the_deployment_says() {
+    let grace = |text| load(&[("CAMPAIGN_GRACE", text)]).map(|config| config.campaigns.grace);
+    assert_eq!(grace(""), Ok(Duration::from_secs(60 * 60)));
+    assert_eq!(grace("1m"), Ok(Duration::from_secs(60)));
+    assert_eq!(grace(" 1d "), Ok(Duration::from_secs(24 * 60 * 60)));
+    let text = "/CAMPAIGN_GRACE: must be a duration from 1 minute to 24 hours, such as `1h` or `90m`";
+    for bad in ["59s", "24h 1s", "-1h", "soon"] {
+        assert_eq!(grace(bad), Err(vec![text.to_owned()]), "{bad}");
+    }
+}
+
+#[test]
 fn a_claim_is_longer_than_an_attempt_with_time_to_launch_and_to_settle() {
     // Of the default of ten seconds, and of one that is set.
     for (attempt, enough, less) in [(None, "12500", "12499"), (Some("60000"), "62500", "62499")] {
