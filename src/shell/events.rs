@@ -50,6 +50,13 @@ async fn answer(
         Route::ReplayDeadLetter { id } => directory::replay(id, caller, env).await?,
         Route::DropDeadLetter { id } => directory::discard(id, caller, env).await?,
         Route::Metrics => metrics::answer(caller, config, env).await?,
+        Route::Audiences
+        | Route::Audience { .. }
+        | Route::Campaigns
+        | Route::CreateCampaign
+        | Route::Campaign { .. } => {
+            return Err(Problem::new(Kind::NotFound, "see the README for the paths"));
+        }
         Route::Healthz | Route::Doctor => doctor::examine(caller, config, env).await,
     };
     http::response(answer).map_err(unanswered)
