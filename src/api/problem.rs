@@ -104,6 +104,10 @@ pub enum Kind {
     IdempotencyConflict,
     /// The first request with the idempotency key is still being read.
     UploadInProgress,
+    /// There is no campaign of that id that the caller reaches.
+    CampaignNotFound,
+    /// The campaign does not do that in the state that it is in.
+    CampaignState,
 }
 
 impl Kind {
@@ -111,7 +115,7 @@ impl Kind {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::NotFound | Self::BatchNotFound => 404,
+            Self::NotFound | Self::BatchNotFound | Self::CampaignNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::Unauthenticated => 401,
             Self::Forbidden => 403,
@@ -120,7 +124,11 @@ impl Kind {
             Self::InvalidRequest => 422,
             Self::Misconfigured => 500,
             Self::Busy | Self::ProviderTokenRefused | Self::Unavailable => 503,
-            Self::BatchEnded | Self::BatchRunning | Self::IdempotencyConflict | Self::UploadInProgress => 409,
+            Self::BatchEnded
+            | Self::BatchRunning
+            | Self::IdempotencyConflict
+            | Self::UploadInProgress
+            | Self::CampaignState => 409,
         }
     }
 
@@ -144,6 +152,8 @@ impl Kind {
             Self::BatchRunning => "batch-running",
             Self::IdempotencyConflict => "idempotency-conflict",
             Self::UploadInProgress => "upload-in-progress",
+            Self::CampaignNotFound => "campaign-not-found",
+            Self::CampaignState => "campaign-state",
         }
     }
 
@@ -165,6 +175,8 @@ impl Kind {
             Self::BatchRunning => "The batch has not ended",
             Self::IdempotencyConflict => "The idempotency key belongs to another body",
             Self::UploadInProgress => "The first request with this idempotency key is still being read",
+            Self::CampaignNotFound => "There is no such campaign",
+            Self::CampaignState => "The campaign is in another state",
         }
     }
 }
@@ -343,6 +355,17 @@ mod tests {
             (Kind::BatchRunning, 409, "batch-running"),
             (Kind::IdempotencyConflict, 409, "idempotency-conflict"),
             (Kind::UploadInProgress, 409, "upload-in-progress"),
+        ] {
+            assert_eq!((kind.status(), kind.slug()), (status, slug));
+        }
+    }
+
+    #[test]
+    fn the_problems_of_campaigns_format_unchanged() {
+        // Callers match on these.
+        for (kind, status, slug) in [
+            (Kind::CampaignNotFound, 404, "campaign-not-found"),
+            (Kind::CampaignState, 409, "campaign-state"),
         ] {
             assert_eq!((kind.status(), kind.slug()), (status, slug));
         }
