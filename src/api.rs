@@ -5,6 +5,7 @@
 
 pub mod auth;
 pub mod batch;
+pub mod campaign;
 pub mod doctor;
 #[cfg(test)]
 mod fixture;

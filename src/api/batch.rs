@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Answer;
 use super::problem::{Kind, Problem};
-use super::upload::{Finished, InvalidLine};
+use super::upload::{Finished, InvalidLine, Opening};
 use crate::apns::expiration::Expiration;
 use crate::config::{Batches, Transport};
 use crate::delivery::batch::{Assignment, CutOff, GaveUp, Handover, Overview, Reason, Record, State, Terms};
@@ -95,7 +95,19 @@ impl Ask {
 /// The record of a batch whose upload came to `finished`: its caller's options, and the deployment's settings as they are.
 #[must_use]
 pub fn record(id: &str, finished: &Finished<'_>, settings: &Batches, created_at: Timestamp) -> Record {
-    let (opening, options) = (&finished.opening, &finished.opening.options);
+    opened(id, &finished.opening, finished.invalid, settings, created_at)
+}
+
+/// The record of a batch that begins with `opening`, and of whose devices so many are `invalid` so far.
+#[must_use]
+pub fn opened(
+    id: &str,
+    opening: &Opening<'_>,
+    invalid: u32,
+    settings: &Batches,
+    created_at: Timestamp,
+) -> Record {
+    let options = &opening.options;
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     // An expiration of nought is one attempt, which has no end.
     let expiration = opening
@@ -123,7 +135,7 @@ pub fn record(id: &str, finished: &Finished<'_>, settings: &Batches, created_at:
             webhook: options.webhook.clone(),
             windows: Vec::new(),
         },
-        invalid: finished.invalid,
+        invalid,
         endings: Vec::new(),
         origin: None,
         cut_off: None,

@@ -3,7 +3,7 @@
 //! In scope: what their query strings may say, and the listings of batches and dead letters as answers. Out of scope:
 //! the receipts themselves, which their batch writes.
 
-mod parameters;
+pub(super) mod parameters;
 
 use serde::Serialize;
 

@@ -15,7 +15,9 @@ mod opening;
 use serde::{Deserialize, Serialize};
 
 pub use fingerprint::Fingerprint;
+pub(super) use intake::{read_device, told, too_long};
 pub use opening::Opening;
+pub(super) use opening::check_webhook;
 
 pub use super::order::Options;
 

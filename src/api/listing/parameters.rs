@@ -6,14 +6,14 @@ use crate::fault::{Fault, FaultKind, Faults, nearest};
 use crate::time::Timestamp;
 
 /// The parameters that a request gives; one with nothing after its `=` is not given.
-pub(super) struct Parameters {
+pub(in crate::api) struct Parameters {
     given: Vec<(&'static str, String)>,
     faults: Faults,
 }
 
 impl Parameters {
     /// Reads what stands after the `?`. What is not `known`, and what is given twice, is a fault.
-    pub(super) fn read(query: &str, known: &[&'static str]) -> Self {
+    pub(in crate::api) fn read(query: &str, known: &[&'static str]) -> Self {
         let mut parameters = Self {
             given: Vec::new(),
             faults: Faults::default(),
@@ -38,13 +38,13 @@ impl Parameters {
     }
 
     /// The value of a parameter.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub(in crate::api) fn text(&self, name: &str) -> Option<&str> {
         let given = self.given.iter().find(|(given, _)| *given == name);
         given.map(|(_, value)| value.as_str())
     }
 
     /// The value of a parameter as `read` reads it; what it cannot read is the fault that `rule` says.
-    pub(super) fn value<T>(
+    pub(in crate::api) fn value<T>(
         &mut self,
         name: &str,
         rule: &str,
@@ -58,7 +58,7 @@ impl Parameters {
     }
 
     /// The parameter `limit`, from 1 to `most`.
-    pub(super) fn limit(&mut self, default: u32, most: u32) -> u32 {
+    pub(in crate::api) fn limit(&mut self, default: u32, most: u32) -> u32 {
         let rule = format!("must be an integer from 1 to {most}");
         let within = |limit: &u32| (1..=most).contains(limit);
         self.value("limit", &rule, |text| text.parse().ok().filter(within))
@@ -66,7 +66,7 @@ impl Parameters {
     }
 
     /// A parameter that is a moment.
-    pub(super) fn moment(&mut self, name: &str) -> Option<Timestamp> {
+    pub(in crate::api) fn moment(&mut self, name: &str) -> Option<Timestamp> {
         let rule = "must be an RFC 3339 time such as `2026-11-23T08:00:00Z`; a `+` is written `%2B` in a query string";
         self.value(name, rule, |text| {
             let moment: jiff::Timestamp = text.parse().ok()?;
@@ -76,7 +76,7 @@ impl Parameters {
     }
 
     /// Adds a fault of a parameter.
-    pub(super) fn invalid(&mut self, name: &str, rule: &str) {
+    pub(in crate::api) fn invalid(&mut self, name: &str, rule: &str) {
         self.fault(name, FaultKind::Invalid(rule.to_owned()));
     }
 
@@ -88,7 +88,7 @@ impl Parameters {
     }
 
     /// `value` if there was no fault.
-    pub(super) fn or<T>(self, value: T) -> Result<T, Faults> {
+    pub(in crate::api) fn or<T>(self, value: T) -> Result<T, Faults> {
         self.faults.or(value)
     }
 }

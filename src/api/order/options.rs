@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::apns::expiration::duration_secs;
 use crate::fault::{self, FaultKind, Faults, Pointer};
@@ -37,10 +37,13 @@ impl Default for Options {
 impl Options {
     /// Reads the options in `value`, which is found at `at`. One that has a fault is as if it were not there.
     pub(super) fn read(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Self {
+        let map = fault::object(value, at, FIELDS, faults);
+        map.map_or_else(Self::default, |map| Self::of(map, at, faults))
+    }
+
+    /// Reads the options among the members of `map`, which is found at `at`.
+    pub(in crate::api) fn of(map: &Map<String, Value>, at: &Pointer<'_>, faults: &mut Faults) -> Self {
         let mut options = Self::default();
-        let Some(map) = fault::object(value, at, FIELDS, faults) else {
-            return options;
-        };
         if let Some(value) = map.get("rate") {
             options.rate = within(value, MAX_RATE, &at.key("rate"), faults);
         }

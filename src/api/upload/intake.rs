@@ -65,7 +65,7 @@ impl<'c> Intake<'c> {
         self.devices = self.devices.saturating_add(1);
         let text = text.filter(|_| size <= MAX_LINE);
         let read = match text {
-            Some(text) => read(text, &mut self.reader),
+            Some(text) => read_device(text, &mut self.reader),
             None => Err(too_long(size)),
         };
         if !self.reader.faults().is_empty() {
@@ -147,7 +147,10 @@ impl<'c> Intake<'c> {
 }
 
 /// Reads a device: its text, and whom it is for. None of the faults is one of its own if the reader has some.
-fn read<'l>(text: &'l [u8], reader: &mut DeviceReader) -> Result<(&'l str, DeviceToken), Faults> {
+pub(in crate::api) fn read_device<'l>(
+    text: &'l [u8],
+    reader: &mut DeviceReader,
+) -> Result<(&'l str, DeviceToken), Faults> {
     if let Ok(line) = std::str::from_utf8(text)
         && let Ok(device) = serde_json::from_str::<PlainDevice<'_>>(line)
         && let Some(device) = reader.read_plain(device)
@@ -166,7 +169,8 @@ fn read<'l>(text: &'l [u8], reader: &mut DeviceReader) -> Result<(&'l str, Devic
     line.zip(token).ok_or_else(Faults::default)
 }
 
-fn too_long(size: usize) -> Faults {
+/// The fault of a line that is longer than [`MAX_LINE`].
+pub(in crate::api) fn too_long(size: usize) -> Faults {
     let (limit, unit) = (MAX_LINE, "bytes");
     of_line(FaultKind::TooLong { size, limit, unit })
 }
@@ -198,7 +202,7 @@ fn of_devices(text: String, lines: LineFaults) -> Problem {
 }
 
 /// A fault in words, of a bounded length: a pointer repeats the caller's own names of fields.
-fn told(fault: &Fault) -> String {
+pub(in crate::api) fn told(fault: &Fault) -> String {
     let mut text = if fault.pointer.is_empty() {
         fault.kind.to_string()
     } else {

@@ -30,6 +30,24 @@ pub struct Opening<'c> {
     pub collapses: bool,
 }
 
+impl<'c> Opening<'c> {
+    /// The opening of an upload for `app`, whose `notification` is what was read from what is `written`.
+    pub(in crate::api) fn new(
+        app: &'c App,
+        written: Option<&Value>,
+        notification: &Notification,
+        options: Options,
+    ) -> Self {
+        Self {
+            app,
+            head: json!({"app": app.name, "notification": written}).to_string(),
+            options,
+            expiration: notification.headers.expiration,
+            collapses: notification.headers.collapse_id.is_some(),
+        }
+    }
+}
+
 /// What an upload is read with.
 #[derive(Clone, Copy)]
 pub(super) struct Context<'c> {
@@ -77,27 +95,25 @@ pub(super) fn read<'c>(
         );
     }
     if let Some(webhook) = head.as_ref().and_then(|head| head.options.webhook.as_ref()) {
-        check_webhook(webhook, context.config, &mut faults);
+        let at = root.key("batch");
+        check_webhook(webhook, &at.key("webhook"), context.config, &mut faults);
     }
     // The parts are there if nothing is wrong.
     let parts = head.and_then(|head| Some((head.notification?, head.skip, head.options)));
     let Some((notification, skip, options)) = faults.or(parts).map_err(Problem::invalid)? else {
         return Err(Problem::new(Kind::InvalidRequest, "the head cannot be read"));
     };
-    let opening = open(app, document.get("notification"), &notification, options);
+    let opening = Opening::new(app, document.get("notification"), &notification, options);
     Ok(Intake::new(opening, notification, skip, context.max_pushes))
 }
 
 /// An address that may be told, by a deployment that can sign what it tells.
-fn check_webhook(text: &str, config: &Config, faults: &mut Faults) {
-    let root = Pointer::Root;
-    let at = root.key("batch");
-    let at = at.key("webhook");
+pub(in crate::api) fn check_webhook(text: &str, at: &Pointer<'_>, config: &Config, faults: &mut Faults) {
     if let Err(error) = WebhookUrl::parse(text, config.origins.is_local()) {
-        faults.add(&at, FaultKind::Invalid(error.to_string()));
+        faults.add(at, FaultKind::Invalid(error.to_string()));
     } else if config.batches.webhook_secrets.is_empty() {
         let text = "cannot be signed: the deployment has no secret WEBHOOK_SECRET";
-        faults.add(&at, FaultKind::Conflict(text.to_owned()));
+        faults.add(at, FaultKind::Conflict(text.to_owned()));
     }
 }
 
@@ -109,21 +125,6 @@ fn choose_app<'c>(document: &Value, context: Context<'c>) -> Result<&'c App, Pro
         .and_then(|name| fault::string(name, &root.key("app"), &mut faults));
     let name = faults.or(name).map_err(Problem::invalid)?;
     auth::choose_app(name, context.caller, context.config)
-}
-
-fn open<'c>(
-    app: &'c App,
-    written: Option<&Value>,
-    notification: &Notification,
-    options: Options,
-) -> Opening<'c> {
-    Opening {
-        app,
-        head: json!({"app": app.name, "notification": written}).to_string(),
-        options,
-        expiration: notification.headers.expiration,
-        collapses: notification.headers.collapse_id.is_some(),
-    }
 }
 
 /// The problem of a head that is too long to be kept.

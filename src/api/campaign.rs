@@ -1,0 +1,169 @@
+//! `/v1/campaigns`: what is sent to an audience, when, and to whom of it.
+//!
+//! A campaign is read once, when it is written, with all its faults; what is stored is what its caller wrote. In scope:
+//! that reading, the documents that callers see, and the lines of a run's batch. Out of scope: when a run starts (the
+//! calendar), and whom it is for (the audience).
+
+mod content;
+pub mod document;
+mod fields;
+mod pending;
+pub mod query;
+mod stager;
+pub mod trial;
+
+use serde_json::{Map, Value};
+
+pub use stager::{MAX_PROBLEMS, StagedChunk, Stager};
+
+use super::batch;
+use super::format::not_json;
+use super::problem::{Kind, Problem};
+use super::upload::{Opening, check_webhook};
+use crate::config::{App, Batches, Config};
+use crate::delivery::batch::Record;
+use crate::delivery::frequency::Frequency;
+use crate::fault::{self, FaultKind, Faults, Pointer};
+use crate::time::Timestamp;
+use content::Content;
+use pending::{Campaign, Schedule, Segment, State, Window};
+
+/// Reads the body of a campaign as JSON.
+///
+/// # Errors
+/// 400 if it is not JSON, 413 if it is longer than [`MAX_BODY`].
+pub fn parse(body: &[u8]) -> Result<Value, Problem> {
+    if body.len() > MAX_BODY {
+        let detail = format!("a campaign may have {MAX_BODY} bytes");
+        return Err(Problem::new(Kind::BodyTooLarge, detail));
+    }
+    serde_json::from_slice(body).map_err(|error| not_json(&error))
+}
+
+/// The name of the audience that a campaign is for, which says what app it sends as.
+///
+/// # Errors
+/// 422 if there is none.
+pub fn audience(document: &Value) -> Result<&str, Problem> {
+    let root = Pointer::Root;
+    let mut faults = Faults::default();
+    let at = root.key("audience");
+    let name = match fault::open_object(document, &root, &mut faults).map(|map| map.get("audience")) {
+        Some(Some(name)) => fault::string(name, &at, &mut faults),
+        Some(None) => {
+            faults.add(&at, FaultKind::Missing);
+            None
+        }
+        None => None,
+    };
+    name.ok_or_else(|| Problem::invalid(faults))
+}
+
+/// Reads a campaign that gets this `id`, for the `app` of its audience. It is a draft if it says so or has no schedule, and
+/// else scheduled.
+///
+/// # Errors
+/// 422 with the faults of all its fields, and of what would be sent with a value for each variable.
+pub fn read(
+    id: &str,
+    document: &Value,
+    app: &App,
+    config: &Config,
+    now: Timestamp,
+) -> Result<Campaign, Problem> {
+    let audience = audience(document)?.to_owned();
+    let root = Pointer::Root;
+    let mut faults = Faults::default();
+    let Some(map) = fault::object(document, &root, FIELDS, &mut faults) else {
+        return Err(Problem::invalid(faults));
+    };
+    fields::name(map, &root, &mut faults);
+    optional(map, "segment", &mut faults, Segment::read);
+    optional(map, "frequency", &mut faults, Frequency::read);
+    let schedule = optional(map, "schedule", &mut faults, Schedule::read);
+    let window = optional(map, "window", &mut faults, Window::read);
+    let next = schedule.as_ref().and_then(|schedule| schedule.next(now));
+    let state = state(map, schedule.is_some(), next, &mut faults);
+    // What has an end of its own must last until the first run.
+    let content = Content::read(map, app, next.unwrap_or(now), &mut faults);
+    let options = content.as_ref().map(|content| &content.opening.options);
+    if let Some(webhook) = options.and_then(|options| options.webhook.as_deref()) {
+        check_webhook(webhook, &root.key("webhook"), config, &mut faults);
+    }
+    faults.or(()).map_err(Problem::invalid)?;
+    let mut kept = map.clone();
+    kept.shift_remove("draft");
+    Ok(Campaign {
+        id: id.to_owned(),
+        app: app.name.clone(),
+        audience,
+        created_at: now,
+        state,
+        schedule,
+        window,
+        document: Value::Object(kept),
+    })
+}
+
+/// The record of the batch `id` that is a run of the campaign: its options, and the deployment's settings as they are.
+///
+/// What counts from its beginning counts from `created_at`, which its [`Stager`] was made with.
+#[must_use]
+pub fn record(id: &str, opening: &Opening<'_>, settings: &Batches, created_at: Timestamp) -> Record {
+    batch::opened(id, opening, 0, settings, created_at)
+}
+
+/// How a campaign stands that was just written.
+fn state(map: &Map<String, Value>, is_read: bool, next: Option<Timestamp>, faults: &mut Faults) -> State {
+    let root = Pointer::Root;
+    let (has_schedule, at) = (map.contains_key("schedule"), root.key("schedule"));
+    let draft = optional(map, "draft", faults, fault::boolean);
+    match draft {
+        Some(true) => return State::Draft,
+        None if !has_schedule => return State::Draft,
+        Some(false) if !has_schedule => {
+            let text = "is required, unless it is a draft";
+            faults.add(&at, FaultKind::Conflict(text.to_owned()));
+        }
+        Some(false) | None => {}
+    }
+    if is_read && next.is_none() {
+        let text = "is over: no run would ever start";
+        faults.add(&at, FaultKind::Invalid(text.to_owned()));
+    }
+    State::Scheduled
+}
+
+fn optional<T>(
+    map: &Map<String, Value>,
+    name: &str,
+    faults: &mut Faults,
+    read: impl FnOnce(&Value, &Pointer<'_>, &mut Faults) -> Option<T>,
+) -> Option<T> {
+    read(map.get(name)?, &Pointer::Root.key(name), faults)
+}
+
+/// What a campaign may say.
+const FIELDS: &[&str] = &[
+    "name",
+    "audience",
+    "segment",
+    "notification",
+    "variants",
+    "defaults",
+    "schedule",
+    "window",
+    "frequency",
+    "rate",
+    "weight",
+    "retry_for",
+    "webhook",
+    "draft",
+];
+
+/// The largest campaign in bytes: a notification as large as a batch's, and its variants. It is stored as one value, of
+/// which the platform takes 2 MB.
+pub const MAX_BODY: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests;

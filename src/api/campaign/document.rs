@@ -1,0 +1,121 @@
+//! What callers see of campaigns and their runs.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::pending::{Campaign, Counts, Run, RunState};
+use crate::api::Answer;
+use crate::time::Timestamp;
+
+/// A campaign, and what its calendar knows of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'c> {
+    /// The campaign.
+    pub campaign: &'c Campaign,
+    /// When it is sent next.
+    pub next_at: Option<Timestamp>,
+    /// How many runs it has had.
+    pub runs: u64,
+}
+
+impl Entry<'_> {
+    /// Its document: what is ours, and then the fields as its caller wrote them.
+    #[must_use]
+    pub fn document(&self) -> Value {
+        let campaign = self.campaign;
+        let mut document = Map::new();
+        document.insert("id".to_owned(), campaign.id.as_str().into());
+        document.insert("app".to_owned(), campaign.app.as_str().into());
+        document.insert("state".to_owned(), campaign.state.as_str().into());
+        document.insert("created_at".to_owned(), campaign.created_at.to_string().into());
+        if let Some(next_at) = self.next_at {
+            document.insert("next_at".to_owned(), next_at.to_string().into());
+        }
+        document.insert("runs".to_owned(), self.runs.into());
+        let written = campaign.document.as_object().into_iter().flatten();
+        document.extend(written.map(|(name, value)| (name.clone(), value.clone())));
+        Value::Object(document)
+    }
+
+    /// The answer with its document.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        Answer::json(self.document().to_string())
+    }
+
+    /// The answer to who made it.
+    #[must_use]
+    pub fn created(&self) -> Answer {
+        Answer {
+            status: 201,
+            headers: vec![("location", format!("/v1/campaigns/{}", self.campaign.id))],
+            ..self.answer()
+        }
+    }
+}
+
+/// The answer to `GET /v1/campaigns`.
+#[must_use]
+pub fn list<'c>(entries: impl Iterator<Item = Entry<'c>>) -> Answer {
+    let campaigns: Vec<Value> = entries.map(|entry| entry.document()).collect();
+    let mut document = Map::new();
+    document.insert("campaigns".to_owned(), campaigns.into());
+    Answer::json(Value::Object(document).to_string())
+}
+
+/// The answer to `GET /v1/campaigns/{id}/runs` that asked for at most `limit`: the newest first, and where the next page
+/// begins if there may be one.
+#[must_use]
+pub fn runs(runs: &[Run], limit: u32) -> Answer {
+    let is_full = u32::try_from(runs.len()).is_ok_and(|count| count >= limit);
+    let last = runs.last().filter(|_| is_full);
+    let page = RunsDocument {
+        runs: runs.iter().map(RunDocument::of).collect(),
+        cursor: last.map(|run| run.at.as_millis().to_string()),
+    };
+    Answer::json(serde_json::to_string(&page).unwrap_or_default())
+}
+
+#[derive(Serialize)]
+struct RunsDocument<'r> {
+    runs: Vec<RunDocument<'r>>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct RunDocument<'r> {
+    scheduled_at: String,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_zones: Option<&'r [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pushes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counts: Option<Counts>,
+}
+
+impl<'r> RunDocument<'r> {
+    fn of(run: &'r Run) -> Self {
+        // A run that was missed never had a batch.
+        let batch = Some(run.batch.as_str()).filter(|_| run.state != RunState::Missed);
+        Self {
+            scheduled_at: run.at.to_string(),
+            state: run.state.as_str(),
+            started_at: run.started_at.map(|at| at.to_string()),
+            ended_at: run.ended_at.map(|at| at.to_string()),
+            batch,
+            detail: run.detail.as_deref(),
+            time_zones: run.zones.as_deref(),
+            pushes: run.pushes,
+            counts: run.counts,
+        }
+    }
+}

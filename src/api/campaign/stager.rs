@@ -1,0 +1,115 @@
+//! The lines of a run's batch: the devices of an audience, as an upload would have them.
+
+use serde_json::Value;
+
+use super::content::Content;
+use crate::api::order::DeviceReader;
+use crate::api::problem::Problem;
+use crate::api::upload::{MAX_CHUNK_BYTES, MAX_CHUNK_PUSHES, MAX_LINE, Opening, read_device, told, too_long};
+use crate::apns::DeviceToken;
+use crate::config::App;
+use crate::delivery::template::Recipient;
+use crate::fault::{self, Faults, Pointer};
+use crate::time::Timestamp;
+
+/// Makes the chunks of a run.
+pub struct Stager<'c> {
+    content: Content<'c>,
+    reader: DeviceReader,
+}
+
+/// Devices of a run that are sent together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StagedChunk {
+    /// A line for each device, ended by `\n`; at most [`MAX_CHUNK_BYTES`] in all.
+    pub body: String,
+    /// How many lines there are, at most [`MAX_CHUNK_PUSHES`].
+    pub pushes: u32,
+    /// How many devices are left out, since nothing can be sent to them.
+    pub invalid: u32,
+    /// What is wrong with the first [`MAX_PROBLEMS`] of them.
+    pub problems: Vec<String>,
+    /// How many of the devices are dealt with; the next chunk begins with the one after them.
+    pub taken: usize,
+}
+
+impl<'c> Stager<'c> {
+    /// A stager for a run of the campaign with this document, which sends as `app`. What counts from the run's beginning
+    /// counts from `moment`.
+    ///
+    /// # Errors
+    /// 422 if nothing can be sent: an expiration may be over by now, and the app be another one.
+    pub fn new(document: &Value, app: &'c App, moment: Timestamp) -> Result<Self, Problem> {
+        let mut faults = Faults::default();
+        let map = fault::open_object(document, &Pointer::Root, &mut faults);
+        let content = map.and_then(|map| Content::read(map, app, moment, &mut faults));
+        match faults.or(content).map_err(Problem::invalid)? {
+            Some(content) => Ok(Self {
+                reader: DeviceReader::new(Some(content.notification.clone())),
+                content,
+            }),
+            None => Err(Problem::invalid(Faults::default())),
+        }
+    }
+
+    /// What stands before the lines, and how they are sent.
+    #[must_use]
+    pub const fn opening(&self) -> &Opening<'c> {
+        &self.content.opening
+    }
+
+    /// Makes a chunk of as many of the recipients, from the first one on, as it takes; of at least one.
+    pub fn stage(&mut self, recipients: &[Recipient<'_>]) -> StagedChunk {
+        let mut chunk = StagedChunk::default();
+        for recipient in recipients {
+            if chunk.pushes >= MAX_CHUNK_PUSHES {
+                break;
+            }
+            match self.line(recipient) {
+                Ok(line) if chunk.body.len() + line.len() >= MAX_CHUNK_BYTES => break,
+                Ok(line) => {
+                    chunk.body.push_str(&line);
+                    chunk.body.push('\n');
+                    chunk.pushes += 1;
+                }
+                Err(problem) => {
+                    chunk.invalid = chunk.invalid.saturating_add(1);
+                    if chunk.problems.len() < MAX_PROBLEMS {
+                        chunk.problems.push(format!("{}: {problem}", name_of(recipient)));
+                    }
+                }
+            }
+            chunk.taken += 1;
+        }
+        chunk
+    }
+
+    /// The line of a device, or what is wrong with it first.
+    fn line(&mut self, recipient: &Recipient<'_>) -> Result<String, String> {
+        let line = self.content.line(recipient).map_err(|error| error.to_string())?;
+        let line = serde_json::to_string(&line).unwrap_or_default();
+        let read = if line.len() > MAX_LINE {
+            Err(too_long(line.len()))
+        } else {
+            read_device(line.as_bytes(), &mut self.reader)
+        };
+        match read {
+            Ok(_) => Ok(line),
+            Err(faults) => {
+                let faults = faults.listed().iter().chain(self.reader.faults().listed());
+                Err(faults.map(told).next().unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// What a device is called where its token is not to be shown.
+fn name_of(recipient: &Recipient<'_>) -> String {
+    match recipient.reference {
+        Some(reference) => reference.to_owned(),
+        None => DeviceToken::parse(recipient.token).map_or_else(|_| "…".to_owned(), |token| token.hint()),
+    }
+}
+
+/// Devices of a chunk that were left out and are told about: enough to see why.
+pub const MAX_PROBLEMS: usize = 5;
