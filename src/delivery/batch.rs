@@ -165,6 +165,14 @@ impl Batch {
         &self.record
     }
 
+    /// How it stands, in a word.
+    #[must_use]
+    pub const fn stands(&self) -> Stands {
+        Stands {
+            state: self.record.state,
+        }
+    }
+
     /// A chunk's size.
     #[must_use]
     pub fn size(&self, number: u32) -> Option<Size> {

@@ -1,21 +1,24 @@
 //! The batches: one Durable Object each, and how to talk to it.
 //!
-//! The object hosts a [`Batch`](crate::delivery::batch::Batch): it reads the upload into its rows, hands chunks to runners,
-//! queues what is due, and answers those who watch. A command is applied and its rows are written before anything else
-//! runs, as neither waits; the platform lets no answer out before the rows are safe.
+//! The object hosts a [`Batch`](crate::delivery::batch::Batch): it reads the upload, or what walks bring, into its rows,
+//! hands chunks to runners, queues what is due, and answers those who watch. A command is applied and its rows are written
+//! before anything else runs, as neither waits; the platform lets no answer out before the rows are safe.
 
 mod chores;
 mod client;
 mod core;
 mod expense;
+mod origin;
 mod pages;
 mod upload;
+mod walks;
 mod watch;
 mod webhooks;
 
 use std::rc::Rc;
 use std::time::Duration;
 
+use serde::Serialize;
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object, wasm_bindgen};
 
 use self::core::Core;
@@ -24,9 +27,12 @@ use super::{clock, http};
 use crate::api::Answer;
 use crate::api::batch::{Ask, Question};
 use crate::api::problem::{Kind, Problem};
-use crate::delivery::batch::{Command, Pause, PausedBy};
+use crate::delivery::batch::{Batch, Command, Pause, PausedBy};
+use crate::time::Timestamp;
 
 pub(super) use client::{Body, ask, command, settle, upload};
+#[expect(unused_imports, reason = "the walks of audiences come with them")]
+pub(super) use client::{append, open};
 pub(super) use expense::Expense;
 
 /// The Durable Object of a batch.
@@ -66,52 +72,89 @@ impl DurableObject for BatchObject {
 }
 
 impl BatchObject {
-    /// Takes a command of a runner.
+    /// Takes a command, behind which the lines of a walk's step may stand.
     fn command(&self, text: &str) -> std::result::Result<Response, Problem> {
-        let command: Command = serde_json::from_str(text).map_err(internal)?;
+        let (command, lines) = text.split_once('\n').unwrap_or((text, ""));
+        let command: Command = serde_json::from_str(command).map_err(internal)?;
         let (core, now) = (&self.core, clock::now());
-        core.spend(|spent| match &command {
-            Command::Claim { .. } => spent.claims += 1,
-            Command::Settle { over: true, .. } => spent.settlings += 1,
-            Command::Settle { .. } => spent.checkpoints += 1,
-            Command::Release { .. } | Command::Halt { .. } | Command::CredentialRefused { .. } => {
-                spent.others += 1;
-            }
-        });
-        if !core.load()? {
-            // A batch that was forgotten has nothing to give and nothing to learn.
-            return nothing();
-        }
-        let body = match command {
-            Command::Claim { chunk } => core.claim(chunk, now)?,
+        self.count(&command);
+        match command {
+            Command::Open { record, head, walks } => walks::open(core, *record, head, walks),
+            Command::Append(append) => walks::append(core, &append, lines),
+            Command::Claim { chunk } => self.claim(chunk, now),
             Command::Settle {
                 chunk,
                 claim,
                 results,
                 over,
-            } => {
-                let settled = core.with(|batch| batch.settle(chunk, claim, &results, over, now));
-                settled.map(|settled| serde_json::to_vec(&settled).unwrap_or_default())
-            }
+            } => self.tell(|batch| batch.settle(chunk, claim, &results, over, now)),
             Command::Release {
                 chunk,
                 claim,
                 after_ms,
-            } => core
-                .with(|batch| batch.release(chunk, claim, Duration::from_millis(after_ms), now))
-                .map(|()| Vec::new()),
-            Command::Halt { chunk, claim, detail } => core
-                .with(|batch| batch.halt(chunk, claim, detail, now))
-                .map(|()| Vec::new()),
-            Command::CredentialRefused { reason } => core
-                .with(|batch| batch.credential_refused(&reason, now))
-                .map(|()| Vec::new()),
-        };
-        core.save()?;
+            } => self.tell(|batch| batch.release(chunk, claim, Duration::from_millis(after_ms), now)),
+            Command::Halt { chunk, claim, detail } => {
+                self.tell(|batch| batch.halt(chunk, claim, detail, now))
+            }
+            Command::CredentialRefused { reason } => {
+                self.tell(|batch| batch.credential_refused(&reason, now))
+            }
+            Command::Pause { detail } => self.tell(|batch| {
+                let by = PausedBy::Caller;
+                batch.pause(Pause { by, detail }, now);
+                batch.stands()
+            }),
+            Command::Resume => self.tell(|batch| {
+                batch.resume(now);
+                batch.stands()
+            }),
+            Command::Cancel => self.tell(|batch| {
+                batch.cancel(now);
+                batch.stands()
+            }),
+        }
+    }
+
+    fn count(&self, command: &Command) {
+        self.core.spend(|spent| match command {
+            Command::Claim { .. } => spent.claims += 1,
+            Command::Settle { over: true, .. } => spent.settlings += 1,
+            Command::Settle { .. } => spent.checkpoints += 1,
+            Command::Append(_) => spent.appends += 1,
+            Command::Release { .. }
+            | Command::Halt { .. }
+            | Command::CredentialRefused { .. }
+            | Command::Open { .. }
+            | Command::Pause { .. }
+            | Command::Resume
+            | Command::Cancel => spent.others += 1,
+        });
+    }
+
+    fn claim(&self, chunk: u32, now: Timestamp) -> std::result::Result<Response, Problem> {
+        if !self.core.load()? {
+            return nothing();
+        }
+        let body = self.core.claim(chunk, now)?;
+        self.core.save()?;
         match body {
             Some(body) => Response::from_bytes(body).map_err(internal),
             None => nothing(),
         }
+    }
+
+    /// Does something with the batch and answers with what came of it. One that was forgotten has nothing to give and
+    /// nothing to learn.
+    fn tell<T: Serialize>(
+        &self,
+        act: impl FnOnce(&mut Batch) -> T,
+    ) -> std::result::Result<Response, Problem> {
+        if !self.core.load()? {
+            return nothing();
+        }
+        let told = self.core.with(act);
+        self.core.save()?;
+        told.map_or_else(nothing, |told| answer(&told))
     }
 
     /// Answers a caller.
@@ -146,6 +189,10 @@ impl BatchObject {
             Ask::Resume => {
                 core.with(|batch| batch.resume(now));
             }
+            Ask::Delete if core.with(|batch| batch.owes_reports()) == Some(true) => {
+                let detail = "its campaign is still to be told of its end";
+                return Err(Problem::new(Kind::BatchRunning, detail).retry_after_ms(1000));
+            }
             Ask::Delete => {
                 core.forget().await.map_err(internal)?;
                 return nothing();
@@ -173,6 +220,11 @@ fn internal(error: impl std::fmt::Display) -> Problem {
     }
     .write();
     Problem::new(Kind::Unavailable, "the batch could not answer")
+}
+
+fn answer(told: &impl Serialize) -> std::result::Result<Response, Problem> {
+    let text = serde_json::to_vec(told).map_err(internal)?;
+    Response::from_bytes(text).map_err(internal)
 }
 
 fn nothing() -> std::result::Result<Response, Problem> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Batch, Ending, State, at};
+use super::{Batch, Ending, State, at, rows};
 use crate::apns::Reason;
 use crate::delivery::backoff;
 use crate::delivery::verdict::Verdict;
@@ -63,7 +63,6 @@ pub(super) struct Reports {
 }
 
 impl Handover {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
     pub(super) fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
@@ -171,10 +170,10 @@ pub struct Portion {
     pub next: Option<u32>,
 }
 
-/// What an audience of so many shards is told of together: of the chunks that have begun, `page` at the most that follow one
-/// another, each with how many of its devices are gone.
+/// What an audience of so many shards is told of together: of a page of the chunks that have begun ([`rows::PAGE`]), each with
+/// how many of its devices are gone.
 #[must_use]
-pub fn portion(chunks: &[(u32, usize)], page: u32, shards: u32) -> Portion {
+pub fn portion(chunks: &[(u32, usize)], shards: u32) -> Portion {
     let most = MAX_GONE * at(shards.clamp(1, MAX_SHARDS_AT_ONCE));
     let mut told = 0;
     let fit = chunks.iter().take_while(|(_, gone)| {
@@ -183,11 +182,10 @@ pub fn portion(chunks: &[(u32, usize)], page: u32, shards: u32) -> Portion {
     });
     // No chunk has more than fit.
     let together = fit.count().max(1).min(chunks.len());
-    let more = (chunks.len() >= at(page)).then(|| chunks.last().map(|(number, _)| number + 1));
     let next = chunks.get(together).map(|(number, _)| *number);
     Portion {
         chunks: together,
-        next: next.or(more.flatten()),
+        next: next.or_else(|| rows::next_page(chunks.iter().map(|(number, _)| *number))),
     }
 }
 

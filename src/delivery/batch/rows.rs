@@ -4,7 +4,7 @@
 //! each settling. What else the batch knows are facts by name, as JSON text. One that walks fill has a row for each of
 //! them, written after the chunk that it brought: what that says last is what there is.
 
-use super::{Progress, Record, Size, Walk};
+use super::{Progress, Record, Size, Walk, at};
 use crate::delivery::sql::{BadRow, Row, Statement};
 
 /// Makes the tables, if there are none.
@@ -164,6 +164,13 @@ pub fn progress_from(number: u32) -> Statement {
         .bind(PAGE)
 }
 
+/// The chunk from which [`progress_from`] gives the page after this one; none if this is the last.
+#[must_use]
+pub fn next_page(page: impl ExactSizeIterator<Item = u32>) -> Option<u32> {
+    let is_full = page.len() >= at(PAGE);
+    page.last().filter(|_| is_full).map(|last| last.saturating_add(1))
+}
+
 /// Reads the chunks that hold any of the pushes from one position to another: number, first push, pushes.
 #[must_use]
 pub fn chunks_between(first: u64, last: u64) -> Statement {
@@ -283,15 +290,16 @@ mod tests {
         for number in (0..2 * PAGE + 1).rev() {
             database.execute(&write_progress(number, &Progress::default()));
         }
-        let (mut from, mut pages, mut read) = (0, Vec::new(), Vec::new());
+        let (mut from, mut pages, mut read): (u32, Vec<usize>, Vec<u32>) = (0, Vec::new(), Vec::new());
         loop {
             let rows = database.execute(&progress_from(from));
             pages.push(rows.len());
-            read.extend(rows.iter().map(|row| progress(row).unwrap().0));
-            if rows.len() < super::super::at(PAGE) {
-                break;
+            let numbers: Vec<u32> = rows.iter().map(|row| progress(row).unwrap().0).collect();
+            read.extend(&numbers);
+            match next_page(numbers.iter().copied()) {
+                Some(next) => from = next,
+                None => break,
             }
-            from = read.last().unwrap() + 1;
         }
         assert_eq!(pages, [1000, 1000, 1]);
         assert_eq!(read, (0..2 * PAGE + 1).collect::<Vec<_>>());

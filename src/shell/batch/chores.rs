@@ -1,5 +1,5 @@
-//! What a batch's object does on its own: messages for the queue, news for the registry, deliveries to the webhook, and
-//! the alarm that wakes it for the next of these.
+//! What a batch's object does on its own: messages for the queue, news for the registry, deliveries to the webhook, the end
+//! of a run to its campaign and its audience, and the alarm that wakes it for the next of these.
 //!
 //! One round at a time, and another one if something happened meanwhile. What fails is tried again by the next round,
 //! for which the alarm is set.
@@ -12,7 +12,7 @@ use worker::js_sys::JsString;
 use worker::{BatchMessageBuilder, QueueContentType, RawMessageBuilder, Result};
 
 use super::core::Core;
-use super::webhooks;
+use super::{origin, webhooks};
 use crate::config::Config;
 use crate::delivery::batch::{Batch, Message, Notice};
 use crate::delivery::registry;
@@ -73,6 +73,7 @@ pub(super) async fn work(core: &Rc<Core>) {
     let mut failed = false;
     while core.chores.is_wanted.replace(false) {
         failed = round(core).await.is_err();
+        origin::work(core).await;
     }
     core.chores.is_working.set(false);
     let now = clock::now();

@@ -5,7 +5,7 @@ use worker::{Env, Headers, Method, Request, RequestInit, Response, Result};
 
 use super::{ASK, COMMAND, NOTHING, UPLOAD};
 use crate::api::batch::Question;
-use crate::delivery::batch::{Assignment, Command, Results, Settled};
+use crate::delivery::batch::{Append, Appended, Assignment, Command, Record, Results, Settled, Stands};
 use crate::shell::{bindings, http};
 
 /// Tells a batch something; gives its answer, or nothing if it has none to give.
@@ -15,17 +15,39 @@ pub(in crate::shell) async fn command(
     command: &Command,
 ) -> std::result::Result<Option<Vec<u8>>, String> {
     let text = serde_json::to_string(command).map_err(|error| error.to_string())?;
-    let answer = async {
-        let mut init = RequestInit::new();
-        init.with_method(Method::Post).with_body(Some(text.into()));
-        let response = send(env, id, COMMAND, &init).await?;
-        Ok::<_, worker::Error>((response.status_code(), http::whole(&response).await?))
-    };
-    match answer.await.map_err(|error| error.to_string())? {
-        (200, body) => Ok(Some(body)),
-        (NOTHING, _) => Ok(None),
-        (status, _) => Err(format!("the batch answered {status}")),
-    }
+    tell(env, id, text).await
+}
+
+/// Opens a batch that so many walks will fill, and tells how it stands; one that is there stays as it is. `head` is what every
+/// push has: the first line of an order in lines.
+#[expect(dead_code, reason = "the walks of audiences come with it")]
+pub(in crate::shell) async fn open(
+    env: &Env,
+    record: Record,
+    head: String,
+    walks: u32,
+) -> std::result::Result<Stands, String> {
+    let id = record.id.clone();
+    let record = Box::new(record);
+    let body = command(env, &id, &Command::Open { record, head, walks }).await?;
+    serde_json::from_slice(&body.unwrap_or_default()).map_err(|error| error.to_string())
+}
+
+/// Brings a walk's next step, with a line for each of its pushes. Nothing comes back from a batch that is not there any
+/// more: the walk is to end.
+#[expect(dead_code, reason = "the walks of audiences come with it")]
+pub(in crate::shell) async fn append(
+    env: &Env,
+    id: &str,
+    append: Append,
+    lines: &str,
+) -> std::result::Result<Option<Appended>, String> {
+    let mut text = serde_json::to_string(&Command::Append(append)).map_err(|error| error.to_string())?;
+    text.push('\n');
+    text.push_str(lines);
+    let body = tell(env, id, text).await?;
+    let appended = body.map(|body| serde_json::from_slice(&body));
+    appended.transpose().map_err(|error| error.to_string())
 }
 
 /// Says how pushes ended.
@@ -70,6 +92,20 @@ pub(in crate::shell) async fn upload(env: &Env, id: &str, headers: Headers, body
 pub(in crate::shell) enum Body {
     Bytes(Vec<u8>),
     Stream(worker::web_sys::ReadableStream),
+}
+
+async fn tell(env: &Env, id: &str, text: String) -> std::result::Result<Option<Vec<u8>>, String> {
+    let answer = async {
+        let mut init = RequestInit::new();
+        init.with_method(Method::Post).with_body(Some(text.into()));
+        let response = send(env, id, COMMAND, &init).await?;
+        Ok::<_, worker::Error>((response.status_code(), http::whole(&response).await?))
+    };
+    match answer.await.map_err(|error| error.to_string())? {
+        (200, body) => Ok(Some(body)),
+        (NOTHING, _) => Ok(None),
+        (status, _) => Err(format!("the batch answered {status}")),
+    }
 }
 
 async fn send(env: &Env, id: &str, path: &str, init: &RequestInit) -> Result<Response> {

@@ -132,7 +132,8 @@ impl Core {
     fn read(&self) -> std::result::Result<Option<Batch>, String> {
         let database = self.database();
         let rows = |statement| database.rows(statement).map_err(|error| error.to_string());
-        if rows(rows::exist())?.is_empty() {
+        let tables = rows(rows::exist())?;
+        if tables.is_empty() {
             return Ok(None);
         }
         let text = database
@@ -140,15 +141,29 @@ impl Core {
             .map_err(|error| error.to_string())?;
         let Some(text) = text else { return Ok(None) };
         let record: Record = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        let mut walks = Vec::new();
+        if rows::have_walks(&tables) {
+            let (read, chunks) =
+                rows::read_walks(&rows(rows::walks())?).map_err(|error| error.to_string())?;
+            walks = read;
+            rows(rows::drop_chunks(chunks))?;
+        }
         let sizes = rows(rows::sizes())?;
         let sizes: std::result::Result<Vec<Size>, _> = sizes.iter().map(rows::size).collect();
-        let progress = rows(rows::all_progress())?;
-        let progress: std::result::Result<Vec<_>, _> = progress.iter().map(rows::progress).collect();
         let sizes = sizes.map_err(|error| error.to_string())?;
-        Ok(Some(Batch::load(record, sizes, progress?)))
+        let mut batch = Batch::load(record, sizes, Vec::new()).with_walks(walks);
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let progress = rows(rows::progress_from(from))?;
+            let progress: std::result::Result<Vec<_>, _> = progress.iter().map(rows::progress).collect();
+            let progress = progress?;
+            next = rows::next_page(progress.iter().map(|(number, _)| *number));
+            batch.take_rows(progress);
+        }
+        Ok(Some(batch))
     }
 
-    /// A new batch, whose upload has ended.
+    /// A new batch, whose upload has ended or which was opened.
     pub(super) fn begin(&self, batch: Batch) -> std::result::Result<(), Problem> {
         *self.batch.borrow_mut() = Some(batch);
         self.save()
@@ -165,11 +180,15 @@ impl Core {
         let mut slot = self.batch.borrow_mut();
         let Some(batch) = slot.as_mut() else { return Ok(()) };
         let (chunks, is_record_unsaved) = batch.take_unsaved();
+        let (walks, chunks_there) = (batch.take_unsaved_walks(), batch.chunks());
         let written = || -> Result<()> {
             for number in &chunks {
                 if let Some(progress) = batch.progress(*number) {
                     database.execute(rows::write_progress(*number, progress))?;
                 }
+            }
+            for (number, walk) in &walks {
+                database.execute(rows::write_walk(*number, walk, chunks_there))?;
             }
             if is_record_unsaved {
                 database.execute(rows::write_record(batch.record()))?;
@@ -187,6 +206,22 @@ impl Core {
                 Err(internal(error))
             }
         }
+    }
+
+    /// Writes the lines of a chunk that was appended; what goes with it is written by [`Core::save`].
+    pub(super) fn add_chunk(
+        &self,
+        number: u32,
+        size: Size,
+        lines: String,
+    ) -> std::result::Result<(), Problem> {
+        let pushes = u32::try_from(size.pushes).unwrap_or(u32::MAX);
+        let row = rows::add_chunk(number, size.first, pushes, lines);
+        self.database().execute(row).map_err(|error| {
+            // Memory has a chunk that the rows have not.
+            *self.batch.borrow_mut() = None;
+            internal(error)
+        })
     }
 
     /// Starts what is due: messages, deliveries, the next alarm.

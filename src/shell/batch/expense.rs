@@ -18,7 +18,10 @@ pub(in crate::shell) struct Expense {
     /// Settlings of chunks that are over, and those on the way.
     pub(super) settlings: u32,
     pub(super) checkpoints: u32,
-    /// Chunks that came back, because a runner could not begin or another batch met a refusal.
+    /// Steps of walks.
+    pub(super) appends: u32,
+    /// What else was said: that a chunk came back, as a runner could not begin, that another batch met a refusal, what the
+    /// calendar wants.
     pub(super) others: u32,
     /// Questions of callers.
     pub(super) questions: u32,
@@ -27,7 +30,7 @@ pub(in crate::shell) struct Expense {
     pub(super) alarms_set: u32,
     /// Messages queued.
     pub(super) messages: usize,
-    /// Requests to the registry.
+    /// Requests to the registry, to the calendar and to shards of the audience.
     pub(super) told: u32,
     /// Rows of SQLite, as the platform counts them.
     pub(super) rows_read: u64,

@@ -122,12 +122,17 @@ fn the_audience_is_told_of_bad_tokens_unless_there_are_too_many_to_believe() {
 fn devices_are_told_of_in_portions_that_a_shard_can_take() {
     let portion_of = |gone: &[usize], shards| {
         let chunks: Vec<(u32, usize)> = (3..).zip(gone.iter().copied()).collect();
-        portion(&chunks, 4, shards)
+        portion(&chunks, shards)
     };
     let of = |chunks, next| Portion { chunks, next };
     assert_eq!(portion_of(&[], 1), of(0, None));
     assert_eq!(portion_of(&[0, 0], 1), of(2, None));
-    assert_eq!(portion_of(&[0, 0, 0, 0], 1), of(4, Some(7)), "there may be more");
+    assert_eq!(
+        portion_of(&[0; 1000], 1),
+        of(1000, Some(1003)),
+        "there may be more"
+    );
+    assert_eq!(portion_of(&[0; 999], 1), of(999, None));
     assert_eq!(portion_of(&[1, MAX_GONE - 1, 1], 1), of(2, Some(5)));
     assert_eq!(portion_of(&[MAX_GONE, MAX_GONE, 1], 1), of(1, Some(4)));
     assert_eq!(portion_of(&[MAX_GONE, MAX_GONE, 1], 2), of(2, Some(5)));
