@@ -5,6 +5,7 @@
 
 pub mod backoff;
 pub mod batch;
+pub mod calendar;
 pub mod dead_letter;
 pub mod fanout;
 pub mod frequency;

@@ -1,0 +1,208 @@
+//! What callers do to audiences and campaigns.
+
+use super::{Act, Audience, Calendar, Campaign, Counts, Key, Reply, RunState, State, What};
+use crate::time::Timestamp;
+
+impl Calendar {
+    pub(super) fn put_audience(&mut self, audience: Audience) -> Reply {
+        if let Some(found) = self.audiences.get(&audience.name) {
+            let is_alike = (&found.app, found.shards) == (&audience.app, audience.shards);
+            return if is_alike {
+                Reply::Audience(found.clone())
+            } else {
+                Reply::Conflict(found.clone())
+            };
+        }
+        if self.audiences.len() >= MAX_AUDIENCES {
+            return Reply::Full { limit: MAX_AUDIENCES };
+        }
+        self.changed.audiences.insert(audience.name.clone());
+        self.audiences.insert(audience.name.clone(), audience.clone());
+        Reply::Created(audience)
+    }
+
+    pub(super) fn drop_audience(&mut self, name: &str) -> Reply {
+        let uses = |campaign: &&Campaign| campaign.audience == name && !campaign.state.has_ended();
+        let users = self.campaigns.values().filter(uses);
+        let campaigns: Vec<String> = users.map(|campaign| campaign.id.clone()).collect();
+        if !campaigns.is_empty() {
+            return Reply::InUse { campaigns };
+        }
+        let Some(audience) = self.audiences.remove(name) else {
+            return Reply::Missing;
+        };
+        self.changed.audiences.insert(name.to_owned());
+        Reply::Audience(audience)
+    }
+
+    pub(super) fn create(&mut self, mut campaign: Campaign, now: Timestamp) -> Reply {
+        if self.campaigns.contains_key(&campaign.id) {
+            return self.read(&campaign.id);
+        }
+        if self.campaigns.len() >= MAX_CAMPAIGNS {
+            return Reply::Full { limit: MAX_CAMPAIGNS };
+        }
+        let Some(audience) = self.audiences.get(&campaign.audience) else {
+            return Reply::NoAudience;
+        };
+        campaign.app.clone_from(&audience.app);
+        campaign.runs = 0;
+        campaign.next_at = None;
+        campaign.seen = now;
+        if campaign.state != State::Draft {
+            campaign.state = State::Scheduled;
+            if !campaign.begin(now) {
+                return Reply::NeverDue;
+            }
+        }
+        let id = campaign.id.clone();
+        self.changed.campaigns.insert(id.clone());
+        self.campaigns.insert(id.clone(), campaign);
+        self.read(&id)
+    }
+
+    pub(super) fn replace(&mut self, mut campaign: Campaign, now: Timestamp) -> Reply {
+        let Some(old) = self.campaigns.get(&campaign.id) else {
+            return Reply::Missing;
+        };
+        campaign.state = match (old.state, campaign.state) {
+            (State::Running | State::Done | State::Cancelled, _) => return Reply::State { state: old.state },
+            // Its runs are still to go on, or not.
+            (State::Paused, _) => State::Paused,
+            (State::Draft | State::Scheduled, State::Draft) => State::Draft,
+            (State::Draft | State::Scheduled, _) => State::Scheduled,
+        };
+        let Some(audience) = self.audiences.get(&campaign.audience) else {
+            return Reply::NoAudience;
+        };
+        // What an audience is for does not change: the batches of its runs belong to its app.
+        campaign.app.clone_from(&audience.app);
+        campaign.created_at = old.created_at;
+        campaign.runs = old.runs;
+        campaign.next_at = None;
+        campaign.seen = old.seen;
+        let is_wanted = campaign.state != State::Draft;
+        // A paused one may be replaced for the sake of the runs that it still has.
+        if is_wanted && !campaign.begin(now) && !self.is_under_way(&campaign.id) {
+            return Reply::NeverDue;
+        }
+        let id = campaign.id.clone();
+        self.change_campaign(&id, |old| *old = campaign);
+        self.read(&id)
+    }
+
+    pub(super) fn delete(&mut self, id: &str) -> Reply {
+        let Some(campaign) = self.campaigns.get(id) else {
+            return Reply::Missing;
+        };
+        if !campaign.state.has_ended() && campaign.state != State::Draft {
+            return Reply::State {
+                state: campaign.state,
+            };
+        }
+        self.campaigns.remove(id);
+        self.changed.campaigns.insert(id.to_owned());
+        for key in self.keys(id) {
+            // A batch that is still to be told of its end is told first.
+            if !self.busy.contains(&key) {
+                self.forget_run(&key);
+            }
+        }
+        Reply::Done
+    }
+
+    pub(super) fn act(&mut self, id: &str, act: Act, now: Timestamp) -> Reply {
+        let Some(campaign) = self.campaigns.get(id) else {
+            return Reply::Missing;
+        };
+        let state = campaign.state;
+        match (act, state) {
+            (Act::Schedule, State::Draft) => {
+                let mut campaign = campaign.clone();
+                campaign.state = State::Scheduled;
+                if !campaign.begin(now) {
+                    return Reply::NeverDue;
+                }
+                self.change_campaign(id, |draft| *draft = campaign);
+            }
+            (Act::Pause, State::Scheduled | State::Running) => {
+                self.tell_runs(id, What::Pause, now);
+                self.change_campaign(id, |campaign| campaign.state = State::Paused);
+            }
+            (Act::Resume, State::Paused) => {
+                self.skip(id, now);
+                self.tell_runs(id, What::Resume, now);
+                self.change_campaign(id, |campaign| campaign.state = State::Running);
+            }
+            (Act::Cancel, State::Draft | State::Scheduled | State::Running | State::Paused) => {
+                self.tell_runs(id, What::Cancel, now);
+                self.change_campaign(id, |campaign| {
+                    campaign.state = State::Cancelled;
+                    campaign.next_at = None;
+                });
+            }
+            (Act::Schedule | Act::Resume, State::Scheduled | State::Running)
+            | (Act::Pause, State::Paused)
+            | (Act::Cancel, State::Cancelled) => {}
+            (Act::Schedule, State::Paused | State::Done | State::Cancelled)
+            | (Act::Pause | Act::Resume, State::Draft | State::Done | State::Cancelled)
+            | (Act::Cancel, State::Done) => return Reply::State { state },
+        }
+        self.read(id)
+    }
+
+    /// The batch of a run has ended.
+    pub(super) fn end(&mut self, key: &Key, state: RunState, pushes: u64, counts: Counts, now: Timestamp) {
+        let Some(run) = self.runs.get(key) else { return };
+        let is_an_end = matches!(state, RunState::Done | RunState::Cancelled);
+        // A run that was cancelled learns what it had sent until then.
+        let is_open = run.is_under_way() || run.state == RunState::Cancelled;
+        if !is_an_end || !is_open || run.counts.is_some() {
+            return;
+        }
+        self.change_run(key, |run| {
+            if run.is_under_way() {
+                run.state = state;
+            }
+            run.untold = false;
+            run.ended_at = Some(now);
+            run.pushes = Some(pushes);
+            run.counts = Some(counts);
+        });
+        self.forget_orphan(key);
+        self.change_campaign(&key.0, |_| {});
+    }
+
+    /// Has the runs under way told what they are to be.
+    fn tell_runs(&mut self, id: &str, what: What, now: Timestamp) {
+        for key in self.keys(id) {
+            if self.runs.get(&key).is_some_and(super::Run::is_under_way) {
+                self.change_run(&key, |run| {
+                    run.want(what, now);
+                    // Until the batch says when.
+                    run.ended_at = (what == What::Cancel).then_some(now);
+                    run.state = match (what, run.state) {
+                        (What::Cancel, _) => RunState::Cancelled,
+                        // What was not started is, when its campaign goes on.
+                        (_, RunState::Starting) => RunState::Starting,
+                        (What::Pause, _) => RunState::Paused,
+                        (What::Resume, _) => RunState::Running,
+                    };
+                });
+            }
+        }
+    }
+
+    /// Forgets a run whose campaign was deleted, when there is nothing left to do for it.
+    pub(super) fn forget_orphan(&mut self, key: &Key) {
+        if !self.campaigns.contains_key(&key.0) && !self.busy.contains(key) {
+            self.forget_run(key);
+        }
+    }
+}
+
+/// The most audiences: all are held in memory, and each is up to 256 objects.
+pub(super) const MAX_AUDIENCES: usize = 1000;
+
+/// The most campaigns: all are held in memory with what they send, some kilobytes each.
+pub(super) const MAX_CAMPAIGNS: usize = 1000;

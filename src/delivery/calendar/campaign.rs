@@ -1,0 +1,108 @@
+//! What the calendar keeps of an audience and of a campaign.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::delivery::schedule::{Schedule, Window};
+use crate::time::Timestamp;
+
+/// A set of devices of one app; the devices themselves are in its shards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audience {
+    /// Its name.
+    pub name: String,
+    /// The app whose devices they are.
+    pub app: String,
+    /// How many objects keep them; it never changes.
+    pub shards: u32,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A campaign.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Campaign {
+    /// Its id: 32 hex digits.
+    pub id: String,
+    /// The app that it sends as, which is its audience's.
+    pub app: String,
+    /// The name of its audience.
+    pub audience: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// How it stands.
+    pub state: State,
+    /// When it is due; nothing for a draft that does not know yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+    /// The part of each day in which it sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// What the caller wrote, checked.
+    pub document: Value,
+    /// When it is next due, if it is. The calendar's own, as is all that follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<Timestamp>,
+    /// How many runs it has had, with those that were missed.
+    #[serde(default)]
+    pub runs: u64,
+    /// What was due up to then has its run.
+    #[serde(default)]
+    pub seen: Timestamp,
+}
+
+/// How a campaign stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It is written, and not to be sent yet.
+    Draft,
+    /// It will be due.
+    Scheduled,
+    /// A run is under way.
+    Running,
+    /// Nothing of it is sent until somebody says so, and what is due meanwhile is missed.
+    Paused,
+    /// It will not be due again, and no run is under way.
+    Done,
+    /// Somebody ended it.
+    Cancelled,
+}
+
+impl State {
+    /// The word for it in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Scheduled => "scheduled",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether nothing of it will be sent any more.
+    #[must_use]
+    pub const fn has_ended(self) -> bool {
+        matches!(self, Self::Done | Self::Cancelled)
+    }
+}
+
+impl Campaign {
+    /// Has it due from `now` on; says whether it ever is.
+    pub(super) fn begin(&mut self, now: Timestamp) -> bool {
+        self.see(now);
+        self.next_at.is_some()
+    }
+
+    /// Nothing up to `until` is to be made a run of any more.
+    pub(super) fn see(&mut self, until: Timestamp) {
+        self.seen = self.seen.max(until);
+        self.next_at = self
+            .schedule
+            .as_ref()
+            .and_then(|schedule| schedule.next(self.seen));
+    }
+}

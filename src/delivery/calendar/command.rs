@@ -1,0 +1,167 @@
+//! What the calendar is asked, and what it answers.
+//!
+//! JSON text between versions of the Worker that may differ for the minutes of a deployment: a field that is added needs
+//! a default.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Audience, Campaign, Counts, Run, RunState, State};
+use crate::time::Timestamp;
+
+/// What the calendar is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Make this audience: [`Reply::Created`]; if it is there alike [`Reply::Audience`], else [`Reply::Conflict`]; or
+    /// [`Reply::Full`].
+    PutAudience(Audience),
+    /// [`Reply::Audience`] or [`Reply::Missing`].
+    Audience {
+        /// Its name.
+        name: String,
+    },
+    /// [`Reply::Audiences`].
+    Audiences,
+    /// Forget an audience: [`Reply::Audience`] as it was, [`Reply::InUse`] or [`Reply::Missing`].
+    DropAudience {
+        /// Its name.
+        name: String,
+    },
+    /// Make this campaign, a draft or a scheduled one: [`Reply::Campaign`], [`Reply::Full`], [`Reply::NoAudience`],
+    /// [`Reply::NeverDue`]. One that is there already is answered as it is.
+    Create(Box<Campaign>),
+    /// Put this campaign in the place of the one of its id, which is a draft, scheduled or paused: [`Reply::Campaign`],
+    /// [`Reply::State`], [`Reply::NoAudience`], [`Reply::NeverDue`] or [`Reply::Missing`].
+    Replace(Box<Campaign>),
+    /// [`Reply::Campaign`] or [`Reply::Missing`].
+    Read {
+        /// The campaign.
+        id: String,
+    },
+    /// The campaigns that match, the newest first: [`Reply::Campaigns`].
+    List {
+        /// Of these apps alone; of all if there is nothing here.
+        #[serde(default)]
+        apps: Option<Vec<String>>,
+        /// In this state.
+        #[serde(default)]
+        state: Option<State>,
+    },
+    /// Forget a campaign that is a draft or has ended, with its runs: [`Reply::Done`], [`Reply::State`] or
+    /// [`Reply::Missing`].
+    Delete {
+        /// The campaign.
+        id: String,
+    },
+    /// [`Reply::Campaign`], [`Reply::State`], [`Reply::NeverDue`] or [`Reply::Missing`].
+    Act {
+        /// The campaign.
+        id: String,
+        /// What is to become of it.
+        act: Act,
+    },
+    /// The runs of a campaign, the newest first: [`Reply::Runs`] or [`Reply::Missing`].
+    Runs {
+        /// The campaign.
+        id: String,
+        /// Those that were due before then.
+        before: Option<Timestamp>,
+        /// The most of them.
+        limit: u32,
+    },
+    /// The batch of a run has ended: [`Reply::Done`], also if it is told again.
+    RunEnded {
+        /// The campaign.
+        campaign: String,
+        /// When the run was due.
+        at: Timestamp,
+        /// How it ended: done or cancelled.
+        state: RunState,
+        /// How many pushes it had.
+        pushes: u64,
+        /// What became of them.
+        counts: Counts,
+    },
+    /// How many campaigns there are: [`Reply::Counted`].
+    Count,
+}
+
+/// What is to become of a campaign. What it is already is no fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Act {
+    /// A draft is to be sent.
+    Schedule,
+    /// Nothing of it is to be sent until it is resumed.
+    Pause,
+    /// It is to be sent again.
+    Resume,
+    /// Nothing of it is to be sent any more.
+    Cancel,
+}
+
+/// What the calendar answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// It is done.
+    Done,
+    /// There is no such audience or campaign.
+    Missing,
+    /// The audience, which was made.
+    Created(Audience),
+    /// The audience.
+    Audience(Audience),
+    /// The audience that has the name, with another app or other shards.
+    Conflict(Audience),
+    /// All audiences, in the order of their names.
+    Audiences(Vec<Audience>),
+    /// The audience stays: these campaigns have not ended.
+    InUse {
+        /// Their ids.
+        campaigns: Vec<String>,
+    },
+    /// There are as many as there may be.
+    Full {
+        /// How many.
+        limit: usize,
+    },
+    /// There is no such audience for a campaign.
+    NoAudience,
+    /// The campaign has no schedule, or one that does not come any more.
+    NeverDue,
+    /// The campaign cannot do this as it stands.
+    State {
+        /// How it stands.
+        state: State,
+    },
+    /// The campaign, as it is now.
+    Campaign(Box<Campaign>),
+    /// The campaigns.
+    Campaigns(Vec<Campaign>),
+    /// The runs.
+    Runs(Page),
+    /// How many campaigns there are, by app and state.
+    Counted(Vec<Counted>),
+}
+
+/// Runs in the order of a listing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// The runs, the newest first.
+    pub runs: Vec<Run>,
+    /// What the listing goes on before, if there are more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<Timestamp>,
+}
+
+/// How many campaigns of an app are in a state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// The app.
+    pub app: String,
+    /// The state.
+    pub state: State,
+    /// How many.
+    pub campaigns: u64,
+}

@@ -1,0 +1,146 @@
+//! A calendar with a database under it, for tests.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::delivery::schedule::Schedule;
+use crate::delivery::sql::fixture::Database;
+
+/// A Monday, 08:00 in UTC.
+pub(super) const NOW: Timestamp = Timestamp::from_secs(1_795_420_800);
+
+pub(super) const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
+
+pub(super) const GRACE: std::time::Duration = std::time::Duration::from_hours(1);
+
+pub(super) fn database() -> Database {
+    let database = Database::new();
+    for statement in Calendar::schema().iter().chain(&Calendar::schema()) {
+        database.execute(statement);
+    }
+    database
+}
+
+/// What a restart makes of the calendar, by way of the database.
+pub(super) fn restarted(database: &Database, calendar: &mut Calendar) -> Calendar {
+    for statement in calendar.take_changes() {
+        database.execute(&statement);
+    }
+    let loaded = Calendar::load(&database.execute(&Calendar::select()));
+    assert_eq!(loaded.fault, None);
+    loaded.machine
+}
+
+pub(super) fn audience(name: &str) -> Audience {
+    Audience {
+        name: name.to_owned(),
+        app: "shop".to_owned(),
+        shards: 8,
+        created_at: NOW,
+    }
+}
+
+/// A scheduled campaign of the audience `all`.
+pub(super) fn campaign(id: &str, schedule: Value) -> Campaign {
+    Campaign {
+        id: id.to_owned(),
+        app: "shop".to_owned(),
+        audience: "all".to_owned(),
+        created_at: NOW,
+        state: State::Scheduled,
+        schedule: Some(Schedule::try_from(schedule).unwrap()),
+        window: None,
+        document: json!({"name": "News"}),
+        next_at: None,
+        runs: 0,
+        seen: Timestamp::default(),
+    }
+}
+
+/// A calendar with the audience `all` and these campaigns.
+pub(super) fn calendar(campaigns: Vec<Campaign>) -> Calendar {
+    let mut calendar = Calendar::default();
+    let made = calendar.apply(Command::PutAudience(audience("all")), NOW);
+    assert_eq!(made, Reply::Created(audience("all")));
+    for campaign in campaigns {
+        let made = calendar.apply(Command::Create(Box::new(campaign)), NOW);
+        assert!(matches!(made, Reply::Campaign(_)), "{made:?}");
+    }
+    calendar
+}
+
+pub(super) fn minutely() -> Value {
+    json!({"cron": "* * * * *", "time_zone": "UTC"})
+}
+
+pub(super) fn hourly() -> Value {
+    json!({"cron": "0 * * * *", "time_zone": "UTC"})
+}
+
+/// Once, a minute after [`NOW`].
+pub(super) fn once() -> Value {
+    json!({"at": (NOW + MINUTE).to_string()})
+}
+
+pub(super) fn act(calendar: &mut Calendar, id: &str, act: Act, now: Timestamp) -> Reply {
+    let id = id.to_owned();
+    calendar.apply(Command::Act { id, act }, now)
+}
+
+pub(super) fn state(calendar: &mut Calendar, id: &str) -> State {
+    match calendar.apply(Command::Read { id: id.to_owned() }, NOW) {
+        Reply::Campaign(campaign) => campaign.state,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The runs of a campaign, the oldest first.
+pub(super) fn runs(calendar: &mut Calendar, id: &str) -> Vec<Run> {
+    let command = Command::Runs {
+        id: id.to_owned(),
+        before: None,
+        limit: u32::MAX,
+    };
+    match calendar.apply(command, NOW) {
+        Reply::Runs(mut page) => {
+            page.runs.reverse();
+            page.runs
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(super) fn run_states(calendar: &mut Calendar, id: &str) -> Vec<RunState> {
+    runs(calendar, id).iter().map(|run| run.state).collect()
+}
+
+/// The batch of the run ends.
+pub(super) fn end(calendar: &mut Calendar, id: &str, at: Timestamp, now: Timestamp) {
+    let ended = Command::RunEnded {
+        campaign: id.to_owned(),
+        at,
+        state: RunState::Done,
+        pushes: 7,
+        counts: Counts {
+            accepted: 7,
+            ..Counts::default()
+        },
+    };
+    assert_eq!(calendar.apply(ended, now), Reply::Done);
+}
+
+/// What the tasks are, each as a word and its run's moment or batch.
+pub(super) fn words(calendar: &Calendar, now: Timestamp) -> Vec<String> {
+    let word = |task: Task| match task {
+        Task::Start { run, .. } => format!("start {}", run.at.since(NOW).as_secs()),
+        Task::Tell { what, .. } => format!("{what:?}").to_lowercase(),
+    };
+    calendar.tasks(now).into_iter().map(word).collect()
+}
+
+/// Does all tasks that there are.
+pub(super) fn work(calendar: &mut Calendar, now: Timestamp) {
+    for task in calendar.tasks(now) {
+        calendar.done(&task, now);
+    }
+}

@@ -1,0 +1,145 @@
+use serde_json::json;
+
+use super::fixture::{NOW, audience, calendar, campaign, once, work};
+use super::*;
+
+fn texts(calendar: &mut Calendar) -> Vec<String> {
+    let statements = calendar.take_changes();
+    let last = |statement: crate::delivery::sql::Statement| match statement.values.last() {
+        Some(crate::delivery::sql::Value::Text(text)) => text.clone(),
+        other => panic!("{other:?}"),
+    };
+    statements.into_iter().map(last).collect()
+}
+
+#[test]
+fn the_rows_of_a_calendar_format_unchanged() {
+    // Calendars outlive deploys: what one version stores the next must read.
+    let mut document = campaign("c1", once());
+    document.window = serde_json::from_value(json!({"from": "09:00", "to": "21:00"})).ok();
+    let mut calendar = calendar(vec![document]);
+    assert_eq!(
+        texts(&mut calendar),
+        [
+            r#"{"name":"all","app":"shop","shards":8,"created_at":1795420800000}"#,
+            r#"{"id":"c1","app":"shop","audience":"all","created_at":1795420800000,"state":"scheduled","schedule":{"at":"2026-11-23T08:01:00.000Z"},"window":{"from":"09:00","to":"21:00"},"document":{"name":"News"},"next_at":1795420860000,"runs":0,"seen":1795420800000}"#,
+        ]
+    );
+    let later = NOW + fixture::MINUTE;
+    calendar.tick(fixture::GRACE, later);
+    let task = calendar.tasks(later).remove(0);
+    calendar.failed(&task, "no answer", later);
+    let trying = calendar.wake().unwrap().as_millis();
+    let run = texts(&mut calendar).remove(1);
+    assert_eq!(
+        run,
+        format!(
+            r#"{{"campaign":"c1","at":1795420860000,"batch":"451296ba70d9b33f6a560c925c99a62d","state":"starting","detail":"no answer","wanted":"resume","untold":false,"trying":{{"next_at":{trying},"failures":1,"failing_since":1795420860000}}}}"#
+        )
+    );
+    work(&mut calendar, later + fixture::MINUTE);
+    fixture::end(&mut calendar, "c1", later, later + fixture::MINUTE * 2);
+    assert_eq!(
+        texts(&mut calendar).remove(1),
+        r#"{"campaign":"c1","at":1795420860000,"batch":"451296ba70d9b33f6a560c925c99a62d","state":"done","started_at":1795420920000,"ended_at":1795420980000,"pushes":7,"counts":{"accepted":7,"rejected":0,"failed":0,"cancelled":0,"gone":0},"wanted":"resume","untold":false,"trying":{"next_at":1795420920000,"failures":0}}"#
+    );
+}
+
+#[test]
+fn a_run_stored_without_what_came_later_is_read() {
+    let text = r#"{"campaign":"c1","at":7,"batch":"b","state":"missed"}"#;
+    let run: Run = serde_json::from_str(text).unwrap();
+    assert_eq!((run.wanted, run.untold, run.zones), (What::Resume, false, None));
+}
+
+#[test]
+fn the_commands_of_a_calendar_format_unchanged() {
+    // A Worker of the last deployment asks a calendar of this one.
+    let commands = [
+        Command::PutAudience(audience("all")),
+        Command::DropAudience {
+            name: "all".to_owned(),
+        },
+        Command::List {
+            apps: Some(vec!["shop".to_owned()]),
+            state: Some(State::Paused),
+        },
+        Command::Act {
+            id: "c1".to_owned(),
+            act: Act::Schedule,
+        },
+        Command::Runs {
+            id: "c1".to_owned(),
+            before: None,
+            limit: 9,
+        },
+        Command::RunEnded {
+            campaign: "c1".to_owned(),
+            at: NOW,
+            state: RunState::Cancelled,
+            pushes: 1,
+            counts: Counts {
+                cancelled: 1,
+                ..Counts::default()
+            },
+        },
+        Command::Count,
+    ];
+    let texts = [
+        r#"{"put_audience":{"name":"all","app":"shop","shards":8,"created_at":1795420800000}}"#,
+        r#"{"drop_audience":{"name":"all"}}"#,
+        r#"{"list":{"apps":["shop"],"state":"paused"}}"#,
+        r#"{"act":{"id":"c1","act":"schedule"}}"#,
+        r#"{"runs":{"id":"c1","before":null,"limit":9}}"#,
+        r#"{"run_ended":{"campaign":"c1","at":1795420800000,"state":"cancelled","pushes":1,"counts":{"accepted":0,"rejected":0,"failed":0,"cancelled":1,"gone":0}}}"#,
+        r#""count""#,
+    ];
+    for (command, text) in commands.into_iter().zip(texts) {
+        assert_eq!(serde_json::to_string(&command).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Command>(text).unwrap(), command);
+    }
+}
+
+#[test]
+fn the_replies_of_a_calendar_format_unchanged() {
+    let replies = [
+        Reply::Done,
+        Reply::InUse {
+            campaigns: vec!["c1".to_owned()],
+        },
+        Reply::Full { limit: 1000 },
+        Reply::State {
+            state: State::Cancelled,
+        },
+        Reply::Runs(Page {
+            runs: Vec::new(),
+            cursor: Some(NOW),
+        }),
+        Reply::Counted(vec![Counted {
+            app: "shop".to_owned(),
+            state: State::Draft,
+            campaigns: 2,
+        }]),
+    ];
+    let texts = [
+        r#""done""#,
+        r#"{"in_use":{"campaigns":["c1"]}}"#,
+        r#"{"full":{"limit":1000}}"#,
+        r#"{"state":{"state":"cancelled"}}"#,
+        r#"{"runs":{"runs":[],"cursor":1795420800000}}"#,
+        r#"{"counted":[{"app":"shop","state":"draft","campaigns":2}]}"#,
+    ];
+    for (reply, text) in replies.into_iter().zip(texts) {
+        assert_eq!(serde_json::to_string(&reply).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Reply>(text).unwrap(), reply);
+    }
+}
+
+#[test]
+fn a_batch_id_of_a_run_format_unchanged() {
+    // A start that is repeated after a deployment must find the batch that the first one opened.
+    let id = batch_id("c1", NOW);
+    assert_eq!(id, "1b6538e0351340289c879b5324f22790");
+    assert_ne!(id, batch_id("c1", NOW + fixture::MINUTE));
+    assert_ne!(id, batch_id("c2", NOW));
+}

@@ -1,0 +1,209 @@
+//! One run of a campaign: what is sent at one moment at which it was due.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::time::Timestamp;
+
+/// A run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its campaign's id.
+    pub campaign: String,
+    /// When it was due.
+    pub at: Timestamp,
+    /// The zones whose devices it is for, with `""` for devices without one; nothing if it is for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zones: Option<Vec<String>>,
+    /// The id of its batch, which there is once it was started.
+    pub batch: String,
+    /// How it stands.
+    pub state: RunState,
+    /// When it had been started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it had ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// Why it is as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// How many pushes it had, once it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushes: Option<u64>,
+    /// What became of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
+    /// What its batch is to be.
+    #[serde(default)]
+    pub(super) wanted: What,
+    /// Whether the batch is still to be told so.
+    #[serde(default)]
+    pub(super) untold: bool,
+    /// How the task that it has is getting on.
+    #[serde(default)]
+    pub(super) trying: Trying,
+}
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Its batch and its walks are being started.
+    Starting,
+    /// It is sent.
+    Running,
+    /// It is not sent while its campaign is paused.
+    Paused,
+    /// All of it was sent.
+    Done,
+    /// It was ended before all of it was sent.
+    Cancelled,
+    /// It was not started, as its time had passed.
+    Missed,
+    /// It could not be started.
+    Failed,
+}
+
+/// What a batch is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// Send nothing until you are told.
+    Pause,
+    /// Send.
+    #[default]
+    Resume,
+    /// Send nothing any more.
+    Cancel,
+}
+
+/// What became of a run's pushes; `gone` are part of `rejected`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// APNs took them.
+    pub accepted: u64,
+    /// APNs refused them for good.
+    pub rejected: u64,
+    /// They were given up.
+    pub failed: u64,
+    /// The run was cancelled before they went out.
+    pub cancelled: u64,
+    /// APNs says that their devices are gone.
+    pub gone: u64,
+}
+
+/// How a task is getting on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Trying {
+    /// When it is to be done, or done again.
+    pub(super) next_at: Timestamp,
+    /// How often it has failed.
+    #[serde(default)]
+    pub(super) failures: u32,
+    /// When it first had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) failing_since: Option<Timestamp>,
+}
+
+impl RunState {
+    /// The word for it in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+            Self::Missed => "missed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Run {
+    /// A run that is to be started from `now` on.
+    pub(super) fn starting(
+        campaign: &str,
+        at: Timestamp,
+        zones: Option<Vec<String>>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            campaign: campaign.to_owned(),
+            at,
+            zones,
+            batch: batch_id(campaign, at),
+            state: RunState::Starting,
+            started_at: None,
+            ended_at: None,
+            detail: None,
+            pushes: None,
+            counts: None,
+            wanted: What::Resume,
+            untold: false,
+            trying: Trying::from(now),
+        }
+    }
+
+    /// A run that is not to be started.
+    pub(super) fn missed(campaign: &str, at: Timestamp, zones: Option<Vec<String>>, detail: String) -> Self {
+        Self {
+            state: RunState::Missed,
+            detail: Some(detail),
+            ..Self::starting(campaign, at, zones, at)
+        }
+    }
+
+    /// Whether it has not ended.
+    #[must_use]
+    pub const fn is_under_way(&self) -> bool {
+        matches!(
+            self.state,
+            RunState::Starting | RunState::Running | RunState::Paused
+        )
+    }
+
+    /// Whether there is, or may yet be, something to do for it.
+    pub(super) const fn is_busy(&self) -> bool {
+        self.is_under_way() || self.untold
+    }
+
+    /// Has its batch told.
+    pub(super) fn want(&mut self, what: What, now: Timestamp) {
+        self.wanted = what;
+        self.untold = true;
+        self.trying = Trying::from(now);
+    }
+}
+
+impl Trying {
+    /// Something that nobody has tried.
+    pub(super) const fn from(now: Timestamp) -> Self {
+        Self {
+            next_at: now,
+            failures: 0,
+            failing_since: None,
+        }
+    }
+}
+
+/// The id of the batch of a run: the same run makes the same batch.
+#[must_use]
+pub fn batch_id(campaign: &str, at: Timestamp) -> String {
+    let mut hash = Sha256::new();
+    for part in ["apns-edge run", campaign, &at.as_millis().to_string()] {
+        hash.update(part.as_bytes());
+        hash.update(b"\n");
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    digest
+        .iter()
+        .take(ID_BYTES)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// Bytes of a batch's id.
+const ID_BYTES: usize = 16;
