@@ -179,6 +179,8 @@ impl Calendar {
 const FOREVER: Timestamp = Timestamp::from_millis(u64::MAX);
 
 #[cfg(test)]
+mod acting;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod formats;

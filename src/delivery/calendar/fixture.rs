@@ -88,10 +88,7 @@ pub(super) fn act(calendar: &mut Calendar, id: &str, act: Act, now: Timestamp) -
 }
 
 pub(super) fn state(calendar: &mut Calendar, id: &str) -> State {
-    match calendar.apply(Command::Read { id: id.to_owned() }, NOW) {
-        Reply::Campaign(campaign) => campaign.state,
-        other => panic!("{other:?}"),
-    }
+    read(calendar, id).state
 }
 
 /// The runs of a campaign, the oldest first.
@@ -142,5 +139,39 @@ pub(super) fn words(calendar: &Calendar, now: Timestamp) -> Vec<String> {
 pub(super) fn work(calendar: &mut Calendar, now: Timestamp) {
     for task in calendar.tasks(now) {
         calendar.done(&task, now);
+    }
+}
+
+/// A calendar whose campaign `c` is in a state.
+pub(super) fn in_state(wanted: State) -> Calendar {
+    let mut new = campaign("c", hourly());
+    if wanted == State::Draft {
+        new.state = State::Draft;
+    }
+    if wanted == State::Done || wanted == State::Running {
+        new = campaign("c", once());
+    }
+    let mut calendar = calendar(vec![new]);
+    match wanted {
+        State::Draft | State::Scheduled => {}
+        State::Paused => _ = act(&mut calendar, "c", Act::Pause, NOW),
+        State::Cancelled => _ = act(&mut calendar, "c", Act::Cancel, NOW),
+        State::Running | State::Done => {
+            calendar.tick(GRACE, NOW + MINUTE);
+            work(&mut calendar, NOW + MINUTE);
+            if wanted == State::Done {
+                end(&mut calendar, "c", NOW + MINUTE, NOW + MINUTE);
+            }
+        }
+    }
+    assert_eq!(state(&mut calendar, "c"), wanted);
+    calendar
+}
+
+/// A campaign.
+pub(super) fn read(calendar: &mut Calendar, id: &str) -> Campaign {
+    match calendar.apply(Command::Read { id: id.to_owned() }, NOW) {
+        Reply::Campaign(campaign) => *campaign,
+        other => panic!("{other:?}"),
     }
 }

@@ -1,0 +1,207 @@
+//! What callers do to audiences and campaigns, and in which states they can.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::fixture::{
+    GRACE, MINUTE, NOW, act, audience, calendar, campaign, hourly, in_state, once, read, run_states, state,
+};
+use super::*;
+
+const HOUR: Duration = Duration::from_hours(1);
+
+const DAY: Duration = Duration::from_hours(24);
+
+#[test]
+fn an_audience_is_made_once_and_stays_as_it_was_made() {
+    let mut calendar = calendar(vec![]);
+    let put = |calendar: &mut Calendar, change: &dyn Fn(&mut Audience)| {
+        let mut audience = audience("all");
+        audience.created_at = NOW + MINUTE;
+        change(&mut audience);
+        calendar.apply(Command::PutAudience(audience), NOW)
+    };
+    assert_eq!(put(&mut calendar, &|_| {}), Reply::Audience(audience("all")));
+    assert_eq!(
+        put(&mut calendar, &|new| new.shards = 9),
+        Reply::Conflict(audience("all"))
+    );
+    assert_eq!(
+        put(&mut calendar, &|new| new.app = "news".to_owned()),
+        Reply::Conflict(audience("all"))
+    );
+    assert_eq!(
+        calendar.apply(Command::Audiences, NOW),
+        Reply::Audiences(vec![audience("all")])
+    );
+    let missing = Command::Audience {
+        name: "none".to_owned(),
+    };
+    assert_eq!(calendar.apply(missing, NOW), Reply::Missing);
+}
+
+#[test]
+fn an_audience_stays_while_a_campaign_needs_it() {
+    let mut calendar = calendar(vec![campaign("c", hourly())]);
+    let drop = || Command::DropAudience {
+        name: "all".to_owned(),
+    };
+    let campaigns = vec!["c".to_owned()];
+    assert_eq!(calendar.apply(drop(), NOW), Reply::InUse { campaigns });
+    act(&mut calendar, "c", Act::Cancel, NOW);
+    assert_eq!(calendar.apply(drop(), NOW), Reply::Audience(audience("all")));
+    assert_eq!(calendar.apply(drop(), NOW), Reply::Missing);
+    let other = Command::Create(Box::new(campaign("d", hourly())));
+    assert_eq!(calendar.apply(other, NOW), Reply::NoAudience);
+}
+
+#[test]
+fn there_are_so_many_audiences_and_campaigns_and_no_more() {
+    let mut calendar = calendar(vec![]);
+    for number in 1..acts::MAX_AUDIENCES {
+        calendar.apply(Command::PutAudience(audience(&format!("a{number}"))), NOW);
+    }
+    let more = Command::PutAudience(audience("more"));
+    assert_eq!(
+        calendar.apply(more, NOW),
+        Reply::Full {
+            limit: acts::MAX_AUDIENCES
+        }
+    );
+    for number in 0..acts::MAX_CAMPAIGNS {
+        calendar.apply(
+            Command::Create(Box::new(campaign(&format!("c{number}"), once()))),
+            NOW,
+        );
+    }
+    let more = Command::Create(Box::new(campaign("more", once())));
+    assert_eq!(
+        calendar.apply(more, NOW),
+        Reply::Full {
+            limit: acts::MAX_CAMPAIGNS
+        }
+    );
+    let again = Command::Create(Box::new(campaign("c0", once())));
+    assert!(matches!(calendar.apply(again, NOW), Reply::Campaign(_)));
+}
+
+#[test]
+fn a_campaign_that_is_never_due_is_not_scheduled() {
+    let mut calendar = calendar(vec![]);
+    let past = json!({"at": NOW.to_string()});
+    let mut late = campaign("c", past);
+    assert_eq!(
+        calendar.apply(Command::Create(Box::new(late.clone())), NOW),
+        Reply::NeverDue
+    );
+    late.state = State::Draft;
+    assert!(matches!(
+        calendar.apply(Command::Create(Box::new(late)), NOW),
+        Reply::Campaign(_)
+    ));
+    assert_eq!(act(&mut calendar, "c", Act::Schedule, NOW), Reply::NeverDue);
+    let mut draft = campaign("d", once());
+    (draft.state, draft.schedule) = (State::Draft, None);
+    calendar.apply(Command::Create(Box::new(draft)), NOW);
+    assert_eq!(act(&mut calendar, "d", Act::Schedule, NOW), Reply::NeverDue);
+    assert_eq!(state(&mut calendar, "d"), State::Draft);
+}
+
+#[test]
+fn a_draft_is_due_from_the_moment_when_it_is_scheduled() {
+    let mut draft = campaign("c", hourly());
+    draft.state = State::Draft;
+    let mut calendar = calendar(vec![draft]);
+    calendar.tick(GRACE, NOW + 5 * HOUR);
+    assert_eq!(run_states(&mut calendar, "c"), []);
+    let later = NOW + 5 * HOUR + MINUTE;
+    act(&mut calendar, "c", Act::Schedule, later);
+    calendar.tick(GRACE, later);
+    assert_eq!(run_states(&mut calendar, "c"), []);
+    assert_eq!(read(&mut calendar, "c").next_at, Some(NOW + 6 * HOUR));
+}
+
+#[test]
+fn each_act_is_for_some_states_and_repeating_it_is_no_fault() {
+    use State::{Cancelled, Done, Draft, Paused, Running, Scheduled};
+    let table = [
+        (
+            Act::Schedule,
+            [Some(Scheduled), Some(Scheduled), Some(Running), None, None, None],
+        ),
+        (
+            Act::Pause,
+            [None, Some(Paused), Some(Paused), Some(Paused), None, None],
+        ),
+        (
+            Act::Resume,
+            [None, Some(Scheduled), Some(Running), Some(Scheduled), None, None],
+        ),
+        (
+            Act::Cancel,
+            [
+                Some(Cancelled),
+                Some(Cancelled),
+                Some(Cancelled),
+                Some(Cancelled),
+                None,
+                Some(Cancelled),
+            ],
+        ),
+    ];
+    for (what, expected) in table {
+        for (before, expected) in [Draft, Scheduled, Running, Paused, Done, Cancelled]
+            .into_iter()
+            .zip(expected)
+        {
+            let mut calendar = in_state(before);
+            let now = NOW + 2 * MINUTE;
+            match (act(&mut calendar, "c", what, now), expected) {
+                (Reply::Campaign(campaign), Some(after)) => {
+                    assert_eq!(campaign.state, after, "{what:?} {before:?}");
+                }
+                (Reply::State { state }, None) => assert_eq!(state, before, "{what:?}"),
+                (reply, _) => panic!("{what:?} {before:?}: {reply:?}"),
+            }
+        }
+    }
+    assert_eq!(act(&mut calendar(vec![]), "c", Act::Pause, NOW), Reply::Missing);
+}
+
+#[test]
+fn what_is_not_under_way_can_be_replaced_and_what_has_ended_deleted() {
+    use State::{Cancelled, Done, Draft, Paused, Running, Scheduled};
+    for (before, replaced, is_deletable) in [
+        (Draft, Some(Scheduled), true),
+        (Scheduled, Some(Scheduled), false),
+        (Running, None, false),
+        (Paused, Some(Paused), false),
+        (Done, None, true),
+        (Cancelled, None, true),
+    ] {
+        let mut new = campaign("c", json!({"at": (NOW + DAY).to_string()}));
+        new.created_at = NOW + HOUR;
+        let mut calendar = in_state(before);
+        match (
+            calendar.apply(Command::Replace(Box::new(new)), NOW + HOUR),
+            replaced,
+        ) {
+            (Reply::Campaign(campaign), Some(after)) => {
+                assert_eq!((campaign.state, campaign.created_at), (after, NOW));
+                assert_eq!(campaign.next_at, Some(NOW + DAY));
+            }
+            (Reply::State { state }, None) => assert_eq!(state, before),
+            (reply, _) => panic!("{before:?}: {reply:?}"),
+        }
+        let mut calendar = in_state(before);
+        let deleted = calendar.apply(Command::Delete { id: "c".to_owned() }, NOW);
+        assert_eq!(deleted == Reply::Done, is_deletable, "{before:?}");
+        assert_eq!(
+            calendar.runs.is_empty() && calendar.campaigns.is_empty(),
+            is_deletable
+        );
+    }
+    let unknown = Command::Replace(Box::new(campaign("d", once())));
+    assert_eq!(calendar(vec![]).apply(unknown, NOW), Reply::Missing);
+}
