@@ -1,3 +1,5 @@
+//! What a calendar stores and says, to the letter.
+
 use serde_json::json;
 
 use super::fixture::{NOW, audience, calendar, campaign, once, work};
