@@ -3,6 +3,7 @@
 //! How many pushes are in flight, with which provider token, what an answer means, when to try again. In scope:
 //! machines that turn an input and a moment into what to do next. Out of scope: doing it (`shell`).
 
+pub mod audience;
 pub mod backoff;
 pub mod batch;
 pub mod calendar;

@@ -17,8 +17,10 @@ use serde::de::DeserializeOwned;
 
 use crate::time::Timestamp;
 
-/// A command that is statements. One host runs all of them, with no wait in between, so that the object's input gate lets
-/// nothing else see the half of it, and its output gate lets no answer leave before all of it is stored.
+/// A command that is statements.
+///
+/// One host runs all of them, with no wait in between, so that the object's input gate lets nothing else see the half of
+/// it, and its output gate lets no answer leave before all of it is stored.
 pub trait Query: DeserializeOwned {
     /// What is answered, as JSON text.
     type Reply: Serialize;

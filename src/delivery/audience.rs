@@ -1,0 +1,213 @@
+//! A shard of an audience: devices of one app, in rows.
+//!
+//! An audience is cut into shards by a hash of the device token, a Durable Object each. In scope: the devices and what is
+//! asked of them, segments as conditions, what APNs' word that a device is gone does to it, and the walk of a run through
+//! a shard with its memory of who was sent what. Out of scope: which audiences there are (the calendar), what is sent to
+//! a device, and executing the statements (`shell`).
+//!
+//! Commands and replies are JSON text between versions of the Worker that may differ for the minutes of a deployment:
+//! a field that is added needs a default.
+
+pub mod device;
+mod frequency;
+mod gone;
+pub mod locale;
+mod rows;
+mod segment;
+mod sends;
+mod walk;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::sql::{self, BadRow, Query, Row, Statement};
+use crate::time::Timestamp;
+
+pub use device::{Device, Member};
+pub use frequency::{Frequency, Of};
+pub use gone::Gone;
+pub use segment::Segment;
+pub use walk::{BadCursor, Cursor, Page, Walk};
+
+/// What a shard is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// These devices are as they are here. One that is known is replaced by its token; it keeps its time of registration if
+    /// none is given, and is no longer suspect if a later one is.
+    Upsert {
+        /// The devices. Of a token that stands there twice, the last is it.
+        devices: Vec<Device>,
+    },
+    /// Removes devices.
+    Remove {
+        /// Those with these tokens.
+        tokens: Vec<String>,
+        /// Those with these refs.
+        refs: Vec<String>,
+    },
+    /// The devices after an id, in the order of their ids.
+    Page {
+        /// The id; 0 for the first page.
+        after: u64,
+        /// The most of them.
+        limit: u32,
+    },
+    /// The devices with these refs, in the order of their ids, at most [`MAX_FOUND`].
+    Find {
+        /// The refs.
+        refs: Vec<String>,
+    },
+    /// How many devices there are.
+    Count {
+        /// Of this segment; of all devices if there is none.
+        segment: Option<Segment>,
+    },
+    /// The time zones that devices are in.
+    Zones,
+    /// APNs said that these devices are gone.
+    Gone {
+        /// The devices.
+        devices: Vec<Gone>,
+    },
+}
+
+/// What a shard answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// The devices are there.
+    Upserted {
+        /// How many were not known.
+        added: u64,
+        /// How many of those that came were known, or came twice.
+        updated: u64,
+    },
+    /// Devices are no more.
+    Removed {
+        /// How many.
+        devices: u64,
+    },
+    /// Devices in the order of their ids.
+    Page {
+        /// The devices.
+        members: Vec<Member>,
+        /// Whether there are more after them.
+        more: bool,
+    },
+    /// The devices with the refs.
+    Found {
+        /// The devices.
+        members: Vec<Member>,
+    },
+    /// How many devices there are.
+    Counted {
+        /// In the segment.
+        devices: u64,
+        /// In all.
+        of: u64,
+        /// That are suspect.
+        suspects: u64,
+    },
+    /// The time zones that devices are in, in order; the empty one for devices without any.
+    Zones {
+        /// IANA names.
+        names: Vec<String>,
+    },
+    /// What became of devices that are gone.
+    Gone {
+        /// How many were removed.
+        removed: u64,
+        /// How many were marked as suspect.
+        suspected: u64,
+    },
+}
+
+impl Query for Command {
+    type Reply = Reply;
+
+    fn schema() -> Vec<Statement> {
+        [rows::create(), walk::create(), sends::create()].concat()
+    }
+
+    fn statements(&self, now: Timestamp) -> Vec<Statement> {
+        match self {
+            Self::Upsert { devices } => rows::upsert(devices, now),
+            Self::Remove { tokens, refs } => vec![rows::remove(tokens, refs)],
+            Self::Page { after, limit } => vec![rows::page(*after, limit.saturating_add(1))],
+            Self::Find { refs } => vec![rows::find(refs, MAX_FOUND)],
+            Self::Count { segment } => rows::count(segment.as_ref()),
+            Self::Zones => vec![rows::zones()],
+            Self::Gone { devices } => gone::statements(devices, now),
+        }
+    }
+
+    fn reply(&self, rows: &[Vec<Row>]) -> Result<Reply, BadRow> {
+        let first = rows.first().map(Vec::as_slice).unwrap_or_default();
+        match self {
+            Self::Upsert { devices } => {
+                let added = sql::only(first)?.number(0)?;
+                Ok(Reply::Upserted {
+                    added,
+                    updated: count(devices.len()).saturating_sub(added),
+                })
+            }
+            Self::Remove { .. } => Ok(Reply::Removed {
+                devices: count(first.len()),
+            }),
+            Self::Page { limit, .. } => {
+                let mut members = first.iter().map(rows::member).collect::<Result<Vec<_>, _>>()?;
+                let limit = usize::try_from(*limit).unwrap_or(usize::MAX);
+                let more = members.len() > limit;
+                members.truncate(limit);
+                Ok(Reply::Page { members, more })
+            }
+            Self::Find { .. } => {
+                let members = first.iter().map(rows::member).collect::<Result<_, _>>()?;
+                Ok(Reply::Found { members })
+            }
+            Self::Count { .. } => {
+                let number = |place: usize| {
+                    let rows = rows.get(place).map(Vec::as_slice).unwrap_or_default();
+                    sql::only(rows)?.number(0)
+                };
+                Ok(Reply::Counted {
+                    devices: number(0)?,
+                    of: number(1)?,
+                    suspects: number(2)?,
+                })
+            }
+            Self::Zones => {
+                let names = first.iter().map(|row| row.text(0).map(str::to_owned));
+                Ok(Reply::Zones {
+                    names: names.collect::<Result<_, _>>()?,
+                })
+            }
+            Self::Gone { .. } => {
+                let (removed, suspected) = gone::counts(rows);
+                Ok(Reply::Gone { removed, suspected })
+            }
+        }
+    }
+}
+
+/// The shard of a device: the first 8 bytes of the SHA-256 of its token's hex digits, modulo the number of shards.
+///
+/// Audiences outlive deploys: were it another, devices would be in two shards, and get what is sent twice.
+#[must_use]
+pub fn shard_of(token: &str, shards: u32) -> u32 {
+    let hash: [u8; 32] = Sha256::digest(token).into();
+    let [a, b, c, d, e, f, g, h, ..] = hash;
+    let number = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+    u32::try_from(number.checked_rem(u64::from(shards)).unwrap_or_default()).unwrap_or_default()
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+/// The most devices that are found by ref at once: some megabytes.
+pub const MAX_FOUND: u32 = 1000;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,270 @@
+//! The walk of a run through a shard: each of its devices once, in the order of their ids, handed to the run's batch in chunks.
+//!
+//! What the shell does, in a loop:
+//!
+//! 1. To begin, it executes [`Walk::highest`], gives the rows to [`Walk::begin`] and stores the walk ([`Walk::store`]). Each time
+//!    that a walk begins or is loaded ([`Walk::load`]), the batch is asked for the cursor that it has recorded - with a chunk of
+//!    nothing, from the cursor to the same - and the walk goes on from there ([`Walk::move_to`]). If the batch has heard its
+//!    end, there is nothing to do.
+//! 2. It executes [`Walk::reach`] and [`Walk::page`], and with a frequency cap [`Walk::sends`]; [`Walk::read`] and
+//!    [`Walk::allowed`] make of it the devices that are sent to. All that, up to the row of step 3, with no wait in between:
+//!    then the object's input gate keeps two walks from sending a device what only one of them may.
+//! 3. For a chunk it writes [`Walk::record`], hands the chunk to the batch as one from [`Walk::cursor`] to [`Cursor::after`] its
+//!    last device (or to [`Page::end`] when the page is used up), and when the batch has taken it, it moves there and
+//!    stores the walk. If the batch answers another cursor, it moves to that one, and goes on with 2.
+//! 4. At the end ([`Walk::is_at_end`]) it tells the batch so, and deletes the walk ([`Walk::delete`]).
+//!
+//! **Exactly once.** The batch is the truth: it takes a chunk only if that begins at the cursor that it has recorded, and
+//! records the chunk's end with it, in one step. The walk's own row is a hint that may be older. So a crash at any place
+//! repeats at most a chunk that was not taken. Ids only ascend, and are never given twice. A device that is removed and
+//! comes again, or comes anew, has an id above the walk's ceiling, and is out. What a device is like may change at any time,
+//! its time zone too, which is why all zones of a run are walked at once and not one after the other. So no device is met
+//! twice, and one that is there all along, and in the segment, is met once.
+//!
+//! **Caps.** The row of [`Walk::record`] is there before the chunk is handed over, so that what was sent is counted. It is keyed by
+//! the run and by the chunk's start: if the chunk is not taken, what is tried next from there takes the row's place. That the
+//! batch is asked first keeps the row of a chunk that was taken from being replaced by one that will not be; it matters to
+//! caps alone. A run never counts itself, so that a chunk that is repeated is not capped by its first attempt.
+
+mod cursor;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::frequency::Frequency;
+use super::sends::{self, Chunk};
+use super::{Member, Segment, rows};
+use crate::delivery::sql::{self, BadRow, Row, Statement};
+use crate::time::Timestamp;
+
+pub use cursor::{BadCursor, Cursor};
+
+/// A walk. Stored as a row of JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Walk {
+    /// The batch that the run is; its id is the run's name in all of this.
+    pub batch: String,
+    /// The campaign.
+    pub campaign: String,
+    /// For when the run was due.
+    pub at: Timestamp,
+    /// Which of the batch's walks it is: the shard's number.
+    pub number: u32,
+    /// Past which device it is.
+    pub cursor: Cursor,
+    /// The highest id when it began. 0 until then.
+    #[serde(default)]
+    pub ceiling: u64,
+    /// Of the devices in these time zones, the empty one standing for none; of all, if there is nothing here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zones: Option<Vec<String>>,
+    /// Of the devices in this segment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment: Option<Segment>,
+    /// How often a device is sent something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frequency: Option<Frequency>,
+    /// What is sent, in the words of whoever renders it.
+    #[serde(default)]
+    pub document: Value,
+}
+
+/// Devices that a walk meets next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The devices, in the order of their ids.
+    pub members: Vec<Member>,
+    /// Where the walk is past all of them, and past those that are not in the segment.
+    pub end: Cursor,
+}
+
+impl Cursor {
+    /// Past this device.
+    #[must_use]
+    pub const fn after(member: &Member) -> Self {
+        Self(member.id)
+    }
+}
+
+/// Makes the table of walks, if it is not there.
+pub(super) fn create() -> Vec<Statement> {
+    vec![Statement::new(
+        "CREATE TABLE IF NOT EXISTS walks (batch TEXT PRIMARY KEY, walk TEXT NOT NULL) STRICT",
+    )]
+}
+
+impl Walk {
+    /// Reads the highest id of the shard, for [`Walk::begin`].
+    #[must_use]
+    pub const fn highest() -> Statement {
+        Statement::new("SELECT coalesce(max(id), 0) FROM devices")
+    }
+
+    /// Fixes the ceiling of a walk that begins.
+    ///
+    /// # Errors
+    /// The row is not as it must be.
+    pub fn begin(&mut self, highest: &[Row]) -> Result<(), BadRow> {
+        self.ceiling = sql::only(highest)?.number(0)?;
+        Ok(())
+    }
+
+    /// Goes on from there.
+    pub const fn move_to(&mut self, cursor: Cursor) {
+        self.cursor = cursor;
+    }
+
+    /// Whether it has met all that it can meet.
+    #[must_use]
+    pub const fn is_at_end(&self) -> bool {
+        self.cursor.0 >= self.ceiling
+    }
+
+    /// Finds the id up to which the next page may reach, so that a page takes a bounded time however few devices match: past
+    /// at most [`MAX_SCANNED`] devices. One row, for [`Walk::page`] and [`Walk::read`].
+    #[must_use]
+    pub fn reach(&self) -> Statement {
+        self.reach_past(MAX_SCANNED)
+    }
+
+    /// The same, past at most so many devices, or one of each zone.
+    fn reach_past(&self, scanned: usize) -> Statement {
+        let scanned = u32::try_from(scanned).unwrap_or(u32::MAX);
+        let statement = match (&self.zones, &self.segment) {
+            (Some(zones), _) => {
+                let zone_count = u32::try_from(zones.len()).unwrap_or(u32::MAX);
+                let each = scanned.checked_div(zone_count).unwrap_or_default();
+                Statement::new(REACH_IN_ZONES)
+                    .bind(each)
+                    .bind(json!(zones).to_string())
+            }
+            (None, Some(_)) => Statement::new(REACH).bind(scanned),
+            (None, None) => return Statement::new("SELECT CAST(? AS INTEGER)").bind(self.ceiling),
+        };
+        statement.bind(self.cursor.0).bind(self.ceiling)
+    }
+
+    /// Reads the next devices, at most `limit`, from the row of [`Walk::reach`].
+    ///
+    /// # Errors
+    /// The row is not as it must be.
+    pub fn page(&self, reach: &[Row], limit: u32) -> Result<Statement, BadRow> {
+        let reach = sql::only(reach)?.number(0)?;
+        let mut text = format!("SELECT {} FROM devices WHERE id > ?1 AND id <= ?2", rows::COLUMNS);
+        let mut values: Vec<sql::Value> = vec![self.cursor.0.into(), reach.into(), limit.into()];
+        if let Some(zones) = &self.zones {
+            values.push(json!(zones).to_string().into());
+            text.push_str(IN_ZONES);
+        }
+        if let Some(segment) = &self.segment {
+            let (condition, value) = segment.condition(values.len() + 1);
+            values.extend(value);
+            text.push_str(" AND ");
+            text.push_str(&condition);
+        }
+        text.push_str(" ORDER BY id LIMIT ?3");
+        let statement = Statement::composed(text);
+        Ok(values.into_iter().fold(statement, Statement::bind))
+    }
+
+    /// The page, from the rows of [`Walk::reach`] and of [`Walk::page`].
+    ///
+    /// # Errors
+    /// A row is not as it must be.
+    pub fn read(&self, reach: &[Row], found: &[Row], limit: u32) -> Result<Page, BadRow> {
+        let reach = sql::only(reach)?.number(0)?;
+        let members = found.iter().map(rows::member).collect::<Result<Vec<_>, _>>()?;
+        let is_full = u32::try_from(members.len()).is_ok_and(|found| found >= limit);
+        let end = members
+            .last()
+            .filter(|_| is_full)
+            .map_or(Cursor(reach), Cursor::after);
+        Ok(Page { members, end })
+    }
+
+    /// Reads what these devices may have been sent before, for [`Walk::allowed`]; nothing to read if there is no cap.
+    #[must_use]
+    pub fn sends(&self, members: &[Member]) -> Option<Statement> {
+        let cap = self.frequency.as_ref()?;
+        let range = (members.first()?.id, members.last()?.id);
+        Some(sends::read(cap, &self.batch, &self.campaign, self.at, range))
+    }
+
+    /// The devices that the cap allows, from the rows of [`Walk::sends`].
+    ///
+    /// # Errors
+    /// A row is not as it must be.
+    pub fn allowed(&self, mut members: Vec<Member>, sends: &[Row]) -> Result<Vec<Member>, BadRow> {
+        let Some(cap) = &self.frequency else {
+            return Ok(members);
+        };
+        let counts = sends::counts(sends)?;
+        members.retain(|member| counts.get(&member.id).is_none_or(|count| *count < cap.max));
+        Ok(members)
+    }
+
+    /// Writes down whom the chunk that begins at the cursor is for, by their ids in ascending order. To be written before the
+    /// chunk is handed over, also if it is for nobody.
+    #[must_use]
+    pub fn record(&self, ids: &[u64]) -> Statement {
+        let chunk = Chunk {
+            run: &self.batch,
+            campaign: &self.campaign,
+            at: self.at,
+            start: &self.cursor.to_string(),
+        };
+        sends::write(chunk, ids)
+    }
+
+    /// Stores the walk.
+    #[must_use]
+    pub fn store(&self) -> Statement {
+        Statement::new("INSERT OR REPLACE INTO walks (batch, walk) VALUES (?, ?)")
+            .bind(self.batch.as_str())
+            .bind(serde_json::to_string(self).unwrap_or_default())
+    }
+
+    /// Reads the walks that are under way, for [`Walk::load`].
+    #[must_use]
+    pub const fn all() -> Statement {
+        Statement::new("SELECT walk FROM walks ORDER BY batch")
+    }
+
+    /// The walk in a row of [`Walk::all`].
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn load(row: &Row) -> Result<Self, String> {
+        let text = row.text(0).map_err(|error| error.to_string())?;
+        serde_json::from_str(text).map_err(|error| format!("a walk cannot be read: {error}"))
+    }
+
+    /// Deletes a walk that is done; whom it was for stays known.
+    #[must_use]
+    pub fn delete(batch: &str) -> Statement {
+        Statement::new("DELETE FROM walks WHERE batch = ?").bind(batch)
+    }
+
+    /// Forgets who was sent what so long ago that no cap counts it.
+    #[must_use]
+    pub fn sweep(now: Timestamp) -> Statement {
+        sends::sweep(now)
+    }
+}
+
+const REACH: &str = "SELECT coalesce((SELECT id FROM devices WHERE id > ?2 AND id <= ?3 ORDER BY id LIMIT 1 OFFSET ?1), \
+     CAST(?3 AS INTEGER))";
+
+/// The same number of devices of each zone: those of one zone are together in the index, in the order of their ids.
+const REACH_IN_ZONES: &str = "SELECT coalesce(min((SELECT id FROM devices \
+     WHERE time_zone = zone.value AND id > ?3 AND id <= ?4 ORDER BY id LIMIT 1 OFFSET ?1)), CAST(?4 AS INTEGER)) \
+     FROM json_each(?2) AS zone";
+
+const IN_ZONES: &str = " AND id IN (SELECT known.id FROM json_each(?4) AS zone CROSS JOIN devices AS known \
+     ON known.time_zone = zone.value WHERE known.id > ?1 AND known.id <= ?2)";
+
+/// The most devices that are looked at for a page: some ten milliseconds with a simple segment.
+const MAX_SCANNED: usize = 10_000;
+
+#[cfg(test)]
+mod tests;
