@@ -23,9 +23,15 @@ mod walks;
 mod windows;
 
 #[cfg(test)]
+mod campaign_figures;
+#[cfg(test)]
+mod campaign_simulation;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod virtual_time;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;

@@ -1,3 +1,4 @@
+mod runs;
 mod terms;
 
 use super::*;

@@ -4,27 +4,27 @@
 //! to everything for ten minutes, and 429 to some devices all along. What must hold is looked for at each step; the
 //! figures are printed with `cargo test ten_million -- --nocapture`.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use super::tests::{BEGIN, Dice, accepted, counts, overloaded, record, sizes, terms, throttled, told};
+use super::virtual_time::Events;
 use super::*;
 use crate::delivery::verdict::Verdict;
 
 const CHUNKS: usize = 20_000;
-const PUSHES: usize = 500;
+pub(super) const PUSHES: usize = 500;
 const QUEUES: usize = 4;
 
 /// The consumers of a queue that run at once, each with a chunk.
-const CONSUMERS: usize = 20;
+pub(super) const CONSUMERS: usize = 20;
 
 /// How many pushes are in flight at most, of a chunk and of all: 40,000 pushes/s.
-const PERMITS_A_RUN: usize = 250;
-const PERMITS: usize = 2000;
+pub(super) const PERMITS_A_RUN: usize = 250;
+pub(super) const PERMITS: usize = 2000;
 
 /// How long APNs takes for an answer.
-const ROUND_TRIP: Duration = Duration::from_millis(50);
+pub(super) const ROUND_TRIP: Duration = Duration::from_millis(50);
 
 /// When APNs is out of order.
 const OUTAGE: (Duration, Duration) = (Duration::from_secs(120), Duration::from_secs(720));
@@ -42,14 +42,14 @@ fn ten_million_pushes_with_apns_out_of_order_for_ten_minutes_all_end_once() {
     while !world.batch.record().state.has_ended() {
         world.step();
     }
-    let took = world.now.since(BEGIN);
+    let took = world.events.now.since(BEGIN);
     let figures = &world.figures;
     println!("{took:.0?} for {} pushes: {figures:#?}", CHUNKS * PUSHES);
-    println!("{:#?}", world.batch.overview(world.now).counts);
+    println!("{:#?}", world.batch.overview(world.events.now).counts);
     let all = Places::first(PUSHES);
     assert!(world.ended.iter().all(|ended| *ended == all), "none is lost");
     assert_eq!(world.batch.record().state, State::Done);
-    let counts = counts(&world.batch, world.now);
+    let counts = counts(&world.batch, world.events.now);
     assert_eq!(counts.accepted + counts.gone, count(CHUNKS * PUSHES));
     assert!(counts.gone > 9_000 && counts.gone < 11_000, "{}", counts.gone);
     // Devices that were throttled after many rounds in the outage wait a quarter of an hour, three times.
@@ -94,7 +94,7 @@ struct Figures {
     worst_chunks_out: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 enum Event {
     Alarm,
     Deliver { chunk: u32 },
@@ -121,10 +121,8 @@ struct Consumers {
 type Back = HashMap<usize, (u8, Timestamp)>;
 
 struct World {
-    now: Timestamp,
     batch: Batch,
-    events: BinaryHeap<Reverse<(Timestamp, u64, Event)>>,
-    sequence: u64,
+    events: Events<Event>,
     alarm_at: Option<Timestamp>,
     consumers: [Consumers; QUEUES],
     /// Permits that nobody has, and the runs that wait for some.
@@ -145,10 +143,8 @@ struct World {
 impl World {
     fn new() -> Self {
         let mut world = Self {
-            now: BEGIN,
             batch: Batch::seal(record(terms()), sizes(CHUNKS, PUSHES), BEGIN),
-            events: BinaryHeap::new(),
-            sequence: 0,
+            events: Events::new(BEGIN),
             alarm_at: None,
             consumers: Default::default(),
             free: PERMITS,
@@ -166,20 +162,9 @@ impl World {
         world
     }
 
-    fn at(&mut self, after: Duration, event: Event) {
-        self.sequence += 1;
-        self.events
-            .push(Reverse((self.now + after, self.sequence, event)));
-    }
-
     fn step(&mut self) {
-        let Reverse((at, _, event)) = self
-            .events
-            .pop()
-            .expect("a batch that has not ended has something to do");
-        self.now = at;
-        match event {
-            Event::Alarm if self.alarm_at == Some(at) => {
+        match self.events.next() {
+            Event::Alarm if self.alarm_at == Some(self.events.now) => {
                 self.alarm_at = None;
                 self.figures.alarms += 1;
             }
@@ -196,7 +181,7 @@ impl World {
     /// What the object does after each command.
     fn go_on(&mut self) {
         self.save();
-        let chunks = self.batch.plan(self.now);
+        let chunks = self.batch.plan(self.events.now);
         self.save();
         self.look_at_order(&chunks);
         for chunk in chunks {
@@ -206,24 +191,24 @@ impl World {
                 0 => self.figures.lost += 1,
                 1..10 => {
                     self.figures.doubled += 1;
-                    self.at(delay, Event::Deliver { chunk });
-                    self.at(delay * 20, Event::Deliver { chunk });
+                    self.events.after(delay, Event::Deliver { chunk });
+                    self.events.after(delay * 20, Event::Deliver { chunk });
                 }
-                _ => self.at(delay, Event::Deliver { chunk }),
+                _ => self.events.after(delay, Event::Deliver { chunk }),
             }
         }
-        let wake = self.batch.wake(self.now);
+        let wake = self.batch.wake(self.events.now);
         if let Some(wake) = wake.filter(|wake| self.alarm_at.is_none_or(|set| set > *wake)) {
-            assert!(wake > self.now, "nothing is left undone");
+            assert!(wake > self.events.now, "nothing is left undone");
             self.alarm_at = Some(wake);
-            self.at(wake.since(self.now), Event::Alarm);
+            self.events.after(wake.since(self.events.now), Event::Alarm);
         }
         let retrying = self.batch.out.retrying;
         self.figures.worst_retrying_pushes = self.figures.worst_retrying_pushes.max(retrying);
         if self.batch.guard.ended() * 1000 >= count(CHUNKS * PUSHES * 990) {
             self.figures
                 .nearly_done_after
-                .get_or_insert(self.now.since(BEGIN));
+                .get_or_insert(self.events.now.since(BEGIN));
         }
         let out = self.batch.plan.chunks_out();
         self.figures.worst_chunks_out = self.figures.worst_chunks_out.max(out);
@@ -233,11 +218,11 @@ impl World {
     fn look_at_order(&self, chunks: &[u32]) {
         let due = |chunk: &u32| self.open.get(chunk).map(|(_, due_at)| due_at.unwrap());
         let tried: Vec<Timestamp> = chunks.iter().map_while(due).collect();
-        assert!(tried.is_sorted() && tried.iter().all(|at| *at <= self.now));
+        assert!(tried.is_sorted() && tried.iter().all(|at| *at <= self.events.now));
         let fresh = &chunks[tried.len()..];
         assert!(fresh.iter().all(|chunk| due(chunk).is_none()));
         if !fresh.is_empty() {
-            let mut due = self.due.iter().take_while(|(at, _)| *at <= self.now);
+            let mut due = self.due.iter().take_while(|(at, _)| *at <= self.events.now);
             assert!(due.all(|(_, chunk)| self.batch.plan.is_queued(*chunk)));
         }
     }
@@ -274,7 +259,7 @@ impl World {
         while self.consumers[queue].busy < CONSUMERS
             && let Some(chunk) = self.consumers[queue].backlog.pop_front()
         {
-            let Some(work) = self.batch.claim(chunk, self.now) else {
+            let Some(work) = self.batch.claim(chunk, self.events.now) else {
                 self.figures.claims_in_vain += 1;
                 continue;
             };
@@ -294,14 +279,13 @@ impl World {
         let live = self
             .runs
             .values()
-            .filter(|run| run.chunk == chunk && run.work.until > self.now);
+            .filter(|run| run.chunk == chunk && run.work.until > self.events.now);
         assert_eq!(live.count(), 0, "somebody sends it");
         for (place, (_, soonest)) in self.back.entry(chunk).or_default() {
-            let is_early = work.places.contains(*place) && *soonest > self.now;
+            let is_early = work.places.contains(*place) && *soonest > self.events.now;
             assert!(!is_early, "it was to wait");
         }
-        self.sequence += 1;
-        let (run, left) = (self.sequence, work.places.iter().collect());
+        let (run, left) = (self.events.next_number(), work.places.iter().collect());
         let begun = Run {
             chunk,
             work,
@@ -323,7 +307,7 @@ impl World {
             let wanted = self.runs[&run].left.len().min(PERMITS_A_RUN);
             self.free -= wanted;
             self.runs.get_mut(&run).unwrap().permits = wanted;
-            self.at(ROUND_TRIP, Event::Answers { run });
+            self.events.after(ROUND_TRIP, Event::Answers { run });
         }
     }
 
@@ -340,7 +324,7 @@ impl World {
         let back = self.back.entry(run.chunk).or_default();
         for place in run.left.drain(..run.permits.min(run.left.len())) {
             self.figures.attempts += 1;
-            let answer = answer(run.chunk, place, self.now, back);
+            let answer = answer(run.chunk, place, self.events.now, back);
             run.found[answer].insert(place);
             self.figures.attempts_in_the_outage += usize::from(answer == 3);
         }
@@ -351,7 +335,7 @@ impl World {
                 self.settle(&run, false);
             }
             self.runs.insert(number, run);
-            return self.at(ROUND_TRIP, Event::Answers { run: number });
+            return self.events.after(ROUND_TRIP, Event::Answers { run: number });
         }
         self.free += run.permits;
         if run.left.is_empty() && self.dice.below(1000) > 0 {
@@ -384,7 +368,7 @@ impl World {
         }
         let settled = self
             .batch
-            .settle(run.chunk, run.work.until, &results, over, self.now);
+            .settle(run.chunk, run.work.until, &results, over, self.events.now);
         assert!(over || !settled.stop, "nobody paused it");
         self.save();
     }
