@@ -74,10 +74,10 @@ impl Problem {
         self.status == 404
     }
 
-    /// The same problem with lines counted in a body that had `lines` more in front.
-    pub(crate) fn less_lines(mut self, lines: u64) -> Self {
+    /// The same problem with its lines of the body told as lines of something else.
+    pub(crate) fn with_lines(mut self, told: impl Fn(u64) -> u64) -> Self {
         for entry in self.document.iter_mut().flat_map(|document| &mut document.errors) {
-            entry.line = entry.line.map(|line| line.saturating_sub(lines));
+            entry.line = entry.line.map(&told);
         }
         self
     }
@@ -141,7 +141,7 @@ mod tests {
             {"detail":"is wrong"}],"more_errors":7}"#;
         let problem = Problem::read(422, None, text.to_owned());
         assert_eq!(
-            problem.less_lines(1).to_string(),
+            problem.with_lines(|line| line - 1).to_string(),
             "422 The request has faults\n  line 17: /token: is required\n  /app: is odd\n  is wrong\n  and 7 more"
         );
     }

@@ -163,9 +163,9 @@ impl Order<'_> {
     /// Makes the most of a failure: lines as the user counts them, and what to do.
     fn explain(&self, caller: &Caller, failure: Failure) -> Failure {
         match failure {
-            Failure::Refused(problem) => {
-                Failure::Refused(Box::new(problem.less_lines(self.lines_in_front())))
-            }
+            Failure::Refused(problem) => Failure::Refused(Box::new(
+                problem.with_lines(|line| line.saturating_sub(self.lines_in_front())),
+            )),
             Failure::Unreachable { .. } | Failure::Unavailable(_) | Failure::Unreadable { .. } => {
                 caller.screen.warn(&self.advice());
                 failure
