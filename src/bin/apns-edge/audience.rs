@@ -16,6 +16,10 @@ use crate::object::{inline, some};
 
 mod document;
 mod export;
+mod import;
+mod part;
+mod record;
+mod report;
 mod upload;
 
 use document::Document;
@@ -28,10 +32,10 @@ pub(crate) enum Audience {
     List,
     /// Print what an audience has
     Show(One),
-    Import(upload::Import),
+    Import(import::Import),
     Export(export::Export),
     Count(Count),
-    Remove(upload::Remove),
+    Remove(import::Remove),
     /// Forget an audience, with all its devices
     Delete(One),
 }

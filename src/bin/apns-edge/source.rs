@@ -22,15 +22,6 @@ pub(crate) struct Source {
     can_repeat: bool,
 }
 
-/// How the lines of a source go.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Form<'f> {
-    /// As they are.
-    Plain,
-    /// As devices, with bare tokens made into some; behind the head, if there is one.
-    Devices(Option<&'f str>),
-}
-
 impl Source {
     /// The file of this path; - is standard input.
     ///
@@ -59,7 +50,7 @@ impl Source {
         self.can_repeat
     }
 
-    /// Uploads the lines, again and again if they can be repeated.
+    /// Uploads the lines as they are, again and again if they can be repeated; as devices behind the head, if there is one.
     ///
     /// A server that refuses an upload may close the connection before all of it is sent, and its answer is lost.
     /// `refusal` then asks a small question that would be refused for the same reason.
@@ -70,10 +61,10 @@ impl Source {
         &self,
         caller: &Caller,
         target: &Target<'_>,
-        form: Form<'_>,
+        head: Option<&str>,
         refusal: impl Fn() -> Option<Failure>,
     ) -> Result<Answer, Failure> {
-        let attempt = || match self.attempt(caller, target, form) {
+        let attempt = || match self.attempt(caller, target, head) {
             Err(failure @ Failure::Unreachable { .. }) => Err(refusal().unwrap_or(failure)),
             answer => answer,
         };
@@ -84,52 +75,59 @@ impl Source {
         }
     }
 
-    fn attempt(&self, caller: &Caller, target: &Target<'_>, form: Form<'_>) -> Result<Answer, Failure> {
+    fn attempt(&self, caller: &Caller, target: &Target<'_>, head: Option<&str>) -> Result<Answer, Failure> {
         let (input, length) = self.open()?;
-        let bar = caller.screen.bar(length, BAR, COUNT);
+        let bar = bar(caller, length);
         let mut input = Watched {
             input,
             bar: bar.clone(),
             fault: None,
         };
-        let answer = match form {
+        let answer = match head {
             // Tokens become devices on the way, so that the length is known at the end alone.
-            Form::Devices(head) => caller
+            Some(_) => caller
                 .client
                 .upload(target, &mut Lines::new(head, &mut input), None),
-            Form::Plain => caller.client.upload(target, &mut input, length),
+            None => caller.client.upload(target, &mut input, length),
         };
         bar.finish_and_clear();
         match (answer, input.fault) {
             // What looks like a broken connection was ours.
-            (Err(_), Some(fault)) => Err(Failure::File {
-                path: self
-                    .path
-                    .clone()
-                    .unwrap_or_else(|| PathBuf::from("standard input")),
-                fault,
-            }),
+            (Err(_), Some(fault)) => Err(self.at_fault(fault)),
             (answer, _) => answer,
         }
     }
 
     /// Opens it from its beginning. Its length is known if it is a file.
-    fn open(&self) -> Result<(Box<dyn Read>, Option<u64>), Failure> {
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub(crate) fn open(&self) -> Result<(Box<dyn Read>, Option<u64>), Failure> {
         let Some(path) = &self.path else {
             return Ok((Box::new(io::stdin().lock()), None));
         };
-        let at_fault = |fault| Failure::File {
-            path: path.clone(),
-            fault,
-        };
-        let file = File::open(path).map_err(at_fault)?;
-        let length = file.metadata().map_err(at_fault)?.len();
+        let file = File::open(path).map_err(|fault| self.at_fault(fault))?;
+        let length = file.metadata().map_err(|fault| self.at_fault(fault))?.len();
         if self.can_repeat {
             // What is added while it is read is not of this upload.
             return Ok((Box::new(file.take(length)), Some(length)));
         }
         Ok((Box::new(file), None))
     }
+
+    /// The failure to read it.
+    pub(crate) fn at_fault(&self, fault: io::Error) -> Failure {
+        let path = self.path.clone();
+        Failure::File {
+            path: path.unwrap_or_else(|| PathBuf::from("standard input")),
+            fault,
+        }
+    }
+}
+
+/// The bar of an upload of so many bytes, if that is known.
+pub(crate) fn bar(caller: &Caller, length: Option<u64>) -> ProgressBar {
+    caller.screen.bar(length, BAR, COUNT)
 }
 
 /// An input that shows how far it is read, and remembers its fault.

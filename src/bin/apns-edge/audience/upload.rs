@@ -1,198 +1,239 @@
-//! `apns-edge audience import` and `remove`: lines of devices that come into an audience, or leave it.
+//! An upload of devices in parts, request after request.
 //!
-//! Either can be repeated: a device that is there is updated, and one that is gone stays so. Thus an upload that breaks
-//! is made again from its beginning, and what had arrived of it does no harm.
+//! A part that breaks is sent again, and what had arrived of it does no harm. When a part fails for good, the ones before
+//! it are done, and it is said from which line to go on.
 
-use std::path::{Path, PathBuf};
+use std::cell::Cell;
+use std::io::{self, BufRead, Read};
+use std::ops::Range;
+use std::rc::Rc;
 
-use clap::{Args, ValueEnum};
-use serde::Deserialize;
+use indicatif::ProgressBar;
 
-use super::Name;
+use super::part::{Part, Parts};
+use super::report::Report;
 use crate::caller::Caller;
-use crate::client::{Method, NDJSON, Target};
+use crate::client::{Method, Target};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt::Farewell;
-use crate::source::{Form, Source};
+use crate::source::{Source, bar};
 
-/// Add devices to an audience, and update those that it has
-///
-/// FILE holds a device a line: JSON such as {"token": "…", "ref": "user-1", "locale": "de-AT", "time_zone":
-/// "Europe/Vienna", "tags": ["sale"], "attributes": {"first_name": "Ann"}}, or a token; or it is CSV with the same names
-/// in its first row, tags separated by ;, and a column `attributes.first_name` for each attribute.
-#[derive(Debug, Args)]
-pub(crate) struct Import {
-    /// The audience
-    #[arg(value_name = "NAME")]
-    name: Name,
-    /// The devices; - is standard input
-    #[arg(value_name = "FILE|-")]
-    file: PathBuf,
-    /// What FILE holds [default: csv if its name ends with .csv, else ndjson]
-    #[arg(long, value_name = "FORMAT")]
-    format: Option<Format>,
+/// Where the devices of an audience go, and what they are.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// The audience.
+    pub(crate) path: String,
+    pub(crate) method: Method,
+    /// The media type.
+    pub(crate) content_type: &'static str,
 }
 
-/// Take devices out of an audience
-///
-/// FILE holds a line for each: {"token": "…"}, {"ref": "user-1"} for all devices of that name, or a bare token.
-#[derive(Debug, Args)]
-pub(crate) struct Remove {
-    /// The audience
-    #[arg(value_name = "NAME")]
-    name: Name,
-    /// The devices; - is standard input
-    #[arg(value_name = "FILE|-")]
-    file: PathBuf,
-}
-
-/// What a file of devices holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// An object or a token a line
-    Ndjson,
-    /// A row a device, below a row of names
-    Csv,
-}
-
-impl Import {
-    /// Runs the command.
-    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
-        let (content_type, form) = match self.format.unwrap_or_else(|| Format::of(&self.file)) {
-            Format::Ndjson => (NDJSON, Form::Devices(None)),
-            Format::Csv => ("text/csv", Form::Plain),
-        };
-        upload(caller, &self.name, &self.file, Method::Post, content_type, form)
-    }
-}
-
-impl Remove {
-    /// Runs the command.
-    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
-        let form = Form::Devices(None);
-        upload(caller, &self.name, &self.file, Method::Delete, NDJSON, form)
-    }
-}
-
-impl Format {
-    fn of(file: &Path) -> Self {
-        match file.extension() {
-            Some(extension) if extension.eq_ignore_ascii_case("csv") => Self::Csv,
-            Some(_) | None => Self::Ndjson,
-        }
-    }
-}
-
-fn upload(
-    caller: &Caller,
-    name: &Name,
-    file: &Path,
-    method: Method,
-    content_type: &'static str,
-    form: Form<'_>,
-) -> Result<Exit, Failure> {
-    let source = Source::find(file)?;
-    let advice = if source.can_repeat() {
-        "What had arrived has its effect. Repeat the command: nothing is done twice."
-    } else {
-        "What had arrived has its effect, and what was read of the input is gone: give the same lines again; nothing is \
-         done twice."
-    };
-    let _farewell = Farewell::new(format!("The upload was cut off. {advice}"));
-    let path = name.devices();
-    let target = Target {
-        method,
-        path: &path,
-        content_type,
-        headers: &[],
-    };
-    let answer = source
-        .upload(caller, &target, form, || refusal(caller, name))
-        .inspect_err(|failure| match failure {
-            Failure::Unreachable { .. } | Failure::Unavailable(_) | Failure::Unreadable { .. } => {
-                caller.screen.warn(advice);
-            }
-            Failure::Refused(_) | Failure::Usage(_) | Failure::File { .. } | Failure::Output(_) => {}
-        })?;
-    // What stands there instead may be a device: it is not quoted.
-    let report: Report = serde_json::from_str(&answer.text).map_err(|_| {
-        caller
-            .client
-            .unreadable("it does not say what became of the lines")
-    })?;
-    caller.screen.result(&answer.text, || report.to_text())?;
-    Ok(report.exit())
-}
-
-/// A caller or an audience that the server does not know, it does not know without the devices either.
-fn refusal(caller: &Caller, name: &Name) -> Option<Failure> {
-    let failure = caller.client.get(&name.path(), &[]).err()?;
-    (matches!(failure, Failure::Refused(_)) && !failure.is_passing()).then_some(failure)
-}
-
-/// What has become of an upload: of an import what was added and updated, else what was removed.
-#[derive(Debug, Deserialize)]
-struct Report {
-    audience: String,
-    received: u64,
-    added: Option<u64>,
-    updated: Option<u64>,
-    removed: Option<u64>,
-    invalid: u64,
-    #[serde(default)]
-    invalid_lines: Vec<InvalidLine>,
-}
-
-#[derive(Debug, Deserialize)]
-struct InvalidLine {
+/// An upload on its way.
+pub(crate) struct Upload<'u> {
+    caller: &'u Caller,
+    place: Place,
+    source: &'u Source,
+    /// The most bytes of a part.
+    limit: usize,
+    farewell: Farewell,
+    bar: ProgressBar,
+    /// How many bytes of the file are read.
+    read: Rc<Cell<u64>>,
+    /// On all parts that are done; none before the first is.
+    report: Option<Report>,
+    /// The line on which the part behind them begins.
     line: u64,
-    detail: String,
 }
 
-impl Report {
-    /// A line that was left out is a device that is missing, or there when it should not be.
-    const fn exit(&self) -> Exit {
-        if self.invalid == 0 {
-            Exit::Done
-        } else {
-            Exit::Undelivered
-        }
+impl<'u> Upload<'u> {
+    /// Begins an upload in parts of `limit` bytes at most. What the parts are to be cut of is beside it.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub(crate) fn open(
+        caller: &'u Caller,
+        place: Place,
+        source: &'u Source,
+        limit: usize,
+    ) -> Result<(Self, Counted), Failure> {
+        let (input, length) = source.open()?;
+        let read = Rc::new(Cell::new(0));
+        let input = Counted {
+            input,
+            read: Rc::clone(&read),
+        };
+        let upload = Self {
+            caller,
+            place,
+            source,
+            limit,
+            farewell: Farewell::new(cut_off(None)),
+            bar: bar(caller, length),
+            read,
+            report: None,
+            line: 1,
+        };
+        Ok((upload, input))
     }
 
-    fn to_text(&self) -> String {
-        let mut text = format!("audience {}: {} received", self.audience, self.received);
-        let numbers = [
-            (self.added, "added"),
-            (self.updated, "updated"),
-            (self.removed, "removed"),
-            (Some(self.invalid), "invalid"),
-        ];
-        for (number, what) in numbers {
-            if let Some(number) = number {
-                text.push_str(&format!(", {number} {what}"));
+    /// Sends part after part, until one fails.
+    ///
+    /// # Errors
+    /// What that one failed by.
+    pub(crate) fn send_all<R: BufRead>(&mut self, mut parts: Parts<R>) -> Result<(), Failure> {
+        let mut before = 0;
+        while let Some(part) = parts.cut().map_err(|fault| self.source.at_fault(fault))? {
+            let after = self.read.get();
+            if let Some(report) = &mut self.report
+                && part.is_empty()
+            {
+                // Nothing but records that are left out.
+                report.leave_out(&part.too_long, self.limit);
+            } else {
+                let report = self.send(&part, before..after)?.of_file(&part, self.limit);
+                match &mut self.report {
+                    Some(all) => all.add(report),
+                    None => self.report = Some(report),
+                }
             }
+            before = after;
+            self.line = parts.line();
+            self.farewell.set(cut_off(Some(self.line)));
         }
-        for invalid in &self.invalid_lines {
-            text.push_str(&format!("\n  line {}: {}", invalid.line, invalid.detail));
+        Ok(())
+    }
+
+    /// Sends a part, again and again if the connection breaks. On the bar it is this stretch of the file.
+    fn send(&self, part: &Part, stretch: Range<u64>) -> Result<Report, Failure> {
+        let path = format!("{}/devices", self.place.path);
+        let target = Target {
+            method: self.place.method,
+            path: &path,
+            content_type: self.place.content_type,
+            headers: &[],
+        };
+        let length = part.body.len() as u64;
+        let attempt = || {
+            let mut body = Shown {
+                body: &part.body,
+                bar: &self.bar,
+                stretch: stretch.clone(),
+                length,
+            };
+            match self.caller.client.upload(&target, &mut body, Some(length)) {
+                Err(failure @ Failure::Unreachable { .. }) => Err(self.refusal().unwrap_or(failure)),
+                answer => answer,
+            }
+        };
+        let answer = self
+            .caller
+            .patiently(attempt)
+            .map_err(|failure| told_by_file(failure, part))?;
+        // What stands there instead may be a device: it is not quoted.
+        let told = "it does not say what became of the lines";
+        serde_json::from_str(&answer.text).map_err(|_| self.caller.client.unreadable(told))
+    }
+
+    /// A caller or an audience that the server does not know, it does not know without the devices either.
+    ///
+    /// A server that refuses a part may close the connection before all of it is sent, and its answer is lost.
+    fn refusal(&self) -> Option<Failure> {
+        let failure = self.caller.client.get(&self.place.path, &[]).err()?;
+        (matches!(failure, Failure::Refused(_)) && !failure.is_passing()).then_some(failure)
+    }
+
+    /// Tells what has become of the upload, and if it has failed how to go on.
+    ///
+    /// # Errors
+    /// What it has failed by.
+    pub(crate) fn end(&self, result: Result<(), Failure>) -> Result<Exit, Failure> {
+        self.bar.finish_and_clear();
+        let told = self.tell();
+        let Err(failure) = result else {
+            told?;
+            return Ok(self.report.as_ref().map_or(Exit::Done, Report::exit));
+        };
+        let has_begun = match failure {
+            Failure::Unreachable { .. } | Failure::Unavailable(_) | Failure::Unreadable { .. } => true,
+            // Of the first part nothing is done.
+            Failure::Refused(_) | Failure::Usage(_) | Failure::File { .. } | Failure::Output(_) => {
+                self.report.is_some()
+            }
+        };
+        if has_begun {
+            let line = self.report.is_some().then_some(self.line);
+            self.caller.screen.warn(&advice(line));
         }
-        let listed = self.invalid_lines.len() as u64;
-        if self.invalid > listed {
-            text.push_str(&format!("\n  and {} more", self.invalid - listed));
-        }
-        text
+        Err(failure)
+    }
+
+    fn tell(&self) -> Result<(), Failure> {
+        let Some(report) = &self.report else {
+            return Ok(());
+        };
+        let document = serde_json::to_string(report)
+            .map_err(|error| self.caller.client.unreadable(error.to_string()))?;
+        self.caller.screen.result(&document, || report.to_text())
     }
 }
 
-#[test]
-fn a_name_says_what_a_file_holds() {
-    for (name, format) in [
-        ("devices.csv", Format::Csv),
-        ("DEVICES.CSV", Format::Csv),
-        ("devices.ndjson", Format::Ndjson),
-        ("csv", Format::Ndjson),
-        ("-", Format::Ndjson),
-    ] {
-        assert_eq!(Format::of(Path::new(name)), format, "{name}");
+/// How to go on: from the line behind the parts that are done, if there are any.
+fn advice(line: Option<u64>) -> String {
+    let Some(line) = line else {
+        return "What had arrived has its effect. Give the same lines again: nothing is done twice."
+            .to_owned();
+    };
+    format!("What stands before line {line} is done. Give the same lines again with --from-line {line}.")
+}
+
+/// The last words of an upload.
+fn cut_off(line: Option<u64>) -> String {
+    format!("The upload was cut off. {}", advice(line))
+}
+
+/// The failure of a part with the lines of the file.
+fn told_by_file(failure: Failure, part: &Part) -> Failure {
+    match failure {
+        Failure::Refused(problem) => {
+            Failure::Refused(Box::new(problem.with_lines(|line| part.line_of_file(line))))
+        }
+        other => other,
+    }
+}
+
+/// An input that says how far it is read.
+pub(crate) struct Counted {
+    input: Box<dyn Read>,
+    read: Rc<Cell<u64>>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        self.read.set(self.read.get() + count as u64);
+        Ok(count)
+    }
+}
+
+/// A part that shows how far it is sent.
+struct Shown<'s> {
+    /// What is left of it.
+    body: &'s [u8],
+    bar: &'s ProgressBar,
+    /// The bytes of the file that it is made of, nearly: tokens become longer, and the file is read a little ahead.
+    stretch: Range<u64>,
+    /// All its bytes.
+    length: u64,
+}
+
+impl Read for Shown<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.body.read(buffer)?;
+        let sent = self.length - self.body.len() as u64;
+        let whole = self.stretch.end - self.stretch.start;
+        self.bar
+            .set_position(self.stretch.start + whole.saturating_mul(sent) / self.length.max(1));
+        Ok(count)
     }
 }

@@ -18,7 +18,7 @@ use crate::key::random_hex;
 use crate::notification::OnInvalid;
 use crate::object::{read, some, text};
 use crate::problem::Problem;
-use crate::source::{Form, Source};
+use crate::source::Source;
 
 /// Send a notification to any number of devices, and watch until all is sent
 ///
@@ -132,13 +132,11 @@ struct Order<'o> {
 
 impl Order<'_> {
     fn upload(&self, caller: &Caller) -> Result<Answer, Failure> {
-        let form = match &self.head {
-            Some(head) => Form::Devices(Some(head)),
-            None => Form::Plain,
-        };
         let headers = [("prefer", "respond-async"), ("idempotency-key", self.key)];
         self.source
-            .upload(caller, &Target::order(&headers), form, || refusal(caller))
+            .upload(caller, &Target::order(&headers), self.head.as_deref(), || {
+                refusal(caller)
+            })
             .map_err(|failure| self.explain(caller, failure))
     }
 

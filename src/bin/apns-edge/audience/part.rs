@@ -1,0 +1,320 @@
+//! A file of devices in parts, each the body of one request.
+//!
+//! Cloudflare takes bodies of 100 MB on most of its plans, and files may have any size. A part ends where a record
+//! does, and each begins with the file's head: the row of names of a table. A part is held in memory, so that it can be
+//! sent again wherever it came from; and so is the record behind it. That is two parts at most, of a file of any size.
+
+use std::io::{self, BufRead};
+
+use super::record::Records;
+
+/// Cuts a file.
+pub(crate) struct Parts<R> {
+    records: Records<R>,
+    /// The most bytes of a part.
+    limit: usize,
+    /// What begins on an earlier line is left out.
+    from_line: u64,
+    head: Vec<u8>,
+    state: State,
+}
+
+/// How far the file is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It has a head, which is not read.
+    Head,
+    /// The next record is not read.
+    Between,
+    /// The record that was read had no room in the part before.
+    Pending,
+    End,
+}
+
+/// A piece of a file with the file's head before it.
+pub(crate) struct Part {
+    /// What is sent.
+    pub(crate) body: Vec<u8>,
+    /// The lines of records that no part has room for, and that are left out.
+    pub(crate) too_long: Vec<u64>,
+    head: usize,
+    /// The lines of the head.
+    head_lines: u64,
+    /// The line of the file on which the part's first record begins.
+    line: u64,
+}
+
+impl<R: BufRead> Parts<R> {
+    /// The parts of a file of lines, each of `limit` bytes or less, from this line on.
+    pub(crate) const fn lines(source: R, limit: usize, from_line: u64) -> Self {
+        Self::new(Records::lines(source), State::Between, limit, from_line)
+    }
+
+    /// The parts of a table with its names in the first row.
+    pub(crate) fn table(source: R, limit: usize, from_line: u64) -> Self {
+        Self::new(Records::rows(source), State::Head, limit, from_line)
+    }
+
+    const fn new(records: Records<R>, state: State, limit: usize, from_line: u64) -> Self {
+        Self {
+            records,
+            limit,
+            from_line,
+            head: Vec::new(),
+            state,
+        }
+    }
+
+    /// The next part. The first is there even if nothing is in the file, and the last may be empty as well.
+    ///
+    /// # Errors
+    /// The source's, or that of a head that has no room in a part.
+    pub(crate) fn cut(&mut self) -> io::Result<Option<Part>> {
+        if self.state == State::End {
+            return Ok(None);
+        }
+        if self.state == State::Head {
+            self.read_head()?;
+        }
+        let mut part = Part {
+            body: self.head.clone(),
+            too_long: Vec::new(),
+            head: self.head.len(),
+            head_lines: self.head.iter().filter(|byte| **byte == b'\n').count() as u64,
+            line: self.line(),
+        };
+        let room = self.limit.saturating_sub(self.head.len());
+        while self.state == State::Pending || self.records.advance(room)? {
+            self.state = State::Between;
+            let line = self.records.line();
+            if line < self.from_line {
+                continue;
+            }
+            match self.records.bytes() {
+                None => {
+                    part.too_long.push(line);
+                    // The lines of a part are lines that follow each other.
+                    if !part.is_empty() {
+                        return Ok(Some(part));
+                    }
+                }
+                Some(record) if part.body.len() + record.len() > self.limit => {
+                    self.state = State::Pending;
+                    return Ok(Some(part));
+                }
+                Some(record) => {
+                    if part.is_empty() {
+                        part.line = line;
+                    }
+                    part.body.extend_from_slice(record);
+                }
+            }
+        }
+        self.state = State::End;
+        Ok(Some(part))
+    }
+
+    /// The line on which the next part begins.
+    pub(crate) const fn line(&self) -> u64 {
+        match self.state {
+            State::Pending => self.records.line(),
+            State::Head | State::Between | State::End => self.records.next_line(),
+        }
+    }
+
+    fn read_head(&mut self) -> io::Result<()> {
+        self.state = State::Between;
+        self.records.advance(self.limit)?;
+        let Some(head) = self.records.bytes() else {
+            let told = format!(
+                "the row of names is longer than a request of {} bytes",
+                self.limit
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, told));
+        };
+        self.head = head.to_vec();
+        Ok(())
+    }
+}
+
+impl Part {
+    /// Whether there is no record in it.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.body.len() == self.head
+    }
+
+    /// The line of the file that is this line of the body. The head is the file's own.
+    pub(crate) const fn line_of_file(&self, line: u64) -> u64 {
+        match line.checked_sub(self.head_lines) {
+            None | Some(0) => line,
+            Some(line) => (line - 1).saturating_add(self.line),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::fmt::Write;
+
+    const ALL: u64 = 1;
+
+    /// The bodies of all parts, and the lines that are left out.
+    fn cut<R: BufRead>(mut parts: Parts<R>) -> (Vec<String>, Vec<u64>) {
+        let (mut bodies, mut too_long) = (Vec::new(), Vec::new());
+        while let Some(part) = parts.cut().unwrap() {
+            assert!(part.body.len() <= parts.limit);
+            too_long.extend(&part.too_long);
+            bodies.push(String::from_utf8(part.body).unwrap());
+        }
+        (bodies, too_long)
+    }
+
+    fn lines(text: &str, limit: usize) -> (Vec<String>, Vec<u64>) {
+        cut(Parts::lines(text.as_bytes(), limit, ALL))
+    }
+
+    fn table(text: &str, limit: usize) -> (Vec<String>, Vec<u64>) {
+        cut(Parts::table(text.as_bytes(), limit, ALL))
+    }
+
+    #[test]
+    fn a_part_is_full_at_exactly_its_limit() {
+        let text = "1234\n1234\n1234\n1234";
+        for (limit, sizes) in [
+            (100, vec![19]),
+            (19, vec![19]),
+            (18, vec![15, 4]),
+            (10, vec![10, 9]),
+            (9, vec![5, 5, 9]),
+            (5, vec![5, 5, 5, 4]),
+        ] {
+            let (bodies, too_long) = lines(text, limit);
+            let found: Vec<usize> = bodies.iter().map(String::len).collect();
+            assert_eq!((found, too_long), (sizes, vec![]), "{limit}");
+            assert_eq!(bodies.concat(), text);
+        }
+        // No empty part behind the last line feed.
+        assert_eq!(lines("1234\n1234\n", 5).0, ["1234\n", "1234\n"]);
+    }
+
+    #[test]
+    fn the_head_of_a_table_is_in_each_part_and_of_its_size() {
+        let text = "t,r\r\n1,a\r\n2,b\r\n3,c\r\n";
+        for (limit, bodies) in [
+            (20, vec![text]),
+            (19, vec!["t,r\r\n1,a\r\n2,b\r\n", "t,r\r\n3,c\r\n"]),
+            (15, vec!["t,r\r\n1,a\r\n2,b\r\n", "t,r\r\n3,c\r\n"]),
+            (14, vec!["t,r\r\n1,a\r\n", "t,r\r\n2,b\r\n", "t,r\r\n3,c\r\n"]),
+        ] {
+            assert_eq!(
+                table(text, limit),
+                (bodies.into_iter().map(str::to_owned).collect(), vec![])
+            );
+        }
+    }
+
+    #[test]
+    fn a_table_is_not_cut_within_quotes() {
+        let text = "t,r\n1,\"a\nb\"\n2,\"c\n\nd\"\n";
+        let (bodies, _) = table(text, 16);
+        assert_eq!(
+            bodies,
+            ["t,r\n1,\"a\nb\"\n", "t,r\n2,\"c\n\nd\"\n"].map(str::to_owned)
+        );
+    }
+
+    #[test]
+    fn a_record_that_no_part_has_room_for_is_left_out() {
+        assert_eq!(
+            lines("1\n123456\n123\n12345\n", 5),
+            (
+                vec!["1\n".to_owned(), "123\n".to_owned(), String::new()],
+                vec![2, 4]
+            )
+        );
+        assert_eq!(lines("123456", 5), (vec![String::new()], vec![1]));
+        // With the head it is too long; and the quote that nobody closes takes the rest.
+        let (bodies, too_long) = table("t\n123\n1\n1234\n2\n\"5\n6\n7\n", 6);
+        assert_eq!(
+            (bodies.concat(), too_long),
+            ("t\n123\nt\n1\nt\n2\nt\n".to_owned(), vec![4, 6])
+        );
+    }
+
+    #[test]
+    fn a_head_that_no_part_has_room_for_is_an_error() {
+        let head = |limit| Parts::table("token\n1\n".as_bytes(), limit, ALL).cut().map(drop);
+        assert!(head(6).is_ok());
+        let error = head(5).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the row of names is longer than a request of 5 bytes"
+        );
+    }
+
+    #[test]
+    fn what_is_empty_is_one_empty_part() {
+        assert_eq!(lines("", 5).0, [""]);
+        assert_eq!(table("", 5).0, [""]);
+        assert_eq!(table("t\n", 5).0, ["t\n"]);
+        assert_eq!(cut(Parts::lines("1\n2\n".as_bytes(), 5, 9)).0, [""]);
+    }
+
+    #[test]
+    fn lines_of_a_part_are_told_as_lines_of_the_file() {
+        let mut parts = Parts::table("t,r\n1,a\n2,\"b\nb\"\n3,c\n4,d\n".as_bytes(), 12, ALL);
+        let mut all = Vec::new();
+        while let Some(part) = parts.cut().unwrap() {
+            let told: Vec<u64> = (1..=3).map(|line| part.line_of_file(line)).collect();
+            all.push((told, parts.line()));
+        }
+        assert_eq!(all, [(vec![1, 2, 3], 3), (vec![1, 3, 4], 5), (vec![1, 5, 6], 7)]);
+        let part = Parts::lines("1\n123456\n2\n3\n".as_bytes(), 5, 2)
+            .cut()
+            .unwrap()
+            .unwrap();
+        assert_eq!((part.line_of_file(1), part.line_of_file(2)), (3, 4));
+    }
+
+    #[test]
+    fn from_the_line_that_is_told_the_rest_is_cut() {
+        let text = "t,r\n1,a\n2,\"b\nb\"\n3,c\n4,d\n";
+        let mut parts = Parts::table(text.as_bytes(), 12, ALL);
+        let first = parts.cut().unwrap().unwrap();
+        assert_eq!(first.body, b"t,r\n1,a\n");
+        let (rest, _) = cut(Parts::table(text.as_bytes(), 12, parts.line()));
+        assert_eq!(rest, table(text, 12).0[1..]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_between_parts_and_each_line_is_known(
+            breaks in prop::collection::vec(any::<bool>(), 0..30),
+            limit in 14_usize..60,
+        ) {
+            let mut text = "t,r\n".to_owned();
+            let mut line = 2;
+            for is_broken in breaks {
+                // A row says on which line it begins.
+                let field = if is_broken { "\"\n\"" } else { "" };
+                writeln!(text, "{line},{field}").unwrap();
+                line += 1 + u64::from(is_broken);
+            }
+            let mut parts = Parts::table(text.as_bytes(), limit, ALL);
+            let mut whole = "t,r\n".to_owned();
+            while let Some(part) = parts.cut().unwrap() {
+                prop_assert!(part.body.len() <= limit && part.too_long.is_empty());
+                let body = std::str::from_utf8(&part.body).unwrap();
+                for (at, row) in (1..).zip(body.lines()).skip(1) {
+                    if let Ok(line) = row.trim_end_matches([',', '"']).parse::<u64>() {
+                        prop_assert_eq!(part.line_of_file(at), line);
+                    }
+                }
+                whole.push_str(body.strip_prefix("t,r\n").unwrap());
+            }
+            prop_assert_eq!(whole, text);
+        }
+    }
+}
