@@ -114,6 +114,7 @@ fn what_is_wrong_on_this_side_asks_nothing() {
         &["audience", "import", "customers"],
         &["audience", "import", "customers", "/nowhere"],
         &["audience", "import", "customers", &file, "--format", "xml"],
+        &["audience", "import", "customers", &file, "--from-line", "0"],
         &["audience", "count", "customers", "--segment", "{"],
         &["audience", "count", "customers", "--segment", "/nowhere"],
         &["audience", "export", "customers", "--output"],

@@ -19,6 +19,8 @@ mod key;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod parts;
+#[cfg(test)]
 mod push;
 #[cfg(test)]
 mod run;
