@@ -3,6 +3,7 @@
 mod control;
 mod crashes;
 mod fairness;
+mod fallback;
 mod guards;
 mod keys;
 mod links;

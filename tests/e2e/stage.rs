@@ -67,8 +67,26 @@ impl Stage {
         Alone(Self::start(Runner::Harness, options, settings))
     }
 
+    /// A stage for one test whose queue is not the usual one.
+    pub(crate) fn with_queue(
+        runner: Runner,
+        settings: &[(&str, &str)],
+        change: impl FnOnce(&mut Queue),
+    ) -> Alone {
+        Alone(Self::start_with(runner, Options::default(), settings, change))
+    }
+
     /// Starts a Worker and an APNs, with settings beside the usual ones.
     pub(crate) fn start(runner: Runner, options: Options, changes: &[(&str, &str)]) -> Self {
+        Self::start_with(runner, options, changes, |_| ())
+    }
+
+    fn start_with(
+        runner: Runner,
+        options: Options,
+        changes: &[(&str, &str)],
+        change: impl FnOnce(&mut Queue),
+    ) -> Self {
         let apns = Apns::start(options);
         let mut settings: BTreeMap<String, String> = deployment::settings(&apns);
         settings.extend(
@@ -77,7 +95,8 @@ impl Stage {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
         let folder = folder();
-        let queue = Queue::of_transport(settings.get("TRANSPORT").map(String::as_str));
+        let mut queue = Queue::of_transport(settings.get("TRANSPORT").map(String::as_str));
+        change(&mut queue);
         let worker = Worker::start(runner, folder.path(), &settings, queue, apns.ca_pem().unwrap());
         Self {
             worker,

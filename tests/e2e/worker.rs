@@ -31,6 +31,12 @@ const PRODUCERS_TABLE: &str = "[[queues.producers]]";
 /// What wrangler.toml says of the size of a delivery.
 const ONE_MESSAGE: &str = "max_batch_size = 1\n";
 
+/// What it says of the deliveries of a message.
+const RETRIES: &str = "max_retries = 20\n";
+
+/// How it lets the Worker find the objects of batches.
+const BATCH_BINDING: &str = "[[durable_objects.bindings]]\nname = \"BATCH\"\nclass_name = \"BatchObject\"\n";
+
 /// A running Worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -59,6 +65,12 @@ pub(crate) struct Queue {
     pub(crate) delivery: u32,
     /// Whether it can send to it: without that, every sending fails.
     pub(crate) takes: bool,
+    /// How many there are for chunks.
+    pub(crate) shards: u32,
+    /// How often a message is delivered again before it goes to the dead letters.
+    pub(crate) retries: u32,
+    /// Whether the objects of batches can be found: without that, no message can be done with.
+    pub(crate) finds_batches: bool,
 }
 
 impl Queue {
@@ -68,6 +80,9 @@ impl Queue {
         Self {
             delivery,
             takes: true,
+            shards: 1,
+            retries: 20,
+            finds_batches: true,
         }
     }
 }
@@ -263,12 +278,30 @@ fn configure(folder: &Path, queue: Queue) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let config = fs::read_to_string(root.join("wrangler.toml")).unwrap();
     let mut config = without(BUILD_TABLE, &config);
-    assert!(config.contains(ONE_MESSAGE) && config.contains(PRODUCERS_TABLE));
-    config = config.replace(ONE_MESSAGE, &format!("max_batch_size = {}\n", queue.delivery));
+    for known in [ONE_MESSAGE, PRODUCERS_TABLE, RETRIES, BATCH_BINDING] {
+        assert!(config.contains(known), "wrangler.toml has no `{known}`");
+    }
+    let delivery = format!("max_batch_size = {}\n", queue.delivery);
+    let retries = format!("max_retries = {}\n", queue.retries);
+    config = config.replace(ONE_MESSAGE, &delivery).replace(RETRIES, &retries);
     if !queue.takes {
         config = without(PRODUCERS_TABLE, &config);
     }
+    if !queue.finds_batches {
+        config = config.replace(BATCH_BINDING, "");
+    }
+    for number in 2..=queue.shards {
+        config.push_str(&shard(number, &delivery));
+    }
     fs::write(folder.join("wrangler.toml"), config).unwrap();
+}
+
+/// One more queue for chunks: how the Worker sends to it, and how it gets its messages.
+fn shard(number: u32, delivery: &str) -> String {
+    let queue = format!("queue = \"apns-edge-pushes-{number}\"\n");
+    format!(
+        "\n{PRODUCERS_TABLE}\nbinding = \"PUSHES_{number}\"\n{queue}\n[[queues.consumers]]\n{queue}{delivery}max_batch_timeout = 0\n"
+    )
 }
 
 /// A configuration without the tables of this name.

@@ -2,8 +2,9 @@
 
 use std::io::BufRead;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use apns_mock::{Fault, FaultKind, Options};
 use serde_json::{Value, json};
 
 use super::{Batch, all, head, lines, number, requests, sale, shown, upload_as};
@@ -102,6 +103,49 @@ fn a_cancelled_batch_sends_nothing_once_the_cancel_is_answered(stage: &Stage) {
         stage.get(&batch.path(rest)).problem(404, "batch-not-found");
     }
     batch.tell(stage, "cancel").problem(404, "batch-not-found");
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_cancel_answers_before_a_push_that_stays_in_flight_has_ended() {
+    // Longer than a cancel waits.
+    const ANSWERED_AFTER_MS: u64 = 32_000;
+    let settings = [("TRANSPORT", "socket"), ("ATTEMPT_TIMEOUT_MS", "40000")];
+    let stage = Stage::alone(Options::default(), &settings);
+    let devices = stage.devices(&SHOP, "batches, long cancel", 60);
+    let stall = Fault {
+        delay_ms: Some(ANSWERED_AFTER_MS),
+        ..Fault::new(FaultKind::Stall)
+    };
+    stage.apns.fault(stall.for_token(&devices[5])).unwrap();
+    let body = lines(&head(json!({ "rate": 20 })), &devices);
+    let batch = Batch::upload(&stage, &body);
+    until("the push that waits for its answer", || {
+        stage.apns.state().in_flight == 1 && shown(&stage, &devices) > 10
+    });
+
+    let asked = Instant::now();
+    let cancelling = batch.tell(&stage, "cancel").with_status(202);
+    assert!(
+        asked.elapsed() >= Duration::from_secs(24),
+        "{:?}",
+        asked.elapsed()
+    );
+    assert_eq!(cancelling["state"], "cancelling");
+    assert!(number(&cancelling["counts"]["in_flight"]) > 0, "{cancelling}");
+    let before = sent(&stage, &devices);
+    assert!(before < devices.len());
+
+    // Its answer is in the receipts nevertheless, and nothing more is sent.
+    let cancelled = batch.once(&stage, "cancelled");
+    let counts = ["accepted", "cancelled"].map(|name| number(&cancelled["counts"][name]));
+    assert_eq!(
+        counts,
+        [before as u64, (devices.len() - before) as u64],
+        "{cancelled}"
+    );
+    assert_eq!(batch.receipts(&stage)[5]["status"], "accepted");
+    assert_eq!(sent(&stage, &devices), before);
 }
 
 fn a_cancel_that_meets_the_end_leaves_each_push_with_one_ending(stage: &Stage) {

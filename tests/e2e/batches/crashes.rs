@@ -121,7 +121,7 @@ fn between_the_end_of_a_chunk_and_that_of_its_delivery(transport: &str) {
     stage.kill();
     stage.configure(Queue {
         delivery: 32,
-        takes: true,
+        ..Queue::of_transport(Some(transport))
     });
     stage.restart();
     let devices = stage.devices(&SHOP, "crashes, delivery", 90);

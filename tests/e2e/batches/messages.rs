@@ -1,11 +1,12 @@
 //! Messages that come twice or make no sense, and objects that lose their memory.
 
 use apns_mock::Options;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Batch, assert_shown_once, head, lines, number, requests, sale, shown, wide};
 use crate::deployment::{Caller, SHOP};
 use crate::stage::{Alone, Stage, until};
+use crate::worker::Runner;
 
 /// A stage with access to the queue and to the objects.
 fn stage() -> Alone {
@@ -61,6 +62,83 @@ fn more_chunks_than_a_queue_takes_at_once_all_go_out() {
     assert_eq!(number(&batch.status(&stage)["chunks"]), 150);
     batch.once_accepted(&stage);
     assert_eq!(requests(&stage)[&device].len(), 150);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn chunks_are_spread_over_all_queues() {
+    let settings = [("TRANSPORT", "socket"), ("QUEUES", "3")];
+    let stage = Stage::with_queue(Runner::Dev, &settings, |queue| queue.shards = 3);
+    let devices = stage.devices(&SHOP, "batches, queues", 3000);
+    let batch = Batch::upload(&stage, &sale(&devices));
+    assert_eq!(number(&batch.status(&stage)["chunks"]), 6);
+    batch.once_accepted(&stage);
+    let sent = requests(&stage);
+    assert!(devices.iter().all(|device| sent[device].len() == 1));
+    assert_eq!(batch.receipts(&stage).len(), devices.len());
+    for queue in ["apns-edge-pushes", "apns-edge-pushes-2", "apns-edge-pushes-3"] {
+        until(&format!("two messages through {queue}"), || {
+            acknowledged(&stage.worker.log(), queue) == 2
+        });
+    }
+}
+
+/// How many messages of a queue were acknowledged, as wrangler says after each delivery.
+fn acknowledged(log: &str, queue: &str) -> u32 {
+    let deliveries = log.lines().filter_map(|line| {
+        let mut words = line.split("QUEUE ").nth(1)?.split_whitespace();
+        let count = words.next().filter(|name| *name == queue).and(words.next())?;
+        count.split('/').next()?.parse::<u32>().ok()
+    });
+    deliveries.sum()
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_message_that_the_platform_has_retried_in_vain_is_kept() {
+    let mut stage = Stage::with_queue(Runner::Harness, &[], |queue| {
+        queue.finds_batches = false;
+        queue.retries = 1;
+    });
+    let message = message(&Batch("0".repeat(32)), 7);
+    stage.queue(&message);
+    let letter = the_dead_letter(&stage, |_| true);
+    assert_eq!(letter["body"], *message, "{letter}");
+    let problem = letter["problem"].as_str().unwrap();
+    assert!(problem.contains("retried in vain"), "{letter}");
+    assert_eq!(letter["queue"], "apns-edge-dead-letters");
+    // Twice by the consumer of chunks, and once that it was put with the dead letters.
+    let failed = |queue: &str| {
+        let event = format!(r#""event":"message_failed","queue":"{queue}""#);
+        stage.worker.log().matches(&event).count()
+    };
+    until("all of it in the log", || failed("apns-edge-dead-letters") == 1);
+    assert_eq!(failed("apns-edge-pushes"), 2);
+
+    // Sent again, it goes the same way.
+    let path = format!("/v1/dead-letters/{}/replay", letter["id"].as_str().unwrap());
+    let replay = stage.call(Caller::Both, "POST", &path, &[], b"");
+    assert!(matches!(replay.status, 200 | 202 | 204), "{}", replay.body);
+    let again = the_dead_letter(&stage, |again| again["id"] != letter["id"]);
+    assert_eq!(again["body"], *message);
+    assert_eq!(failed("apns-edge-pushes"), 4);
+}
+
+/// The only dead letter, once there is one that fits.
+fn the_dead_letter(stage: &Stage, fits: impl Fn(&Value) -> bool) -> Value {
+    let mut found = Value::Null;
+    until("the dead letter", || {
+        let letters = stage.get("/v1/dead-letters").with_status(200);
+        let letters = letters["dead_letters"].as_array().unwrap();
+        assert!(letters.len() <= 1, "{letters:?}");
+        found = letters
+            .first()
+            .filter(|letter| fits(letter))
+            .cloned()
+            .unwrap_or_default();
+        !found.is_null()
+    });
+    found
 }
 
 #[test]
