@@ -21,6 +21,7 @@ mod lease;
 mod log;
 mod metrics;
 mod objects;
+mod pieces;
 mod push;
 mod registry;
 mod run;

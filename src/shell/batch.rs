@@ -52,7 +52,7 @@ impl DurableObject for BatchObject {
         let answer = match request.path().as_str() {
             UPLOAD => {
                 self.core.spend(|spent| spent.uploads += 1);
-                upload::receive(&self.core, &mut request).await
+                upload::receive(&self.core, &request).await
             }
             COMMAND => self.command(&request.text().await?),
             _ => self.ask(&request.text().await?).await,

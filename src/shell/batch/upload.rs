@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use futures::StreamExt;
 use worker::{Request, Response};
 
 use super::core::Core;
@@ -16,11 +15,12 @@ use crate::delivery::batch::rows::{self, Fact};
 use crate::delivery::batch::{Batch, Size};
 use crate::delivery::metrics::Delta;
 use crate::shell::log::{self, Event};
+use crate::shell::pieces::Pieces;
 use crate::shell::{bindings, clock, http, metrics};
 use crate::time::Timestamp;
 
 /// Receives an upload, or joins one that has been received with the same body.
-pub(super) async fn receive(core: &Rc<Core>, request: &mut Request) -> Result<Response, Problem> {
+pub(super) async fn receive(core: &Rc<Core>, request: &Request) -> Result<Response, Problem> {
     let config = bindings::config(&core.env)?;
     let header = |name| http::header(request, name).unwrap_or_default();
     let (caller, id) = (header(CALLER), header(ID));
@@ -77,7 +77,7 @@ struct Intake {
     turn: u32,
 }
 
-async fn stage(core: &Rc<Core>, request: &mut Request, intake: Intake) -> Result<Response, Problem> {
+async fn stage(core: &Rc<Core>, request: &Request, intake: Intake) -> Result<Response, Problem> {
     // What an upload left that broke off is of no use to this one.
     core.wipe().await.map_err(internal)?;
     let database = core.database();
@@ -99,14 +99,13 @@ async fn stage(core: &Rc<Core>, request: &mut Request, intake: Intake) -> Result
         }
         Ok(())
     };
-    if let Ok(mut stream) = request.stream() {
-        while let Some(part) = stream.next().await {
-            let part = part.map_err(|_| broken_off())?;
+    if let Some(mut pieces) = Pieces::of(request).map_err(internal)? {
+        while let Some(piece) = pieces.next().await.map_err(|_| broken_off())? {
             if !core.is_turn(intake.turn) {
                 break;
             }
             core.uploading.set(Some(clock::now()));
-            upload.feed(&part)?;
+            upload.feed(&piece)?;
             add(upload.take_staged())?;
         }
     }
@@ -145,11 +144,11 @@ async fn stage(core: &Rc<Core>, request: &mut Request, intake: Intake) -> Result
 }
 
 /// The same Idempotency-Key again: with the same body it is the same batch.
-async fn join(core: &Rc<Core>, request: &mut Request) -> Result<Response, Problem> {
+async fn join(core: &Rc<Core>, request: &Request) -> Result<Response, Problem> {
     let mut fingerprint = Fingerprint::new();
-    if let Ok(mut stream) = request.stream() {
-        while let Some(part) = stream.next().await {
-            fingerprint.feed(&part.map_err(|_| broken_off())?);
+    if let Some(mut pieces) = Pieces::of(request).map_err(internal)? {
+        while let Some(piece) = pieces.next().await.map_err(|_| broken_off())? {
+            fingerprint.feed(&piece);
         }
     }
     let known = core.database().text(Fact::Fingerprint.read()).map_err(internal)?;
