@@ -81,6 +81,9 @@ pub(crate) struct BatchArguments {
     /// How many messages of the queue an invocation may get, 1 to 100
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) messages: u8,
+    /// The most that V8 may have for the heap of an isolate, in MB: Cloudflare's limit; 0 for none
+    #[arg(long, value_name = "MB", default_value_t = 128)]
+    pub(crate) heap: u32,
     /// Print the figures as one line of JSON, the last on standard output
     #[arg(long)]
     pub(crate) json: bool,

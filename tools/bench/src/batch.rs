@@ -26,16 +26,18 @@ mod checks;
 mod dev;
 mod document;
 mod figures;
+mod isolate;
 mod log;
 mod price;
 mod report;
 mod upload;
 
 use dev::Dev;
-use figures::Figures;
+use figures::{Figures, Looks, Memory};
+use isolate::Isolate;
 
 /// How many pushes warm up: code is compiled and objects are there; the connections of the pool open meanwhile.
-const WARM_UP_PUSHES: u64 = 10_000;
+const WARM_UP_PUSHES: u64 = 20_000;
 
 /// How long it is quiet after the warm-up before memory counts as idle.
 const SETTLING_TIME: Duration = Duration::from_secs(2);
@@ -92,12 +94,14 @@ async fn measure(arguments: &Arguments, batch: &BatchArguments) -> Result<Figure
     };
     let mock = Mock::start(&machine::mock(arguments)?, folder.path(), false, setup).await?;
     let dev = start(arguments, batch, &mock, &folder).await?;
+    let mut isolate = Isolate::watch(&arguments.node, dev.inspector)?;
     let measured = Measurement {
         batch,
         mock: &mock,
         dev: &dev,
     };
-    let figures = measured.run().await.with_context(|| dev.tail());
+    let figures = measured.run(&mut isolate).await.with_context(|| dev.tail());
+    isolate.stop().await?;
     dev.stop().await?;
     figures
 }
@@ -107,7 +111,7 @@ async fn start(arguments: &Arguments, batch: &BatchArguments, mock: &Mock, folde
     mock.trust(&credentials).await?;
     let settings = settings(batch.transport(), mock, &credentials);
     let folder = folder.path().join("worker");
-    Dev::start(arguments, &folder, &settings, mock.ca(), batch.messages).await
+    Dev::start(arguments, &folder, &settings, mock.ca(), batch).await
 }
 
 /// One measurement.
@@ -118,22 +122,27 @@ struct Measurement<'m> {
 }
 
 impl Measurement<'_> {
-    async fn run(&self) -> Result<Figures> {
+    async fn run(&self, isolate: &mut Isolate) -> Result<Figures> {
         let pushes = self.batch.pushes;
         self.warm_up().await?;
         let bar = bar(pushes)?;
+        isolate.most().await?;
+        let heap_idle = isolate.most().await?;
         let idle = self.members()?;
-        let (mock_before, log_before) = (self.mock.usage()?, self.dev.log()?.len());
+        let (mock_before, log) = (self.mock.usage()?, self.dev.log()?);
+        let (log_before, wasm_kb_idle) = (log.len(), log::wasm_kb(&log));
         let started = Instant::now();
         bar.set_message("uploading");
         let accepted = self.upload(0, pushes).await?;
         let upload = started.elapsed();
         let uploaded = self.members()?;
+        let heap_uploaded = isolate.most().await?;
         let id = text(&accepted, "/id")?.to_owned();
         bar.set_message("sending");
         let first = self.sent(pushes, &bar, started).await?;
         let (status, questions) = self.ended(&id).await?;
         let ended = self.members()?;
+        let heap_ended = isolate.most().await?;
         bar.finish_and_clear();
         let mock_after = self.mock.usage()?;
         let log = self.log_of(&id, log_before).await?;
@@ -145,9 +154,12 @@ impl Measurement<'_> {
             upload,
             send,
             first,
-            idle: figures::workerd(&idle),
-            uploaded: figures::workerd(&uploaded),
-            ended: figures::workerd(&ended),
+            memory: Looks {
+                idle: Memory::of_the_worker(&idle, &ended, heap_idle),
+                uploaded: Memory::of_the_worker(&uploaded, &ended, heap_uploaded),
+                ended: Memory::of_the_worker(&ended, &ended, heap_ended),
+            },
+            wasm_kb_idle,
             cpu: figures::processes(&idle, &ended),
             cpu_uploading: figures::of_the_worker(&figures::processes(&idle, &uploaded)),
             server: mock_after.cpu.saturating_sub(mock_before.cpu),

@@ -18,6 +18,9 @@ pub(crate) struct Usage {
     pub(crate) peak: u64,
     /// The sum of what each process has in memory now, in bytes.
     pub(crate) resident: u64,
+    /// What of that is no file's: heaps and stacks. The rest is the programs themselves, of which the kernel keeps what it
+    /// has room for.
+    pub(crate) anonymous: u64,
 }
 
 /// The usage of a process and its descendants.
@@ -27,6 +30,7 @@ pub(crate) fn of_tree(root: u32) -> Result<Usage> {
         usage.cpu += own.cpu;
         usage.peak += own.peak;
         usage.resident += own.resident;
+        usage.anonymous += own.anonymous;
     }
     Ok(usage)
 }
@@ -50,14 +54,15 @@ pub(crate) fn members(root: u32) -> Result<Vec<Member>> {
         let Some(process) = processes.get(&member) else {
             continue;
         };
-        let (peak, resident) = memory(member);
+        let memory = status(member);
         members.push(Member {
             id: member,
             program: program(member),
             usage: Usage {
                 cpu: TICK * process.ticks,
-                peak,
-                resident,
+                peak: kilobytes(&memory, "VmHWM:"),
+                resident: kilobytes(&memory, "VmRSS:"),
+                anonymous: kilobytes(&memory, "RssAnon:"),
             },
         });
         let children = processes
@@ -115,12 +120,12 @@ fn parse_stat(stat: &str) -> Option<Process> {
     })
 }
 
-/// Peak and present memory in bytes; none of a process that has ended.
-fn memory(process: u32) -> (u64, u64) {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    (kilobytes(&status, "VmHWM:"), kilobytes(&status, "VmRSS:"))
+/// What the kernel says of a process; nothing of one that has ended.
+fn status(process: u32) -> String {
+    fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default()
 }
 
+/// A line of it in bytes.
 fn kilobytes(status: &str, name: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|line| line.split_whitespace().next());
@@ -164,6 +169,7 @@ mod tests {
         assert!(own.resident > 0);
         assert!(both.resident > own.resident);
         assert!(both.peak >= both.resident);
+        assert!(0 < both.anonymous && both.anonymous < both.resident);
     }
 
     #[test]

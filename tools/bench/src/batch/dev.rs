@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 use toml::{Table, Value};
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, BatchArguments};
 use crate::http::Client;
 use crate::project;
 use crate::sender::process;
@@ -34,6 +34,9 @@ const TAIL: usize = 40;
 /// pages, in the Worker's process: a fifth of what would be measured.
 const TRACES: &str = "X_LOCAL_OBSERVABILITY";
 
+/// The variable with flags for V8. Without a limit it lets buffers and other garbage lie by the hundred megabytes.
+const V8_FLAGS: &str = "MINIFLARE_WORKERD_V8_FLAGS";
+
 /// What the dead-letter queue's name ends with.
 const DEAD: &str = "-dead-letters";
 
@@ -41,6 +44,8 @@ const DEAD: &str = "-dead-letters";
 pub(super) struct Dev {
     child: Child,
     pub(super) client: Client,
+    /// Where its inspector listens.
+    pub(super) inspector: u16,
     log: PathBuf,
 }
 
@@ -51,7 +56,7 @@ impl Dev {
         folder: &Path,
         settings: &[(String, String)],
         ca: &Path,
-        messages: u8,
+        batch: &BatchArguments,
     ) -> Result<Self> {
         fs::create_dir_all(folder.join("build"))?;
         for module in MODULES {
@@ -62,10 +67,11 @@ impl Dev {
         let file = fs::read_to_string(project::root().join("wrangler.toml"))?;
         fs::write(
             folder.join("wrangler.toml"),
-            configuration(&file, messages)?.to_string(),
+            configuration(&file, batch.messages)?.to_string(),
         )?;
         fs::write(folder.join("settings"), env_file(settings)?)?;
         let address = free_address()?;
+        let inspector = free_address()?.port();
         let log = folder.join("log");
         let file = File::create(&log)?;
         let mut command = Command::new("sh");
@@ -80,7 +86,8 @@ impl Dev {
                     .join("wrangler.js"),
             )
             .args(["dev", "--ip", "127.0.0.1", "--port", &address.port().to_string()])
-            .args(["--inspector-port", "0", "--env-file", "settings"])
+            .args(["--inspector-port", &inspector.to_string()])
+            .args(["--env-file", "settings"])
             .args(["--persist-to", "storage"])
             .env("NODE_EXTRA_CA_CERTS", ca)
             .env("CI", "1")
@@ -90,10 +97,14 @@ impl Dev {
             .process_group(0)
             .stdout(file.try_clone()?)
             .stderr(file);
+        if batch.heap > 0 {
+            command.env(V8_FLAGS, format!("--max-heap-size={}", batch.heap));
+        }
         let child = process::spawn(&mut command)?;
         let mut dev = Self {
             child,
             client: Client::new(format!("http://{address}")).with_key(API_KEY)?,
+            inspector,
             log,
         };
         // A request that wrangler holds back until there is a Worker would wait for ever.

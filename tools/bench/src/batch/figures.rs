@@ -18,10 +18,9 @@ pub(super) struct Figures {
     pub(super) send: Duration,
     /// From the upload's answer to the first push that APNs took.
     pub(super) first: Duration,
-    /// workerd's memory before the upload, at its end, and at the end of all.
-    pub(super) idle: Memory,
-    pub(super) uploaded: Memory,
-    pub(super) ended: Memory,
+    pub(super) memory: Looks,
+    /// The isolate's wasm memory before the upload, in KB.
+    pub(super) wasm_kb_idle: u64,
     /// Processor time by process, most first.
     pub(super) cpu: Vec<(String, Duration)>,
     /// What the Worker's workerd used of it to the end of the upload.
@@ -66,6 +65,20 @@ impl Figures {
         self.pushes() / time.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
+    /// The isolate's memory before the upload and at its most, in bytes: what V8 has, and the wasm memory.
+    pub(super) fn isolate(&self) -> (u64, u64) {
+        let Looks {
+            idle,
+            uploaded,
+            ended,
+        } = &self.memory;
+        let most = uploaded.isolate.max(ended.isolate);
+        (
+            idle.isolate + 1000 * self.wasm_kb_idle,
+            most + 1000 * self.story.wasm_kb_most,
+        )
+    }
+
     pub(super) fn bill(&self) -> Vec<Line> {
         let of_workerd = self
             .cpu
@@ -82,24 +95,48 @@ impl Figures {
     }
 }
 
-/// Memory of workerd's processes together, in bytes.
+/// Memory before the upload, at its end, and at the end of all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Looks {
+    pub(super) idle: Memory,
+    pub(super) uploaded: Memory,
+    pub(super) ended: Memory,
+}
+
+/// Memory of the process that runs the Worker, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Memory {
     pub(super) resident: u64,
+    /// What of that is no file's.
+    pub(super) anonymous: u64,
     /// The most since the start.
     pub(super) peak: u64,
+    /// The most that V8 had for the Worker's isolate since the last look.
+    pub(super) isolate: u64,
+    /// What wrangler's own workerd has, through which requests come in.
+    pub(super) proxy: u64,
 }
 
-/// The memory of workerd's processes.
-pub(super) fn workerd(members: &[Member]) -> Memory {
-    let mut memory = Memory::default();
-    for Member { program, usage, .. } in members {
-        if program == WORKERD {
-            memory.resident += usage.resident;
-            memory.peak += usage.peak;
+impl Memory {
+    /// At a look. The Worker's process is the workerd that has used most processor time at the end.
+    pub(super) fn of_the_worker(look: &[Member], end: &[Member], isolate: u64) -> Self {
+        let workerd = |member: &&Member| member.program == WORKERD;
+        let busiest = end.iter().filter(workerd).max_by_key(|member| member.usage.cpu);
+        let mut memory = Self {
+            isolate,
+            ..Self::default()
+        };
+        for member in look.iter().filter(workerd) {
+            if busiest.is_some_and(|busiest| busiest.id == member.id) {
+                memory.resident = member.usage.resident;
+                memory.anonymous = member.usage.anonymous;
+                memory.peak = member.usage.peak;
+            } else {
+                memory.proxy += member.usage.resident;
+            }
         }
+        memory
     }
-    memory
 }
 
 /// The processor time of each process between two looks, most first. The workerd that used most is the Worker's.
@@ -134,7 +171,7 @@ const WORKERD: &str = "workerd";
 
 #[cfg(test)]
 mod tests {
-    use super::{processes, workerd};
+    use super::{Memory, processes};
     use crate::usage::{Member, Usage};
     use std::time::Duration;
 
@@ -143,6 +180,7 @@ mod tests {
             cpu: Duration::from_millis(cpu_ms),
             peak: 2_000_000,
             resident: 1_000_000,
+            anonymous: 500_000,
         };
         Member {
             id,
@@ -168,7 +206,16 @@ mod tests {
             ("workerd, wrangler's proxy".to_owned(), ms(1)),
         ];
         assert_eq!(spent, expected);
-        let memory = workerd(&after);
-        assert_eq!((memory.resident, memory.peak), (2_000_000, 4_000_000));
+        let memory = Memory::of_the_worker(&after, &after, 7);
+        let expected = Memory {
+            resident: 1_000_000,
+            anonymous: 500_000,
+            peak: 2_000_000,
+            isolate: 7,
+            proxy: 1_000_000,
+        };
+        assert_eq!(memory, expected);
+        // Before the other one was there.
+        assert_eq!(Memory::of_the_worker(&before, &after, 0).resident, 0);
     }
 }

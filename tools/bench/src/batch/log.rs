@@ -90,6 +90,13 @@ pub(super) fn story(log: &str, batch: &str) -> Result<Story> {
     Ok(story)
 }
 
+/// The wasm memory of the isolate in KB, as it was last logged.
+pub(super) fn wasm_kb(log: &str) -> u64 {
+    let mut sizes = log.lines().rev().filter_map(event);
+    let size = sizes.find_map(|event| event.get("memory_kb").and_then(Value::as_u64));
+    size.unwrap_or_default()
+}
+
 /// Whether the end of a batch is in the log.
 pub(super) fn has_ended(log: &str, batch: &str) -> bool {
     log.lines().rev().filter_map(event).any(|event| {
@@ -116,7 +123,7 @@ fn delivery(line: &str) -> Option<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{delivery, has_ended, story};
+    use super::{delivery, has_ended, story, wasm_kb};
 
     const LOG: &str = r#"
 [wrangler:info] Ready on http://127.0.0.1:1
@@ -137,6 +144,7 @@ QUEUE apns-edge-dead-letters 1/1 (1ms)
         assert_eq!((story.wasm_kb_uploaded, story.wasm_kb_most), (2048, 4096));
         assert_eq!((story.expense.messages, story.expense.rows_written), (2, 12));
         assert_eq!(story.errors.len(), 1);
+        assert_eq!((wasm_kb(LOG), wasm_kb("")), (4096, 0));
     }
 
     #[test]

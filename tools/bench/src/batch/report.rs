@@ -5,7 +5,7 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Number, Value, json};
 
-use super::figures::{Figures, Memory};
+use super::figures::{Figures, Looks, Memory};
 use super::price::{self, Line};
 use crate::arguments::Arguments;
 use crate::figures::{count, megabytes, milliseconds};
@@ -18,15 +18,20 @@ pub(super) fn json(figures: &Figures) -> String {
         let text = format!("{figure:.decimals$}");
         text.parse::<Number>().map_or(Value::Null, Value::Number)
     };
+    let memory = &figures.memory;
+    let (isolate_idle, isolate_peak) = figures.isolate();
     json!({
         "pushes": figures.arguments.pushes,
         "pushes_per_s": number(figures.rate(figures.wall()), 0),
         "cpu_us_per_push": number(figures.cpu_us(), 1),
-        "peak_rss_mb": number(megabytes(figures.ended.peak), 1),
-        "idle_rss_mb": number(megabytes(figures.idle.resident), 1),
+        "peak_rss_mb": number(megabytes(memory.ended.peak), 1),
+        "idle_rss_mb": number(megabytes(memory.idle.resident), 1),
         "queue_operations": price::queue_operations(&figures.story),
         "object_requests": price::object_requests(&figures.story),
         "usd_per_million": number(price::per_million(&figures.bill(), figures.arguments.pushes), 4),
+        "upload_peak_rss_mb": number(megabytes(memory.uploaded.peak), 1),
+        "isolate_idle_mb": number(megabytes(isolate_idle), 1),
+        "isolate_peak_mb": number(megabytes(isolate_peak), 1),
     })
     .to_string()
 }
@@ -38,10 +43,14 @@ pub(super) fn text(figures: &Figures, arguments: &Arguments) -> String {
         Transport::Fetch => "by `fetch`".to_owned(),
         Transport::Socket { connections } => format!("over sockets, at most {connections} connections"),
     };
+    let heap = match run.heap {
+        0 => "V8 without a limit".to_owned(),
+        limit => format!("V8 held to {limit} MB of heap"),
+    };
     let workerd = machine::workerd(arguments).map(|workerd| machine::version(&workerd));
     let mut parts = vec![
         format!(
-            "{} pushes in one request, {way}, to a server that answers after {} ms; `max_batch_size` of the queue of pushes set to {}.",
+            "{} pushes in one request, {way}, to a server that answers after {} ms; `max_batch_size` of the queue of pushes set to {}; {heap}.",
             run.pushes, run.latency, run.messages
         ),
         measured(figures),
@@ -67,13 +76,26 @@ fn measured(figures: &Figures) -> String {
     let (upload, send, wall) = (figures.upload, figures.send, figures.wall());
     let seconds = |time: Duration| format!("{:.1} s", time.as_secs_f64());
     let rate = |time: Duration| format!("{:.0} a second", figures.rate(time));
+    let Looks {
+        idle,
+        uploaded,
+        ended,
+    } = figures.memory;
     let above = |memory: Memory| {
         format!(
             "{:.0} MB, {:.0} MB above idle",
             megabytes(memory.peak),
-            megabytes(memory.peak) - megabytes(figures.idle.resident)
+            megabytes(memory.peak) - megabytes(idle.resident)
         )
     };
+    let present = |memory: Memory| {
+        format!(
+            "{:.0} MB, {:.0} MB of it heaps and stacks",
+            megabytes(memory.resident),
+            megabytes(memory.anonymous)
+        )
+    };
+    let (isolate_idle, isolate_most) = figures.isolate();
     let mut rows = vec![
         (
             "upload, to the answer",
@@ -118,18 +140,43 @@ fn measured(figures: &Figures) -> String {
             format!("{:.1} us", figures.us_a_push(figures.server)),
         ),
         ("connections at the end", figures.connections.to_string()),
+        ("memory of the Worker's process, idle", present(idle)),
+        ("- when the upload had ended", present(uploaded)),
+        ("- at the end", present(ended)),
+        ("- most to the end of the upload", above(uploaded)),
+        ("- most of all", above(ended)),
         (
-            "workerd's memory, idle",
-            format!("{:.0} MB", megabytes(figures.idle.resident)),
+            "memory of wrangler's proxy, not counted above",
+            format!(
+                "{:.0} MB, at the end {:.0} MB",
+                megabytes(idle.proxy),
+                megabytes(ended.proxy)
+            ),
         ),
-        ("- most to the end of the upload", above(figures.uploaded)),
-        ("- most of all", above(figures.ended)),
+        (
+            "the isolate's heap and buffers",
+            format!(
+                "{:.1} MB idle, {:.1} MB at most to the end of the upload, {:.1} MB after it",
+                megabytes(idle.isolate),
+                megabytes(uploaded.isolate),
+                megabytes(ended.isolate)
+            ),
+        ),
         (
             "the isolate's wasm memory",
             format!(
-                "{:.1} MB when the upload had ended, {:.1} MB at most",
+                "{:.1} MB idle, {:.1} MB when the upload had ended, {:.1} MB at most",
+                count(figures.wasm_kb_idle) / 1000.0,
                 count(story.wasm_kb_uploaded) / 1000.0,
                 count(story.wasm_kb_most) / 1000.0
+            ),
+        ),
+        (
+            "the isolate, both at their most",
+            format!(
+                "{:.1} MB, {:.1} MB above idle",
+                megabytes(isolate_most),
+                megabytes(isolate_most) - megabytes(isolate_idle)
             ),
         ),
         ("queue operations", price::queue_operations(story).to_string()),
@@ -213,7 +260,7 @@ const OTHERS: [[&str; 3]; 3] = [
 mod tests {
     use std::time::Duration;
 
-    use super::{Figures, Memory, json, text};
+    use super::{Figures, Looks, Memory, json, text};
     use crate::arguments::{Arguments, Task};
     use crate::batch::log::{Expense, Story};
     use clap::Parser;
@@ -229,18 +276,24 @@ mod tests {
             upload: Duration::from_millis(250),
             send: Duration::from_millis(750),
             first: Duration::from_millis(60),
-            idle: Memory {
-                resident: 100_000_000,
-                peak: 110_000_000,
+            memory: Looks {
+                idle: Memory {
+                    resident: 100_000_000,
+                    isolate: 5_000_000,
+                    ..Memory::default()
+                },
+                uploaded: Memory {
+                    peak: 125_000_000,
+                    isolate: 9_000_000,
+                    ..Memory::default()
+                },
+                ended: Memory {
+                    peak: 150_500_000,
+                    isolate: 8_000_000,
+                    ..Memory::default()
+                },
             },
-            uploaded: Memory {
-                resident: 120_000_000,
-                peak: 125_000_000,
-            },
-            ended: Memory {
-                resident: 130_000_000,
-                peak: 150_500_000,
-            },
+            wasm_kb_idle: 1000,
             cpu: vec![
                 ("workerd, the Worker".to_owned(), Duration::from_millis(20)),
                 ("node".to_owned(), Duration::from_millis(5)),
@@ -262,6 +315,7 @@ mod tests {
                     told: 2,
                     ..Expense::default()
                 },
+                wasm_kb_most: 4000,
                 ..Story::default()
             },
             faults: Vec::new(),
@@ -282,9 +336,16 @@ mod tests {
             "queue_operations",
             "object_requests",
             "usd_per_million",
+            "upload_peak_rss_mb",
+            "isolate_idle_mb",
+            "isolate_peak_mb",
         ];
         assert_eq!(keys, published);
         assert_eq!(line["pushes_per_s"], json!(1000));
+        assert_eq!(line["peak_rss_mb"].to_string(), "150.5");
+        assert_eq!(line["idle_rss_mb"].to_string(), "100.0");
+        assert_eq!(line["isolate_idle_mb"].to_string(), "6.0");
+        assert_eq!(line["isolate_peak_mb"].to_string(), "13.0");
         assert_eq!(line["cpu_us_per_push"].to_string(), "25.0");
         assert_eq!(line["queue_operations"], json!(6));
         assert_eq!(line["object_requests"], json!(1 + 4 + 4 + 2 + 3 + 2));

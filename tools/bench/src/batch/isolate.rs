@@ -1,0 +1,59 @@
+//! The memory of the Worker's isolate, as V8 tells it: heap, the objects behind it, and buffers. A program for Node asks
+//! the inspector again and again; WebAssembly's memory is what the Worker logs.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+
+use crate::project;
+use crate::sender::process;
+
+/// How long an answer may take: the isolate is asked between its turns.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Looks at the isolate until it is stopped.
+pub(super) struct Isolate {
+    child: Child,
+    input: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+impl Isolate {
+    /// Begins to look, through the inspector at a port.
+    pub(super) fn watch(node: &Path, inspector: u16) -> Result<Self> {
+        let script = project::root().join("tools").join("bench").join("isolate.mjs");
+        let mut command = Command::new(node);
+        command
+            .arg(script)
+            .arg(inspector.to_string())
+            .stdout(std::process::Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = process::spawn(&mut command)?;
+        let input = child.stdin.take().context("no input")?;
+        let output = child.stdout.take().context("no output")?;
+        let answers = BufReader::new(output).lines();
+        Ok(Self {
+            child,
+            input,
+            answers,
+        })
+    }
+
+    /// The most since the last call, in bytes.
+    pub(super) async fn most(&mut self) -> Result<u64> {
+        self.input.write_all(b"\n").await?;
+        let answer = timeout(PATIENCE, self.answers.next_line()).await;
+        let answer = answer.context("the inspector does not answer")??;
+        let bytes = answer.context("whoever asks the inspector has ended")?;
+        Ok(bytes.parse()?)
+    }
+
+    /// Ends it.
+    pub(super) async fn stop(self) -> Result<()> {
+        process::stop(self.child, Some(self.input)).await
+    }
+}
