@@ -3,6 +3,7 @@
 //! In scope: which requests there are, what they must look like, and what is answered. Out of scope: sending
 //! (`delivery` decides, `shell` does), and the platform's request and response types.
 
+pub mod audience;
 pub mod auth;
 pub mod batch;
 pub mod campaign;
@@ -10,6 +11,7 @@ pub mod doctor;
 #[cfg(test)]
 mod fixture;
 pub mod format;
+mod lines;
 pub mod listing;
 pub mod metrics;
 pub mod order;

@@ -108,6 +108,12 @@ pub enum Kind {
     CampaignNotFound,
     /// The campaign does not do that in the state that it is in.
     CampaignState,
+    /// There is no audience of that name that the caller reaches.
+    AudienceNotFound,
+    /// There is an audience of that name that is another.
+    AudienceConflict,
+    /// A campaign that has not ended is for the audience.
+    AudienceInUse,
 }
 
 impl Kind {
@@ -115,7 +121,7 @@ impl Kind {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::NotFound | Self::BatchNotFound | Self::CampaignNotFound => 404,
+            Self::NotFound | Self::BatchNotFound | Self::CampaignNotFound | Self::AudienceNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::Unauthenticated => 401,
             Self::Forbidden => 403,
@@ -124,11 +130,8 @@ impl Kind {
             Self::InvalidRequest => 422,
             Self::Misconfigured => 500,
             Self::Busy | Self::ProviderTokenRefused | Self::Unavailable => 503,
-            Self::BatchEnded
-            | Self::BatchRunning
-            | Self::IdempotencyConflict
-            | Self::UploadInProgress
-            | Self::CampaignState => 409,
+            Self::BatchEnded | Self::BatchRunning | Self::IdempotencyConflict | Self::UploadInProgress => 409,
+            Self::CampaignState | Self::AudienceConflict | Self::AudienceInUse => 409,
         }
     }
 
@@ -154,6 +157,9 @@ impl Kind {
             Self::UploadInProgress => "upload-in-progress",
             Self::CampaignNotFound => "campaign-not-found",
             Self::CampaignState => "campaign-state",
+            Self::AudienceNotFound => "audience-not-found",
+            Self::AudienceConflict => "audience-conflict",
+            Self::AudienceInUse => "audience-in-use",
         }
     }
 
@@ -177,6 +183,9 @@ impl Kind {
             Self::UploadInProgress => "The first request with this idempotency key is still being read",
             Self::CampaignNotFound => "There is no such campaign",
             Self::CampaignState => "The campaign is in another state",
+            Self::AudienceNotFound => "There is no such audience",
+            Self::AudienceConflict => "There is another audience of this name",
+            Self::AudienceInUse => "A campaign is for this audience",
         }
     }
 }

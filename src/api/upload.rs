@@ -9,24 +9,22 @@ mod chunker;
 mod document;
 mod fingerprint;
 mod intake;
-mod lines;
 mod opening;
 
-use serde::{Deserialize, Serialize};
-
 pub use fingerprint::Fingerprint;
-pub(super) use intake::{read_device, told, too_long};
+pub(super) use intake::read_device;
 pub use opening::Opening;
 pub(super) use opening::check_webhook;
 
+pub use super::lines::InvalidLine;
 pub use super::order::Options;
 
 use super::format::Format;
+use super::lines::{self, Lines};
 use super::problem::{Kind, Problem};
 use crate::config::{ApiKey, Config};
 use crate::time::Timestamp;
 use intake::Intake;
-use lines::Lines;
 use opening::Context;
 
 /// One upload of a batch, fed with the body's bytes as they arrive.
@@ -57,15 +55,6 @@ pub struct Staged {
     pub pushes: u32,
     /// A line for each device, ended by `\n`; at most [`MAX_CHUNK_BYTES`] in all. No device token stands there twice.
     pub body: String,
-}
-
-/// A device that `on_invalid: "skip"` left out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InvalidLine {
-    /// Its line in the body, from 1; in a document its place among the devices, from 1.
-    pub line: u32,
-    /// What is wrong with it first.
-    pub detail: String,
 }
 
 /// What an upload came to.

@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use super::content::Content;
+use crate::api::lines::{told, too_long};
 use crate::api::order::DeviceReader;
 use crate::api::problem::Problem;
-use crate::api::upload::{MAX_CHUNK_BYTES, MAX_CHUNK_PUSHES, MAX_LINE, Opening, read_device, told, too_long};
+use crate::api::upload::{MAX_CHUNK_BYTES, MAX_CHUNK_PUSHES, MAX_LINE, Opening, read_device};
 use crate::apns::DeviceToken;
 use crate::config::App;
 use crate::delivery::template::Recipient;
@@ -89,7 +90,7 @@ impl<'c> Stager<'c> {
         let line = self.content.line(recipient).map_err(|error| error.to_string())?;
         let line = serde_json::to_string(&line).unwrap_or_default();
         let read = if line.len() > MAX_LINE {
-            Err(too_long(line.len()))
+            Err(too_long(line.len(), MAX_LINE))
         } else {
             read_device(line.as_bytes(), &mut self.reader)
         };

@@ -50,6 +50,18 @@ fn the_problems_of_campaigns_format_unchanged() {
 }
 
 #[test]
+fn the_problems_of_audiences_format_unchanged() {
+    // Callers match on these.
+    for (kind, status, slug) in [
+        (Kind::AudienceNotFound, 404, "audience-not-found"),
+        (Kind::AudienceConflict, 409, "audience-conflict"),
+        (Kind::AudienceInUse, 409, "audience-in-use"),
+    ] {
+        assert_eq!((kind.status(), kind.slug()), (status, slug));
+    }
+}
+
+#[test]
 fn a_problem_with_lines_format_unchanged() {
     let fault = |pointer: &str| Fault {
         pointer: pointer.to_owned(),

@@ -12,9 +12,10 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::MAX_HEAD;
-use super::intake::{self, Intake};
+use super::intake::Intake;
 use super::opening::{self, Context};
 use crate::api::format::not_json;
+use crate::api::lines;
 use crate::api::order::FIELDS;
 use crate::api::problem::{Kind, Problem};
 use crate::fault::{self, FaultKind, Faults, Pointer};
@@ -45,7 +46,7 @@ pub(super) fn read<'c>(body: &[u8], context: Context<'c>) -> Result<Intake<'c>, 
         // The value of a field that is none of ours does not matter.
         let read = if name != DEVICES && FIELDS.contains(&&*name) {
             serde_json::from_str(value).unwrap_or_else(|error| {
-                let text = format!("cannot be read: {}", intake::message(&error));
+                let text = format!("cannot be read: {}", lines::message(&error));
                 faults.add(&Pointer::Root.key(&name), FaultKind::Invalid(text));
                 Value::Null
             })

@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::chunker::Chunker;
-use super::lines::Line;
 use super::opening::Opening;
 use super::{Finished, InvalidLine, MAX_LINE, Staged};
+use crate::api::lines::{self, Line};
 use crate::api::order::{DeviceReader, PlainDevice};
 use crate::api::problem::{LineFaults, Problem};
 use crate::apns::{DeviceToken, Notification};
@@ -66,7 +66,7 @@ impl<'c> Intake<'c> {
         let text = text.filter(|_| size <= MAX_LINE);
         let read = match text {
             Some(text) => read_device(text, &mut self.reader),
-            None => Err(too_long(size)),
+            None => Err(lines::too_long(size, MAX_LINE)),
         };
         if !self.reader.faults().is_empty() {
             // Whatever follows: there is nothing to send.
@@ -131,10 +131,7 @@ impl<'c> Intake<'c> {
             };
             return Err(of_devices(text.to_owned(), self.faults));
         }
-        let invalid_lines = self.faults.listed().iter().map(|fault| InvalidLine {
-            line: fault.line,
-            detail: told(&fault.fault),
-        });
+        let invalid_lines = self.faults.listed().iter().map(InvalidLine::from);
         Ok(Finished {
             invalid_lines: invalid_lines.collect(),
             opening: self.opening,
@@ -160,37 +157,13 @@ pub(in crate::api) fn read_device<'l>(
     let mut faults = Faults::default();
     let value: Value = match serde_json::from_slice(text) {
         Ok(value) => value,
-        Err(error) => return Err(not_json(&error)),
+        Err(error) => return Err(lines::not_json(&error)),
     };
     let device = reader.read(&value, &Pointer::Root, &mut faults);
     let token = faults.or(device.map(|device| device.token))?;
     // All texts in it have been read, so that it is one; without a token the reader has faults.
     let line = std::str::from_utf8(text).ok();
     line.zip(token).ok_or_else(Faults::default)
-}
-
-/// The fault of a line that is longer than [`MAX_LINE`].
-pub(in crate::api) fn too_long(size: usize) -> Faults {
-    let (limit, unit) = (MAX_LINE, "bytes");
-    of_line(FaultKind::TooLong { size, limit, unit })
-}
-
-fn not_json(error: &serde_json::Error) -> Faults {
-    let text = format!("is not JSON: {} at column {}", message(error), error.column());
-    of_line(FaultKind::Invalid(text))
-}
-
-/// What the parser expected, which quotes nothing, without the place.
-pub(super) fn message(error: &serde_json::Error) -> String {
-    let mut text = error.to_string();
-    text.truncate(text.find(" at line ").unwrap_or(text.len()));
-    text
-}
-
-fn of_line(kind: FaultKind) -> Faults {
-    let mut faults = Faults::default();
-    faults.add(&Pointer::Root, kind);
-    faults
 }
 
 /// The problem of the devices as a whole.
@@ -200,21 +173,3 @@ fn of_devices(text: String, lines: LineFaults) -> Problem {
     faults.add(&root.key("devices"), FaultKind::Invalid(text));
     Problem::invalid_lines(faults, lines)
 }
-
-/// A fault in words, of a bounded length: a pointer repeats the caller's own names of fields.
-pub(in crate::api) fn told(fault: &Fault) -> String {
-    let mut text = if fault.pointer.is_empty() {
-        fault.kind.to_string()
-    } else {
-        fault.to_string()
-    };
-    if text.len() > MAX_DETAIL {
-        let end = (0..=MAX_DETAIL).rev().find(|end| text.is_char_boundary(*end));
-        text.truncate(end.unwrap_or_default());
-        text.push('…');
-    }
-    text
-}
-
-/// The longest text about a device that is left out, in bytes: a hundred of them are stored with the batch.
-const MAX_DETAIL: usize = 1000;

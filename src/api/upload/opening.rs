@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::MAX_HEAD;
 use super::intake::Intake;
-use super::lines::Line;
 use crate::api::auth;
+use crate::api::lines::Line;
 use crate::api::order::{LINE_FIELDS, Options, OrderHead};
 use crate::api::problem::{Kind, Problem};
 use crate::api::webhook_url::WebhookUrl;

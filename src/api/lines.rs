@@ -1,6 +1,12 @@
 //! Cuts a body into lines, whatever pieces it comes in.
 //!
-//! A line that comes in one piece is not copied. Of one that is too long, nothing is kept but its length.
+//! A line that comes in one piece is not copied. Of one that is too long, nothing is kept but its length. Here also is what is
+//! said of a line that is left out.
+
+use serde::{Deserialize, Serialize};
+
+use super::problem::LineFault;
+use crate::fault::{Fault, FaultKind, Faults, Pointer};
 
 /// Where a body has come to: the line that has not ended yet.
 #[derive(Debug, Default)]
@@ -78,6 +84,67 @@ impl Lines {
         }
     }
 }
+
+/// A line that was left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvalidLine {
+    /// Its number in the body, from 1; of a device in a document its place among the devices, from 1.
+    pub line: u32,
+    /// What is wrong with it first.
+    pub detail: String,
+}
+
+impl From<&LineFault> for InvalidLine {
+    fn from(fault: &LineFault) -> Self {
+        Self {
+            line: fault.line,
+            detail: told(&fault.fault),
+        }
+    }
+}
+
+/// A fault in words, of a bounded length: a pointer repeats the caller's own names of fields.
+pub(super) fn told(fault: &Fault) -> String {
+    let mut text = if fault.pointer.is_empty() {
+        fault.kind.to_string()
+    } else {
+        fault.to_string()
+    };
+    if text.len() > MAX_DETAIL {
+        text.truncate(text.floor_char_boundary(MAX_DETAIL));
+        text.push('…');
+    }
+    text
+}
+
+/// The fault of a line that is longer than its limit.
+pub(super) fn too_long(size: usize, limit: usize) -> Faults {
+    let unit = "bytes";
+    of_line(FaultKind::TooLong { size, limit, unit })
+}
+
+/// The fault of a line that is not JSON.
+pub(super) fn not_json(error: &serde_json::Error) -> Faults {
+    let text = format!("is not JSON: {} at column {}", message(error), error.column());
+    of_line(FaultKind::Invalid(text))
+}
+
+/// What the parser expected, which quotes nothing, without the place.
+pub(super) fn message(error: &serde_json::Error) -> String {
+    let mut text = error.to_string();
+    text.truncate(text.find(" at line ").unwrap_or(text.len()));
+    text
+}
+
+/// A fault of a line as a whole.
+pub(super) fn of_line(kind: FaultKind) -> Faults {
+    let mut faults = Faults::default();
+    faults.add(&Pointer::Root, kind);
+    faults
+}
+
+/// The longest text about a line that is left out, in bytes: a hundred of them are stored with a batch.
+const MAX_DETAIL: usize = 1000;
 
 #[cfg(test)]
 mod tests {

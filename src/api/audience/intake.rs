@@ -1,0 +1,173 @@
+//! The intake of devices: a body of any size, read as it arrives. Memory does not grow with it.
+
+use super::MAX_LINE;
+use super::csv::{Record, Table};
+use super::device;
+use super::documents::Tally;
+use super::sorter::{Shipment, Sorter};
+use crate::api::lines::{self, InvalidLine, Line, Lines};
+use crate::api::problem::{LineFaults, Problem};
+use crate::config::App;
+use crate::fault::Faults;
+
+/// The form of a body of devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A line of JSON for each.
+    Lines,
+    /// A table with a row for each.
+    Csv,
+}
+
+impl Form {
+    /// What the header `Content-Type` says: a table if it is `text/csv`, else lines.
+    #[must_use]
+    pub fn of(content_type: Option<&str>) -> Self {
+        let media = content_type.and_then(|value| value.split(';').next());
+        match media {
+            Some(media) if media.trim().eq_ignore_ascii_case("text/csv") => Self::Csv,
+            _ => Self::Lines,
+        }
+    }
+}
+
+/// The intake of `POST /v1/audiences/{name}/devices`, fed with the body's bytes.
+pub struct Intake<'c> {
+    app: &'c App,
+    body: Body,
+    sorter: Sorter,
+    notes: Notes,
+    /// Why the rest is not read.
+    problem: Option<Problem>,
+}
+
+enum Body {
+    Lines(Lines),
+    Table(Box<Table>),
+}
+
+/// What is counted of lines, and what is wrong with some of them.
+#[derive(Default)]
+pub(super) struct Notes {
+    received: u64,
+    faults: LineFaults,
+}
+
+impl<'c> Intake<'c> {
+    /// The intake of an audience of `app` that has so many shards.
+    #[must_use]
+    pub fn new(app: &'c App, shards: u32, form: Form) -> Self {
+        Self {
+            app,
+            body: match form {
+                Form::Lines => Body::Lines(Lines::default()),
+                Form::Csv => Body::Table(Box::default()),
+            },
+            sorter: Sorter::new(shards),
+            notes: Notes::default(),
+            problem: None,
+        }
+    }
+
+    /// Takes the next bytes of the body.
+    ///
+    /// # Errors
+    /// 422 if the header of a table has faults; the rest need not be sent. A fault of one device is no error here.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+        if let Some(problem) = &self.problem {
+            return Err(problem.clone());
+        }
+        let Self {
+            app,
+            body,
+            sorter,
+            notes,
+            ..
+        } = self;
+        let fed = match body {
+            Body::Lines(lines) => {
+                for piece in lines::pieces_of(bytes) {
+                    if let Some(line) = lines.take(piece, MAX_LINE) {
+                        take_line(&line, app, sorter, notes);
+                    }
+                }
+                Ok(())
+            }
+            Body::Table(table) => table.feed(bytes, app, &mut |record| take_record(record, sorter, notes)),
+        };
+        fed.inspect_err(|problem| self.problem = Some(problem.clone()))
+    }
+
+    /// What is to be sent to shards since this was last asked. To be asked after each [`Intake::feed`].
+    pub fn take_ready(&mut self) -> Vec<Shipment> {
+        self.sorter.take()
+    }
+
+    /// Ends the intake where the body has ended: the last shipments, and the tally, to which the shards' replies are added.
+    ///
+    /// # Errors
+    /// What [`Intake::feed`] said.
+    pub fn finish(self) -> Result<(Vec<Shipment>, Tally), Problem> {
+        if let Some(problem) = self.problem {
+            return Err(problem);
+        }
+        let (app, mut sorter, mut notes) = (self.app, self.sorter, self.notes);
+        match self.body {
+            Body::Lines(mut lines) => {
+                if let Some(line) = lines.last() {
+                    take_line(&line, app, &mut sorter, &mut notes);
+                }
+            }
+            Body::Table(mut table) => {
+                table.finish(app, &mut |record| take_record(record, &mut sorter, &mut notes))?;
+            }
+        }
+        Ok((sorter.finish(), notes.tally()))
+    }
+}
+
+fn take_line(line: &Line<'_>, app: &App, sorter: &mut Sorter, notes: &mut Notes) {
+    let read = match line.text {
+        Some([]) => return,
+        Some(text) => device::read_line(text, app),
+        None => Err(lines::too_long(line.size, MAX_LINE)),
+    };
+    if let Some(device) = notes.note(line.number, read) {
+        sorter.add(device, line.size);
+    }
+}
+
+fn take_record(record: Record, sorter: &mut Sorter, notes: &mut Notes) {
+    if let Some(device) = notes.note(record.line, record.device.map(Some)) {
+        sorter.add(device, record.size);
+    }
+}
+
+impl Notes {
+    /// Counts a line, and gives what was read in it. A line with nothing to read is not counted.
+    pub(super) fn note<T>(&mut self, line: u32, read: Result<Option<T>, Faults>) -> Option<T> {
+        match read {
+            Ok(None) => None,
+            Ok(read) => {
+                self.received += 1;
+                read
+            }
+            Err(faults) => {
+                self.received += 1;
+                if let Some(fault) = faults.listed().first() {
+                    self.faults.push(line, fault.clone());
+                }
+                None
+            }
+        }
+    }
+
+    pub(super) fn tally(self) -> Tally {
+        Tally {
+            received: self.received,
+            invalid: u64::try_from(self.faults.len()).unwrap_or(u64::MAX),
+            invalid_lines: self.faults.listed().iter().map(InvalidLine::from).collect(),
+            ..Tally::default()
+        }
+    }
+}

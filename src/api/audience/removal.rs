@@ -1,0 +1,151 @@
+//! The intake of devices that are to be removed: lines of `{"token": ..}` or `{"ref": ..}`.
+
+use serde_json::Value;
+
+use super::MAX_LINE;
+use super::device::{self, note};
+use super::documents::Tally;
+use super::intake::Notes;
+use super::sorter::{MAX_DEVICES, Shipment};
+use crate::api::lines::{self, Line, Lines};
+use crate::delivery::audience::{Command, shard_of};
+use crate::fault::{self, FaultKind, Faults, Pointer};
+
+/// The intake of `DELETE /v1/audiences/{name}/devices`, fed with the body's bytes.
+///
+/// A token is known to one shard. Which shards know a `ref` nobody knows, so that all of them are told.
+pub struct Removal {
+    lines: Lines,
+    /// The tokens that wait, by shard.
+    tokens: Vec<Vec<String>>,
+    refs: Vec<String>,
+    notes: Notes,
+    ready: Vec<Shipment>,
+}
+
+enum Named {
+    Token(String),
+    Reference(String),
+}
+
+impl Removal {
+    /// The intake of an audience that has so many shards.
+    #[must_use]
+    pub fn new(shards: u32) -> Self {
+        Self {
+            lines: Lines::default(),
+            tokens: (0..shards).map(|_| Vec::new()).collect(),
+            refs: Vec::new(),
+            notes: Notes::default(),
+            ready: Vec::new(),
+        }
+    }
+
+    /// Takes the next bytes of the body.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let mut lines = std::mem::take(&mut self.lines);
+        for piece in lines::pieces_of(bytes) {
+            if let Some(line) = lines.take(piece, MAX_LINE) {
+                self.take_line(&line);
+            }
+        }
+        self.lines = lines;
+    }
+
+    /// What is to be sent to shards since this was last asked.
+    pub fn take_ready(&mut self) -> Vec<Shipment> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Ends the intake where the body has ended: the last shipments, and the tally, to which the shards' replies are added.
+    #[must_use]
+    pub fn finish(mut self) -> (Vec<Shipment>, Tally) {
+        let mut lines = std::mem::take(&mut self.lines);
+        if let Some(line) = lines.last() {
+            self.take_line(&line);
+        }
+        self.ship_all();
+        (self.ready, self.notes.tally())
+    }
+
+    fn take_line(&mut self, line: &Line<'_>) {
+        let read = match line.text {
+            Some([]) => return,
+            Some(text) => read(text).map(Some),
+            None => Err(lines::too_long(line.size, MAX_LINE)),
+        };
+        match self.notes.note(line.number, read) {
+            None => {}
+            Some(Named::Token(token)) => self.add_token(token),
+            Some(Named::Reference(reference)) => {
+                self.refs.push(reference);
+                if self.refs.len() >= MAX_DEVICES {
+                    self.ship_all();
+                }
+            }
+        }
+    }
+
+    fn add_token(&mut self, token: String) {
+        let shard = shard_of(&token, u32::try_from(self.tokens.len()).unwrap_or(u32::MAX));
+        let place = usize::try_from(shard).unwrap_or(usize::MAX);
+        let Some(tokens) = self.tokens.get_mut(place) else {
+            return;
+        };
+        tokens.push(token);
+        if tokens.len() >= MAX_DEVICES {
+            let command = Command::Remove {
+                tokens: std::mem::take(tokens),
+                refs: Vec::new(),
+            };
+            self.ready.push(Shipment { shard, command });
+        }
+    }
+
+    /// Sends off all that waits.
+    fn ship_all(&mut self) {
+        let refs = std::mem::take(&mut self.refs);
+        for (tokens, shard) in self.tokens.iter_mut().zip(0..) {
+            if tokens.is_empty() && refs.is_empty() {
+                continue;
+            }
+            let command = Command::Remove {
+                tokens: std::mem::take(tokens),
+                refs: refs.clone(),
+            };
+            self.ready.push(Shipment { shard, command });
+        }
+    }
+}
+
+fn read(text: &[u8]) -> Result<Named, Faults> {
+    let value: Value = serde_json::from_slice(text).map_err(|error| lines::not_json(&error))?;
+    let (root, mut faults) = (Pointer::Root, Faults::default());
+    let named = read_value(&value, &root, &mut faults);
+    match faults.or(named)? {
+        Some(named) => Ok(named),
+        // Without faults there is one.
+        None => Err(lines::of_line(FaultKind::Missing)),
+    }
+}
+
+fn read_value(value: &Value, root: &Pointer<'_>, faults: &mut Faults) -> Option<Named> {
+    let map = fault::object(value, root, &["token", "ref"], faults)?;
+    match (map.get("token"), map.get("ref")) {
+        (Some(value), None) => {
+            let at = root.key("token");
+            let text = fault::string(value, &at, faults)?;
+            note(device::token(text), &at, faults).map(Named::Token)
+        }
+        (None, Some(value)) => {
+            let at = root.key("ref");
+            let text = fault::string(value, &at, faults)?;
+            note(device::reference(text.to_owned()), &at, faults).map(Named::Reference)
+        }
+        _ => {
+            let text = "must have either `token` or `ref`";
+            faults.add(root, FaultKind::Invalid(text.to_owned()));
+            None
+        }
+    }
+}
