@@ -3,9 +3,13 @@
 //! The one place that names the platform's crate: its events, bindings, clock, sockets and objects. In scope: reading
 //! requests, calling the core with the moment, doing what it returns, logging what passes.
 
+mod audience;
+mod audiences;
 mod batch;
 mod batches;
 mod bindings;
+mod calendar;
+mod campaigns;
 mod chunk;
 mod clock;
 mod connection;

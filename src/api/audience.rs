@@ -3,13 +3,15 @@
 //! In scope: what callers may write, the intake of devices as they arrive, and what is answered. Out of scope: where audiences
 //! and devices are kept (`delivery::calendar`, `delivery::audience`), and which shard is asked when (`shell`).
 
-mod csv;
+mod columns;
 mod device;
 mod documents;
+mod fields;
 mod intake;
 mod pages;
 mod removal;
 mod sorter;
+mod table;
 
 use serde_json::{Map, Value};
 
@@ -23,7 +25,7 @@ use super::auth;
 use super::format::not_json;
 use super::problem::{Kind, Problem};
 use crate::config::{ApiKey, App, Config};
-use crate::delivery::audience::Segment;
+use crate::delivery::segment::Segment;
 use crate::fault::{self, FaultKind, Faults, Pointer};
 
 /// What a caller says of an audience that is to be there.

@@ -7,13 +7,14 @@
 mod content;
 pub mod document;
 mod fields;
-mod pending;
 pub mod query;
+pub mod run;
 mod stager;
 pub mod trial;
 
 use serde_json::{Map, Value};
 
+pub use run::Brief;
 pub use stager::{MAX_PROBLEMS, StagedChunk, Stager};
 
 use super::batch;
@@ -22,11 +23,13 @@ use super::problem::{Kind, Problem};
 use super::upload::{Opening, check_webhook};
 use crate::config::{App, Batches, Config};
 use crate::delivery::batch::Record;
-use crate::delivery::frequency::Frequency;
+use crate::delivery::calendar::{Campaign, Reply, State};
+use crate::delivery::schedule::{Schedule, Window};
+use crate::delivery::segment::Segment;
+use crate::delivery::walk::Frequency;
 use crate::fault::{self, FaultKind, Faults, Pointer};
 use crate::time::Timestamp;
 use content::Content;
-use pending::{Campaign, Schedule, Segment, State, Window};
 
 /// Reads the body of a campaign as JSON.
 ///
@@ -74,7 +77,8 @@ pub fn read(
     let audience = audience(document)?.to_owned();
     let root = Pointer::Root;
     let mut faults = Faults::default();
-    let Some(map) = fault::object(document, &root, FIELDS, &mut faults) else {
+    let known = [FIELDS, OURS].concat();
+    let Some(map) = fault::object(document, &root, &known, &mut faults) else {
         return Err(Problem::invalid(faults));
     };
     fields::name(map, &root, &mut faults);
@@ -92,7 +96,9 @@ pub fn read(
     }
     faults.or(()).map_err(Problem::invalid)?;
     let mut kept = map.clone();
-    kept.shift_remove("draft");
+    for name in ["draft"].iter().chain(OURS) {
+        kept.shift_remove(*name);
+    }
     Ok(Campaign {
         id: id.to_owned(),
         app: app.name.clone(),
@@ -102,6 +108,9 @@ pub fn read(
         schedule,
         window,
         document: Value::Object(kept),
+        next_at: None,
+        runs: 0,
+        seen: now,
     })
 }
 
@@ -111,6 +120,55 @@ pub fn read(
 #[must_use]
 pub fn record(id: &str, opening: &Opening<'_>, settings: &Batches, created_at: Timestamp) -> Record {
     batch::opened(id, opening, 0, settings, created_at)
+}
+
+/// Why the calendar does not do what it was asked for a campaign; nothing if its reply is no refusal.
+#[must_use]
+pub fn refusal(reply: &Reply) -> Option<Problem> {
+    let schedule = |text: &str| {
+        let mut faults = Faults::default();
+        faults.add(
+            &Pointer::Root.key("schedule"),
+            FaultKind::Invalid(text.to_owned()),
+        );
+        Problem::invalid(faults)
+    };
+    match reply {
+        Reply::Missing => Some(Problem::new(Kind::CampaignNotFound, "there is no such campaign")),
+        Reply::NoAudience => Some(no_audience()),
+        Reply::NeverDue => Some(schedule("is over: no run would ever start")),
+        Reply::State { state } => {
+            let detail = format!("the campaign is {}", state.as_str());
+            Some(Problem::new(Kind::CampaignState, detail))
+        }
+        Reply::Full { limit } => {
+            let detail =
+                format!("there are {limit} campaigns, the most there may be: delete some that have ended");
+            Some(Problem::new(Kind::InvalidRequest, detail))
+        }
+        Reply::Done
+        | Reply::Created(_)
+        | Reply::Audience(_)
+        | Reply::Conflict(_)
+        | Reply::Audiences(_)
+        | Reply::InUse { .. }
+        | Reply::Campaign(_)
+        | Reply::Campaigns(_)
+        | Reply::Runs(_)
+        | Reply::Counted(_) => None,
+    }
+}
+
+/// The problem of a campaign whose audience is none that its caller reaches.
+#[must_use]
+pub fn no_audience() -> Problem {
+    let mut faults = Faults::default();
+    let text = "names no audience that there is";
+    faults.add(
+        &Pointer::Root.key("audience"),
+        FaultKind::Invalid(text.to_owned()),
+    );
+    Problem::invalid(faults)
 }
 
 /// How a campaign stands that was just written.
@@ -160,6 +218,9 @@ const FIELDS: &[&str] = &[
     "webhook",
     "draft",
 ];
+
+/// What its document says beside that. It is passed over, so that what was read can be changed and put back.
+const OURS: &[&str] = &["id", "app", "state", "created_at", "next_at", "runs"];
 
 /// The largest campaign in bytes: a notification as large as a batch's, and its variants. It is stored as one value, of
 /// which the platform takes 2 MB.

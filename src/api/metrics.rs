@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::Answer;
 use super::problem::{Kind, Problem};
+use crate::delivery::calendar;
 use crate::delivery::gate::Inspection;
 use crate::delivery::metrics::{Delta, Measure, Metric};
 use crate::delivery::registry::Counted;
@@ -26,6 +27,8 @@ pub struct Standing {
     pub gates: Vec<(String, Inspection)>,
     /// The batches that are kept.
     pub batches: Vec<Counted>,
+    /// The campaigns that are kept.
+    pub campaigns: Vec<calendar::Counted>,
 }
 
 /// The answer: all that was ever counted, and how things stand.
@@ -87,6 +90,11 @@ impl Collector for Report {
         for counted in &self.standing.batches {
             let values = [&counted.app, &counted.state];
             BATCHES.row(&mut metric, &values, |row| row.encode_gauge(&counted.batches))?;
+        }
+        let mut metric = CAMPAIGNS.begin(to, None, MetricType::Gauge)?;
+        for counted in &self.standing.campaigns {
+            let values = [counted.app.as_str(), counted.state.as_str()];
+            CAMPAIGNS.row(&mut metric, &values, |row| row.encode_gauge(&counted.campaigns))?;
         }
         Ok(())
     }
@@ -268,6 +276,12 @@ const fn of_gate(name: &'static str, help: &'static str) -> Family {
 const BATCHES: Family = Family {
     name: "batches",
     help: "Batches that are kept",
+    labels: &["app", "state"],
+};
+
+const CAMPAIGNS: Family = Family {
+    name: "campaigns",
+    help: "Campaigns that are kept",
     labels: &["app", "state"],
 };
 

@@ -1,33 +1,27 @@
 //! A shard of an audience: devices of one app, in rows.
 //!
 //! An audience is cut into shards by a hash of the device token, a Durable Object each. In scope: the devices and what is
-//! asked of them, segments as conditions, what APNs' word that a device is gone does to it, and the walk of a run through
-//! a shard with its memory of who was sent what. Out of scope: which audiences there are (the calendar), what is sent to
-//! a device, and executing the statements (`shell`).
+//! asked of them, and what APNs' word that a device is gone does to it. Out of scope: which audiences there are (the calendar),
+//! which devices are meant (`segment`), how a run goes through them (`walk`), and executing the statements (`shell`).
 //!
 //! Commands and replies are JSON text between versions of the Worker that may differ for the minutes of a deployment:
 //! a field that is added needs a default.
 
 pub mod device;
-mod frequency;
 mod gone;
 pub mod locale;
-mod rows;
-mod segment;
-mod sends;
-mod walk;
+pub(super) mod rows;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::segment::Segment;
 use super::sql::{self, BadRow, Query, Row, Statement};
+use super::walk::Walk;
 use crate::time::Timestamp;
 
 pub use device::{Device, Member};
-pub use frequency::{Frequency, Of};
 pub use gone::Gone;
-pub use segment::Segment;
-pub use walk::{BadCursor, Cursor, Page, Walk};
 
 /// What a shard is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,7 +121,7 @@ impl Query for Command {
     type Reply = Reply;
 
     fn schema() -> Vec<Statement> {
-        [rows::create(), walk::create(), sends::create()].concat()
+        [rows::create(), Walk::schema()].concat()
     }
 
     fn statements(&self, now: Timestamp) -> Vec<Statement> {

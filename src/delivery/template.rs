@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 pub use leaf::{BadTemplate, MAX_DEPTH};
 pub use locale::is_locale;
 
+use super::audience::Device;
 use crate::apns::payload::Payload;
 use crate::fault::{Faults, Pointer};
 use leaf::Compiler;
@@ -35,6 +36,20 @@ pub struct Recipient<'d> {
     pub time_zone: Option<&'d str>,
     /// All other variables: texts, numbers and booleans.
     pub attributes: &'d Map<String, Value>,
+}
+
+impl<'d> Recipient<'d> {
+    /// A device of an audience.
+    #[must_use]
+    pub fn of(device: &'d Device) -> Self {
+        Self {
+            token: &device.token,
+            reference: device.reference.as_deref(),
+            locale: device.locale.as_deref(),
+            time_zone: device.time_zone.as_deref(),
+            attributes: &device.attributes,
+        }
+    }
 }
 
 /// A payload with its variants, compiled.

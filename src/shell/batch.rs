@@ -31,7 +31,6 @@ use crate::delivery::batch::{Batch, Command, Pause, PausedBy};
 use crate::time::Timestamp;
 
 pub(super) use client::{Body, ask, command, settle, upload};
-#[expect(unused_imports, reason = "the walks of audiences come with them")]
 pub(super) use client::{append, open};
 pub(super) use expense::Expense;
 

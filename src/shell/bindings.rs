@@ -55,6 +55,12 @@ pub(super) const REGISTRY: &str = "REGISTRY";
 /// The binding of the metrics' namespace.
 pub(super) const METRICS: &str = "METRICS";
 
+/// The binding of the namespace of audiences' shards.
+pub(super) const AUDIENCE: &str = "AUDIENCE";
+
+/// The binding of the calendar's namespace.
+pub(super) const CALENDAR: &str = "CALENDAR";
+
 /// The binding of queue number `shard`, from 0.
 pub(super) fn queue(shard: u32) -> String {
     match shard {

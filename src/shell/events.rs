@@ -1,8 +1,13 @@
 //! The platform's events.
 
-use worker::{Context, Env, MessageBatch, Request, Response, Result, event, wasm_bindgen};
+use worker::{
+    Context, Env, MessageBatch, Request, Response, Result, ScheduleContext, ScheduledEvent, event,
+    wasm_bindgen,
+};
 
-use super::{batches, bindings, consumer, directory, doctor, http, metrics, push};
+use super::campaigns::{self, Visit};
+use super::log::Event;
+use super::{audiences, batches, bindings, calendar, consumer, directory, doctor, http, metrics, push};
 use crate::api::problem::Kind;
 use crate::api::{Answer, Problem, Route, auth};
 
@@ -28,6 +33,16 @@ async fn queue(messages: MessageBatch<()>, env: Env, context: Context) -> Result
     Ok(())
 }
 
+/// A cron trigger: the minute has struck.
+#[event(scheduled)]
+async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
+    // The platform makes up for no trigger that failed; the next one does.
+    if let Err(error) = calendar::tick(&env).await {
+        let problem = error.to_string();
+        Event::TickFailed { problem: &problem }.write();
+    }
+}
+
 async fn answer(
     request: &mut Request,
     env: &Env,
@@ -41,6 +56,12 @@ async fn answer(
     let config = bindings::config(env)?;
     let authorization = http::header(request, "authorization");
     let caller = auth::authenticate(authorization.as_deref(), config)?;
+    let visit = Visit {
+        caller,
+        config,
+        env,
+        context,
+    };
     let answer = match route {
         Route::Push => return push::answer(request, caller, config, env, context).await,
         Route::Batch { id, action } => return batches::answer(request, id, action, caller, env).await,
@@ -50,13 +71,11 @@ async fn answer(
         Route::ReplayDeadLetter { id } => directory::replay(id, caller, env).await?,
         Route::DropDeadLetter { id } => directory::discard(id, caller, env).await?,
         Route::Metrics => metrics::answer(caller, config, env).await?,
-        Route::Audiences
-        | Route::Audience { .. }
-        | Route::Campaigns
-        | Route::CreateCampaign
-        | Route::Campaign { .. } => {
-            return Err(Problem::new(Kind::NotFound, "see the README for the paths"));
-        }
+        Route::Audiences => audiences::list(visit).await?,
+        Route::Audience { name, action } => return audiences::answer(request, name, action, visit).await,
+        Route::Campaigns => campaigns::list(&http::query(request), visit).await?,
+        Route::CreateCampaign => campaigns::create(request, visit).await?,
+        Route::Campaign { id, action } => return campaigns::answer(request, id, action, visit).await,
         Route::Healthz | Route::Doctor => doctor::examine(caller, config, env).await,
     };
     http::response(answer).map_err(unanswered)

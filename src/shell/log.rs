@@ -48,6 +48,37 @@ pub(super) enum Event<'e> {
         expense: Expense,
         memory_kb: usize,
     },
+    /// Devices were imported into an audience.
+    DevicesImported {
+        app: &'e str,
+        audience: &'e str,
+        received: u64,
+        invalid: u64,
+        memory_kb: usize,
+        ms: u64,
+    },
+    /// A run of a campaign has begun.
+    RunStarted {
+        app: &'e str,
+        campaign: &'e str,
+        batch: &'e str,
+        shards: u32,
+    },
+    /// A shard has gone through its devices for a run.
+    ShardWalked {
+        batch: &'e str,
+        shard: u32,
+        pushes: u64,
+        invalid: u64,
+        /// What is wrong with the first of those that were left out.
+        problems: &'e [String],
+    },
+    /// The calendar could not do what it is to do for a campaign's run, and tries it again.
+    CampaignFailed { batch: &'e str, problem: &'e str },
+    /// A shard of an audience did not answer, or could not do what it should.
+    AudienceFailed { audience: &'e str, problem: &'e str },
+    /// The calendar did not hear that a minute has struck.
+    TickFailed { problem: &'e str },
     /// A batch's object did not answer, or could not do what it should.
     BatchFailed { batch: &'e str, problem: &'e str },
     /// A queue's message could not be handled.
@@ -78,10 +109,16 @@ impl Event<'_> {
             Self::Sent { .. }
             | Self::BatchAccepted { .. }
             | Self::ChunkSent { .. }
+            | Self::DevicesImported { .. }
+            | Self::RunStarted { .. }
+            | Self::ShardWalked { .. }
             | Self::BatchEnded { .. } => console_log!("{line}"),
             Self::FellBack { .. }
             | Self::ConnectFailed { .. }
             | Self::BatchFailed { .. }
+            | Self::CampaignFailed { .. }
+            | Self::AudienceFailed { .. }
+            | Self::TickFailed { .. }
             | Self::MessageFailed { .. }
             | Self::Misconfigured { .. }
             | Self::GateFailed { .. }

@@ -5,6 +5,7 @@
 //! travels with the work and is added with the rest. What cannot be added is logged and gone.
 
 use std::cell::{Cell, RefCell};
+use std::iter;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::api::metrics::{self, Standing};
 use crate::api::problem::{Kind, Problem};
 use crate::apns::credential::Credential;
 use crate::config::{ApiKey, App, Config};
+use crate::delivery::calendar;
 use crate::delivery::gate::{Command as GateCommand, Inspection, Reply as GateReply};
 use crate::delivery::metrics::{Command, Delta, Shard};
 use crate::delivery::registry::{Command as RegistryCommand, Counted, Reply as RegistryReply};
@@ -137,11 +139,13 @@ pub(super) async fn answer(
     let standing =
         credentials.flat_map(|app| [inspect(env, app).boxed_local(), count(env, app).boxed_local()]);
     let (mut total, mut standing_now) = (Delta::default(), Standing::default());
-    for part in join_all(shards.chain(standing)).await {
+    let campaigns = iter::once(count_campaigns(env).boxed_local());
+    for part in join_all(shards.chain(standing).chain(campaigns)).await {
         match part {
             Part::Shard(shard) => total.merge(shard),
             Part::Gate(credential, inspection) => standing_now.gates.push((credential, inspection)),
             Part::Batches(counted) => standing_now.batches.extend(counted),
+            Part::Campaigns(counted) => standing_now.campaigns = counted,
             // Without one of them every counter would seem to have started again, and then to have leapt.
             Part::NoShard => {
                 let detail = "a part of the metrics did not answer";
@@ -159,7 +163,8 @@ enum Part {
     NoShard,
     Gate(String, Inspection),
     Batches(Vec<Counted>),
-    /// A gate or a registry that did not answer: there are no samples of it.
+    Campaigns(Vec<calendar::Counted>),
+    /// A gate, a registry or the calendar that did not answer: there are no samples of it.
     Nothing,
 }
 
@@ -181,6 +186,13 @@ async fn inspect(env: &Env, app: &App) -> Part {
 async fn count(env: &Env, app: &App) -> Part {
     match registry::tell(env, &app.credential, &RegistryCommand::Count).await {
         Ok(RegistryReply::Counted(counted)) => Part::Batches(counted),
+        Ok(_) | Err(_) => Part::Nothing,
+    }
+}
+
+async fn count_campaigns(env: &Env) -> Part {
+    match super::calendar::ask(env, &calendar::Command::Count).await {
+        Ok(calendar::Reply::Counted(counted)) => Part::Campaigns(counted),
         Ok(_) | Err(_) => Part::Nothing,
     }
 }

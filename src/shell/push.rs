@@ -62,12 +62,39 @@ pub(super) async fn answer(
     if head.batch || head.devices > limits.devices || body.len() > limits.body {
         return batches::upload(request, caller, format, Body::Bytes(body), env).await;
     }
-    let mut delta = Delta::default();
-    let order = Dispatch {
+    let order = Written {
         app,
         body,
         format,
         wait,
+    };
+    at_once(order, head.devices, config, env, context).await
+}
+
+/// An order as its caller wrote it.
+pub(super) struct Written {
+    pub(super) app: &'static App,
+    pub(super) body: Vec<u8>,
+    pub(super) format: Format,
+    /// How long resends may take.
+    pub(super) wait: Duration,
+}
+
+/// Sends an order of so many devices and answers with what became of each.
+pub(super) async fn at_once(
+    written: Written,
+    devices: usize,
+    config: &'static Config,
+    env: &Env,
+    context: &Context,
+) -> Result<Response, Problem> {
+    let mut delta = Delta::default();
+    let app = written.app;
+    let order = Dispatch {
+        app,
+        body: written.body,
+        format: written.format,
+        wait: written.wait,
         config,
         env,
         context,
@@ -75,7 +102,7 @@ pub(super) async fn answer(
     };
     let answer = match app.transport {
         Transport::Fetch => order.by_fetch().await,
-        Transport::Socket => order.by_socket(head.devices).await,
+        Transport::Socket => order.by_socket(devices).await,
     };
     if let Err(problem) = &answer {
         delta.order(&app.name, problem.kind().status());

@@ -1,10 +1,10 @@
 //! The intake of devices: a body of any size, read as it arrives. Memory does not grow with it.
 
 use super::MAX_LINE;
-use super::csv::{Record, Table};
 use super::device;
 use super::documents::Tally;
 use super::sorter::{Shipment, Sorter};
+use super::table::{Record, Table};
 use crate::api::lines::{self, InvalidLine, Line, Lines};
 use crate::api::problem::{LineFaults, Problem};
 use crate::config::App;

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::MAX_LINE;
-use super::device::{self, note};
 use super::documents::Tally;
+use super::fields::{self, note};
 use super::intake::Notes;
 use super::sorter::{MAX_DEVICES, Shipment};
 use crate::api::lines::{self, Line, Lines};
@@ -135,12 +135,12 @@ fn read_value(value: &Value, root: &Pointer<'_>, faults: &mut Faults) -> Option<
         (Some(value), None) => {
             let at = root.key("token");
             let text = fault::string(value, &at, faults)?;
-            note(device::token(text), &at, faults).map(Named::Token)
+            note(fields::token(text), &at, faults).map(Named::Token)
         }
         (None, Some(value)) => {
             let at = root.key("ref");
             let text = fault::string(value, &at, faults)?;
-            note(device::reference(text.to_owned()), &at, faults).map(Named::Reference)
+            note(fields::reference(text.to_owned()), &at, faults).map(Named::Reference)
         }
         _ => {
             let text = "must have either `token` or `ref`";

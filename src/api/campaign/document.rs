@@ -3,75 +3,55 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::pending::{Campaign, Counts, Run, RunState};
 use crate::api::Answer;
-use crate::time::Timestamp;
+use crate::delivery::calendar::{Campaign, Counts, Page, Run, RunState};
 
-/// A campaign, and what its calendar knows of it.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry<'c> {
-    /// The campaign.
-    pub campaign: &'c Campaign,
-    /// When it is sent next.
-    pub next_at: Option<Timestamp>,
-    /// How many runs it has had.
-    pub runs: u64,
+/// The answer with a campaign's document: what is ours, and then the fields as its caller wrote them.
+#[must_use]
+pub fn answer(campaign: &Campaign) -> Answer {
+    Answer::json(document(campaign).to_string())
 }
 
-impl Entry<'_> {
-    /// Its document: what is ours, and then the fields as its caller wrote them.
-    #[must_use]
-    pub fn document(&self) -> Value {
-        let campaign = self.campaign;
-        let mut document = Map::new();
-        document.insert("id".to_owned(), campaign.id.as_str().into());
-        document.insert("app".to_owned(), campaign.app.as_str().into());
-        document.insert("state".to_owned(), campaign.state.as_str().into());
-        document.insert("created_at".to_owned(), campaign.created_at.to_string().into());
-        if let Some(next_at) = self.next_at {
-            document.insert("next_at".to_owned(), next_at.to_string().into());
-        }
-        document.insert("runs".to_owned(), self.runs.into());
-        let written = campaign.document.as_object().into_iter().flatten();
-        document.extend(written.map(|(name, value)| (name.clone(), value.clone())));
-        Value::Object(document)
-    }
-
-    /// The answer with its document.
-    #[must_use]
-    pub fn answer(&self) -> Answer {
-        Answer::json(self.document().to_string())
-    }
-
-    /// The answer to who made it.
-    #[must_use]
-    pub fn created(&self) -> Answer {
-        Answer {
-            status: 201,
-            headers: vec![("location", format!("/v1/campaigns/{}", self.campaign.id))],
-            ..self.answer()
-        }
+/// The answer to who made a campaign.
+#[must_use]
+pub fn created(campaign: &Campaign) -> Answer {
+    Answer {
+        status: 201,
+        headers: vec![("location", format!("/v1/campaigns/{}", campaign.id))],
+        ..answer(campaign)
     }
 }
 
 /// The answer to `GET /v1/campaigns`.
 #[must_use]
-pub fn list<'c>(entries: impl Iterator<Item = Entry<'c>>) -> Answer {
-    let campaigns: Vec<Value> = entries.map(|entry| entry.document()).collect();
+pub fn list<'c>(campaigns: impl Iterator<Item = &'c Campaign>) -> Answer {
+    let campaigns: Vec<Value> = campaigns.map(document).collect();
     let mut document = Map::new();
     document.insert("campaigns".to_owned(), campaigns.into());
     Answer::json(Value::Object(document).to_string())
 }
 
-/// The answer to `GET /v1/campaigns/{id}/runs` that asked for at most `limit`: the newest first, and where the next page
-/// begins if there may be one.
+fn document(campaign: &Campaign) -> Value {
+    let mut document = Map::new();
+    document.insert("id".to_owned(), campaign.id.as_str().into());
+    document.insert("app".to_owned(), campaign.app.as_str().into());
+    document.insert("state".to_owned(), campaign.state.as_str().into());
+    document.insert("created_at".to_owned(), campaign.created_at.to_string().into());
+    if let Some(next_at) = campaign.next_at {
+        document.insert("next_at".to_owned(), next_at.to_string().into());
+    }
+    document.insert("runs".to_owned(), campaign.runs.into());
+    let written = campaign.document.as_object().into_iter().flatten();
+    document.extend(written.map(|(name, value)| (name.clone(), value.clone())));
+    Value::Object(document)
+}
+
+/// The answer to `GET /v1/campaigns/{id}/runs`: the newest first, and where the next page begins if there is one.
 #[must_use]
-pub fn runs(runs: &[Run], limit: u32) -> Answer {
-    let is_full = u32::try_from(runs.len()).is_ok_and(|count| count >= limit);
-    let last = runs.last().filter(|_| is_full);
+pub fn runs(page: &Page) -> Answer {
     let page = RunsDocument {
-        runs: runs.iter().map(RunDocument::of).collect(),
-        cursor: last.map(|run| run.at.as_millis().to_string()),
+        runs: page.runs.iter().map(RunDocument::of).collect(),
+        cursor: page.cursor.map(|at| at.as_millis().to_string()),
     };
     Answer::json(serde_json::to_string(&page).unwrap_or_default())
 }

@@ -1,8 +1,8 @@
 //! The query strings of campaigns' listings.
 
-use super::pending::Campaign;
 use crate::api::listing::parameters::Parameters;
 use crate::config::ApiKey;
+use crate::delivery::calendar::Campaign;
 use crate::fault::Faults;
 use crate::time::Timestamp;
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::*;
@@ -16,10 +18,15 @@ fn whole() -> Value {
         "notification": {"payload": {"aps": {"alert": {"title": "Hi {{ first_name }}", "body": "News"}}}, "expiration": "2h"},
         "variants": {"de": {"aps": {"alert": {"title": "Hallo {{ first_name }}"}}}},
         "defaults": {"first_name": "there"},
-        "schedule": {"millis": NOW.as_millis() + 60_000}, "window": {"from": "09:00", "to": "21:00"},
+        "schedule": at(60), "window": {"from": "09:00", "to": "21:00"},
         "frequency": {"max": 1, "per": "7d", "of": "all"},
         "rate": 500, "weight": 3, "retry_for": "6h", "draft": false,
     })
+}
+
+/// A schedule that comes once, so many seconds from now.
+fn at(secs: u64) -> Value {
+    json!({"at": (NOW + Duration::from_secs(secs)).to_string()})
 }
 
 /// The smallest campaign, with these fields.
@@ -62,7 +69,7 @@ fn a_campaign_is_kept_as_it_was_written() {
 #[test]
 fn a_campaign_is_a_draft_if_it_says_so_or_has_no_schedule() {
     let state = |fields| read_it(&with(fields)).map(|campaign| campaign.state);
-    let schedule = json!({"millis": NOW.as_millis() + 1});
+    let schedule = at(1);
     assert_eq!(state(json!({})), Ok(State::Draft));
     assert_eq!(state(json!({"draft": true})), Ok(State::Draft));
     assert_eq!(
@@ -78,7 +85,7 @@ fn a_campaign_is_a_draft_if_it_says_so_or_has_no_schedule() {
 
 #[test]
 fn a_schedule_that_is_over_is_for_drafts_alone() {
-    let schedule = json!({"millis": NOW.as_millis()});
+    let schedule = at(0);
     let over = vec!["/schedule: is over: no run would ever start".to_owned()];
     assert_eq!(
         read_it(&with(json!({"schedule": schedule}))).map(|_| ()),
@@ -107,7 +114,7 @@ fn every_fault_is_named_at_once() {
             "/collapse_repeats: is not a known field",
             "/name: is empty",
             "/segment: must be an object, but is a number",
-            "/frequency/max: must be an integer from 1 to 100, but is 0",
+            "/frequency/max: must be an integer from 1 to 1000, but is 0",
             "/frequency/per: is required",
             "/schedule: must be an object, but is an array",
             "/window: must be an object, but is a string",
@@ -251,7 +258,7 @@ fn an_expiration_must_last_until_the_first_run() {
     let expiring = |secs: u64, at: u64| {
         let expiration = NOW.as_secs() + secs;
         let notification = json!({"payload": {"aps": {"alert": "Hi"}}, "expiration": expiration});
-        let schedule = json!({"millis": NOW.as_millis() + at * 1000});
+        let schedule = super::tests::at(at);
         read_it(&with(json!({"notification": notification, "schedule": schedule}))).map(|_| ())
     };
     assert_eq!(expiring(61, 60), Ok(()));

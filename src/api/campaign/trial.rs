@@ -5,11 +5,11 @@
 use serde_json::Value;
 
 use super::content::Content;
-use super::pending::Campaign;
 use crate::api::format::not_json;
 use crate::api::order::MAX_REF;
 use crate::api::problem::Problem;
 use crate::config::App;
+use crate::delivery::calendar::Campaign;
 use crate::delivery::template::Recipient;
 use crate::fault::{self, FaultKind, Faults, Pointer};
 use crate::time::Timestamp;

@@ -54,6 +54,11 @@ fn standing() -> Standing {
         waiting: 2,
         connections: 3,
     };
+    let campaigns = calendar::Counted {
+        app: "shop".to_owned(),
+        state: calendar::State::Scheduled,
+        campaigns: 2,
+    };
     let batches = Counted {
         app: "shop".to_owned(),
         state: "running".to_owned(),
@@ -62,6 +67,7 @@ fn standing() -> Standing {
     Standing {
         gates: vec![("shop".to_owned(), gate)],
         batches: vec![batches],
+        campaigns: vec![campaigns],
     }
 }
 

@@ -8,7 +8,7 @@
 use serde_json::{Value, json};
 
 use super::device::{Device, Member};
-use super::segment::Segment;
+use crate::delivery::segment::Segment;
 use crate::delivery::sql::{BadRow, Row, Statement};
 use crate::time::Timestamp;
 
@@ -106,7 +106,7 @@ pub(super) fn zones() -> Statement {
 }
 
 /// A row of [`COLUMNS`].
-pub(super) fn member(row: &Row) -> Result<Member, BadRow> {
+pub(in crate::delivery) fn member(row: &Row) -> Result<Member, BadRow> {
     let text = |column| Ok(row.maybe_text(column)?.map(str::to_owned));
     let zone = row.text(4)?;
     Ok(Member {
@@ -141,7 +141,7 @@ fn json_text<T: serde::de::DeserializeOwned + Default>(
 }
 
 /// What [`member`] reads.
-pub(super) const COLUMNS: &str =
+pub(in crate::delivery) const COLUMNS: &str =
     "id, token, ref, locale, time_zone, tags, attributes, coalesce(registered_at, added_at)";
 
 const COUNT_NEW: &str = "SELECT count(DISTINCT value ->> 0) FROM json_each(?) \

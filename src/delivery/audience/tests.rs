@@ -4,36 +4,35 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::delivery::sql::fixture::Database;
 
-const NOW: Timestamp = Timestamp::from_secs(1_795_420_800);
-const DAY: u64 = 24 * 60 * 60;
+pub(super) const NOW: Timestamp = Timestamp::from_secs(1_795_420_800);
 
-fn at(secs: u64) -> Timestamp {
+pub(super) fn at(secs: u64) -> Timestamp {
     Timestamp::from_secs(secs)
 }
 
-fn database() -> Database {
+pub(super) fn database() -> Database {
     Database::of::<Command>()
 }
 
-fn ask(database: &Database, command: &Command, now: Timestamp) -> Reply {
+pub(super) fn ask(database: &Database, command: &Command, now: Timestamp) -> Reply {
     // As it travels.
     let text = serde_json::to_string(command).unwrap();
     let command: Command = serde_json::from_str(&text).unwrap();
     database.ask(&command, now).unwrap()
 }
 
-fn device(token: &str) -> Device {
+pub(super) fn device(token: &str) -> Device {
     Device::new(token.to_owned())
 }
 
-fn registered(token: &str, registered_at: u64) -> Device {
+pub(super) fn registered(token: &str, registered_at: u64) -> Device {
     Device {
         registered_at: Some(at(registered_at)),
         ..device(token)
     }
 }
 
-fn upsert(database: &Database, devices: &[Device], now: Timestamp) -> (u64, u64) {
+pub(super) fn upsert(database: &Database, devices: &[Device], now: Timestamp) -> (u64, u64) {
     let devices = devices.to_vec();
     match ask(database, &Command::Upsert { devices }, now) {
         Reply::Upserted { added, updated } => (added, updated),
@@ -41,7 +40,7 @@ fn upsert(database: &Database, devices: &[Device], now: Timestamp) -> (u64, u64)
     }
 }
 
-fn members(database: &Database) -> Vec<Member> {
+pub(super) fn members(database: &Database) -> Vec<Member> {
     match ask(
         database,
         &Command::Page {
@@ -55,7 +54,7 @@ fn members(database: &Database) -> Vec<Member> {
     }
 }
 
-fn tokens(database: &Database) -> String {
+pub(super) fn tokens(database: &Database) -> String {
     let members = members(database);
     let tokens: Vec<&str> = members
         .iter()
@@ -64,7 +63,7 @@ fn tokens(database: &Database) -> String {
     tokens.join(" ")
 }
 
-fn full(token: &str) -> Device {
+pub(super) fn full(token: &str) -> Device {
     Device {
         reference: Some("user \"1\" 😀".to_owned()),
         locale: Some("de-AT".to_owned()),
@@ -256,114 +255,6 @@ fn zones_are_each_told_once_without_reading_all_devices() {
     );
 }
 
-fn gone(token: &str, reason: &str, since: Option<u64>) -> Gone {
-    Gone {
-        token: token.to_owned(),
-        reason: reason.to_owned(),
-        since: since.map(at),
-    }
-}
-
-fn tell_gone(database: &Database, devices: &[Gone], now: Timestamp) -> (u64, u64) {
-    let devices = devices.to_vec();
-    match ask(database, &Command::Gone { devices }, now) {
-        Reply::Gone { removed, suspected } => (removed, suspected),
-        other => panic!("{other:?}"),
-    }
-}
-
-#[test]
-fn an_unregistered_device_is_removed_unless_it_was_registered_since() {
-    for reason in ["Unregistered", "ExpiredToken"] {
-        for (since, removed) in [(Some(99), 0), (Some(100), 0), (Some(101), 1), (None, 0)] {
-            let database = database();
-            upsert(&database, &[registered("aa", 100), registered("bb", 100)], NOW);
-            assert_eq!(
-                tell_gone(&database, &[gone("aa", reason, since)], NOW),
-                (removed, 0)
-            );
-            assert_eq!(members(&database).len() as u64, 2 - removed);
-        }
-    }
-    // Without a time of registration, it is registered since it came.
-    let database = database();
-    upsert(&database, &[device("aa")], at(100));
-    assert_eq!(
-        tell_gone(&database, &[gone("aa", "Unregistered", Some(100))], NOW),
-        (0, 0)
-    );
-    assert_eq!(
-        tell_gone(&database, &[gone("aa", "Unregistered", Some(101))], NOW),
-        (1, 0)
-    );
-}
-
-#[test]
-fn a_bad_token_is_suspect_and_is_removed_on_another_day() {
-    for reason in ["BadDeviceToken", "DeviceTokenNotForTopic"] {
-        let database = database();
-        upsert(&database, &[device("aa"), device("bb")], NOW);
-        let bad = [gone("aa", reason, None), gone("aa", reason, None)];
-        let last_of_day = at(10 * DAY + DAY - 1);
-        assert_eq!(tell_gone(&database, &bad, at(10 * DAY)), (0, 1));
-        assert_eq!(tell_gone(&database, &bad, last_of_day), (0, 0));
-        let counted = ask(&database, &Command::Count { segment: None }, NOW);
-        assert_eq!(
-            counted,
-            Reply::Counted {
-                devices: 2,
-                of: 2,
-                suspects: 1
-            }
-        );
-        assert_eq!(tell_gone(&database, &bad, at(11 * DAY)), (1, 0));
-        assert_eq!(tokens(&database), "bb");
-    }
-}
-
-#[test]
-fn a_later_registration_clears_the_mark_and_nothing_else_does() {
-    for (device, clears) in [
-        (registered("aa", 101), true),
-        (registered("aa", 100), false),
-        (registered("aa", 99), false),
-        (device("aa"), false),
-        (
-            Device {
-                registered_at: None,
-                ..full("aa")
-            },
-            false,
-        ),
-    ] {
-        let database = database();
-        upsert(&database, &[registered("aa", 100)], NOW);
-        let bad = [gone("aa", "BadDeviceToken", None)];
-        tell_gone(&database, &bad, NOW);
-        upsert(&database, &[device], NOW);
-        let expected = if clears { (0, 1) } else { (1, 0) };
-        assert_eq!(
-            tell_gone(&database, &bad, NOW + std::time::Duration::from_secs(DAY)),
-            expected
-        );
-    }
-}
-
-#[test]
-fn any_other_reason_and_any_other_token_changes_nothing() {
-    let database = database();
-    upsert(&database, &[device("aa")], at(1));
-    let others = [
-        gone("aa", "PayloadTooLarge", Some(9)),
-        gone("aa", "unregistered", Some(9)),
-        gone("zz", "Unregistered", Some(9)),
-        gone("zz", "BadDeviceToken", None),
-        gone("' OR 1=1 --", "BadDeviceToken", None),
-    ];
-    assert_eq!(tell_gone(&database, &others, NOW), (0, 0));
-    assert_eq!(tokens(&database), "aa");
-}
-
 #[test]
 fn the_shard_of_a_token_is_unchanged() {
     // Were it another, devices would be in two shards, and get what is sent twice.
@@ -381,6 +272,14 @@ fn shards_get_about_as_many_devices_each() {
     }
     let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
     assert!(*least > 870 && *most < 1130, "{least} to {most}");
+}
+
+fn gone() -> Gone {
+    Gone {
+        token: "aa".to_owned(),
+        reason: "Unregistered".to_owned(),
+        since: Some(at(1)),
+    }
 }
 
 #[test]
@@ -404,7 +303,7 @@ fn commands_and_replies_format_unchanged() {
         },
         Command::Zones,
         Command::Gone {
-            devices: vec![gone("aa", "Unregistered", Some(1))],
+            devices: vec![gone()],
         },
     ];
     let text = serde_json::to_string(&commands).unwrap();

@@ -10,9 +10,9 @@ pub(super) struct Figures {
     pub(super) first_push_after: Option<Duration>,
     pub(super) last_push_after: Duration,
     pub(super) walked_after: Option<Duration>,
+    /// Requests of walks, and those of them that only ask how far they are, each after an alarm.
     pub(super) steps: usize,
-    /// Steps after which a walk was to wait.
-    pub(super) holds: usize,
+    pub(super) asked: usize,
     pub(super) claims: usize,
     pub(super) claims_in_vain: usize,
     pub(super) settlings: usize,
@@ -48,9 +48,9 @@ impl Figures {
 
     pub(super) fn print(&self, chunks: usize, shards: u32, took: Duration) {
         let to_batch = self.steps + self.claims + self.claims_in_vain + self.settlings + self.alarms;
-        // The batch is opened, the shards are told to begin, and told of their gone devices.
-        let others = chunks * REQUESTS_A_CHUNK + 1 + 2 * at(shards);
-        let rows = self.batch_rows + self.steps * ROWS_A_STEP;
+        // The batch is opened, the shards are told to begin, woken by alarms, and told of their gone devices.
+        let others = chunks * REQUESTS_A_CHUNK + 1 + 2 * at(shards) + self.asked;
+        let rows = self.batch_rows + chunks * ROWS_A_CHUNK + self.asked;
         let busy = self.busy.as_secs_f64() / took.as_secs_f64();
         println!("{self:#?}");
         println!("chunks: {chunks}");
@@ -68,8 +68,8 @@ impl Figures {
 /// connection, what is counted.
 const REQUESTS_A_CHUNK: usize = 4;
 
-/// How many rows a step writes in the shard: how far its walk is, and to whom it has sent.
-const ROWS_A_STEP: usize = 2;
+/// How many rows a chunk costs in its shard: to whom it goes. An alarm is a row as well.
+const ROWS_A_CHUNK: usize = 1;
 
 /// A message is written, read and deleted.
 const OPERATIONS_A_MESSAGE: usize = 3;

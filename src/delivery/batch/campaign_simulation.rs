@@ -73,10 +73,10 @@ fn ten_million_devices_in_64_shards_are_all_sent_to_once() {
 
 #[derive(Debug)]
 enum Event {
+    /// A shard wakes, and asks how far it is.
+    Wake(u32),
     /// A shard has read a page.
-    Page {
-        shard: u32,
-    },
+    Page(u32),
     /// A request comes to the batch's object.
     Ask(Request),
     /// It is served.
@@ -85,20 +85,14 @@ enum Event {
         shard: u32,
         appended: Appended,
     },
-    Deliver {
-        chunk: u32,
-    },
+    Deliver(u32),
     Begin {
         chunk: u32,
         work: Work,
     },
     /// APNs has answered as many pushes of a run as there are permits.
-    Answers {
-        run: u64,
-    },
-    Leave {
-        queue: usize,
-    },
+    Answers(u64),
+    Leave(usize),
     Alarm,
 }
 
@@ -164,16 +158,24 @@ impl World {
         };
         world.go_on();
         for shard in 0..SHARDS {
-            world
-                .events
-                .after(START * shard + HOP + PAGE, Event::Page { shard });
+            world.events.after(START * shard + HOP, Event::Wake(shard));
         }
         world
     }
 
     fn step(&mut self) {
         match self.events.next() {
-            Event::Page { shard } => {
+            Event::Wake(shard) => {
+                let asks = Append {
+                    to: self.cursors[at(shard)].clone(),
+                    pushes: 0,
+                    last: false,
+                    ..self.next_step(shard)
+                };
+                self.figures.asked += 1;
+                self.events.after(HOP, Event::Ask(Request::Append(asks)));
+            }
+            Event::Page(shard) => {
                 let append = self.next_step(shard);
                 self.events.after(HOP, Event::Ask(Request::Append(append)));
             }
@@ -194,13 +196,13 @@ impl World {
                 self.go_on();
             }
             Event::Appended { shard, appended } => self.appended(shard, appended),
-            Event::Deliver { chunk } => {
+            Event::Deliver(chunk) => {
                 self.queues[queue_of(chunk)].backlog.push_back(chunk);
                 self.consume(queue_of(chunk));
             }
             Event::Begin { chunk, work } => self.begin(chunk, work),
-            Event::Answers { run } => self.answers(run),
-            Event::Leave { queue } => {
+            Event::Answers(run) => self.answers(run),
+            Event::Leave(queue) => {
                 self.queues[queue].busy -= 1;
                 self.consume(queue);
             }
@@ -234,9 +236,10 @@ impl World {
         if appended.last {
             return;
         }
-        self.figures.holds += usize::from(appended.hold_ms > 0);
-        let hold = Duration::from_millis(appended.hold_ms);
-        self.events.after(hold + PAGE, Event::Page { shard });
+        match Duration::from_millis(appended.hold_ms) {
+            Duration::ZERO => self.events.after(PAGE, Event::Page(shard)),
+            hold => self.events.after(hold, Event::Wake(shard)),
+        }
     }
 
     /// What the batch's object does with a request.
@@ -255,7 +258,7 @@ impl World {
                 }
                 if self.dice.below(500) == 0 {
                     self.figures.lost_answers += 1;
-                    return self.events.after(PATIENCE, Event::Page { shard });
+                    return self.events.after(PATIENCE, Event::Wake(shard));
                 }
                 let appended = taken.appended;
                 self.events.after(HOP, Event::Appended { shard, appended });
@@ -269,7 +272,7 @@ impl World {
                 None => {
                     self.figures.claims_in_vain += 1;
                     let queue = queue_of(chunk);
-                    self.events.after(HOP, Event::Leave { queue });
+                    self.events.after(HOP, Event::Leave(queue));
                 }
             },
             Request::Settle {
@@ -280,7 +283,7 @@ impl World {
                 self.figures.settlings += 1;
                 self.batch.settle(chunk, claim, &results, true, now);
                 let queue = queue_of(chunk);
-                self.events.after(HOP, Event::Leave { queue });
+                self.events.after(HOP, Event::Leave(queue));
             }
         }
     }
@@ -292,10 +295,10 @@ impl World {
         for chunk in self.batch.plan(now) {
             self.figures.messages += 1;
             let delay = Duration::from_millis(300 + self.dice.below(2000));
-            self.events.after(delay, Event::Deliver { chunk });
+            self.events.after(delay, Event::Deliver(chunk));
             if self.dice.below(200) == 0 {
                 self.figures.doubled += 1;
-                self.events.after(delay * 2, Event::Deliver { chunk });
+                self.events.after(delay * 2, Event::Deliver(chunk));
             }
         }
         self.save();
@@ -350,7 +353,7 @@ impl World {
             self.permits -= run.permits;
             let since = self.events.now.since(BEGIN);
             self.figures.first_push_after.get_or_insert(since);
-            self.events.after(ROUND_TRIP, Event::Answers { run: number });
+            self.events.after(ROUND_TRIP, Event::Answers(number));
         }
     }
 
@@ -361,7 +364,7 @@ impl World {
         self.figures.pushes += count(answered);
         if !run.left.is_empty() {
             self.runs.insert(number, run);
-            return self.events.after(ROUND_TRIP, Event::Answers { run: number });
+            return self.events.after(ROUND_TRIP, Event::Answers(number));
         }
         self.figures.last_push_after = self.events.now.since(BEGIN);
         self.permits += run.permits;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{Batch, Ending, State, at, rows};
 use crate::apns::Reason;
 use crate::delivery::backoff;
+use crate::delivery::calendar::{self, RunState};
 use crate::delivery::verdict::Verdict;
 use crate::delivery::webhook::MAX_GONE;
 use crate::time::Timestamp;
@@ -27,10 +28,10 @@ pub struct Handover {
 }
 
 /// What is to be told now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Report {
-    /// To the calendar: this command, as JSON text. Then [`Batch::told_end`].
-    Ended(String),
+    /// To the calendar: this. Then [`Batch::told_end`].
+    Ended(Box<calendar::Command>),
     /// To the audience: the gone devices of the chunks from this one on, as many as [`portion`] says. Then
     /// [`Batch::told_gone`].
     Gone {
@@ -41,18 +42,6 @@ pub enum Report {
         /// How many shards it has.
         shards: u32,
     },
-}
-
-/// A device that is gone, as the audience is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Device<'d> {
-    /// Its device token, in hex.
-    pub token: &'d str,
-    /// APNs' reason.
-    pub reason: &'d str,
-    /// Since when APNs knows it, if it said so.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub since: Option<Timestamp>,
 }
 
 /// How telling goes; an object that forgot it tells at once.
@@ -78,12 +67,18 @@ impl Batch {
         }
         if !self.record.handover.told {
             let counts = self.overview(now).counts;
-            return Some(Report::Ended(text(&CalendarCommand::RunEnded {
-                campaign: &origin.campaign,
+            let state = match self.record.state {
+                State::Cancelled => RunState::Cancelled,
+                State::Staging | State::Running | State::Paused | State::Cancelling | State::Done => {
+                    RunState::Done
+                }
+            };
+            return Some(Report::Ended(Box::new(calendar::Command::RunEnded {
+                campaign: origin.campaign.clone(),
                 at: origin.at,
-                state: self.record.state,
+                state,
                 pushes: self.pushes(),
-                counts: RunCounts {
+                counts: calendar::Counts {
                     accepted: counts.accepted,
                     rejected: counts.rejected,
                     failed: counts.failed,
@@ -189,49 +184,10 @@ pub fn portion(chunks: &[(u32, usize)], shards: u32) -> Portion {
     }
 }
 
-/// The command that tells a shard of its gone devices, as JSON text.
-#[must_use]
-pub fn gone(devices: &[Device<'_>]) -> String {
-    text(&AudienceCommand::Gone { devices })
-}
-
 fn is_doubtful(reason: &str) -> bool {
     [Reason::BAD_DEVICE_TOKEN, Reason::DEVICE_TOKEN_NOT_FOR_TOPIC]
         .iter()
         .any(|doubtful| doubtful.as_str() == reason)
-}
-
-fn text(command: &impl Serialize) -> String {
-    serde_json::to_string(command).unwrap_or_default()
-}
-
-/// What the calendar is told.
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum CalendarCommand<'r> {
-    RunEnded {
-        campaign: &'r str,
-        at: Timestamp,
-        state: State,
-        pushes: u64,
-        counts: RunCounts,
-    },
-}
-
-#[derive(Serialize)]
-struct RunCounts {
-    accepted: u64,
-    rejected: u64,
-    failed: u64,
-    cancelled: u64,
-    gone: u64,
-}
-
-/// What a shard of an audience is told.
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum AudienceCommand<'r> {
-    Gone { devices: &'r [Device<'r>] },
 }
 
 /// How long after a failure it is told again, before that doubles: most failures are of an object that moves.

@@ -396,4 +396,4 @@ const MOST_PATIENCE: u32 = 4;
 const QUEUE_PAUSE: Duration = Duration::from_secs(5);
 
 /// The longest life of a batch, paused or not; then what is left is cancelled. APNs itself keeps no notification longer.
-pub(super) const LONGEST_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub const LONGEST_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);

@@ -45,6 +45,13 @@ pub(super) struct Walks {
 }
 
 impl Append {
+    /// Whether there is anything to take. A walk asks with a step of nothing how far it is; none leads back to the start.
+    fn does_anything(&self) -> bool {
+        let leads_back = self.to.is_empty() && !self.from.is_empty();
+        let moves = self.from != self.to || self.last;
+        !leads_back && (moves || self.invalid > 0)
+    }
+
     /// Whether these are its device lines, and as many as a chunk may have.
     #[must_use]
     pub fn has_lines(&self, lines: &str) -> bool {
@@ -141,6 +148,7 @@ impl Batch {
         let takes = matches!(self.record.state, State::Running | State::Paused) && self.is_open();
         // A walk that does not wait when it is told to gets nowhere.
         takes
+            && append.does_anything()
             && walk.is_some_and(|walk| !walk.last && walk.cursor == append.from)
             && (self.plan.fresh() < MAX_FRESH || append.pushes == 0)
     }
@@ -174,11 +182,7 @@ impl Batch {
     fn appended(&self, append: &Append, now: Timestamp) -> Appended {
         let walk = self.walks.of(append.walk).cloned().unwrap_or_default();
         let is_over = walk.last || !self.is_open() || self.record.state == State::Cancelling;
-        let hold = if is_over {
-            Duration::ZERO
-        } else {
-            self.hold(append.pushes, now)
-        };
+        let hold = if is_over { Duration::ZERO } else { self.hold(now) };
         Appended {
             stop: is_over && !walk.last || self.walks.of(append.walk).is_none(),
             cursor: walk.cursor,
@@ -187,8 +191,8 @@ impl Batch {
         }
     }
 
-    /// How long a walk is to wait that brings so many pushes in a step.
-    fn hold(&self, pushes: u32, now: Timestamp) -> Duration {
+    /// How long a walk is to wait.
+    fn hold(&self, now: Timestamp) -> Duration {
         let terms = &self.record.terms;
         if self.record.state == State::Paused {
             return PAUSED_HOLD;
@@ -200,15 +204,15 @@ impl Batch {
         if self.plan.fresh() < FULL {
             return Duration::ZERO;
         }
-        // In that time, as much is sent as the walks then bring together.
+        // Until there is room for a good many: a walk that waits and finds none has come in vain.
+        let chunks = count(self.chunks.len()).max(1);
+        let room = self.pushes().saturating_mul(ROOM) / chunks;
         let (rate, longest) = match terms.rate {
             Some(rate) => (u64::from(rate), LONGEST_HOLD),
             // Measured, and soon out of date: the batch must not run dry while walks wait.
             None => (self.rate(now), UNSURE_HOLD),
         };
-        let walks = count(self.walks.walks.iter().filter(|walk| !walk.last).count());
-        let pushes = walks.saturating_mul(u64::from(pushes.max(1)));
-        let millis = pushes.saturating_mul(1000) / rate.max(1);
+        let millis = room.saturating_mul(1000) / rate.max(1);
         Duration::from_millis(millis).clamp(SHORTEST_HOLD, longest)
     }
 }
@@ -234,6 +238,9 @@ const MAX_STORED: u64 = 9_000_000_000;
 /// at 40,000 a second. More would only lie there and grow old: devices leave the audience meanwhile.
 const FULL: usize = 2000;
 
+/// Walks wait until so many of those are gone: the rest lasts while they come.
+const ROOM: u64 = 500;
+
 /// With so many, nothing is taken: walks that were told to wait bring no more than a chunk each.
 const MAX_FRESH: usize = 2 * FULL;
 
@@ -246,5 +253,5 @@ const LONGEST_HOLD: Duration = Duration::from_mins(5);
 /// How long they wait at the most when it is a guess how fast pushes go out: less than [`FULL`] takes.
 const UNSURE_HOLD: Duration = Duration::from_secs(10);
 
-/// A shorter wait is none.
-const SHORTEST_HOLD: Duration = Duration::from_millis(50);
+/// A shorter wait is not worth an alarm.
+const SHORTEST_HOLD: Duration = Duration::from_secs(1);

@@ -21,18 +21,25 @@ impl Calendar {
         Reply::Created(audience)
     }
 
-    pub(super) fn drop_audience(&mut self, name: &str) -> Reply {
+    /// The audience, if no campaign keeps it from being forgotten.
+    pub(super) fn uses(&self, name: &str) -> Reply {
         let uses = |campaign: &&Campaign| campaign.audience == name && !campaign.state.has_ended();
         let users = self.campaigns.values().filter(uses);
         let campaigns: Vec<String> = users.map(|campaign| campaign.id.clone()).collect();
-        if !campaigns.is_empty() {
-            return Reply::InUse { campaigns };
+        match self.audiences.get(name) {
+            _ if !campaigns.is_empty() => Reply::InUse { campaigns },
+            Some(audience) => Reply::Audience(audience.clone()),
+            None => Reply::Missing,
         }
-        let Some(audience) = self.audiences.remove(name) else {
-            return Reply::Missing;
-        };
-        self.changed.audiences.insert(name.to_owned());
-        Reply::Audience(audience)
+    }
+
+    pub(super) fn drop_audience(&mut self, name: &str) -> Reply {
+        let reply = self.uses(name);
+        if matches!(reply, Reply::Audience(_)) {
+            self.audiences.remove(name);
+            self.changed.audiences.insert(name.to_owned());
+        }
+        reply
     }
 
     pub(super) fn create(&mut self, mut campaign: Campaign, now: Timestamp) -> Reply {

@@ -22,6 +22,11 @@ pub enum Command {
     },
     /// [`Reply::Audiences`].
     Audiences,
+    /// Whether an audience could be forgotten: [`Reply::Audience`], [`Reply::InUse`] or [`Reply::Missing`].
+    Uses {
+        /// Its name.
+        name: String,
+    },
     /// Forget an audience: [`Reply::Audience`] as it was, [`Reply::InUse`] or [`Reply::Missing`].
     DropAudience {
         /// Its name.

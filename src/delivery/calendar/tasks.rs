@@ -27,6 +27,17 @@ pub enum Task {
     },
 }
 
+impl Task {
+    /// The batch that it is about.
+    #[must_use]
+    pub fn batch(&self) -> &str {
+        match self {
+            Self::Start { run, .. } => &run.batch,
+            Self::Tell { batch, .. } => batch,
+        }
+    }
+}
+
 impl Calendar {
     /// What is to be done now, at most [`MAX_TASKS`]. It is given again until [`Calendar::done`], and later after each
     /// [`Calendar::failed`].
@@ -75,6 +86,20 @@ impl Calendar {
         });
         self.forget_orphan(&key);
         self.change_campaign(&key.0, |_| {});
+    }
+
+    /// A run that was to be started is for nobody: it is as if it had never been due.
+    pub fn forget(&mut self, task: &Task) {
+        let Task::Start { run, .. } = task else { return };
+        let key = (run.campaign.clone(), run.at);
+        if self
+            .runs
+            .get(&key)
+            .is_some_and(|run| run.state == RunState::Starting)
+        {
+            self.forget_run(&key);
+            self.change_campaign(&key.0, |campaign| campaign.runs = campaign.runs.saturating_sub(1));
+        }
     }
 
     /// A task could not be done, or nobody knows whether it was; `detail` says why, for the caller.

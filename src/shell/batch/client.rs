@@ -20,7 +20,6 @@ pub(in crate::shell) async fn command(
 
 /// Opens a batch that so many walks will fill, and tells how it stands; one that is there stays as it is. `head` is what every
 /// push has: the first line of an order in lines.
-#[expect(dead_code, reason = "the walks of audiences come with it")]
 pub(in crate::shell) async fn open(
     env: &Env,
     record: Record,
@@ -35,7 +34,6 @@ pub(in crate::shell) async fn open(
 
 /// Brings a walk's next step, with a line for each of its pushes. Nothing comes back from a batch that is not there any
 /// more: the walk is to end.
-#[expect(dead_code, reason = "the walks of audiences come with it")]
 pub(in crate::shell) async fn append(
     env: &Env,
     id: &str,

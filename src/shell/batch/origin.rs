@@ -7,22 +7,24 @@ use std::collections::BTreeMap;
 
 use futures::stream;
 use futures::{StreamExt, TryStreamExt};
-use worker::{Env, Response};
+use worker::Env;
 
 use super::core::Core;
 use crate::api::batch as contract;
 use crate::api::batch::receipts::{self, Chunk, GoneDevice};
-use crate::delivery::batch::{self, Batch, Device, Progress, Report, rows};
+use crate::delivery::audience::{Command, Gone, shard_of};
+use crate::delivery::batch::{self, Batch, Progress, Report, rows};
+use crate::delivery::calendar;
 use crate::shell::log::Event;
-use crate::shell::{clock, stub};
+use crate::shell::{self, clock};
 
 /// Tells what is to be told, until that is all, or somebody does not hear it.
 pub(super) async fn work(core: &Core) {
     while let Some(report) = core.with(|batch| batch.report(clock::now())).flatten() {
         let result = match report {
-            Report::Ended(text) => {
+            Report::Ended(ended) => {
                 core.spend(|spent| spent.told += 1);
-                let told = tell_calendar(&core.env, text).await;
+                let told = tell_calendar(&core.env, &ended).await;
                 told.map(|()| core.with(Batch::told_end))
             }
             Report::Gone {
@@ -51,17 +53,20 @@ pub(super) async fn work(core: &Core) {
 /// Tells the audience of the gone devices of the next chunks. Gives the chunk to go on with.
 async fn tell_of_gone(core: &Core, from: u32, audience: &str, shards: u32) -> Result<Option<u32>, String> {
     let (devices, next) = gone(core, from, shards)?;
-    let mut by_shard: BTreeMap<u32, Vec<GoneDevice>> = BTreeMap::new();
+    let mut by_shard: BTreeMap<u32, Vec<Gone>> = BTreeMap::new();
     for device in devices {
-        by_shard
-            .entry(shard_of(&device.token, shards))
-            .or_default()
-            .push(device);
+        let shard = shard_of(&device.token, shards);
+        by_shard.entry(shard).or_default().push(Gone {
+            token: device.token,
+            reason: device.reason,
+            since: device.since,
+        });
     }
     core.spend(|spent| spent.told += u32::try_from(by_shard.len()).unwrap_or(u32::MAX));
-    let told = by_shard.iter().map(|(shard, devices)| {
-        let devices: Vec<Device<'_>> = devices.iter().map(device).collect();
-        tell_audience(&core.env, format!("{audience}#{shard}"), batch::gone(&devices))
+    let told = by_shard.into_iter().map(|(shard, devices)| async move {
+        let command = Command::Gone { devices };
+        let told = shell::audience::ask(&core.env, audience, shard, &command).await;
+        told.map(drop).map_err(|error| error.to_string())
     });
     let told = stream::iter(told).buffer_unordered(SIDE_BY_SIDE);
     told.try_collect::<()>().await?;
@@ -113,47 +118,11 @@ fn gone(core: &Core, from: u32, shards: u32) -> Result<(Vec<GoneDevice>, Option<
     Ok((devices, portion.next))
 }
 
-fn device(gone: &GoneDevice) -> Device<'_> {
-    Device {
-        token: &gone.token,
-        reason: &gone.reason,
-        since: gone.since,
-    }
-}
-
 /// Tells the calendar how a run ended.
-async fn tell_calendar(env: &Env, text: String) -> Result<(), String> {
-    let told = stub::send(env, (CALENDAR, CALENDAR_NAME), COMMAND, text).await;
-    heard(told, "the calendar")
+async fn tell_calendar(env: &Env, ended: &calendar::Command) -> Result<(), String> {
+    let told = shell::calendar::ask(env, ended).await;
+    told.map(drop).map_err(|error| error.to_string())
 }
-
-/// Tells a shard of an audience which of its devices are gone.
-async fn tell_audience(env: &Env, shard: String, text: String) -> Result<(), String> {
-    let told = stub::send(env, (AUDIENCE, &shard), COMMAND, text).await;
-    heard(told, "the audience")
-}
-
-/// Whether it was heard; a campaign or an audience that is gone needs to know nothing.
-fn heard(told: worker::Result<Response>, who: &str) -> Result<(), String> {
-    match told.map(|response| response.status_code()) {
-        Ok(200 | 204 | 404 | 410) => Ok(()),
-        Ok(status) => Err(format!("{who} answered {status}")),
-        Err(error) => Err(format!("{who} did not answer: {error}")),
-    }
-}
-
-/// The shard of a device: FNV-1a of its token.
-fn shard_of(token: &str, shards: u32) -> u32 {
-    let hash = token.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
-    hash % shards.max(1)
-}
-
-const CALENDAR: &str = "CALENDAR";
-const CALENDAR_NAME: &str = "calendar";
-const AUDIENCE: &str = "AUDIENCE";
-const COMMAND: &str = "/command";
 
 /// How many shards are told at a time: so many requests an invocation may have waiting (Cloudflare's limits of Workers).
 const SIDE_BY_SIDE: usize = 6;

@@ -1,94 +1,83 @@
 use super::*;
-use crate::api::campaign::document::{self, Entry};
-use crate::api::campaign::pending::{Counts, Run, RunState};
+use crate::api::campaign::document;
 use crate::api::campaign::query::{Filter, RunRange, STATES};
 use crate::api::fixture::caller;
+use crate::delivery::calendar::{Counts, Page, Run, RunState};
 
 fn run(at: Timestamp, state: RunState) -> Run {
-    Run {
-        campaign: ID.to_owned(),
-        at,
-        zones: None,
-        batch: "ff".to_owned(),
-        state,
-        started_at: None,
-        ended_at: None,
-        detail: None,
-        pushes: None,
-        counts: None,
-    }
+    let run = json!({"campaign": ID, "at": at, "batch": "ff", "state": state});
+    serde_json::from_value(run).unwrap()
+}
+
+fn page(runs: Vec<Run>, cursor: Option<Timestamp>) -> String {
+    document::runs(&Page { runs, cursor }).body
 }
 
 #[test]
 fn a_campaign_format_unchanged() {
     // Callers read it.
-    let campaign = read_it(&with(json!({"rate": 5}))).unwrap();
-    let entry = Entry {
-        campaign: &campaign,
-        next_at: Some(NOW),
-        runs: 2,
-    };
+    let mut campaign = read_it(&with(json!({"rate": 5}))).unwrap();
+    campaign.next_at = Some(NOW);
+    campaign.runs = 2;
     let document = r#"{"id":"00112233445566778899aabbccddeeff","app":"shop","state":"draft","created_at":"2026-11-23T08:00:00.000Z","next_at":"2026-11-23T08:00:00.000Z","runs":2,"name":"n","audience":"customers","notification":{"payload":{"aps":{"alert":"Hi"}}},"rate":5}"#;
-    assert_eq!(entry.answer().body, document);
-    let created = entry.created();
+    assert_eq!(document::answer(&campaign).body, document);
+    let created = document::created(&campaign);
     assert_eq!((created.status, created.body.as_str()), (201, document));
     assert_eq!(created.headers, [("location", format!("/v1/campaigns/{ID}"))]);
-    let list = document::list(
-        [
-            entry,
-            Entry {
-                next_at: None,
-                ..entry
-            },
-        ]
-        .into_iter(),
-    );
+    let idle = Campaign {
+        next_at: None,
+        ..campaign.clone()
+    };
+    let list = document::list([&campaign, &idle].into_iter());
     let without = document.replacen(r#""next_at":"2026-11-23T08:00:00.000Z","#, "", 1);
     assert_eq!(list.body, format!(r#"{{"campaigns":[{document},{without}]}}"#));
 }
 
 #[test]
+fn what_a_campaigns_document_says_can_be_put_back() {
+    let campaign = read_it(&whole()).unwrap();
+    let shown = serde_json::from_str(&document::answer(&campaign).body).unwrap();
+    let again = read_it(&shown).unwrap();
+    assert_eq!(again.document.to_string(), campaign.document.to_string());
+}
+
+#[test]
 fn a_run_format_unchanged() {
     // Callers read it.
-    let done = Run {
-        zones: Some(vec!["Europe/Vienna".to_owned(), String::new()]),
-        started_at: Some(NOW),
-        ended_at: Some(NOW),
-        pushes: Some(3),
-        counts: Some(Counts {
-            accepted: 1,
-            rejected: 2,
-            failed: 0,
-            cancelled: 0,
-            gone: 2,
-        }),
-        ..run(NOW, RunState::Done)
-    };
-    let missed = Run {
-        detail: Some("it was due for more than 1h".to_owned()),
-        ..run(NOW, RunState::Missed)
-    };
+    let mut done = run(NOW, RunState::Done);
+    done.zones = Some(vec!["Europe/Vienna".to_owned(), String::new()]);
+    (done.started_at, done.ended_at) = (Some(NOW), Some(NOW));
+    done.pushes = Some(3);
+    done.counts = Some(Counts {
+        accepted: 1,
+        rejected: 2,
+        failed: 0,
+        cancelled: 0,
+        gone: 2,
+    });
+    let mut missed = run(NOW, RunState::Missed);
+    missed.detail = Some("it was due for more than 1h".to_owned());
     let all = [
         r#"{"scheduled_at":"2026-11-23T08:00:00.000Z","state":"done","started_at":"2026-11-23T08:00:00.000Z","ended_at":"2026-11-23T08:00:00.000Z","batch":"ff","time_zones":["Europe/Vienna",""],"pushes":3,"counts":{"accepted":1,"rejected":2,"failed":0,"cancelled":0,"gone":2}}"#,
         r#"{"scheduled_at":"2026-11-23T08:00:00.000Z","state":"missed","detail":"it was due for more than 1h"}"#,
         r#"{"scheduled_at":"2026-11-23T08:00:00.000Z","state":"running","batch":"ff"}"#,
     ]
     .join(",");
-    let page = document::runs(&[done, missed, run(NOW, RunState::Running)], 4);
-    assert_eq!(page.body, format!(r#"{{"runs":[{all}],"cursor":null}}"#));
+    let page = page(vec![done, missed, run(NOW, RunState::Running)], None);
+    assert_eq!(page, format!(r#"{{"runs":[{all}],"cursor":null}}"#));
 }
 
 #[test]
-fn a_full_page_of_runs_says_where_the_next_one_begins() {
-    let page = document::runs(&[run(NOW, RunState::Done)], 1).body;
-    let cursor = page
+fn a_page_of_runs_says_where_the_next_one_begins() {
+    let told = page(vec![run(NOW, RunState::Done)], Some(NOW));
+    let cursor = told
         .split_once(r#""cursor":""#)
         .unwrap()
         .1
         .trim_end_matches("\"}");
     let range = RunRange::parse(&format!("limit=1&cursor={cursor}")).unwrap();
     assert_eq!((range.before, range.limit), (Some(NOW), 1));
-    assert_eq!(document::runs(&[], 1).body, r#"{"runs":[],"cursor":null}"#);
+    assert_eq!(page(Vec::new(), None), r#"{"runs":[],"cursor":null}"#);
 }
 
 #[test]

@@ -108,6 +108,24 @@ fn a_step_that_comes_again_changes_nothing_and_is_told_how_far_its_walk_is() {
 }
 
 #[test]
+fn a_walk_that_asks_how_far_it_is_changes_nothing() {
+    let mut batch = opened(terms(), 2);
+    append(&mut batch, &step(0, "", "0.5", 5), BEGIN);
+    batch.take_unsaved_walks();
+    for (from, to) in [("", ""), ("0.5", "0.5"), ("0.5", "")] {
+        let taken = append(&mut batch, &step(0, from, to, 0), BEGIN);
+        assert_eq!(
+            (taken.chunk, taken.appended),
+            (None, told("0.5")),
+            "{from} to {to}"
+        );
+    }
+    assert!(batch.take_unsaved_walks().is_empty(), "nothing is written");
+    let taken = append(&mut batch, &step(0, "0.5", "0.7", 0), BEGIN);
+    assert_eq!(taken.appended, told("0.7"), "nobody was found on the way");
+}
+
+#[test]
 fn a_walk_that_the_batch_does_not_know_is_told_to_stop() {
     let taken = append(&mut opened(terms(), 2), &step(2, "", "0.5", 5), BEGIN);
     assert!(taken.chunk.is_none() && taken.appended.stop);
@@ -215,12 +233,17 @@ fn walks_wait_while_there_is_enough_to_do_and_nothing_is_taken_from_those_that_d
 }
 
 #[test]
-fn with_a_rate_walks_bring_together_what_it_lets_out() {
+fn walks_wait_until_there_is_room_for_a_good_many_chunks() {
     let rate = Some(10_000);
     let mut batch = opened(Terms { rate, ..terms() }, 64);
     let cursor = fill(&mut batch, 2000);
     let taken = append(&mut batch, &step(0, &cursor, "1", 500), BEGIN);
-    assert_eq!(taken.appended.hold_ms, 64 * 500 * 1000 / 10_000);
+    assert_eq!(taken.appended.hold_ms, 500 * 500 * 1000 / 10_000);
+    let asked = append(&mut batch, &step(1, "", "", 0), BEGIN);
+    assert_eq!(
+        asked.appended.hold_ms, taken.appended.hold_ms,
+        "who asks hears the same"
+    );
 }
 
 #[test]

@@ -45,7 +45,13 @@ impl Frequency {
                 let at = at.key("max");
                 let max = fault::unsigned(value, &at, faults)?;
                 let within = u32::try_from(max).ok().filter(|max| (1..=MAX_RUNS).contains(max));
-                within.or_else(|| invalid(&at, format!("must be from 1 to {MAX_RUNS}"), faults))
+                within.or_else(|| {
+                    invalid(
+                        &at,
+                        format!("must be an integer from 1 to {MAX_RUNS}, but is {max}"),
+                        faults,
+                    )
+                })
             }
         };
         let per = match map.get("per") {
@@ -129,7 +135,10 @@ mod tests {
     fn what_is_wrong_is_said_where_it_stands() {
         for (value, expected) in [
             (json!({}), "/max: is required; /per: is required"),
-            (json!({"max": 0, "per": "7d"}), "/max: must be from 1 to 1000"),
+            (
+                json!({"max": 0, "per": "7d"}),
+                "/max: must be an integer from 1 to 1000, but is 0",
+            ),
             (
                 json!({"max": 1, "per": "31d"}),
                 "/per: must be a duration of at most 30 days, such as `7d`",

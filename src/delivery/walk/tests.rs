@@ -1,27 +1,24 @@
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use proptest::prelude::*;
-
 use super::*;
-use crate::delivery::audience::{Command, Device, Of};
+use crate::delivery::audience::{Command, Device};
 use crate::delivery::sql::fixture::Database;
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_420_800);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-fn database(devices: &[Device]) -> Database {
+pub(super) fn database(devices: &[Device]) -> Database {
     let database = Database::of::<Command>();
     upsert(&database, devices);
     database
 }
 
-fn upsert(database: &Database, devices: &[Device]) {
+pub(super) fn upsert(database: &Database, devices: &[Device]) {
     let devices = devices.to_vec();
     database.ask(&Command::Upsert { devices }, NOW).unwrap();
 }
 
-fn remove(database: &Database, token: &str) {
+pub(super) fn remove(database: &Database, token: &str) {
     let remove = Command::Remove {
         tokens: vec![token.to_owned()],
         refs: Vec::new(),
@@ -29,7 +26,7 @@ fn remove(database: &Database, token: &str) {
     database.ask(&remove, NOW).unwrap();
 }
 
-fn device(token: &str, zone: &str, tag: &str) -> Device {
+pub(super) fn device(token: &str, zone: &str, tag: &str) -> Device {
     Device {
         time_zone: (!zone.is_empty()).then(|| zone.to_owned()),
         tags: vec![tag.to_owned()],
@@ -43,7 +40,7 @@ fn devices(count: usize) -> Vec<Device> {
         .collect()
 }
 
-fn walk(batch: &str) -> Walk {
+pub(super) fn walk(batch: &str) -> Walk {
     Walk {
         batch: batch.to_owned(),
         campaign: "c".to_owned(),
@@ -58,18 +55,18 @@ fn walk(batch: &str) -> Walk {
     }
 }
 
-fn tagged() -> Option<Segment> {
+pub(super) fn tagged() -> Option<Segment> {
     Some(Segment::try_from(json!({"eq": {"tags": "in"}})).unwrap())
 }
 
-fn begun(database: &Database, mut walk: Walk) -> Walk {
+pub(super) fn begun(database: &Database, mut walk: Walk) -> Walk {
     walk.begin(&database.execute(&Walk::highest())).unwrap();
     database.execute(&walk.store());
     walk
 }
 
 /// The next page, as the shell reads it, past at most `scanned` devices; and whom of it the cap allows.
-fn next(database: &Database, walk: &Walk, scanned: usize, limit: u32) -> Page {
+pub(super) fn next(database: &Database, walk: &Walk, scanned: usize, limit: u32) -> Page {
     let reach = database.execute(&walk.reach_past(scanned));
     let found = database.execute(&walk.page(&reach, limit).unwrap());
     let mut page = walk.read(&reach, &found, limit).unwrap();
@@ -80,7 +77,7 @@ fn next(database: &Database, walk: &Walk, scanned: usize, limit: u32) -> Page {
 }
 
 /// Walks to the end with nothing in between; whom it met.
-fn met(database: &Database, walk: Walk) -> Vec<String> {
+pub(super) fn met(database: &Database, walk: Walk) -> Vec<String> {
     let mut walk = begun(database, walk);
     let (mut met, mut pages) = (Vec::new(), 0);
     while !walk.is_at_end() {
@@ -206,7 +203,7 @@ fn no_page_reads_more_than_it_may() {
     }
 }
 
-fn cap(max: u32, of: Of) -> Option<Frequency> {
+pub(super) fn cap(max: u32, of: Of) -> Option<Frequency> {
     let per = 7 * DAY.as_secs();
     Some(Frequency { max, per, of })
 }
@@ -372,115 +369,4 @@ fn a_stored_chunk_format_unchanged() {
             .len(),
         5
     );
-}
-
-/// A batch as far as a walk sees it: the cursor that it has recorded, and whom it took.
-#[derive(Default)]
-struct Batch {
-    recorded: Cursor,
-    taken: Vec<String>,
-}
-
-impl Batch {
-    /// Takes a chunk if it begins at the recorded cursor; the cursor that is recorded then.
-    fn append(&mut self, from: Cursor, to: Cursor, tokens: Vec<String>) -> Cursor {
-        if from == self.recorded {
-            self.recorded = to;
-            self.taken.extend(tokens);
-        }
-        self.recorded
-    }
-}
-
-/// What happens between two steps of a walk.
-#[derive(Clone, Debug)]
-enum Event {
-    Upsert(usize, usize, bool),
-    Remove(usize),
-    /// The walk ends before the chunk is handed over, or after it was taken, and is loaded from its row.
-    Crash(bool),
-}
-
-fn events() -> impl Strategy<Value = Event> {
-    prop_oneof![
-        4 => (0..DEVICES, 0..ZONES.len(), any::<bool>()).prop_map(|(device, zone, tag)| Event::Upsert(device, zone, tag)),
-        2 => (0..DEVICES).prop_map(Event::Remove),
-        1 => any::<bool>().prop_map(Event::Crash),
-    ]
-}
-
-const DEVICES: usize = 40;
-const ZONES: [&str; 4] = ["Europe/Berlin", "Europe/Rome", "", "Asia/Tokyo"];
-
-proptest! {
-    #[test]
-    fn a_device_that_is_there_all_along_is_met_once_and_none_twice(
-        zones in prop::collection::vec(0..ZONES.len(), DEVICES),
-        stable in prop::collection::vec(any::<bool>(), DEVICES),
-        events in prop::collection::vec(prop::collection::vec(events(), 0..4), 0..60),
-        has_zones: bool, has_segment: bool, is_capped: bool, asks: bool, scanned in 0..9_usize, limit in 1..6_u32, cut in 1..4_usize,
-    ) {
-        // The run is for all zones but the last, in which no stable device ever is.
-        let zone_of = |device: usize, zone: usize| if stable[device] { ZONES[zone % 3] } else { ZONES[zone] };
-        let tag_of = |device: usize, is_in: bool| if stable[device] || is_in { "in" } else { "out" };
-        let token = |device: usize| format!("{device:04}");
-        let all: Vec<Device> = zones.iter().enumerate()
-            .map(|(number, zone)| device(&token(number), zone_of(number, *zone), tag_of(number, zone % 2 == 0)))
-            .collect();
-        let database = database(&all);
-        let (mut batch, mut events) = (Batch::default(), events.into_iter());
-        let run = Walk {
-            zones: has_zones.then(|| ZONES[..3].iter().map(|zone| (*zone).to_owned()).collect()),
-            segment: tagged().filter(|_| has_segment),
-            frequency: cap(1, Of::All).filter(|_| is_capped),
-            ..walk("r")
-        };
-        let mut walk = begun(&database, run);
-        while !walk.is_at_end() {
-            let page = next(&database, &walk, scanned, limit);
-            let members: Vec<Member> = page.members.iter().take(cut).cloned().collect();
-            let is_whole = members.len() == page.members.len();
-            let to = members.last().filter(|_| !is_whole).map_or(page.end, Cursor::after);
-            let ids: Vec<u64> = members.iter().map(|member| member.id).collect();
-            database.execute(&walk.record(&ids));
-            let (mut crash, happened) = (None, events.next().unwrap_or_default());
-            for event in happened {
-                match event {
-                    Event::Upsert(number, zone, is_in) => {
-                        upsert(&database, &[device(&token(number), zone_of(number, zone), tag_of(number, is_in))]);
-                    }
-                    Event::Remove(number) if !stable[number] => remove(&database, &token(number)),
-                    Event::Remove(_) => {}
-                    Event::Crash(is_taken) => crash = Some(is_taken),
-                }
-            }
-            let tokens = members.into_iter().map(|member| member.device.token).collect();
-            if crash != Some(false) {
-                let recorded = batch.append(walk.cursor, to, tokens);
-                if crash.is_none() {
-                    walk.move_to(recorded);
-                    database.execute(&walk.store());
-                }
-            }
-            if crash.is_some() {
-                walk = Walk::load(&database.execute(&Walk::all())[0]).unwrap();
-                if asks {
-                    walk.move_to(batch.append(walk.cursor, walk.cursor, Vec::new()));
-                }
-            }
-        }
-        let mut times: BTreeMap<&str, u32> = BTreeMap::new();
-        for token in &batch.taken {
-            *times.entry(token).or_default() += 1;
-        }
-        prop_assert!(times.values().all(|times| *times == 1), "{times:?}");
-        let met: BTreeSet<String> = batch.taken.iter().cloned().collect();
-        for number in (0..DEVICES).filter(|number| stable[*number]) {
-            prop_assert!(met.contains(&token(number)), "{number} is missing");
-        }
-        // Whoever was sent something is counted, if the batch was asked.
-        let capped = Walk { frequency: cap(1, Of::All), ..super::tests::walk("s") };
-        let again: BTreeSet<String> = super::tests::met(&database, capped).into_iter().collect();
-        prop_assert!(!asks || (0..DEVICES).filter(|number| stable[*number]).all(|number| !again.contains(&token(number))));
-    }
 }

@@ -27,17 +27,21 @@
 //! caps alone. A run never counts itself, so that a chunk that is repeated is not capped by its first attempt.
 
 mod cursor;
+mod frequency;
+mod sends;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::frequency::Frequency;
-use super::sends::{self, Chunk};
-use super::{Member, Segment, rows};
-use crate::delivery::sql::{self, BadRow, Row, Statement};
+use super::audience::{Member, rows};
+use super::segment::Segment;
+use super::sql::{self, BadRow, Row, Statement};
 use crate::time::Timestamp;
 
 pub use cursor::{BadCursor, Cursor};
+pub use frequency::{Frequency, Of};
+
+use sends::Chunk;
 
 /// A walk. Stored as a row of JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,14 +90,15 @@ impl Cursor {
     }
 }
 
-/// Makes the table of walks, if it is not there.
-pub(super) fn create() -> Vec<Statement> {
-    vec![Statement::new(
-        "CREATE TABLE IF NOT EXISTS walks (batch TEXT PRIMARY KEY, walk TEXT NOT NULL) STRICT",
-    )]
-}
-
 impl Walk {
+    /// Makes the tables of walks and of who was sent what, if they are not there.
+    pub(super) fn schema() -> Vec<Statement> {
+        let walks = "CREATE TABLE IF NOT EXISTS walks (batch TEXT PRIMARY KEY, walk TEXT NOT NULL) STRICT";
+        let mut statements = vec![Statement::new(walks)];
+        statements.extend(sends::create());
+        statements
+    }
+
     /// Reads the highest id of the shard, for [`Walk::begin`].
     #[must_use]
     pub const fn highest() -> Statement {
@@ -266,5 +271,7 @@ const IN_ZONES: &str = " AND id IN (SELECT known.id FROM json_each(?4) AS zone C
 /// The most devices that are looked at for a page: some ten milliseconds with a simple segment.
 const MAX_SCANNED: usize = 10_000;
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

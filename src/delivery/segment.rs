@@ -127,4 +127,6 @@ const MAX_VALUE: usize = 1024;
 const MAX_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
+mod meaning;
+#[cfg(test)]
 mod tests;

@@ -1,0 +1,344 @@
+//! A table of devices, `text/csv`, read as it arrives: which cells make a row. Source: RFC 4180.
+//!
+//! No more of the table is held than a row.
+
+use csv_core::{ReadRecordResult, Reader};
+
+use super::MAX_LINE;
+use super::columns::Columns;
+use crate::api::lines;
+use crate::api::problem::{LineFaults, Problem};
+use crate::config::App;
+use crate::delivery::audience::Device;
+use crate::fault::{FaultKind, Faults};
+
+/// A table that is read as it arrives.
+pub(super) struct Table {
+    reader: Reader,
+    /// What the columns are; none before the header.
+    columns: Option<Columns>,
+    /// The cells of the record that is being read, one after the other.
+    cells: Vec<u8>,
+    /// Where each of them ends.
+    ends: Vec<usize>,
+    /// How many bytes of the record there are, kept or not.
+    size: usize,
+    /// How many cells of it have ended, kept or not.
+    count: usize,
+    /// How many of the bytes are kept, and how many of the ends.
+    kept: (usize, usize),
+    /// How many lines have ended.
+    ended: u32,
+    /// On which line the record begins; none between two records.
+    line: Option<u32>,
+}
+
+/// A row of a table.
+pub(super) struct Record {
+    /// The line on which it begins, from 1.
+    pub(super) line: u32,
+    /// Its size in bytes.
+    pub(super) size: usize,
+    /// The device in it.
+    pub(super) device: Result<Device, Faults>,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            reader: Reader::new(),
+            columns: None,
+            cells: vec![0; FIRST_SIZE],
+            ends: vec![0; MAX_COLUMNS],
+            size: 0,
+            count: 0,
+            kept: (0, 0),
+            ended: 0,
+            line: None,
+        }
+    }
+}
+
+impl Table {
+    /// Takes the next bytes, and hands out the records that end in them.
+    pub(super) fn feed(
+        &mut self,
+        mut bytes: &[u8],
+        app: &App,
+        take: &mut impl FnMut(Record),
+    ) -> Result<(), Problem> {
+        loop {
+            if self.line.is_none() {
+                bytes = self.skip_line_ends(bytes);
+            }
+            // No bytes at all would mean the end of the table.
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            let line = self.ended.saturating_add(1);
+            self.line.get_or_insert(line);
+            bytes = self.read(bytes, app, take)?;
+        }
+    }
+
+    /// Ends the table.
+    pub(super) fn finish(&mut self, app: &App, take: &mut impl FnMut(Record)) -> Result<(), Problem> {
+        // The reader needs one call for the record that no line end follows; it may need room for it.
+        while self.line.is_some() {
+            self.read(&[], app, take)?;
+        }
+        Ok(())
+    }
+
+    /// Reads on in a record; what of the bytes is behind it.
+    fn read<'b>(
+        &mut self,
+        bytes: &'b [u8],
+        app: &App,
+        take: &mut impl FnMut(Record),
+    ) -> Result<&'b [u8], Problem> {
+        let (cells, ends) = self.kept;
+        let room = self.cells.get_mut(cells..).unwrap_or_default();
+        let places = self.ends.get_mut(ends..).unwrap_or_default();
+        let (result, read, written, ended) = self.reader.read_record(bytes, room, places);
+        self.kept = (cells + written, ends + ended);
+        self.size = self.size.saturating_add(written);
+        self.count = self.count.saturating_add(ended);
+        let (before, behind) = bytes.split_at_checked(read).unwrap_or((bytes, &[]));
+        self.count_lines(before);
+        match result {
+            ReadRecordResult::InputEmpty => {}
+            ReadRecordResult::OutputFull if self.cells.len() <= MAX_LINE => {
+                self.cells
+                    .resize(self.cells.len().saturating_mul(2).min(MAX_LINE + 1), 0);
+            }
+            // Nothing of such a record is kept but its size, or the number of its cells.
+            ReadRecordResult::OutputFull => self.kept.0 = 0,
+            ReadRecordResult::OutputEndsFull => self.kept.1 = 0,
+            ReadRecordResult::Record => self.end_record(app, take)?,
+            ReadRecordResult::End => self.line = None,
+        }
+        Ok(behind)
+    }
+
+    fn end_record(&mut self, app: &App, take: &mut impl FnMut(Record)) -> Result<(), Problem> {
+        let (size, count) = (std::mem::take(&mut self.size), std::mem::take(&mut self.count));
+        self.kept = (0, 0);
+        let line = self.line.take().unwrap_or(self.ended);
+        let Some(columns) = &self.columns else {
+            let header = self.cells(size, count).and_then(|cells| Columns::read(&cells));
+            self.columns = Some(header.map_err(|faults| problem(line, &faults))?);
+            return Ok(());
+        };
+        let cells = self.cells(size, count);
+        let is_blank = |cells: &Vec<&[u8]>| cells.iter().all(|cell| cell.trim_ascii().is_empty());
+        if cells.as_ref().is_ok_and(is_blank) {
+            return Ok(());
+        }
+        let device = cells.and_then(|cells| columns.device(&cells, app));
+        take(Record { line, size, device });
+        Ok(())
+    }
+
+    /// The cells of a record of this size.
+    fn cells(&self, size: usize, count: usize) -> Result<Vec<&[u8]>, Faults> {
+        if size > MAX_LINE {
+            return Err(lines::too_long(size, MAX_LINE));
+        }
+        if count > MAX_COLUMNS {
+            let (size, limit, unit) = (count, MAX_COLUMNS, "cells");
+            return Err(lines::of_line(FaultKind::TooLong { size, limit, unit }));
+        }
+        let mut start = 0;
+        let ends = self.ends.get(..count).unwrap_or_default();
+        let texts = ends.iter().map(|end| {
+            let text = self.cells.get(start..*end).unwrap_or_default();
+            start = *end;
+            text
+        });
+        Ok(texts.collect())
+    }
+
+    /// The bytes from the first on that ends no line.
+    fn skip_line_ends<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+        let count = bytes
+            .iter()
+            .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+            .count();
+        let (ends, rest) = bytes.split_at_checked(count).unwrap_or((bytes, &[]));
+        self.count_lines(ends);
+        rest
+    }
+
+    fn count_lines(&mut self, bytes: &[u8]) {
+        let ended = bytes.iter().filter(|byte| **byte == b'\n').count();
+        self.ended = self
+            .ended
+            .saturating_add(u32::try_from(ended).unwrap_or(u32::MAX));
+    }
+}
+
+/// The problem of a table whose header has faults.
+fn problem(line: u32, faults: &Faults) -> Problem {
+    let mut lines = LineFaults::default();
+    for fault in faults.listed() {
+        lines.push(line, fault.clone());
+    }
+    Problem::invalid_lines(Faults::default(), lines)
+}
+
+/// More columns than a device has fields and attributes.
+const MAX_COLUMNS: usize = 128;
+
+/// Room for the usual record; it grows to [`MAX_LINE`].
+const FIRST_SIZE: usize = 1024;
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::api::fixture;
+
+    /// The records of a table that comes in these pieces: line, and device or faults.
+    fn read_pieces(pieces: &[&[u8]]) -> Result<Vec<(u32, String)>, Problem> {
+        let config = fixture::config();
+        let app = &config.apps[0];
+        let (mut table, mut found) = (Table::default(), Vec::new());
+        let mut take = |record: Record| {
+            let told = match record.device {
+                Ok(device) => serde_json::to_string(&device).unwrap(),
+                Err(faults) => faults.to_string(),
+            };
+            found.push((record.line, told));
+        };
+        for piece in pieces {
+            table.feed(piece, app, &mut take)?;
+        }
+        table.finish(app, &mut take)?;
+        Ok(found)
+    }
+
+    pub(in crate::api::audience) fn read(text: &str) -> Vec<(u32, String)> {
+        read_pieces(&[text.as_bytes()]).unwrap()
+    }
+
+    fn refused(text: &str) -> String {
+        read_pieces(&[text.as_bytes()]).unwrap_err().detail().to_owned()
+    }
+
+    #[test]
+    fn a_bad_row_is_told_with_its_line_and_blank_ones_are_passed() {
+        let text = "token,ref\n\n\nabcd,a\n,b\n,\nxyz,c\nabcd\nabcd,d,e\n\"\",f";
+        let told: Vec<String> = read(text)
+            .into_iter()
+            .map(|(line, told)| format!("{line} {told}"))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                r#"4 {"token":"abcd","ref":"a"}"#,
+                "5 /token: is required",
+                "7 /token: has a character at position 0 that is not a hex digit",
+                "8 : has 1 cells, and the header has 2",
+                "9 : has 3 cells, and the header has 2",
+                "10 /token: is required",
+            ]
+        );
+        let bytes: &[u8] = b"token,ref\nabcd,\xff\n";
+        assert_eq!(read_pieces(&[bytes]).unwrap()[0].1, "/ref: is not UTF-8");
+    }
+
+    #[test]
+    fn a_header_with_faults_ends_the_intake() {
+        assert_eq!(
+            refused("tokens,ref\n"),
+            "line 1: /tokens: is not a known field; did you mean `token`?; and 1 more"
+        );
+        assert_eq!(refused("ref"), "line 1: /token: is required");
+        assert_eq!(refused("token,ref,token\n"), "line 1: /token: stands there twice");
+        assert_eq!(
+            refused("token,attributes.\n"),
+            "line 1: /attributes.: has no name"
+        );
+        assert!(refused("token;ref\n").contains("is not a known field"));
+        let wide = |attributes: usize| -> String {
+            let names: Vec<String> = (0..attributes)
+                .map(|number| format!(",attributes.a{number}"))
+                .collect();
+            format!("token{}\n", names.concat())
+        };
+        assert_eq!(read(&wide(64)), []);
+        assert_eq!(
+            refused(&wide(65)),
+            "line 1: : is 65 attributes long; the limit is 64"
+        );
+        assert_eq!(
+            refused(&wide(200)),
+            "line 1: : is 201 cells long; the limit is 128"
+        );
+        assert_eq!((read(""), read("\n")), (vec![], vec![]));
+    }
+
+    #[test]
+    fn the_limit_of_a_row_is_exact_and_what_is_longer_is_not_kept() {
+        // Sixteen cells of a kilobyte each.
+        let names: Vec<String> = (0..17).map(|number| format!(",attributes.a{number}")).collect();
+        let header = format!("token{}\n", names.concat());
+        let row = |rest: usize| {
+            format!(
+                "abcd{},{}\n",
+                format!(",{}", "x".repeat(1023)).repeat(16),
+                "y".repeat(rest)
+            )
+        };
+        let at_limit = MAX_LINE - 4 - 16 * 1023;
+        assert!(
+            read(&format!("{header}{}", row(at_limit)))[0]
+                .1
+                .starts_with("{\"token\"")
+        );
+        let over = format!("{header}{}{}", row(at_limit + 1), row(at_limit));
+        let told = read(&over);
+        assert_eq!(
+            told[0].1,
+            format!(": is {} bytes long; the limit is {MAX_LINE}", MAX_LINE + 1)
+        );
+        assert!(told[1].1.starts_with("{\"token\""));
+        let config = fixture::config();
+        let mut table = Table::default();
+        table.feed(b"token\n\"", &config.apps[0], &mut |_| {}).unwrap();
+        for _ in 0..100 {
+            table.feed(&[b'a'; 10_000], &config.apps[0], &mut |_| {}).unwrap();
+        }
+        assert!(table.cells.len() <= MAX_LINE + 1);
+        let mut told = Vec::new();
+        table
+            .finish(&config.apps[0], &mut |record| {
+                told.push((record.line, record.size));
+            })
+            .unwrap();
+        assert_eq!(told, [(2, 1_000_000)]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_pieces_do_not_matter(
+            body in "(ab|[,\"\r\n a;])*", cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6)
+        ) {
+            let body = format!("token,ref,attributes.a\n{body}");
+            let body = body.as_bytes();
+            let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(body.len() + 1)).collect();
+            places.extend([0, body.len()]);
+            places.sort_unstable();
+            let pieces: Vec<&[u8]> = places.windows(2).map(|pair| &body[pair[0]..pair[1]]).collect();
+            prop_assert_eq!(read_pieces(&pieces).unwrap(), read_pieces(&[body]).unwrap());
+        }
+
+        #[test]
+        fn reading_never_panics(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read_pieces(&[&body]);
+            let _ = read_pieces(&[b"token,tags,attributes.a\n", &body]);
+        }
+    }
+}

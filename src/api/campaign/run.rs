@@ -1,0 +1,78 @@
+//! A run as others are told of it: its batch, and the shards that walk for it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Stager;
+use crate::api::problem::Problem;
+use crate::config::{App, Config};
+use crate::delivery::batch::{LONGEST_LIFE, Origin, Record};
+use crate::delivery::calendar::{Campaign, Run};
+use crate::delivery::segment::Segment;
+use crate::delivery::walk::{Frequency, Walk};
+use crate::fault::{Faults, Pointer};
+use crate::time::Timestamp;
+
+/// What the devices of a walk get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brief {
+    /// The app to send as.
+    pub app: String,
+    /// What counts from the run's beginning counts from here.
+    pub created_at: Timestamp,
+    /// The campaign's document.
+    pub campaign: Value,
+}
+
+/// What the batch of a run is to know of itself, and the first line of what is sent. As many walks fill it as the audience
+/// has shards.
+///
+/// # Errors
+/// 422 if nothing can be sent any more.
+pub fn opening(
+    campaign: &Campaign,
+    run: &Run,
+    shards: u32,
+    app: &App,
+    config: &Config,
+) -> Result<(Record, String), Problem> {
+    let stager = Stager::new(&campaign.document, app, run.at)?;
+    let opening = stager.opening();
+    let mut record = super::record(&run.batch, opening, &config.batches, run.at);
+    record.origin = Some(Origin {
+        campaign: campaign.id.clone(),
+        at: run.at,
+        audience: campaign.audience.clone(),
+        shards,
+    });
+    if let (Some(window), Some(schedule)) = (&campaign.window, &campaign.schedule) {
+        let zone = schedule.zone(run.zones.as_deref());
+        record.terms.windows = window.intervals(zone, run.at, run.at + LONGEST_LIFE);
+    }
+    Ok((record, opening.head.clone()))
+}
+
+/// The walk of the first shard for a run; the others' differ by their numbers.
+#[must_use]
+pub fn walk(campaign: &Campaign, run: &Run) -> Walk {
+    let brief = Brief {
+        app: campaign.app.clone(),
+        created_at: run.at,
+        campaign: campaign.document.clone(),
+    };
+    // What is stored has been read before, without a fault.
+    let read = |name: &str| campaign.document.get(name).filter(|value| !value.is_null());
+    let mut faults = Faults::default();
+    Walk {
+        batch: run.batch.clone(),
+        campaign: campaign.id.clone(),
+        at: run.at,
+        number: 0,
+        cursor: Default::default(),
+        ceiling: 0,
+        zones: run.zones.clone(),
+        segment: read("segment").and_then(|value| Segment::read(value, &Pointer::Root, &mut faults)),
+        frequency: read("frequency").and_then(|value| Frequency::read(value, &Pointer::Root, &mut faults)),
+        document: serde_json::to_value(brief).unwrap_or_default(),
+    }
+}

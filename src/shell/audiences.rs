@@ -1,0 +1,300 @@
+//! `/v1/audiences`, on the Worker's side: finds the audience in the calendar, and asks its shards.
+
+use std::collections::BTreeMap;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use worker::{Env, Headers, Request, Response, ResponseBuilder};
+
+use super::campaigns::{Visit, app_of, ask, audience_of, nothing, respond, unavailable};
+use super::log::{self, Event};
+use super::{audience, clock, http};
+use crate::api::Answer;
+use crate::api::audience as contract;
+use crate::api::audience::{
+    Described, DeviceCursor, DeviceRange, Form, Intake, Opening, Removal, Shipment, Tally, Totals,
+};
+use crate::api::format::LINES;
+use crate::api::problem::{Kind, Problem};
+use crate::api::route::AudienceAction;
+use crate::delivery::audience::{Command as ShardCommand, Reply as ShardReply};
+use crate::delivery::calendar::{Audience, Command, Reply};
+
+/// `GET /v1/audiences`.
+pub(super) async fn list(visit: Visit<'_>) -> Result<Answer, Problem> {
+    match ask(visit.env, &Command::Audiences).await? {
+        Reply::Audiences(audiences) => {
+            let theirs = audiences
+                .iter()
+                .filter(|audience| visit.caller.reaches(&audience.app));
+            Ok(contract::list(&theirs.map(described).collect::<Vec<_>>()))
+        }
+        _ => Err(unavailable()),
+    }
+}
+
+/// What is below `/v1/audiences/{name}`.
+pub(super) async fn answer(
+    request: &mut Request,
+    name: &str,
+    action: AudienceAction,
+    visit: Visit<'_>,
+) -> Result<Response, Problem> {
+    if action == AudienceAction::Put {
+        return respond(put(request, name, visit).await?);
+    }
+    let audience = audience_of(name, visit).await?;
+    match action {
+        AudienceAction::Put | AudienceAction::Read => respond(read(&audience, visit.env).await?),
+        AudienceAction::Delete => respond(delete(&audience, visit.env).await?),
+        AudienceAction::Export => export(request, audience, visit.env),
+        AudienceAction::Import => respond(import(request, &audience, visit).await?),
+        AudienceAction::Remove => respond(remove(request, &audience, visit.env).await?),
+        AudienceAction::Count => {
+            let body = http::read_body(request, MAX_BODY).await?;
+            let segment = contract::read_count(&body)?;
+            let totals = total(&audience, &ShardCommand::Count { segment }, visit.env).await?;
+            respond(contract::count(&audience.name, &totals))
+        }
+    }
+}
+
+async fn put(request: &mut Request, name: &str, visit: Visit<'_>) -> Result<Answer, Problem> {
+    let body = http::read_body(request, MAX_BODY).await?;
+    let opening = Opening::read(name, &body, visit.caller, visit.config)?;
+    let wanted = Audience {
+        name: name.to_owned(),
+        app: opening.app.name.clone(),
+        shards: opening.shards,
+        created_at: clock::now(),
+    };
+    match ask(visit.env, &Command::PutAudience(wanted)).await? {
+        Reply::Created(audience) => Ok(Answer {
+            status: 201,
+            ..contract::document(&described(&audience), None)
+        }),
+        Reply::Audience(audience) => Ok(contract::document(&described(&audience), None)),
+        Reply::Conflict(audience) if visit.caller.reaches(&audience.app) => {
+            Err(contract::conflict(&described(&audience)))
+        }
+        // Whose it is is nothing for this caller to know.
+        Reply::Conflict(_) => Err(Problem::new(Kind::AudienceConflict, "the name is taken")),
+        Reply::Full { limit } => Err(contract::full(limit)),
+        _ => Err(unavailable()),
+    }
+}
+
+async fn read(audience: &Audience, env: &Env) -> Result<Answer, Problem> {
+    let mut totals = total(audience, &ShardCommand::Count { segment: None }, env).await?;
+    for reply in ask_shards(audience, &ShardCommand::Zones, env).await? {
+        totals.add(reply);
+    }
+    Ok(contract::document(&described(audience), Some(&totals)))
+}
+
+/// Removes all devices, and then the audience: one whose devices could not be removed can be deleted again.
+async fn delete(audience: &Audience, env: &Env) -> Result<Answer, Problem> {
+    let name = || audience.name.clone();
+    forgettable(&ask(env, &Command::Uses { name: name() }).await?)?;
+    audience::wipe(env, &audience.name, audience.shards)
+        .await
+        .map_err(|error| failed(audience, &error.to_string()))?;
+    forgettable(&ask(env, &Command::DropAudience { name: name() }).await?)?;
+    Ok(nothing())
+}
+
+fn forgettable(reply: &Reply) -> Result<(), Problem> {
+    match reply {
+        Reply::Audience(_) | Reply::Missing => Ok(()),
+        Reply::InUse { campaigns } => {
+            let campaign = campaigns.first().map(String::as_str).unwrap_or_default();
+            Err(contract::in_use(campaign))
+        }
+        _ => Err(unavailable()),
+    }
+}
+
+/// Takes devices as they come.
+async fn import(request: &mut Request, audience: &Audience, visit: Visit<'_>) -> Result<Answer, Problem> {
+    let started = clock::now();
+    let app = app_of(&audience.app, visit.config)?;
+    let form = Form::of(http::header(request, "content-type").as_deref());
+    let mut intake = Intake::new(app, audience.shards, form);
+    let mut replies = Vec::new();
+    if let Ok(mut body) = request.stream() {
+        while let Some(part) = body.next().await {
+            intake.feed(&part.map_err(|_| broken_off())?)?;
+            replies.extend(deliver(audience, intake.take_ready(), visit.env).await?);
+        }
+    }
+    let (last, mut tally) = intake.finish()?;
+    replies.extend(deliver(audience, last, visit.env).await?);
+    replies.iter().for_each(|reply| tally.add(reply));
+    Event::DevicesImported {
+        app: &audience.app,
+        audience: &audience.name,
+        received: tally.received,
+        invalid: tally.invalid,
+        memory_kb: log::memory_kb(),
+        ms: clock::millis_since(started),
+    }
+    .write();
+    Ok(contract::imported(&audience.name, &tally))
+}
+
+/// Removes devices as they are named.
+async fn remove(request: &mut Request, audience: &Audience, env: &Env) -> Result<Answer, Problem> {
+    let mut removal = Removal::new(audience.shards);
+    let mut replies = Vec::new();
+    if let Ok(mut body) = request.stream() {
+        while let Some(part) = body.next().await {
+            removal.feed(&part.map_err(|_| broken_off())?);
+            replies.extend(deliver(audience, removal.take_ready(), env).await?);
+        }
+    }
+    let (last, mut tally): (_, Tally) = removal.finish();
+    replies.extend(deliver(audience, last, env).await?);
+    replies.iter().for_each(|reply| tally.add(reply));
+    Ok(contract::removed(&audience.name, &tally))
+}
+
+/// Delivers shipments: those to one shard one after the other, in their order.
+async fn deliver(
+    audience: &Audience,
+    shipments: Vec<Shipment>,
+    env: &Env,
+) -> Result<Vec<ShardReply>, Problem> {
+    let mut by_shard: BTreeMap<u32, Vec<ShardCommand>> = BTreeMap::new();
+    for shipment in shipments {
+        by_shard.entry(shipment.shard).or_default().push(shipment.command);
+    }
+    let delivered = stream::iter(by_shard)
+        .map(|(shard, commands)| async move {
+            let mut replies = Vec::new();
+            for command in commands {
+                replies.push(audience::ask(env, &audience.name, shard, &command).await?);
+            }
+            Ok::<_, worker::Error>(replies)
+        })
+        .buffer_unordered(AT_ONCE)
+        .try_concat();
+    delivered
+        .await
+        .map_err(|error| failed(audience, &error.to_string()))
+}
+
+/// Streams devices out, page by page as they are read.
+fn export(request: &Request, audience: Audience, env: &Env) -> Result<Response, Problem> {
+    let range = DeviceRange::parse(&http::query(request)).map_err(Problem::invalid)?;
+    let reader = Reader {
+        audience,
+        env: env.clone(),
+        at: range.cursor,
+        left: range.limit,
+        is_over: false,
+    };
+    let pages = stream::try_unfold(reader, |mut reader| async move {
+        let text = reader.next().await?;
+        Ok::<_, worker::Error>(text.map(|text| (text.into_bytes(), reader)))
+    });
+    let headers = Headers::new();
+    for (name, value) in [("content-type", LINES), ("cache-control", "no-store")] {
+        headers.set(name, value).map_err(|_| unavailable())?;
+    }
+    let response = ResponseBuilder::new().with_headers(headers);
+    response.from_stream(Box::pin(pages)).map_err(|_| unavailable())
+}
+
+/// Reads devices, shard by shard.
+struct Reader {
+    audience: Audience,
+    env: Env,
+    at: DeviceCursor,
+    /// How many devices may still come; any number if there is none here.
+    left: Option<u32>,
+    is_over: bool,
+}
+
+impl Reader {
+    /// The next lines; nothing after the last, which says where the next page begins.
+    async fn next(&mut self) -> worker::Result<Option<String>> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let limit = self.left.map_or(PAGE, |left| left.min(PAGE));
+        if self.at.shard >= self.audience.shards || limit == 0 {
+            self.is_over = true;
+            let more = Some(self.at).filter(|at| at.shard < self.audience.shards);
+            return Ok(Some(contract::cursor_line(more)));
+        }
+        let page = ShardCommand::Page {
+            after: self.at.after,
+            limit,
+        };
+        let reply = audience::ask(&self.env, &self.audience.name, self.at.shard, &page).await?;
+        let ShardReply::Page { members, more } = reply else {
+            return Err("a shard answered something else".into());
+        };
+        match members.last().filter(|_| more) {
+            Some(last) => self.at.after = last.id,
+            None => {
+                self.at = DeviceCursor {
+                    shard: self.at.shard + 1,
+                    after: 0,
+                }
+            }
+        }
+        if let Some(left) = &mut self.left {
+            *left = left.saturating_sub(u32::try_from(members.len()).unwrap_or(u32::MAX));
+        }
+        // What the platform is given must not be empty, or it takes it for the end.
+        let lines = contract::device_lines(&members);
+        Ok(Some(if lines.is_empty() { "\n".to_owned() } else { lines }))
+    }
+}
+
+async fn total(audience: &Audience, command: &ShardCommand, env: &Env) -> Result<Totals, Problem> {
+    let mut totals = Totals::default();
+    for reply in ask_shards(audience, command, env).await? {
+        totals.add(reply);
+    }
+    Ok(totals)
+}
+
+async fn ask_shards(
+    audience: &Audience,
+    command: &ShardCommand,
+    env: &Env,
+) -> Result<Vec<ShardReply>, Problem> {
+    audience::ask_all(env, &audience.name, audience.shards, command)
+        .await
+        .map_err(|error| failed(audience, &error.to_string()))
+}
+
+fn described(audience: &Audience) -> Described<'_> {
+    Described {
+        name: &audience.name,
+        app: &audience.app,
+        shards: audience.shards,
+        created_at: audience.created_at,
+    }
+}
+
+fn broken_off() -> Problem {
+    let detail = "the body broke off; what had come of it is done, and all of it can be sent again";
+    Problem::new(Kind::NotJson, detail)
+}
+
+fn failed(audience: &Audience, problem: &str) -> Problem {
+    let audience = audience.name.as_str();
+    Event::AudienceFailed { audience, problem }.write();
+    unavailable()
+}
+
+/// The largest body of a request that is not streamed: a segment with all that it may have.
+const MAX_BODY: usize = 256 * 1024;
+
+/// How many shards get devices at once: an invocation has six connections.
+const AT_ONCE: usize = 5;
+
+/// How many devices are read from a shard at once.
+const PAGE: u32 = 1000;

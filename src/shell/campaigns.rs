@@ -1,0 +1,266 @@
+//! `/v1/campaigns`, on the Worker's side: reads what callers write, and asks the calendar.
+
+use std::time::Duration;
+
+use worker::{Context, Env, Request, Response};
+
+use super::push::{self, Written};
+use super::{audience, batch, calendar, clock, http};
+use crate::api::batch::{Ask, Question};
+use crate::api::campaign as contract;
+use crate::api::campaign::document;
+use crate::api::campaign::query::{Filter, RunRange};
+use crate::api::campaign::trial;
+use crate::api::format::Format;
+use crate::api::problem::{Kind, Problem};
+use crate::api::route::CampaignAction;
+use crate::api::{Answer, Order, batch as batches, preview};
+use crate::config::{ApiKey, App, Config};
+use crate::delivery::audience::{Command as ShardCommand, Member, Reply as ShardReply};
+use crate::delivery::calendar::{Act, Audience, Campaign, Command, Reply, Run};
+use crate::delivery::template::Recipient;
+
+/// Who asks, and of which deployment.
+#[derive(Clone, Copy)]
+pub(super) struct Visit<'v> {
+    pub(super) caller: &'v ApiKey,
+    pub(super) config: &'static Config,
+    pub(super) env: &'v Env,
+    pub(super) context: &'v Context,
+}
+
+/// `GET /v1/campaigns`.
+pub(super) async fn list(query: &str, visit: Visit<'_>) -> Result<Answer, Problem> {
+    let filter = Filter::parse(query).map_err(Problem::invalid)?;
+    let list = Command::List {
+        apps: None,
+        state: None,
+    };
+    match ask(visit.env, &list).await? {
+        Reply::Campaigns(campaigns) => {
+            let theirs = campaigns
+                .iter()
+                .filter(|campaign| filter.takes(campaign, visit.caller));
+            Ok(document::list(theirs))
+        }
+        _ => Err(unavailable()),
+    }
+}
+
+/// `POST /v1/campaigns`.
+pub(super) async fn create(request: &mut Request, visit: Visit<'_>) -> Result<Answer, Problem> {
+    let campaign = written(request, &batches::id(clock::seed()), visit).await?;
+    let campaign = campaign_of(ask(visit.env, &Command::Create(Box::new(campaign))).await?)?;
+    Ok(document::created(&campaign))
+}
+
+/// What is below `/v1/campaigns/{id}`.
+pub(super) async fn answer(
+    request: &mut Request,
+    id: &str,
+    action: CampaignAction,
+    visit: Visit<'_>,
+) -> Result<Response, Problem> {
+    let campaign = read(id, visit).await?;
+    let id = || campaign.id.clone();
+    let act = match action {
+        CampaignAction::Read => return respond(document::answer(&campaign)),
+        CampaignAction::Replace => {
+            let mut written = written(request, &campaign.id, visit).await?;
+            written.created_at = campaign.created_at;
+            let replaced = ask(visit.env, &Command::Replace(Box::new(written))).await?;
+            return respond(document::answer(&*campaign_of(replaced)?));
+        }
+        CampaignAction::Delete => {
+            return match ask(visit.env, &Command::Delete { id: id() }).await? {
+                Reply::Done => respond(nothing()),
+                reply => Err(refusal(&reply)),
+            };
+        }
+        CampaignAction::Runs => {
+            let range = RunRange::parse(&http::query(request)).map_err(Problem::invalid)?;
+            let runs = Command::Runs {
+                id: id(),
+                before: range.before,
+                limit: range.limit,
+            };
+            return match ask(visit.env, &runs).await? {
+                Reply::Runs(page) => respond(document::runs(&page)),
+                reply => Err(refusal(&reply)),
+            };
+        }
+        CampaignAction::Test | CampaignAction::Preview => {
+            return on_trial(request, &campaign, action, visit).await;
+        }
+        CampaignAction::Schedule => Act::Schedule,
+        CampaignAction::Pause => Act::Pause,
+        CampaignAction::Resume => Act::Resume,
+        CampaignAction::Cancel => Act::Cancel,
+    };
+    let batches = match act {
+        Act::Cancel => under_way(&campaign, visit).await?,
+        Act::Schedule | Act::Pause | Act::Resume => Vec::new(),
+    };
+    let acted = campaign_of(ask(visit.env, &Command::Act { id: id(), act }).await?)?;
+    let mut answer = document::answer(&acted);
+    for batch in batches {
+        // The calendar tells them too; but who cancels is to know when nothing more is sent.
+        let caller = visit.caller.name.clone();
+        let cancel = Question {
+            caller,
+            ask: Ask::Cancel,
+        };
+        let cancelled = batch::ask(visit.env, &batch, &cancel).await;
+        if !cancelled.is_ok_and(|response| matches!(response.status_code(), 200 | 404 | 409)) {
+            answer.status = 202;
+        }
+    }
+    respond(answer)
+}
+
+/// The batches of the runs that are under way.
+async fn under_way(campaign: &Campaign, visit: Visit<'_>) -> Result<Vec<String>, Problem> {
+    let runs = Command::Runs {
+        id: campaign.id.clone(),
+        before: None,
+        limit: MOST_RUNS,
+    };
+    match ask(visit.env, &runs).await? {
+        Reply::Runs(page) => {
+            let runs = page.runs.into_iter().filter(Run::is_under_way);
+            Ok(runs.map(|run| run.batch).collect())
+        }
+        reply => Err(refusal(&reply)),
+    }
+}
+
+/// Reads the campaign in a request's body, for an audience that the caller reaches.
+async fn written(request: &mut Request, id: &str, visit: Visit<'_>) -> Result<Campaign, Problem> {
+    let body = http::read_body(request, contract::MAX_BODY).await?;
+    let document = contract::parse(&body)?;
+    let name = contract::audience(&document)?;
+    let audience = audience_of(name, visit)
+        .await
+        .map_err(|problem| match problem.kind() {
+            Kind::AudienceNotFound => contract::no_audience(),
+            _ => problem,
+        })?;
+    let app = app_of(&audience.app, visit.config)?;
+    contract::read(id, &document, app, visit.config, clock::now())
+}
+
+/// The campaign for a few named devices: shown, or sent at once.
+async fn on_trial(
+    request: &mut Request,
+    campaign: &Campaign,
+    action: CampaignAction,
+    visit: Visit<'_>,
+) -> Result<Response, Problem> {
+    let body = http::read_body(request, contract::MAX_BODY).await?;
+    let refs = trial::refs(&body)?;
+    let audience = audience_of(&campaign.audience, visit).await?;
+    let find = ShardCommand::Find { refs: refs.clone() };
+    let found = audience::ask_all(visit.env, &audience.name, audience.shards, &find)
+        .await
+        .map_err(|_| unavailable())?;
+    let members: Vec<Member> = found
+        .into_iter()
+        .flat_map(|reply| match reply {
+            ShardReply::Found { members } => members,
+            _ => Vec::new(),
+        })
+        .collect();
+    let recipients: Vec<Recipient<'_>> = members
+        .iter()
+        .map(|member| Recipient::of(&member.device))
+        .collect();
+    let app = app_of(&campaign.app, visit.config)?;
+    let now = clock::now();
+    let body = trial::order(campaign, app, &refs, &recipients, now)?.into_bytes();
+    if action == CampaignAction::Preview {
+        let order = Order::parse_for(app, &body, Format::JSON, clock::seed(), now)?;
+        return respond(preview::answer(&order, visit.config)?);
+    }
+    let written = Written {
+        app,
+        body,
+        format: Format::JSON,
+        wait: TRIAL_WAIT,
+    };
+    push::at_once(written, recipients.len(), visit.config, visit.env, visit.context).await
+}
+
+/// The campaign, if the caller reaches it; else there is no such one.
+async fn read(id: &str, visit: Visit<'_>) -> Result<Campaign, Problem> {
+    // An id that none of ours can be asks nobody.
+    if batches::seed(id).is_none() {
+        return Err(not_found());
+    }
+    let campaign = campaign_of(ask(visit.env, &Command::Read { id: id.to_owned() }).await?)?;
+    if visit.caller.reaches(&campaign.app) {
+        Ok(*campaign)
+    } else {
+        Err(not_found())
+    }
+}
+
+/// The audience, if the caller reaches it; else there is no such one.
+pub(super) async fn audience_of(name: &str, visit: Visit<'_>) -> Result<Audience, Problem> {
+    let name = name.to_owned();
+    match ask(visit.env, &Command::Audience { name }).await? {
+        Reply::Audience(audience) if visit.caller.reaches(&audience.app) => Ok(audience),
+        Reply::Audience(_) | Reply::Missing => {
+            Err(Problem::new(Kind::AudienceNotFound, "there is no such audience"))
+        }
+        _ => Err(unavailable()),
+    }
+}
+
+/// The app, as the deployment has it now.
+pub(super) fn app_of<'c>(name: &str, config: &'c Config) -> Result<&'c App, Problem> {
+    let gone = || Problem::new(Kind::Unavailable, format!("no app is called `{name}` any more"));
+    config.app(name).ok_or_else(gone)
+}
+
+/// Asks the calendar.
+pub(super) async fn ask(env: &Env, command: &Command) -> Result<Reply, Problem> {
+    calendar::ask(env, command).await.map_err(|_| unavailable())
+}
+
+fn campaign_of(reply: Reply) -> Result<Box<Campaign>, Problem> {
+    match reply {
+        Reply::Campaign(campaign) => Ok(campaign),
+        reply => Err(refusal(&reply)),
+    }
+}
+
+/// Why the calendar does not do it.
+fn refusal(reply: &Reply) -> Problem {
+    contract::refusal(reply).unwrap_or_else(unavailable)
+}
+
+pub(super) fn respond(answer: Answer) -> Result<Response, Problem> {
+    http::response(answer).map_err(|error| Problem::new(Kind::Unavailable, error.to_string()))
+}
+
+/// The answer to who asked for an end.
+pub(super) fn nothing() -> Answer {
+    Answer {
+        status: 204,
+        ..Answer::json(String::new())
+    }
+}
+
+fn not_found() -> Problem {
+    Problem::new(Kind::CampaignNotFound, "there is no such campaign")
+}
+
+pub(super) fn unavailable() -> Problem {
+    Problem::new(Kind::Unavailable, "the calendar or the audience did not answer").retry_after_ms(1000)
+}
+
+/// The newest runs of a campaign, among which those are that are under way: more than start within an hour.
+const MOST_RUNS: u32 = 100;
+
+/// How long resends of a trial may take: as those of a push.
+const TRIAL_WAIT: Duration = Duration::from_secs(20);
