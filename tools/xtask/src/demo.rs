@@ -5,13 +5,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use clap::{Args, value_parser};
+use clap::{Args, Subcommand, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::interrupt::Interrupt;
 use crate::stack::Stack;
 use crate::{build, setup};
 
+mod campaign;
 mod fleet;
 mod outcomes;
 mod report;
@@ -25,7 +26,10 @@ const TRANSPORTS: [&str; 2] = ["fetch", "socket"];
 
 /// Start the Worker and an APNs server on this machine, and send notifications
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Demo {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// How many pushes to send, one to a device
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = value_parser!(u32).range(1..))]
     notifications: u32,
@@ -43,9 +47,18 @@ pub(crate) struct Demo {
     json: bool,
 }
 
+/// What else there is to see.
+#[derive(Debug, Subcommand)]
+enum Other {
+    Campaign(campaign::Campaign),
+}
+
 impl Demo {
     /// Runs the demo.
     pub(crate) fn run(&self) -> Result<()> {
+        if let Some(Other::Campaign(campaign)) = &self.other {
+            return campaign.run();
+        }
         let interrupt = Interrupt::catch()?;
         let ready = setup::everything()?;
         build::worker(&ready)?;

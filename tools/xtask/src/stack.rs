@@ -29,6 +29,12 @@ const TEAM_ID: &str = "TEAM123456";
 /// The signing key's id.
 const KEY_ID: &str = "KEY1234567";
 
+/// The type of documents.
+const JSON: &str = "application/json";
+
+/// Where wrangler fires a cron trigger.
+const TRIGGER: &str = "/cdn-cgi/local/scheduled?cron=*+*+*+*+*";
+
 /// A running Worker and the APNs that it sends to.
 ///
 /// The fields are dropped in this order: first the Worker, then what it talks to, then the files of both.
@@ -76,10 +82,34 @@ impl Stack {
         })
     }
 
-    /// Sends one request to the Worker as a caller with a key.
+    /// Sends a document to the Worker as a caller with a key.
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        self.send("POST", path, JSON, body.to_string())
+    }
+
+    /// The same with another method.
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Result<Value> {
+        self.send("PUT", path, JSON, body.to_string())
+    }
+
+    /// Sends lines of JSON.
+    pub(crate) fn lines(&self, path: &str, lines: &str) -> Result<Value> {
+        self.send("POST", path, "application/x-ndjson", lines.to_owned())
+    }
+
+    /// Asks the Worker for a document.
+    pub(crate) fn get(&self, path: &str) -> Result<Value> {
+        self.send("GET", path, JSON, String::new())
+    }
+
+    /// Fires the Worker's cron trigger, as the platform does each minute.
+    pub(crate) fn strike(&self) -> Result<()> {
+        http::touch(&format!("{}{TRIGGER}", self.worker.url()))
+    }
+
+    fn send(&self, method: &str, path: &str, media_type: &str, body: String) -> Result<Value> {
         let url = format!("{}{path}", self.worker.url());
-        let answer = http::post(&url, Some(&self.api_key), body);
+        let answer = http::send(method, &url, Some(&self.api_key), media_type, body);
         answer.with_context(|| format!("the Worker's log ends with\n{}", self.worker.log()))
     }
 }

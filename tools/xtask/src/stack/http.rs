@@ -27,11 +27,25 @@ pub(crate) fn get(url: &str) -> Result<Value> {
 
 /// Sends a document and returns the answer.
 pub(crate) fn post(url: &str, key: Option<&str>, body: &Value) -> Result<Value> {
-    let mut request = agent().post(url).header("content-type", "application/json");
+    send("POST", url, key, "application/json", body.to_string())
+}
+
+/// Sends any body by any method and returns the answer.
+pub(crate) fn send(
+    method: &str,
+    url: &str,
+    key: Option<&str>,
+    media_type: &str,
+    body: String,
+) -> Result<Value> {
+    let mut request = ureq::http::Request::builder()
+        .method(method)
+        .uri(url)
+        .header("content-type", media_type);
     if let Some(key) = key {
         request = request.header("authorization", format!("Bearer {key}"));
     }
-    read(url, request.send(body.to_string()))
+    read(url, agent().run(request.body(body)?))
 }
 
 /// One agent for all, because it keeps the connections.

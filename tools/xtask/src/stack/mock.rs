@@ -70,6 +70,11 @@ impl Mock {
         http::get(&self.control("/state")?)
     }
 
+    /// What all devices together show.
+    pub(crate) fn shown(&self) -> Result<Value> {
+        http::get(&self.control("/shown/summary")?)
+    }
+
     /// Registers devices.
     pub(crate) fn add_devices(&self, devices: &Value) -> Result<()> {
         http::post(&self.control("/devices")?, None, devices).map(drop)
