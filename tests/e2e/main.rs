@@ -13,6 +13,8 @@ mod batches;
 #[cfg(test)]
 mod caller;
 #[cfg(test)]
+mod campaigns;
+#[cfg(test)]
 mod configuration;
 #[cfg(test)]
 mod deployment;

@@ -1,0 +1,218 @@
+//! Runs: what a trigger starts, whom it reaches, and what stops it.
+
+use std::collections::BTreeSet;
+
+use apns_mock::{Options, Registration, Standing};
+use serde_json::json;
+
+use super::{Audience, Campaign, lines, send, shown, soon, strike, strike_soon};
+use crate::deployment::SHOP;
+use crate::stage::{Stage, until};
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_trigger_that_comes_twice_starts_one_run_and_each_device_gets_its_own_words_once() {
+    let stage = Stage::alone(Options::default(), &[("TRANSPORT", "socket")]);
+    let audience = Audience::create(&stage, "words", 4);
+    let devices = stage.devices(&SHOP, "campaigns, words", 1300);
+    audience.import(
+        &stage,
+        &lines(&devices, |place| {
+            let locale = if place % 3 == 0 { "de-CH" } else { "en" };
+            let tags = if place % 13 == 0 { json!([]) } else { json!(["news"]) };
+            json!({"locale": locale, "tags": tags, "attributes": {"first_name": format!("\"U{place}\" {{{{ ref }}}}")}})
+        }),
+    );
+    let mut document = soon(&audience, "Hello {{ first_name }}");
+    document["segment"] = json!({"eq": {"tags": "news"}});
+    document["variants"] = json!({"de": {"aps": {"alert": {"body": "Hallo {{ first_name }}"}}}});
+    let campaign = Campaign::create(&stage, &document);
+    strike_soon(&stage);
+    strike(&stage);
+    let run = campaign.done(&stage);
+    let expected = (0..1300).filter(|place| place % 13 != 0).count();
+    assert_eq!(
+        (&run["pushes"], &run["counts"]["accepted"]),
+        (&json!(expected), &json!(expected)),
+        "{run}"
+    );
+    for (place, device) in devices.iter().enumerate().step_by(7) {
+        if place % 13 == 0 {
+            assert!(stage.requests_to(device).is_empty());
+        } else {
+            let greeting = if place % 3 == 0 { "Hallo" } else { "Hello" };
+            // What an attribute holds is text, whatever it looks like.
+            assert_eq!(
+                shown(&stage, device),
+                format!("{greeting} \"U{place}\" {{{{ ref }}}}")
+            );
+        }
+    }
+    assert_eq!(campaign.status(&stage)["state"], "done");
+    strike(&stage);
+    assert_eq!(campaign.runs(&stage).len(), 1);
+    // A run is a batch like any other.
+    let batch = run["batch"].as_str().unwrap();
+    let document = stage.get(&format!("/v1/batches/{batch}")).with_status(200);
+    assert_eq!(document["state"], "done");
+    let receipts = stage
+        .get(&format!("/v1/batches/{batch}/receipts?limit=10000"))
+        .with_status(200);
+    let references: BTreeSet<String> = super::parse(receipts.as_str().unwrap())
+        .iter()
+        .filter_map(|line| line["ref"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(references.len(), expected);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn devices_that_are_gone_leave_the_audience_and_bad_ones_are_suspect() {
+    let stage = Stage::alone(Options::default(), &[]);
+    let audience = Audience::create(&stage, "leaving", 2);
+    let devices = stage.devices(&SHOP, "campaigns, leaving", 40);
+    let gone = stage.tokens("campaigns, gone", 2);
+    stage.register(Registration {
+        tokens: gone.clone(),
+        state: Standing::Unregistered,
+        ..Registration::device(SHOP.environment, SHOP.topic, "")
+    });
+    let unknown = stage.tokens("campaigns, unknown", 1);
+    let all = [devices.clone(), gone.clone(), unknown.clone()].concat();
+    audience.import(&stage, &lines(&all, |_| json!({})));
+    // This one was registered anew after APNs had seen it go.
+    let anew = format!(
+        "{{\"token\":\"{}\",\"registered_at\":\"2099-01-01T00:00:00Z\"}}\n",
+        gone[1]
+    );
+    audience.import(&stage, &anew);
+    let campaign = Campaign::create(&stage, &soon(&audience, "Hello"));
+    strike_soon(&stage);
+    let run = campaign.done(&stage);
+    assert_eq!(
+        (&run["counts"]["accepted"], &run["counts"]["rejected"]),
+        (&json!(40), &json!(3)),
+        "{run}"
+    );
+    until("the device that left the audience", || {
+        audience.status(&stage)["devices"] == 42
+    });
+    assert_eq!(audience.status(&stage)["suspects"], 1);
+    let left: BTreeSet<String> = audience
+        .devices(&stage)
+        .iter()
+        .map(|line| line["token"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(!left.contains(&gone[0]) && left.contains(&gone[1]) && left.contains(&unknown[0]));
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_campaign_that_was_cancelled_starts_nothing_and_a_paused_one_nothing_until_it_is_resumed() {
+    let stage = Stage::alone(Options::default(), &[]);
+    let audience = Audience::create(&stage, "stopped", 2);
+    let devices = stage.devices(&SHOP, "campaigns, stopped", 20);
+    audience.import(&stage, &lines(&devices, |_| json!({})));
+    let cancelled = Campaign::create(&stage, &soon(&audience, "Cancelled"));
+    let paused = Campaign::create(&stage, &soon(&audience, "Paused"));
+    assert_eq!(
+        cancelled.tell(&stage, "cancel").with_status(200)["state"],
+        "cancelled"
+    );
+    assert_eq!(paused.tell(&stage, "pause").with_status(200)["state"], "paused");
+    strike_soon(&stage);
+    assert!(cancelled.runs(&stage).is_empty());
+    assert!(paused.runs(&stage).iter().all(|run| run["state"] == "missed"));
+    cancelled.tell(&stage, "resume").problem(409, "campaign-state");
+    // What a campaign says can be mended while it is paused.
+    let mended = soon(&audience, "Mended");
+    send(&stage, "PUT", &paused.path(""), &mended).with_status(200);
+    paused.tell(&stage, "resume").with_status(200);
+    strike_soon(&stage);
+    until("the run of a campaign that was resumed", || {
+        paused.runs(&stage).iter().any(|run| run["state"] == "done")
+    });
+    for device in &devices {
+        assert_eq!(shown(&stage, device), "Mended");
+    }
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_campaign_that_is_cancelled_in_the_middle_of_its_run_sends_nothing_more() {
+    let stage = Stage::alone(Options::default(), &[]);
+    let audience = Audience::create(&stage, "middle", 2);
+    let devices = stage.devices(&SHOP, "campaigns, middle", 3000);
+    audience.import(&stage, &lines(&devices, |_| json!({})));
+    let mut document = soon(&audience, "Hello");
+    document["rate"] = json!(200);
+    let campaign = Campaign::create(&stage, &document);
+    strike_soon(&stage);
+    until("the first pushes", || stage.apns.state().requests > 100);
+    campaign.tell(&stage, "cancel").with_status(200);
+    let run = campaign.run_once(&stage, "cancelled");
+    let sent = stage.apns.state().requests;
+    assert!(sent < 3000);
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(stage.apns.state().requests, sent);
+    assert_eq!(run["counts"]["accepted"], sent, "{run}");
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn no_device_gets_more_of_a_campaign_than_its_frequency_allows() {
+    let stage = Stage::alone(Options::default(), &[]);
+    let audience = Audience::create(&stage, "often", 2);
+    let devices = stage.devices(&SHOP, "campaigns, often", 30);
+    audience.import(&stage, &lines(&devices[..20], |_| json!({})));
+    let first = Campaign::create(&stage, &soon(&audience, "First"));
+    strike_soon(&stage);
+    first.done(&stage);
+    audience.import(&stage, &lines(&devices[20..], |_| json!({})));
+    let mut document = soon(&audience, "Second");
+    document["frequency"] = json!({"max": 1, "per": "1d", "of": "all"});
+    let second = Campaign::create(&stage, &document);
+    strike_soon(&stage);
+    assert_eq!(second.done(&stage)["pushes"], 10);
+    for (place, device) in devices.iter().enumerate() {
+        assert_eq!(shown(&stage, device), if place < 20 { "First" } else { "Second" });
+    }
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_campaign_in_the_devices_own_time_reaches_each_zone_when_its_clock_strikes() {
+    let stage = Stage::alone(Options::default(), &[]);
+    let audience = Audience::create(&stage, "own-time", 2);
+    let devices = stage.devices(&SHOP, "campaigns, own time", 9);
+    audience.import(
+        &stage,
+        &lines(&devices, |place| match place % 3 {
+            0 => json!({"time_zone": "Asia/Tokyo"}),
+            1 => json!({"time_zone": "America/New_York"}),
+            _ => json!({}),
+        }),
+    );
+    // Tokyo's clock is at it in a moment, all others' later.
+    let soon_in_tokyo = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(9)));
+    let at = (soon_in_tokyo + super::SOON)
+        .datetime()
+        .strftime("%Y-%m-%dT%H:%M:%S")
+        .to_string();
+    let mut document = soon(&audience, "Hello");
+    document["schedule"] = json!({"at": at, "time_zone": "device", "default_time_zone": "Europe/Berlin"});
+    let campaign = Campaign::create(&stage, &document);
+    strike_soon(&stage);
+    let run = campaign.done(&stage);
+    assert_eq!(run["pushes"], 3, "{run}");
+    assert!(
+        run["time_zones"]
+            .as_array()
+            .unwrap()
+            .contains(&json!("Asia/Tokyo"))
+    );
+    for (place, device) in devices.iter().enumerate() {
+        assert_eq!(stage.requests_to(device).len(), usize::from(place % 3 == 0));
+    }
+    assert_ne!(campaign.status(&stage)["state"], "done");
+}
