@@ -239,7 +239,8 @@ impl Shared {
 
     /// Takes no more pushes.
     pub(super) fn drain(&self, end: End) {
-        self.with_ledger(|ledger, woken| ledger.drain(end, woken));
+        let now = self.timer.now();
+        self.with_ledger(|ledger, woken| ledger.drain(end, now, woken));
         let sender = self.sender.borrow_mut().take();
         drop(sender);
     }

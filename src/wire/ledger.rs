@@ -36,6 +36,8 @@ pub(super) struct Ledger<W> {
     alarm: Option<Timestamp>,
     pulse: Pulse,
     idle_since: Option<Timestamp>,
+    /// When it went out of use.
+    left_at: Timestamp,
     counters: Counters,
 }
 
@@ -125,6 +127,7 @@ impl<W> Ledger<W> {
             alarm: None,
             pulse: Pulse::new(patience, now),
             idle_since: Some(now),
+            left_at: now,
             counters: Counters::default(),
         }
     }
@@ -276,9 +279,10 @@ impl<W> Ledger<W> {
     }
 
     /// No new streams from now on; those under way may finish.
-    pub(super) fn drain(&mut self, end: End, woken: &mut Vec<W>) {
+    pub(super) fn drain(&mut self, end: End, now: Timestamp, woken: &mut Vec<W>) {
         if self.state == State::Open {
             self.state = State::Draining(end);
+            self.left_at = now;
             self.queue.wake_all(woken);
         }
     }
@@ -309,13 +313,30 @@ impl<W> Ledger<W> {
         if self.alarm.is_some_and(|alarm| alarm <= now) {
             self.expire(now, woken);
         }
+        if self.overdue_at().is_some_and(|at| at <= now) {
+            return Due {
+                ping: false,
+                dead: true,
+            };
+        }
         self.pulse.tick(!self.pushes.is_empty(), now)
     }
 
     /// When to come back if nothing else happens.
     pub(super) fn next_tick(&self) -> Timestamp {
         let pulse = self.pulse.next(!self.pushes.is_empty());
-        self.alarm.map_or(pulse, |alarm| alarm.min(pulse))
+        let others = self.alarm.into_iter().chain(self.overdue_at());
+        others.fold(pulse, Timestamp::min)
+    }
+
+    /// When a connection that is out of use, with nothing under way, is given up though it has not ended: a server that
+    /// neither reads nor hangs up would keep it, and the object that holds it, for an hour.
+    fn overdue_at(&self) -> Option<Timestamp> {
+        let is_out_of_use = matches!(self.state, State::Draining(_));
+        let idle_since = self
+            .idle_since
+            .filter(|_| is_out_of_use && self.pushes.is_empty())?;
+        Some(self.pulse.farewell(idle_since.max(self.left_at)))
     }
 
     fn expire(&mut self, now: Timestamp, woken: &mut Vec<W>) {

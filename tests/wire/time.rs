@@ -298,3 +298,23 @@ async fn what_may_still_leave_after_its_deadline_is_not_handed_back_unsent() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_out_of_use_ends_though_its_server_reads_nothing() {
+    local(async {
+        // A request does not fit in the pipe, and nor does a goodbye behind it.
+        let (ours, theirs) = duplex(100);
+        let greeting = spawn_local(Peer::greet(theirs, Some(10)));
+        let client = client(ours, Options::default()).await;
+        let _unread = greeting.await.unwrap();
+        let start = Instant::now();
+        let request = client.request(1);
+        let slot = client.connection.slot().await.unwrap();
+        let deadline = client.now() + Duration::from_secs(1);
+        slot.send(&request, &client.template, deadline).await;
+        client.connection.close();
+        assert_eq!(client.driver.await.unwrap(), End::Done);
+        assert_eq!(start.elapsed().as_secs(), 11);
+    })
+    .await;
+}

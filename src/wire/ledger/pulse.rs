@@ -70,6 +70,11 @@ impl Pulse {
         Due { ping: !dead, dead }
     }
 
+    /// How long the server has to let a connection end that is of no more use since `since`: as long as for a PING.
+    pub(super) fn farewell(&self, since: Timestamp) -> Timestamp {
+        since + self.patience.pong
+    }
+
     /// When silence has lasted too long, if it lasts.
     pub(super) fn next(&self, busy: bool) -> Timestamp {
         match self.pinged {

@@ -239,7 +239,7 @@ impl World {
             Event::Heard => self.ledger.heard(self.now),
             Event::Pass(millis) => self.pass(millis)?,
             Event::GoAway(above) => {
-                self.ledger.drain(End::go_away(0, b""), &mut woken);
+                self.ledger.drain(End::go_away(0, b""), self.now, &mut woken);
                 let above = above % (self.under_way.len() + 1);
                 for push in self.under_way.split_off(above) {
                     let outcome = self.settle(push, Ending::PassedOver, true)?;
@@ -303,8 +303,28 @@ proptest! {
 fn why_a_connection_ended_is_what_was_said_first() {
     let mut world = World::new();
     let first = End::go_away(0, br#"{"reason":"Shutdown"}"#);
-    world.ledger.drain(first.clone(), &mut Vec::new());
-    world.ledger.drain(End::Done, &mut Vec::new());
+    world.ledger.drain(first.clone(), world.now, &mut Vec::new());
+    world.ledger.drain(End::Done, world.now, &mut Vec::new());
     assert_eq!(world.ledger.close(End::Silent, &mut Vec::new()), first);
     assert_eq!(*world.ledger.state(), State::Closed(first));
+}
+
+#[test]
+fn a_connection_out_of_use_is_given_up_when_nothing_is_under_way_any_more() {
+    let patience = Patience {
+        idle: Duration::from_hours(1),
+        stall: Duration::from_secs(10),
+        pong: Duration::from_secs(10),
+    };
+    let at = Timestamp::from_secs;
+    let mut ledger = Ledger::<()>::new(10, patience, at(0));
+    ledger.settings(Some(10), &mut Vec::new());
+    assert_eq!(ledger.ask(&mut None, ()), Asked::Granted);
+    let key = ledger.launch(at(60), at(0));
+    ledger.drain(End::Done, at(1), &mut Vec::new());
+    ledger.heard(at(7));
+    ledger.settle(key, Ending::Expired, false, at(8), &mut Vec::new());
+    assert_eq!(ledger.next_tick(), at(18));
+    assert!(!ledger.tick(at(17), &mut Vec::new()).dead);
+    assert!(ledger.tick(at(18), &mut Vec::new()).dead);
 }
