@@ -197,7 +197,11 @@ mod tests {
         in_use: 0,
         leases: 0,
         waiting: 0,
-        connections: 0,
+        connections: crate::delivery::pool::Standing {
+            open: 0,
+            idle: 0,
+            shut: 0,
+        },
     };
 
     fn probe(environment: Environment, outcome: Outcome) -> Probe {

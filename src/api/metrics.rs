@@ -18,6 +18,7 @@ use super::problem::{Kind, Problem};
 use crate::delivery::calendar;
 use crate::delivery::gate::Inspection;
 use crate::delivery::metrics::{Delta, Measure, Metric};
+use crate::delivery::pool::Standing as Pool;
 use crate::delivery::registry::Counted;
 
 /// How things stand when they are asked for.
@@ -84,6 +85,16 @@ impl Collector for Report {
             for (credential, gate) in &self.standing.gates {
                 let figure = figure(gate);
                 family.row(&mut metric, &[credential], |row| row.encode_gauge(&figure))?;
+            }
+        }
+        let mut metric = CONNECTIONS.begin(to, None, MetricType::Gauge)?;
+        for (credential, gate) in &self.standing.gates {
+            let Pool { open, idle, shut } = gate.connections;
+            for (state, connections) in [("open", open), ("idle", idle), ("shut", shut)] {
+                let values = [credential.as_str(), state];
+                CONNECTIONS.row(&mut metric, &values, |row| {
+                    row.encode_gauge(&u64::from(connections))
+                })?;
             }
         }
         let mut metric = BATCHES.begin(to, None, MetricType::Gauge)?;
@@ -260,9 +271,6 @@ const GATES: &[(Family, Figure)] = &[
         of_gate("permit_waiters", "Orders and chunks that wait for permits"),
         |gate| number(gate.waiting),
     ),
-    (of_gate("connections", "Connection objects in the pool"), |gate| {
-        number(gate.connections)
-    }),
 ];
 
 const fn of_gate(name: &'static str, help: &'static str) -> Family {
@@ -272,6 +280,12 @@ const fn of_gate(name: &'static str, help: &'static str) -> Family {
         labels: &["credential"],
     }
 }
+
+const CONNECTIONS: Family = Family {
+    name: "connections",
+    help: "Connection objects in the pool",
+    labels: &["credential", "state"],
+};
 
 const BATCHES: Family = Family {
     name: "batches",

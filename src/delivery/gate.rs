@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::limiter::{Ask, Decision, LeaseId, Limiter, Permits, Report, Share};
 use super::machine::{Loaded, Machine, Step, Ticket};
 use super::opening::{Opening, Turn};
-use super::pool::{Pool, Shape, Sign};
+use super::pool::{self, Pool, Shape, Sign};
 use crate::apns::credential::Credential;
 use crate::apns::provider_token::ProviderToken;
 use crate::time::Timestamp;
@@ -170,7 +170,7 @@ pub struct Inspection {
     pub waiting: usize,
     /// The connections of the pool.
     #[serde(default)]
-    pub connections: usize,
+    pub connections: pool::Standing,
 }
 
 impl Machine for Gate {
@@ -245,7 +245,7 @@ impl Machine for Gate {
                 let delay = self.opening.failed(now.as_millis(), now);
                 Step::Answer(Reply::Turn(Turn::Refused(delay)))
             }
-            Command::Inspect => Step::Answer(Reply::Inspected(self.inspect(now))),
+            Command::Inspect => Step::Answer(Reply::Inspected(self.inspect(&context.shape, now))),
         }
     }
 
@@ -338,7 +338,7 @@ impl Gate {
         })
     }
 
-    fn inspect(&self, now: Timestamp) -> Inspection {
+    fn inspect(&self, shape: &Shape, now: Timestamp) -> Inspection {
         let current = self.tokens.current(now);
         Inspection {
             issued_at: current.map(|(issued_at, _)| issued_at),
@@ -348,7 +348,7 @@ impl Gate {
             in_use: self.limiter.in_use(now),
             leases: self.limiter.leases(now),
             waiting: self.limiter.waiting(),
-            connections: self.pool.len(),
+            connections: self.pool.standing(shape, now),
         }
     }
 }

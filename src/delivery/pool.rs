@@ -70,6 +70,17 @@ pub enum Sign {
     Shut(Duration),
 }
 
+/// How many places of a pool stand how, as far as leases told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Their connections were open a while ago.
+    pub open: u32,
+    /// Nobody has told: they are opened for the first time, or have closed for want of work.
+    pub idle: u32,
+    /// Their connections could not be opened, and wait until they are opened again.
+    pub shut: u32,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Place {
     used_at: Timestamp,
@@ -156,6 +167,22 @@ impl Pool {
                 self.opener = None;
             }
         }
+    }
+
+    /// How the places stand.
+    #[must_use]
+    pub fn standing(&self, shape: &Shape, now: Timestamp) -> Standing {
+        let mut standing = Standing::default();
+        for place in &self.places {
+            if place.shut_until > now {
+                standing.shut += 1;
+            } else if place.is_open(shape, now) {
+                standing.open += 1;
+            } else {
+                standing.idle += 1;
+            }
+        }
+        standing
     }
 
     /// How many places there are.

@@ -163,7 +163,7 @@ fn every_way_of_sending_is_counted_once() {
                 r#"connection_openings_total{credential="shop",outcome="opened"}"#,
                 1.0,
             ),
-            (r#"connections{credential="shop"}"#, 1.0),
+            (r#"connections{credential="shop",state="open"}"#, 1.0),
         ],
     );
 

@@ -52,7 +52,11 @@ fn standing() -> Standing {
         in_use: 6,
         leases: 1,
         waiting: 2,
-        connections: 3,
+        connections: Pool {
+            open: 2,
+            idle: 1,
+            shut: 0,
+        },
     };
     let campaigns = calendar::Counted {
         app: "shop".to_owned(),

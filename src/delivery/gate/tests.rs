@@ -100,7 +100,7 @@ fn an_inspection_tells_how_the_gate_stands_and_no_secret() {
     assert!(!text.contains(lease.provider_token.as_str()));
     assert_eq!(
         text,
-        r#"{"inspected":{"issued_at":1795420800000,"proven":true,"stopped_until":null,"limit":2000,"in_use":10,"leases":1,"waiting":0,"connections":0}}"#
+        r#"{"inspected":{"issued_at":1795420800000,"proven":true,"stopped_until":null,"limit":2000,"in_use":10,"leases":1,"waiting":0,"connections":{"open":0,"idle":0,"shut":0}}}"#
     );
 }
 

@@ -319,3 +319,18 @@ fn lease(number: u64) -> LeaseId {
 fn place(pool: &mut Pool, number: u64, permits: u32, now: Timestamp) -> u32 {
     pool.place(lease(number), permits, now + SECOND * 100, &SHAPE, now)
 }
+
+#[test]
+fn the_places_are_told_by_what_leases_told_of_them() {
+    let mut pool = Pool::default();
+    let at = |secs| START + Duration::from_secs(secs);
+    let stand = |open, idle, shut| Standing { open, idle, shut };
+    place(&mut pool, 1, 400, at(1));
+    assert_eq!(pool.standing(&SHAPE, at(1)), stand(0, 1, 0));
+    pool.release(lease(1), Sign::Open, at(2));
+    assert_eq!(pool.standing(&SHAPE, at(2)), stand(1, 0, 0));
+    place(&mut pool, 2, 400, at(3));
+    pool.release(lease(2), Sign::Shut(Duration::from_secs(5)), at(4));
+    assert_eq!(pool.standing(&SHAPE, at(8)), stand(0, 0, 1));
+    assert_eq!(pool.standing(&SHAPE, at(9)), stand(0, 1, 0));
+}
