@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::api::Answer;
-use crate::delivery::calendar::{Campaign, Counts, Page, Run, RunState};
+use crate::delivery::calendar::{Campaign, Counts, Page, Run, RunState, State};
 
 /// The answer with a campaign's document: what is ours, and then the fields as its caller wrote them.
 #[must_use]
@@ -43,6 +43,10 @@ fn document(campaign: &Campaign) -> Value {
     document.insert("runs".to_owned(), campaign.runs.into());
     let written = campaign.document.as_object().into_iter().flatten();
     document.extend(written.map(|(name, value)| (name.clone(), value.clone())));
+    if campaign.state == State::Draft {
+        // A draft that is read, changed and put back is not to be sent for that.
+        document.insert("draft".to_owned(), true.into());
+    }
     Value::Object(document)
 }
 

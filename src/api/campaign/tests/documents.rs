@@ -19,7 +19,7 @@ fn a_campaign_format_unchanged() {
     let mut campaign = read_it(&with(json!({"rate": 5}))).unwrap();
     campaign.next_at = Some(NOW);
     campaign.runs = 2;
-    let document = r#"{"id":"00112233445566778899aabbccddeeff","app":"shop","state":"draft","created_at":"2026-11-23T08:00:00.000Z","next_at":"2026-11-23T08:00:00.000Z","runs":2,"name":"n","audience":"customers","notification":{"payload":{"aps":{"alert":"Hi"}}},"rate":5}"#;
+    let document = r#"{"id":"00112233445566778899aabbccddeeff","app":"shop","state":"draft","created_at":"2026-11-23T08:00:00.000Z","next_at":"2026-11-23T08:00:00.000Z","runs":2,"name":"n","audience":"customers","notification":{"payload":{"aps":{"alert":"Hi"}}},"rate":5,"draft":true}"#;
     assert_eq!(document::answer(&campaign).body, document);
     let created = document::created(&campaign);
     assert_eq!((created.status, created.body.as_str()), (201, document));
@@ -39,6 +39,19 @@ fn what_a_campaigns_document_says_can_be_put_back() {
     let shown = serde_json::from_str(&document::answer(&campaign).body).unwrap();
     let again = read_it(&shown).unwrap();
     assert_eq!(again.document.to_string(), campaign.document.to_string());
+}
+
+#[test]
+fn a_draft_that_is_put_back_is_a_draft() {
+    let draft = read_it(&with(json!({"schedule": at(60), "draft": true}))).unwrap();
+    let shown = serde_json::from_str(&document::answer(&draft).body).unwrap();
+    assert_eq!(read_it(&shown).unwrap().state, State::Draft);
+    let scheduled = Campaign {
+        state: State::Scheduled,
+        ..draft
+    };
+    let shown = serde_json::from_str(&document::answer(&scheduled).body).unwrap();
+    assert_eq!(read_it(&shown).unwrap().state, State::Scheduled);
 }
 
 #[test]
