@@ -104,12 +104,9 @@ impl<'c> Stager<'c> {
     }
 }
 
-/// What a device is called where its token is not to be shown.
+/// What a device is called where its token is not to be shown: in the log. Nor is its `ref`, which may be a person's name.
 fn name_of(recipient: &Recipient<'_>) -> String {
-    match recipient.reference {
-        Some(reference) => reference.to_owned(),
-        None => DeviceToken::parse(recipient.token).map_or_else(|_| "…".to_owned(), |token| token.hint()),
-    }
+    DeviceToken::parse(recipient.token).map_or_else(|_| "…".to_owned(), |token| token.hint())
 }
 
 /// Devices of a chunk that were left out and are told about: enough to see why.

@@ -114,9 +114,9 @@ fn what_cannot_be_sent_is_left_out_and_the_first_are_told() {
     assert_eq!(
         chunk.problems[..3],
         [
-            "user-1: /payload: is 4119 bytes long; the limit is 4096",
+            "…: /payload: is 4119 bytes long; the limit is 4096",
             "11ff…44ff: there is no `name`, and no default for it",
-            "user-4: there is no `name`, and no default for it",
+            "…: there is no `name`, and no default for it",
         ]
     );
 }
