@@ -44,7 +44,7 @@ pub enum Command {
     Page {
         /// The id; 0 for the first page.
         after: u64,
-        /// The most of them.
+        /// The most of them; fewer come if they are long.
         limit: u32,
     },
     /// The devices with these refs, in the order of their ids, at most [`MAX_FOUND`].
@@ -150,10 +150,10 @@ impl Query for Command {
                 devices: count(first.len()),
             }),
             Self::Page { limit, .. } => {
-                let mut members = first.iter().map(rows::member).collect::<Result<Vec<_>, _>>()?;
                 let limit = usize::try_from(*limit).unwrap_or(usize::MAX);
-                let more = members.len() > limit;
-                members.truncate(limit);
+                let page = rows::within(first, limit, MAX_PAGE_BYTES);
+                let members = page.iter().map(rows::member).collect::<Result<_, _>>()?;
+                let more = page.len() < first.len();
                 Ok(Reply::Page { members, more })
             }
             Self::Find { .. } => {
@@ -200,8 +200,13 @@ fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
-/// The most devices that are found by ref at once: some megabytes.
-pub const MAX_FOUND: u32 = 1000;
+/// The most devices that a shard finds by ref: more than a trial takes. All shards are asked, five at a time, and each device
+/// may have 16 KB.
+pub const MAX_FOUND: u32 = 201;
+
+/// The most bytes of the texts of a page, unless one device alone has more. The page stands in the isolate's 128 MB several
+/// times: as rows, as devices and as their JSON.
+const MAX_PAGE_BYTES: usize = 1024 * 1024;
 
 #[cfg(test)]
 mod tests;

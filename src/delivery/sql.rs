@@ -140,6 +140,16 @@ impl<T: Into<Self>> From<Option<T>> for Value {
 pub struct Row(pub Vec<Value>);
 
 impl Row {
+    /// The bytes of its texts.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let text = |value: &Value| match value {
+            Value::Text(text) => text.len(),
+            Value::Null | Value::Integer(_) => 0,
+        };
+        self.0.iter().map(text).sum()
+    }
+
     /// The number in a column; none of ours is negative.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use crate::api::format::not_json;
 use crate::api::order::MAX_REF;
 use crate::api::problem::Problem;
 use crate::config::App;
+use crate::delivery::audience::MAX_FOUND;
 use crate::delivery::calendar::Campaign;
 use crate::delivery::template::Recipient;
 use crate::fault::{self, FaultKind, Faults, Pointer};
@@ -53,6 +54,20 @@ fn read_refs(document: &Value, faults: &mut Faults) -> Option<Vec<String>> {
         }
     }
     Some(refs)
+}
+
+/// Whether so many devices are found that they are too many for a trial: those that are left need not be looked for.
+///
+/// # Errors
+/// 422 if they are more than [`MAX_DEVICES`].
+pub fn check_found(devices: usize) -> Result<(), Problem> {
+    if devices <= MAX_DEVICES {
+        return Ok(());
+    }
+    let mut faults = Faults::default();
+    let text = format!("names more than {MAX_DEVICES} devices");
+    faults.add(&Pointer::Root.key("refs"), FaultKind::Invalid(text));
+    Err(Problem::invalid(faults))
 }
 
 /// The order to the devices of `recipients`, which are those that the `refs` name: a document as `POST /v1/push` takes it.
@@ -101,3 +116,10 @@ pub fn order(
 
 /// The most names of a trial: what a person looks at.
 pub const MAX_REFS: usize = 100;
+
+/// The most devices of a trial: several may have one name. They are an order that any transport takes, and each may have
+/// 16 KB, of the isolate's 128 MB.
+pub const MAX_DEVICES: usize = 200;
+
+// So that of too many, no shard passes over some in silence.
+const _: () = assert!(MAX_FOUND as usize > MAX_DEVICES);

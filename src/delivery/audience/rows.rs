@@ -105,6 +105,17 @@ pub(super) fn zones() -> Statement {
     )
 }
 
+/// The first of the rows, at most `limit`, whose texts have so many bytes together; one at least.
+pub(super) fn within(rows: &[Row], limit: usize, bytes: usize) -> &[Row] {
+    let mut size = 0_usize;
+    let fit = rows.iter().take(limit).take_while(|row| {
+        size = size.saturating_add(row.size());
+        size <= bytes
+    });
+    let fit = fit.count().max(1);
+    rows.get(..fit).unwrap_or(rows)
+}
+
 /// A row of [`COLUMNS`].
 pub(in crate::delivery) fn member(row: &Row) -> Result<Member, BadRow> {
     let text = |column| Ok(row.maybe_text(column)?.map(str::to_owned));

@@ -213,6 +213,34 @@ fn pages_together_are_all_devices_in_order() {
 }
 
 #[test]
+fn a_page_of_long_devices_has_fewer_of_them() {
+    let database = database();
+    let long = |number: usize, bytes: usize| Device {
+        attributes: json!({"a": "x".repeat(bytes)}).as_object().unwrap().clone(),
+        ..device(&format!("{number:02x}"))
+    };
+    let half = MAX_PAGE_BYTES / 2;
+    let sizes = [half - 64, half - 64, half, 2 * half, 1];
+    let devices: Vec<Device> = (0..)
+        .zip(sizes)
+        .map(|(number, bytes)| long(number, bytes))
+        .collect();
+    upsert(&database, &devices, NOW);
+    let (mut after, mut pages) = (0, Vec::new());
+    loop {
+        let Reply::Page { members, more } = ask(&database, &Command::Page { after, limit: 9 }, NOW) else {
+            panic!()
+        };
+        after = members.last().unwrap().id;
+        pages.push(members.len());
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(pages, [2, 1, 1, 1]);
+}
+
+#[test]
 fn devices_are_found_by_ref_whatever_it_is() {
     let database = database();
     upsert(&database, &[full("aa"), device("bb")], NOW);

@@ -92,6 +92,13 @@ fn a_trial_is_an_order_like_any_other() {
 }
 
 #[test]
+fn a_trial_is_for_two_hundred_devices_at_the_most() {
+    assert_eq!(trial::check_found(200).map_err(|problem| problem.kind()), Ok(()));
+    let problem = trial::check_found(201).unwrap_err();
+    assert_eq!(problem.detail(), "/refs: names more than 200 devices");
+}
+
+#[test]
 fn a_name_without_a_device_and_a_device_without_a_value_are_faults() {
     let config = config();
     let notification = json!({"payload": {"aps": {"alert": "{{ name }}"}}});
