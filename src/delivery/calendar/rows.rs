@@ -51,6 +51,9 @@ impl Calendar {
     }
 
     /// The statements that store what has changed since they were last taken.
+    ///
+    /// Runs come before the campaigns that have seen them: if what follows could not be stored, they are found again, and
+    /// none is lost.
     pub fn take_changes(&mut self) -> Vec<Statement> {
         let changed = std::mem::take(&mut self.changed);
         let audiences = changed
@@ -90,7 +93,7 @@ impl Calendar {
                     .bind(at),
             }
         });
-        audiences.chain(campaigns).chain(runs).collect()
+        audiences.chain(runs).chain(campaigns).collect()
     }
 
     fn take(&mut self, row: &Row) -> Result<(), String> {

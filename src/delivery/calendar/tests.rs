@@ -31,6 +31,21 @@ fn a_trigger_that_comes_twice_starts_a_run_once() {
 }
 
 #[test]
+fn a_run_is_not_lost_if_its_rows_were_stored_in_part() {
+    for stored in 0..3 {
+        let database = database();
+        let mut calendar = restarted(&database, &mut calendar(vec![campaign("c", once())]));
+        calendar.tick(GRACE, NOW + MINUTE);
+        for statement in calendar.take_changes().iter().take(stored) {
+            database.execute(statement);
+        }
+        let mut calendar = restarted(&database, &mut Calendar::default());
+        calendar.tick(GRACE, NOW + 2 * MINUTE);
+        assert_eq!(words(&calendar, NOW + 2 * MINUTE), ["start 60"], "{stored}");
+    }
+}
+
+#[test]
 fn a_campaign_that_is_due_once_is_done_when_its_run_has_ended() {
     let mut calendar = in_state(State::Running);
     let at = NOW + MINUTE;
