@@ -165,6 +165,14 @@ impl Run {
         )
     }
 
+    /// Whether it was cancelled, and pushes of it may go out nevertheless: nobody knows what has become of its batch, or a
+    /// start that was under way may still open it.
+    #[must_use]
+    pub const fn is_stopping(&self) -> bool {
+        let may_have_batch = self.untold || self.started_at.is_some();
+        matches!(self.state, RunState::Cancelled) && self.counts.is_none() && may_have_batch
+    }
+
     /// Whether there is, or may yet be, something to do for it.
     pub(super) const fn is_busy(&self) -> bool {
         self.is_under_way() || self.untold

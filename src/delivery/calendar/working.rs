@@ -162,6 +162,29 @@ fn nothing_is_started_after_a_cancel_and_a_start_that_was_under_way_is_undone() 
 }
 
 #[test]
+fn a_run_is_stopping_until_it_is_known_that_nothing_more_is_sent() {
+    let is_stopping = |calendar: &mut Calendar| runs(calendar, "c").remove(0).is_stopping();
+    // One that was started, until its batch has ended.
+    let mut calendar = running();
+    assert!(!is_stopping(&mut calendar));
+    act(&mut calendar, "c", Act::Cancel, DUE);
+    assert!(is_stopping(&mut calendar));
+    work(&mut calendar, DUE);
+    assert!(is_stopping(&mut calendar));
+    end(&mut calendar, "c", DUE, DUE);
+    assert!(!is_stopping(&mut calendar));
+    // One that was not, until nobody can be starting it.
+    let mut calendar = starting();
+    let start = calendar.tasks(DUE).remove(0);
+    act(&mut calendar, "c", Act::Cancel, DUE);
+    assert!(is_stopping(&mut calendar));
+    work(&mut calendar, DUE);
+    assert!(!is_stopping(&mut calendar));
+    calendar.done(&start, DUE);
+    assert!(is_stopping(&mut calendar));
+}
+
+#[test]
 fn a_start_that_is_done_while_its_campaign_is_paused_leaves_the_run_paused() {
     let mut calendar = starting();
     let start = calendar.tasks(DUE).remove(0);
