@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 pub use documents::{Described, Tally, Totals, count, device_lines, document, imported, list, removed};
 pub use intake::{Form, Intake};
-pub use pages::{DeviceCursor, DeviceRange, cursor_line};
+pub use pages::{DeviceCursor, DeviceRange, Export, Next, cursor_line};
 pub use removal::Removal;
 pub use sorter::Shipment;
 
@@ -125,6 +125,13 @@ pub fn conflict(there: &Described<'_>) -> Problem {
         "it is of the app `{}` and has {} shards, which cannot be changed",
         there.app, there.shards
     );
+    Problem::new(Kind::AudienceConflict, detail)
+}
+
+/// The problem of an audience that is to be made while one of its name is being deleted.
+#[must_use]
+pub fn leaving() -> Problem {
+    let detail = "one of this name is being deleted: if that has failed, delete it again";
     Problem::new(Kind::AudienceConflict, detail)
 }
 

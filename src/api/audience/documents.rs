@@ -81,6 +81,15 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// The same, with what shards have answered.
+    #[must_use]
+    pub const fn with(mut self, delivered: &Self) -> Self {
+        self.added = self.added.saturating_add(delivered.added);
+        self.updated = self.updated.saturating_add(delivered.updated);
+        self.removed = self.removed.saturating_add(delivered.removed);
+        self
+    }
+
     /// Adds a shard's reply to a shipment; any other says nothing.
     pub const fn add(&mut self, reply: &Reply) {
         match reply {
