@@ -146,6 +146,12 @@ pub fn refusal(reply: &Reply) -> Option<Problem> {
                 format!("there are {limit} campaigns, the most there may be: delete some that have ended");
             Some(Problem::new(Kind::InvalidRequest, detail))
         }
+        Reply::TooMuch { limit } => {
+            let detail = format!(
+                "all campaigns together may have {limit} bytes, and would have more: delete some that have ended"
+            );
+            Some(Problem::new(Kind::InvalidRequest, detail))
+        }
         Reply::Done
         | Reply::Created(_)
         | Reply::Audience(_)

@@ -57,7 +57,7 @@ impl Calendar {
                 None => Reply::Missing,
             },
             Command::Audiences => Reply::Audiences(self.audiences.values().cloned().collect()),
-            Command::Uses { name } => self.uses(&name),
+            Command::LeaveAudience { name } => self.leave_audience(&name),
             Command::DropAudience { name } => self.drop_audience(&name),
             Command::Create(campaign) => self.create(*campaign, now),
             Command::Replace(campaign) => self.replace(*campaign, now),

@@ -16,7 +16,7 @@ use super::database::Database;
 use crate::delivery::audience::Command;
 use crate::delivery::sql::Query;
 
-pub(super) use client::{ask, ask_all, begin, wipe};
+pub(super) use client::{ask, ask_all, ask_each, begin, wipe};
 
 /// The Durable Object of a shard.
 #[durable_object]

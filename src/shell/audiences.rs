@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::{self, StreamExt};
 use worker::{Env, Headers, Request, Response, ResponseBuilder};
 
-use super::campaigns::{Visit, app_of, ask, audience_of, nothing, respond, unavailable};
+use super::campaigns::{Visit, app_of, ask, audience_of, known, no_audience, nothing, respond, unavailable};
 use super::log::{self, Event};
 use super::{audience, clock, http};
 use crate::api::Answer;
 use crate::api::audience as contract;
 use crate::api::audience::{
-    Described, DeviceCursor, DeviceRange, Form, Intake, Opening, Removal, Shipment, Tally, Totals,
+    Described, DeviceRange, Export, Form, Intake, Next, Opening, Removal, Shipment, Tally, Totals,
 };
 use crate::api::format::LINES;
 use crate::api::problem::{Kind, Problem};
@@ -42,10 +42,14 @@ pub(super) async fn answer(
     if action == AudienceAction::Put {
         return respond(put(request, name, visit).await?);
     }
+    if action == AudienceAction::Delete {
+        return respond(delete(&known(name, visit).await?, visit.env).await?);
+    }
     let audience = audience_of(name, visit).await?;
     match action {
-        AudienceAction::Put | AudienceAction::Read => respond(read(&audience, visit.env).await?),
-        AudienceAction::Delete => respond(delete(&audience, visit.env).await?),
+        AudienceAction::Put | AudienceAction::Read | AudienceAction::Delete => {
+            respond(read(&audience, visit.env).await?)
+        }
         AudienceAction::Export => export(request, audience, visit.env),
         AudienceAction::Import => respond(import(request, &audience, visit).await?),
         AudienceAction::Remove => respond(remove(request, &audience, visit.env).await?),
@@ -66,6 +70,7 @@ async fn put(request: &mut Request, name: &str, visit: Visit<'_>) -> Result<Answ
         app: opening.app.name.clone(),
         shards: opening.shards,
         created_at: clock::now(),
+        is_leaving: false,
     };
     match ask(visit.env, &Command::PutAudience(wanted)).await? {
         Reply::Created(audience) => Ok(Answer {
@@ -73,9 +78,11 @@ async fn put(request: &mut Request, name: &str, visit: Visit<'_>) -> Result<Answ
             ..contract::document(&described(&audience), None)
         }),
         Reply::Audience(audience) => Ok(contract::document(&described(&audience), None)),
-        Reply::Conflict(audience) if visit.caller.reaches(&audience.app) => {
-            Err(contract::conflict(&described(&audience)))
-        }
+        Reply::Conflict(audience) if visit.caller.reaches(&audience.app) => Err(if audience.is_leaving {
+            contract::leaving()
+        } else {
+            contract::conflict(&described(&audience))
+        }),
         // Whose it is is nothing for this caller to know.
         Reply::Conflict(_) => Err(Problem::new(Kind::AudienceConflict, "the name is taken")),
         Reply::Full { limit } => Err(contract::full(limit)),
@@ -91,15 +98,18 @@ async fn read(audience: &Audience, env: &Env) -> Result<Answer, Problem> {
     Ok(contract::document(&described(audience), Some(&totals)))
 }
 
-/// Removes all devices, and then the audience: one whose devices could not be removed can be deleted again.
+/// Removes all devices, and then the audience: one whose devices could not be removed can be deleted again, and nothing else.
 async fn delete(audience: &Audience, env: &Env) -> Result<Answer, Problem> {
     let name = || audience.name.clone();
-    forgettable(&ask(env, &Command::Uses { name: name() }).await?)?;
-    audience::wipe(env, &audience.name, audience.shards)
-        .await
-        .map_err(|error| failed(audience, &error.to_string()))?;
+    forgettable(&ask(env, &Command::LeaveAudience { name: name() }).await?)?;
+    wipe(audience, env).await?;
     forgettable(&ask(env, &Command::DropAudience { name: name() }).await?)?;
     Ok(nothing())
+}
+
+async fn wipe(audience: &Audience, env: &Env) -> Result<(), Problem> {
+    let wiped = audience::wipe(env, &audience.name, audience.shards).await;
+    wiped.map_err(|error| failed(audience, &error.to_string()))
 }
 
 fn forgettable(reply: &Reply) -> Result<(), Problem> {
@@ -119,16 +129,17 @@ async fn import(request: &mut Request, audience: &Audience, visit: Visit<'_>) ->
     let app = app_of(&audience.app, visit.config)?;
     let form = Form::of(http::header(request, "content-type").as_deref());
     let mut intake = Intake::new(app, audience.shards, form);
-    let mut replies = Vec::new();
+    let mut delivered = Tally::default();
     if let Ok(mut body) = request.stream() {
         while let Some(part) = body.next().await {
             intake.feed(&part.map_err(|_| broken_off())?)?;
-            replies.extend(deliver(audience, intake.take_ready(), visit.env).await?);
+            deliver(audience, intake.take_ready(), &mut delivered, visit.env).await?;
         }
     }
-    let (last, mut tally) = intake.finish()?;
-    replies.extend(deliver(audience, last, visit.env).await?);
-    replies.iter().for_each(|reply| tally.add(reply));
+    let (last, read) = intake.finish()?;
+    deliver(audience, last, &mut delivered, visit.env).await?;
+    let tally = read.with(&delivered);
+    stays(audience, visit.env).await?;
     Event::DevicesImported {
         app: &audience.app,
         audience: &audience.name,
@@ -141,56 +152,71 @@ async fn import(request: &mut Request, audience: &Audience, visit: Visit<'_>) ->
     Ok(contract::imported(&audience.name, &tally))
 }
 
+/// Whether the audience is still there after an import. If it was deleted meanwhile, what came after its devices had been
+/// removed is removed as well.
+async fn stays(audience: &Audience, env: &Env) -> Result<(), Problem> {
+    let name = audience.name.clone();
+    match ask(env, &Command::Audience { name }).await? {
+        Reply::Audience(there) if there == *audience => Ok(()),
+        // Another has taken its name: what is there now is not this one's to remove.
+        Reply::Audience(there) if there.created_at != audience.created_at => Err(no_audience()),
+        Reply::Audience(_) | Reply::Missing => {
+            wipe(audience, env).await?;
+            Err(no_audience())
+        }
+        _ => Err(unavailable()),
+    }
+}
+
 /// Removes devices as they are named.
 async fn remove(request: &mut Request, audience: &Audience, env: &Env) -> Result<Answer, Problem> {
     let mut removal = Removal::new(audience.shards);
-    let mut replies = Vec::new();
+    let mut delivered = Tally::default();
     if let Ok(mut body) = request.stream() {
         while let Some(part) = body.next().await {
             removal.feed(&part.map_err(|_| broken_off())?);
-            replies.extend(deliver(audience, removal.take_ready(), env).await?);
+            deliver(audience, removal.take_ready(), &mut delivered, env).await?;
         }
     }
-    let (last, mut tally): (_, Tally) = removal.finish();
-    replies.extend(deliver(audience, last, env).await?);
-    replies.iter().for_each(|reply| tally.add(reply));
-    Ok(contract::removed(&audience.name, &tally))
+    let (last, read) = removal.finish();
+    deliver(audience, last, &mut delivered, env).await?;
+    Ok(contract::removed(&audience.name, &read.with(&delivered)))
 }
 
 /// Delivers shipments: those to one shard one after the other, in their order.
 async fn deliver(
     audience: &Audience,
     shipments: Vec<Shipment>,
+    tally: &mut Tally,
     env: &Env,
-) -> Result<Vec<ShardReply>, Problem> {
+) -> Result<(), Problem> {
     let mut by_shard: BTreeMap<u32, Vec<ShardCommand>> = BTreeMap::new();
     for shipment in shipments {
         by_shard.entry(shipment.shard).or_default().push(shipment.command);
     }
-    let delivered = stream::iter(by_shard)
+    let mut delivered = stream::iter(by_shard)
         .map(|(shard, commands)| async move {
-            let mut replies = Vec::new();
+            let mut tally = Tally::default();
             for command in commands {
-                replies.push(audience::ask(env, &audience.name, shard, &command).await?);
+                tally.add(&audience::ask(env, &audience.name, shard, &command).await?);
             }
-            Ok::<_, worker::Error>(replies)
+            Ok::<_, worker::Error>(tally)
         })
-        .buffer_unordered(AT_ONCE)
-        .try_concat();
-    delivered
-        .await
-        .map_err(|error| failed(audience, &error.to_string()))
+        .buffer_unordered(AT_ONCE);
+    while let Some(more) = delivered.next().await {
+        let more = more.map_err(|error| failed(audience, &error.to_string()))?;
+        *tally = std::mem::take(tally).with(&more);
+    }
+    Ok(())
 }
 
 /// Streams devices out, page by page as they are read.
 fn export(request: &Request, audience: Audience, env: &Env) -> Result<Response, Problem> {
     let range = DeviceRange::parse(&http::query(request)).map_err(Problem::invalid)?;
     let reader = Reader {
+        export: Export::new(range, audience.shards),
         audience,
         env: env.clone(),
-        at: range.cursor,
-        left: range.limit,
-        is_over: false,
     };
     let pages = stream::try_unfold(reader, |mut reader| async move {
         let text = reader.next().await?;
@@ -204,51 +230,31 @@ fn export(request: &Request, audience: Audience, env: &Env) -> Result<Response, 
     response.from_stream(Box::pin(pages)).map_err(|_| unavailable())
 }
 
-/// Reads devices, shard by shard.
+/// Reads devices, as their export asks for them.
 struct Reader {
+    export: Export,
     audience: Audience,
     env: Env,
-    at: DeviceCursor,
-    /// How many devices may still come; any number if there is none here.
-    left: Option<u32>,
-    is_over: bool,
 }
 
 impl Reader {
-    /// The next lines; nothing after the last, which says where the next page begins.
+    /// The next lines; nothing after the last.
     async fn next(&mut self) -> worker::Result<Option<String>> {
-        if self.is_over {
-            return Ok(None);
-        }
-        let limit = self.left.map_or(PAGE, |left| left.min(PAGE));
-        if self.at.shard >= self.audience.shards || limit == 0 {
-            self.is_over = true;
-            let more = Some(self.at).filter(|at| at.shard < self.audience.shards);
-            return Ok(Some(contract::cursor_line(more)));
-        }
-        let page = ShardCommand::Page {
-            after: self.at.after,
-            limit,
-        };
-        let reply = audience::ask(&self.env, &self.audience.name, self.at.shard, &page).await?;
-        let ShardReply::Page { members, more } = reply else {
-            return Err("a shard answered something else".into());
-        };
-        match members.last().filter(|_| more) {
-            Some(last) => self.at.after = last.id,
-            None => {
-                self.at = DeviceCursor {
-                    shard: self.at.shard + 1,
-                    after: 0,
+        match self.export.next() {
+            None => Ok(None),
+            Some(Next::End(line)) => Ok(Some(line)),
+            Some(Next::Ask(shard, page)) => {
+                match audience::ask(&self.env, &self.audience.name, shard, &page).await {
+                    Ok(ShardReply::Page { members, more }) => Ok(Some(self.export.take(&members, more))),
+                    Ok(_) => Err("a shard answered something else".into()),
+                    Err(error) => {
+                        // The caller sees no more of it than an answer that breaks off.
+                        failed(&self.audience, &error.to_string());
+                        Err(error)
+                    }
                 }
             }
         }
-        if let Some(left) = &mut self.left {
-            *left = left.saturating_sub(u32::try_from(members.len()).unwrap_or(u32::MAX));
-        }
-        // What the platform is given must not be empty, or it takes it for the end.
-        let lines = contract::device_lines(&members);
-        Ok(Some(if lines.is_empty() { "\n".to_owned() } else { lines }))
     }
 }
 
@@ -284,7 +290,8 @@ fn broken_off() -> Problem {
     Problem::new(Kind::NotJson, detail)
 }
 
-fn failed(audience: &Audience, problem: &str) -> Problem {
+/// Logs that a shard did not do what it should, and says to the caller that it did not.
+pub(super) fn failed(audience: &Audience, problem: &str) -> Problem {
     let audience = audience.name.as_str();
     Event::AudienceFailed { audience, problem }.write();
     unavailable()
@@ -295,6 +302,3 @@ const MAX_BODY: usize = 256 * 1024;
 
 /// How many shards get devices at once: an invocation has six connections.
 const AT_ONCE: usize = 5;
-
-/// How many devices are read from a shard at once.
-const PAGE: u32 = 1000;

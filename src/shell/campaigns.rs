@@ -1,11 +1,15 @@
 //! `/v1/campaigns`, on the Worker's side: reads what callers write, and asks the calendar.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use futures::stream::{self, StreamExt};
 use worker::{Context, Env, Request, Response};
 
+use super::log::Event;
 use super::push::{self, Written};
-use super::{audience, batch, calendar, clock, http};
+use super::{audience, audiences, batch, calendar, clock, http};
+use crate::api::audience as audience_contract;
 use crate::api::batch::{Ask, Question};
 use crate::api::campaign as contract;
 use crate::api::campaign::document;
@@ -97,41 +101,42 @@ pub(super) async fn answer(
         CampaignAction::Resume => Act::Resume,
         CampaignAction::Cancel => Act::Cancel,
     };
-    let batches = match act {
-        Act::Cancel => under_way(&campaign, visit).await?,
-        Act::Schedule | Act::Pause | Act::Resume => Vec::new(),
-    };
     let acted = campaign_of(ask(visit.env, &Command::Act { id: id(), act }).await?)?;
     let mut answer = document::answer(&acted);
-    for batch in batches {
-        // The calendar tells them too; but who cancels is to know when nothing more is sent.
-        let caller = visit.caller.name.clone();
-        let cancel = Question {
-            caller,
-            ask: Ask::Cancel,
-        };
-        let cancelled = batch::ask(visit.env, &batch, &cancel).await;
-        if !cancelled.is_ok_and(|response| matches!(response.status_code(), 200 | 404 | 409)) {
-            answer.status = 202;
-        }
+    if act == Act::Cancel && !is_stopped(&campaign, visit).await? {
+        answer.status = 202;
     }
     respond(answer)
 }
 
-/// The batches of the runs that are under way.
-async fn under_way(campaign: &Campaign, visit: Visit<'_>) -> Result<Vec<String>, Problem> {
+/// Whether nothing more is sent of a campaign that was cancelled, once its batches have heard of it.
+///
+/// The calendar tells them too; but who cancels is to know when nothing more is sent.
+async fn is_stopped(campaign: &Campaign, visit: Visit<'_>) -> Result<bool, Problem> {
     let runs = Command::Runs {
         id: campaign.id.clone(),
         before: None,
         limit: MOST_RUNS,
     };
-    match ask(visit.env, &runs).await? {
-        Reply::Runs(page) => {
-            let runs = page.runs.into_iter().filter(Run::is_under_way);
-            Ok(runs.map(|run| run.batch).collect())
+    let page = match ask(visit.env, &runs).await? {
+        Reply::Runs(page) => page,
+        reply => return Err(refusal(&reply)),
+    };
+    let stopping = page.runs.into_iter().filter(Run::is_stopping);
+    let stopped = stream::iter(stopping).map(|run| async move {
+        let caller = visit.caller.name.clone();
+        let ask = Ask::Cancel;
+        let cancelled = batch::ask(visit.env, &run.batch, &Question { caller, ask }).await;
+        match cancelled.map(|response| response.status_code()) {
+            Ok(200 | 409) => true,
+            // It was forgotten; or it is not there yet, and somebody may be about to open it.
+            Ok(404) => run.started_at.is_some(),
+            Ok(_) | Err(_) => false,
         }
-        reply => Err(refusal(&reply)),
-    }
+    });
+    // All are told, whatever the first of them say.
+    let stopped = stopped.buffer_unordered(AT_ONCE);
+    Ok(stopped.fold(true, |all, one| async move { all && one }).await)
 }
 
 /// Reads the campaign in a request's body, for an audience that the caller reaches.
@@ -159,17 +164,7 @@ async fn on_trial(
     let body = http::read_body(request, contract::MAX_BODY).await?;
     let refs = trial::refs(&body)?;
     let audience = audience_of(&campaign.audience, visit).await?;
-    let find = ShardCommand::Find { refs: refs.clone() };
-    let found = audience::ask_all(visit.env, &audience.name, audience.shards, &find)
-        .await
-        .map_err(|_| unavailable())?;
-    let members: Vec<Member> = found
-        .into_iter()
-        .flat_map(|reply| match reply {
-            ShardReply::Found { members } => members,
-            _ => Vec::new(),
-        })
-        .collect();
+    let members = find(&audience, &refs, visit).await?;
     let recipients: Vec<Recipient<'_>> = members
         .iter()
         .map(|member| Recipient::of(&member.device))
@@ -190,6 +185,23 @@ async fn on_trial(
     push::at_once(written, recipients.len(), visit.config, visit.env, visit.context).await
 }
 
+/// The devices that have these names.
+async fn find(audience: &Audience, refs: &[String], visit: Visit<'_>) -> Result<Vec<Member>, Problem> {
+    let refs = refs.to_vec();
+    let find = ShardCommand::Find { refs };
+    let replies = audience::ask_each(visit.env, &audience.name, audience.shards, &find);
+    let mut replies = pin!(replies);
+    let mut found = Vec::new();
+    while let Some(reply) = replies.next().await {
+        let reply = reply.map_err(|error| audiences::failed(audience, &error.to_string()))?;
+        if let ShardReply::Found { members } = reply {
+            found.extend(members);
+        }
+        trial::check_found(found.len())?;
+    }
+    Ok(found)
+}
+
 /// The campaign, if the caller reaches it; else there is no such one.
 async fn read(id: &str, visit: Visit<'_>) -> Result<Campaign, Problem> {
     // An id that none of ours can be asks nobody.
@@ -204,14 +216,21 @@ async fn read(id: &str, visit: Visit<'_>) -> Result<Campaign, Problem> {
     }
 }
 
-/// The audience, if the caller reaches it; else there is no such one.
+/// The audience, if the caller reaches it; else, or if it is being deleted, there is no such one.
 pub(super) async fn audience_of(name: &str, visit: Visit<'_>) -> Result<Audience, Problem> {
+    let audience = known(name, visit).await?;
+    if audience.is_leaving {
+        return Err(no_audience());
+    }
+    Ok(audience)
+}
+
+/// The audience, if the caller reaches it, also while it is being deleted; else there is no such one.
+pub(super) async fn known(name: &str, visit: Visit<'_>) -> Result<Audience, Problem> {
     let name = name.to_owned();
     match ask(visit.env, &Command::Audience { name }).await? {
         Reply::Audience(audience) if visit.caller.reaches(&audience.app) => Ok(audience),
-        Reply::Audience(_) | Reply::Missing => {
-            Err(Problem::new(Kind::AudienceNotFound, "there is no such audience"))
-        }
+        Reply::Audience(_) | Reply::Missing => Err(no_audience()),
         _ => Err(unavailable()),
     }
 }
@@ -224,7 +243,11 @@ pub(super) fn app_of<'c>(name: &str, config: &'c Config) -> Result<&'c App, Prob
 
 /// Asks the calendar.
 pub(super) async fn ask(env: &Env, command: &Command) -> Result<Reply, Problem> {
-    calendar::ask(env, command).await.map_err(|_| unavailable())
+    calendar::ask(env, command).await.map_err(|error| {
+        let problem = error.to_string();
+        Event::CalendarFailed { problem: &problem }.write();
+        unavailable()
+    })
 }
 
 fn campaign_of(reply: Reply) -> Result<Box<Campaign>, Problem> {
@@ -251,6 +274,10 @@ pub(super) fn nothing() -> Answer {
     }
 }
 
+pub(super) fn no_audience() -> Problem {
+    audience_contract::not_found()
+}
+
 fn not_found() -> Problem {
     Problem::new(Kind::CampaignNotFound, "there is no such campaign")
 }
@@ -261,6 +288,9 @@ pub(super) fn unavailable() -> Problem {
 
 /// The newest runs of a campaign, among which those are that are under way: more than start within an hour.
 const MOST_RUNS: u32 = 100;
+
+/// How many batches are asked at once: an invocation has six connections.
+const AT_ONCE: usize = 5;
 
 /// How long resends of a trial may take: as those of a push.
 const TRIAL_WAIT: Duration = Duration::from_secs(20);

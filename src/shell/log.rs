@@ -77,6 +77,8 @@ pub(super) enum Event<'e> {
     CampaignFailed { batch: &'e str, problem: &'e str },
     /// A shard of an audience did not answer, or could not do what it should.
     AudienceFailed { audience: &'e str, problem: &'e str },
+    /// The calendar did not answer, or could not store what it knows.
+    CalendarFailed { problem: &'e str },
     /// The calendar did not hear that a minute has struck.
     TickFailed { problem: &'e str },
     /// A batch's object did not answer, or could not do what it should.
@@ -118,6 +120,7 @@ impl Event<'_> {
             | Self::BatchFailed { .. }
             | Self::CampaignFailed { .. }
             | Self::AudienceFailed { .. }
+            | Self::CalendarFailed { .. }
             | Self::TickFailed { .. }
             | Self::MessageFailed { .. }
             | Self::Misconfigured { .. }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::fixture::{
-    GRACE, MINUTE, NOW, act, audience, calendar, campaign, hourly, in_state, once, read, run_states, state,
+    GRACE, MINUTE, NOW, act, audience, calendar, campaign, database, hourly, in_state, once, read, restarted,
+    run_states, state,
 };
 use super::*;
 
@@ -54,6 +55,66 @@ fn an_audience_stays_while_a_campaign_needs_it() {
     assert_eq!(calendar.apply(drop(), NOW), Reply::Missing);
     let other = Command::Create(Box::new(campaign("d", hourly())));
     assert_eq!(calendar.apply(other, NOW), Reply::NoAudience);
+}
+
+#[test]
+fn an_audience_whose_devices_are_removed_gets_no_campaign() {
+    let database = database();
+    let mut calendar = calendar(vec![campaign("c", hourly())]);
+    let leave = || Command::LeaveAudience {
+        name: "all".to_owned(),
+    };
+    let campaigns = vec!["c".to_owned()];
+    assert_eq!(calendar.apply(leave(), NOW), Reply::InUse { campaigns });
+    assert!(!calendar.audiences["all"].is_leaving);
+    act(&mut calendar, "c", Act::Cancel, NOW);
+    assert_eq!(calendar.apply(leave(), NOW), Reply::Audience(audience("all")));
+    let mut calendar = restarted(&database, &mut calendar);
+    let leaving = Audience {
+        is_leaving: true,
+        ..audience("all")
+    };
+    let new = || Box::new(campaign("d", hourly()));
+    assert_eq!(calendar.apply(Command::Create(new()), NOW), Reply::NoAudience);
+    let put = Command::PutAudience(audience("all"));
+    assert_eq!(calendar.apply(put, NOW), Reply::Conflict(leaving.clone()));
+    // Who could not remove the devices tries again.
+    assert_eq!(calendar.apply(leave(), NOW), Reply::Audience(leaving.clone()));
+    let drop = Command::DropAudience {
+        name: "all".to_owned(),
+    };
+    assert_eq!(calendar.apply(drop, NOW), Reply::Audience(leaving));
+    let put = Command::PutAudience(audience("all"));
+    assert_eq!(calendar.apply(put, NOW), Reply::Created(audience("all")));
+    assert!(matches!(
+        calendar.apply(Command::Create(new()), NOW),
+        Reply::Campaign(_)
+    ));
+}
+
+#[test]
+fn campaigns_are_no_longer_together_than_memory_has_room_for() {
+    let long = |id: &str, bytes: usize| {
+        let mut campaign = campaign(id, once());
+        campaign.document = json!("x".repeat(bytes - 2));
+        Box::new(campaign)
+    };
+    let (limit, half) = (acts::MAX_BYTES, acts::MAX_BYTES / 2);
+    let mut calendar = calendar(vec![*long("a", half), *long("b", half)]);
+    let too_much = Reply::TooMuch { limit };
+    assert_eq!(calendar.apply(Command::Create(long("c", 3)), NOW), too_much);
+    assert_eq!(
+        calendar.apply(Command::Replace(long("a", half + 1)), NOW),
+        too_much
+    );
+    for campaign in [long("a", half), long("a", half - 3)] {
+        let replaced = calendar.apply(Command::Replace(campaign), NOW);
+        assert!(matches!(replaced, Reply::Campaign(_)));
+    }
+    assert!(matches!(
+        calendar.apply(Command::Create(long("c", 3)), NOW),
+        Reply::Campaign(_)
+    ));
 }
 
 #[test]

@@ -7,7 +7,7 @@ impl Calendar {
     pub(super) fn put_audience(&mut self, audience: Audience) -> Reply {
         if let Some(found) = self.audiences.get(&audience.name) {
             let is_alike = (&found.app, found.shards) == (&audience.app, audience.shards);
-            return if is_alike {
+            return if is_alike && !found.is_leaving {
                 Reply::Audience(found.clone())
             } else {
                 Reply::Conflict(found.clone())
@@ -21,8 +21,21 @@ impl Calendar {
         Reply::Created(audience)
     }
 
+    /// No campaign is taken for the audience any more. Between this and the end of the audience its devices are removed,
+    /// which takes a while: a campaign that came meanwhile would be left without them.
+    pub(super) fn leave_audience(&mut self, name: &str) -> Reply {
+        let reply = self.uses(name);
+        if matches!(reply, Reply::Audience(_))
+            && let Some(audience) = self.audiences.get_mut(name).filter(|known| !known.is_leaving)
+        {
+            audience.is_leaving = true;
+            self.changed.audiences.insert(name.to_owned());
+        }
+        reply
+    }
+
     /// The audience, if no campaign keeps it from being forgotten.
-    pub(super) fn uses(&self, name: &str) -> Reply {
+    fn uses(&self, name: &str) -> Reply {
         let uses = |campaign: &&Campaign| campaign.audience == name && !campaign.state.has_ended();
         let users = self.campaigns.values().filter(uses);
         let campaigns: Vec<String> = users.map(|campaign| campaign.id.clone()).collect();
@@ -49,7 +62,10 @@ impl Calendar {
         if self.campaigns.len() >= MAX_CAMPAIGNS {
             return Reply::Full { limit: MAX_CAMPAIGNS };
         }
-        let Some(audience) = self.audiences.get(&campaign.audience) else {
+        if !self.has_room_for(&campaign) {
+            return Reply::TooMuch { limit: MAX_BYTES };
+        }
+        let Some(audience) = self.audience_of(&campaign) else {
             return Reply::NoAudience;
         };
         campaign.app.clone_from(&audience.app);
@@ -79,7 +95,10 @@ impl Calendar {
             (State::Draft | State::Scheduled, State::Draft) => State::Draft,
             (State::Draft | State::Scheduled, _) => State::Scheduled,
         };
-        let Some(audience) = self.audiences.get(&campaign.audience) else {
+        if !self.has_room_for(&campaign) {
+            return Reply::TooMuch { limit: MAX_BYTES };
+        }
+        let Some(audience) = self.audience_of(&campaign) else {
             return Reply::NoAudience;
         };
         // What an audience is for does not change: the batches of its runs belong to its app.
@@ -96,6 +115,19 @@ impl Calendar {
         let id = campaign.id.clone();
         self.change_campaign(&id, |old| *old = campaign);
         self.read(&id)
+    }
+
+    /// The audience of a campaign that is written.
+    fn audience_of(&self, campaign: &Campaign) -> Option<&Audience> {
+        let audience = self.audiences.get(&campaign.audience);
+        audience.filter(|audience| !audience.is_leaving)
+    }
+
+    /// Whether there is room for a campaign, beside all but the one whose place it takes.
+    fn has_room_for(&self, campaign: &Campaign) -> bool {
+        let others = self.campaigns.values().filter(|other| other.id != campaign.id);
+        let others: usize = others.map(Campaign::size).sum();
+        others + campaign.size() <= MAX_BYTES
     }
 
     pub(super) fn delete(&mut self, id: &str) -> Reply {
@@ -211,5 +243,9 @@ impl Calendar {
 /// The most audiences: all are held in memory, and each is up to 256 objects.
 pub(super) const MAX_AUDIENCES: usize = 1000;
 
-/// The most campaigns: all are held in memory with what they send, some kilobytes each.
+/// The most campaigns: all are held in memory with what they send.
 pub(super) const MAX_CAMPAIGNS: usize = 1000;
+
+/// The most bytes of what all campaigns send, some kilobytes each. As trees they take a few times as much of the object's
+/// 128 MB, twenty times if they are written for that; and a list of all of them is one answer.
+pub(super) const MAX_BYTES: usize = 4 * 1024 * 1024;

@@ -17,6 +17,9 @@ pub struct Audience {
     pub shards: u32,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Whether its devices are being removed, and it after them: no campaign is taken for it any more.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_leaving: bool,
 }
 
 /// A campaign.
@@ -97,6 +100,11 @@ impl Campaign {
         self.next_at.is_some()
     }
 
+    /// Bytes of what its caller wrote.
+    pub(super) fn size(&self) -> usize {
+        serde_json::to_vec(&self.document).map_or(0, |text| text.len())
+    }
+
     /// Nothing up to `until` is to be made a run of any more.
     pub(super) fn see(&mut self, until: Timestamp) {
         self.seen = self.seen.max(until);
@@ -105,4 +113,9 @@ impl Campaign {
             .as_ref()
             .and_then(|schedule| schedule.next(self.seen));
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }

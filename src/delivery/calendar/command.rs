@@ -12,8 +12,8 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
-    /// Make this audience: [`Reply::Created`]; if it is there alike [`Reply::Audience`], else [`Reply::Conflict`]; or
-    /// [`Reply::Full`].
+    /// Make this audience: [`Reply::Created`]; if it is there alike [`Reply::Audience`], else, or if it is leaving,
+    /// [`Reply::Conflict`]; or [`Reply::Full`].
     PutAudience(Audience),
     /// [`Reply::Audience`] or [`Reply::Missing`].
     Audience {
@@ -22,8 +22,9 @@ pub enum Command {
     },
     /// [`Reply::Audiences`].
     Audiences,
-    /// Whether an audience could be forgotten: [`Reply::Audience`], [`Reply::InUse`] or [`Reply::Missing`].
-    Uses {
+    /// Take no campaign for an audience any more, as its devices are to be removed: [`Reply::Audience`], [`Reply::InUse`] or
+    /// [`Reply::Missing`].
+    LeaveAudience {
         /// Its name.
         name: String,
     },
@@ -32,11 +33,11 @@ pub enum Command {
         /// Its name.
         name: String,
     },
-    /// Make this campaign, a draft or a scheduled one: [`Reply::Campaign`], [`Reply::Full`], [`Reply::NoAudience`],
-    /// [`Reply::NeverDue`]. One that is there already is answered as it is.
+    /// Make this campaign, a draft or a scheduled one: [`Reply::Campaign`], [`Reply::Full`], [`Reply::TooMuch`],
+    /// [`Reply::NoAudience`], [`Reply::NeverDue`]. One that is there already is answered as it is.
     Create(Box<Campaign>),
     /// Put this campaign in the place of the one of its id, which is a draft, scheduled or paused: [`Reply::Campaign`],
-    /// [`Reply::State`], [`Reply::NoAudience`], [`Reply::NeverDue`] or [`Reply::Missing`].
+    /// [`Reply::State`], [`Reply::TooMuch`], [`Reply::NoAudience`], [`Reply::NeverDue`] or [`Reply::Missing`].
     Replace(Box<Campaign>),
     /// [`Reply::Campaign`] or [`Reply::Missing`].
     Read {
@@ -117,7 +118,7 @@ pub enum Reply {
     Created(Audience),
     /// The audience.
     Audience(Audience),
-    /// The audience that has the name, with another app or other shards.
+    /// The audience that has the name, with another app or other shards, or which is leaving.
     Conflict(Audience),
     /// All audiences, in the order of their names.
     Audiences(Vec<Audience>),
@@ -129,6 +130,11 @@ pub enum Reply {
     /// There are as many as there may be.
     Full {
         /// How many.
+        limit: usize,
+    },
+    /// The campaigns would be longer together than they may be.
+    TooMuch {
+        /// How many bytes they may have.
         limit: usize,
     },
     /// There is no such audience for a campaign.

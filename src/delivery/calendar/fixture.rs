@@ -37,6 +37,7 @@ pub(super) fn audience(name: &str) -> Audience {
         app: "shop".to_owned(),
         shards: 8,
         created_at: NOW,
+        is_leaving: false,
     }
 }
 

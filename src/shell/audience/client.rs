@@ -1,6 +1,6 @@
 //! How the rest of the Worker talks to the shards of an audience.
 
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use worker::{Env, Result};
 
 use super::{COMMAND, WALK, WIPE};
@@ -21,11 +21,19 @@ pub(in crate::shell) async fn ask_all(
     shards: u32,
     command: &Command,
 ) -> Result<Vec<Reply>> {
+    ask_each(env, audience, shards, command).try_collect().await
+}
+
+/// Asks one shard after the other, some at a time, as long as somebody wants their replies.
+pub(in crate::shell) fn ask_each(
+    env: &Env,
+    audience: &str,
+    shards: u32,
+    command: &Command,
+) -> impl Stream<Item = Result<Reply>> {
     stream::iter(0..shards)
-        .map(|shard| ask(env, audience, shard, command))
+        .map(move |shard| ask(env, audience, shard, command))
         .buffered(AT_ONCE)
-        .try_collect()
-        .await
 }
 
 /// Lets all shards walk through their devices for a run. One that does so already goes on.
