@@ -33,14 +33,32 @@ pub(super) async fn begin(core: &Core, mut walk: Walk) -> Result<()> {
 
 /// Goes on with all walks for a while, and sets the alarm for what is left.
 pub(super) async fn go_on(core: &Rc<Core>) -> Result<()> {
-    let database = core.database()?;
-    let until = clock::now() + TURN;
+    let again = take_turn(core).await.unwrap_or_else(|error| {
+        let problem = error.to_string();
+        Event::AudienceFailed {
+            audience: "",
+            problem: &problem,
+        }
+        .write();
+        // The platform gives an alarm that has failed again a few times only, and the run would stand still then.
+        Some(clock::now() + PAUSE)
+    });
+    match again {
+        Some(at) => clock::set_alarm(&core.state, at).await,
+        None => Ok(()),
+    }
+}
+
+/// Takes all walks some way on, and says when they go on.
+async fn take_turn(core: &Rc<Core>) -> Result<Option<Timestamp>> {
     let mut again: Option<Timestamp> = None;
     let mut later = |at: Timestamp| again = Some(again.map_or(at, |other| other.min(at)));
-    let walks = all(&database)?;
+    let walks = all(&core.database()?)?;
+    // Each has its share: one that could go on for hours is not to keep another from being sent at all.
+    let share = TURN / u32::try_from(walks.len().max(1)).unwrap_or(u32::MAX);
     for walk in &walks {
-        match step_on(core, &database, walk.clone(), until).await {
-            Ok(Rest::Over) => database.execute(Walk::delete(&walk.batch))?,
+        match step_on(core, walk.clone(), clock::now() + share).await {
+            Ok(Rest::Over) => core.database()?.execute(Walk::delete(&walk.batch))?,
             Ok(Rest::Until(at)) => later(at),
             Err(problem) => {
                 Event::BatchFailed {
@@ -54,13 +72,10 @@ pub(super) async fn go_on(core: &Rc<Core>) -> Result<()> {
     }
     // The alarm of a walk that began meanwhile is the one that is set here.
     let is_new = |walk: &Walk| walks.iter().all(|known| known.batch != walk.batch);
-    if all(&database)?.iter().any(is_new) {
+    if all(&core.database()?)?.iter().any(is_new) {
         later(clock::now());
     }
-    if let Some(at) = again {
-        clock::set_alarm(&core.state, at).await?;
-    }
-    Ok(())
+    Ok(again)
 }
 
 /// What comes of a walk.
@@ -71,23 +86,13 @@ enum Rest {
     Until(Timestamp),
 }
 
-async fn step_on(
-    core: &Core,
-    database: &Database,
-    mut walk: Walk,
-    until: Timestamp,
-) -> std::result::Result<Rest, String> {
-    let brief: Brief = serde_json::from_value(walk.document.clone()).map_err(|error| error.to_string())?;
-    let config = bindings::config(&core.env).map_err(|problem| problem.detail().to_owned())?;
-    let Some(app) = config.app(&brief.app) else {
-        return Err(format!("no app is called `{}` any more", brief.app));
-    };
-    // Where it is, the batch knows: a step of nothing changes nothing, and is answered with that.
+async fn step_on(core: &Core, mut walk: Walk, until: Timestamp) -> std::result::Result<Rest, String> {
+    // Where it is, the batch knows: a step of nothing changes nothing, and is answered with that. It is asked before
+    // anything else can fail, so that a walk ends that has nothing to walk for any more.
     let Some(mut told) = hand_over(core, &walk, &Step::default()).await? else {
         return Ok(Rest::Over);
     };
-    // If nothing can be sent any more, the walk ends.
-    let mut stager = Stager::new(&brief.campaign, app, brief.created_at).ok();
+    let mut content = None;
     let mut seen = Seen::default();
     loop {
         if told.stop || told.last {
@@ -109,9 +114,13 @@ async fn step_on(
             seen.tell(&walk);
             return Ok(Rest::Until(now));
         }
-        let step = match &mut stager {
+        let stager = match &mut content {
+            Some(known) => known,
+            none => none.insert(stager(core, &walk)?),
+        };
+        let step = match stager {
             Some(stager) if !walk.is_at_end() => {
-                next(database, &walk, stager).map_err(|error| error.to_string())?
+                next(core, &walk, stager).map_err(|error| error.to_string())?
             }
             _ => Step {
                 last: true,
@@ -127,6 +136,15 @@ async fn step_on(
     }
 }
 
+/// What makes the texts of a walk; nothing if nothing can be sent any more: then the walk ends.
+fn stager(core: &Core, walk: &Walk) -> std::result::Result<Option<Stager<'static>>, String> {
+    let brief: Brief = serde_json::from_value(walk.document.clone()).map_err(|error| error.to_string())?;
+    let config = bindings::config(&core.env).map_err(|problem| problem.detail().to_owned())?;
+    let app = config.app(&brief.app);
+    let app = app.ok_or_else(|| format!("no app is called `{}` any more", brief.app))?;
+    Ok(Stager::new(&brief.campaign, app, brief.created_at).ok())
+}
+
 /// A step of a walk.
 #[derive(Default)]
 struct Step {
@@ -139,7 +157,8 @@ struct Step {
 }
 
 /// Makes the next step and writes down whom it is for, with no wait in between.
-fn next(database: &Database, walk: &Walk, stager: &mut Stager<'_>) -> Result<Step> {
+fn next(core: &Core, walk: &Walk, stager: &mut Stager<'_>) -> Result<Step> {
+    let database = core.database()?;
     let bad = |error: crate::delivery::sql::BadRow| worker::Error::from(error.to_string());
     let reach = database.rows(walk.reach())?;
     let found = database.rows(walk.page(&reach, PAGE).map_err(bad)?)?;
