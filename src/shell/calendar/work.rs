@@ -1,6 +1,7 @@
 //! What the calendar has others do: runs begin, and their batches are paused, resumed or cancelled.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::Core;
 use crate::api::campaign as contract;
@@ -18,22 +19,33 @@ impl Core {
             return;
         }
         while self.is_wanted.replace(false) {
-            let tasks = self.with(|calendar, now| calendar.tasks(now)).unwrap_or_default();
-            // What is done may leave something else to do.
-            self.is_wanted.set(self.is_wanted.get() || !tasks.is_empty());
-            for task in tasks {
-                self.attempt(&task).await;
+            if let Err(error) = self.round().await {
+                let problem = error.to_string();
+                Event::CalendarFailed { problem: &problem }.write();
+                // What cannot be written down would be done again at once, and again: the next trigger tries it.
+                break;
             }
         }
         self.is_working.set(false);
         let wake = self.with(|calendar, _| calendar.wake()).ok().flatten();
         if let Some(at) = wake {
             // One that cannot be set is made up for by the next trigger.
-            let _ = clock::set_alarm(&self.state, at).await;
+            let _ = clock::set_alarm(&self.state, at.max(clock::now() + LEAST)).await;
         }
     }
 
-    async fn attempt(self: &Rc<Self>, task: &Task) {
+    /// Does what is to be done now.
+    async fn round(self: &Rc<Self>) -> Result<(), worker::Error> {
+        let tasks = self.with(|calendar, now| calendar.tasks(now))?;
+        // What is done may leave something else to do.
+        self.is_wanted.set(self.is_wanted.get() || !tasks.is_empty());
+        for task in tasks {
+            self.attempt(&task).await?;
+        }
+        Ok(())
+    }
+
+    async fn attempt(self: &Rc<Self>, task: &Task) -> Result<(), worker::Error> {
         let outcome = self.perform(task).await;
         if let Err(problem) = &outcome {
             Event::CampaignFailed {
@@ -43,11 +55,11 @@ impl Core {
             .write();
         }
         // What cannot be written down now is done again: it is the same however often.
-        let _ = self.with(|calendar, now| match &outcome {
+        self.with(|calendar, now| match &outcome {
             Ok(Performed::Done) => calendar.done(task, now),
             Ok(Performed::ForNobody) => calendar.forget(task),
             Err(problem) => calendar.failed(task, problem, now),
-        });
+        })
     }
 
     async fn perform(&self, task: &Task) -> Result<Performed, String> {
@@ -115,3 +127,6 @@ enum Performed {
     /// No device is in any of the run's time zones.
     ForNobody,
 }
+
+/// No alarm comes sooner: if the rows cannot be written, the next would come at once, and so on.
+const LEAST: Duration = Duration::from_millis(500);
