@@ -23,6 +23,8 @@ mod walks;
 mod windows;
 
 #[cfg(test)]
+mod campaign_audience;
+#[cfg(test)]
 mod campaign_figures;
 #[cfg(test)]
 mod campaign_simulation;

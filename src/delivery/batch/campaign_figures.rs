@@ -46,30 +46,125 @@ impl Figures {
         }
     }
 
+    /// Prints the figures, and what the platform charges for them.
     pub(super) fn print(&self, chunks: usize, shards: u32, took: Duration) {
-        let to_batch = self.steps + self.claims + self.claims_in_vain + self.settlings + self.alarms;
-        // The batch is opened, the shards are told to begin, woken by alarms, and told of their gone devices.
-        let others = chunks * REQUESTS_A_CHUNK + 1 + 2 * at(shards) + self.asked;
-        let rows = self.batch_rows + chunks * ROWS_A_CHUNK + self.asked;
         let busy = self.busy.as_secs_f64() / took.as_secs_f64();
         println!("{self:#?}");
         println!("chunks: {chunks}");
-        println!(
-            "requests to objects: {} ({to_batch} to the batch)",
-            to_batch + others
-        );
-        println!("queue operations: {}", OPERATIONS_A_MESSAGE * self.messages);
-        println!("rows written: {rows} ({} in the batch)", self.batch_rows);
         println!("the batch's object was busy {:.0} % of the time", busy * 100.0);
+        let bill = self.bill(chunks, at(shards), took.as_secs_f64());
+        for (what, quantity, price) in &bill {
+            println!("{what}: {quantity:.0}, ${:.6}", quantity * price);
+        }
+        let sum: f64 = bill.iter().map(|(_, quantity, price)| quantity * price).sum();
+        println!("in all: ${sum:.4}");
+    }
+
+    /// What is charged, how much of it there is, and dollars for a unit: docs/campaigns.md, which has the sources, counts it
+    /// in words.
+    fn bill(&self, chunks: usize, shards: usize, seconds: f64) -> [(&'static str, f64, f64); 8] {
+        let gone_pages = chunks.div_ceil(GONE_PAGE);
+        let gone = chunks;
+        let to_batch = 1 + self.steps + self.claims + self.claims_in_vain + self.settlings + self.alarms;
+        let to_shards = shards + self.asked + gone_pages * shards;
+        let requests = to_batch + to_shards + self.claims * REQUESTS_A_RUN + REQUESTS_ABOUT_IT;
+        let rows_of_gate = 2 * self.claims;
+        let rows_of_shards = chunks * ROWS_A_CHUNK + shards * ROWS_A_WALK + self.asked + gone;
+        let written = self.batch_rows + self.alarms + rows_of_gate + rows_of_shards + ROWS_ABOUT_IT;
+        let read = float(self.pushes) + number(chunks * ROWS_READ_A_CHUNK + gone * ROWS_READ_A_GONE);
+        let objects = (2.0 + METRICS + number(shards)) * seconds + CONNECTIONS * (seconds + IDLE_S);
+        let stored =
+            float(self.pushes) * BYTES_A_PUSH * BATCH_DAYS + number(chunks) * BYTES_A_SEND * SEND_DAYS;
+        [
+            (
+                "Worker requests",
+                number(1 + self.messages + self.doubled),
+                0.30 / MILLION,
+            ),
+            (
+                "Worker CPU, ms",
+                float(self.pushes) * CPU_US / 1000.0,
+                0.02 / MILLION,
+            ),
+            ("object requests", number(requests), 0.15 / MILLION),
+            ("object duration, GB-s", objects * OBJECT_GB, 12.50 / MILLION),
+            (
+                "rows written",
+                number(written) + METRICS * seconds.ceil(),
+                1.0 / MILLION,
+            ),
+            ("rows read", read, 0.001 / MILLION),
+            (
+                "queue operations",
+                number(OPERATIONS_A_MESSAGE * self.messages + self.doubled),
+                0.40 / MILLION,
+            ),
+            (
+                "stored, MB for a month",
+                stored / MONTH_DAYS / MILLION,
+                0.20 / 1000.0,
+            ),
+        ]
     }
 }
 
-/// How many requests to objects a chunk costs beside those to the batch: a lease at the gate and its end, an errand to a
-/// connection, what is counted.
-const REQUESTS_A_CHUNK: usize = 4;
+fn number(count: usize) -> f64 {
+    float(super::count(count))
+}
 
-/// How many rows a chunk costs in its shard: to whom it goes. An alarm is a row as well.
-const ROWS_A_CHUNK: usize = 1;
+/// Far below 2^53.
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+/// How many requests to objects a chunk's run costs beside those to the batch: a lease at the gate and its end, an errand to
+/// a connection, what is counted.
+const REQUESTS_A_RUN: usize = 4;
+
+/// The calendar is woken and told of the end; the registry is told that the batch runs, was filled and has ended.
+const REQUESTS_ABOUT_IT: usize = 5;
+
+/// How many chunks' gone devices an audience is told of together (`rows::PAGE`). One device of each chunk is gone here.
+const GONE_PAGE: usize = 1000;
+
+/// The rows that a chunk costs in its shard: to whom it goes, with two entries of indices, and the row's end a month later.
+/// Counted by workerd.
+const ROWS_A_CHUNK: usize = 4;
+
+/// The rows of a walk: written with an entry of an index, and deleted; and its first alarm.
+const ROWS_A_WALK: usize = 4;
+
+/// Two rows of the calendar when the run is made, started and over; three of the registry.
+const ROWS_ABOUT_IT: usize = 9;
+
+/// What the benchmark of a batch counted (docs/benchmark-batch.md).
+const ROWS_READ_A_CHUNK: usize = 5;
+
+/// To find a gone device and its entries of indices. Counted by workerd.
+const ROWS_READ_A_GONE: usize = 6;
 
 /// A message is written, read and deleted.
 const OPERATIONS_A_MESSAGE: usize = 3;
+
+/// The processor time of a push, all of workerd's (docs/benchmark-batch.md).
+const CPU_US: f64 = 22.3;
+
+/// Objects that count for `/metrics`, connections, and how long those stay open: the defaults of the settings.
+const METRICS: f64 = 4.0;
+const CONNECTIONS: f64 = 4.0;
+const IDLE_S: f64 = 60.0;
+
+/// What an object is billed with while it runs.
+const OBJECT_GB: f64 = 0.128;
+
+/// What a batch stores of a push (docs/benchmark-batch.md) until `BATCH_RETENTION` is over.
+const BYTES_A_PUSH: f64 = 99.5;
+const BATCH_DAYS: f64 = 7.0;
+
+/// What a shard stores of to whom a chunk went. Seen in workerd.
+const BYTES_A_SEND: f64 = 1536.0;
+const SEND_DAYS: f64 = 31.0;
+
+const MONTH_DAYS: f64 = 30.0;
+
+const MILLION: f64 = 1e6;

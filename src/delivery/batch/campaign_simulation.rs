@@ -1,22 +1,22 @@
-//! A campaign's run of ten million devices in 64 shards, from its start to its last push, in virtual time.
+//! A campaign's run, from its start to its last push, in virtual time: of ten thousand devices, a million, and ten million in
+//! 64 shards.
 //!
 //! The shards walk side by side, and the batch's object serves one request at a time: steps of walks, claims and settlings
 //! stand in one line. What takes how long is named below, with where the number comes from; the network between objects
-//! is in it, and so is a queue that brings messages late. The figures are printed with
-//! `cargo test ten_million_devices -- --nocapture`; what is asserted must hold whatever takes how long.
+//! is in it, and so is a queue that brings messages late. The figures, and what they cost, are printed with
+//! `cargo test campaign_simulation -- --nocapture`; what is asserted must hold whatever takes how long.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use super::campaign_audience::Audience;
 use super::campaign_figures::Figures;
 use super::simulation::{CONSUMERS, PERMITS, PERMITS_A_RUN, PUSHES, ROUND_TRIP};
 use super::tests::{BEGIN, Dice, accepted, counts, record, terms, told};
 use super::virtual_time::Events;
+use super::walks::MAX_PUSHES;
 use super::*;
 use crate::delivery::verdict::Verdict;
-
-const SHARDS: u32 = 64;
-const DEVICES: u64 = 10_000_000;
 
 /// The most there are (`BATCH_QUEUES`).
 const QUEUES: usize = 8;
@@ -43,32 +43,54 @@ const START: Duration = Duration::from_millis(2);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 #[test]
+fn ten_thousand_devices_in_8_shards_are_all_sent_to_once() {
+    run(Audience::new(10_000, 8));
+}
+
+#[test]
+fn a_million_devices_in_8_shards_are_all_sent_to_once() {
+    run(Audience::new(1_000_000, 8));
+}
+
+#[test]
 fn ten_million_devices_in_64_shards_are_all_sent_to_once() {
-    let mut world = World::new();
+    let figures = run(Audience::new(10_000_000, 64));
+    assert!(figures.lost_answers > 10 && figures.doubled > 10);
+}
+
+#[test]
+#[ignore = "takes a minute, and holds what the others do"]
+fn fifty_million_devices_in_128_shards_are_all_sent_to_once() {
+    run(Audience::new(MAX_PUSHES, 128));
+}
+
+fn run(audience: Audience) -> Figures {
+    let mut world = World::new(audience);
     while !world.batch.record().state.has_ended() {
         world.step();
     }
     let took = world.events.now.since(BEGIN);
-    println!("{DEVICES} devices in {SHARDS} shards, {took:.1?} from start to end");
-    world.figures.print(world.staged.len(), SHARDS, took);
+    let Audience { devices, shards } = audience;
+    println!("{devices} devices in {shards} shards, {took:.1?} from start to end");
+    world.figures.print(world.staged.len(), shards, took);
     let record = world.batch.record();
     assert_eq!((record.state, record.cut_off), (State::Done, None));
     let counts = counts(&world.batch, world.events.now);
-    assert_eq!(counts.accepted + counts.gone, DEVICES);
-    assert_eq!(world.figures.pushes, DEVICES, "each device once");
-    let mut next = [0; SHARDS as usize];
+    assert_eq!(counts.accepted + counts.gone, devices);
+    assert_eq!(world.figures.pushes, devices, "each device once");
+    let mut next = vec![0; at(shards)];
     for (shard, from, pushes) in &world.staged {
         let next = &mut next[at(*shard)];
         assert_eq!(*from, *next, "in the order of its walk");
         *next += pushes;
     }
-    assert!((0..SHARDS).all(|shard| next[at(shard)] == devices_of(shard)));
-    let figures = &world.figures;
+    assert!((0..shards).all(|shard| next[at(shard)] == audience.devices_of(shard)));
+    let figures = world.figures;
     assert!(
         figures.worst_fresh <= 4000 && figures.worst_under_way <= 1024,
         "memory is flat"
     );
-    assert!(figures.lost_answers > 10 && figures.doubled > 10);
+    figures
 }
 
 #[derive(Debug)]
@@ -123,6 +145,7 @@ struct Queue {
 }
 
 struct World {
+    audience: Audience,
     events: Events<Event>,
     batch: Batch,
     /// When the batch's object is free.
@@ -141,13 +164,15 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(audience: Audience) -> Self {
+        let shards = audience.shards;
         let mut world = Self {
+            audience,
             events: Events::new(BEGIN),
-            batch: Batch::open(record(terms()), SHARDS, BEGIN),
+            batch: Batch::open(record(terms()), shards, BEGIN),
             free_at: BEGIN,
             alarm_at: None,
-            cursors: vec![String::new(); at(SHARDS)],
+            cursors: vec![String::new(); at(shards)],
             queues: Default::default(),
             permits: PERMITS,
             waiting: VecDeque::new(),
@@ -157,7 +182,7 @@ impl World {
             figures: Figures::default(),
         };
         world.go_on();
-        for shard in 0..SHARDS {
+        for shard in 0..shards {
             world.events.after(START * shard + HOP, Event::Wake(shard));
         }
         world
@@ -219,14 +244,15 @@ impl World {
     fn next_step(&self, shard: u32) -> Append {
         let cursor = &self.cursors[at(shard)];
         let from: u64 = cursor.parse().unwrap_or(0);
-        let to = (from + count(PUSHES)).min(devices_of(shard));
+        let devices = self.audience.devices_of(shard);
+        let to = (from + count(PUSHES)).min(devices);
         Append {
             walk: shard,
             from: cursor.clone(),
             to: to.to_string(),
             pushes: u32::try_from(to - from).unwrap(),
             invalid: 0,
-            last: to == devices_of(shard),
+            last: to == devices,
         }
     }
 
@@ -386,18 +412,6 @@ impl World {
         };
         self.events.after(HOP, Event::Ask(settle));
         self.admit();
-    }
-}
-
-/// How many devices a shard has: hashes spread them well, but not quite evenly.
-fn devices_of(shard: u32) -> u64 {
-    let even = DEVICES / u64::from(SHARDS);
-    // Neighbours give and take.
-    let moved = u64::from(shard / 2) * 30;
-    if shard.is_multiple_of(2) {
-        even + moved
-    } else {
-        even - moved
     }
 }
 
