@@ -10,12 +10,13 @@
 //!    [`Walk::allowed`] make of it the devices that are sent to. All that, up to the row of step 3, with no wait in between:
 //!    then the object's input gate keeps two walks from sending a device what only one of them may.
 //! 3. For a chunk it writes [`Walk::record`], hands the chunk to the batch as one from [`Walk::cursor`] to [`Cursor::after`] its
-//!    last device (or to [`Page::end`] when the page is used up), and when the batch has taken it, it moves there and
-//!    stores the walk. If the batch answers another cursor, it moves to that one, and goes on with 2.
+//!    last device (or to [`Page::end`] when the page is used up), and when the batch has taken it, it moves there. If
+//!    the batch answers another cursor, it moves to that one, and goes on with 2. Where it is needs not be stored: a row a
+//!    chunk would cost as much as the chunk's own.
 //! 4. At the end ([`Walk::is_at_end`]) it tells the batch so, and deletes the walk ([`Walk::delete`]).
 //!
 //! **Exactly once.** The batch is the truth: it takes a chunk only if that begins at the cursor that it has recorded, and
-//! records the chunk's end with it, in one step. The walk's own row is a hint that may be older. So a crash at any place
+//! records the chunk's end with it, in one step. The walk's own row says where it began. So a crash at any place
 //! repeats at most a chunk that was not taken. Ids only ascend, and are never given twice. A device that is removed and
 //! comes again, or comes anew, has an id above the walk's ceiling, and is out. What a device is like may change at any time,
 //! its time zone too, which is why all zones of a run are walked at once and not one after the other. So no device is met
