@@ -240,7 +240,7 @@ struct Reader {
 impl Reader {
     /// The next lines; nothing after the last.
     async fn next(&mut self) -> worker::Result<Option<String>> {
-        match self.export.next() {
+        match self.export.turn() {
             None => Ok(None),
             Some(Next::End(line)) => Ok(Some(line)),
             Some(Next::Ask(shard, page)) => {

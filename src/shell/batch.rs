@@ -1,6 +1,6 @@
 //! The batches: one Durable Object each, and how to talk to it.
 //!
-//! The object hosts a [`Batch`](crate::delivery::batch::Batch): it reads the upload, or what walks bring, into its rows,
+//! The object hosts a [`Batch`]: it reads the upload, or what walks bring, into its rows,
 //! hands chunks to runners, queues what is due, and answers those who watch. A command is applied and its rows are written
 //! before anything else runs, as neither waits; the platform lets no answer out before the rows are safe.
 

@@ -1,6 +1,6 @@
 //! The calendar: the one Durable Object that knows audiences, campaigns and runs, and starts what is due.
 //!
-//! It hosts a [`Calendar`](crate::delivery::calendar::Calendar): a command is applied and its rows are written before
+//! It hosts a [`Calendar`]: a command is applied and its rows are written before
 //! anything else runs, as neither waits. What is to be done outside - a run begins, a batch is paused - is done one after
 //! the other, and again until it has succeeded: by the next command, the next trigger, or the object's alarm.
 

@@ -99,7 +99,7 @@ impl Export {
     }
 
     /// What comes next; nothing after the end.
-    pub fn next(&mut self) -> Option<Next> {
+    pub fn turn(&mut self) -> Option<Next> {
         if self.is_over {
             return None;
         }
@@ -164,7 +164,7 @@ mod tests {
     /// What an export says whose shards have devices with these ids, and how many pages it asked for.
     fn exported(mut export: Export, shards: &[&[u64]]) -> (String, u32) {
         let (mut text, mut pages) = (String::new(), 0);
-        while let Some(next) = export.next() {
+        while let Some(next) = export.turn() {
             match next {
                 Next::Ask(shard, Command::Page { after, limit }) => {
                     let ids = shards[shard as usize].iter().filter(|id| **id > after);
