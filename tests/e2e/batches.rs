@@ -10,7 +10,7 @@ mod links;
 mod memory;
 mod messages;
 mod outcomes;
-mod pieces;
+pub(crate) mod pieces;
 mod uploads;
 mod webhooks;
 

@@ -1,8 +1,12 @@
 //! Campaigns: from the import of an audience through the cron trigger to the devices that leave it.
 
 mod audiences;
+mod documents;
+mod evictions;
+mod imports;
 mod runs;
 mod scale;
+mod schedules;
 
 use std::thread::sleep;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -154,7 +158,12 @@ fn strike(stage: &Stage) {
 
 /// A campaign for an audience, so soon that the next trigger starts it.
 fn soon(audience: &Audience, body: &str) -> Value {
-    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + SOON;
+    due_in(SOON, audience, body)
+}
+
+/// The same, due in some time.
+fn due_in(delay: Duration, audience: &Audience, body: &str) -> Value {
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + delay;
     let at = jiff::Timestamp::from_millisecond(i64::try_from(at.as_millis()).unwrap()).unwrap();
     json!({
         "name": "News", "audience": audience.0,

@@ -202,6 +202,43 @@ fn every_way_of_sending_is_counted_once() {
 
 #[test]
 #[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn campaigns_are_counted_by_app_and_state() {
+    let stage = Stage::alone(Options::default(), &[]);
+    let audience = json!({ "app": SHOP.name, "shards": 1 }).to_string();
+    stage
+        .call(Caller::Both, "PUT", "/v1/audiences/all", &[], audience.as_bytes())
+        .with_status(201);
+    let notification = json!({ "payload": { "aps": { "alert": "Sale" } } });
+    let draft = json!({ "name": "Sale", "audience": "all", "notification": notification });
+    let mut scheduled = draft.clone();
+    scheduled["schedule"] = json!({ "at": "2099-01-01T00:00:00Z" });
+    let [_, id, _] = [draft, scheduled.clone(), scheduled].map(|document| {
+        let made = stage.post("/v1/campaigns", &document).with_status(201);
+        made["id"].as_str().unwrap().to_owned()
+    });
+    let counted = |draft, scheduled, cancelled| {
+        until_counted(
+            &stage,
+            &[
+                (r#"campaigns{app="shop",state="draft"}"#, draft),
+                (r#"campaigns{app="shop",state="scheduled"}"#, scheduled),
+                (r#"campaigns{app="shop",state="cancelled"}"#, cancelled),
+            ],
+        )
+    };
+    counted(1.0, 2.0, 0.0);
+    stage
+        .post(&format!("/v1/campaigns/{id}/cancel"), &json!({}))
+        .with_status(200);
+    counted(1.0, 1.0, 1.0);
+    stage
+        .call(Caller::Both, "DELETE", &format!("/v1/campaigns/{id}"), &[], b"")
+        .with_status(204);
+    counted(1.0, 1.0, 0.0);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn only_a_key_that_reaches_all_apps_reads_the_metrics() {
     let stage = Stage::shared();
     let samples = Samples::read(&stage);

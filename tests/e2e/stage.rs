@@ -282,6 +282,11 @@ impl Alone {
         self.0.worker.kill();
     }
 
+    /// The same in the middle of something: to look into its log for the tokens of many devices takes a while.
+    pub(crate) fn kill_at_once(&mut self) {
+        self.0.worker.kill();
+    }
+
     /// Starts a Worker that was killed.
     pub(crate) fn restart(&mut self) {
         self.0.worker.restart();
@@ -305,6 +310,16 @@ impl Alone {
     /// Evicts a batch's object from its memory.
     pub(crate) fn evict_batch(&mut self, id: &str) {
         self.0.worker.evict("BATCH", id);
+    }
+
+    /// Evicts a shard of an audience from its memory.
+    pub(crate) fn evict_shard(&mut self, audience: &str, shard: u32) {
+        self.0.worker.evict("AUDIENCE", &format!("{audience}#{shard}"));
+    }
+
+    /// Evicts the calendar from its memory.
+    pub(crate) fn evict_calendar(&mut self) {
+        self.0.worker.evict("CALENDAR", "calendar");
     }
 
     /// Evicts the gate of an app's credential from its memory.

@@ -14,15 +14,20 @@ use crate::stage::{Stage, until};
 const HEAD_START: Duration = Duration::from_millis(300);
 
 /// A request to send that is under way, in chunked encoding.
-pub(super) struct Pieces(TcpStream);
+pub(crate) struct Pieces(TcpStream);
 
 impl Pieces {
-    /// Sends the head.
+    /// Sends the head of an order.
     pub(super) fn send(stage: &Stage, headers: &[(&str, &str)]) -> Self {
+        Self::post(stage, "/v1/push", headers)
+    }
+
+    /// Sends the head of a request to a path.
+    pub(crate) fn post(stage: &Stage, path: &str, headers: &[(&str, &str)]) -> Self {
         let mut connection = TcpStream::connect(stage.worker.authority()).unwrap();
         let key = Caller::Both.key();
         let mut head = format!(
-            "POST /v1/push HTTP/1.1\r\nHost: worker\r\nAuthorization: Bearer {key}\r\nTransfer-Encoding: chunked\r\n"
+            "POST {path} HTTP/1.1\r\nHost: worker\r\nAuthorization: Bearer {key}\r\nTransfer-Encoding: chunked\r\n"
         );
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -60,7 +65,7 @@ impl Pieces {
     }
 
     /// Sends a piece of the body.
-    pub(super) fn piece(&mut self, piece: &[u8]) {
+    pub(crate) fn piece(&mut self, piece: &[u8]) {
         self.0
             .write_all(format!("{:x}\r\n", piece.len()).as_bytes())
             .unwrap();
@@ -69,7 +74,7 @@ impl Pieces {
     }
 
     /// Ends the body and reads the answer.
-    pub(super) fn end(mut self) -> Answer {
+    pub(crate) fn end(mut self) -> Answer {
         self.0.write_all(b"0\r\n\r\n").unwrap();
         let mut reader = BufReader::new(self.0);
         let mut line = String::new();

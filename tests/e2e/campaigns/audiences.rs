@@ -204,4 +204,15 @@ fn a_campaign_is_tried_on_named_devices_before_it_is_sent() {
     stage
         .post(&campaign.path("/test"), &json!({"refs": ["nobody"]}))
         .problem(422, "invalid-request");
+    // A name that too many have is no trial any more.
+    let many = stage.tokens("campaigns, tried by many", 201);
+    audience.import(&stage, &lines(&many, |_| json!({"ref": "everybody"})));
+    let everybody = json!({"refs": ["everybody"]});
+    for action in ["/preview", "/test"] {
+        let problem = stage
+            .post(&campaign.path(action), &everybody)
+            .problem(422, "invalid-request");
+        assert!(problem.to_string().contains("more than 200 devices"), "{problem}");
+    }
+    assert!(stage.requests_to(&many[0]).is_empty());
 }

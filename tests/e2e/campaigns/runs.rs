@@ -6,7 +6,7 @@ use apns_mock::{Options, Registration, Standing};
 use serde_json::json;
 
 use super::{Audience, Campaign, lines, send, shown, soon, strike, strike_soon};
-use crate::deployment::SHOP;
+use crate::deployment::{Caller, NEWS, SHOP, digest};
 use crate::stage::{Stage, until};
 
 #[test]
@@ -156,6 +156,32 @@ fn a_campaign_that_is_cancelled_in_the_middle_of_its_run_sends_nothing_more() {
     std::thread::sleep(std::time::Duration::from_secs(3));
     assert_eq!(stage.apns.state().requests, sent);
     assert_eq!(run["counts"]["accepted"], sent, "{run}");
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_run_whose_app_is_gone_can_be_cancelled_and_its_walks_end() {
+    let mut stage = Stage::alone(Options::default(), &[]);
+    let audience = Audience::create(&stage, "orphan", 1);
+    let devices = stage.devices(&SHOP, "campaigns, orphan", 20_000);
+    audience.import(&stage, &lines(&devices, |_| json!({})));
+    let campaign = Campaign::create(&stage, &soon(&audience, "Hello {{ ref }}"));
+    strike_soon(&stage);
+    stage.log_with(r#""event":"run_started""#, 1);
+    stage.kill_at_once();
+    let key = json!([{"name": "Both", "sha256": digest(&Caller::Both.key()), "apps": "*"}]);
+    stage.set("API_KEYS", &key.to_string());
+    stage.set("APPS", &json!({NEWS.name: NEWS.setting()}).to_string());
+    stage.restart();
+    let gone = "no app is called `shop` any more";
+    stage.log_with(gone, 1);
+    let cancelled = campaign.tell(&stage, "cancel");
+    assert!(matches!(cancelled.status, 200 | 202), "{}", cancelled.body);
+    campaign.run_once(&stage, "cancelled");
+    // A walk that fails is tried again after five seconds.
+    let failed = stage.log().matches(gone).count();
+    std::thread::sleep(std::time::Duration::from_secs(7));
+    assert_eq!(stage.log().matches(gone).count(), failed);
 }
 
 #[test]

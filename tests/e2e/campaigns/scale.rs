@@ -1,30 +1,52 @@
-//! A large run, with a Worker that dies in its middle.
+//! A large run, with a Worker that dies in its middle, twice.
 
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use apns_mock::Options;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Audience, Campaign, lines, soon, strike_soon};
+use super::{Audience, Campaign, PATIENCE, lines, soon, strike_soon};
 use crate::deployment::SHOP;
-use crate::stage::{Stage, until, until_within};
+use crate::stage::{Stage, until_within};
 
 #[test]
 #[ignore = "needs the built Worker: run `cargo xtask test`"]
-fn a_run_of_a_hundred_thousand_devices_outlives_a_kill_in_its_middle() {
-    let mut stage = Stage::alone(Options::default(), &[("TRANSPORT", "socket")]);
+fn a_run_of_a_hundred_thousand_devices_outlives_kills_while_it_walks_and_while_it_sends() {
+    let mut stage = Stage::alone(Options::default(), &SETTINGS);
     let audience = Audience::create(&stage, "large", 8);
     let devices = stage.devices(&SHOP, "campaigns, large", DEVICES);
-    let answer = audience.import(&stage, &lines(&devices, |_| json!({})));
+    let body = lines(&devices, |_| json!({}));
+    let started = Instant::now();
+    let answer = audience.import(&stage, &body);
+    let imported = started.elapsed();
     assert_eq!(answer["added"], DEVICES);
-    let campaign = Campaign::create(&stage, &soon(&audience, "Hello"));
+    // Words of its own for each device make the walk longer.
+    let campaign = Campaign::create(&stage, &soon(&audience, &"Hello {{ ref }}! ".repeat(10)));
     strike_soon(&stage);
-    until("the middle of the run", || stage.apns.shown().devices > 20_000);
-    stage.kill_and_restart();
-    let mut run = json!(null);
-    // A runner that died keeps its chunks until its claim ends.
-    until_within(Duration::from_secs(400), "a run that is done", || {
-        std::thread::sleep(Duration::from_secs(1));
+    // To ask the Worker how far it is would take as long as the walk does. That is about as long as the import was, on
+    // whatever machine.
+    stage.log_with(r#""event":"run_started""#, 1);
+    sleep(imported / 3);
+    stage.kill_at_once();
+    let killed_at = jiff::Timestamp::now();
+    stage.restart();
+    until_within(PATIENCE, "pushes that are sent", || {
+        stage.apns.shown().devices > 20_000
+    });
+    let mut run = campaign.runs(&stage).remove(0);
+    let batch = format!("/v1/batches/{}", run["batch"].as_str().unwrap());
+    let batch = stage.get(&batch).with_status(200);
+    let sealed_at: jiff::Timestamp = batch["sealed_at"].as_str().unwrap().parse().unwrap();
+    assert!(sealed_at > killed_at, "it had walked before: {batch}");
+    // What was walked before is not walked again: it is told nowhere, as its shards died before they could.
+    let told = walked(&stage.log());
+    assert!(0 < told && told < DEVICES as u64, "{told}");
+    stage.kill_at_once();
+    assert!(stage.apns.shown().devices < DEVICES as u64, "it had sent all");
+    stage.restart();
+    until_within(PATIENCE, "a run that is done", || {
+        sleep(Duration::from_millis(200));
         run = campaign.runs(&stage).remove(0);
         run["state"] == "done"
     });
@@ -39,5 +61,25 @@ fn a_run_of_a_hundred_thousand_devices_outlives_a_kill_in_its_middle() {
         (DEVICES as u64, 1)
     );
 }
+
+/// How many pushes the shards have told that they have walked past.
+fn walked(log: &str) -> u64 {
+    let events = log
+        .lines()
+        .filter(|line| line.contains(r#""event":"shard_walked""#));
+    events
+        .map(|line| {
+            let event: Value = serde_json::from_str(line[line.find('{').unwrap()..].trim_end()).unwrap();
+            event["pushes"].as_u64().unwrap()
+        })
+        .sum()
+}
+
+/// A runner that died keeps its chunks until its claim ends, which is to be soon.
+const SETTINGS: [(&str, &str); 3] = [
+    ("TRANSPORT", "socket"),
+    ("CHUNK_CLAIM_MS", "5000"),
+    ("ATTEMPT_TIMEOUT_MS", "2500"),
+];
 
 const DEVICES: usize = 100_000;

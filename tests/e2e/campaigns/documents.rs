@@ -1,0 +1,126 @@
+//! The documents of campaigns: read, put back, deleted, and for nobody whose key does not reach their app.
+
+use apns_mock::Options;
+use serde_json::{Value, json};
+
+use super::{Audience, Campaign, lines, send, shown, soon, strike_soon};
+use crate::deployment::{Caller, SHOP};
+use crate::stage::Stage;
+
+/// A campaign that is due when nobody of today is there.
+fn later(audience: &Audience) -> Value {
+    let mut document = soon(audience, "Hello");
+    document["schedule"] = json!({"at": "2099-01-01T00:00:00Z"});
+    document
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_document_that_was_read_can_be_changed_and_put_back() {
+    let stage = Stage::alone(Options::default(), &[]);
+    let audience = Audience::create(&stage, "documents", 2);
+    let devices = stage.devices(&SHOP, "campaigns, documents", 3);
+    audience.import(&stage, &lines(&devices, |_| json!({})));
+    let mut draft = later(&audience);
+    draft["draft"] = json!(true);
+    for (document, state) in [(later(&audience), "scheduled"), (draft, "draft")] {
+        let campaign = Campaign::create(&stage, &document);
+        let mut read = campaign.status(&stage);
+        assert_eq!(read["state"], state);
+        let put = send(&stage, "PUT", &campaign.path(""), &read).with_status(200);
+        assert_eq!(put, read, "as it was");
+        read["notification"]["payload"]["aps"]["alert"]["body"] = json!("Mended");
+        read["schedule"] = soon(&audience, "")["schedule"].clone();
+        let put = send(&stage, "PUT", &campaign.path(""), &read).with_status(200);
+        assert_eq!((&put["state"], &put["id"]), (&json!(state), &json!(campaign.0)));
+        strike_soon(&stage);
+        // A draft is sent to nobody, however often it is put back.
+        if state == "draft" {
+            assert!(campaign.runs(&stage).is_empty());
+        } else {
+            assert_eq!(campaign.done(&stage)["pushes"], 3);
+        }
+        assert_eq!(stage.apns.state().requests, 3);
+    }
+    for device in &devices {
+        assert_eq!(shown(&stage, device), "Mended");
+    }
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_campaign_that_has_ended_can_be_deleted() {
+    let stage = Stage::shared();
+    let audience = Audience::create(&stage, "deleted", 1);
+    let campaign = Campaign::create(&stage, &later(&audience));
+    let delete = || stage.call(Caller::Both, "DELETE", &campaign.path(""), &[], b"");
+    delete().problem(409, "campaign-state");
+    campaign.tell(&stage, "cancel").with_status(200);
+    // What is cancelled stays cancelled, and may be told so again.
+    assert_eq!(
+        campaign.tell(&stage, "cancel").with_status(200)["state"],
+        "cancelled"
+    );
+    delete().with_status(204);
+    delete().problem(404, "campaign-not-found");
+    stage.get(&campaign.path("")).problem(404, "campaign-not-found");
+    stage
+        .get(&campaign.path("/runs"))
+        .problem(404, "campaign-not-found");
+    let list = stage.get("/v1/campaigns").with_status(200);
+    let mut listed = list["campaigns"].as_array().unwrap().iter();
+    assert!(listed.all(|other| other["id"] != campaign.0.as_str()));
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_key_that_does_not_reach_the_app_finds_no_campaign_and_no_audience() {
+    let stage = Stage::shared();
+    let audience = Audience::create(&stage, "hidden", 1);
+    let campaign = Campaign::create(&stage, &later(&audience));
+    let body = later(&audience).to_string();
+    let refs = br#"{"refs":["user-0"]}"#;
+    for (method, below, body) in [
+        ("GET", "", &b""[..]),
+        ("PUT", "", body.as_bytes()),
+        ("DELETE", "", b""),
+        ("GET", "/runs", b""),
+        ("POST", "/schedule", b""),
+        ("POST", "/pause", b""),
+        ("POST", "/resume", b""),
+        ("POST", "/cancel", b""),
+        ("POST", "/preview", refs),
+        ("POST", "/test", refs),
+    ] {
+        let answer = stage.call(Caller::News, method, &campaign.path(below), &[], body);
+        answer.problem(404, "campaign-not-found");
+    }
+    for (method, below, body) in [
+        ("GET", "", &b""[..]),
+        ("DELETE", "", b""),
+        ("GET", "/devices", b""),
+        ("POST", "/devices", b""),
+        ("DELETE", "/devices", b""),
+        ("POST", "/count", b""),
+    ] {
+        let answer = stage.call(Caller::News, method, &audience.path(below), &[], body);
+        answer.problem(404, "audience-not-found");
+    }
+    // To it, the audience of another's app is as one that is not there.
+    let told = |body: &str| {
+        let answer = stage.call(Caller::News, "POST", "/v1/campaigns", &[], body.as_bytes());
+        answer.problem(422, "invalid-request").to_string()
+    };
+    assert_eq!(told(&body), told(&body.replace("hidden", "missing")));
+    let taken = br#"{"app":"news","shards":1}"#;
+    let conflict = stage
+        .call(Caller::News, "PUT", &audience.path(""), &[], taken)
+        .problem(409, "audience-conflict");
+    assert!(!conflict.to_string().contains("shop"), "{conflict}");
+    let list = stage
+        .call(Caller::News, "GET", "/v1/campaigns", &[], b"")
+        .with_status(200);
+    let mut listed = list["campaigns"].as_array().unwrap().iter();
+    assert!(listed.all(|other| other["app"] == "news"), "{list}");
+    assert_eq!(campaign.status(&stage)["state"], "scheduled");
+}

@@ -1,0 +1,56 @@
+//! Objects that lose their memory in the middle of a run.
+
+use apns_mock::Options;
+use serde_json::json;
+
+use super::{Audience, Campaign, PATIENCE, lines, soon, strike_soon};
+use crate::deployment::SHOP;
+use crate::stage::{Alone, Stage, until_within};
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_run_whose_shards_and_calendar_are_evicted_reaches_each_device_once() {
+    let mut stage = Stage::evictable(Options::default(), &[]);
+    let audience = Audience::create(&stage, "evicted", SHARDS);
+    let devices = stage.devices(&SHOP, "campaigns, evicted", DEVICES);
+    audience.import(&stage, &lines(&devices, |_| json!({})));
+    // What is known of the audience and of the campaign is stored.
+    evict(&mut stage, &audience);
+    let campaign = Campaign::create(&stage, &soon(&audience, "Hello"));
+    evict(&mut stage, &audience);
+    strike_soon(&stage);
+    let (mut run, mut rounds) = (json!(null), 0);
+    until_within(PATIENCE, "a run that is done", || {
+        evict(&mut stage, &audience);
+        rounds += 1;
+        run = campaign.runs(&stage).pop().unwrap_or_default();
+        run["state"] == "done"
+    });
+    assert!(rounds > 1, "it was over before anything was evicted");
+    assert_eq!(
+        (&run["pushes"], &run["counts"]["accepted"]),
+        (&json!(DEVICES), &json!(DEVICES)),
+        "{run}"
+    );
+    let shown = stage.apns.shown();
+    assert_eq!(
+        (shown.devices, shown.max_shown_on_one_device),
+        (DEVICES as u64, 1)
+    );
+    assert_eq!(campaign.status(&stage)["state"], "done");
+}
+
+/// Evicts the calendar and all shards, which can be if they are in memory: so they are asked before.
+#[track_caller]
+fn evict(stage: &mut Alone, audience: &Audience) {
+    assert_eq!(audience.status(stage)["devices"], DEVICES);
+    stage.evict_calendar();
+    for shard in 0..SHARDS {
+        stage.evict_shard(&audience.0, shard);
+    }
+}
+
+const SHARDS: u32 = 2;
+
+/// Several chunks a shard.
+const DEVICES: usize = 2500;

@@ -1,0 +1,139 @@
+//! Imports: large ones, and those that come while an audience is sent to or deleted.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use apns_mock::Options;
+use serde_json::{Value, json};
+
+use super::{Audience, Campaign, LINES, lines, soon, strike_soon};
+use crate::batches::pieces::Pieces;
+use crate::deployment::{Caller, SHOP};
+use crate::stage::{REQUESTS_KEPT, Stage, until};
+
+/// What the line of an import begins with.
+const IMPORTED: &str = r#""event":"devices_imported""#;
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn memory_does_not_grow_with_the_lines_of_an_import() {
+    let stage = Stage::alone(Options::default(), &[]);
+    let audience = Audience::create(&stage, "long", 8);
+    // Two of the first size: the allocator takes its pieces with the first.
+    for (place, count) in [FEW, FEW, MANY].into_iter().enumerate() {
+        let devices: Vec<String> = (0..count).map(|number| format!("{number:064x}")).collect();
+        let body = lines(
+            &devices,
+            |number| json!({"tags": ["news"], "attributes": {"n": number}}),
+        );
+        let answer = audience.import(&stage, &body);
+        assert_eq!(
+            (&answer["received"], &answer["invalid"]),
+            (&json!(count), &json!(0))
+        );
+        assert_eq!(
+            stage.log_with(IMPORTED, place + 1).matches(IMPORTED).count(),
+            place + 1
+        );
+    }
+    assert_eq!(audience.status(&stage)["devices"], MANY);
+    let log = stage.log();
+    let sizes: Vec<u64> = log
+        .lines()
+        .filter(|line| line.contains(IMPORTED))
+        .map(|line| {
+            let event: Value = serde_json::from_str(line[line.find('{').unwrap()..].trim_end()).unwrap();
+            event["memory_kb"].as_u64().unwrap()
+        })
+        .collect();
+    assert!(
+        sizes[2] - sizes[1] < SLACK_KB,
+        "in KB after each import: {sizes:?}"
+    );
+}
+
+/// Some megabytes of lines.
+const FEW: usize = 10_000;
+
+const MANY: usize = 200_000;
+
+/// Lines that each left 50 bytes behind would take more than this.
+const SLACK_KB: u64 = 8 * 1024;
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn imports_during_a_run_send_to_no_device_twice_and_leave_none_out() {
+    let stage = Stage::alone(Options::default(), &[("TRANSPORT", "socket")]);
+    let audience = Audience::create(&stage, "busy", 2);
+    let devices = stage.devices(&SHOP, "campaigns, busy", 12_000);
+    let (known, more) = devices.split_at(10_000);
+    audience.import(&stage, &lines(known, |_| json!({"time_zone": "Europe/Vienna"})));
+    let mut document = soon(&audience, "Hello");
+    document["rate"] = json!(4000);
+    let campaign = Campaign::create(&stage, &document);
+    let is_over = AtomicBool::new(false);
+    let run = thread::scope(|scope| {
+        scope.spawn(|| {
+            // Those that are there are changed, some of them leave and come again, and others come.
+            let leaving: String = known[..500]
+                .iter()
+                .map(|token| format!("{{\"token\":\"{token}\"}}\n"))
+                .collect();
+            for round in 0.. {
+                if is_over.load(Ordering::Relaxed) {
+                    break;
+                }
+                let headers = [("content-type", LINES)];
+                let path = audience.path("/devices");
+                let left = stage.call(Caller::Both, "DELETE", &path, &headers, leaving.as_bytes());
+                left.with_status(200);
+                audience.import(
+                    &stage,
+                    &lines(&devices, |place| json!({"attributes": {"round": round + place}})),
+                );
+            }
+        });
+        // Long enough for the imports to be under way.
+        strike_soon(&stage);
+        let run = campaign.done(&stage);
+        is_over.store(true, Ordering::Relaxed);
+        run
+    });
+    let mut requests: BTreeMap<String, usize> = BTreeMap::new();
+    for request in stage.apns.requests(REQUESTS_KEPT) {
+        *requests.entry(request.path).or_default() += 1;
+    }
+    let sent = |token: &String| {
+        requests
+            .get(&format!("/3/device/{token}"))
+            .copied()
+            .unwrap_or_default()
+    };
+    assert!(devices.iter().all(|token| sent(token) <= 1));
+    assert!(known[500..].iter().all(|token| sent(token) == 1));
+    let all: usize = devices.iter().map(sent).sum();
+    assert_eq!(run["counts"]["accepted"], all, "{run}");
+    assert_eq!(audience.status(&stage)["devices"], devices.len());
+    assert_eq!(more.len(), 2000);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn nothing_is_left_of_an_import_whose_audience_is_deleted_meanwhile() {
+    let stage = Stage::shared();
+    let audience = Audience::create(&stage, "vanishing", 2);
+    let path = audience.path("/devices");
+    let devices = stage.tokens("audiences, vanishing", 3000);
+    let (first, rest) = devices.split_at(2000);
+    let mut request = Pieces::post(&stage, &path, &[("content-type", LINES)]);
+    request.piece(lines(first, |_| json!({})).as_bytes());
+    until("an import under way", || audience.status(&stage)["devices"] != 0);
+    stage
+        .call(Caller::Both, "DELETE", &audience.path(""), &[], b"")
+        .with_status(204);
+    request.piece(lines(rest, |_| json!({})).as_bytes());
+    request.end().problem(404, "audience-not-found");
+    let again = Audience::create(&stage, "vanishing", 2);
+    assert_eq!(again.status(&stage)["devices"], 0);
+}
