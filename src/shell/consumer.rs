@@ -14,7 +14,7 @@ use super::connection::{self, Errand, Handed};
 use super::fetch::FetchTransport;
 use super::log::Event;
 use super::run::Means;
-use super::{batch, bindings, chunk, clock, lease, metrics, registry};
+use super::{batch, bindings, chunk, clock, lease, metrics, registry, stub};
 use crate::api::batch as contract;
 use crate::api::format::Format;
 use crate::config::{App, Config, Transport};
@@ -84,7 +84,7 @@ async fn run(
     delta.claimed(clock::now().since(queued_at));
     let end = body.iter().position(|byte| *byte == b'\n').unwrap_or(body.len());
     let (first, order) = body.split_at(end);
-    let assignment: Assignment = serde_json::from_slice(first).map_err(|error| error.to_string())?;
+    let assignment: Assignment = stub::read(first)?;
     let order = order.get(1..).unwrap_or_default();
     let Ok(config) = bindings::config(env) else {
         chunk::halt(

