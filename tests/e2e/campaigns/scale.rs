@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{Audience, Campaign, PATIENCE, lines, soon, strike_soon};
 use crate::deployment::SHOP;
 use crate::stage::{Stage, until_within};
+use crate::worker::Queue;
 
 #[test]
 #[ignore = "needs the built Worker: run `cargo xtask test`"]
@@ -30,6 +31,11 @@ fn a_run_of_a_hundred_thousand_devices_outlives_kills_while_it_walks_and_while_i
     sleep(imported / 3);
     stage.kill_at_once();
     let killed_at = jiff::Timestamp::now();
+    // Who is killed while it sends keeps its permits for two minutes: few chunks at a time leave enough for others.
+    stage.configure(Queue {
+        delivery: 4,
+        ..Queue::of_transport(Some("socket"))
+    });
     stage.restart();
     until_within(PATIENCE, "pushes that are sent", || {
         stage.apns.shown().devices > 20_000
