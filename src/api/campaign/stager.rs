@@ -30,6 +30,8 @@ pub struct StagedChunk {
     pub invalid: u32,
     /// What is wrong with the first [`MAX_PROBLEMS`] of them.
     pub problems: Vec<String>,
+    /// Which of the devices the lines are for, by their places.
+    pub places: Vec<usize>,
     /// How many of the devices are dealt with; the next chunk begins with the one after them.
     pub taken: usize,
 }
@@ -62,7 +64,7 @@ impl<'c> Stager<'c> {
     /// Makes a chunk of as many of the recipients, from the first one on, as it takes; of at least one.
     pub fn stage(&mut self, recipients: &[Recipient<'_>]) -> StagedChunk {
         let mut chunk = StagedChunk::default();
-        for recipient in recipients {
+        for (place, recipient) in recipients.iter().enumerate() {
             if chunk.pushes >= MAX_CHUNK_PUSHES {
                 break;
             }
@@ -72,6 +74,7 @@ impl<'c> Stager<'c> {
                     chunk.body.push_str(&line);
                     chunk.body.push('\n');
                     chunk.pushes += 1;
+                    chunk.places.push(place);
                 }
                 Err(problem) => {
                     chunk.invalid = chunk.invalid.saturating_add(1);

@@ -10,8 +10,8 @@ use worker::Result;
 
 use super::Core;
 use crate::api::campaign::{Brief, MAX_PROBLEMS, Stager};
-use crate::delivery::audience::Member;
 use crate::delivery::batch::{Append, Appended};
+use crate::delivery::sql::BadRow;
 use crate::delivery::template::Recipient;
 use crate::delivery::walk::{Cursor, Page, Walk};
 use crate::shell::database::Database;
@@ -159,7 +159,7 @@ struct Step {
 /// Makes the next step and writes down whom it is for, with no wait in between.
 fn next(core: &Core, walk: &Walk, stager: &mut Stager<'_>) -> Result<Step> {
     let database = core.database()?;
-    let bad = |error: crate::delivery::sql::BadRow| worker::Error::from(error.to_string());
+    let bad = |error: BadRow| worker::Error::from(error.to_string());
     let reach = database.rows(walk.reach())?;
     let found = database.rows(walk.page(&reach, PAGE).map_err(bad)?)?;
     let Page { members, end } = walk.read(&reach, &found, PAGE).map_err(bad)?;
@@ -170,11 +170,13 @@ fn next(core: &Core, walk: &Walk, stager: &mut Stager<'_>) -> Result<Step> {
         }
         None => members,
     };
-    let recipients: Vec<Recipient<'_>> = members.iter().map(recipient).collect();
-    let chunk = stager.stage(&recipients);
-    let taken = members.get(..chunk.taken).unwrap_or(&members);
-    let ids: Vec<u64> = taken.iter().map(|member| member.id).collect();
+    let recipients = members.iter().map(|member| Recipient::of(&member.device));
+    let chunk = stager.stage(&recipients.collect::<Vec<_>>());
+    // A device that is left out is sent nothing, and counts for no cap.
+    let sent_to = chunk.places.iter().filter_map(|place| members.get(*place));
+    let ids: Vec<u64> = sent_to.map(|member| member.id).collect();
     database.execute(walk.record(&ids))?;
+    let taken = members.get(..chunk.taken).unwrap_or(&members);
     let is_used_up = chunk.taken >= members.len();
     Ok(Step {
         to: taken.last().filter(|_| !is_used_up).map_or(end, Cursor::after),
@@ -184,11 +186,6 @@ fn next(core: &Core, walk: &Walk, stager: &mut Stager<'_>) -> Result<Step> {
         last: false,
         problems: chunk.problems,
     })
-}
-
-/// A device as texts are made for it.
-fn recipient(member: &Member) -> Recipient<'_> {
-    Recipient::of(&member.device)
 }
 
 /// Hands a step to the batch; nothing comes back if the batch is not there any more.

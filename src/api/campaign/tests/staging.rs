@@ -60,6 +60,7 @@ fn a_device_without_anything_of_its_own_is_its_token_and_ref() {
         StagedChunk {
             body: "{\"token\":\"00ff\",\"ref\":\"user-1\"}\n{\"token\":\"11ff\"}\n".to_owned(),
             pushes: 2,
+            places: vec![0, 1],
             taken: 2,
             ..StagedChunk::default()
         }
@@ -107,6 +108,8 @@ fn what_cannot_be_sent_is_left_out_and_the_first_are_told() {
     members.extend((0..MAX_PROBLEMS).map(|_| Member::new("33ff", "user-4", json!({}))));
     let chunk = stager.stage(&recipients(&members));
     assert_eq!((chunk.pushes, chunk.taken), (1, members.len()));
+    // What counts for frequency caps: who is left out does not.
+    assert_eq!(chunk.places, [2]);
     assert_eq!(
         (chunk.invalid as usize, chunk.problems.len()),
         (2 + MAX_PROBLEMS, MAX_PROBLEMS)
