@@ -33,6 +33,13 @@ pub(crate) struct Demo {
     /// How many pushes to send, one to a device
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = value_parser!(u32).range(1..))]
     notifications: u32,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// What all demos can be told.
+#[derive(Debug, Args)]
+struct Options {
     /// How long the APNs server takes to answer, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 0)]
     latency: u64,
@@ -60,15 +67,7 @@ impl Demo {
             return campaign.run();
         }
         let interrupt = Interrupt::catch()?;
-        let ready = setup::everything()?;
-        build::worker(&ready)?;
-        interrupt.check()?;
-        let stack = Stack::start(
-            &ready,
-            Duration::from_millis(self.latency),
-            &self.transport,
-            &interrupt,
-        )?;
+        let stack = self.options.start(&interrupt)?;
         let fleet = Fleet::of(usize::try_from(self.notifications)?);
         fleet.register(&stack.mock)?;
         let notifications = send::notifications()?;
@@ -78,16 +77,27 @@ impl Demo {
         let wall = started.elapsed();
         bar.finish_and_clear();
         let report = Report::new(&outcomes?, wall, &stack.mock.state()?);
-        if self.json {
+        if self.options.json {
             println!("{}", report.json());
         } else {
             println!("{}", report.text());
         }
-        if !self.once {
+        if !self.options.once {
             println!("{}", invitation(&stack, &fleet));
             interrupt.wait();
         }
         Ok(())
+    }
+}
+
+impl Options {
+    /// Builds the Worker, and starts it with an APNs server.
+    fn start(&self, interrupt: &Interrupt) -> Result<Stack> {
+        let ready = setup::everything()?;
+        build::worker(&ready)?;
+        interrupt.check()?;
+        let latency = Duration::from_millis(self.latency);
+        Stack::start(&ready, latency, &self.transport, interrupt)
     }
 }
 

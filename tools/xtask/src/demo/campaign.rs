@@ -12,11 +12,10 @@ use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::TRANSPORTS;
+use super::Options;
 use super::fleet::Fleet;
 use crate::interrupt::Interrupt;
 use crate::stack::{APP, Stack};
-use crate::{build, setup};
 
 /// Import an audience, schedule a campaign for the next minute, and watch its run
 #[derive(Debug, Args)]
@@ -24,29 +23,15 @@ pub(crate) struct Campaign {
     /// How many devices the audience has
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = value_parser!(u32).range(1..))]
     devices: u32,
-    /// How long the APNs server takes to answer, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 0)]
-    latency: u64,
-    /// How the Worker talks to the APNs server
-    #[arg(long, default_value = TRANSPORTS[0], value_parser = TRANSPORTS)]
-    transport: String,
-    /// End when all is sent, instead of staying up for your own requests
-    #[arg(long)]
-    once: bool,
-    /// Print the result as one line of JSON, and nothing else, on standard output
-    #[arg(long, requires = "once")]
-    json: bool,
+    #[command(flatten)]
+    options: Options,
 }
 
 impl Campaign {
     /// Runs the demo.
     pub(crate) fn run(&self) -> Result<()> {
         let interrupt = Interrupt::catch()?;
-        let ready = setup::everything()?;
-        build::worker(&ready)?;
-        interrupt.check()?;
-        let latency = Duration::from_millis(self.latency);
-        let stack = Stack::start(&ready, latency, &self.transport, &interrupt)?;
+        let stack = self.options.start(&interrupt)?;
         let fleet = Fleet::of(usize::try_from(self.devices)?);
         fleet.register(&stack.mock)?;
         stack.put(
@@ -70,12 +55,12 @@ impl Campaign {
         let took = struck.elapsed();
         stack.post(&format!("/v1/campaigns/{id}/cancel"), &json!({}))?;
         let outcome = Outcome::read(&stack, &id, imported, batch)?;
-        if self.json {
+        if self.options.json {
             println!("{}", outcome.json());
         } else {
             println!("{}", outcome.text(took));
         }
-        if !self.once {
+        if !self.options.once {
             println!(
                 "\nThe Worker is up at {} until you press Ctrl-C.",
                 stack.worker.url()
