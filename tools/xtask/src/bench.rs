@@ -17,7 +17,7 @@ impl Bench {
     /// Runs the benchmark.
     pub(crate) fn run(&self) -> Result<()> {
         let ready = setup::everything()?;
-        build::worker(&ready)?;
+        build::worker(&ready, build::Quality::Release)?;
         let mut compile = process::cargo();
         compile.args([
             "build",

@@ -28,6 +28,27 @@ pub(crate) const PREBUILT: &str = "APNS_EDGE_PREBUILT";
 /// The cargo profile of the Worker (see Cargo.toml).
 pub(crate) const PROFILE: &str = "worker";
 
+/// The cargo profile of [`Quality::Quick`].
+const QUICK_PROFILE: &str = "quick";
+
+/// What a build is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Quality {
+    /// For deployments and measurements: small and fast, within the size budget.
+    Release,
+    /// For tests during development: built quickly, larger and slower.
+    Quick,
+}
+
+impl Quality {
+    const fn profile(self) -> &'static str {
+        match self {
+            Self::Release => PROFILE,
+            Self::Quick => QUICK_PROFILE,
+        }
+    }
+}
+
 /// Says that the Worker alone is meant: cargo would build all members of the workspace.
 pub(crate) const PACKAGE: [&str; 2] = ["--package", "apns-edge"];
 
@@ -36,19 +57,19 @@ pub(crate) fn run() -> Result<()> {
     if std::env::var_os(PREBUILT).is_some() && script().is_file() {
         return Ok(());
     }
-    worker(&setup::everything()?)
+    worker(&setup::everything()?, Quality::Release)
 }
 
-/// Builds the Worker and checks its size.
-pub(crate) fn worker(ready: &Ready) -> Result<()> {
+/// Builds the Worker. A release build is checked against the size budget.
+pub(crate) fn worker(ready: &Ready, quality: Quality) -> Result<()> {
     progress::step(
         "cargo build for wasm32",
         "the Worker's wasm",
         "2 min at first",
-        || compile(ready),
+        || compile(ready, quality),
     )?;
     // What follows takes seconds even if nothing changed, so it is done only for a wasm that it was not done for.
-    let compiled = fs::read(compiled()).context("cargo made no wasm")?;
+    let compiled = fs::read(compiled(quality)).context("cargo made no wasm")?;
     let mark = project::wasm_target().join("worker-built-from");
     let unchanged = script().is_file() && fs::read(&mark).is_ok_and(|before| before == compiled);
     if !unchanged {
@@ -56,12 +77,17 @@ pub(crate) fn worker(ready: &Ready) -> Result<()> {
             "worker-build",
             "optimises the wasm, writes its JavaScript",
             "20 s",
-            || package(ready),
+            || package(ready, quality),
         )?;
-        take_names_out()?;
+        if quality == Quality::Release {
+            take_names_out()?;
+        }
         fs::write(&mark, &compiled)?;
     }
-    within_budget(&wasm())
+    match quality {
+        Quality::Release => within_budget(&wasm()),
+        Quality::Quick => Ok(()),
+    }
 }
 
 /// The Worker's wasm.
@@ -75,14 +101,14 @@ fn script() -> PathBuf {
 }
 
 /// The wasm as cargo leaves it.
-fn compiled() -> PathBuf {
+fn compiled(quality: Quality) -> PathBuf {
     project::wasm_target()
         .join(wasm::TARGET)
-        .join(PROFILE)
+        .join(quality.profile())
         .join("apns_edge.wasm")
 }
 
-fn compile(ready: &Ready) -> Result<()> {
+fn compile(ready: &Ready, quality: Quality) -> Result<()> {
     let mut cargo = ready.wasm.command(ready.wasm.cargo(), &ready.node.path()?)?;
     cargo
         .args([
@@ -92,19 +118,22 @@ fn compile(ready: &Ready) -> Result<()> {
             "--target",
             wasm::TARGET,
             "--profile",
-            PROFILE,
+            quality.profile(),
         ])
         .args(PACKAGE);
     process::quietly(&mut cargo)
 }
 
-fn package(ready: &Ready) -> Result<()> {
+fn package(ready: &Ready, quality: Quality) -> Result<()> {
     let npm = |package: &str, program: &str| project::node_modules().join(package).join("bin").join(program);
     let mut build = ready
         .wasm
         .command(&ready.tools.worker_build, &ready.node.path()?)?;
+    if quality == Quality::Quick {
+        build.arg("--no-opt");
+    }
     // What worker-build does not know it hands on to cargo.
-    build.args(["--profile", PROFILE]).args(PACKAGE);
+    build.args(["--profile", quality.profile()]).args(PACKAGE);
     build.env("WASM_BINDGEN_BIN", &ready.tools.wasm_bindgen);
     build
         .env("WASM_OPT_BIN", npm("binaryen", "wasm-opt"))

@@ -94,7 +94,7 @@ impl Options {
     /// Builds the Worker, and starts it with an APNs server.
     fn start(&self, interrupt: &Interrupt) -> Result<Stack> {
         let ready = setup::everything()?;
-        build::worker(&ready)?;
+        build::worker(&ready, build::Quality::Release)?;
         interrupt.check()?;
         let latency = Duration::from_millis(self.latency);
         Stack::start(&ready, latency, &self.transport, interrupt)

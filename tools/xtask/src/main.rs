@@ -41,6 +41,7 @@ enum Task {
     Check,
     /// Run all checks and tests, the end-to-end tests included
     Test,
+    E2e(test::EndToEnd),
     Demo(demo::Demo),
     Bench(bench::Bench),
 }
@@ -52,6 +53,7 @@ impl Task {
             Self::Build => build::run(),
             Self::Check => check::run(),
             Self::Test => test::run(),
+            Self::E2e(tests) => tests.run(),
             Self::Demo(demo) => demo.run(),
             Self::Bench(bench) => bench.run(),
         }

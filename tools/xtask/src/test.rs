@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that must hold before a change is taken, in the order in which it fails soonest.
 
 use anyhow::{Result, bail};
+use clap::Args;
 
 use crate::setup::{self, Ready, node::Node};
 use crate::steps::Steps;
@@ -22,9 +23,11 @@ pub(crate) fn run() -> Result<()> {
     steps.run("documentation for wasm32", |_| {
         lints::worker_documentation(&ready.wasm)
     })?;
-    steps.run("build of the Worker", |_| build::worker(&ready))?;
+    steps.run("build of the Worker", |_| {
+        build::worker(&ready, build::Quality::Release)
+    })?;
     steps.run("wrangler deploy --dry-run", |_| deployment(&ready))?;
-    steps.run("end-to-end tests", |tests| end_to_end(&ready, tests))?;
+    steps.run("end-to-end tests", |tests| end_to_end(&ready, &[], tests))?;
     println!("{}", steps.summary());
     Ok(())
 }
@@ -41,8 +44,26 @@ fn deployment(ready: &Ready) -> Result<()> {
     )
 }
 
+/// Run end-to-end tests against a quick build of the Worker
+///
+/// Without names it runs all of them. A release build, which `cargo xtask test` makes, differs in size and speed alone.
+#[derive(Debug, Args)]
+pub(crate) struct EndToEnd {
+    /// Parts of the names of the tests to run
+    names: Vec<String>,
+}
+
+impl EndToEnd {
+    /// Builds the Worker quickly and runs the tests.
+    pub(crate) fn run(&self) -> Result<()> {
+        let ready = setup::everything()?;
+        build::worker(&ready, build::Quality::Quick)?;
+        end_to_end(&ready, &self.names, &mut Tally::default())
+    }
+}
+
 /// The tests of the built Worker. They are ignored by a plain `cargo test`, which neither builds it nor has wrangler.
-fn end_to_end(ready: &Ready, tests: &mut Tally) -> Result<()> {
+fn end_to_end(ready: &Ready, names: &[String], tests: &mut Tally) -> Result<()> {
     let mut cargo = process::cargo();
     // The whole workspace, as for the tests before: for one package alone cargo would choose other features of the
     // dependencies, and compile them anew.
@@ -55,6 +76,7 @@ fn end_to_end(ready: &Ready, tests: &mut Tally) -> Result<()> {
         "--",
         "--ignored",
     ]);
+    cargo.args(names);
     cargo
         .env("APNS_EDGE_NODE", ready.node.binary())
         .env("APNS_EDGE_WRANGLER", Node::wrangler_script());
