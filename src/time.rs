@@ -3,11 +3,15 @@
 //! Nothing here reads a clock: the shell does, and hands the moment to the core as the last argument of each call,
 //! so that every rule that depends on time is proved in virtual time.
 
+mod retry_after;
+
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use retry_after::retry_after;
 
 /// Milliseconds since the Unix epoch, the unit of the platform's clock and of APNs' timestamps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -217,7 +217,12 @@ mod tests {
     }
 
     fn reply(status: u16, body: &str) -> Outcome {
-        Outcome::Answered(Reply::read(status, |_| None, body.as_bytes()))
+        Outcome::Answered(Reply::read(
+            status,
+            |_| None,
+            body.as_bytes(),
+            Timestamp::default(),
+        ))
     }
 
     fn missing_token() -> Outcome {

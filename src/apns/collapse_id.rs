@@ -2,7 +2,7 @@
 //!
 //! Source: Apple, "Sending notification requests to APNs", `apns-collapse-id`.
 
-/// The value of `apns-collapse-id`: 1 to [`MAX_LEN`] bytes that a header can carry.
+/// The value of `apns-collapse-id`: 1 to [`MAX_LEN`] bytes that a header carries unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CollapseId(Box<str>);
 
@@ -10,10 +10,13 @@ impl CollapseId {
     /// Checks `text`.
     ///
     /// # Errors
-    /// It is empty, too long, or has a character that a header cannot carry.
+    /// It is empty or too long, or a header would not carry it unchanged.
     pub fn parse(text: &str) -> Result<Self, BadCollapseId> {
         if text.is_empty() || text.len() > MAX_LEN {
             return Err(BadCollapseId::Length { len: text.len() });
+        }
+        if text.starts_with(' ') || text.ends_with(' ') {
+            return Err(BadCollapseId::OuterSpace);
         }
         if text.chars().any(char::is_control) {
             return Err(BadCollapseId::Control);
@@ -40,6 +43,10 @@ pub enum BadCollapseId {
         /// Its length in bytes.
         len: usize,
     },
+    /// It begins or ends with a space. HTTP does not count outer spaces to a value: some senders cut them off, and HTTP/2
+    /// calls such a value malformed. Source: RFC 9113 section 8.2.1.
+    #[error("begins or ends with a space, which no header carries unchanged; remove it")]
+    OuterSpace,
     /// It has a control character.
     #[error("has a control character, which no header can carry")]
     Control,
@@ -73,5 +80,20 @@ mod tests {
     fn what_a_header_cannot_carry_is_refused() {
         assert_eq!(CollapseId::parse("a\r\nb"), Err(BadCollapseId::Control));
         assert_eq!(CollapseId::parse("é"), Err(BadCollapseId::NotAscii));
+        for text in ["a\tb", "\ta", "a\t", "a\u{7f}", "\0"] {
+            assert_eq!(CollapseId::parse(text), Err(BadCollapseId::Control), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_space_at_an_end_is_refused_and_one_inside_is_not() {
+        for text in ["sale ", " sale", " ", "  "] {
+            assert_eq!(
+                CollapseId::parse(text),
+                Err(BadCollapseId::OuterSpace),
+                "{text:?}"
+            );
+        }
+        assert_eq!(CollapseId::parse("a sale").unwrap().as_str(), "a sale");
     }
 }

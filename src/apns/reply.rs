@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::reason::Reason;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, retry_after};
 
 /// The answer to one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,11 +27,16 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Reads an answer from its status, its headers by lower-case name, and its body.
+    /// Reads an answer that came at `now` from its status, its headers by lower-case name, and its body.
     ///
     /// A body that is not APNs' JSON has no reason; that is not an error, since a proxy may be the one who speaks.
     #[must_use]
-    pub fn read<'h>(status: u16, header: impl Fn(&str) -> Option<&'h str>, body: &[u8]) -> Self {
+    pub fn read<'h>(
+        status: u16,
+        header: impl Fn(&str) -> Option<&'h str>,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Self {
         let id = |name| {
             header(name)
                 .filter(|value| value.len() <= MAX_ID_LEN)
@@ -43,9 +48,7 @@ impl Reply {
             since: None,
             apns_id: id("apns-id"),
             apns_unique_id: id("apns-unique-id"),
-            retry_after: header("retry-after")
-                .and_then(|value| value.trim().parse().ok())
-                .map(Duration::from_secs),
+            retry_after: header("retry-after").and_then(|value| retry_after(value, now)),
         };
         if status != 200 && body.len() <= MAX_BODY {
             reply.read_body(body);
@@ -84,6 +87,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// 2026-10-21T07:27:00Z.
+    const NOW: Timestamp = Timestamp::from_secs(1_792_567_620);
+
     fn none(_: &str) -> Option<&'static str> {
         None
     }
@@ -91,7 +97,7 @@ mod tests {
     #[test]
     fn an_accepted_push_has_an_id_and_no_reason() {
         let header = |name: &str| (name == "apns-id").then_some("EC1BF194-B3B2-424A-89A9-5A918A6E6B5D");
-        let reply = Reply::read(200, header, b"");
+        let reply = Reply::read(200, header, b"", NOW);
         assert_eq!((reply.status, reply.reason.clone()), (200, None));
         assert_eq!(
             reply.apns_id.as_deref(),
@@ -106,6 +112,7 @@ mod tests {
             410,
             none,
             br#"{"reason":"Unregistered","timestamp":1454402113000}"#,
+            NOW,
         );
         assert_eq!(reply.reason, Some(Reason::UNREGISTERED));
         assert_eq!(reply.since, Some(Timestamp::from_millis(1_454_402_113_000)));
@@ -117,6 +124,7 @@ mod tests {
             400,
             none,
             br#"{"reason":"BadDeviceToken","timestamp":1454402113000}"#,
+            NOW,
         );
         assert_eq!(reply.since, None);
     }
@@ -124,20 +132,23 @@ mod tests {
     #[test]
     fn a_proxys_error_page_is_not_from_apns() {
         for body in [&b"<html>502</html>"[..], b"", b"[]", b"{}", b"{\"reason\":7}"] {
-            let reply = Reply::read(502, none, body);
+            let reply = Reply::read(502, none, body, NOW);
             assert!(!reply.is_from_apns(), "{body:?}");
         }
     }
 
     #[test]
-    fn a_retry_after_in_seconds_is_read() {
+    fn a_retry_after_is_read_in_seconds_and_as_a_date() {
         let header = |name: &str| (name == "retry-after").then_some("30");
         assert_eq!(
-            Reply::read(503, header, b"").retry_after,
+            Reply::read(503, header, b"", NOW).retry_after,
             Some(Duration::from_secs(30))
         );
         let date = |name: &str| (name == "retry-after").then_some("Wed, 21 Oct 2026 07:28:00 GMT");
-        assert_eq!(Reply::read(503, date, b"").retry_after, None);
+        assert_eq!(
+            Reply::read(503, date, b"", NOW).retry_after,
+            Some(Duration::from_secs(60))
+        );
     }
 
     #[test]
@@ -145,11 +156,11 @@ mod tests {
         let at_limit = format!("{{\"reason\":\"Shutdown\"}}{}", " ".repeat(MAX_BODY - 21));
         assert_eq!(at_limit.len(), MAX_BODY);
         assert_eq!(
-            Reply::read(503, none, at_limit.as_bytes()).reason,
+            Reply::read(503, none, at_limit.as_bytes(), NOW).reason,
             Some(Reason::SHUTDOWN)
         );
         assert_eq!(
-            Reply::read(503, none, format!("{at_limit} ").as_bytes()).reason,
+            Reply::read(503, none, format!("{at_limit} ").as_bytes(), NOW).reason,
             None
         );
     }
@@ -157,7 +168,7 @@ mod tests {
     proptest! {
         #[test]
         fn reading_never_panics(status: u16, text in ".{0,40}", body in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let reply = Reply::read(status, |_| Some(&text), &body);
+            let reply = Reply::read(status, |_| Some(&text), &body, NOW);
             prop_assert!(reply.apns_id.is_none_or(|id| id.len() <= MAX_ID_LEN));
         }
     }

@@ -97,7 +97,7 @@ pub struct Attempt {
 pub struct Answered {
     /// Its HTTP status; a redirect is not followed.
     pub code: u16,
-    /// Its `Retry-After`, if that was in seconds.
+    /// Its `Retry-After`.
     pub retry_after: Option<Duration>,
 }
 

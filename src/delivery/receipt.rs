@@ -122,9 +122,15 @@ mod tests {
     use super::*;
     use crate::apns::{Reply, Trouble};
     use crate::delivery::verdict::judge;
+    use crate::time::Timestamp;
 
     fn receipt(status: u16, body: &str, attempts: u8) -> Receipt {
-        let outcome = Outcome::Answered(Reply::read(status, |_| None, body.as_bytes()));
+        let outcome = Outcome::Answered(Reply::read(
+            status,
+            |_| None,
+            body.as_bytes(),
+            Timestamp::default(),
+        ));
         let verdict = judge(&outcome);
         Receipt {
             push: 0,

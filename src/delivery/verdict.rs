@@ -197,11 +197,12 @@ pub const TABLE: &[(Reason, Verdict)] = &[
 mod tests {
     use super::*;
     use crate::apns::Trouble;
+    use crate::time::Timestamp;
 
     fn reply(status: u16, reason: Option<&str>) -> Outcome {
         let body = reason.map_or_else(String::new, |reason| format!("{{\"reason\":\"{reason}\"}}"));
         let header = |name: &str| (name == "apns-id" && reason.is_some()).then_some("id");
-        Outcome::Answered(Reply::read(status, header, body.as_bytes()))
+        Outcome::Answered(Reply::read(status, header, body.as_bytes(), Timestamp::default()))
     }
 
     #[test]

@@ -108,7 +108,7 @@ fn reply(response: &Response, body: &[u8]) -> Reply {
             .find(|(kept, _)| *kept == name)
             .and_then(|(_, value)| value.as_deref())
     };
-    Reply::read(response.status_code(), header, body)
+    Reply::read(response.status_code(), header, body, clock::now())
 }
 
 /// The headers of an answer that mean something to us.

@@ -14,6 +14,7 @@ use super::connection::Shared;
 use super::ledger::{Ending, Key};
 use crate::apns::reply::MAX_BODY;
 use crate::apns::{Outcome, Reply, Trouble};
+use crate::time::Timestamp;
 
 /// A push that has been handed to the connection; it resolves to what became of it.
 ///
@@ -70,13 +71,23 @@ impl Sent {
         }
     }
 
+    fn now(&self) -> Timestamp {
+        let push = self.push.as_ref();
+        push.map(|push| push.shared.timer.now()).unwrap_or_default()
+    }
+
     fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         if let Stage::Head(response) = &mut self.stage {
             match Pin::new(response).poll(cx) {
                 Poll::Ready(Ok(response)) => {
                     let (head, body) = response.into_parts();
                     if body.is_end_stream() {
-                        return Poll::Ready(Ending::Answered(reply(head.status, &head.headers, b"")));
+                        return Poll::Ready(Ending::Answered(reply(
+                            head.status,
+                            &head.headers,
+                            b"",
+                            self.now(),
+                        )));
                     }
                     let (status, fields) = (head.status, head.headers);
                     self.stage = Stage::Body(Box::new(Reading {
@@ -103,6 +114,7 @@ impl Sent {
                 reading.status,
                 &reading.fields,
                 &reading.read,
+                self.now(),
             ))),
             Stage::Head(_) | Stage::Over(_) => Poll::Pending,
         }
@@ -188,10 +200,11 @@ fn ending(error: &h2::Error) -> Ending {
     }
 }
 
-fn reply(status: StatusCode, fields: &HeaderMap, body: &[u8]) -> Reply {
+fn reply(status: StatusCode, fields: &HeaderMap, body: &[u8], now: Timestamp) -> Reply {
     Reply::read(
         status.as_u16(),
         |name| fields.get(name).and_then(|value| value.to_str().ok()),
         body,
+        now,
     )
 }

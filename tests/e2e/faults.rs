@@ -1,6 +1,8 @@
 //! Each way in which APNs, or the way to it, can fail: what the caller is told, and what the device shows.
 //! All of it holds by each transport.
 
+use std::time::{Duration, SystemTime};
+
 use apns_mock::{Fault, FaultBody, FaultKind, RecordedRequest};
 use serde_json::{Value, json};
 
@@ -12,6 +14,7 @@ over_both_transports! {
     a_push_that_apns_goes_on_refusing_is_handed_back_with_a_delay,
     nothing_is_sent_again_before_retry_after_or_past_the_callers_wait,
     a_retry_after_that_fits_is_waited_for,
+    a_retry_after_as_a_date_is_waited_for,
     an_answer_that_is_not_from_apns_leaves_open_what_became_of_the_push,
     a_proxy_that_could_not_connect_says_that_nothing_was_sent,
     an_answer_of_apns_that_is_garbled_counts_by_its_status,
@@ -148,6 +151,20 @@ fn a_retry_after_that_fits_is_waited_for(stage: &Stage) {
     let (result, requests) = push_into(stage, "short retry-after", fault, None);
     assert_outcome(&result, "accepted", 200, None, "accepted");
     assert_attempts(&result, &requests, 2);
+}
+
+fn a_retry_after_as_a_date_is_waited_for(stage: &Stage) {
+    let begin = SystemTime::now();
+    let date = httpdate::fmt_http_date(begin + Duration::from_secs(4));
+    let fault = Fault {
+        headers: vec![("retry-after".to_owned(), date)],
+        ..Fault::answer(503, "ServiceUnavailable").times(1)
+    };
+    let (result, requests) = push_into(stage, "retry-after as a date", fault, None);
+    assert_outcome(&result, "accepted", 200, None, "accepted");
+    assert_attempts(&result, &requests, 2);
+    // A date has no fractions of a second, and the two clocks are one.
+    assert!(begin.elapsed().unwrap() >= Duration::from_secs(3));
 }
 
 fn an_answer_that_is_not_from_apns_leaves_open_what_became_of_the_push(stage: &Stage) {

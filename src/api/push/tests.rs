@@ -43,7 +43,12 @@ fn reply(status: u16, headers: &[(&str, &str)], body: &str) -> Outcome {
         let mut found = headers.iter().filter(|(known, _)| *known == name);
         found.next().map(|(_, value)| *value)
     };
-    Outcome::Answered(Reply::read(status, header, body.as_bytes()))
+    Outcome::Answered(Reply::read(
+        status,
+        header,
+        body.as_bytes(),
+        crate::time::Timestamp::default(),
+    ))
 }
 
 fn results(answer: &Answer) -> Value {

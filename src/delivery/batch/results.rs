@@ -271,7 +271,7 @@ mod tests {
 
     fn answered(status: u16, body: &str) -> Outcome {
         let header = |name: &str| (name == "apns-id").then_some("id");
-        Outcome::Answered(Reply::read(status, header, body.as_bytes()))
+        Outcome::Answered(Reply::read(status, header, body.as_bytes(), Timestamp::default()))
     }
 
     #[test]

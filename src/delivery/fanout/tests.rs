@@ -28,6 +28,7 @@ fn answer(status: u16, reason: &str) -> Outcome {
         status,
         |name| (name == "apns-id").then_some("an-id"),
         body.as_bytes(),
+        START,
     ))
 }
 
@@ -159,7 +160,12 @@ fn a_retry_after_beyond_the_budget_goes_to_the_caller() {
     let mut fanout = Fanout::new(plan(1, 6));
     let attempt = launch(&mut fanout, START);
     let header = |name: &str| (name == "retry-after").then_some("3600");
-    let outcome = Outcome::Answered(Reply::read(429, header, br#"{"reason":"TooManyRequests"}"#));
+    let outcome = Outcome::Answered(Reply::read(
+        429,
+        header,
+        br#"{"reason":"TooManyRequests"}"#,
+        START,
+    ));
     let receipt = settle(&mut fanout, attempt, outcome).unwrap();
     assert_eq!(receipt.retry_after, Some(Duration::from_secs(3600)));
 }

@@ -57,11 +57,12 @@ mod tests {
     use super::*;
     use crate::apns::Reply;
     use crate::delivery::verdict::judge;
+    use crate::time::Timestamp;
 
     fn report(status: u16, reason: &str) -> Report {
         let header = |name: &str| (name == "apns-id").then_some("id");
         let body = format!("{{\"reason\":\"{reason}\"}}");
-        let outcome = Outcome::Answered(Reply::read(status, header, body.as_bytes()));
+        let outcome = Outcome::Answered(Reply::read(status, header, body.as_bytes(), Timestamp::default()));
         let mut report = Report::default();
         report.count(&outcome, judge(&outcome));
         report

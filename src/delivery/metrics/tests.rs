@@ -17,7 +17,12 @@ const fn ms(millis: u64) -> Duration {
 fn answer(status: u16, reason: &str) -> Outcome {
     let body = format!(r#"{{"reason":"{reason}"}}"#);
     let header = |name: &str| (name == "apns-id").then_some("id");
-    Outcome::Answered(Answer::read(status, header, body.as_bytes()))
+    Outcome::Answered(Answer::read(
+        status,
+        header,
+        body.as_bytes(),
+        Timestamp::default(),
+    ))
 }
 
 fn fanout(pushes: usize) -> Fanout {
@@ -73,14 +78,14 @@ fn took(millis: u64, bounds_ms: &[u64]) -> Measure {
 fn a_push_is_counted_by_what_became_of_it() {
     let (mut fanout, mut tally) = (fanout(8), Tally::default());
     for outcome in [
-        Outcome::Answered(Answer::read(200, |_| None, b"")),
+        Outcome::Answered(Answer::read(200, |_| None, b"", Timestamp::default())),
         answer(410, "Unregistered"),
         answer(410, "Unregistered"),
         answer(400, "BadMood"),
         answer(400, "OddMood"),
         Outcome::Lost(Trouble::Deadline),
-        Outcome::Answered(Answer::read(502, |_| None, b"<html>")),
-        Outcome::Answered(Answer::read(200, |_| None, b"")),
+        Outcome::Answered(Answer::read(502, |_| None, b"<html>", Timestamp::default())),
+        Outcome::Answered(Answer::read(200, |_| None, b"", Timestamp::default())),
     ] {
         let attempt = launch(&mut fanout, &mut tally, NOW);
         settle(&mut fanout, &mut tally, attempt, outcome, NOW);

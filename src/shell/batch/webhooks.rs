@@ -169,7 +169,7 @@ async fn send(url: &str, id: &str, body: &str, config: &Config) -> Result<Answer
 
 fn retry_after(response: &Response) -> Option<Duration> {
     let value = response.headers().get("retry-after").ok().flatten()?;
-    value.parse().ok().map(Duration::from_secs)
+    crate::time::retry_after(&value, clock::now())
 }
 
 fn load(core: &Core) -> Result<(), Problem> {

@@ -212,7 +212,7 @@ impl World {
             Event::Launch(millis) => self.launch(millis),
             Event::Answer(pick) => {
                 if let Some(push) = self.pick(pick) {
-                    let reply = Reply::read(200, |_| None, b"");
+                    let reply = Reply::read(200, |_| None, b"", Timestamp::default());
                     let outcome = self.settle(push, Ending::Answered(reply.clone()), true)?;
                     prop_assert_eq!(outcome, Outcome::Answered(reply));
                 }

@@ -154,7 +154,7 @@ impl Authority {
         clock: &Clock,
     ) -> Result<Arc<Provider>, Refusal> {
         let header = header
-            .filter(|value| !value.as_bytes().trim_ascii().is_empty())
+            .filter(|value| !is_blank(value))
             .ok_or_else(|| Refusal::plain(Reason::MissingProviderToken))?;
         let now_ms = clock.now_ms();
         if let Some(since_ms) = session.wedged_at_ms {
@@ -294,6 +294,12 @@ impl Verified {
         self.serials.insert(token.into(), self.next_serial);
         self.next_serial
     }
+}
+
+/// Whether a header holds no token: it is empty, or there is nothing behind `bearer`.
+fn is_blank(header: &HeaderValue) -> bool {
+    let value = header.as_bytes().trim_ascii();
+    value.is_empty() || value.eq_ignore_ascii_case(b"bearer")
 }
 
 fn check_binding(bound_to: Option<&Key>, key: &Key, environment: Environment) -> Result<(), Refusal> {

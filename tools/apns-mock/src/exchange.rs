@@ -82,6 +82,11 @@ pub(crate) fn exchange(
     {
         world.violations.log(|| violation.clone());
     }
+    if let Some(name) = head.padded {
+        world
+            .violations
+            .log(|| format!("{name} begins or ends with a space"));
+    }
     let exchange = Exchange {
         world,
         link,

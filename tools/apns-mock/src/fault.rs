@@ -15,7 +15,7 @@ pub enum FaultKind {
     /// An answer other than the true one: `status`, `reason`, `timestamp`, `headers`, `body`. Nothing is delivered.
     #[default]
     Answer,
-    /// A GOAWAY, see `last`, `reason` and `code`; the connection closes `delay_ms` after the last answer.
+    /// A GOAWAY, see `last`, `reason` and `code`; the connection closes `delay_ms` (500) after the last answer.
     GoAway,
     /// RST_STREAM with `code`. Nothing is delivered, unless `delivered`.
     Reset,

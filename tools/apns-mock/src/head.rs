@@ -30,6 +30,8 @@ pub(crate) struct Head<'a> {
     push_type: Option<&'a HeaderValue>,
     pub(crate) content_encoding: Option<&'a HeaderValue>,
     pub(crate) repeated: Option<&'a HeaderName>,
+    /// A header whose value begins or ends with white space: malformed by RFC 9113 section 8.2.1.
+    pub(crate) padded: Option<&'a HeaderName>,
 }
 
 impl<'a> Head<'a> {
@@ -37,6 +39,9 @@ impl<'a> Head<'a> {
     pub(crate) fn read(headers: &'a HeaderMap) -> Self {
         let mut head = Self::default();
         for (name, value) in headers {
+            if is_padded(value.as_bytes()) {
+                head.padded = Some(name);
+            }
             let field = match name.as_str() {
                 "authorization" => &mut head.authorization,
                 "apns-id" => &mut head.apns_id,
@@ -144,6 +149,12 @@ fn malformed(reason: Reason, name: &str, value: &HeaderValue) -> Refusal {
     Refusal::fault(reason, format!("{}: {name} was {value:?}", reason.as_str()))
 }
 
+/// Whether a value begins or ends with a space or a tab.
+fn is_padded(value: &[u8]) -> bool {
+    let is_space = |byte: Option<&u8>| byte.is_some_and(|byte| matches!(byte, b' ' | b'\t'));
+    is_space(value.first()) || is_space(value.last())
+}
+
 /// 8-4-4-4-12 hex digits of either case.
 fn is_uuid(text: &[u8]) -> bool {
     text.len() == 36
@@ -190,6 +201,20 @@ mod tests {
         assert_eq!(length(&"a".repeat(64)), Ok(Some(64)));
         assert_eq!(length(&"a".repeat(65)), Err(Reason::BadCollapseId));
         assert_eq!(length(&"é".repeat(33)), Err(Reason::BadCollapseId));
+    }
+
+    #[test]
+    fn a_value_with_an_outer_space_is_named() {
+        for value in ["sale ", " sale", " ", "sale\t"] {
+            let headers = with("apns-collapse-id", value);
+            let padded = Head::read(&headers).padded;
+            assert_eq!(
+                padded.map(HeaderName::as_str),
+                Some("apns-collapse-id"),
+                "{value:?}"
+            );
+        }
+        assert_eq!(Head::read(&with("apns-collapse-id", "a sale")).padded, None);
     }
 
     #[test]

@@ -27,9 +27,6 @@ use crate::world::{Body, World};
 /// Bytes of a body that are kept; of a longer one only the length is of interest.
 pub(crate) const KEPT_BODY: usize = 16 * 1024;
 
-/// How long a connection stays open after GOAWAY when all is answered: Apple's servers do not hang up at once either.
-const LINGER: Duration = Duration::from_millis(500);
-
 /// Streams that were reset and are remembered, so that late frames on them are no error.
 const REMEMBERED_RESETS: usize = 10_000;
 
@@ -131,10 +128,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Server<T> {
     /// After GOAWAY, when all is answered: waits a little, then closes. Ready when the connection is to be polled again.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.linger.is_none() {
-            if !self.link.wire().is_drained() {
-                return Poll::Pending;
-            }
-            self.linger = Some(Box::pin(sleep(LINGER)));
+            let linger = {
+                let wire = self.link.wire();
+                if !wire.is_drained() {
+                    return Poll::Pending;
+                }
+                wire.linger()
+            };
+            self.linger = Some(Box::pin(sleep(linger)));
         }
         if let Some(linger) = &mut self.linger {
             ready!(linger.as_mut().poll(cx));

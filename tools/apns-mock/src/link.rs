@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -86,9 +87,13 @@ impl Link {
             stream,
             fault.code.unwrap_or_default(),
             debug.as_bytes(),
+            fault.delay_ms.map_or(LINGER, Duration::from_millis),
         );
     }
 }
+
+/// How long a connection stays open after GOAWAY if the fault does not say: Apple's servers do not hang up at once either.
+const LINGER: Duration = Duration::from_millis(500);
 
 impl Drop for Link {
     fn drop(&mut self) {

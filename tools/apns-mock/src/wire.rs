@@ -9,6 +9,7 @@ pub(crate) mod tap;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::task::Waker;
+use std::time::Duration;
 
 use foldhash::fast::FixedState;
 
@@ -34,6 +35,8 @@ struct Farewell {
     later: Admission,
     /// The client has answered the PING behind the GOAWAY, so it knows.
     confirmed: bool,
+    /// How long the connection stays open after the last answer.
+    linger: Duration,
 }
 
 /// One connection's streams and limits.
@@ -83,7 +86,16 @@ impl Wire {
     }
 
     /// Sends GOAWAY and a PING that tells when the client has seen it. `stream` is the one that caused it.
-    pub(crate) fn say_farewell(&mut self, last: LastStream, stream: Option<u32>, code: u32, debug: &[u8]) {
+    ///
+    /// The connection closes `linger` after the last answer.
+    pub(crate) fn say_farewell(
+        &mut self,
+        last: LastStream,
+        stream: Option<u32>,
+        code: u32,
+        debug: &[u8],
+        linger: Duration,
+    ) {
         let this = stream.unwrap_or(self.highest);
         let (last, later) = match last {
             LastStream::Seen => (self.highest, Admission::Refuse),
@@ -96,6 +108,7 @@ impl Wire {
             last,
             later,
             confirmed: false,
+            linger,
         });
         self.wake();
     }
@@ -117,6 +130,14 @@ impl Wire {
         self.farewell
             .as_ref()
             .is_some_and(|farewell| stream > farewell.last)
+    }
+
+    /// How long the connection stays open after GOAWAY once all is answered.
+    pub(crate) fn linger(&self) -> Duration {
+        self.farewell
+            .as_ref()
+            .map(|farewell| farewell.linger)
+            .unwrap_or_default()
     }
 
     /// Whether a GOAWAY was sent and every stream it promised to answer is answered.

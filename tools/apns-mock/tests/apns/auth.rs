@@ -52,6 +52,19 @@ async fn a_token_must_be_well_formed_and_signed_by_its_key() {
 }
 
 #[tokio::test]
+async fn an_empty_bearer_is_no_token() {
+    let harness = Harness::new().await;
+    let client = harness.client().await;
+    for header in ["", "bearer", "Bearer", "bearer ", "bearer  "] {
+        assert_eq!(
+            client.reason(&Push::new(header)).await,
+            "403 MissingProviderToken",
+            "{header:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn padding_and_base64s_own_alphabet_are_taken_if_asked_for() {
     let harness = Harness::with(Options {
         any_base64: true,

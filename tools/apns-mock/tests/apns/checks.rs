@@ -312,6 +312,10 @@ async fn malformed_requests_are_violations_and_probes_are_not() {
         .push(&harness.push().set("apns-expiration", "1767225600000"))
         .await
         .unwrap();
+    client
+        .push(&harness.push().set("apns-collapse-id", "sale "))
+        .await
+        .unwrap();
     let violations = harness.violations();
     let starts = [
         "BadPriority: apns-priority was \"9\"",
@@ -319,6 +323,7 @@ async fn malformed_requests_are_violations_and_probes_are_not() {
         "apns-id is not in lower case",
         "the body is said to be compressed",
         "apns-expiration looks like milliseconds",
+        "apns-collapse-id begins or ends with a space",
     ];
     assert_eq!(violations.len(), starts.len(), "{violations:?}");
     for (violation, start) in violations.iter().zip(starts) {

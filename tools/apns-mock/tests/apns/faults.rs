@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::raw::{HEADERS, Raw};
 use crate::support::{Client, Harness, ID, MOMENT, TOKEN, eventually};
 
 #[tokio::test]
@@ -223,6 +224,30 @@ async fn close_and_goaway_can_come_without_a_request() {
             })
             .is_err()
     );
+}
+
+#[tokio::test]
+async fn a_connection_closes_the_given_time_after_goaway() {
+    let harness = Harness::with(Options {
+        plaintext: true,
+        ..Options::default()
+    })
+    .await;
+    // A client that leaves the closing to the server.
+    for (delay_ms, range) in [(Some(0), 0..400), (None, 500..1100), (Some(1200), 1200..2500)] {
+        let goaway = Fault {
+            delay_ms,
+            ..Fault::new(FaultKind::GoAway).times(1)
+        };
+        harness.server.fault(goaway).unwrap();
+        let mut raw = Raw::connect(&harness).await;
+        raw.push(1, &harness.push()).await;
+        raw.next(HEADERS).await;
+        let begin = Instant::now();
+        let _ = raw.tcp.read_to_end(&mut Vec::new()).await;
+        let took = begin.elapsed().as_millis();
+        assert!(range.contains(&took), "{delay_ms:?}: {took}");
+    }
 }
 
 #[tokio::test]
