@@ -85,7 +85,7 @@ fn take_in(config: &Config, body: &[u8]) -> u32 {
 
 fn accepted() -> Outcome {
     let header = |name: &str| (name == "apns-id").then_some("00000000-0000-8000-8000-000000000001");
-    Outcome::Answered(Reply::read(200, header, b""))
+    Outcome::Answered(Reply::read(200, header, b"", Timestamp::default()))
 }
 
 /// Sends every push at once and has each accepted.

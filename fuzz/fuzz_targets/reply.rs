@@ -7,6 +7,7 @@ use std::time::Duration;
 use apns_edge::apns::{Outcome, Reply};
 use apns_edge::delivery::receipt::{Receipt, Status};
 use apns_edge::delivery::verdict::{Verdict, judge};
+use apns_edge::time::Timestamp;
 use libfuzzer_sys::fuzz_target;
 
 /// Status, `apns-id`, `apns-unique-id`, `retry-after`, body.
@@ -20,7 +21,7 @@ fuzz_target!(|answer: Answer<'_>| {
         "retry-after" => retry_after,
         _ => None,
     };
-    let reply = Reply::read(status, header, body);
+    let reply = Reply::read(status, header, body, Timestamp::default());
     assert_eq!(reply.status, status);
     for (kept, came) in [(&reply.apns_id, id), (&reply.apns_unique_id, unique_id)] {
         assert!(
