@@ -7,12 +7,14 @@ pub mod audience;
 pub mod auth;
 pub mod batch;
 pub mod campaign;
+pub mod coding;
 pub mod doctor;
 #[cfg(test)]
 mod fixture;
 pub mod format;
 mod lines;
 pub mod listing;
+pub mod media;
 pub mod metrics;
 pub mod order;
 pub mod preview;

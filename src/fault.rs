@@ -4,12 +4,17 @@
 //! so that each fault points at its field (RFC 6901) and names the limit and the value's size, never the value of a
 //! secret. Reading goes on after a fault, so that a caller sees all of them at once.
 
+mod json;
 mod read;
+mod synonyms;
 
+use std::borrow::Cow;
 use std::fmt;
 
+pub use json::{Unique, is_table, json, not_json, without_mark};
 pub use read::{
-    array, boolean, nearest, number, object, one_of, open_object, string, type_name, unsigned, wrong_type,
+    array, boolean, digits, nearest, number, object, one_of, open_object, string, type_name, unsigned, whole,
+    whole_number, wrong_type,
 };
 
 /// A place in a JSON document, rendered only when a fault is found there.
@@ -48,8 +53,7 @@ impl fmt::Display for Pointer<'_> {
 }
 
 /// One fault of an input.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{pointer}: {kind}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// RFC 6901 pointer to the field; empty for the document itself.
     pub pointer: String,
@@ -68,12 +72,31 @@ impl Fault {
     }
 }
 
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pointer, kind } = self;
+        if pointer.is_empty() {
+            write!(f, "the body {kind}")
+        } else {
+            write!(f, "{pointer}: {kind}")
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
 /// The kinds of fault, each with what the caller needs in order to mend it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultKind {
     /// A field that must be there is not.
     #[error("is required")]
     Missing,
+    /// The text is not JSON, and why.
+    #[error("is not JSON: {0}")]
+    NotJson(String),
+    /// The name of the field occurs twice in its object.
+    #[error("occurs twice in one object; keep one of them")]
+    Duplicate,
     /// The value is of another JSON type.
     #[error("must be {expected}, but is {found}")]
     WrongType {
@@ -104,6 +127,25 @@ pub enum FaultKind {
     /// The value contradicts another field.
     #[error("{0}")]
     Conflict(String),
+}
+
+impl FaultKind {
+    /// The fault without what differs from one occurrence to the next, so that equal ones can be counted.
+    #[must_use]
+    pub fn summary(&self) -> Cow<'static, str> {
+        match self {
+            Self::NotJson(_) => Cow::Borrowed("is not JSON"),
+            Self::TooLong { limit, unit, .. } => {
+                Cow::Owned(format!("is longer than the limit of {limit} {unit}"))
+            }
+            Self::Missing
+            | Self::Duplicate
+            | Self::WrongType { .. }
+            | Self::UnknownField { .. }
+            | Self::Invalid(_)
+            | Self::Conflict(_) => Cow::Owned(self.to_string()),
+        }
+    }
 }
 
 fn suggestion(nearest: Option<&'static str>) -> String {
@@ -166,6 +208,15 @@ impl Faults {
     #[must_use]
     pub const fn len(&self) -> usize {
         self.listed.len() + self.unlisted
+    }
+
+    /// Why the text is not JSON, if that is what is wrong.
+    #[must_use]
+    pub fn not_json(&self) -> Option<&str> {
+        match self.listed.first().map(|fault| &fault.kind) {
+            Some(FaultKind::NotJson(text)) => Some(text),
+            _ => None,
+        }
     }
 
     /// The faults that are listed.
@@ -241,10 +292,47 @@ mod tests {
     fn an_integer_out_of_range_is_told_apart_from_a_wrong_type() {
         let mut faults = Faults::default();
         unsigned(&json!(-1), &Pointer::Root, &mut faults);
-        unsigned(&json!("1"), &Pointer::Root, &mut faults);
+        unsigned(&json!(true), &Pointer::Root, &mut faults);
         assert_eq!(faults.len(), 2);
         assert!(matches!(faults.listed()[0].kind, FaultKind::Invalid(_)));
         assert!(matches!(faults.listed()[1].kind, FaultKind::WrongType { .. }));
+    }
+
+    #[test]
+    fn a_number_may_be_written_as_text_or_with_a_point() {
+        for (text, expected) in [
+            ("7", Some(7)),
+            ("\"7\"", Some(7)),
+            ("\" 10 \"", Some(10)),
+            ("5.0", Some(5)),
+            ("\"5.00\"", Some(5)),
+            ("1e3", Some(1000)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("5.5", None),
+            ("\"\"", None),
+            ("\"seven\"", None),
+            ("\"-1\"", None),
+            ("\"0x10\"", None),
+            ("18446744073709551616", None),
+            ("1e999", None),
+            ("null", None),
+        ] {
+            let value = serde_json::from_str(text).unwrap();
+            let mut faults = Faults::default();
+            assert_eq!(unsigned(&value, &Pointer::Root, &mut faults), expected, "{text}");
+            assert_eq!(faults.len(), usize::from(expected.is_none()), "{text}: {faults}");
+        }
+        // What a device gets is sent as it is written, so that there a text is not a number.
+        let mut faults = Faults::default();
+        assert_eq!(whole_number(&json!("7"), &Pointer::Root, &mut faults), None);
+        assert_eq!(whole_number(&json!(7.0), &Pointer::Root, &mut faults), Some(7));
+    }
+
+    #[test]
+    fn a_fault_of_the_whole_has_no_empty_pointer() {
+        let mut faults = Faults::default();
+        open_object(&json!([]), &Pointer::Root, &mut faults);
+        assert_eq!(faults.to_string(), "the body must be an object, but is an array");
     }
 
     #[test]

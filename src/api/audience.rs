@@ -22,7 +22,7 @@ pub use removal::Removal;
 pub use sorter::Shipment;
 
 use super::auth;
-use super::format::not_json;
+use super::format;
 use super::problem::{Kind, Problem};
 use crate::config::{ApiKey, App, Config};
 use crate::delivery::segment::Segment;
@@ -96,7 +96,6 @@ pub fn read_count(body: &[u8]) -> Result<Option<Segment>, Problem> {
     let (root, mut faults) = (Pointer::Root, Faults::default());
     let segment = fault::object(&document, &root, &["segment"], &mut faults)
         .and_then(|map| map.get("segment"))
-        .filter(|segment| !segment.is_null())
         .and_then(|segment| Segment::read(segment, &root.key("segment"), &mut faults));
     faults.or(segment).map_err(Problem::invalid)
 }
@@ -105,7 +104,7 @@ pub fn read_count(body: &[u8]) -> Result<Option<Segment>, Problem> {
 fn object_or_nothing(body: &[u8]) -> Result<Value, Problem> {
     match body.trim_ascii() {
         [] => Ok(Value::Object(Map::new())),
-        body => serde_json::from_slice(body).map_err(|error| not_json(&error)),
+        body => format::document(body),
     }
 }
 

@@ -18,7 +18,7 @@ pub use run::Brief;
 pub use stager::{MAX_PROBLEMS, StagedChunk, Stager};
 
 use super::batch;
-use super::format::not_json;
+use super::format;
 use super::problem::{Kind, Problem};
 use super::upload::{Opening, check_webhook};
 use crate::config::{App, Batches, Config};
@@ -40,7 +40,7 @@ pub fn parse(body: &[u8]) -> Result<Value, Problem> {
         let detail = format!("a campaign may have {MAX_BODY} bytes");
         return Err(Problem::new(Kind::BodyTooLarge, detail));
     }
-    serde_json::from_slice(body).map_err(|error| not_json(&error))
+    format::document(body)
 }
 
 /// The name of the audience that a campaign is for, which says what app it sends as.

@@ -9,6 +9,8 @@ use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use super::lines;
+use super::media::Media;
 use super::problem::{Kind, Problem};
 use crate::config::Transport;
 use crate::fault::{self, Faults, Pointer};
@@ -32,12 +34,7 @@ impl Format {
     /// What the headers `Content-Type` and `Accept` ask for.
     #[must_use]
     pub fn of(content_type: Option<&str>, accept: Option<&str>) -> Self {
-        let is_lines = |media: &str| {
-            media
-                .split(';')
-                .next()
-                .is_some_and(|name| name.trim().eq_ignore_ascii_case(LINES))
-        };
+        let is_lines = |media: &str| Media::of(media) == Media::Lines;
         Self {
             lines_in: content_type.is_some_and(is_lines),
             lines_out: accept.is_some_and(|accept| accept.split(',').any(is_lines)),
@@ -63,23 +60,31 @@ impl Head {
     /// 413 if it has too many values; 400 if it is not JSON; 422 if `app` is not a string. Other faults are found when the order is parsed.
     pub fn skim(body: &[u8], format: Format) -> Result<Self, Problem> {
         check_values(body)?;
-        let (head, lines) = if format.lines_in {
+        let (number, head, lines) = if format.lines_in {
             split_lines(body)
         } else {
-            (body, 0)
+            (1, fault::without_mark(body), 0)
         };
         let skimmed = match serde_json::from_slice::<Skimmed>(head) {
             Ok(skimmed) => skimmed,
             // JSON of another shape: its faults are found when it is parsed.
             Err(_) => serde_json::from_slice::<IgnoredAny>(head)
                 .map(|_| Skimmed::default())
-                .map_err(|error| not_json(&error))?,
+                .map_err(|error| {
+                    let faults = fault::not_json(head, &error, &Pointer::Root);
+                    if format.lines_in {
+                        head_problem(number, faults)
+                    } else {
+                        problem(faults)
+                    }
+                })?,
         };
         let mut faults = Faults::default();
         let root = Pointer::Root;
         let app = skimmed
             .app
             .as_ref()
+            .filter(|app| !app.is_null())
             .and_then(|app| fault::string(app, &root.key("app"), &mut faults));
         let devices = if format.lines_in { lines } else { skimmed.devices.0 };
         let head = Self {
@@ -100,7 +105,7 @@ fn check_values(body: &[u8]) -> Result<(), Problem> {
             b'\\' if quoted => escaped = true,
             b'"' => quoted = !quoted,
             // A value stands behind each of these, and there is one more at the top.
-            b',' | b':' | b'[' | b'\n' if !quoted => values += 1,
+            b',' | b':' | b'[' | b'\n' | b'\r' if !quoted => values += 1,
             _ => {}
         }
     }
@@ -111,25 +116,38 @@ fn check_values(body: &[u8]) -> Result<(), Problem> {
     Err(Problem::new(Kind::BodyTooLarge, detail))
 }
 
-/// The first line, and how many more there are that are not blank.
-fn split_lines(body: &[u8]) -> (&[u8], usize) {
-    let mut lines = lines(body).map(|(_, line)| line);
-    let first = lines.next().unwrap_or_default();
-    (first, lines.count())
+/// The first line that is not blank, with its number, and how many more there are.
+fn split_lines(body: &[u8]) -> (u32, &[u8], usize) {
+    let mut lines = lines::whole(body);
+    let (number, first) = lines.next().unwrap_or((1, &[]));
+    (number, first, lines.count())
 }
 
-/// The lines that are not blank, with their numbers from 1.
-pub(super) fn lines(body: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
-    let numbered = body
-        .split(|byte| *byte == b'\n')
-        .zip(1..)
-        .map(|(line, number)| (number, line.trim_ascii()));
-    numbered.filter(|(_, line)| !line.is_empty())
+/// Reads a body that is one JSON document.
+///
+/// # Errors
+/// 400 if it is not JSON, 422 if a name occurs twice in an object.
+pub(super) fn document(body: &[u8]) -> Result<Value, Problem> {
+    fault::json(body, &Pointer::Root).map_err(problem)
 }
 
-/// The problem of a body that is not JSON. The parser's message names what it expected and where, and quotes nothing.
-pub(super) fn not_json(error: &serde_json::Error) -> Problem {
-    Problem::new(Kind::NotJson, error.to_string())
+/// The problem of a body that cannot be read as JSON.
+pub(super) fn problem(faults: Faults) -> Problem {
+    match faults.not_json() {
+        Some(_) => Problem::new(Kind::NotJson, faults.to_string()),
+        None => Problem::invalid(faults),
+    }
+}
+
+/// The problem of the first line of a body, which stands at `line`, if it cannot be read as JSON.
+pub(super) fn head_problem(line: u32, faults: Faults) -> Problem {
+    match faults.not_json() {
+        Some(why) => {
+            let detail = format!("line {line} of the body, which says what is sent, is not JSON: {why}");
+            Problem::new(Kind::NotJson, detail)
+        }
+        None => Problem::invalid(faults),
+    }
 }
 
 /// How large an order may be.
@@ -152,7 +170,7 @@ impl Limits {
     }
 }
 
-/// A field that stands there twice is what it is the second time, as it is for the parser.
+/// A field that occurs twice is refused by the parser, which says where it is.
 #[derive(Default)]
 struct Skimmed {
     app: Option<Value>,
@@ -181,10 +199,7 @@ impl<'de> Visitor<'de> for SkimVisitor {
             match &*name {
                 "app" => skimmed.app = Some(members.next_value()?),
                 "devices" => skimmed.devices = members.next_value()?,
-                "batch" => {
-                    members.next_value::<IgnoredAny>()?;
-                    skimmed.batch = true;
-                }
+                "batch" => skimmed.batch |= members.next_value::<Option<IgnoredAny>>()?.is_some(),
                 _ => drop(members.next_value::<IgnoredAny>()?),
             }
         }
@@ -309,7 +324,8 @@ mod tests {
     fn skimming_finds_the_options_of_a_batch_whatever_they_are() {
         for (body, batch) in [
             (r#"{"batch": {"rate": 7}, "app": "a"}"#, true),
-            (r#"{"app": "a", "batch": null}"#, true),
+            (r#"{"app": "a", "batch": null}"#, false),
+            (r#"{"app": null, "batch": {}}"#, true),
             (r#"{"app": "a", "b\u0061tch": {}}"#, true),
             (r#"{"app": "a", "notification": {"batch": {}}}"#, false),
             (r#"{"app": "batch"}"#, false),

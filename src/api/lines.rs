@@ -1,12 +1,15 @@
 //! Cuts a body into lines, whatever pieces it comes in.
 //!
-//! A line that comes in one piece is not copied. Of one that is too long, nothing is kept but its length. Here also is what is
-//! said of a line that is left out.
+//! A line ends at `\n`, `\r\n` or `\r`. One that comes in one piece is not copied. Of one that is too long, nothing is kept but
+//! its length. Here also is how a line becomes a JSON value, and what is said of a line that is left out.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::problem::LineFault;
-use crate::fault::{Fault, FaultKind, Faults, Pointer};
+use crate::apns::DeviceToken;
+use crate::apns::device_token::BadDeviceToken;
+use crate::fault::{self, Fault, FaultKind, Faults, Pointer};
 
 /// Where a body has come to: the line that has not ended yet.
 #[derive(Debug, Default)]
@@ -19,11 +22,63 @@ pub(super) struct Lines {
     ended: u32,
     /// Whether `partial` is a line that was handed out.
     is_spent: bool,
+    /// Whether the last line ended at `\r`, of which `\n` may be the other half.
+    after_return: bool,
 }
 
 /// The pieces of bytes, each of which has at most one line end, where it ends.
 pub(super) fn pieces_of(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.split_inclusive(|byte| *byte == b'\n')
+    bytes.split_inclusive(|byte| matches!(byte, b'\n' | b'\r'))
+}
+
+/// The lines of a whole body that are not blank, with their numbers from 1.
+pub(super) fn whole(body: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    let (mut number, mut after_return) = (0_u32, false);
+    pieces_of(body).filter_map(move |piece| {
+        if std::mem::take(&mut after_return) && piece == b"\n" {
+            return None;
+        }
+        after_return = piece.ends_with(b"\r");
+        number = number.saturating_add(1);
+        let text = clean(piece);
+        (!text.is_empty()).then_some((number, text))
+    })
+}
+
+/// A line without white space and a byte order mark around it. Files that are joined have marks inside.
+fn clean(line: &[u8]) -> &[u8] {
+    fault::without_mark(line.trim_ascii()).trim_ascii()
+}
+
+/// The value in a line: JSON, or a text that is not in quotes and can only be meant as a device token.
+///
+/// # Errors
+/// It is neither, or a name occurs twice in an object.
+pub(super) fn value(line: &[u8], at: &Pointer<'_>) -> Result<Value, Faults> {
+    match bare_token(line) {
+        Some(token) => match DeviceToken::parse(token) {
+            Err(BadDeviceToken::NotHex { .. }) => {
+                let mut faults = Faults::default();
+                let text = "it is no device token either, which has hex digits alone";
+                faults.add(at, FaultKind::NotJson(text.to_owned()));
+                Err(faults)
+            }
+            // What is wrong with it otherwise is found by whoever reads the device.
+            Ok(_) | Err(_) => Ok(token.into()),
+        },
+        None => fault::json(line, at),
+    }
+}
+
+/// The text of a line that is no JSON object, array or string, if it has only what tokens are written with.
+pub(super) fn bare_token(line: &[u8]) -> Option<&str> {
+    let may_be_token = |byte: &u8| byte.is_ascii_alphanumeric() || b" <>:;_+/=.-[]".contains(byte);
+    let is_json = matches!(line.first(), None | Some(b'{' | b'[' | b'"'));
+    let is_bare = !is_json && line.iter().all(may_be_token);
+    let is_description = line.starts_with(b"{length");
+    std::str::from_utf8(line)
+        .ok()
+        .filter(|_| is_bare || is_description)
 }
 
 /// A line without its end.
@@ -42,7 +97,11 @@ impl Lines {
     /// `limit` bytes, if that ends there.
     pub(super) fn take<'l>(&'l mut self, piece: &'l [u8], limit: usize) -> Option<Line<'l>> {
         self.forget();
-        let end = piece.strip_suffix(b"\n");
+        if std::mem::take(&mut self.after_return) && piece == b"\n" {
+            return None;
+        }
+        let end = piece.strip_suffix(b"\n").or_else(|| piece.strip_suffix(b"\r"));
+        self.after_return = piece.ends_with(b"\r");
         let is_whole = self.size == 0 && end.is_some();
         let piece = end.unwrap_or(piece);
         self.size = self.size.saturating_add(piece.len());
@@ -58,7 +117,7 @@ impl Lines {
         Some(Line {
             number: self.ended,
             size: self.size,
-            text: (self.size <= limit).then(|| text.trim_ascii()),
+            text: (self.size <= limit).then(|| clean(text)),
         })
     }
 
@@ -69,7 +128,7 @@ impl Lines {
             return None;
         }
         // Of a line that was too long nothing was kept.
-        let text = (self.size == self.partial.len()).then(|| self.partial.trim_ascii());
+        let text = (self.size == self.partial.len()).then(|| clean(&self.partial));
         Some(Line {
             number: self.ended.saturating_add(1),
             size: self.size,
@@ -123,19 +182,6 @@ pub(super) fn too_long(size: usize, limit: usize) -> Faults {
     of_line(FaultKind::TooLong { size, limit, unit })
 }
 
-/// The fault of a line that is not JSON.
-pub(super) fn not_json(error: &serde_json::Error) -> Faults {
-    let text = format!("is not JSON: {} at column {}", message(error), error.column());
-    of_line(FaultKind::Invalid(text))
-}
-
-/// What the parser expected, which quotes nothing, without the place.
-pub(super) fn message(error: &serde_json::Error) -> String {
-    let mut text = error.to_string();
-    text.truncate(text.find(" at line ").unwrap_or(text.len()));
-    text
-}
-
 /// A fault of a line as a whole.
 pub(super) fn of_line(kind: FaultKind) -> Faults {
     let mut faults = Faults::default();
@@ -171,7 +217,7 @@ mod tests {
         assert_eq!(
             lines(&[b"a\r\n\n b \nc"], 9),
             [
-                (1, 2, text("a")),
+                (1, 1, text("a")),
                 (2, 0, text("")),
                 (3, 3, text("b")),
                 (4, 1, text("c"))
@@ -179,6 +225,51 @@ mod tests {
         );
         assert_eq!(lines(&[b"a\n"], 9), [(1, 1, text("a"))]);
         assert_eq!(lines(&[b""], 9), []);
+        assert_eq!(
+            lines(&[b"a\rb\r", b"\n\rc"], 9),
+            [
+                (1, 1, text("a")),
+                (2, 1, text("b")),
+                (3, 0, text("")),
+                (4, 1, text("c"))
+            ]
+        );
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_any_line_is_ignored() {
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            lines(&["\u{feff}a\n\u{feff}\n \u{feff} b".as_bytes()], 9),
+            [(1, 4, text("a")), (2, 3, text("")), (3, 6, text("b"))]
+        );
+    }
+
+    #[test]
+    fn a_line_is_json_or_a_bare_token() {
+        let read = |line: &str| value(line.as_bytes(), &Pointer::Root).map_err(|faults| faults.to_string());
+        for token in [
+            "00ff",
+            "<740f4707 bebcf74f>",
+            "0x00ff",
+            "12",
+            "ExponentPushToken[a-b]",
+            "{length = 32, bytes = 0xab}",
+        ] {
+            assert_eq!(read(token), Ok(token.into()));
+        }
+        assert_eq!(read(r#""00ff""#), Ok("00ff".into()));
+        assert_eq!(read("{}"), Ok(serde_json::json!({})));
+        for line in [
+            "a,b",
+            "{\"token\":",
+            "token\":\"00ff\"}",
+            "nonsense",
+            "null",
+            "true",
+        ] {
+            assert!(read(line).unwrap_err().contains("is not JSON"), "{line}");
+        }
     }
 
     #[test]
@@ -198,6 +289,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_whole_body_has_the_same_lines(body in "[a\n\r \u{feff}]{0,60}") {
+            let of_pieces = lines(&[body.as_bytes()], 100).into_iter();
+            let of_pieces: Vec<(u32, String)> = of_pieces
+                .filter_map(|(number, _, text)| Some((number, text?)))
+                .filter(|(_, text)| !text.is_empty())
+                .collect();
+            let whole: Vec<(u32, String)> = whole(body.as_bytes())
+                .map(|(number, text)| (number, String::from_utf8(text.to_vec()).unwrap()))
+                .collect();
+            prop_assert_eq!(whole, of_pieces);
+        }
+
         #[test]
         fn the_pieces_do_not_matter(
             body in "[a\n\r ]{0,60}", cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6), limit in 0..9_usize

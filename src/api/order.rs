@@ -17,8 +17,9 @@ pub(super) use head::{FIELDS, LINE_FIELDS, OrderHead};
 pub use options::Options;
 
 use super::auth;
-use super::format::{self, Format, Head, Limits, not_json};
-use super::problem::{Kind, Problem};
+use super::format::{self, Format, Head, Limits};
+use super::lines;
+use super::problem::{LineFaults, Problem};
 use crate::apns::request::Headers;
 use crate::apns::{ApnsId, Notification, Request};
 use crate::config::{ApiKey, App, Config};
@@ -132,23 +133,59 @@ impl<'c> Order<'c> {
         basis: Basis,
         now: Timestamp,
     ) -> Result<Self, Problem> {
-        let (document, lines) = read_json(body, format)?;
+        if format.lines_in {
+            return Self::read_lines(app, body, basis, now);
+        }
+        let document = format::document(body)?;
         let mut faults = Faults::default();
-        let known = if format.lines_in { LINE_FIELDS } else { FIELDS };
-        let Some(head) = OrderHead::read(&document, known, app, now, &mut faults) else {
+        let Some(head) = OrderHead::read(&document, FIELDS, app, now, &mut faults) else {
             return Err(Problem::invalid(faults));
         };
-        let devices = match &lines {
-            Some(lines) => Some(lines.as_slice()),
-            None => read_list(&document, &mut faults),
-        };
         let mut pushes = Vec::new();
-        if let Some(devices) = devices
+        if let Some(devices) = read_list(&document, &mut faults)
             && is_count_allowed(devices.len(), app, head.notification.as_ref(), &mut faults)
         {
-            pushes = read_devices(devices, head.notification, basis, head.skip, &mut faults);
+            let mut reader = Devices::new(head, basis);
+            for value in devices {
+                for fault in reader.take(Ok(value)) {
+                    faults.push(fault);
+                }
+            }
+            pushes = reader.finish(&mut faults);
         }
         faults.or(Self { app, pushes }).map_err(Problem::invalid)
+    }
+
+    fn read_lines(app: &'c App, body: &[u8], basis: Basis, now: Timestamp) -> Result<Self, Problem> {
+        let mut texts = lines::whole(body);
+        let head = match texts.next() {
+            Some((number, text)) => {
+                fault::json(text, &Pointer::Root).map_err(|faults| format::head_problem(number, faults))?
+            }
+            None => Value::Null,
+        };
+        let (mut faults, mut line_faults) = (Faults::default(), LineFaults::default());
+        let Some(head) = OrderHead::read(&head, LINE_FIELDS, app, now, &mut faults) else {
+            return Err(Problem::invalid(faults));
+        };
+        let texts: Vec<(u32, &[u8])> = texts.collect();
+        let mut pushes = Vec::new();
+        if is_count_allowed(texts.len(), app, head.notification.as_ref(), &mut faults) {
+            let mut reader = Devices::new(head, basis);
+            for (number, text) in texts {
+                let root = Pointer::Root;
+                let devices = root.key("devices");
+                let value = lines::value(text, &devices.index(reader.count));
+                for fault in reader.take(value.as_ref()) {
+                    line_faults.push(number, fault);
+                }
+            }
+            pushes = reader.finish(&mut faults);
+        }
+        if faults.is_empty() && line_faults.is_empty() {
+            return Ok(Self { app, pushes });
+        }
+        Err(Problem::invalid_lines(faults, line_faults))
     }
 }
 
@@ -191,35 +228,58 @@ fn read_list<'v>(document: &'v Value, faults: &mut Faults) -> Option<&'v [Value]
     }
 }
 
-fn read_devices(
-    devices: &[Value],
-    notification: Option<Notification>,
+/// Reads the devices of an order, one after another.
+struct Devices {
+    reader: DeviceReader,
     basis: Basis,
+    /// Whether devices with faults are left out, and do not refuse the order.
     skip: bool,
-    faults: &mut Faults,
-) -> Vec<Push> {
-    let root = Pointer::Root;
-    let at = root.key("devices");
-    let mut reader = DeviceReader::new(notification);
-    let mut refused = Faults::default();
-    let mut pushes = Vec::with_capacity(devices.len());
-    for (index, value) in devices.iter().enumerate() {
-        let mut own = Faults::default();
-        let device = reader.read(value, &at.index(index), &mut own);
-        match (own.listed().first(), skip) {
-            (None, _) => pushes.extend(device.map(|device| device.into_push(basis.id(index)))),
-            (Some(fault), true) => pushes.push(skipped(value, fault.clone())),
-            (Some(_), false) => refused.append(&own),
+    /// How many there were.
+    count: usize,
+    pushes: Vec<Push>,
+}
+
+impl Devices {
+    fn new(head: OrderHead, basis: Basis) -> Self {
+        Self {
+            reader: DeviceReader::new(head.notification),
+            basis,
+            skip: head.skip,
+            count: 0,
+            pushes: Vec::new(),
         }
     }
-    faults.append(reader.faults());
-    faults.append(&refused);
-    pushes
+
+    /// Reads the next device, and returns its faults if they refuse the order.
+    fn take(&mut self, device: Result<&Value, &Faults>) -> Vec<Fault> {
+        let (root, index) = (Pointer::Root, self.count);
+        self.count += 1;
+        let devices = root.key("devices");
+        let (mut own, mut read) = (Faults::default(), None);
+        match device {
+            Ok(value) => read = self.reader.read(value, &devices.index(index), &mut own),
+            Err(faults) => own.append(faults),
+        }
+        match (own.listed().first(), self.skip) {
+            (None, _) => self
+                .pushes
+                .extend(read.map(|device| device.into_push(self.basis.id(index)))),
+            (Some(fault), true) => self.pushes.push(skipped(device.ok(), fault.clone())),
+            (Some(_), false) => return own.listed().to_vec(),
+        }
+        Vec::new()
+    }
+
+    /// The pushes; adds to `faults` what is wrong with what all devices share.
+    fn finish(self, faults: &mut Faults) -> Vec<Push> {
+        faults.append(self.reader.faults());
+        self.pushes
+    }
 }
 
 /// A device that `on_invalid: "skip"` leaves out, with what can be said of it.
-fn skipped(device: &Value, fault: Fault) -> Push {
-    let (reference, token_hint) = device::identity(device);
+fn skipped(device: Option<&Value>, fault: Fault) -> Push {
+    let (reference, token_hint) = device::identity(device.unwrap_or(&Value::Null));
     Push {
         reference,
         token_hint,
@@ -259,27 +319,6 @@ fn is_count_allowed(
         faults.add(&at, FaultKind::Invalid("names no device".to_owned()));
     }
     (1..=limit).contains(&count)
-}
-
-/// The document, and behind a first line of JSON the devices' lines.
-fn read_json(body: &[u8], format: Format) -> Result<(Value, Option<Vec<Value>>), Problem> {
-    if !format.lines_in {
-        return Ok((
-            serde_json::from_slice(body).map_err(|error| not_json(&error))?,
-            None,
-        ));
-    }
-    let mut values = format::lines(body).map(|(number, line)| {
-        serde_json::from_slice(line).map_err(|error| {
-            // Each line is a document of its own, and the parser counts from its start.
-            Problem::new(
-                Kind::NotJson,
-                format!("line {number} of the body is not JSON: {error}"),
-            )
-        })
-    });
-    let head = values.next().unwrap_or(Ok(Value::Null))?;
-    Ok((head, Some(values.collect::<Result<_, _>>()?)))
 }
 
 #[cfg(test)]

@@ -3,6 +3,9 @@
 //! The `type` of each is stable: programs may match on it. What the document says is for the caller; what only the
 //! operator may see goes to the log, where it happens.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use serde::Serialize;
 
 use super::Answer;
@@ -19,8 +22,7 @@ pub struct Problem {
 }
 
 /// A fault of one line of the body.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {fault}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineFault {
     /// The line's number, from 1; of a device in a document its place, from 1.
     pub line: u32,
@@ -28,21 +30,107 @@ pub struct LineFault {
     pub fault: Fault,
 }
 
-/// The faults of lines: the first hundred, and how many more there are.
+impl fmt::Display for LineFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, fault } = self;
+        if fault.pointer.is_empty() {
+            write!(f, "line {line} {}", fault.kind)
+        } else {
+            write!(f, "line {line}: {fault}")
+        }
+    }
+}
+
+/// The faults of lines: the first hundred, how many more there are, and how many of each kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LineFaults {
     listed: Vec<LineFault>,
     unlisted: usize,
+    /// The kinds in the order of their first lines, at most [`MAX_KINDS`]; of further ones nothing is kept.
+    kinds: Vec<LineFaultKind>,
+}
+
+/// Equal faults of lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct LineFaultKind {
+    pointer: String,
+    summary: Cow<'static, str>,
+    first: LineFault,
+    count: usize,
+}
+
+impl fmt::Display for LineFaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.count == 1 {
+            return self.first.fmt(f);
+        }
+        let (count, line) = (grouped(self.count), self.first.line);
+        match (self.summary.as_ref(), self.pointer.as_str()) {
+            ("is not JSON", "") => write!(f, "{count} lines are not JSON, the first is line {line}"),
+            (summary, "") => write!(f, "{count} lines: each {summary}; the first is line {line}"),
+            (summary, pointer) => write!(f, "{count} lines: {pointer} {summary}; the first is line {line}"),
+        }
+    }
+}
+
+/// A number with a comma before each three digits.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let first = digits.len() % 3;
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && place % 3 == first {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A pointer without the place of its device.
+fn within_device(pointer: &str) -> &str {
+    let Some(rest) = pointer.strip_prefix("/devices/") else {
+        return pointer;
+    };
+    rest.find('/')
+        .map_or("", |place| rest.get(place..).unwrap_or_default())
 }
 
 impl LineFaults {
     /// Adds a fault; past [`MAX_LISTED`] it is only counted.
     pub fn push(&mut self, line: u32, fault: Fault) {
+        self.add_to_kinds(line, &fault);
         if self.listed.len() < MAX_LISTED {
             self.listed.push(LineFault { line, fault });
         } else {
             self.unlisted = self.unlisted.saturating_add(1);
         }
+    }
+
+    fn add_to_kinds(&mut self, line: u32, fault: &Fault) {
+        let (pointer, summary) = (within_device(&fault.pointer), fault.kind.summary());
+        let known = self.kinds.iter_mut();
+        let mut known = known.filter(|kind| kind.pointer == pointer && kind.summary == summary);
+        if let Some(kind) = known.next() {
+            kind.count += 1;
+        } else if self.kinds.len() < MAX_KINDS {
+            self.kinds.push(LineFaultKind {
+                pointer: pointer.to_owned(),
+                summary,
+                first: LineFault {
+                    line,
+                    fault: fault.clone(),
+                },
+                count: 1,
+            });
+        }
+    }
+
+    /// What is wrong in all, in a few words: equal faults are summed up.
+    fn summary(&self) -> (Vec<String>, usize) {
+        let told = self.kinds.iter().take(MAX_TOLD_KINDS);
+        let count = told.clone().map(|kind| kind.count).sum();
+        (told.map(ToString::to_string).collect(), count)
     }
 
     /// Adds `count` faults that are only counted.
@@ -82,6 +170,8 @@ pub enum Kind {
     Forbidden,
     /// The body is larger than its limit.
     BodyTooLarge,
+    /// The body is in a coding that is not known.
+    UnsupportedCoding,
     /// The body is not JSON.
     NotJson,
     /// A field of the request is at fault.
@@ -126,6 +216,7 @@ impl Kind {
             Self::Unauthenticated => 401,
             Self::Forbidden => 403,
             Self::BodyTooLarge => 413,
+            Self::UnsupportedCoding => 415,
             Self::NotJson => 400,
             Self::InvalidRequest => 422,
             Self::Misconfigured => 500,
@@ -144,6 +235,7 @@ impl Kind {
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
             Self::BodyTooLarge => "body-too-large",
+            Self::UnsupportedCoding => "unsupported-coding",
             Self::NotJson => "not-json",
             Self::InvalidRequest => "invalid-request",
             Self::Misconfigured => "misconfigured",
@@ -170,6 +262,7 @@ impl Kind {
             Self::Unauthenticated => "An API key is needed",
             Self::Forbidden => "The API key does not reach this app",
             Self::BodyTooLarge => "The body is too large",
+            Self::UnsupportedCoding => "The body is in a coding that is not known",
             Self::NotJson => "The body is not JSON",
             Self::InvalidRequest => "The request has faults",
             Self::Misconfigured => "The deployment's configuration has faults",
@@ -217,8 +310,9 @@ impl Problem {
     #[must_use]
     pub fn invalid_lines(faults: Faults, lines: LineFaults) -> Self {
         let mut details: Vec<String> = faults.listed().iter().map(ToString::to_string).collect();
-        details.extend(lines.listed.first().map(ToString::to_string));
-        let more = faults.len() + lines.len() - details.len();
+        let (kinds, told) = lines.summary();
+        let more = faults.len() - details.len() + lines.len().saturating_sub(told);
+        details.extend(kinds);
         if more > 0 {
             details.push(format!("and {more} more"));
         }
@@ -275,7 +369,7 @@ impl Problem {
             .chain(of_lines)
             .map(|(line, fault)| Entry {
                 line,
-                pointer: &fault.pointer,
+                pointer: Some(fault.pointer.as_str()).filter(|pointer| !pointer.is_empty()),
                 detail: fault.kind.to_string(),
             })
             .collect();
@@ -284,7 +378,7 @@ impl Problem {
             title: self.kind.title(),
             status: self.kind.status(),
             detail: &self.detail,
-            pointer: errors.first().map(|error| error.pointer),
+            pointer: errors.first().and_then(|error| error.pointer),
             more_errors: self.faults.len() + self.lines.len() - errors.len(),
             errors,
         };
@@ -315,7 +409,9 @@ struct Document<'p> {
 struct Entry<'p> {
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u32>,
-    pointer: &'p str,
+    /// None if the body as a whole, or the line, is at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<&'p str>,
     detail: String,
 }
 
@@ -323,6 +419,12 @@ struct Entry<'p> {
 const fn is_zero(number: &usize) -> bool {
     *number == 0
 }
+
+/// Kinds of fault of lines that are counted apart from one another.
+const MAX_KINDS: usize = 50;
+
+/// Kinds of fault of lines that `detail` names.
+const MAX_TOLD_KINDS: usize = 5;
 
 /// What stands before the slug in `type`: a URN, since the documents are read by programs and live nowhere.
 pub const TYPE_PREFIX: &str = "urn:apns-edge:problem:";

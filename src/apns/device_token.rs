@@ -2,7 +2,8 @@
 //!
 //! Apple calls it opaque and asks not to assume its size, so any even number of hex digits up to [`MAX_HEX_LEN`] is
 //! taken. What callers store in practice is cleaned first: the `<efc7492 bdbd8209>` form of old `NSData`
-//! descriptions, upper case, spaces. The iOS 13 description form holds no token at all and is refused with advice.
+//! descriptions, upper case, spaces, `0x`. The iOS 13 description form holds no token at all. What is not a token of APNs, or
+//! is one in another encoding, is named for what it is, with what to do.
 
 use std::fmt;
 
@@ -21,15 +22,18 @@ impl DeviceToken {
         if is_clean(text) {
             return Self::sized(text.into());
         }
-        if text.trim_start().starts_with('{') && text.contains("bytes") {
-            return Err(BadDeviceToken::Description);
+        let text = text.trim();
+        if let Some(foreign) = foreign(text) {
+            return Err(foreign);
         }
+        let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
         let mut clean = String::with_capacity(text.len());
-        for (position, character) in text.chars().enumerate() {
+        for (position, character) in digits.unwrap_or(text).chars().enumerate() {
             match character {
                 '<' | '>' => {}
                 _ if character.is_whitespace() => {}
                 _ if character.is_ascii_hexdigit() => clean.push(character.to_ascii_lowercase()),
+                _ if is_base64(text) => return Err(BadDeviceToken::Base64),
                 _ => return Err(BadDeviceToken::NotHex { position }),
             }
         }
@@ -46,6 +50,7 @@ impl DeviceToken {
             0 => Err(BadDeviceToken::Empty),
             len if len > MAX_HEX_LEN => Err(BadDeviceToken::TooLong { len }),
             len if len % 2 != 0 => Err(BadDeviceToken::OddLength { len }),
+            len if len >= MIN_TWICE && is_hex_twice(&hex) => Err(BadDeviceToken::HexTwice { len }),
             _ => Ok(Self(hex)),
         }
     }
@@ -79,12 +84,93 @@ fn is_clean(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// What a text is that is a token of something else than APNs, or none at all.
+fn foreign(text: &str) -> Option<BadDeviceToken> {
+    let starts = |prefix: &str| {
+        text.get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    if text.starts_with('{') && text.contains("bytes") {
+        Some(BadDeviceToken::Description)
+    } else if starts("ExponentPushToken[") || starts("ExpoPushToken[") {
+        Some(BadDeviceToken::Expo)
+    } else if starts("http:") || starts("https:") {
+        Some(BadDeviceToken::Address)
+    } else if text.contains(":APA91") || (text.contains(':') && text.len() >= MIN_FCM && text.is_ascii()) {
+        Some(BadDeviceToken::Fcm)
+    } else if is_uuid(text) {
+        Some(BadDeviceToken::Uuid)
+    } else {
+        None
+    }
+}
+
+fn is_uuid(text: &str) -> bool {
+    let groups: Vec<&str> = text.split('-').collect();
+    let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();
+    lengths == [8, 4, 4, 4, 12]
+        && groups
+            .iter()
+            .all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Whether a text can be the base64, of either alphabet, of a token's bytes.
+fn is_base64(text: &str) -> bool {
+    let digits = text.trim_end_matches('=');
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
+    let padding = text.len() - digits.len();
+    digits.len() >= MIN_BASE64
+        && digits.bytes().all(is_digit)
+        && digits.len() % 4 != 1
+        && (padding == 0 || text.len() % 4 == 0)
+}
+
+/// Whether hex digits are the codes of characters that a token is written with.
+fn is_hex_twice(hex: &str) -> bool {
+    let codes = hex.as_bytes().chunks(2);
+    let mut characters = codes.map(|pair| {
+        let pair = std::str::from_utf8(pair).ok()?;
+        u8::from_str_radix(pair, 16).ok()
+    });
+    characters.all(|byte| byte.is_some_and(|byte| byte.is_ascii_hexdigit() || b"<> ".contains(&byte)))
+}
+
 /// Why a text is no device token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadDeviceToken {
     /// There are no digits.
-    #[error("is empty")]
+    #[error("is empty; leave the device out, or send its token")]
     Empty,
+    /// It is base64.
+    #[error("is base64, and APNs takes hex: decode it, and send two hex digits per byte")]
+    Base64,
+    /// It is the hex of hex digits.
+    #[error(
+        "is hex of hex: its {len} digits are the codes of the characters of a token. Encode the token's bytes once, and not \
+         its text"
+    )]
+    HexTwice {
+        /// The number of digits.
+        len: usize,
+    },
+    /// It is Firebase's.
+    #[error(
+        "is an FCM registration token, which only Firebase can send to; send the device token that the app gets from APNs"
+    )]
+    Fcm,
+    /// It is Expo's.
+    #[error(
+        "is an Expo push token, which only Expo can send to; send the device token, as from `getDevicePushTokenAsync`"
+    )]
+    Expo,
+    /// It is a UUID.
+    #[error(
+        "is a UUID, which names a device or an installation elsewhere; send the device token that the app gets from APNs"
+    )]
+    Uuid,
+    /// It is an address.
+    #[error("is an address, as Web Push has; send the device token that the app gets from APNs")]
+    Address,
     /// Another character stands in it.
     #[error("has a character at position {position} that is not a hex digit")]
     NotHex {
@@ -115,6 +201,15 @@ pub enum BadDeviceToken {
 /// cap keeps a path short of APNs' header list limit of 8000 bytes.
 pub const MAX_HEX_LEN: usize = 256;
 
+/// The digits of the shortest token that may be hex of hex: one of 32 bytes.
+const MIN_TWICE: usize = 128;
+
+/// The base64 digits, without padding, of the shortest text that is named so: longer than a word that somebody typed.
+const MIN_BASE64: usize = 32;
+
+/// Firebase's tokens have over 140 characters, one of which is a colon.
+const MIN_FCM: usize = 100;
+
 /// Digits shown from each end of a token.
 const HINT_LEN: usize = 4;
 
@@ -136,6 +231,48 @@ mod tests {
         let error = DeviceToken::parse("{length=32,bytes=0xabcd1234...5678}").unwrap_err();
         assert_eq!(error, BadDeviceToken::Description);
         assert!(error.to_string().contains("%02x"));
+    }
+
+    #[test]
+    fn a_token_is_named_for_what_it_is() {
+        let token = "740f4707bebcf74f9b7c25d48e3358945f6aa01da5ddb387462c7eaf61bb78ad";
+        let of_bytes = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+        let twice = of_bytes(token.as_bytes());
+        let described = format!("<{} {}>", &token[..32], &token[32..]);
+        let fcm = format!("dXk3:APA91b{}", "aB_-".repeat(35));
+        for (text, expected) in [
+            (
+                "dA9HB7689037fCXUjjNYlF9qoB2l3bOHRix+r2G7eK0=",
+                BadDeviceToken::Base64,
+            ),
+            (
+                "dA9HB7689037fCXUjjNYlF9qoB2l3bOHRix-r2G7eK0",
+                BadDeviceToken::Base64,
+            ),
+            (&twice, BadDeviceToken::HexTwice { len: 128 }),
+            (&twice.to_uppercase(), BadDeviceToken::HexTwice { len: 128 }),
+            (
+                &of_bytes(described.as_bytes()),
+                BadDeviceToken::HexTwice { len: 134 },
+            ),
+            (&fcm, BadDeviceToken::Fcm),
+            ("ExponentPushToken[xxxxxxxxxxxxxxxxxxxxxx]", BadDeviceToken::Expo),
+            ("ExpoPushToken[a]", BadDeviceToken::Expo),
+            ("8C2F4A6B-1111-4222-8333-123456789abc", BadDeviceToken::Uuid),
+            ("https://web.push.apple.com/QGuQ", BadDeviceToken::Address),
+            ("0x", BadDeviceToken::Empty),
+        ] {
+            assert_eq!(DeviceToken::parse(text), Err(expected), "{text}");
+        }
+        for text in [
+            &described,
+            &format!("0x{token}"),
+            &format!("0X{}", token.to_uppercase()),
+        ] {
+            assert_eq!(DeviceToken::parse(text).unwrap().as_hex(), token, "{text}");
+        }
+        // A token of a Live Activity is as long as hex of hex, and none.
+        assert!(DeviceToken::parse(&"80f1".repeat(40)).is_ok());
     }
 
     #[test]

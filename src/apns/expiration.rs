@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
-use crate::fault::type_name;
+use crate::fault::{self, type_name};
 use crate::time::Timestamp;
 
 /// The value of `apns-expiration`: epoch seconds, 0 for one attempt that is not stored.
@@ -25,7 +25,7 @@ impl Expiration {
     /// It is of another form, in the past, or further away than [`MAX_AHEAD`].
     pub fn parse(value: &Value, now: Timestamp) -> Result<Self, BadExpiration> {
         match value {
-            Value::Number(_) => Self::from_secs(value.as_u64().ok_or(BadExpiration::Form)?, now),
+            Value::Number(number) => Self::from_number(number, now),
             Value::String(text) => Self::from_text(text, now),
             Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
                 Err(BadExpiration::Type(type_name(value)))
@@ -50,7 +50,14 @@ impl Expiration {
         }
     }
 
+    fn from_number(number: &Number, now: Timestamp) -> Result<Self, BadExpiration> {
+        Self::from_secs(fault::whole(number).ok_or(BadExpiration::Form)?, now)
+    }
+
     fn from_text(text: &str, now: Timestamp) -> Result<Self, BadExpiration> {
+        if let Some(number) = fault::digits(text) {
+            return Self::from_number(&number, now);
+        }
         if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {
             let secs =
                 u64::try_from(timestamp.as_second()).map_err(|_| BadExpiration::Past { duration: false })?;
@@ -143,6 +150,16 @@ mod tests {
     fn zero_is_one_attempt() {
         assert_eq!(secs(&json!(0)), Ok(0));
         assert_eq!(secs(&json!("0s")), Ok(0));
+    }
+
+    #[test]
+    fn epoch_seconds_may_be_written_as_text_or_with_a_point() {
+        assert_eq!(secs(&json!("0")), Ok(0));
+        assert_eq!(secs(&json!("1795424400")), Ok(1_795_424_400));
+        assert_eq!(secs(&json!(" 1795424400 ")), Ok(1_795_424_400));
+        assert_eq!(secs(&json!(1_795_424_400.0)), Ok(1_795_424_400));
+        assert_eq!(secs(&json!("3600")), Err(BadExpiration::Past { duration: true }));
+        assert_eq!(secs(&json!("-1")), Err(BadExpiration::Form));
     }
 
     #[test]

@@ -318,7 +318,10 @@ mod tests {
             faults(json!({"aps": []})),
             ["/aps: must be an object, but is an array"]
         );
-        assert_eq!(faults(json!("x")), [": must be an object, but is a string"]);
+        assert_eq!(
+            faults(json!("x")),
+            ["the body must be an object, but is a string"]
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Reading JSON values, with a fault for what is not as it must be.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
-use super::{FaultKind, Faults, Pointer};
+use super::{FaultKind, Faults, Pointer, synonyms};
 
 /// The name of a value's JSON type, with its article.
 #[must_use]
@@ -62,18 +62,59 @@ pub fn boolean(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<b
     expect(value.as_bool(), "a boolean", value, at, faults)
 }
 
-/// Reads `value` as an integer that is not negative.
+/// Reads `value` as an integer that is not negative, also if it is written as text or with a point: `"5"`, `5.0`.
 pub fn unsigned(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<u64> {
-    if value.is_number() && value.as_u64().is_none() {
+    if let Value::String(text) = value {
+        let read = digits(text).as_ref().and_then(whole);
+        if read.is_none() {
+            let text = "must be an integer, but is a text that is none";
+            faults.add(at, FaultKind::Invalid(text.to_owned()));
+        }
+        return read;
+    }
+    whole_number(value, at, faults)
+}
+
+/// Reads `value` as an integer that is not negative, also if it is written with a point: `5.0`. A text is a fault.
+pub fn whole_number(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<u64> {
+    let Value::Number(number) = value else {
+        wrong_type("an integer", value, at, faults);
+        return None;
+    };
+    let read = whole(number);
+    if read.is_none() {
         let mut digits = value.to_string();
         if digits.len() > MAX_SHOWN_NUMBER {
             digits = format!("a number of {} characters", digits.len());
         }
         let text = format!("must be an integer from 0 to {}, but is {digits}", u64::MAX);
         faults.add(at, FaultKind::Invalid(text));
-        return None;
     }
-    expect(value.as_u64(), "an integer", value, at, faults)
+    read
+}
+
+/// The number that a text is, if it has nothing but a number in it.
+#[must_use]
+pub fn digits(text: &str) -> Option<Number> {
+    text.trim().parse().ok()
+}
+
+/// The integer that a number is. One with a point or an exponent is read as a double, which holds integers up to 2^53.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the bounds are checked"
+)]
+#[must_use]
+pub fn whole(number: &Number) -> Option<u64> {
+    number.as_u64().or_else(|| {
+        if number.is_i64() || number.is_u64() {
+            return None;
+        }
+        let double = number.as_f64()?;
+        let fits = double.fract() == 0.0 && (0.0..=MAX_EXACT).contains(&double);
+        fits.then_some(double as u64)
+    })
 }
 
 /// Reads `value` as a number that a double can hold.
@@ -131,13 +172,16 @@ fn expect<T>(
     read
 }
 
-/// The name in `known` that is spelled most like `name`, if any is near enough to be meant.
+/// The name in `known` that is meant by `name`: the one that it is another word for, or that is spelled most like it.
 #[must_use]
 pub fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
     if name.len() > MAX_SUGGESTED_LEN {
         return None;
     }
     let name = name.to_ascii_lowercase();
+    if let Some(meant) = synonyms::meant(&name, known) {
+        return Some(meant);
+    }
     known
         .iter()
         .map(|candidate| (strsim::damerau_levenshtein(&name, candidate), *candidate))
@@ -145,6 +189,9 @@ pub fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
+
+/// 2^53: up to here each integer is a double.
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// A number that is written longer than this is not repeated in a fault.
 const MAX_SHOWN_NUMBER: usize = 40;

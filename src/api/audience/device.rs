@@ -4,7 +4,8 @@
 //! gives up on the first thing that it does not know; the careful way reads any JSON and says all that is wrong. What both
 //! take, they read alike. Null is taken for a field that is not there: exports of databases are full of it.
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::fields::{
@@ -14,26 +15,33 @@ use super::fields::{
 use crate::api::lines;
 use crate::config::App;
 use crate::delivery::audience::Device;
-use crate::fault::{self, FaultKind, Faults, Pointer};
+use crate::fault::{self, FaultKind, Faults, Pointer, Unique};
 
 /// Reads the device in a line; none if the line is the last one of an export.
 pub(super) fn read_line(text: &[u8], app: &App) -> Result<Option<Device>, Faults> {
-    if let Ok(line) = std::str::from_utf8(text)
-        && let Ok(plain) = serde_json::from_str::<Plain>(line)
+    if let Ok(plain) = serde_json::from_slice::<Plain>(text)
         && let Ok(device) = plain.device(app)
     {
         return Ok(Some(device));
     }
-    let value: Value = serde_json::from_slice(text).map_err(|error| lines::not_json(&error))?;
-    if value
-        .as_object()
-        .is_some_and(|map| map.len() == 1 && map.contains_key("cursor"))
-    {
+    let value = lines::value(text, &Pointer::Root)?;
+    if is_cursor(text) {
         return Ok(None);
     }
     let mut faults = Faults::default();
     let device = read(&value, app, &mut faults);
     faults.or(device)
+}
+
+/// Whether a line is the last one of an export, whose cursor is null if there is nothing more.
+fn is_cursor(text: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Last {
+        #[serde(rename = "cursor")]
+        _cursor: Value,
+    }
+    serde_json::from_slice::<Last>(text).is_ok()
 }
 
 /// A device as it is written, with nothing checked.
@@ -50,7 +58,7 @@ struct Plain {
     #[serde(default)]
     tags: Option<Vec<String>>,
     #[serde(default)]
-    attributes: Option<Map<String, Value>>,
+    attributes: Option<Attributes>,
     #[serde(default)]
     registered_at: Option<Value>,
     #[serde(default)]
@@ -81,8 +89,7 @@ impl Plain {
             are_few(tags.len(), MAX_TAGS, "tags")?;
             device.tags = tags.into_iter().map(tag).collect::<Result<_, _>>()?;
         }
-        if let Some(mut attributes) = self.attributes {
-            attributes.retain(|_, value| !value.is_null());
+        if let Some(Attributes(attributes)) = self.attributes {
             are_few(attributes.len(), MAX_ATTRIBUTES, "attributes")?;
             for (name, value) in &attributes {
                 is_attribute(name, value)?;
@@ -96,9 +103,24 @@ impl Plain {
     }
 }
 
+/// Attributes by name, none of them twice, and none null.
+struct Attributes(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Attributes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Unique::<false>::deserialize(deserializer)?.0 {
+            Value::Object(map) => Ok(Self(map)),
+            _ => Err(D::Error::custom("no object")),
+        }
+    }
+}
+
 /// The careful way.
 fn read(value: &Value, app: &App, faults: &mut Faults) -> Option<Device> {
     let root = Pointer::Root;
+    if let Value::String(text) = value {
+        return note(token(text), &root, faults).map(Device::new);
+    }
     let map = fault::object(value, &root, FIELDS, faults)?;
     let given = |name: &str| map.get(name).filter(|value| !value.is_null());
     let mut device = Device::new(String::new());
@@ -270,12 +292,12 @@ mod tests {
             let found = found.map_or_else(|faults| faults.to_string(), |_| String::new());
             assert_eq!(found, expected, "{device}");
         }
-        assert_eq!(faults(&json!([])), ": must be an object, but is an array");
+        assert_eq!(faults(&json!([])), "the body must be an object, but is an array");
         assert!(
             read_text("{")
                 .unwrap_err()
                 .to_string()
-                .starts_with(": is not JSON: ")
+                .starts_with("the body is not JSON: ")
         );
         let number = r#"{"token":"abcd","attributes":{"a":1e999}}"#;
         assert_eq!(

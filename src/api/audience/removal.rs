@@ -119,7 +119,7 @@ impl Removal {
 }
 
 fn read(text: &[u8]) -> Result<Named, Faults> {
-    let value: Value = serde_json::from_slice(text).map_err(|error| lines::not_json(&error))?;
+    let value = lines::value(text, &Pointer::Root)?;
     let (root, mut faults) = (Pointer::Root, Faults::default());
     let named = read_value(&value, &root, &mut faults);
     match faults.or(named)? {
@@ -130,6 +130,9 @@ fn read(text: &[u8]) -> Result<Named, Faults> {
 }
 
 fn read_value(value: &Value, root: &Pointer<'_>, faults: &mut Faults) -> Option<Named> {
+    if let Value::String(text) = value {
+        return note(fields::token(text), root, faults).map(Named::Token);
+    }
     let map = fault::object(value, root, &["token", "ref"], faults)?;
     match (map.get("token"), map.get("ref")) {
         (Some(value), None) => {

@@ -240,8 +240,8 @@ pub(super) mod tests {
                 r#"4 {"token":"abcd","ref":"a"}"#,
                 "5 /token: is required",
                 "7 /token: has a character at position 0 that is not a hex digit",
-                "8 : has 1 cells, and the header has 2",
-                "9 : has 3 cells, and the header has 2",
+                "8 the body has 1 cells, and the header has 2",
+                "9 the body has 3 cells, and the header has 2",
                 "10 /token: is required",
             ]
         );
@@ -253,7 +253,7 @@ pub(super) mod tests {
     fn a_header_with_faults_ends_the_intake() {
         assert_eq!(
             refused("tokens,ref\n"),
-            "line 1: /tokens: is not a known field; did you mean `token`?; and 1 more"
+            "line 1: /tokens: is not a known field; did you mean `token`?; line 1: /token: is required"
         );
         assert_eq!(refused("ref"), "line 1: /token: is required");
         assert_eq!(refused("token,ref,token\n"), "line 1: /token: stands there twice");
@@ -271,12 +271,9 @@ pub(super) mod tests {
         assert_eq!(read(&wide(64)), []);
         assert_eq!(
             refused(&wide(65)),
-            "line 1: : is 65 attributes long; the limit is 64"
+            "line 1 is 65 attributes long; the limit is 64"
         );
-        assert_eq!(
-            refused(&wide(200)),
-            "line 1: : is 201 cells long; the limit is 128"
-        );
+        assert_eq!(refused(&wide(200)), "line 1 is 201 cells long; the limit is 128");
         assert_eq!((read(""), read("\n")), (vec![], vec![]));
     }
 
@@ -302,7 +299,7 @@ pub(super) mod tests {
         let told = read(&over);
         assert_eq!(
             told[0].1,
-            format!(": is {} bytes long; the limit is {MAX_LINE}", MAX_LINE + 1)
+            format!("the body is {} bytes long; the limit is {MAX_LINE}", MAX_LINE + 1)
         );
         assert!(told[1].1.starts_with("{\"token\""));
         let config = fixture::config();

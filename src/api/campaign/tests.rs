@@ -103,7 +103,7 @@ fn every_fault_is_named_at_once() {
         },
         "variants": {"de": {"aps": {"badge": "{{ n }}"}}, "DE": {}, "d": {}, "fr": []},
         "defaults": {"a": null, "b": "x".repeat(1025)},
-        "rate": 0, "weight": "1", "retry_for": "1s", "webhook": "ftp://x", "drafts": 1, "draft": "yes",
+        "rate": 0, "weight": "one", "retry_for": "1s", "webhook": "ftp://x", "drafts": 1, "draft": "yes",
         "collapse_repeats": false,
     });
     assert_eq!(
@@ -120,7 +120,7 @@ fn every_fault_is_named_at_once() {
             "/window: must be an object, but is a string",
             "/draft: must be a boolean, but is a string",
             "/rate: must be an integer from 1 to 1000000, but is 0",
-            "/weight: must be an integer, but is a string",
+            "/weight: must be an integer, but is a text that is none",
             "/retry_for: must be a duration from `1m` to `30d`, such as `6h`",
             "/defaults/a: must be a string, a number or a boolean, but is null",
             "/defaults/b: is 1025 bytes long",
@@ -149,7 +149,7 @@ fn what_must_be_there_is_named() {
             json!({"audience": 1}),
             "/audience: must be a string, but is a number",
         ),
-        (json!([]), ": must be an object, but is an array"),
+        (json!([]), "the body must be an object, but is an array"),
     ] {
         assert_eq!(audience(&document).unwrap_err().detail(), detail);
         assert_eq!(read_it(&document).map(|_| ()).unwrap_err(), [detail]);

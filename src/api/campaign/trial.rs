@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::content::Content;
-use crate::api::format::not_json;
+use crate::api::format;
 use crate::api::order::MAX_REF;
 use crate::api::problem::Problem;
 use crate::config::App;
@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 /// # Errors
 /// 400 if it is not JSON, 422 if it does not name 1 to [`MAX_REFS`] devices.
 pub fn refs(body: &[u8]) -> Result<Vec<String>, Problem> {
-    let document: Value = serde_json::from_slice(body).map_err(|error| not_json(&error))?;
+    let document = format::document(body)?;
     let mut faults = Faults::default();
     let refs = read_refs(&document, &mut faults);
     faults.or(refs.unwrap_or_default()).map_err(Problem::invalid)

@@ -7,14 +7,17 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::Push;
+use crate::api::lines;
 use crate::apns::notification::Body;
 use crate::apns::request::Headers;
 use crate::apns::{ApnsId, DeviceToken, Notification, Request};
-use crate::fault::{self, FaultKind, Faults, Pointer};
+use crate::fault::{self, FaultKind, Faults, Pointer, Unique};
 
 /// A device without faults, with the push to it.
 #[derive(Debug)]
@@ -82,7 +85,7 @@ impl DeviceReader {
             None => self.shared_body()?,
             Some(patch) => {
                 let notification = self.notification.as_ref()?;
-                notification.merged_body(patch, &Pointer::Root, &mut Faults::default())?
+                notification.merged_body(&patch.0, &Pointer::Root, &mut Faults::default())?
             }
         };
         self.device(token, reference, apns_id, body)
@@ -95,6 +98,11 @@ impl DeviceReader {
         at: &Pointer<'_>,
         faults: &mut Faults,
     ) -> Option<Device<'v>> {
+        if device.is_string() {
+            let token = read_token(Some(device), at, faults)?;
+            let body = self.shared_body()?;
+            return self.device(token, None, None, body);
+        }
         let map = fault::object(device, at, FIELDS, faults)?;
         let reference = map
             .get("ref")
@@ -144,7 +152,9 @@ impl DeviceReader {
 /// A device that `on_invalid: "skip"` leaves out: its `ref`, and what of its token may be shown.
 pub(super) fn identity(device: &Value) -> (Option<String>, String) {
     let text = |field| device.get(field).and_then(Value::as_str);
-    let token = text("token").and_then(|token| DeviceToken::parse(token).ok());
+    let token = text("token")
+        .or(device.as_str())
+        .and_then(|token| DeviceToken::parse(token).ok());
     let reference = text("ref").filter(|text| text.len() <= MAX_REF);
     (
         reference.map(str::to_owned),
@@ -185,27 +195,83 @@ fn read_ref<'v>(value: &'v Value, at: &Pointer<'_>, faults: &mut Faults) -> Opti
 }
 
 /// A device as it is written, with nothing copied that is not kept.
+pub(in crate::api) struct PlainDevice<'b> {
+    token: Text<'b>,
+    reference: Option<Text<'b>>,
+    payload: Option<Unique<true>>,
+    apns_id: Option<Text<'b>>,
+}
+
+impl<'b> PlainDevice<'b> {
+    /// The device in a line: an object, or a token with or without quotes.
+    pub(in crate::api) fn of_line(line: &'b [u8]) -> Option<Self> {
+        match lines::bare_token(line) {
+            Some(token) => Some(Self::of_token(Cow::Borrowed(token))),
+            None => serde_json::from_slice(line).ok(),
+        }
+    }
+
+    const fn of_token(token: Cow<'b, str>) -> Self {
+        Self {
+            token: Text(token),
+            reference: None,
+            payload: None,
+            apns_id: None,
+        }
+    }
+}
+
+impl<'de: 'b, 'b> Deserialize<'de> for PlainDevice<'b> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PlainVisitor)
+    }
+}
+
+struct PlainVisitor;
+
+impl<'de> Visitor<'de> for PlainVisitor {
+    type Value = PlainDevice<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a device")
+    }
+
+    fn visit_borrowed_str<E>(self, token: &'de str) -> Result<Self::Value, E> {
+        Ok(PlainDevice::of_token(Cow::Borrowed(token)))
+    }
+
+    fn visit_str<E>(self, token: &str) -> Result<Self::Value, E> {
+        Ok(PlainDevice::of_token(Cow::Owned(token.to_owned())))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
+        let members = PlainMembers::deserialize(MapAccessDeserializer::new(members))?;
+        Ok(PlainDevice {
+            token: members.token,
+            reference: members.reference,
+            payload: members.payload,
+            apns_id: members.apns_id,
+        })
+    }
+}
+
+/// The members of a device; serde refuses one that occurs twice.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::api) struct PlainDevice<'b> {
+struct PlainMembers<'b> {
     #[serde(borrow)]
     token: Text<'b>,
-    #[serde(borrow, default, rename = "ref", deserialize_with = "present")]
+    #[serde(borrow, default, rename = "ref")]
     reference: Option<Text<'b>>,
-    #[serde(default, deserialize_with = "present")]
-    payload: Option<Value>,
-    #[serde(borrow, default, deserialize_with = "present")]
+    #[serde(default)]
+    payload: Option<Unique<true>>,
+    #[serde(borrow, default)]
     apns_id: Option<Text<'b>>,
 }
 
 /// Text that is borrowed from the body where it has no escapes.
 #[derive(Deserialize)]
 pub(super) struct Text<'b>(#[serde(borrow)] Cow<'b, str>);
-
-/// A field that is there may not be null.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
 
 /// What a device may say.
 const FIELDS: &[&str] = &["token", "ref", "payload", "apns_id"];

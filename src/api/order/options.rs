@@ -208,11 +208,10 @@ mod tests {
     fn every_fault_is_named_at_once() {
         assert_eq!(
             read(&json!({
-                "rates": 1, "rate": "1", "weight": null, "retry_for": 60, "collapse_repeats": 1, "webhook": 1,
+                "rates": 1, "rate": "7", "weight": null, "retry_for": 60, "collapse_repeats": 1, "webhook": 1,
             })),
             Err([
                 "/batch/rates: is not a known field; did you mean `rate`?",
-                "/batch/rate: must be an integer, but is a string",
                 "/batch/weight: must be an integer, but is null",
                 "/batch/retry_for: must be a string, but is a number",
                 "/batch/collapse_repeats: must be a boolean, but is a number",

@@ -4,14 +4,14 @@
 //! then the careful reader reads the body again and finds out what is wrong. What both take, they read alike.
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::device::{DeviceReader, PlainDevice, Text};
 use super::{Basis, Order};
-use crate::api::format::{self, Format, Limits};
+use crate::api::format::{Format, Limits};
+use crate::api::lines;
 use crate::apns::Notification;
 use crate::config::App;
-use crate::fault::{Faults, Pointer};
+use crate::fault::{self, Faults, Pointer, Unique};
 use crate::time::Timestamp;
 
 /// Reads an order, or nothing if the careful reader must.
@@ -23,20 +23,19 @@ pub(super) fn read<'c>(
     now: Timestamp,
 ) -> Option<Order<'c>> {
     let (notification, devices) = if format.lines_in {
-        let mut lines = format::lines(body).map(|(_, line)| line);
+        let mut lines = lines::whole(body).map(|(_, line)| line);
         let head: PlainHead<'_> = serde_json::from_slice(lines.next()?).ok()?;
         let devices = lines
-            .map(serde_json::from_slice)
-            .collect::<Result<Vec<PlainDevice<'_>>, _>>()
-            .ok()?;
+            .map(PlainDevice::of_line)
+            .collect::<Option<Vec<PlainDevice<'_>>>>()?;
         (head.notification, devices)
     } else {
-        let order: PlainOrder<'_> = serde_json::from_slice(body).ok()?;
+        let order: PlainOrder<'_> = serde_json::from_slice(fault::without_mark(body)).ok()?;
         (order.notification, order.devices)
     };
     let mut faults = Faults::default();
     let at = Pointer::Root;
-    let notification = Notification::parse(&notification, &at, &app.bundle_id, now, &mut faults)?;
+    let notification = Notification::parse(&notification.0, &at, &app.bundle_id, now, &mut faults)?;
     let fits = (1..=Limits::of(app.transport).devices).contains(&devices.len());
     let one_id = notification.apns_id.is_none() || devices.len() == 1;
     if !fits || !one_id || !faults.is_empty() {
@@ -60,7 +59,7 @@ pub(super) fn read<'c>(
 struct PlainOrder<'b> {
     #[serde(borrow, default, rename = "app")]
     _app: Option<Text<'b>>,
-    notification: Value,
+    notification: Unique<false>,
     #[serde(borrow)]
     devices: Vec<PlainDevice<'b>>,
 }
@@ -70,5 +69,5 @@ struct PlainOrder<'b> {
 struct PlainHead<'b> {
     #[serde(borrow, default, rename = "app")]
     _app: Option<Text<'b>>,
-    notification: Value,
+    notification: Unique<false>,
 }

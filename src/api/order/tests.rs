@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::fixture::{NOW, SEED, caller, config};
+use crate::api::problem::Kind;
 
 /// Parses a body as `backend` sends it, who reaches one app.
 fn parse(body: &Value) -> Result<Vec<Push>, Problem> {
@@ -28,11 +29,16 @@ fn listed(problem: &Problem) -> Vec<String> {
     let answer = problem.answer();
     assert_eq!(answer.status, 422, "{}", answer.body);
     let document: Value = serde_json::from_str(&answer.body).unwrap();
-    let text = |entry: &Value, field: &str| entry[field].as_str().unwrap().to_owned();
     assert_eq!(document["pointer"], document["errors"][0]["pointer"]);
     let entries = document["errors"].as_array().unwrap().iter();
     entries
-        .map(|entry| format!("{}: {}", text(entry, "pointer"), text(entry, "detail")))
+        .map(|entry| {
+            let detail = entry["detail"].as_str().unwrap();
+            match entry["pointer"].as_str() {
+                Some(pointer) => format!("{pointer}: {detail}"),
+                None => format!("the body {detail}"),
+            }
+        })
         .collect()
 }
 
@@ -153,11 +159,10 @@ fn an_app_out_of_reach_cannot_be_told_from_one_that_is_not_there() {
 #[test]
 fn a_body_that_is_not_json_is_answered_with_line_and_column() {
     for (body, place) in [
-        ("", "line 1 column 0"),
+        ("", "it is empty"),
         ("{\n  \"app\": shop\n}", "line 2 column 10"),
-        ("{\"app\": \"shop\"} x", "line 1 column 17"),
-        ("\u{feff}{}", "line 1 column 1"),
-        ("{\"devices\": [{\"token\": \"00ff", "line 1 column 28"),
+        ("{\"app\": \"shop\"} x", "at column 17"),
+        ("{\"devices\": [{\"token\": \"00ff", "at column 28"),
     ] {
         let answer = parse_as("backend", body).unwrap_err().answer();
         let document: Value = serde_json::from_str(&answer.body).unwrap();
@@ -250,11 +255,206 @@ fn an_order_in_lines_is_the_same_order() {
 
 #[test]
 fn a_line_that_is_not_json_is_named_by_its_number() {
-    let problem = parse_lines("{}\n\n{\"token\": 00ff}\n").unwrap_err();
+    let mut head = valid(0);
+    head.as_object_mut().unwrap().remove("devices");
+    let problem = parse_lines(&format!("{head}\n\n{{\"token\": 00ff}}\n{}", device(0))).unwrap_err();
+    assert_eq!(
+        listed(&problem),
+        ["/devices/0: is not JSON: invalid number at column 12"]
+    );
+    let body = problem.answer().body;
+    assert!(body.contains(r#""line":3"#) && !body.contains("00ff"), "{body}");
+    let problem = parse_lines("\n{\"app\": shop}\n").unwrap_err();
     assert_eq!(problem.kind(), Kind::NotJson);
     let body = problem.answer().body;
     assert!(
-        body.contains("line 3 of the body is not JSON") && !body.contains("00ff"),
+        body.contains("line 2 of the body, which says what is sent, is not JSON"),
         "{body}"
+    );
+}
+
+#[test]
+fn with_skip_a_line_that_is_not_json_is_left_out_and_says_why() {
+    let mut head = valid(0);
+    head.as_object_mut().unwrap().remove("devices");
+    head["on_invalid"] = json!("skip");
+    let body = format!(
+        "\u{feff}{head}\r{}\r\n{{\"token\": \"00\r{{\"token\": \"00ff\",}}\n{{\"token\":\"00ff\",\"payload\":{{\"x\":\"\\ud83d\"}}}}\n\n{}",
+        device(0),
+        device(1)
+    );
+    let pushes = parse_lines(&body).unwrap();
+    let told: Vec<String> = pushes
+        .iter()
+        .map(|push| {
+            push.request
+                .as_ref()
+                .map_or_else(ToString::to_string, |_| "sent".to_owned())
+        })
+        .collect();
+    assert_eq!(
+        (told.len(), told[0].as_str(), told[4].as_str()),
+        (5, "sent", "sent")
+    );
+    for (index, expected) in [
+        (1, "/devices/1: is not JSON: it is cut off"),
+        (2, "/devices/2: is not JSON: trailing comma at column 18"),
+        (3, "/devices/3: is not JSON: it has a lone surrogate"),
+    ] {
+        assert!(told[index].starts_with(expected), "{}", told[index]);
+    }
+}
+
+#[test]
+fn a_byte_order_mark_before_an_order_is_ignored() {
+    let parsed = |text: &str| parse_as("backend", text).unwrap();
+    let body = valid(2).to_string();
+    assert_eq!(parsed(&format!("\u{feff}{body}")), parsed(&body));
+    let unusual = body.replace("\"app\"", "\"on_invalid\":null,\"app\"");
+    assert_eq!(parsed(&format!("\u{feff}{unusual}")), parsed(&body));
+    let said = parse_as("backend", "\u{feff}{").unwrap_err().answer().body;
+    assert!(said.contains("cut off"), "{said}");
+    let utf16: Vec<u8> = body.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let config = config();
+    let problem = Order::parse(&utf16, caller(&config, "backend"), &config, SEED, NOW).unwrap_err();
+    assert!(
+        problem.detail().contains("it is UTF-16; send UTF-8"),
+        "{}",
+        problem.detail()
+    );
+}
+
+#[test]
+fn null_is_an_absent_field_everywhere_but_in_a_payload() {
+    let plain = parse(&valid(1)).unwrap();
+    for pointer in [
+        "/on_invalid",
+        "/batch",
+        "/app",
+        "/notification/priority",
+        "/notification/expiration",
+        "/notification/collapse_id",
+        "/notification/push_type",
+        "/notification/topic",
+        "/notification/truncate",
+        "/notification/apns_id",
+        "/devices/0/payload",
+        "/devices/0/apns_id",
+    ] {
+        let mut body = valid(1);
+        let fields = [("priority", "10"), ("collapse_id", ""), ("push_type", "alert")];
+        for (field, _) in fields.iter().filter(|(field, _)| pointer.ends_with(field)) {
+            body["notification"].as_object_mut().unwrap().remove(*field);
+        }
+        let absent = parse(&body).unwrap();
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        body.pointer_mut(parent).unwrap()[key] = Value::Null;
+        assert_eq!(parse(&body).unwrap(), absent, "{pointer}");
+    }
+    assert_eq!(
+        parse(&changed("/devices/0/ref", Value::Null)).unwrap()[0].reference,
+        None
+    );
+    assert_eq!(
+        faults(&changed("/devices/0/token", Value::Null)),
+        ["/devices/0/token: is required"]
+    );
+    assert_eq!(
+        faults(&changed("/notification", Value::Null)),
+        ["/notification: is required"]
+    );
+    let mut body = valid(1);
+    body["notification"]["payload"]["x"] = json!({"y": null});
+    body["devices"][0]["payload"] = json!({"x": {"z": 1}});
+    let sent = parse(&body).unwrap();
+    let sent = String::from_utf8(sent[0].request.as_ref().unwrap().body.to_vec()).unwrap();
+    assert!(sent.contains(r#""x":{"y":null,"z":1}"#), "{sent}");
+    assert_ne!(sent.as_bytes(), &plain[0].request.as_ref().unwrap().body[..]);
+}
+
+#[test]
+fn a_number_may_be_written_as_text() {
+    for (pointer, text) in [
+        ("priority", json!("10")),
+        ("priority", json!(10.0)),
+        ("expiration", json!("0")),
+    ] {
+        let mut body = valid(1);
+        body["notification"][pointer] = text;
+        let headers = parse(&body).unwrap()[0].request.as_ref().unwrap().headers.list();
+        let value = if pointer == "priority" { "10" } else { "0" };
+        assert!(headers.contains(&(
+            ["apns-priority", "apns-expiration"][usize::from(pointer == "expiration")],
+            value.to_owned()
+        )));
+    }
+}
+
+#[test]
+fn a_name_that_occurs_twice_is_refused_with_its_pointer() {
+    let valid = valid(1).to_string();
+    let notification = r#""notification":{"payload":{"aps":{"alert":"Hi"}}}"#;
+    for (body, pointer) in [
+        (valid.replacen('{', r#"{"devices":[],"#, 1), "/devices"),
+        (
+            format!(r#"{{{notification},"devices":[{{"token":"00ff","token":"00fe"}}]}}"#),
+            "/devices/0/token",
+        ),
+        (
+            format!(r#"{{{notification},"devices":[{{"token":"00ff","payload":{{"a":{{"b":1,"b":2}}}}}}]}}"#),
+            "/devices/0/payload/a/b",
+        ),
+        (
+            r#"{"notification":{"payload":{"aps":{"badge":1,"badge":2}}},"devices":[{"token":"00ff"}]}"#
+                .to_owned(),
+            "/notification/payload/aps/badge",
+        ),
+        (
+            format!(r#"{{{notification},"devices":[{{"token":"00ff"}}],"app":"shop","app":"shop"}}"#),
+            "/app",
+        ),
+    ] {
+        let problem = parse_as("backend", &body).unwrap_err();
+        assert_eq!(
+            listed(&problem),
+            [format!("{pointer}: occurs twice in one object; keep one of them")],
+            "{body}"
+        );
+    }
+}
+
+#[test]
+fn a_bare_text_is_a_device() {
+    let token = "00ff".repeat(16);
+    let mut body = valid(0);
+    body["devices"] = json!([token, {"token": token, "ref": "Ann"}, format!("<{token}>")]);
+    let sent = parse(&body).unwrap();
+    assert!(
+        sent.iter()
+            .all(|push| push.request.as_ref().unwrap().device_token.as_hex() == token)
+    );
+    body["on_invalid"] = json!("skip");
+    assert_eq!(parse(&body).unwrap().len(), 3);
+    let mut head = body.clone();
+    head.as_object_mut().unwrap().remove("devices");
+    for (own, skip) in [
+        (head.to_string(), true),
+        (head.to_string().replace(r#","on_invalid":"skip""#, ""), false),
+    ] {
+        let lines = format!("{own}\n{token}\n\"{token}\"\n <{token}> \r0x{token}");
+        let sent = parse_lines(&lines).unwrap();
+        assert!(
+            sent.iter()
+                .all(|push| push.request.as_ref().unwrap().device_token.as_hex() == token),
+            "{skip}"
+        );
+        assert_eq!(sent.len(), 4);
+    }
+    let mut body = valid(0);
+    body["devices"] = json!(["8C2F4A6B-1111-4222-8333-123456789abc"]);
+    assert!(
+        faults(&body)[0].starts_with("/devices/0: is a UUID"),
+        "{:?}",
+        faults(&body)
     );
 }

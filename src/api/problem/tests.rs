@@ -73,7 +73,7 @@ fn a_problem_with_lines_format_unchanged() {
     let answer = Problem::invalid_lines(Faults::default(), lines.clone()).answer();
     assert_eq!(
         answer.body,
-        r#"{"type":"urn:apns-edge:problem:invalid-request","title":"The request has faults","status":422,"detail":"line 18: /devices/16/token: is required; and 1 more","pointer":"/devices/16/token","errors":[{"line":18,"pointer":"/devices/16/token","detail":"is required"},{"line":20,"pointer":"/devices/17/token","detail":"is required"}]}"#
+        r#"{"type":"urn:apns-edge:problem:invalid-request","title":"The request has faults","status":422,"detail":"2 lines: /token is required; the first is line 18","pointer":"/devices/16/token","errors":[{"line":18,"pointer":"/devices/16/token","detail":"is required"},{"line":20,"pointer":"/devices/17/token","detail":"is required"}]}"#
     );
     let mut faults = Faults::default();
     faults.add(&Pointer::Root.key("devices"), FaultKind::Missing);
@@ -91,13 +91,50 @@ fn a_problem_with_lines_format_unchanged() {
 fn faults_of_lines_past_the_limit_are_counted() {
     let mut lines = LineFaults::default();
     for line in 1..=u32::try_from(MAX_LISTED).unwrap() + 2 {
-        lines.push(line, Fault::at(&Pointer::Root, FaultKind::Missing));
+        let at = Pointer::Root;
+        lines.push(line, Fault::at(&at.key("token"), FaultKind::Missing));
     }
     lines.count(3);
     assert_eq!((lines.listed().len(), lines.len()), (MAX_LISTED, MAX_LISTED + 5));
     let body = Problem::invalid_lines(Faults::default(), lines).answer().body;
     assert!(
-        body.contains(r#""more_errors":5"#) && body.contains("and 104 more"),
+        body.contains(r#""more_errors":5"#)
+            && body.contains("102 lines: /token is required; the first is line 1; and 3 more"),
+        "{body}"
+    );
+}
+
+#[test]
+fn equal_faults_of_lines_are_summed_up() {
+    let mut lines = LineFaults::default();
+    let fault = |pointer: &str, kind| Fault {
+        pointer: pointer.to_owned(),
+        kind,
+    };
+    for line in 1..=5003 {
+        let why = format!("expected value at column {line}");
+        lines.push(line, fault(&format!("/devices/{line}"), FaultKind::NotJson(why)));
+    }
+    lines.push(6000, fault("/devices/7/token", FaultKind::Missing));
+    for (line, size) in [(6001, 300), (6002, 400)] {
+        let (limit, unit) = (256, "bytes");
+        lines.push(line, fault("/ref", FaultKind::TooLong { size, limit, unit }));
+    }
+    lines.push(6003, fault("", FaultKind::Missing));
+    assert_eq!(
+        Problem::invalid_lines(Faults::default(), lines).detail(),
+        "5,003 lines are not JSON, the first is line 1; line 6000: /devices/7/token: is required; \
+         2 lines: /ref is longer than the limit of 256 bytes; the first is line 6001; line 6003 is required"
+    );
+}
+
+#[test]
+fn a_problem_of_the_whole_has_no_empty_pointer() {
+    let mut faults = Faults::default();
+    faults.add(&Pointer::Root, FaultKind::Missing);
+    let body = Problem::invalid(faults).answer().body;
+    assert!(
+        body.contains(r#""detail":"the body is required""#) && !body.contains("pointer"),
         "{body}"
     );
 }

@@ -9,55 +9,62 @@
 use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use super::MAX_HEAD;
 use super::intake::Intake;
 use super::opening::{self, Context};
-use crate::api::format::not_json;
-use crate::api::lines;
+use crate::api::format;
 use crate::api::order::FIELDS;
 use crate::api::problem::{Kind, Problem};
 use crate::fault::{self, FaultKind, Faults, Pointer};
 
 /// Reads a document with its devices.
 pub(super) fn read<'c>(body: &[u8], context: Context<'c>) -> Result<Intake<'c>, Problem> {
+    let body = fault::without_mark(body);
+    serde_json::from_slice::<IgnoredAny>(body)
+        .map_err(|error| format::problem(fault::not_json(body, &error, &Pointer::Root)))?;
     let text = std::str::from_utf8(body)
         .map_err(|error| Problem::new(Kind::NotJson, format!("the body is not UTF-8: {error}")))?;
-    serde_json::from_str::<IgnoredAny>(text).map_err(|error| not_json(&error))?;
     let Some(members) = inside(text, '{', '}').map(|inside| parts(inside, b',')) else {
         let mut faults = Faults::default();
         fault::wrong_type("an object", &sample(text), &Pointer::Root, &mut faults);
         return Err(Problem::invalid(faults));
     };
     let (mut devices, mut head, mut size) = (None, Map::new(), text.len());
-    // A field that stands there twice is what it is the second time, as it is for the parser.
+    let mut faults = Faults::default();
     for (name, value) in members.clone().filter_map(member) {
-        if name == DEVICES {
-            devices = Some(value);
+        if name == DEVICES && devices.replace(value).is_some() {
+            faults.add(&Pointer::Root.key(DEVICES), FaultKind::Duplicate);
         }
     }
     size -= devices.map_or(0, str::len);
     if size > MAX_HEAD {
         return Err(opening::too_long(size));
     }
-    let mut faults = Faults::default();
     for (name, value) in members.filter_map(member) {
+        let at = Pointer::Root.key(&name);
         // The value of a field that is none of ours does not matter.
         let read = if name != DEVICES && FIELDS.contains(&&*name) {
-            serde_json::from_str(value).unwrap_or_else(|error| {
-                let text = format!("cannot be read: {}", lines::message(&error));
-                faults.add(&Pointer::Root.key(&name), FaultKind::Invalid(text));
+            fault::json(value.as_bytes(), &at).unwrap_or_else(|own| {
+                faults.append(&own);
                 Value::Null
             })
         } else {
             Value::Null
         };
-        head.insert(name.into_owned(), read);
+        match head.entry(name.as_ref()) {
+            Entry::Occupied(_) if name != DEVICES => faults.add(&at, FaultKind::Duplicate),
+            Entry::Occupied(_) => {}
+            Entry::Vacant(entry) => drop(entry.insert(read)),
+        }
     }
     faults.or(()).map_err(Problem::invalid)?;
+    // Null is an absent field, and one of no known name is a fault.
+    head.retain(|name, value| !value.is_null() || !FIELDS.contains(&name.as_str()));
     let mut faults = Faults::default();
-    let devices = list(devices, &mut faults);
+    let devices = list(devices.filter(|text| *text != "null"), &mut faults);
     let mut intake = opening::read(&Value::Object(head), FIELDS, faults, context)?;
     for (device, number) in devices.into_iter().flatten().zip(1_u32..) {
         // Outside of its strings, a line end is white space; in them there is none.

@@ -1,7 +1,5 @@
 //! Takes the devices of an upload, one after another: reads each, stages it, or says what is wrong with it.
 
-use serde_json::Value;
-
 use super::chunker::Chunker;
 use super::opening::Opening;
 use super::{Finished, InvalidLine, MAX_LINE, Staged};
@@ -149,16 +147,13 @@ pub(in crate::api) fn read_device<'l>(
     reader: &mut DeviceReader,
 ) -> Result<(&'l str, DeviceToken), Faults> {
     if let Ok(line) = std::str::from_utf8(text)
-        && let Ok(device) = serde_json::from_str::<PlainDevice<'_>>(line)
+        && let Some(device) = PlainDevice::of_line(text)
         && let Some(device) = reader.read_plain(device)
     {
         return Ok((line, device.token));
     }
     let mut faults = Faults::default();
-    let value: Value = match serde_json::from_slice(text) {
-        Ok(value) => value,
-        Err(error) => return Err(lines::not_json(&error)),
-    };
+    let value = lines::value(text, &Pointer::Root)?;
     let device = reader.read(&value, &Pointer::Root, &mut faults);
     let token = faults.or(device.map(|device| device.token))?;
     // All texts in it have been read, so that it is one; without a token the reader has faults.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::MAX_HEAD;
 use super::intake::Intake;
 use crate::api::auth;
+use crate::api::format;
 use crate::api::lines::Line;
 use crate::api::order::{LINE_FIELDS, Options, OrderHead};
 use crate::api::problem::{Kind, Problem};
@@ -65,13 +66,8 @@ pub(super) fn read_line<'c>(line: &Line<'_>, context: Context<'c>) -> Result<Opt
     if text.is_empty() {
         return Ok(None);
     }
-    let document = serde_json::from_slice(text).map_err(|error| {
-        let number = line.number;
-        Problem::new(
-            Kind::NotJson,
-            format!("line {number} of the body is not JSON: {error}"),
-        )
-    })?;
+    let document =
+        fault::json(text, &Pointer::Root).map_err(|faults| format::head_problem(line.number, faults))?;
     read(&document, LINE_FIELDS, Faults::default(), context).map(Some)
 }
 

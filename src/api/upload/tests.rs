@@ -104,8 +104,12 @@ fn listed(problem: &Problem) -> Vec<String> {
             let line = error
                 .get("line")
                 .map_or_else(String::new, |line| format!("{line}: "));
-            let text = |field: &str| error[field].as_str().unwrap();
-            format!("{line}{}: {}", text("pointer"), text("detail"))
+            let detail = error["detail"].as_str().unwrap();
+            match error["pointer"].as_str() {
+                Some(pointer) => format!("{line}{pointer}: {detail}"),
+                None if line.is_empty() => format!("the body {detail}"),
+                None => format!("{line}{detail}"),
+            }
         })
         .collect()
 }

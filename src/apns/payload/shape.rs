@@ -60,7 +60,7 @@ impl Shape {
                 fault::one_of(value, at, words, faults);
             }
             Self::Count | Self::Seconds => {
-                fault::unsigned(value, at, faults);
+                fault::whole_number(value, at, faults);
             }
             Self::Number => {
                 fault::number(value, at, faults);

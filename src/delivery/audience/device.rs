@@ -3,10 +3,11 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::locale;
 use crate::apns::DeviceToken;
+use crate::fault;
 use crate::time::Timestamp;
 
 /// A device as it is handed to a shard and back. What is in it has been checked where it came in.
@@ -81,12 +82,16 @@ pub(super) fn hint(token: &str) -> String {
 /// The moment that a caller writes as RFC 3339 or as epoch seconds; none if it is neither, or beyond the calendar.
 #[must_use]
 pub fn moment(value: &Value) -> Option<Timestamp> {
+    let of_number = |number: &Number| match number.as_u64() {
+        Some(secs) => secs.checked_mul(1000),
+        None => fraction(number.as_f64()?),
+    };
     let millis = match value {
-        Value::Number(number) => match number.as_u64() {
-            Some(secs) => secs.checked_mul(1000)?,
-            None => fraction(number.as_f64()?)?,
+        Value::Number(number) => of_number(number)?,
+        Value::String(text) => match fault::digits(text) {
+            Some(number) => of_number(&number)?,
+            None => u64::try_from(text.parse::<jiff::Timestamp>().ok()?.as_millisecond()).ok()?,
         },
-        Value::String(text) => u64::try_from(text.parse::<jiff::Timestamp>().ok()?.as_millisecond()).ok()?,
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
     };
     (millis <= MAX_MOMENT).then(|| Timestamp::from_millis(millis))
@@ -150,13 +155,15 @@ mod tests {
         assert_eq!(moment(&json!("2026-11-23T09:00:00+01:00")), at(1_795_420_800_000));
         assert_eq!(moment(&json!(1_795_420_800)), at(1_795_420_800_000));
         assert_eq!(moment(&json!(1.5)), at(1500));
+        assert_eq!(moment(&json!("1795420800")), at(1_795_420_800_000));
+        assert_eq!(moment(&json!("1.5")), at(1500));
         for value in [
             json!(1_795_420_800_000_u64),
             json!(u64::MAX),
             json!(-1),
             json!(-0.5),
             json!(1e300),
-            json!("1795420800"),
+            json!("1795420800s"),
             json!("1969-01-01T00:00:00Z"),
             json!(null),
             json!(true),

@@ -147,10 +147,10 @@ fn what_is_no_schedule_is_refused_with_its_faults() {
     let at_fault = "/at: must be a time from 1970 to 4999, as in `2026-12-24T18:00:00Z` or, with a `time_zone`, \
                     `2026-12-24T18:00`";
     for (document, expected) in [
-        (json!("0 9 * * *"), ": must be an object, but is a string"),
+        (json!("0 9 * * *"), "the body must be an object, but is a string"),
         (
             json!({}),
-            ": needs `at`, for once, or `cron`; /time_zone: is required",
+            "the body needs `at`, for once, or `cron`; /time_zone: is required",
         ),
         (
             json!({"at": "2026-12-24T18:00:00Z", "cron": "* * * * *"}),

@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn what_is_no_window_is_refused_with_its_faults() {
         for (value, expected) in [
-            (json!("09:00"), ": must be an object, but is a string"),
+            (json!("09:00"), "the body must be an object, but is a string"),
             (json!({"from": "09:00"}), "/to: is required"),
             (
                 json!({"from": "9:00", "to": "25:00"}),

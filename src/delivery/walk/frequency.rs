@@ -151,7 +151,7 @@ mod tests {
                 json!({"max": 1, "per": "1d", "of": "any"}),
                 "/of: must be one of campaign, all",
             ),
-            (json!(1), ": must be an object, but is a number"),
+            (json!(1), "the body must be an object, but is a number"),
         ] {
             assert_eq!(read(&value), (None, expected.to_owned()), "{value}");
         }

@@ -46,7 +46,7 @@ fn a_trial_names_one_to_a_hundred_devices() {
             "/ref: is not a known field; did you mean `refs`?; /refs: is required",
         ),
         (json!({"refs": "a"}), "/refs: must be an array, but is a string"),
-        (json!([]), ": must be an object, but is an array"),
+        (json!([]), "the body must be an object, but is an array"),
     ] {
         assert_eq!(refs(&body), Err(detail.to_owned()));
     }

@@ -64,7 +64,7 @@ fn a_document_has_a_head_of_bounded_size() {
     assert_eq!(raw(&padded(MAX_HEAD)).unwrap().pushes, 2);
     assert_eq!(
         listed(&raw(&padded(MAX_HEAD + 1)).unwrap_err()),
-        [": is 65537 bytes long; the limit is 65536"]
+        ["the body is 65537 bytes long; the limit is 65536"]
     );
 }
 
@@ -87,8 +87,8 @@ fn the_longest_device_is_exact() {
 #[test]
 fn what_is_wrong_with_the_document_is_named() {
     for (text, expected) in [
-        ("[]", ": must be an object, but is an array"),
-        ("7", ": must be an object, but is a number"),
+        ("[]", "the body must be an object, but is an array"),
+        ("7", "the body must be an object, but is a number"),
         (
             r#"{"app":"shop","notification":{"payload":{}}}"#,
             "/devices: is required",
@@ -103,7 +103,7 @@ fn what_is_wrong_with_the_document_is_named() {
         ),
         (
             r#"{"app":"shop","notification":{"payload":{"x":"\ud800"}},"devices":[1]}"#,
-            "/notification: cannot be read: unexpected end of hex escape",
+            "/notification: is not JSON: it has a lone surrogate, half of a character such as `\\ud83d` without its other half: was a text cut inside an emoji? at column 24",
         ),
         (
             r#"{"app":7,"notification":{"payload":{}},"devices":[1]}"#,
@@ -115,7 +115,7 @@ fn what_is_wrong_with_the_document_is_named() {
         ),
         (
             r#"{"app":"shop","notification":{"payload":{}},"devices":["\ud800"]}"#,
-            "1: /devices/0: is not JSON: unexpected end of hex escape at column 8",
+            "1: /devices/0: is not JSON: it has a lone surrogate, half of a character such as `\\ud83d` without its other half: was a text cut inside an emoji? at column 8",
         ),
     ] {
         assert_eq!(listed(&raw(text).unwrap_err()), [expected], "{text}");
@@ -132,13 +132,44 @@ fn what_is_wrong_with_the_document_is_named() {
 }
 
 #[test]
-fn a_field_that_stands_there_twice_is_what_it_is_the_second_time() {
+fn a_name_that_occurs_twice_is_refused_with_its_pointer() {
+    let twice = "occurs twice in one object; keep one of them";
+    let problem = raw(
+        r#"{"app":"news","devices":[{"token":"01"},7],"notification":{"payload":{"a":1,"a":2}},"devic\u0065s":[{"token":"02"}],"app":"shop"}"#,
+    )
+    .unwrap_err();
+    assert_eq!(
+        listed(&problem),
+        [
+            format!("/devices: {twice}"),
+            format!("/notification/payload/a: {twice}"),
+            format!("/app: {twice}")
+        ]
+    );
+    let problem = raw(
+        r#"{"app":"shop","notification":{"payload":{}},"devices":[{"token":"01","payload":{"a":1,"a":1}},{"token":"02","ref":"a","ref":"b"}]}"#,
+    )
+    .unwrap_err();
+    assert_eq!(
+        listed(&problem),
+        [
+            format!("1: /devices/0/payload/a: {twice}"),
+            format!("2: /devices/1/ref: {twice}")
+        ]
+    );
+}
+
+#[test]
+fn a_mark_null_and_bare_tokens_are_read_in_a_document() {
     let told = raw(
-        r#"{"app":"news","devices":[{"token":"01"},7],"notification":{"payload":{}},"devic\u0065s":[{"token":"02"}],"app":"shop"}"#,
+        "\u{feff}{\"app\":\"shop\",\"on_invalid\":null,\"batch\":null,\"notification\":{\"payload\":{},\"priority\":null},\"devices\":[\"01\",{\"token\":\"02\",\"ref\":null}]}",
     )
     .unwrap();
-    assert_eq!(told.app, "shop");
-    assert_eq!(told.chunks[0].body, "{\"token\":\"02\"}\n");
+    assert_eq!(told.pushes, 2);
+    assert_eq!(
+        listed(&raw(r#"{"app":"shop","notification":{"payload":{}},"devices":null}"#).unwrap_err()),
+        ["/devices: is required"]
+    );
 }
 
 #[test]
@@ -146,7 +177,7 @@ fn a_document_nested_too_deep_is_refused_and_not_followed() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert_eq!(
         listed(&raw(&deep).unwrap_err()),
-        [": must be an object, but is an array"]
+        ["the body must be an object, but is an array"]
     );
     let mut document = head().to_string();
     document.truncate(document.len() - 1);

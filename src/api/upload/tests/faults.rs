@@ -37,10 +37,7 @@ fn every_rule_of_an_orders_device_holds() {
             json!({"token": "00ff", "ref": "r".repeat(257)}),
             "/ref: is 257 bytes long; the limit is 256",
         ),
-        (
-            json!({"token": "00ff", "ref": null}),
-            "/ref: must be a string, but is null",
-        ),
+        (json!({"token": null}), "/token: is required"),
         (
             json!({"token": "00ff", "payload": {"aps": {"badge": "x"}}}),
             "/payload/aps/badge: must be an integer, but is a string",
@@ -50,8 +47,8 @@ fn every_rule_of_an_orders_device_holds() {
             "/payload: is 4125 bytes long; the limit is 4096",
         ),
         (
-            json!({"token": "00ff", "payload": null}),
-            "/payload: must be an object, but is null",
+            json!({"token": "00ff", "payload": []}),
+            "/payload: must be an object, but is an array",
         ),
     ] {
         assert_eq!(
@@ -133,7 +130,7 @@ fn a_body_without_a_device_is_refused() {
         [
             "/devices: names no device without faults",
             "2: /token: is required",
-            "3: : must be an object, but is a number",
+            "3: has 1 hex digits, an odd number; it was cut off or mistyped",
         ]
     );
     let mut document = head();
@@ -144,7 +141,7 @@ fn a_body_without_a_device_is_refused() {
 
 #[test]
 fn a_body_without_a_head_is_not_json() {
-    for body in ["", "\n\n", "{\"app\": shop}\n", "\u{feff}{}\n", "{"] {
+    for body in ["", "\n\n", "{\"app\": shop}\n", "\u{feff}{", "{"] {
         for format in [LINES, Format::JSON] {
             let problem = upload_as(format, MAX_PUSHES, &[body.as_bytes()]).unwrap_err();
             assert_eq!(problem.kind(), Kind::NotJson, "{body}");
@@ -153,7 +150,10 @@ fn a_body_without_a_head_is_not_json() {
     }
     let problem = upload("\n{\"app\": shop}\n").unwrap_err();
     let said = problem.answer().body;
-    assert!(said.contains("line 2 of the body is not JSON"), "{said}");
+    assert!(
+        said.contains("line 2 of the body, which says what is sent, is not JSON"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -225,8 +225,37 @@ fn a_line_is_not_quoted() {
     let problem = upload_as(LINES, MAX_PUSHES, &[&body]).unwrap_err();
     assert_eq!(
         listed(&problem),
-        ["2: /devices/0: is not JSON: invalid unicode code point at column 12"]
+        ["2: /devices/0: is not JSON: it is not UTF-8: the byte at position 11 is wrong"]
     );
+}
+
+#[test]
+fn a_line_is_read_alike_in_a_batch_and_at_once() {
+    let token = |number: u32| format!("{number:064}");
+    let body = format!(
+        "\u{feff}{}\r\n{}\r\"{}\"\n<{}>\n\n{{\"token\":\"{}\",\"ref\":null,\"payload\":null}}\n{{\"token\":\"{}\",}}",
+        skipping(),
+        token(1),
+        token(2),
+        token(3),
+        token(4),
+        token(5)
+    );
+    let told = upload(&body).unwrap();
+    assert_eq!((told.pushes, told.invalid), (4, 1));
+    assert_eq!(told.invalid_lines[0].line, 7);
+    assert_eq!(
+        told.invalid_lines[0].detail,
+        "is not JSON: trailing comma at column 77"
+    );
+    let config = config();
+    let app = config.app("shop").unwrap();
+    let order = Order::parse_for(app, body.as_bytes(), LINES, [0; 16], NOW).unwrap();
+    assert_eq!((order.pushes.len(), order.sendable().count()), (5, 4));
+    // What was staged is read again when its chunk is sent.
+    let chunk = format!("{}\n{}", skipping(), told.chunks[0].body);
+    let order = Order::parse_for(app, chunk.as_bytes(), LINES, [0; 16], NOW).unwrap();
+    assert_eq!(order.sendable().count(), 4);
 }
 
 #[test]

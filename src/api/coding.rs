@@ -1,0 +1,288 @@
+//! The coding of a body: as it is, or gzip. Source: RFC 9110 section 8.4, RFC 1952.
+//!
+//! The platform hands over a request's body as it came. Decoded here and not by the platform's `DecompressionStream`, since
+//! that one drops a second gzip member, and hides how much comes out of how little. What comes out goes on in pieces of
+//! a bounded size; limits and fingerprints are of the decoded bytes.
+
+use std::io::Write;
+
+use flate2::write::MultiGzDecoder;
+
+use super::problem::{Kind, Problem};
+
+/// How a body is coded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Coding {
+    /// As it is.
+    #[default]
+    Identity,
+    /// gzip, of one or more members.
+    Gzip,
+}
+
+impl Coding {
+    /// What the header `Content-Encoding` says.
+    ///
+    /// # Errors
+    /// 415 with `Accept-Encoding` for any other coding, and for several.
+    pub fn of(content_encoding: Option<&str>) -> Result<Self, Problem> {
+        let value = content_encoding.unwrap_or_default();
+        let codings = value.split(',').map(str::trim);
+        let mut codings = codings.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("identity"));
+        match (codings.next(), codings.next()) {
+            (None, _) => Ok(Self::Identity),
+            (Some(name), None) if is_gzip(name) => Ok(Self::Gzip),
+            _ => {
+                let detail = "Content-Encoding must be `gzip`, or be left out";
+                let problem = Problem::new(Kind::UnsupportedCoding, detail);
+                Err(problem.with_header("accept-encoding", "gzip, identity"))
+            }
+        }
+    }
+
+    /// Its name, for our own requests.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Gzip => "gzip",
+        }
+    }
+}
+
+fn is_gzip(name: &str) -> bool {
+    ["gzip", "x-gzip"]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Decodes a body as it arrives.
+pub struct Decoder {
+    /// None if there is nothing to decode.
+    gzip: Option<Gzip>,
+    /// The most bytes that come out.
+    limit: u64,
+}
+
+struct Gzip {
+    decoder: MultiGzDecoder<Vec<u8>>,
+    /// Whether there were any bytes.
+    has_begun: bool,
+    /// How many bytes came out.
+    size: u64,
+}
+
+impl Decoder {
+    /// A decoder of a body with this coding.
+    #[must_use]
+    pub fn new(coding: Coding) -> Self {
+        Self::of_at_most(MAX_DECODED, coding)
+    }
+
+    fn of_at_most(limit: u64, coding: Coding) -> Self {
+        let gzip = (coding == Coding::Gzip).then(|| Gzip {
+            decoder: MultiGzDecoder::new(Vec::new()),
+            has_begun: false,
+            size: 0,
+        });
+        Self { gzip, limit }
+    }
+
+    /// Decodes the next bytes, and calls `take` with what comes out, piece by piece.
+    ///
+    /// # Errors
+    /// 400 if they are not gzip, 413 if more than [`MAX_DECODED`] bytes come out.
+    pub fn feed(&mut self, bytes: &[u8], take: &mut impl FnMut(Vec<u8>)) -> Result<(), Problem> {
+        let Some(gzip) = &mut self.gzip else {
+            take(bytes.to_vec());
+            return Ok(());
+        };
+        for piece in bytes.chunks(PIECE) {
+            gzip.has_begun = true;
+            gzip.decoder.write_all(piece).map_err(|_| not_gzip())?;
+            gzip.hand_out(self.limit, take)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the body.
+    ///
+    /// # Errors
+    /// 400 if it was cut off.
+    pub fn finish(&mut self, take: &mut impl FnMut(Vec<u8>)) -> Result<(), Problem> {
+        match &mut self.gzip {
+            Some(gzip) if gzip.has_begun => {
+                gzip.decoder.try_finish().map_err(|_| cut_off())?;
+                gzip.hand_out(self.limit, take)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+impl Gzip {
+    fn hand_out(&mut self, limit: u64, take: &mut impl FnMut(Vec<u8>)) -> Result<(), Problem> {
+        let decoded = std::mem::take(self.decoder.get_mut());
+        self.size = self
+            .size
+            .saturating_add(u64::try_from(decoded.len()).unwrap_or(u64::MAX));
+        if self.size > limit {
+            let detail = format!("the decompressed body has more than {limit} bytes; send it in parts");
+            return Err(Problem::new(Kind::BodyTooLarge, detail));
+        }
+        if !decoded.is_empty() {
+            take(decoded);
+        }
+        Ok(())
+    }
+}
+
+fn not_gzip() -> Problem {
+    let detail = "the body is not gzip, as Content-Encoding says, or is damaged";
+    Problem::new(Kind::NotJson, detail)
+}
+
+fn cut_off() -> Problem {
+    let detail = "the gzip body is cut off or damaged: its end or its checksum is not right";
+    Problem::new(Kind::NotJson, detail)
+}
+
+/// The most bytes of a decompressed body: ten million lines of 100 bytes, the most of one batch.
+pub const MAX_DECODED: u64 = 1 << 30;
+
+/// How many bytes are decoded at once. Each may become a thousand, so that at most 4 MB are held.
+const PIECE: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn decode(coding: Coding, pieces: &[&[u8]]) -> Result<Vec<u8>, Problem> {
+        let (mut decoder, mut out) = (Decoder::new(coding), Vec::new());
+        let mut take = |piece: Vec<u8>| out.extend(piece);
+        for piece in pieces {
+            decoder.feed(piece, &mut take)?;
+        }
+        decoder.finish(&mut take)?;
+        Ok(out)
+    }
+
+    #[test]
+    fn gzip_is_known_by_each_of_its_names_and_another_coding_is_refused() {
+        for (value, coding) in [
+            (None, Coding::Identity),
+            (Some(""), Coding::Identity),
+            (Some("identity"), Coding::Identity),
+            (Some("gzip"), Coding::Gzip),
+            (Some("X-GZIP"), Coding::Gzip),
+            (Some("identity, gzip"), Coding::Gzip),
+        ] {
+            assert_eq!(Coding::of(value), Ok(coding), "{value:?}");
+        }
+        for value in ["br", "deflate", "zstd", "gzip, gzip", "gzip, br", "none"] {
+            let problem = Coding::of(Some(value)).unwrap_err();
+            assert_eq!(problem.kind().status(), 415, "{value}");
+            let answer = problem.answer();
+            assert!(
+                answer
+                    .headers
+                    .contains(&("accept-encoding", "gzip, identity".to_owned()))
+            );
+            assert!(answer.body.contains("must be `gzip`"), "{}", answer.body);
+        }
+    }
+
+    #[test]
+    fn every_gzip_member_is_read() {
+        let body = [gzip(b"{\"a\":1}\n"), gzip(b""), gzip(b"{\"b\":2}\n")].concat();
+        assert_eq!(decode(Coding::Gzip, &[&body]).unwrap(), b"{\"a\":1}\n{\"b\":2}\n");
+        assert_eq!(decode(Coding::Gzip, &[]).unwrap(), b"");
+        assert_eq!(decode(Coding::Identity, &[&body]).unwrap(), body);
+    }
+
+    #[test]
+    fn a_gzip_body_that_is_cut_off_or_damaged_is_an_error() {
+        let text: Vec<u8> = (0..20_000_u32).flat_map(u32::to_le_bytes).collect();
+        let body = gzip(&text);
+        for end in [
+            1,
+            5,
+            10,
+            11,
+            body.len() / 2,
+            body.len() - 9,
+            body.len() - 8,
+            body.len() - 1,
+        ] {
+            let problem = decode(Coding::Gzip, &[&body[..end]]).unwrap_err();
+            assert_eq!(problem.kind(), Kind::NotJson, "cut off at {end}");
+        }
+        let twice = [&body[..], &body[..body.len() - 4]].concat();
+        assert!(
+            decode(Coding::Gzip, &[&twice]).is_err(),
+            "the second member is cut off"
+        );
+        for place in [0, 2, body.len() / 2, body.len() - 6, body.len() - 2] {
+            let mut damaged = body.clone();
+            damaged[place] ^= 0xff;
+            assert!(decode(Coding::Gzip, &[&damaged]).is_err(), "damaged at {place}");
+        }
+        assert!(decode(Coding::Gzip, &[b"{\"app\":\"shop\"}"]).is_err());
+        assert!(decode(Coding::Gzip, &[&[&body[..], b"more"].concat()]).is_err());
+    }
+
+    #[test]
+    fn the_limit_of_what_comes_out_is_exact() {
+        let body = gzip(&[b'a'; 1000]);
+        let mut decoder = Decoder::of_at_most(1000, Coding::Gzip);
+        assert!(decoder.feed(&body, &mut |_| {}).is_ok() && decoder.finish(&mut |_| {}).is_ok());
+        let mut decoder = Decoder::of_at_most(999, Coding::Gzip);
+        let fed = decoder.feed(&body, &mut |_| {});
+        let problem = fed.and_then(|()| decoder.finish(&mut |_| {})).unwrap_err();
+        assert_eq!(problem.kind(), Kind::BodyTooLarge);
+    }
+
+    #[test]
+    fn little_that_becomes_much_is_handed_out_in_pieces_of_a_bounded_size() {
+        let body = gzip(&vec![0; 64 << 20]);
+        assert!(body.len() < 1 << 20);
+        let (mut decoder, mut largest, mut size) = (Decoder::new(Coding::Gzip), 0, 0);
+        let mut take = |piece: Vec<u8>| {
+            largest = largest.max(piece.len());
+            size += piece.len();
+        };
+        decoder.feed(&body, &mut take).unwrap();
+        decoder.finish(&mut take).unwrap();
+        assert_eq!(size, 64 << 20);
+        assert!(largest <= 5 << 20, "{largest}");
+    }
+
+    proptest! {
+        #[test]
+        fn the_pieces_do_not_matter(
+            texts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..4), size in 1..40_usize
+        ) {
+            let body: Vec<u8> = texts.iter().flat_map(|text| gzip(text)).collect();
+            let pieces: Vec<&[u8]> = body.chunks(size).collect();
+            prop_assert_eq!(decode(Coding::Gzip, &pieces).unwrap(), texts.concat());
+        }
+
+        #[test]
+        fn decoding_never_panics(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(Coding::Gzip, &[&body]);
+            let _ = decode(Coding::Gzip, &[&gzip(&body)[..5], &body]);
+        }
+    }
+}
