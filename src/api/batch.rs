@@ -14,7 +14,9 @@ use super::problem::{Kind, Problem};
 use super::upload::{Finished, InvalidLine, Opening};
 use crate::apns::expiration::Expiration;
 use crate::config::{Batches, Transport};
-use crate::delivery::batch::{Assignment, CutOff, GaveUp, Handover, Overview, Reason, Record, State, Terms};
+use crate::delivery::batch::{
+    Announcement, Assignment, CutOff, GaveUp, Handover, Overview, Reason, Record, State, Terms,
+};
 use crate::time::Timestamp;
 
 /// What a caller asks of a batch.
@@ -140,6 +142,7 @@ pub fn opened(
         origin: None,
         cut_off: None,
         handover: Handover::default(),
+        announcement: Announcement::default(),
     }
 }
 

@@ -6,10 +6,13 @@
 //! scope: those decisions, with what must be stored ([`Record`], and a [`Progress`] a chunk). Out of scope: the chunks'
 //! device lines, which stay in their rows, and storing, queueing and sending (`shell`).
 
+mod announcement;
+mod background;
 mod chunk;
 mod command;
 mod guard;
 mod handover;
+mod lane;
 mod moments;
 mod overview;
 mod pace;
@@ -44,6 +47,8 @@ use self::chunk::{Chunk, Stage, Standing};
 use super::places::Places;
 use crate::time::Timestamp;
 
+pub use announcement::Announcement;
+pub use background::{BackgroundTasks, CALL_TIMEOUT, Call, Effect, Event, Outcome};
 pub use chunk::Size;
 pub use command::{Append, Appended, Assignment, Command, Message, Stands};
 pub use guard::GUARDED;

@@ -1,8 +1,9 @@
 //! The outbox of one batch: what its endpoint is still to be told, and how telling it went.
 //!
-//! Kept by the batch's object, one row a delivery. An attempt is written down before it is made, with the time of the
-//! next as if it failed, so that a crash in its middle costs an attempt and never makes a loop; the receiver knows a
-//! repeat by its `webhook-id`. The object sends one at a time. In scope: when what is sent. Out of scope: the bodies.
+//! Kept by the batch's object, one row per delivery. An attempt is stored before it is made, with the time of the next as
+//! if it failed, so that a crash in its middle costs an attempt and never makes a loop; the receiver recognizes a repeat
+//! by its `webhook-id`. At most [`AT_ONCE`] deliveries are under way. In scope: when what is sent. Out of scope: the
+//! bodies.
 //!
 //! Source: Standard Webhooks 1.0, "Operational considerations": the schedule, 2xx alone is a success, 410 disables.
 
@@ -25,8 +26,8 @@ pub struct Outbox {
     batch: String,
     /// By their numbers, in the order of their creation.
     deliveries: BTreeMap<u64, Delivery>,
-    /// The number of the delivery that is being sent, and until when its outcome is waited for.
-    sending: Option<(u64, Timestamp)>,
+    /// The numbers of the deliveries that are being sent, and until when the outcome of each is waited for.
+    sending: BTreeMap<u64, Timestamp>,
     /// The numbers of what is to be stored or, if it is not there any more, removed.
     changed: BTreeSet<u64>,
 }
@@ -54,13 +55,11 @@ pub struct Delivery {
 pub enum Body {
     /// This text.
     Text(String),
-    /// The gone devices among these pushes of the batch, rendered from the receipts when it is sent: devices in their
-    /// thousands are stored once.
+    /// The gone devices of these chunks, rendered from the receipts when it is sent: thousands of devices are stored
+    /// once, and an attempt reads no other chunk.
     Gone {
-        /// The first push.
-        first: u64,
-        /// The last push.
-        last: u64,
+        /// The chunks, each with at least one device that is gone.
+        chunks: Vec<u32>,
     },
 }
 
@@ -108,7 +107,7 @@ impl Outbox {
         Self {
             batch: batch.to_owned(),
             deliveries: BTreeMap::new(),
-            sending: None,
+            sending: BTreeMap::new(),
             changed: BTreeSet::new(),
         }
     }
@@ -181,39 +180,38 @@ impl Outbox {
         self.forget_old();
     }
 
-    /// The delivery to attempt now, if one is due and none is being sent; the attempt counts from here. Its changes must
-    /// be stored before it is sent, and its outcome goes to [`Outbox::attempted`].
+    /// Returns the delivery to attempt now, the longest due first; the attempt counts from here. Returns `None` if none is
+    /// due or [`AT_ONCE`] are under way. Its changes must be stored before it is sent, and its outcome goes to
+    /// [`Outbox::attempted`].
     pub fn due(&mut self, now: Timestamp) -> Option<&Delivery> {
-        if self.sending.is_some_and(|(_, until)| now < until) {
+        self.sending.retain(|_, until| now < *until);
+        if self.sending.len() >= AT_ONCE {
             return None;
         }
-        let is_due =
-            |delivery: &Delivery| matches!(delivery.state, State::Waiting { next_at } if next_at <= now);
-        let mut deliveries = self.deliveries.iter_mut();
-        let (number, delivery) = deliveries.find(|(_, delivery)| is_due(delivery))?;
+        let waiting = self.waiting().filter(|(next_at, _)| *next_at <= now);
+        let (_, number) = waiting.min()?;
+        let delivery = self.deliveries.get_mut(&number)?;
         delivery.attempts.push(Attempt {
             at: now,
             code: None,
             problem: Some(NO_OUTCOME.to_owned()),
         });
-        delivery.put_off(*number, None, now);
-        self.sending = Some((*number, now + OUTCOME_WAIT));
-        self.changed.insert(*number);
+        delivery.put_off(number, None, now);
+        self.sending.insert(number, now + OUTCOME_WAIT);
+        self.changed.insert(number);
         Some(delivery)
     }
 
-    /// How the attempt that [`Outbox::due`] gave ended: with an answer, or why there was none. One that is reported after
-    /// its time is over is not known any more.
+    /// Records how the attempt that [`Outbox::due`] returned ended: with an answer, or why there was none. Ignores an
+    /// outcome that comes after its time is over.
     pub fn attempted(&mut self, id: &str, outcome: Result<Answered, &str>, now: Timestamp) {
-        let Some((number, _)) = self.sending else { return };
-        let Some(delivery) = self
-            .deliveries
-            .get_mut(&number)
-            .filter(|delivery| delivery.id == id)
-        else {
+        let Some(number) = self.sending.keys().copied().find(|number| self.is(*number, id)) else {
             return;
         };
-        self.sending = None;
+        self.sending.remove(&number);
+        let Some(delivery) = self.deliveries.get_mut(&number) else {
+            return;
+        };
         self.changed.insert(number);
         if let Some(attempt) = delivery.attempts.last_mut() {
             attempt.code = outcome.ok().map(|answered| answered.code);
@@ -224,19 +222,44 @@ impl Outbox {
         match outcome {
             Ok(Answered { code: 200..=299, .. }) => delivery.state = State::Delivered,
             Ok(Answered { code: GONE, .. }) => self.disable(),
+            // Another delivery has found the endpoint gone meanwhile.
+            _ if delivery.state == State::Failed => {}
             Ok(Answered { retry_after, .. }) => delivery.put_off(number, retry_after, now),
             Err(_) => delivery.put_off(number, None, now),
         }
     }
 
-    /// When [`Outbox::due`] is next to be asked, if at all.
+    /// When [`Outbox::due`] is next to be called. Returns `None` if nothing waits and nothing is under way.
     #[must_use]
     pub fn wake(&self) -> Option<Timestamp> {
-        if let Some((_, until)) = self.sending {
-            return Some(until);
+        let outcomes = self.sending.values().copied().min();
+        let next = self.waiting().map(|(next_at, _)| next_at).min();
+        match next {
+            Some(next) if self.sending.len() < AT_ONCE => {
+                Some(outcomes.map_or(next, |until| until.min(next)))
+            }
+            _ => outcomes,
         }
-        let waiting = self.deliveries.values().filter_map(Delivery::next_at);
-        waiting.min()
+    }
+
+    /// Whether no delivery exists yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.deliveries.is_empty()
+    }
+
+    /// When the deliveries that nobody sends are due, with their numbers.
+    fn waiting(&self) -> impl Iterator<Item = (Timestamp, u64)> {
+        let idle = self
+            .deliveries
+            .iter()
+            .filter(|(number, _)| !self.sending.contains_key(number));
+        idle.filter_map(|(number, delivery)| Some((delivery.next_at()?, *number)))
+    }
+
+    fn is(&self, number: u64, id: &str) -> bool {
+        let delivery = self.deliveries.get(&number);
+        delivery.is_some_and(|delivery| delivery.id == id)
     }
 
     /// The deliveries, the newest first.
@@ -324,6 +347,10 @@ const SCHEDULE: [Duration; 9] = [
 
 /// An endpoint that asks for more than the longest of our own delays is tried then all the same.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
+
+/// How many deliveries to an endpoint are under way at once: a slow endpoint does not hold up the others for long, and a
+/// weak one is not overrun.
+pub const AT_ONCE: usize = 4;
 
 /// How long an outcome is waited for: well past [`TIMEOUT`], so that it only ends attempts that nobody makes any more.
 const OUTCOME_WAIT: Duration = Duration::from_secs(60);

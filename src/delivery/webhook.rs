@@ -6,5 +6,5 @@
 mod event;
 mod signature;
 
-pub use event::{Event, GoneDevice, MAX_GONE, batch_ended, devices_gone, gone_ranges};
+pub use event::{Event, GoneDevice, MAX_GONE, batch_ended, devices_gone, gone_groups};
 pub use signature::{BadWebhookSecret, WebhookSecret, headers, sign};

@@ -4,7 +4,7 @@
 //! hands chunks to runners, queues what is due, and answers those who watch. A command is applied and its rows are written
 //! before anything else runs, as neither waits; the platform lets no answer out before the rows are safe.
 
-mod chores;
+mod background;
 mod client;
 mod core;
 mod expense;
@@ -64,6 +64,7 @@ impl DurableObject for BatchObject {
         Ok(response)
     }
 
+    /// Fails only if no alarm can be set: the platform then calls it again, a few times.
     async fn alarm(&self) -> Result<Response> {
         self.core.alarm().await?;
         Response::empty()
@@ -231,9 +232,9 @@ fn nothing() -> std::result::Result<Response, Problem> {
     Ok(response.with_status(NOTHING))
 }
 
-const UPLOAD: &str = "/upload";
+pub(super) const UPLOAD: &str = "/upload";
 const COMMAND: &str = "/command";
-const ASK: &str = "/ask";
+pub(super) const ASK: &str = "/ask";
 
 /// The headers of an upload: whose it is, which batch it becomes, and whether its body comes in lines.
 pub(super) const CALLER: &str = "x-apns-edge-caller";

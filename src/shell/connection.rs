@@ -18,7 +18,7 @@ use worker::{
 
 use super::run::{Means, Run, Span};
 use super::socket::{Links, SocketTransport};
-use super::{bindings, chunk, clock, http, lease, metrics, push};
+use super::{bindings, chunk, clock, http, lease, metrics, push, stub};
 use crate::api::format::Format;
 use crate::api::problem::{Kind, Problem};
 use crate::apns::request::Headers;
@@ -198,15 +198,13 @@ fn give_back_unused(env: Env, app: &'static App, mut errand: Errand) -> LocalBox
 pub(super) async fn hand_over(env: &Env, app: &App, errand: &Errand, body: &[u8]) -> Result<Handed> {
     let place = errand.lease.connection.unwrap_or_default();
     let name = format!("{}#{place}", app.credential);
-    let stub = env.durable_object(bindings::CONNECTION)?.get_by_name(&name)?;
     let mut text = serde_json::to_vec(errand)?;
     text.push(b'\n');
     text.extend_from_slice(body);
     let mut init = RequestInit::new();
     init.with_method(Method::Post)
         .with_body(Some(Uint8Array::from(text.as_slice()).into()));
-    let request = Request::new_with_init("https://connection/", &init)?;
-    let response = stub.fetch_with_request(request).await?;
+    let response = stub::begin(env, (bindings::CONNECTION, &name), "/", &init).await?;
     let shut_for = response
         .headers()
         .get(SHUT_FOR_MS)?

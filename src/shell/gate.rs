@@ -3,12 +3,10 @@
 use std::cell::Cell;
 
 use worker::wasm_bindgen_futures::spawn_local;
-use worker::{
-    DurableObject, Env, Method, Request, RequestInit, Response, Result, State, durable_object, wasm_bindgen,
-};
+use worker::{DurableObject, Env, Request, Response, Result, State, durable_object, wasm_bindgen};
 
 use super::objects::Host;
-use super::{bindings, http, metrics};
+use super::{bindings, metrics, stub};
 use crate::apns::credential::Credential;
 use crate::config::SigningKeyText;
 use crate::delivery::gate::{Command, Context, Gate, Reply};
@@ -95,13 +93,9 @@ pub(super) async fn ask(
 
 async fn exchange(env: &Env, credential: &Credential, command: String) -> Result<String> {
     let name = credential.name();
-    let stub = env.durable_object(bindings::GATE)?.get_by_name(&name)?;
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_body(Some(command.into()));
-    let request = Request::new_with_init(&format!("https://gate/{name}"), &init)?;
-    let response = stub.fetch_with_request(request).await?;
-    let text = String::from_utf8(http::whole(&response).await?).map_err(|error| error.to_string())?;
-    match response.status_code() {
+    let (status, body) = stub::send(env, (bindings::GATE, &name), &format!("/{name}"), command).await?;
+    let text = String::from_utf8(body).map_err(|error| error.to_string())?;
+    match status {
         200 => Ok(text),
         _ => Err(text.into()),
     }

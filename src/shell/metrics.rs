@@ -199,11 +199,9 @@ async fn count_campaigns(env: &Env) -> Part {
 
 async fn send(env: &Env, shard: u32, command: &Command) -> Result<String> {
     let object = (bindings::METRICS, &*shard.to_string());
-    let mut response = stub::send(env, object, "/", serde_json::to_string(command)?).await?;
-    let text = response.text().await?;
-    match response.status_code() {
-        200 => Ok(text),
-        status => Err(format!("the object answered {status}").into()),
+    match stub::send(env, object, "/", serde_json::to_string(command)?).await? {
+        (200, body) => String::from_utf8(body).map_err(|error| error.to_string().into()),
+        (status, _) => Err(format!("the object answered {status}").into()),
     }
 }
 

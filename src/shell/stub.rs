@@ -1,23 +1,38 @@
-//! How objects are asked: JSON text there, JSON text back.
+//! How objects are asked: JSON text there, JSON text back, within a time limit.
+//!
+//! Every call to an object has a limit, chosen by what the object may have to do. A call that has reached it has an unknown
+//! outcome: the object may have done what it was asked, so that the caller asks again, and objects do twice what they are
+//! asked twice without harm.
 
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::future::{Either, select};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use worker::{Env, Method, Request, RequestInit, Response, Result};
 
-use super::http;
+use super::{batch, bindings, clock, http};
 
 /// Asks an object, by the name of its binding and its own, and reads its answer.
+///
+/// # Errors
+/// The object failed, or did not answer in time: whether it did what it was asked is then unknown.
 pub(super) async fn ask<R: DeserializeOwned>(
     env: &Env,
     (binding, name): (&str, &str),
     path: &str,
     question: &impl Serialize,
 ) -> Result<R> {
-    let response = send(env, (binding, name), path, serde_json::to_string(question)?).await?;
-    let body = http::whole(&response).await?;
-    match response.status_code() {
-        200 => read(&body).map_err(Into::into),
-        status => Err(format!("{binding} answered {status}").into()),
+    let text = serde_json::to_string(question)?;
+    let answer = within(limit(binding, path), binding, async {
+        let response = fetch(env, (binding, name), path, &post(text)).await?;
+        Ok((response.status_code(), http::whole(&response).await?))
+    });
+    match answer.await? {
+        (200, body) => read(&body).map_err(Into::into),
+        (status, _) => Err(format!("{binding} answered {status}").into()),
     }
 }
 
@@ -28,16 +43,94 @@ pub(super) fn read<R: DeserializeOwned>(body: &[u8]) -> std::result::Result<R, S
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
-/// Sends a text to an object, by the name of its binding and its own.
+/// Sends a text to an object, by the name of its binding and its own. Returns its status and the body of its answer.
 pub(super) async fn send(
     env: &Env,
     (binding, name): (&str, &str),
     path: &str,
     text: String,
+) -> Result<(u16, Vec<u8>)> {
+    let answer = within(limit(binding, path), binding, async {
+        let response = fetch(env, (binding, name), path, &post(text)).await?;
+        Ok((response.status_code(), http::whole(&response).await?))
+    });
+    answer.await
+}
+
+/// Sends a request to an object and returns its response as soon as that begins. Its body may take any time: it is a
+/// stream that somebody reads.
+pub(super) async fn begin(
+    env: &Env,
+    (binding, name): (&str, &str),
+    path: &str,
+    init: &RequestInit,
 ) -> Result<Response> {
+    within(
+        limit(binding, path),
+        binding,
+        fetch(env, (binding, name), path, init),
+    )
+    .await
+}
+
+async fn fetch(env: &Env, (binding, name): (&str, &str), path: &str, init: &RequestInit) -> Result<Response> {
     let stub = env.durable_object(binding)?.get_by_name(name)?;
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_body(Some(text.into()));
-    let request = Request::new_with_init(&format!("https://object{path}"), &init)?;
+    let request = Request::new_with_init(&format!("https://object{path}"), init)?;
     stub.fetch_with_request(request).await
 }
+
+fn post(text: String) -> RequestInit {
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_body(Some(text.into()));
+    init
+}
+
+/// Waits for an answer for so long.
+///
+/// # Errors
+/// There was none in time: what was asked for may happen all the same.
+pub(super) async fn within<T>(
+    limit: Duration,
+    whom: &str,
+    answer: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    match select(pin!(answer), pin!(clock::at(clock::now() + limit))).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(_) => {
+            let secs = limit.as_secs();
+            Err(format!("{whom} did not answer within {secs} s; it may have done what it was asked").into())
+        }
+    }
+}
+
+/// How long an object may take.
+fn limit(binding: &str, path: &str) -> Duration {
+    match binding {
+        bindings::GATE => GATE,
+        bindings::CONNECTION => CONNECTION,
+        bindings::AUDIENCE => AUDIENCE,
+        bindings::BATCH if path == batch::UPLOAD => UPLOAD_TIME,
+        bindings::BATCH if path == batch::ASK => QUESTION,
+        _ => COMMAND,
+    }
+}
+
+/// What an object answers from its memory or a few rows: milliseconds, but for a batch that has to read a hundred thousand
+/// rows first, and an object that is being moved.
+const COMMAND: Duration = Duration::from_secs(15);
+
+/// A lease waits up to 10 s for permits.
+const GATE: Duration = Duration::from_secs(25);
+
+/// A connection object answers when all pushes have: a connection may take 45 s to be opened, pushes are launched for 60 s,
+/// and each may take its timeout.
+const CONNECTION: Duration = Duration::from_mins(4);
+
+/// A shard may count the devices of a segment, or delete all of them.
+const AUDIENCE: Duration = Duration::from_secs(60);
+
+/// A cancel waits up to 25 s for what is in flight.
+const QUESTION: Duration = Duration::from_secs(45);
+
+/// An upload lasts as long as its caller sends; one that stops is noticed by the object.
+const UPLOAD_TIME: Duration = Duration::from_hours(12);

@@ -4,8 +4,8 @@ mod terms;
 use super::*;
 use crate::api::batch::receipts::{Chunk, Page, gone};
 use crate::delivery::batch::{
-    Assignment, Batch, Counts, Detail, Ending, Found, Handover, Pause, PausedBy, Progress, Results, Size,
-    State, Terms,
+    Announcement, Assignment, Batch, Counts, Detail, Ending, Found, Handover, Pause, PausedBy, Progress,
+    Results, Size, State, Terms,
 };
 use crate::delivery::places::Places;
 use crate::delivery::verdict::Verdict;
@@ -43,6 +43,7 @@ fn sample() -> Record {
         origin: None,
         cut_off: None,
         handover: Handover::default(),
+        announcement: Announcement::default(),
     }
 }
 

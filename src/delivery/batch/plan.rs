@@ -211,8 +211,7 @@ impl Batch {
     #[must_use]
     pub fn wake(&self, now: Timestamp) -> Option<Timestamp> {
         let terms = &self.record.terms;
-        if let Some(ended_at) = self.record.ended_at {
-            let outdated_at = ended_at + Duration::from_millis(terms.keep_ms);
+        if let Some(outdated_at) = self.outdated_at() {
             return Some(self.report_at().unwrap_or(outdated_at));
         }
         let is_left = self.is_open() || self.plan.next_left().is_some();
@@ -234,9 +233,13 @@ impl Batch {
     /// Whether it has ended so long ago that it is to be forgotten, and nobody waits to be told of its end.
     #[must_use]
     pub fn is_outdated(&self, now: Timestamp) -> bool {
-        let keep = Duration::from_millis(self.record.terms.keep_ms);
-        let ended_at = self.record.ended_at;
-        ended_at.is_some_and(|ended_at| now >= ended_at + keep) && !self.owes_reports()
+        self.outdated_at().is_some_and(|at| now >= at) && !self.owes_reports()
+    }
+
+    /// When the time is over for which it is kept after its end. Returns `None` if it has not ended.
+    pub(super) fn outdated_at(&self) -> Option<Timestamp> {
+        let ended_at = self.record.ended_at?;
+        Some(ended_at + Duration::from_millis(self.record.terms.keep_ms))
     }
 
     /// Does what time alone brings: claims end, the notification expires, the batch is over.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::announcement::Announcement;
 use super::handover::Handover;
 use super::results::Ending;
 use crate::time::Timestamp;
@@ -40,6 +41,9 @@ pub struct Record {
     /// What its campaign and its audience have been told of its end.
     #[serde(default, skip_serializing_if = "Handover::is_nothing")]
     pub handover: Handover,
+    /// Which deliveries its webhook has got.
+    #[serde(default, skip_serializing_if = "Announcement::is_nothing")]
+    pub announcement: Announcement,
 }
 
 /// The run of a campaign that a batch is.

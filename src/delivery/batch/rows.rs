@@ -35,20 +35,26 @@ pub fn create_walks() -> Statement {
     )
 }
 
-/// Tells which tables are there, none or some: to look is not to make them, so that an id that nobody uploaded stores
-/// nothing.
+/// Reads which tables exist. Reading creates none, so that an id that nobody uploaded stores nothing.
 #[must_use]
 pub fn exist() -> Statement {
-    Statement::new(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('facts', 'walks') ORDER BY name",
-    )
+    Statement::new("SELECT name FROM sqlite_master WHERE type = 'table'")
 }
 
-/// Whether there are walks, by the rows of [`exist`].
+/// Whether a table is among the rows of [`exist`].
 #[must_use]
-pub fn have_walks(rows: &[Row]) -> bool {
-    rows.iter().any(|row| row.text(0) == Ok("walks"))
+pub fn have(rows: &[Row], table: &str) -> bool {
+    rows.iter().any(|row| row.text(0) == Ok(table))
 }
+
+/// The table of facts, which every batch has.
+pub const FACTS: &str = "facts";
+
+/// The table of walks.
+pub const WALKS: &str = "walks";
+
+/// The table of deliveries.
+pub const DELIVERIES: &str = "deliveries";
 
 /// What a batch knows beside its chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,9 +252,10 @@ mod tests {
         let database = Database::new();
         assert!(database.execute(&exist()).is_empty());
         let database = with_tables();
-        assert!(!have_walks(&database.execute(&exist())));
+        let has_walks = |database: &Database| have(&database.execute(&exist()), WALKS);
+        assert!(!has_walks(&database));
         database.execute(&create_walks());
-        assert!(have_walks(&database.execute(&exist())));
+        assert!(has_walks(&database));
     }
 
     #[test]

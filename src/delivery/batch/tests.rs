@@ -1,3 +1,4 @@
+mod background;
 mod claims;
 mod ends;
 mod formats;
@@ -60,6 +61,7 @@ pub(super) fn record(terms: Terms) -> Record {
         origin: None,
         cut_off: None,
         handover: Handover::default(),
+        announcement: Announcement::default(),
     }
 }
 

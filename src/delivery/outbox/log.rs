@@ -75,7 +75,7 @@ mod tests {
         // Callers read it.
         let now = Timestamp::from_millis(1_795_420_800_123);
         let mut outbox = Outbox::new("b");
-        let body = Body::Gone { first: 0, last: 9 };
+        let body = Body::Gone { chunks: vec![0, 9] };
         outbox.add(Event::DevicesGone, body.clone(), now);
         outbox.add(Event::BatchEnded, Body::Text("{}".to_owned()), now);
         let answers = [
@@ -100,7 +100,7 @@ mod tests {
         for _ in 0..=MAX_SHOWN {
             outbox.add(
                 Event::DevicesGone,
-                Body::Gone { first: 0, last: 9 },
+                Body::Gone { chunks: vec![0, 9] },
                 Timestamp::default(),
             );
         }

@@ -58,27 +58,27 @@ pub fn devices_gone<'d>(
     serde_json::to_string(&message).ok()
 }
 
-/// The ranges of pushes whose gone devices are told together: no range has more than [`MAX_GONE`], and each has some.
+/// Groups the chunks whose gone devices are reported together. No group has more than [`MAX_GONE`] devices, and no chunk
+/// without one is in any.
 ///
-/// `chunks` come in order: the first push of each, its last, and how many of its devices are gone.
+/// `chunks` are in order: the number of each, and how many of its devices are gone.
 #[must_use]
-pub fn gone_ranges(chunks: impl IntoIterator<Item = (u64, u64, usize)>) -> Vec<(u64, u64)> {
-    let mut ranges: Vec<(u64, u64)> = Vec::new();
-    let mut told = 0;
-    for (first, last, gone) in chunks {
-        match ranges.last_mut() {
-            _ if gone == 0 => {}
-            Some((_, end)) if told + gone <= MAX_GONE => {
-                *end = last;
-                told += gone;
+pub fn gone_groups(chunks: impl IntoIterator<Item = (u32, usize)>) -> Vec<Vec<u32>> {
+    let mut groups: Vec<Vec<u32>> = Vec::new();
+    let mut devices = 0;
+    for (chunk, gone) in chunks.into_iter().filter(|(_, gone)| *gone > 0) {
+        match groups.last_mut() {
+            Some(group) if devices + gone <= MAX_GONE => {
+                group.push(chunk);
+                devices += gone;
             }
             Some(_) | None => {
-                ranges.push((first, last));
-                told = gone;
+                groups.push(vec![chunk]);
+                devices = gone;
             }
         }
     }
-    ranges
+    groups
 }
 
 #[derive(Serialize)]
@@ -118,18 +118,13 @@ mod tests {
     }
 
     #[test]
-    fn gone_devices_are_told_in_ranges_of_at_most_so_many() {
-        let chunks = |gone: &[usize]| -> Vec<(u64, u64)> {
-            let sized = (0_u64..)
-                .zip(gone)
-                .map(|(chunk, gone)| (chunk * 500, chunk * 500 + 499, *gone));
-            gone_ranges(sized)
-        };
-        assert_eq!(chunks(&[]), []);
-        assert_eq!(chunks(&[0, 0]), []);
-        assert_eq!(chunks(&[0, 1, 0, MAX_GONE - 1, 0]), [(500, 1999)]);
-        assert_eq!(chunks(&[1, MAX_GONE, 0, 1]), [(0, 499), (500, 999), (1500, 1999)]);
-        assert_eq!(chunks(&[MAX_GONE, MAX_GONE]), [(0, 499), (500, 999)]);
+    fn gone_devices_are_reported_in_groups_of_at_most_so_many() {
+        let groups = |gone: &[usize]| gone_groups((0..).zip(gone.iter().copied()));
+        assert_eq!(groups(&[]), [[0; 0]; 0]);
+        assert_eq!(groups(&[0, 0]), [[0; 0]; 0]);
+        assert_eq!(groups(&[0, 1, 0, MAX_GONE - 1, 0]), [[1, 3]]);
+        assert_eq!(groups(&[1, MAX_GONE, 0, 1]), [[0], [1], [3]]);
+        assert_eq!(groups(&[MAX_GONE, MAX_GONE]), [[0], [1]]);
     }
 
     #[test]

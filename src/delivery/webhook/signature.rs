@@ -66,33 +66,45 @@ pub enum BadWebhookSecret {
     },
 }
 
-/// The value of `webhook-signature`: one signature for each secret.
+/// The value of `webhook-signature`: one signature per secret. Returns `None` if there is no secret: nothing is sent
+/// unsigned.
 ///
 /// `timestamp` is the moment of the attempt in seconds since the epoch, the value of `webhook-timestamp`.
 #[must_use]
-pub fn sign(secrets: &[WebhookSecret], id: &str, timestamp: u64, body: &str) -> String {
+pub fn sign(secrets: &[WebhookSecret], id: &str, timestamp: u64, body: &str) -> Option<String> {
     let signatures: Vec<String> = secrets
         .iter()
         .filter_map(|secret| secret.sign(id, timestamp, body))
         .collect();
-    signatures.join(" ")
+    (!signatures.is_empty()).then(|| signatures.join(" "))
 }
 
-/// The headers of an attempt at `now` to deliver `body`, beside `content-type: application/json`.
-#[must_use]
+/// The headers of an attempt at `now` to deliver `body`.
+///
+/// # Errors
+/// There is no secret to sign with; the text goes into the log of deliveries.
 pub fn headers(
     secrets: &[WebhookSecret],
     id: &str,
     body: &str,
     now: Timestamp,
-) -> [(&'static str, String); 3] {
+) -> Result<[(&'static str, String); 5], &'static str> {
     let timestamp = now.as_secs();
-    [
+    let signature = sign(secrets, id, timestamp, body).ok_or(UNSIGNED)?;
+    Ok([
+        ("content-type", "application/json".to_owned()),
+        ("user-agent", USER_AGENT.to_owned()),
         ("webhook-id", id.to_owned()),
         ("webhook-timestamp", timestamp.to_string()),
-        ("webhook-signature", sign(secrets, id, timestamp, body)),
-    ]
+        ("webhook-signature", signature),
+    ])
 }
+
+/// How a request names its sender: many firewalls refuse requests without it.
+const USER_AGENT: &str = concat!("apns-edge/", env!("CARGO_PKG_VERSION"));
+
+/// What an attempt's problem is when it cannot be signed. The attempt is made again like one that failed.
+const UNSIGNED: &str = "not sent: it cannot be signed, as the deployment has no secret WEBHOOK_SECRET";
 
 /// What a secret begins with, so that it is known for one wherever it turns up.
 const PREFIX: &str = "whsec_";
@@ -121,30 +133,42 @@ mod tests {
         let id = "msg_p5jXN8AQM9LWM0D4loKWxJek";
         let body = r#"{"test": 2432232314}"#;
         assert_eq!(
-            sign(&[secret], id, 1_614_265_330, body),
-            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+            sign(&[secret], id, 1_614_265_330, body).as_deref(),
+            Some("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=")
         );
     }
 
     #[test]
     fn the_headers_carry_what_is_signed() {
         let secrets = [secret(&[1; 24]).unwrap()];
-        let signature = sign(&secrets, "msg_1", 1_795_420_800, "{}");
+        let signature = sign(&secrets, "msg_1", 1_795_420_800, "{}").unwrap();
+        let now = Timestamp::from_millis(1_795_420_800_999);
+        let headers = headers(&secrets, "msg_1", "{}", now).unwrap();
+        let expected = [
+            ("content-type", "application/json"),
+            ("user-agent", concat!("apns-edge/", env!("CARGO_PKG_VERSION"))),
+            ("webhook-id", "msg_1"),
+            ("webhook-timestamp", "1795420800"),
+            ("webhook-signature", &signature),
+        ];
         assert_eq!(
-            headers(&secrets, "msg_1", "{}", Timestamp::from_millis(1_795_420_800_999)),
-            [
-                ("webhook-id", "msg_1".to_owned()),
-                ("webhook-timestamp", "1795420800".to_owned()),
-                ("webhook-signature", signature),
-            ]
+            headers.each_ref().map(|(name, value)| (*name, value.as_str())),
+            expected
         );
+    }
+
+    #[test]
+    fn nothing_is_sent_without_a_signature() {
+        assert_eq!(sign(&[], "msg_1", 7, "{}"), None);
+        let problem = headers(&[], "msg_1", "{}", Timestamp::default()).unwrap_err();
+        assert!(problem.contains("WEBHOOK_SECRET"), "{problem}");
     }
 
     #[test]
     fn while_secrets_change_each_signs() {
         let (old, new) = (secret(&[1; 24]).unwrap(), secret(&[2; 24]).unwrap());
-        let both = sign(&[old.clone(), new.clone()], "msg_1", 7, "{}");
-        let alone = [sign(&[old], "msg_1", 7, "{}"), sign(&[new], "msg_1", 7, "{}")];
+        let both = sign(&[old.clone(), new.clone()], "msg_1", 7, "{}").unwrap();
+        let alone = [old, new].map(|secret| sign(&[secret], "msg_1", 7, "{}").unwrap());
         assert_eq!(both, alone.join(" "));
         assert_ne!(alone[0], alone[1]);
     }
@@ -193,7 +217,7 @@ mod tests {
                 format!("{id}.{timestamp}.{body}").as_bytes(),
             );
             let expected = format!("v1,{}", Base64::encode_string(signed.as_ref()));
-            prop_assert_eq!(sign(&[secret(&key).unwrap()], &id, timestamp, &body), expected);
+            prop_assert_eq!(sign(&[secret(&key).unwrap()], &id, timestamp, &body), Some(expected));
         }
 
         #[test]

@@ -1,12 +1,12 @@
 //! How the rest of the Worker talks to a batch's object.
 
 use worker::js_sys::Uint8Array;
-use worker::{Env, Headers, Method, Request, RequestInit, Response, Result};
+use worker::{Env, Headers, Method, RequestInit, Response, Result};
 
 use super::{ASK, COMMAND, NOTHING, UPLOAD};
 use crate::api::batch::Question;
 use crate::delivery::batch::{Append, Appended, Assignment, Command, Record, Results, Settled, Stands};
-use crate::shell::{bindings, http, stub};
+use crate::shell::{bindings, stub};
 
 /// Tells a batch something; gives its answer, or nothing if it has none to give.
 pub(in crate::shell) async fn command(
@@ -71,7 +71,7 @@ pub(in crate::shell) async fn ask(env: &Env, id: &str, question: &Question) -> R
     let text = serde_json::to_string(question)?;
     let mut init = RequestInit::new();
     init.with_method(Method::Post).with_body(Some(text.into()));
-    send(env, id, ASK, &init).await
+    stub::begin(env, (bindings::BATCH, id), ASK, &init).await
 }
 
 /// Passes an upload on: its body as a stream, or as bytes.
@@ -82,7 +82,7 @@ pub(in crate::shell) async fn upload(env: &Env, id: &str, headers: Headers, body
         Body::Bytes(bytes) => Uint8Array::from(bytes.as_slice()).into(),
         Body::Stream(stream) => stream.into(),
     }));
-    send(env, id, UPLOAD, &init).await
+    stub::begin(env, (bindings::BATCH, id), UPLOAD, &init).await
 }
 
 /// The body of an upload.
@@ -92,21 +92,10 @@ pub(in crate::shell) enum Body {
 }
 
 async fn tell(env: &Env, id: &str, text: String) -> std::result::Result<Option<Vec<u8>>, String> {
-    let answer = async {
-        let mut init = RequestInit::new();
-        init.with_method(Method::Post).with_body(Some(text.into()));
-        let response = send(env, id, COMMAND, &init).await?;
-        Ok::<_, worker::Error>((response.status_code(), http::whole(&response).await?))
-    };
-    match answer.await.map_err(|error| error.to_string())? {
+    let answer = stub::send(env, (bindings::BATCH, id), COMMAND, text).await;
+    match answer.map_err(|error| error.to_string())? {
         (200, body) => Ok(Some(body)),
         (NOTHING, _) => Ok(None),
         (status, _) => Err(format!("the batch answered {status}")),
     }
-}
-
-async fn send(env: &Env, id: &str, path: &str, init: &RequestInit) -> Result<Response> {
-    let stub = env.durable_object(bindings::BATCH)?.get_by_name(id)?;
-    let request = Request::new_with_init(&format!("https://batch{path}"), init)?;
-    stub.fetch_with_request(request).await
 }

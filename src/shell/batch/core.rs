@@ -2,18 +2,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use worker::{Env, Result, State};
 
-use super::chores::{self, Chores};
+use super::background;
 use super::expense::Expense;
-use super::webhooks::Webhooks;
 use super::{internal, not_found};
 use crate::api::batch as contract;
 use crate::api::problem::{Kind, Problem};
 use crate::config::App;
 use crate::delivery::batch::rows::{self, Fact};
-use crate::delivery::batch::{Assignment, Batch, Record, Size};
+use crate::delivery::batch::{Assignment, BackgroundTasks, Batch, Effect, Event as Happened, Record, Size};
+use crate::delivery::outbox::Outbox;
 use crate::shell::database::{Database, Rows};
 use crate::shell::log::Event;
 use crate::shell::{bindings, clock};
@@ -23,16 +24,30 @@ use crate::time::Timestamp;
 pub(super) struct Core {
     pub(super) state: State,
     pub(super) env: Env,
-    batch: RefCell<Option<Batch>>,
+    loaded: RefCell<Option<Loaded>>,
     /// When the last part of an upload came, while one is under way.
     pub(super) uploading: Cell<Option<Timestamp>>,
     /// Which upload is read, so that one that had stalled and goes on knows that it was given up.
     turn: Cell<u32>,
-    alarm_at: Cell<Option<Timestamp>>,
+    alarm: Cell<Option<Alarm>>,
+    /// How often in a row the rows could not be read or written.
+    failures: Cell<u32>,
     expense: Cell<Expense>,
     rows: Rc<Rows>,
-    pub(super) chores: Chores,
-    pub(super) outbox: Webhooks,
+}
+
+/// A batch in memory, and its work.
+struct Loaded {
+    batch: Batch,
+    tasks: BackgroundTasks,
+}
+
+/// The alarm as it is set.
+#[derive(Clone, Copy)]
+struct Alarm {
+    at: Timestamp,
+    /// Whether it is only there in case that whoever set it fails, and may be set to a later moment.
+    is_guard: bool,
 }
 
 impl Core {
@@ -41,30 +56,31 @@ impl Core {
         Self {
             state,
             env,
-            batch: RefCell::default(),
+            loaded: RefCell::default(),
             uploading: Cell::default(),
             turn: Cell::default(),
-            alarm_at: Cell::default(),
+            alarm: Cell::default(),
+            failures: Cell::default(),
             expense: Cell::default(),
             rows: Rc::default(),
-            chores: Chores::default(),
-            outbox: Webhooks::default(),
         }
     }
 
-    /// The alarm has come.
+    /// The alarm has come. The next is set before anything else, and stays if anything fails.
+    ///
+    /// # Errors
+    /// It cannot be set.
     pub(super) async fn alarm(self: &Rc<Self>) -> Result<()> {
-        self.alarm_at.set(None);
         self.spend(|spent| spent.alarms += 1);
-        let now = clock::now();
-        let loaded = self.load().map_err(|problem| problem.answer().body)?;
-        if !loaded {
-            self.clear_abandoned(now).await?;
-        } else if self.with(|batch| batch.is_outdated(now)) == Some(true) {
-            self.forget().await?;
-        } else {
-            chores::work(self).await;
+        self.set_alarm(clock::now() + GUARD, true).await?;
+        if self.load().is_ok_and(|is_loaded| !is_loaded) {
+            if let Err(error) = self.clear_abandoned().await {
+                internal(error);
+            }
+            return Ok(());
         }
+        // Whoever failed has logged it and set the alarm.
+        let _ = background::step(self, Happened::Look).await;
         Ok(())
     }
 
@@ -108,14 +124,14 @@ impl Core {
 
     /// Reads the batch from its rows, unless it is in memory; false if there is none.
     pub(super) fn load(&self) -> std::result::Result<bool, Problem> {
-        if self.batch.borrow().is_some() {
+        if self.loaded.borrow().is_some() {
             return Ok(true);
         }
         match self.read() {
             Ok(None) => Ok(false),
-            Ok(Some(batch)) => {
-                *self.batch.borrow_mut() = Some(batch);
-                self.chores.state_changed();
+            Ok(Some(loaded)) => {
+                *self.loaded.borrow_mut() = Some(loaded);
+                self.failures.set(0);
                 Ok(true)
             }
             Err(problem) => {
@@ -129,11 +145,11 @@ impl Core {
         }
     }
 
-    fn read(&self) -> std::result::Result<Option<Batch>, String> {
+    fn read(&self) -> std::result::Result<Option<Loaded>, String> {
         let database = self.database();
         let rows = |statement| database.rows(statement).map_err(|error| error.to_string());
         let tables = rows(rows::exist())?;
-        if tables.is_empty() {
+        if !rows::have(&tables, rows::FACTS) {
             return Ok(None);
         }
         let text = database
@@ -142,7 +158,7 @@ impl Core {
         let Some(text) = text else { return Ok(None) };
         let record: Record = serde_json::from_str(&text).map_err(|error| error.to_string())?;
         let mut walks = Vec::new();
-        if rows::have_walks(&tables) {
+        if rows::have(&tables, rows::WALKS) {
             let (read, chunks) =
                 rows::read_walks(&rows(rows::walks())?).map_err(|error| error.to_string())?;
             walks = read;
@@ -160,27 +176,56 @@ impl Core {
             next = rows::next_page(progress.iter().map(|(number, _)| *number));
             batch.take_rows(progress);
         }
-        Ok(Some(batch))
+        let mut outbox = Outbox::new(&batch.record().id);
+        if rows::have(&tables, rows::DELIVERIES) {
+            let stored = Outbox::load(&batch.record().id, &rows(Outbox::select())?);
+            if let Some(fault) = stored.fault {
+                internal(fault);
+            }
+            outbox = stored.machine;
+        }
+        let tasks = BackgroundTasks::new(outbox);
+        Ok(Some(Loaded { batch, tasks }))
     }
 
     /// A new batch, whose upload has ended or which was opened.
     pub(super) fn begin(&self, batch: Batch) -> std::result::Result<(), Problem> {
-        *self.batch.borrow_mut() = Some(batch);
+        let tasks = BackgroundTasks::new(Outbox::new(&batch.record().id));
+        *self.loaded.borrow_mut() = Some(Loaded { batch, tasks });
         self.save()
     }
 
     /// Does something with the batch, if it is loaded.
     pub(super) fn with<T>(&self, act: impl FnOnce(&mut Batch) -> T) -> Option<T> {
-        self.batch.borrow_mut().as_mut().map(act)
+        let mut loaded = self.loaded.borrow_mut();
+        loaded.as_mut().map(|loaded| act(&mut loaded.batch))
+    }
+
+    /// Looks at the deliveries, if the batch is loaded.
+    pub(super) fn with_outbox<T>(&self, look: impl FnOnce(&Outbox) -> T) -> Option<T> {
+        let loaded = self.loaded.borrow();
+        loaded.as_ref().map(|loaded| look(loaded.tasks.outbox()))
+    }
+
+    /// Takes in what has happened, and says what is to be done; nothing if the batch is not loaded.
+    pub(super) fn handle(&self, event: Happened) -> Vec<Effect> {
+        let mut loaded = self.loaded.borrow_mut();
+        let handled = loaded
+            .as_mut()
+            .map(|Loaded { batch, tasks }| tasks.handle(batch, event, clock::now()));
+        handled.unwrap_or_default()
     }
 
     /// Writes the rows that have changed.
     pub(super) fn save(&self) -> std::result::Result<(), Problem> {
         let database = self.database();
-        let mut slot = self.batch.borrow_mut();
-        let Some(batch) = slot.as_mut() else { return Ok(()) };
+        let mut slot = self.loaded.borrow_mut();
+        let Some(Loaded { batch, tasks }) = slot.as_mut() else {
+            return Ok(());
+        };
         let (chunks, is_record_unsaved) = batch.take_unsaved();
         let (walks, chunks_there) = (batch.take_unsaved_walks(), batch.chunks());
+        let deliveries = tasks.outbox_mut().take_changes();
         let written = || -> Result<()> {
             for number in &chunks {
                 if let Some(progress) = batch.progress(*number) {
@@ -192,6 +237,12 @@ impl Core {
             }
             if is_record_unsaved {
                 database.execute(rows::write_record(batch.record()))?;
+            }
+            if !deliveries.is_empty() {
+                database.execute(Outbox::schema())?;
+            }
+            for statement in deliveries {
+                database.execute(statement)?;
             }
             Ok(())
         };
@@ -219,7 +270,7 @@ impl Core {
         let row = rows::add_chunk(number, size.first, pushes, lines);
         self.database().execute(row).map_err(|error| {
             // Memory has a chunk that the rows have not.
-            *self.batch.borrow_mut() = None;
+            *self.loaded.borrow_mut() = None;
             internal(error)
         })
     }
@@ -227,21 +278,38 @@ impl Core {
     /// Starts what is due: messages, deliveries, the next alarm.
     pub(super) fn go_on(self: &Rc<Self>) {
         let core = Rc::clone(self);
-        self.state.wait_until(async move { chores::work(&core).await });
+        self.state.wait_until(async move {
+            let _ = background::step(&core, Happened::Look).await;
+        });
     }
 
     /// Sets the alarm, if it is not set early enough already: an alarm that comes early costs less than one that is set
     /// with each command.
-    pub(super) async fn arm(&self, at: Option<Timestamp>) {
-        let Some(at) = at else { return };
-        if self.alarm_at.get().is_some_and(|set| set <= at) {
-            return;
+    pub(super) async fn arm(&self, at: Timestamp) {
+        let is_early_enough = |alarm: Alarm| alarm.at == at || (alarm.at < at && !alarm.is_guard);
+        if !self.alarm.get().is_some_and(is_early_enough)
+            && let Err(error) = self.set_alarm(at, false).await
+        {
+            internal(error);
         }
-        self.alarm_at.set(Some(at));
+    }
+
+    /// Sets the alarm after rows could not be read or written, later each time.
+    pub(super) async fn arm_after_failure(&self) {
+        let failures = self.failures.get();
+        self.failures.set(failures.saturating_add(1));
+        let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(MAX_DOUBLINGS));
+        self.arm(clock::now() + pause.min(LONGEST_PAUSE)).await;
+    }
+
+    async fn set_alarm(&self, at: Timestamp, is_guard: bool) -> Result<()> {
+        self.alarm.set(Some(Alarm { at, is_guard }));
         self.spend(|spent| spent.alarms_set += 1);
-        if clock::set_alarm(&self.state, at).await.is_err() {
-            self.alarm_at.set(None);
+        let set = clock::set_alarm(&self.state, at).await;
+        if set.is_err() {
+            self.alarm.set(None);
         }
+        set
     }
 
     pub(super) fn claim(&self, chunk: u32, now: Timestamp) -> std::result::Result<Option<Vec<u8>>, Problem> {
@@ -298,10 +366,10 @@ impl Core {
     }
 
     /// Deletes what an upload left that broke off.
-    async fn clear_abandoned(&self, now: Timestamp) -> Result<()> {
+    async fn clear_abandoned(&self) -> Result<()> {
         match self.uploading.get() {
-            Some(last) if now.since(last) < super::UPLOAD_STALLED => {
-                self.arm(Some(last + super::UPLOAD_STALLED)).await;
+            Some(last) if clock::now().since(last) < super::UPLOAD_STALLED => {
+                self.arm(last + super::UPLOAD_STALLED).await;
                 Ok(())
             }
             _ => {
@@ -314,15 +382,27 @@ impl Core {
 
     /// Forgets everything, in the registry as well.
     pub(super) async fn forget(&self) -> Result<()> {
-        self.chores.forgotten(self).await;
+        background::unregister(self).await;
         self.wipe().await
     }
 
+    /// Deletes everything, and the alarm with it. If that fails the alarm stays, for another try.
     pub(super) async fn wipe(&self) -> Result<()> {
-        *self.batch.borrow_mut() = None;
-        self.outbox.forget();
-        self.alarm_at.set(None);
-        self.state.storage().delete_alarm().await?;
-        self.state.storage().delete_all().await
+        *self.loaded.borrow_mut() = None;
+        self.state.storage().delete_all().await?;
+        self.alarm.set(None);
+        Ok(())
     }
 }
+
+/// When the alarm comes again that was used up by work which was never heard of again.
+const GUARD: Duration = Duration::from_secs(60);
+
+/// How long after its rows could not be read or written the object tries again, before that doubles.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The longest time between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+
+/// Past 2^6 the longest time is reached.
+const MAX_DOUBLINGS: u32 = 6;

@@ -13,39 +13,25 @@ use super::core::Core;
 use crate::api::batch as contract;
 use crate::api::batch::receipts::{self, Chunk, GoneDevice};
 use crate::delivery::audience::{Command, Gone, shard_of};
-use crate::delivery::batch::{self, Batch, Progress, Report, rows};
+use crate::delivery::batch::{self, Outcome, Progress, Report, rows};
 use crate::delivery::calendar;
-use crate::shell::log::Event;
-use crate::shell::{self, clock};
+use crate::shell;
 
-/// Tells what is to be told, until that is all, or somebody does not hear it.
-pub(super) async fn work(core: &Core) {
-    while let Some(report) = core.with(|batch| batch.report(clock::now())).flatten() {
-        let result = match report {
-            Report::Ended(ended) => {
-                core.spend(|spent| spent.told += 1);
-                let told = tell_calendar(&core.env, &ended).await;
-                told.map(|()| core.with(Batch::told_end))
-            }
-            Report::Gone {
-                from,
-                audience,
-                shards,
-            } => {
-                let told = tell_of_gone(core, from, &audience, shards).await;
-                told.map(|next| core.with(|batch| batch.told_gone(next)))
-            }
-        };
-        if let Err(problem) = result {
-            Event::BatchFailed {
-                batch: &core.with(|batch| batch.record().id.clone()).unwrap_or_default(),
-                problem: &problem,
-            }
-            .write();
-            core.with(|batch| batch.not_told(clock::now()));
+/// Makes a report.
+pub(super) async fn report(core: &Core, report: Report) -> Result<Outcome, String> {
+    match report {
+        Report::Ended(ended) => {
+            core.spend(|spent| spent.told += 1);
+            let told = tell_calendar(&core.env, &ended).await;
+            told.map(|()| Outcome::Done)
         }
-        if core.save().is_err() {
-            return;
+        Report::Gone {
+            from,
+            audience,
+            shards,
+        } => {
+            let told = tell_of_gone(core, from, &audience, shards).await;
+            told.map(Outcome::Reported)
         }
     }
 }

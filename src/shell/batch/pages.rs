@@ -7,7 +7,7 @@ use super::{internal, not_found};
 use crate::api::Problem;
 use crate::api::batch as contract;
 use crate::api::batch::receipts::{Chunk, Page};
-use crate::delivery::batch::{Progress, rows};
+use crate::delivery::batch::{Progress, Record, rows};
 use crate::shell::http;
 
 impl Core {
@@ -33,6 +33,56 @@ impl Core {
             Visit::Next
         })?;
         self.end(page)
+    }
+
+    /// Counts the gone devices of some chunks, from one on. Returns those that have any, and the chunk to go on with.
+    pub(super) fn count_gone(&self, from: u32) -> Result<(Vec<(u32, usize)>, Option<u32>), String> {
+        let record = self.with(|batch| batch.record().clone());
+        let record = record.ok_or("the batch was forgotten")?;
+        let page = self.database().rows(rows::progress_from(from));
+        let page = page.map_err(|error| error.to_string())?;
+        let page: Result<Vec<(u32, Progress)>, String> = page.iter().map(rows::progress).collect();
+        let page = page?;
+        let count = |(number, progress): &(u32, Progress)| {
+            let size = self.with(|batch| batch.size(*number)).flatten()?;
+            let chunk = Chunk {
+                record: &record,
+                seed: contract::seed(&record.id).unwrap_or_default(),
+                size,
+                lines: "",
+                progress,
+            };
+            Some((*number, chunk.gone())).filter(|(_, gone)| *gone > 0)
+        };
+        let gone = page.iter().filter_map(count).collect();
+        Ok((gone, rows::next_page(page.iter().map(|(number, _)| *number))))
+    }
+
+    /// Looks at one chunk with its lines; at none if the batch has no such chunk.
+    pub(super) fn chunk<T>(
+        &self,
+        record: &Record,
+        number: u32,
+        look: impl FnOnce(&Chunk<'_>) -> T,
+    ) -> Result<Option<T>, Problem> {
+        let Some(size) = self.with(|batch| batch.size(number)).flatten() else {
+            return Ok(None);
+        };
+        let database = self.database();
+        let row = database.rows(rows::one_progress(number)).map_err(internal)?;
+        let progress = match row.first() {
+            Some(row) => rows::progress(row).map_err(internal)?.1,
+            None => Progress::default(),
+        };
+        let lines = database.text(rows::lines(number)).map_err(internal)?;
+        let lines = lines.unwrap_or_default();
+        Ok(Some(look(&Chunk {
+            record,
+            seed: contract::seed(&record.id).unwrap_or_default(),
+            size,
+            lines: &lines,
+            progress: &progress,
+        })))
     }
 
     fn end(&self, mut page: Page) -> Result<Response, Problem> {

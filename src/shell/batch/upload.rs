@@ -80,11 +80,12 @@ struct Intake {
 async fn stage(core: &Rc<Core>, request: &Request, intake: Intake) -> Result<Response, Problem> {
     // What an upload left that broke off is of no use to this one.
     core.wipe().await.map_err(internal)?;
+    // Before the first row: what breaks off is found by it.
+    core.arm(intake.now + UPLOAD_STALLED).await;
     let database = core.database();
     for statement in rows::create() {
         database.execute(statement).map_err(internal)?;
     }
-    core.arm(Some(intake.now + UPLOAD_STALLED)).await;
     let mut upload = Upload::new(intake.caller, intake.config, intake.format, intake.now);
     let mut sizes = Vec::new();
     let mut add = |staged: Vec<Staged>| -> Result<(), Problem> {

@@ -1,6 +1,6 @@
-//! Tells a batch's endpoint what has happened: when the batch ends, that it has, and which devices are gone.
+//! Delivers a batch's webhooks: finds what there is to deliver when the batch has ended, and makes one attempt at a time per
+//! call.
 
-use std::cell::RefCell;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -8,137 +8,71 @@ use futures::future::{Either, select};
 use worker::{AbortController, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response};
 
 use super::core::Core;
-use super::pages::Visit;
 use super::{internal, not_found};
 use crate::api::Problem;
 use crate::api::batch::receipts::{self, GoneDevice};
 use crate::config::Config;
+use crate::delivery::batch::{Outcome, Record};
 use crate::delivery::outbox::{Answered, Body, Delivery, Outbox, TIMEOUT};
-use crate::delivery::webhook::{self, Event};
+use crate::delivery::webhook;
 use crate::shell::{clock, http};
-use crate::time::Timestamp;
-
-/// The outbox, once it is read.
-#[derive(Default)]
-pub(super) struct Webhooks(RefCell<Option<Outbox>>);
-
-impl Webhooks {
-    /// When the next delivery is due.
-    pub(super) fn wake(&self) -> Option<Timestamp> {
-        self.0.borrow().as_ref().and_then(Outbox::wake)
-    }
-
-    /// The rows are gone.
-    pub(super) fn forget(&self) {
-        self.0.replace(None);
-    }
-
-    fn with<T>(&self, act: impl FnOnce(&mut Outbox) -> T) -> Option<T> {
-        self.0.borrow_mut().as_mut().map(act)
-    }
-}
 
 /// The log of deliveries.
 pub(super) fn log(core: &Core) -> Result<Response, Problem> {
-    load(core)?;
-    let log = core.outbox.with(|outbox| outbox.log()).ok_or_else(not_found)?;
+    let log = core.with_outbox(Outbox::log).ok_or_else(not_found)?;
     http::response(crate::api::Answer::json(log)).map_err(internal)
 }
 
-/// Makes the deliveries that are due, one after the other.
-pub(super) async fn work(core: &Core, config: &'static Config) -> Result<(), ()> {
-    let record = core.with(|batch| batch.record().clone());
-    let Some(record) = record.filter(|record| record.state.has_ended()) else {
-        return Ok(());
-    };
-    let Some(url) = &record.terms.webhook else {
-        return Ok(());
-    };
-    load(core).map_err(drop)?;
-    if core.outbox.with(|outbox| outbox.deliveries().next().is_none()) == Some(true) {
-        announce(core, config).map_err(drop)?;
-    }
-    while let Some(delivery) = core
-        .outbox
-        .with(|outbox| outbox.due(clock::now()).cloned())
-        .flatten()
-    {
-        save(core).map_err(drop)?;
-        let outcome = match render(core, &record.app, &delivery) {
-            Ok(Some(body)) => send(url, &delivery.id, &body, config).await,
-            Ok(None) => Err("no device is gone any more".to_owned()),
-            Err(_) => Err("the body could not be made".to_owned()),
-        };
-        core.outbox.with(|outbox| {
-            let outcome = outcome.as_ref().map(|answered| *answered).map_err(String::as_str);
-            outbox.attempted(&delivery.id, outcome, clock::now());
-        });
-        save(core).map_err(drop)?;
-    }
-    Ok(())
-}
-
-/// Adds what is to be told of a batch that has just ended.
-fn announce(core: &Core, config: &Config) -> Result<(), Problem> {
-    let now = clock::now();
+/// Reads which chunks have gone devices, from one on and as many as are read at once.
+pub(super) fn find_gone(core: &Core, config: &Config, from: u32) -> Result<Outcome, String> {
     let app = core.with(|batch| batch.record().app.clone()).unwrap_or_default();
-    let document = core.document(config.app(&app))?;
-    let mut chunks = Vec::new();
-    core.visit(0, u64::MAX, |chunk| {
-        let first = u64::from(chunk.size.first);
-        let pushes = u64::try_from(chunk.size.pushes).unwrap_or_default();
-        chunks.push((first, first + pushes.saturating_sub(1), chunk.gone()));
-        Visit::Next
-    })?;
-    let ranges = webhook::gone_ranges(chunks);
-    core.outbox.with(|outbox| {
-        for (first, last) in ranges {
-            outbox.add(Event::DevicesGone, Body::Gone { first, last }, now);
-        }
-        outbox.add(
-            Event::BatchEnded,
-            Body::Text(webhook::batch_ended(&document, now)),
-            now,
-        );
-    });
-    save(core)
+    let status = core.document(config.app(&app));
+    let status = status.map_err(|problem| problem.detail().to_owned())?;
+    let (gone, next) = core.count_gone(from)?;
+    Ok(Outcome::FoundGone { gone, next, status })
 }
 
-/// The body of a delivery; nothing if there is nothing to tell.
-fn render(core: &Core, app: &str, delivery: &Delivery) -> Result<Option<String>, Problem> {
-    let (first, last) = match &delivery.body {
-        Body::Text(text) => return Ok(Some(text.clone())),
-        Body::Gone { first, last } => (*first, *last),
+/// Makes an attempt, whose outcome is the answer or why there was none.
+pub(super) async fn deliver(
+    core: &Core,
+    config: &Config,
+    record: &Record,
+    delivery: &Delivery,
+) -> Result<Answered, String> {
+    let Some(url) = &record.terms.webhook else {
+        return Err("the batch has no webhook".to_owned());
+    };
+    let body = render(core, record, delivery)?;
+    let headers = webhook::headers(&config.batches.webhook_secrets, &delivery.id, &body, clock::now())?;
+    send(url, &headers, &body).await
+}
+
+/// The body of a delivery.
+fn render(core: &Core, record: &Record, delivery: &Delivery) -> Result<String, String> {
+    let chunks = match &delivery.body {
+        Body::Text(text) => return Ok(text.clone()),
+        Body::Gone { chunks } => chunks,
     };
     let mut devices: Vec<GoneDevice> = Vec::new();
-    core.visit(first, last, |chunk| {
-        if chunk.lines.is_empty() {
-            return if chunk.gone() > 0 {
-                Visit::Lines
-            } else {
-                Visit::Next
-            };
-        }
-        devices.extend(receipts::gone(chunk, first, last));
-        Visit::Next
-    })?;
-    let id = core.with(|batch| batch.record().id.clone()).unwrap_or_default();
-    let mut told = devices.iter().map(|device| webhook::GoneDevice {
+    for number in chunks {
+        let read = core.chunk(record, *number, |chunk| receipts::gone(chunk, 0, u64::MAX));
+        let read = read.map_err(|_| "the body could not be made".to_owned())?;
+        devices.extend(read.into_iter().flatten());
+    }
+    let mut gone = devices.iter().map(|device| webhook::GoneDevice {
         token: &device.token,
         reference: device.reference.as_deref(),
         since: device.since,
         reason: &device.reason,
     });
-    Ok(webhook::devices_gone(&id, app, &mut told, delivery.created_at))
+    webhook::devices_gone(&record.id, &record.app, &mut gone, delivery.created_at)
+        .ok_or_else(|| "no device is gone any more".to_owned())
 }
 
-async fn send(url: &str, id: &str, body: &str, config: &Config) -> Result<Answered, String> {
-    let now = clock::now();
+async fn send(url: &str, signed: &[(&str, String)], body: &str) -> Result<Answered, String> {
     let headers = Headers::new();
-    let signed = webhook::headers(&config.batches.webhook_secrets, id, body, now);
-    let content_type = ("content-type", "application/json".to_owned());
-    for (name, value) in signed.into_iter().chain([content_type]) {
-        headers.set(name, &value).map_err(|error| error.to_string())?;
+    for (name, value) in signed {
+        headers.set(name, value).map_err(|error| error.to_string())?;
     }
     let mut init = RequestInit::new();
     init.with_method(Method::Post)
@@ -150,7 +84,7 @@ async fn send(url: &str, id: &str, body: &str, config: &Config) -> Result<Answer
     let signal = controller.signal();
     let fetch = Fetch::Request(request);
     let sending = pin!(fetch.send_with_signal(&signal));
-    match select(sending, pin!(clock::at(now + TIMEOUT))).await {
+    match select(sending, pin!(clock::at(clock::now() + TIMEOUT))).await {
         Either::Left((Ok(response), _)) => Ok(Answered {
             code: response.status_code(),
             retry_after: retry_after(&response),
@@ -170,31 +104,4 @@ async fn send(url: &str, id: &str, body: &str, config: &Config) -> Result<Answer
 fn retry_after(response: &Response) -> Option<Duration> {
     let value = response.headers().get("retry-after").ok().flatten()?;
     crate::time::retry_after(&value, clock::now())
-}
-
-fn load(core: &Core) -> Result<(), Problem> {
-    if core.outbox.0.borrow().is_some() {
-        return Ok(());
-    }
-    let id = core
-        .with(|batch| batch.record().id.clone())
-        .ok_or_else(not_found)?;
-    let database = core.database();
-    database.execute(Outbox::schema()).map_err(internal)?;
-    let rows = database.rows(Outbox::select()).map_err(internal)?;
-    let loaded = Outbox::load(&id, &rows);
-    if let Some(fault) = loaded.fault {
-        internal(fault);
-    }
-    core.outbox.0.replace(Some(loaded.machine));
-    Ok(())
-}
-
-fn save(core: &Core) -> Result<(), Problem> {
-    let changes = core.outbox.with(Outbox::take_changes).unwrap_or_default();
-    let database = core.database();
-    for change in changes {
-        database.execute(change).map_err(internal)?;
-    }
-    Ok(())
 }
