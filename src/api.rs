@@ -12,6 +12,7 @@ pub mod doctor;
 #[cfg(test)]
 mod fixture;
 pub mod format;
+pub mod health;
 mod lines;
 pub mod listing;
 pub mod media;

@@ -1,12 +1,15 @@
 //! What the deployment says: variables and secrets, read once and checked as a whole.
 //!
-//! Every fault is reported at once and named by its variable (`/APPS/shop/team_id`), never with a secret's value. In
-//! scope: what the settings mean. Out of scope: where they are kept; the shell hands in a function that looks one up.
+//! Every fault is reported at once and named by its variable (`/APPS/shop/team_id`), never with a secret's value. A fault
+//! of one app, or of one API key, stops that one alone. In scope: what the settings mean. Out of scope: where they are
+//! kept; the shell hands in a function that looks one up.
 
 mod api_key;
 mod app;
 mod batches;
+mod caller;
 mod campaigns;
+mod text;
 mod transport;
 
 use std::time::Duration;
@@ -17,19 +20,24 @@ use crate::apns::Environment;
 use crate::apns::credential::Credential;
 use crate::fault::{self, FaultKind, Faults, Pointer};
 
-pub use api_key::{ApiKey, Apps};
-pub use app::{App, SigningKeyText};
+pub use api_key::{ApiKey, ApiKeyFault};
+pub use app::{App, BrokenApp, SigningKeyText};
 pub use batches::{Batches, SETTLE_TIME};
+pub use caller::Caller;
 pub use campaigns::Campaigns;
 pub use transport::{Sockets, Transport};
 
-/// A deployment's configuration, without faults.
+/// A deployment's configuration with which at least one app works.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The senders, in the order of the variable.
+    /// The apps that work, in the order of the variable.
     pub apps: Vec<App>,
+    /// The apps whose settings have faults.
+    pub broken_apps: Vec<BrokenApp>,
     /// Who may call.
     pub api_keys: Vec<ApiKey>,
+    /// What is wrong with entries of `API_KEYS`. The other keys work.
+    pub api_key_faults: Vec<ApiKeyFault>,
     /// How long one attempt to send a push may take.
     pub attempt_timeout: Duration,
     /// The most pushes in flight for a credential, over all isolates.
@@ -57,14 +65,16 @@ impl Config {
     /// Reads the settings that `setting` finds by name; objects are given as JSON text.
     ///
     /// # Errors
-    /// All faults, each at its variable.
+    /// All faults, each at its variable, if no app could work: a fault of what all apps share, no app without faults, or no
+    /// API key that can be read.
     pub fn load(setting: impl Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut faults = Faults::default();
         let named = json(&setting, APPS, &mut faults).unwrap_or_default();
         let transport = transport::load(&setting, &mut faults);
         let apps = app::read_all(&named, transport, &setting, &mut faults);
+        let mut api_key_faults = Vec::new();
         let api_keys = json(&setting, API_KEYS, &mut faults)
-            .map(|value| api_key::read_all(&value, &named, &mut faults))
+            .map(|value| api_key::read_all(&value, &named, &mut faults, &mut api_key_faults))
             .unwrap_or_default();
         let timeout = number(
             &setting,
@@ -86,9 +96,11 @@ impl Config {
             &mut faults,
         );
         let origins = Origins::load(&setting, &mut faults);
-        faults.or(Self {
-            apps,
+        let config = Self {
+            apps: apps.apps,
+            broken_apps: apps.broken,
             api_keys,
+            api_key_faults,
             attempt_timeout,
             permits: u32::try_from(permits).unwrap_or(u32::MAX),
             sockets,
@@ -96,13 +108,52 @@ impl Config {
             campaigns,
             metrics_shards: u32::try_from(shards).unwrap_or(1),
             origins,
-        })
+        };
+        if faults.is_empty() && !config.apps.is_empty() && !config.api_keys.is_empty() {
+            return Ok(config);
+        }
+        let mut all = config.faults();
+        all.append(&faults);
+        Err(all)
     }
 
-    /// The app called `name`.
+    /// What is wrong with single apps and API keys, each at its variable.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        let mut all = Faults::default();
+        for app in &self.broken_apps {
+            all.append(&app.faults);
+        }
+        for of_key in &self.api_key_faults {
+            all.push(of_key.fault.clone());
+        }
+        all
+    }
+
+    /// The names of all apps, those that work before those that do not.
+    pub fn app_names(&self) -> impl Iterator<Item = &str> {
+        let working = self.apps.iter().map(|app| app.name.as_str());
+        working.chain(self.broken_apps.iter().map(|app| app.name.as_str()))
+    }
+
+    /// The app called `name`, if it works.
     #[must_use]
     pub fn app(&self, name: &str) -> Option<&App> {
         self.apps.iter().find(|app| app.name == name)
+    }
+
+    /// The app called `name`.
+    ///
+    /// # Errors
+    /// Why it cannot send.
+    pub fn find_app(&self, name: &str) -> Result<&App, NoApp> {
+        self.app(name).ok_or_else(|| {
+            let broken = self.broken_apps.iter().find(|app| app.name == name);
+            broken.map_or_else(
+                || NoApp::Unknown(name.to_owned()),
+                |app| NoApp::Broken(app.clone()),
+            )
+        })
     }
 
     /// The private key of a credential that one of the apps has.
@@ -123,6 +174,17 @@ impl Config {
         let local = self.origins.of(environment).map(str::to_owned);
         local.unwrap_or_else(|| format!("https://{}", environment.host()))
     }
+}
+
+/// Why an app cannot send.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoApp {
+    /// The settings do not name it, or no longer.
+    #[error("no app is called `{0}` any more")]
+    Unknown(String),
+    /// Its settings have faults.
+    #[error("the settings of the app `{}` have faults: {}", .0.name, .0.faults)]
+    Broken(BrokenApp),
 }
 
 /// Where a socket to APNs goes.
@@ -191,7 +253,7 @@ impl Origins {
 
     fn load(setting: &impl Fn(&str) -> Option<String>, faults: &mut Faults) -> Self {
         let mut origins = Self::default();
-        if setting(APNS_ORIGINS).is_none() {
+        if given(setting, APNS_ORIGINS).is_none() {
             return origins;
         }
         let Some(value) = json(setting, APNS_ORIGINS, faults) else {
@@ -239,11 +301,11 @@ fn is_loopback_origin(text: &str) -> bool {
 fn json(setting: &impl Fn(&str) -> Option<String>, name: &str, faults: &mut Faults) -> Option<Value> {
     let at = Pointer::Root;
     let at = at.key(name);
-    let Some(text) = setting(name) else {
+    let Some(text) = given(setting, name) else {
         faults.add(&at, FaultKind::Missing);
         return None;
     };
-    match serde_json::from_str(&text) {
+    match parse(&text) {
         Ok(value) => Some(value),
         Err(error) => {
             // The parser's own words could quote a secret: the place is enough.
@@ -254,6 +316,24 @@ fn json(setting: &impl Fn(&str) -> Option<String>, name: &str, faults: &mut Faul
     }
 }
 
+/// The text of a setting, unless there is none or it is blank.
+fn given(setting: &impl Fn(&str) -> Option<String>, name: &str) -> Option<String> {
+    setting(name).filter(|text| !text::trim(text).is_empty())
+}
+
+/// Parses JSON, also if a shell or a console has put quotes around it or made a string of it.
+fn parse(text: &str) -> Result<Value, serde_json::Error> {
+    let text = text::trim(text);
+    let value = match serde_json::from_str(text) {
+        Err(error) => serde_json::from_str(text::unquoted(text)).map_err(|_| error)?,
+        Ok(value) => value,
+    };
+    match value {
+        Value::String(inner) => serde_json::from_str(text::trim(&inner)),
+        value => Ok(value),
+    }
+}
+
 fn number(
     setting: &impl Fn(&str) -> Option<String>,
     name: &str,
@@ -261,8 +341,10 @@ fn number(
     range: std::ops::RangeInclusive<u64>,
     faults: &mut Faults,
 ) -> u64 {
-    let Some(text) = setting(name) else { return default };
-    match text.trim().parse() {
+    let Some(text) = given(setting, name) else {
+        return default;
+    };
+    match text::unquoted(&text).parse() {
         Ok(number) if range.contains(&number) => number,
         _ => {
             let text = format!("must be an integer from {} to {}", range.start(), range.end());
@@ -281,8 +363,10 @@ fn duration(
     rule: &str,
     faults: &mut Faults,
 ) -> Duration {
-    let Some(text) = setting(name) else { return default };
-    match span(text.trim()) {
+    let Some(text) = given(setting, name) else {
+        return default;
+    };
+    match span(text::unquoted(&text)) {
         Some(duration) if range.contains(&duration) => duration,
         _ => {
             faults.add(&Pointer::Root.key(name), FaultKind::Invalid(rule.to_owned()));

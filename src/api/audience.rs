@@ -24,7 +24,7 @@ pub use sorter::Shipment;
 use super::auth;
 use super::format;
 use super::problem::{Kind, Problem};
-use crate::config::{ApiKey, App, Config};
+use crate::config::{App, Caller, Config};
 use crate::delivery::segment::Segment;
 use crate::fault::{self, FaultKind, Faults, Pointer};
 
@@ -42,7 +42,7 @@ impl<'c> Opening<'c> {
     ///
     /// # Errors
     /// 400 if it is not JSON, 403 if the caller does not reach the app, 422 with the faults of the name and of all fields.
-    pub fn read(name: &str, body: &[u8], caller: &ApiKey, config: &'c Config) -> Result<Self, Problem> {
+    pub fn read(name: &str, body: &[u8], caller: &Caller, config: &'c Config) -> Result<Self, Problem> {
         let document = object_or_nothing(body)?;
         let (root, mut faults) = (Pointer::Root, Faults::default());
         if !is_name(name) {

@@ -4,13 +4,14 @@
 //! which one came close.
 
 use super::problem::{Kind, Problem};
-use crate::config::{ApiKey, App, Config};
+use crate::config::{App, Caller, Config, NoApp};
+use crate::fault::{FaultKind, Faults, Pointer};
 
 /// Finds the caller by the value of `Authorization`.
 ///
 /// # Errors
-/// 401 with a challenge if there is no known key.
-pub fn authenticate<'c>(authorization: Option<&str>, config: &'c Config) -> Result<&'c ApiKey, Problem> {
+/// 401 with a challenge if there is no known key, or if its entry clashes with another.
+pub fn authenticate<'c>(authorization: Option<&str>, config: &'c Config) -> Result<&'c Caller, Problem> {
     let refuse =
         |detail: &str| Problem::new(Kind::Unauthenticated, detail).with_header("www-authenticate", "Bearer");
     let Some(value) = authorization else {
@@ -21,7 +22,7 @@ pub fn authenticate<'c>(authorization: Option<&str>, config: &'c Config) -> Resu
         _ => return Err(refuse("the scheme of `Authorization` must be `Bearer`")),
     };
     if key.len() > MAX_KEY_LEN {
-        return Err(refuse("the key is not known"));
+        return Err(refuse(UNKNOWN));
     }
     let mut found = None;
     for candidate in &config.api_keys {
@@ -29,49 +30,69 @@ pub fn authenticate<'c>(authorization: Option<&str>, config: &'c Config) -> Resu
             found = Some(candidate);
         }
     }
-    found.ok_or_else(|| refuse("the key is not known"))
+    match found {
+        Some(key) if key.clashes() => Err(refuse(CLASHING)),
+        Some(key) => Ok(key.caller()),
+        None => Err(refuse(UNKNOWN)),
+    }
 }
 
 /// The app that a request names, or the only one that its caller reaches.
 ///
 /// # Errors
-/// 403 if the caller does not reach it; 422 if none is named and there is a choice. A caller learns nothing about apps
-/// beyond its reach: one that is not there is 403 as well.
-pub fn choose_app<'c>(name: Option<&str>, caller: &ApiKey, config: &'c Config) -> Result<&'c App, Problem> {
-    let mut reachable = config.apps.iter().filter(|app| caller.reaches(&app.name));
-    match name {
-        Some(name) => reachable.find(|app| app.name == name).ok_or_else(|| {
-            Problem::new(
-                Kind::Forbidden,
-                format!("the key `{}` does not reach an app of that name", caller.name),
-            )
-        }),
-        None => match (reachable.next(), reachable.next()) {
-            (Some(app), None) => Ok(app),
-            (None, _) => Err(Problem::new(
-                Kind::Forbidden,
-                format!("the key `{}` reaches no app", caller.name),
-            )),
-            (Some(_), Some(_)) => Err(several_apps(caller, config)),
-        },
-    }
+/// 403 if the caller does not reach it; 422 if none is named and there is a choice; 500 if its settings have faults. A
+/// caller learns nothing about apps beyond its reach: one that does not exist is 403 as well.
+pub fn choose_app<'c>(name: Option<&str>, caller: &Caller, config: &'c Config) -> Result<&'c App, Problem> {
+    let reached: Vec<&str> = config.app_names().filter(|app| caller.reaches(app)).collect();
+    let name = match (name, reached.as_slice()) {
+        (_, []) => {
+            let detail = format!("the key `{}` can send for no app", caller.name);
+            return Err(Problem::new(Kind::Forbidden, detail));
+        }
+        (Some(name), _) if reached.contains(&name) => name,
+        (Some(name), _) => return Err(unknown_app(name, &reached, caller)),
+        (None, [only]) => only,
+        (None, _) => return Err(several_apps(&reached)),
+    };
+    find_app(name, config)
 }
 
-fn several_apps(caller: &ApiKey, config: &Config) -> Problem {
-    let names: Vec<&str> = config
-        .apps
-        .iter()
-        .map(|app| app.name.as_str())
-        .filter(|name| caller.reaches(name))
-        .collect();
-    let mut faults = crate::fault::Faults::default();
-    let text = format!("is required: the key reaches {}", names.join(", "));
-    faults.add(
-        &crate::fault::Pointer::Root.key("app"),
-        crate::fault::FaultKind::Invalid(text),
+/// The app called `name`, which the caller reaches.
+///
+/// # Errors
+/// 500 if its settings have faults, 503 if it is not configured any more.
+pub fn find_app<'c>(name: &str, config: &'c Config) -> Result<&'c App, Problem> {
+    config.find_app(name).map_err(|error| match error {
+        NoApp::Broken(app) => Problem::misconfigured(app.faults),
+        NoApp::Unknown(_) => Problem::new(Kind::Unavailable, error.to_string()),
+    })
+}
+
+fn unknown_app(name: &str, reached: &[&str], caller: &Caller) -> Problem {
+    let shown: String = name.chars().take(MAX_SHOWN).collect();
+    let detail = format!(
+        "unknown app `{shown}`; the key `{}` can send for: {}",
+        caller.name,
+        reached.join(", ")
     );
+    Problem::new(Kind::Forbidden, detail)
+}
+
+fn several_apps(reached: &[&str]) -> Problem {
+    let mut faults = Faults::default();
+    let text = format!("is required: the key reaches {}", reached.join(", "));
+    faults.add(&Pointer::Root.key("app"), FaultKind::Invalid(text));
     Problem::invalid(faults)
 }
+
+const UNKNOWN: &str = "the key is not known";
+
+/// Whoever reads this has presented the key, and may know.
+const CLASHING: &str = "the key's entry in API_KEYS has the name or the hash of another entry: each needs its own. The \
+     Worker's log names the entries, and so does `apns-edge doctor` with a key that works";
+
+/// The most characters of an app's name that a problem repeats: the longest name.
+const MAX_SHOWN: usize = 64;
 
 /// Longer texts are not hashed: no key of ours has more than a hundred characters.
 const MAX_KEY_LEN: usize = 1024;

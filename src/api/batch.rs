@@ -13,7 +13,7 @@ use super::Answer;
 use super::problem::{Kind, Problem};
 use super::upload::{Finished, InvalidLine, Opening};
 use crate::apns::expiration::Expiration;
-use crate::config::{Batches, Transport};
+use crate::config::{Batches, Caller, Transport};
 use crate::delivery::batch::{
     Announcement, Assignment, CutOff, GaveUp, Handover, Overview, Reason, Record, State, Terms,
 };
@@ -22,8 +22,8 @@ use crate::time::Timestamp;
 /// What a caller asks of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
-    /// The name of the caller's API key.
-    pub caller: String,
+    /// Who asks.
+    pub caller: Caller,
     /// What.
     pub ask: Ask,
 }
@@ -281,8 +281,9 @@ pub fn named_id(caller: &str, key: &str) -> String {
     use sha2::{Digest, Sha256};
     let mut hash = Sha256::new();
     for part in ["apns-edge batch", caller, key] {
+        // With its length before it, no part can look like the end of another.
+        hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
-        hash.update(b"\n");
     }
     let digest: [u8; 32] = hash.finalize().into();
     digest.first_chunk().map(|bytes| id(*bytes)).unwrap_or_default()

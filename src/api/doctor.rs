@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use super::Answer;
 use crate::apns::{Environment, Outcome, Reason};
-use crate::config::{App, Config, Transport};
+use crate::config::{App, Caller, Config, Transport};
 use crate::delivery::gate::Inspection;
+use crate::fault::{Fault, Faults};
 use crate::time::Timestamp;
 
 /// What the shell found out about one credential.
@@ -48,10 +49,11 @@ impl Probe {
     }
 }
 
-/// The answer of the doctor. `apps` are those that the caller reaches.
+/// The answer of the doctor for `caller`; `apps` are those that work and that it reaches.
 #[must_use]
 pub fn answer(
     config: &Config,
+    caller: &Caller,
     apps: &[&App],
     checks: &[CredentialCheck<'_>],
     probes: &[Probe],
@@ -59,11 +61,30 @@ pub fn answer(
 ) -> Answer {
     let probes: Vec<ProbeReport<'_>> = probes.iter().map(probe_report).collect();
     let gates: Vec<GateReport<'_>> = checks.iter().map(|check| gate_report(check, now)).collect();
+    let broken_apps: Vec<BrokenAppReport<'_>> = config
+        .broken_apps
+        .iter()
+        .filter(|app| caller.reaches(&app.name))
+        .map(|app| BrokenAppReport {
+            name: &app.name,
+            faults: finding(&app.faults),
+        })
+        .collect();
+    let api_key_faults: Vec<Finding<'_>> = config
+        .api_key_faults
+        .iter()
+        .filter(|of_key| of_key.concerns(caller))
+        .map(|of_key| Finding::of(&of_key.fault))
+        .collect();
     let healthy = probes.iter().all(|probe| probe.ok || !probe.in_use)
-        && gates.iter().all(|gate| gate.problem.is_none());
+        && gates.iter().all(|gate| gate.problem.is_none())
+        && broken_apps.is_empty()
+        && api_key_faults.is_empty();
     let body = DoctorAnswer {
         healthy,
         apps: apps.iter().map(|app| app_report(app)).collect(),
+        broken_apps,
+        api_key_faults,
         attempt_timeout_ms: u64::try_from(config.attempt_timeout.as_millis()).unwrap_or(u64::MAX),
         permits: config.permits,
         local_origins: config.origins.is_local(),
@@ -77,6 +98,10 @@ pub fn answer(
 struct DoctorAnswer<'c> {
     healthy: bool,
     apps: Vec<AppReport<'c>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    broken_apps: Vec<BrokenAppReport<'c>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    api_key_faults: Vec<Finding<'c>>,
     attempt_timeout_ms: u64,
     permits: u32,
     local_origins: bool,
@@ -93,6 +118,35 @@ struct AppReport<'c> {
     team_id: &'static str,
     key_id: &'static str,
     signing_key: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Finding<'c>>,
+}
+
+/// An app that sends nothing until its settings are mended.
+#[derive(Serialize)]
+struct BrokenAppReport<'c> {
+    name: &'c str,
+    faults: Vec<Finding<'c>>,
+}
+
+/// What is wrong, or probably wrong, with a setting.
+#[derive(Serialize)]
+struct Finding<'c> {
+    pointer: &'c str,
+    detail: String,
+}
+
+impl<'c> Finding<'c> {
+    fn of(fault: &'c Fault) -> Self {
+        Self {
+            pointer: &fault.pointer,
+            detail: fault.kind.to_string(),
+        }
+    }
+}
+
+fn finding(faults: &Faults) -> Vec<Finding<'_>> {
+    faults.listed().iter().map(Finding::of).collect()
 }
 
 fn app_report<'c>(app: &'c App) -> AppReport<'c> {
@@ -105,6 +159,7 @@ fn app_report<'c>(app: &'c App) -> AppReport<'c> {
         team_id: "set",
         key_id: "set",
         signing_key: "set",
+        warnings: finding(&app.warnings),
     }
 }
 
@@ -184,7 +239,7 @@ fn probe_report(probe: &Probe) -> ProbeReport<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::fixture::{NOW, config, config_with, p8};
+    use crate::api::fixture::{NOW, caller, config, config_with, p8, with_broken_app};
     use crate::apns::{Reply, Trouble};
     use crate::config::APNS_ORIGINS;
     use std::time::Duration;
@@ -235,6 +290,7 @@ mod tests {
         let checks = [CredentialCheck { app, gate }];
         let answer = answer(
             &config,
+            caller(&config, "editor"),
             &[app],
             &checks,
             &[probe(Environment::Production, outcome)],
@@ -280,7 +336,7 @@ mod tests {
                 ..probe(Environment::Sandbox, Outcome::Lost(Trouble::Deadline))
             },
         ];
-        let answer = answer(&config, &apps, &checks, &probes, NOW);
+        let answer = answer(&config, caller(&config, "editor"), &apps, &checks, &probes, NOW);
         assert_eq!((answer.status, answer.content_type), (200, "application/json"));
         let apps = [
             r#"{"name":"shop","topic":"com.example.shop","environment":"production","transport":"fetch","team_id":"set","key_id":"set","signing_key":"set"}"#,
@@ -328,8 +384,25 @@ mod tests {
             in_use: false,
             ..probe(Environment::Production, Outcome::Lost(Trouble::Deadline))
         };
-        let answer = answer(&config, &[], &[], &[unused], NOW);
+        let answer = answer(&config, caller(&config, "editor"), &[], &[], &[unused], NOW);
         assert!(answer.body.starts_with(r#"{"healthy":true"#), "{}", answer.body);
+    }
+
+    #[test]
+    fn a_broken_app_is_shown_to_callers_that_reach_it_and_its_faults_are_named() {
+        let config = with_broken_app();
+        let told = |name| answer(&config, caller(&config, name), &[], &[], &[], NOW).body;
+        let all = told("editor");
+        let broken = r#""broken_apps":[{"name":"broken","faults":[{"pointer":"/APNS_KEY_NOKEY12345","detail":"is required"}]}]"#;
+        assert!(
+            all.starts_with(r#"{"healthy":false"#) && all.contains(broken),
+            "{all}"
+        );
+        let shop = told("backend");
+        assert!(
+            shop.starts_with(r#"{"healthy":true"#) && !shop.contains("broken"),
+            "{shop}"
+        );
     }
 
     #[test]
@@ -353,7 +426,7 @@ mod tests {
             (name == APNS_ORIGINS).then(|| r#"{"production": "https://localhost:8443"}"#.to_owned())
         });
         let apps: Vec<&App> = config.apps.iter().collect();
-        let answer = answer(&config, &apps, &[], &[], NOW).body;
+        let answer = answer(&config, caller(&config, "editor"), &apps, &[], &[], NOW).body;
         assert!(answer.contains(r#""local_origins":true"#), "{answer}");
         let key = p8();
         let lines = key.lines().filter(|line| !line.starts_with('-'));

@@ -4,7 +4,7 @@ use p256::pkcs8::{EncodePrivateKey, LineEnding};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::config::{API_KEYS, APPS, ApiKey, Config};
+use crate::config::{API_KEYS, APPS, Caller, Config};
 use crate::time::Timestamp;
 
 /// When the tests' requests come.
@@ -24,9 +24,30 @@ pub(super) fn config_with(own: impl Fn(&str) -> Option<String>) -> Config {
     Config::load(|name| own(name).or_else(|| setting(name))).unwrap()
 }
 
+/// A configuration with a third app, `broken`, whose signing key is missing; the caller `editor` reaches all.
+pub(super) fn with_broken_app() -> Config {
+    config_with(|name| {
+        let mut value: serde_json::Value = serde_json::from_str(&setting(name)?).ok()?;
+        match name {
+            APPS => {
+                value["broken"] =
+                    json!({"team_id": "TEAM123456", "key_id": "NOKEY12345", "topic": "com.example.b"});
+            }
+            API_KEYS => value[1]["apps"] = json!("*"),
+            _ => return None,
+        }
+        Some(value.to_string())
+    })
+}
+
 /// The caller of that name.
-pub(super) fn caller<'c>(config: &'c Config, name: &str) -> &'c ApiKey {
-    config.api_keys.iter().find(|key| key.name == name).unwrap()
+pub(super) fn caller<'c>(config: &'c Config, name: &str) -> &'c Caller {
+    config
+        .api_keys
+        .iter()
+        .map(|key| key.caller())
+        .find(|caller| caller.name == name)
+        .unwrap()
 }
 
 /// The text of the `.p8` file of both apps.

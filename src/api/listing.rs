@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::Answer;
 use crate::apns::credential::Credential;
-use crate::config::{ApiKey, Config};
+use crate::config::{Caller, Config};
 use crate::delivery::dead_letter::{self, Letter};
 use crate::delivery::registry::{Cursor, Entry, Filter, Page};
 use crate::fault::Faults;
@@ -44,7 +44,7 @@ pub fn batch_filter(query: &str) -> Result<Filter, Faults> {
 #[must_use]
 pub fn by_credential<'c>(
     filter: &Filter,
-    caller: &ApiKey,
+    caller: &Caller,
     config: &'c Config,
 ) -> Vec<(&'c Credential, Filter)> {
     let wanted = |name: &String| filter.apps.as_ref().is_none_or(|apps| apps.contains(name));

@@ -22,7 +22,7 @@ use super::lines;
 use super::problem::{LineFaults, Problem};
 use crate::apns::request::Headers;
 use crate::apns::{ApnsId, Notification, Request};
-use crate::config::{ApiKey, App, Config};
+use crate::config::{App, Caller, Config};
 use crate::fault::{self, Fault, FaultKind, Faults, Pointer};
 use crate::time::Timestamp;
 
@@ -72,7 +72,7 @@ impl<'c> Order<'c> {
     /// 400 if it is not JSON, 403 if the caller does not reach the app, 422 with all faults of its fields.
     pub fn parse(
         body: &[u8],
-        caller: &ApiKey,
+        caller: &Caller,
         config: &'c Config,
         seed: [u8; 16],
         now: Timestamp,

@@ -125,131 +125,195 @@ pub enum CampaignAction {
     Runs,
 }
 
+/// An entry of [`TABLE`].
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The method. What takes `GET` takes `HEAD` as well.
+    pub method: &'static str,
+    /// The path; a segment in braces is a parameter, and not empty.
+    pub path: &'static str,
+    make: for<'p> fn(&'p str) -> Route<'p>,
+}
+
 impl<'p> Route<'p> {
     /// Finds the route of a request.
     ///
     /// # Errors
-    /// 404 for a path that there is not, 405 with `Allow` for a method that the path does not take.
+    /// 404 for an unknown path, 405 with `Allow` for a method that the path does not take.
     pub fn find(method: &str, path: &'p str) -> Result<Self, Problem> {
-        let routes = Self::at(path);
-        if let Some((_, route)) = routes.iter().find(|(allowed, _)| *allowed == method) {
-            return Ok(*route);
+        let wanted = if method == HEAD { GET } else { method };
+        let mut allowed = Vec::new();
+        for entry in TABLE {
+            let Some(parameter) = entry.parameter(path) else {
+                continue;
+            };
+            if entry.method == wanted {
+                return Ok((entry.make)(parameter));
+            }
+            allowed.push(entry.method);
+            if entry.method == GET {
+                allowed.push(HEAD);
+            }
         }
-        if routes.is_empty() {
+        if allowed.is_empty() {
             return Err(Problem::new(Kind::NotFound, "see the README for the paths"));
         }
-        let allowed: Vec<&str> = routes.iter().map(|(allowed, _)| *allowed).collect();
         let allowed = allowed.join(", ");
         let detail = format!("{path} takes {allowed}");
         Err(Problem::new(Kind::MethodNotAllowed, detail).with_header("allow", allowed))
     }
+}
 
-    /// What there is at a path, by method.
-    fn at(path: &'p str) -> Vec<(&'static str, Self)> {
-        let parts: Vec<&str> = path.strip_prefix('/').unwrap_or_default().split('/').collect();
-        match *parts.as_slice() {
-            ["healthz"] => vec![("GET", Self::Healthz)],
-            ["metrics"] => vec![("GET", Self::Metrics)],
-            ["v1", "push"] => vec![("POST", Self::Push)],
-            ["v1", "preview"] => vec![("POST", Self::Preview)],
-            ["v1", "doctor"] => vec![("GET", Self::Doctor)],
-            ["v1", "batches"] => vec![("GET", Self::Batches)],
-            ["v1", "batches", id] if !id.is_empty() => {
-                let batch = |action| Self::Batch { id, action };
-                vec![
-                    ("GET", batch(BatchAction::Status)),
-                    ("DELETE", batch(BatchAction::Delete)),
-                ]
+impl Entry {
+    /// The parameter in `path`, empty if the entry has none; `None` if the path is another.
+    fn parameter<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let (mut pattern, mut segments) = (self.path.split('/'), path.split('/'));
+        let mut parameter = "";
+        loop {
+            match (pattern.next(), segments.next()) {
+                (None, None) => return Some(parameter),
+                (Some(wanted), Some(segment)) if wanted.starts_with('{') && !segment.is_empty() => {
+                    parameter = segment;
+                }
+                (Some(wanted), Some(segment)) if wanted == segment => {}
+                _ => return None,
             }
-            ["v1", "batches", id, below] if !id.is_empty() => BatchAction::below(below)
-                .map(|(method, action)| (method, Self::Batch { id, action }))
-                .into_iter()
-                .collect(),
-            ["v1", "audiences"] => vec![("GET", Self::Audiences)],
-            ["v1", "audiences", name, ref below @ ..] if !name.is_empty() => AudienceAction::at(below)
-                .iter()
-                .map(|(method, action)| {
-                    (
-                        *method,
-                        Self::Audience {
-                            name,
-                            action: *action,
-                        },
-                    )
-                })
-                .collect(),
-            ["v1", "campaigns"] => vec![("GET", Self::Campaigns), ("POST", Self::CreateCampaign)],
-            ["v1", "campaigns", id, ref below @ ..] if !id.is_empty() => CampaignAction::at(below)
-                .iter()
-                .map(|(method, action)| (*method, Self::Campaign { id, action: *action }))
-                .collect(),
-            ["v1", "dead-letters"] => vec![("GET", Self::DeadLetters)],
-            ["v1", "dead-letters", id] if !id.is_empty() => vec![("DELETE", Self::DropDeadLetter { id })],
-            ["v1", "dead-letters", id, "replay"] if !id.is_empty() => {
-                vec![("POST", Self::ReplayDeadLetter { id })]
-            }
-            _ => Vec::new(),
         }
     }
 }
 
-impl BatchAction {
-    /// The action below a batch's path, and its method.
-    fn below(name: &str) -> Option<(&'static str, Self)> {
-        Some(match name {
-            "receipts" => ("GET", Self::Receipts),
-            "gone" => ("GET", Self::Gone),
-            "events" => ("GET", Self::Events),
-            "deliveries" => ("GET", Self::Deliveries),
-            "cancel" => ("POST", Self::Cancel),
-            "pause" => ("POST", Self::Pause),
-            "resume" => ("POST", Self::Resume),
-            _ => return None,
-        })
-    }
-}
+/// `GET`, which brings `HEAD` with it.
+const GET: &str = "GET";
 
-impl AudienceAction {
-    /// The actions at what is below an audience's path, by method.
-    const fn at(below: &[&str]) -> &'static [(&'static str, Self)] {
-        match below {
-            [] => &[("GET", Self::Read), ("PUT", Self::Put), ("DELETE", Self::Delete)],
-            [below] => match below.as_bytes() {
-                b"devices" => &[
-                    ("GET", Self::Export),
-                    ("POST", Self::Import),
-                    ("DELETE", Self::Remove),
-                ],
-                b"count" => &[("POST", Self::Count)],
-                _ => &[],
-            },
-            _ => &[],
-        }
-    }
-}
+/// The method that asks for the headers of a `GET` (RFC 9110, section 9.3.2).
+pub const HEAD: &str = "HEAD";
 
-impl CampaignAction {
-    /// The actions at what is below a campaign's path, by method.
-    const fn at(below: &[&str]) -> &'static [(&'static str, Self)] {
-        match below {
-            [] => &[
-                ("GET", Self::Read),
-                ("PUT", Self::Replace),
-                ("DELETE", Self::Delete),
-            ],
-            [below] => match below.as_bytes() {
-                b"schedule" => &[("POST", Self::Schedule)],
-                b"pause" => &[("POST", Self::Pause)],
-                b"resume" => &[("POST", Self::Resume)],
-                b"cancel" => &[("POST", Self::Cancel)],
-                b"test" => &[("POST", Self::Test)],
-                b"preview" => &[("POST", Self::Preview)],
-                b"runs" => &[("GET", Self::Runs)],
-                _ => &[],
-            },
-            _ => &[],
-        }
-    }
+/// Every request that there is.
+pub const TABLE: &[Entry] = &[
+    entry(GET, "/healthz", |_| Route::Healthz),
+    entry(GET, "/metrics", |_| Route::Metrics),
+    entry("POST", "/v1/push", |_| Route::Push),
+    entry("POST", "/v1/preview", |_| Route::Preview),
+    entry(GET, "/v1/doctor", |_| Route::Doctor),
+    entry(GET, "/v1/batches", |_| Route::Batches),
+    entry(GET, "/v1/batches/{id}", |id| Route::Batch {
+        id,
+        action: BatchAction::Status,
+    }),
+    entry("DELETE", "/v1/batches/{id}", |id| Route::Batch {
+        id,
+        action: BatchAction::Delete,
+    }),
+    entry(GET, "/v1/batches/{id}/receipts", |id| Route::Batch {
+        id,
+        action: BatchAction::Receipts,
+    }),
+    entry(GET, "/v1/batches/{id}/gone", |id| Route::Batch {
+        id,
+        action: BatchAction::Gone,
+    }),
+    entry(GET, "/v1/batches/{id}/events", |id| Route::Batch {
+        id,
+        action: BatchAction::Events,
+    }),
+    entry(GET, "/v1/batches/{id}/deliveries", |id| Route::Batch {
+        id,
+        action: BatchAction::Deliveries,
+    }),
+    entry("POST", "/v1/batches/{id}/cancel", |id| Route::Batch {
+        id,
+        action: BatchAction::Cancel,
+    }),
+    entry("POST", "/v1/batches/{id}/pause", |id| Route::Batch {
+        id,
+        action: BatchAction::Pause,
+    }),
+    entry("POST", "/v1/batches/{id}/resume", |id| Route::Batch {
+        id,
+        action: BatchAction::Resume,
+    }),
+    entry(GET, "/v1/audiences", |_| Route::Audiences),
+    entry(GET, "/v1/audiences/{name}", |name| Route::Audience {
+        name,
+        action: AudienceAction::Read,
+    }),
+    entry("PUT", "/v1/audiences/{name}", |name| Route::Audience {
+        name,
+        action: AudienceAction::Put,
+    }),
+    entry("DELETE", "/v1/audiences/{name}", |name| Route::Audience {
+        name,
+        action: AudienceAction::Delete,
+    }),
+    entry(GET, "/v1/audiences/{name}/devices", |name| Route::Audience {
+        name,
+        action: AudienceAction::Export,
+    }),
+    entry("POST", "/v1/audiences/{name}/devices", |name| Route::Audience {
+        name,
+        action: AudienceAction::Import,
+    }),
+    entry("DELETE", "/v1/audiences/{name}/devices", |name| Route::Audience {
+        name,
+        action: AudienceAction::Remove,
+    }),
+    entry("POST", "/v1/audiences/{name}/count", |name| Route::Audience {
+        name,
+        action: AudienceAction::Count,
+    }),
+    entry(GET, "/v1/campaigns", |_| Route::Campaigns),
+    entry("POST", "/v1/campaigns", |_| Route::CreateCampaign),
+    entry(GET, "/v1/campaigns/{id}", |id| Route::Campaign {
+        id,
+        action: CampaignAction::Read,
+    }),
+    entry("PUT", "/v1/campaigns/{id}", |id| Route::Campaign {
+        id,
+        action: CampaignAction::Replace,
+    }),
+    entry("DELETE", "/v1/campaigns/{id}", |id| Route::Campaign {
+        id,
+        action: CampaignAction::Delete,
+    }),
+    entry("POST", "/v1/campaigns/{id}/schedule", |id| Route::Campaign {
+        id,
+        action: CampaignAction::Schedule,
+    }),
+    entry("POST", "/v1/campaigns/{id}/pause", |id| Route::Campaign {
+        id,
+        action: CampaignAction::Pause,
+    }),
+    entry("POST", "/v1/campaigns/{id}/resume", |id| Route::Campaign {
+        id,
+        action: CampaignAction::Resume,
+    }),
+    entry("POST", "/v1/campaigns/{id}/cancel", |id| Route::Campaign {
+        id,
+        action: CampaignAction::Cancel,
+    }),
+    entry("POST", "/v1/campaigns/{id}/test", |id| Route::Campaign {
+        id,
+        action: CampaignAction::Test,
+    }),
+    entry("POST", "/v1/campaigns/{id}/preview", |id| Route::Campaign {
+        id,
+        action: CampaignAction::Preview,
+    }),
+    entry(GET, "/v1/campaigns/{id}/runs", |id| Route::Campaign {
+        id,
+        action: CampaignAction::Runs,
+    }),
+    entry(GET, "/v1/dead-letters", |_| Route::DeadLetters),
+    entry("DELETE", "/v1/dead-letters/{id}", |id| Route::DropDeadLetter {
+        id,
+    }),
+    entry("POST", "/v1/dead-letters/{id}/replay", |id| {
+        Route::ReplayDeadLetter { id }
+    }),
+];
+
+const fn entry(method: &'static str, path: &'static str, make: for<'p> fn(&'p str) -> Route<'p>) -> Entry {
+    Entry { method, path, make }
 }
 
 #[cfg(test)]
@@ -322,17 +386,27 @@ mod tests {
     fn a_wrong_method_names_the_right_ones() {
         for (path, allowed) in [
             ("/v1/push", "POST"),
-            ("/v1/batches/7", "GET, DELETE"),
+            ("/v1/batches/7", "GET, HEAD, DELETE"),
             ("/v1/batches/7/pause", "POST"),
-            ("/v1/audiences/all/devices", "GET, POST, DELETE"),
-            ("/v1/campaigns", "GET, POST"),
-            ("/v1/campaigns/7/runs", "GET"),
+            ("/v1/audiences/all/devices", "GET, HEAD, POST, DELETE"),
+            ("/v1/campaigns", "GET, HEAD, POST"),
+            ("/v1/campaigns/7/runs", "GET, HEAD"),
         ] {
             let answer = Route::find("PATCH", path).unwrap_err().answer();
             assert_eq!(
                 (answer.status, answer.headers),
                 (405, vec![("allow", allowed.to_owned())])
             );
+        }
+    }
+
+    #[test]
+    fn head_is_taken_wherever_get_is_and_nowhere_else() {
+        for entry in TABLE {
+            let path = entry.path.replace("{id}", ID).replace("{name}", "all");
+            assert!(Route::find(entry.method, &path).is_ok(), "{path}");
+            let takes_get = Route::find(GET, &path);
+            assert_eq!(Route::find(HEAD, &path).ok(), takes_get.ok(), "{path}");
         }
     }
 

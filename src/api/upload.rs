@@ -22,7 +22,7 @@ pub use super::order::Options;
 use super::format::Format;
 use super::lines::{self, Lines};
 use super::problem::{Kind, Problem};
-use crate::config::{ApiKey, Config};
+use crate::config::{Caller, Config};
 use crate::time::Timestamp;
 use intake::Intake;
 use opening::Context;
@@ -77,13 +77,13 @@ pub struct Finished<'c> {
 impl<'c> Upload<'c> {
     /// The upload of `caller`, whose body has the form `format`; times that count from now count from `now`.
     #[must_use]
-    pub fn new(caller: &'c ApiKey, config: &'c Config, format: Format, now: Timestamp) -> Self {
+    pub fn new(caller: &'c Caller, config: &'c Config, format: Format, now: Timestamp) -> Self {
         Self::of_at_most(MAX_PUSHES, caller, config, format, now)
     }
 
     fn of_at_most(
         max_pushes: u32,
-        caller: &'c ApiKey,
+        caller: &'c Caller,
         config: &'c Config,
         format: Format,
         now: Timestamp,

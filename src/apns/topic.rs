@@ -23,11 +23,6 @@ impl BundleId {
         if !text.bytes().all(allowed) || !text.contains('.') {
             return Err(BadTopic::Form);
         }
-        if let Some((push_type, _)) = suffixed(text) {
-            return Err(BadTopic::Suffix {
-                suffix: push_type.rules().topic_suffix,
-            });
-        }
         Ok(Self(text.into()))
     }
 
@@ -90,12 +85,6 @@ pub enum BadTopic {
         "is not a bundle id: letters, digits, `-` and `_` in parts joined by `.`, as in `com.example.app`"
     )]
     Form,
-    /// It has a push type's suffix, which we add.
-    #[error("ends in `{suffix}`, which is added by the push type: leave it out")]
-    Suffix {
-        /// The suffix.
-        suffix: &'static str,
-    },
 }
 
 /// The most bytes of a bundle id, App Store Connect's limit.
@@ -113,9 +102,10 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_id_with_a_suffix_is_refused() {
-        let error = BundleId::parse("com.example.app.voip").unwrap_err();
-        assert_eq!(error, BadTopic::Suffix { suffix: ".voip" });
+    fn a_bundle_id_that_ends_like_a_suffix_gets_suffixes_as_any_other() {
+        let app = BundleId::parse("com.example.voip").unwrap();
+        assert_eq!(app.topic(PushType::Alert).as_str(), "com.example.voip");
+        assert_eq!(app.topic(PushType::Voip).as_str(), "com.example.voip.voip");
     }
 
     #[test]

@@ -4,10 +4,11 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use super::text;
 use super::transport::Transport;
 use crate::apns::Environment;
 use crate::apns::credential::{Credential, IdError, KeyId, SigningKey, TeamId};
-use crate::apns::topic::BundleId;
+use crate::apns::topic::{self, BundleId};
 use crate::fault::{self, FaultKind, Faults, Pointer};
 
 /// A configured sender.
@@ -23,6 +24,17 @@ pub struct App {
     pub signing_key: SigningKeyText,
     /// How its pushes travel.
     pub transport: Transport,
+    /// What in its settings works and is probably a mistake.
+    pub warnings: Faults,
+}
+
+/// An app whose settings have faults. It sends nothing, and no other app is affected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenApp {
+    /// What callers call it.
+    pub name: String,
+    /// What is wrong, each at its variable.
+    pub faults: Faults,
 }
 
 /// The text of a `.p8` file, as the secret has it. Its `Debug` shows nothing of it.
@@ -49,34 +61,50 @@ pub(super) fn key_secret(key_id: &str) -> String {
     format!("APNS_KEY_{key_id}")
 }
 
+/// The apps of a deployment.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    pub(super) apps: Vec<App>,
+    pub(super) broken: Vec<BrokenApp>,
+}
+
 /// Reads the value of the variable `APPS`, null if it has none; `setting` finds the keys' secrets.
+///
+/// What is wrong with an app stays with that app; what stops all of them goes to `fatal`.
 pub(super) fn read_all(
     value: &Value,
     transport: Transport,
     setting: &impl Fn(&str) -> Option<String>,
-    faults: &mut Faults,
-) -> Vec<App> {
+    fatal: &mut Faults,
+) -> Read {
     let root = Pointer::Root;
     let at = root.key(super::APPS);
+    let mut all = Read::default();
     if value.is_null() {
-        return Vec::new();
+        return all;
     }
-    let Some(map) = fault::open_object(value, &at, faults) else {
-        return Vec::new();
+    let Some(map) = fault::open_object(value, &at, fatal) else {
+        return all;
     };
     if map.is_empty() {
-        faults.add(&at, FaultKind::Invalid("names no app".to_owned()));
+        fatal.add(&at, FaultKind::Invalid("names no app".to_owned()));
     }
-    let mut apps: Vec<App> = Vec::new();
     for (name, value) in map {
+        let mut faults = Faults::default();
         let at = at.key(name);
         if !is_name(name) {
             let text = format!("an app's name has 1 to {MAX_NAME} of a-z, 0-9, `-` and `_`");
             faults.add(&at, FaultKind::Invalid(text));
         }
-        apps.extend(read(name, value, transport, setting, &at, faults));
+        match read(name, value, transport, setting, &at, &mut faults) {
+            Some(app) if faults.is_empty() => all.apps.push(app),
+            _ => all.broken.push(BrokenApp {
+                name: name.clone(),
+                faults,
+            }),
+        }
     }
-    apps
+    all
 }
 
 fn read(
@@ -91,28 +119,16 @@ fn read(
     let team_id = id::<TeamId>(map, "team_id", at, faults);
     let key_id = id::<KeyId>(map, "key_id", at, faults);
     let bundle_id = required(map, "topic", at, faults).and_then(|text| {
-        BundleId::parse(text)
+        BundleId::parse(text::unquoted(&text))
             .map_err(|error| invalid(&at.key("topic"), &error, faults))
             .ok()
     });
-    let environment = match map.get("environment") {
-        None => Some(Environment::Production),
-        Some(value) => fault::string(value, &at.key("environment"), faults).and_then(|text| {
-            text.parse()
-                .map_err(|error| invalid(&at.key("environment"), &error, faults))
-                .ok()
-        }),
-    };
-    let transport = match map.get("transport") {
-        None => Some(transport),
-        Some(value) => fault::string(value, &at.key("transport"), faults).and_then(|text| {
-            text.parse::<Transport>()
-                .map_err(|error| invalid(&at.key("transport"), &error, faults))
-                .ok()
-        }),
-    };
+    let environment = word::<Environment>(map, "environment", Environment::Production, at, faults);
+    let transport = word::<Transport>(map, "transport", transport, at, faults);
     let (team_id, key_id) = (team_id?, key_id?);
     let signing_key = signing_key(&team_id, &key_id, setting, at, faults);
+    let bundle_id = bundle_id?;
+    let warnings = warnings(&bundle_id, at);
     Some(App {
         name: name.to_owned(),
         credential: Credential {
@@ -120,10 +136,41 @@ fn read(
             key_id,
             environment: environment?,
         },
-        bundle_id: bundle_id?,
+        bundle_id,
         signing_key: signing_key?,
         transport: transport?,
+        warnings,
     })
+}
+
+fn warnings(bundle_id: &BundleId, at: &Pointer<'_>) -> Faults {
+    let mut warnings = Faults::default();
+    if let Some((push_type, base)) = topic::suffixed(bundle_id.as_str()) {
+        let suffix = push_type.rules().topic_suffix;
+        let text = format!(
+            "ends in `{suffix}`, which is added for pushes of type `{push_type}`. Unless the bundle id in Xcode \
+             really ends so, write `{base}`"
+        );
+        warnings.add(&at.key("topic"), FaultKind::Invalid(text));
+    }
+    warnings
+}
+
+/// Reads a word that has a default, in any case of letters.
+fn word<T: std::str::FromStr<Err: fmt::Display>>(
+    map: &Map<String, Value>,
+    field: &str,
+    default: T,
+    at: &Pointer<'_>,
+    faults: &mut Faults,
+) -> Option<T> {
+    let at = at.key(field);
+    let Some(value) = map.get(field).filter(|value| !value.is_null()) else {
+        return Some(default);
+    };
+    let text = fault::string(value, &at, faults)?;
+    let word = text::unquoted(text).to_ascii_lowercase();
+    word.parse().map_err(|error| invalid(&at, &error, faults)).ok()
 }
 
 fn signing_key(
@@ -159,23 +206,23 @@ fn id<T: std::str::FromStr<Err = IdError>>(
     faults: &mut Faults,
 ) -> Option<T> {
     let text = required(map, field, at, faults)?;
-    text.parse()
+    text::unquoted(&text)
+        .parse()
         .map_err(|error| invalid(&at.key(field), &error, faults))
         .ok()
 }
 
-fn required<'m>(
-    map: &'m Map<String, Value>,
-    field: &str,
-    at: &Pointer<'_>,
-    faults: &mut Faults,
-) -> Option<&'m str> {
+/// A text that must be there. An id of digits alone may be written as a number.
+fn required(map: &Map<String, Value>, field: &str, at: &Pointer<'_>, faults: &mut Faults) -> Option<String> {
     let at = at.key(field);
-    let Some(value) = map.get(field) else {
-        faults.add(&at, FaultKind::Missing);
-        return None;
-    };
-    fault::string(value, &at, faults)
+    match map.get(field) {
+        None | Some(Value::Null) => {
+            faults.add(&at, FaultKind::Missing);
+            None
+        }
+        Some(Value::Number(number)) => Some(number.to_string()),
+        Some(value) => fault::string(value, &at, faults).map(str::to_owned),
+    }
 }
 
 fn invalid(at: &Pointer<'_>, error: &impl fmt::Display, faults: &mut Faults) {

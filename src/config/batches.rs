@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{duration, number};
+use super::{duration, number, text};
 use crate::delivery::webhook::WebhookSecret;
 use crate::fault::{FaultKind, Faults, Pointer};
 
@@ -63,19 +63,19 @@ fn retention(setting: &impl Fn(&str) -> Option<String>, faults: &mut Faults) -> 
 }
 
 fn webhook_secrets(setting: &impl Fn(&str) -> Option<String>, faults: &mut Faults) -> Vec<WebhookSecret> {
-    let Some(text) = setting(WEBHOOK_SECRET) else {
+    let Some(written) = setting(WEBHOOK_SECRET) else {
         return Vec::new();
     };
     let root = Pointer::Root;
     let at = root.key(WEBHOOK_SECRET);
     let mut secrets = Vec::new();
-    for (place, secret) in text.split_whitespace().enumerate() {
-        match WebhookSecret::parse(secret) {
+    for (place, secret) in text::unquoted(&written).split_whitespace().enumerate() {
+        match WebhookSecret::parse(text::unquoted(secret)) {
             Ok(secret) => secrets.push(secret),
             Err(error) => faults.add(&at.index(place), FaultKind::Invalid(error.to_string())),
         }
     }
-    if text.trim().is_empty() {
+    if text::unquoted(&written).is_empty() {
         faults.add(&at, FaultKind::Invalid("holds no secret".to_owned()));
     }
     secrets

@@ -66,7 +66,8 @@ fn a_key_is_known_by_its_hash_and_reaches_its_apps_alone() {
     let config = load(&[]).unwrap();
     let key = &config.api_keys[0];
     assert!(key.matches("secret") && !key.matches("Secret") && !key.matches(HASH));
-    assert!(key.reaches("shop") && !key.reaches("news"));
+    assert_eq!(key.caller().name, "backend");
+    assert!(key.caller().reaches("shop") && !key.caller().reaches("news"));
 }
 
 #[test]
@@ -129,15 +130,6 @@ fn a_key_itself_in_place_of_its_hash_is_refused_and_not_quoted() {
 fn a_secret_that_is_not_json_is_located_and_not_quoted() {
     let found = faults(&[(API_KEYS, "sk_live_abcdef")]);
     assert_eq!(found, ["/API_KEYS: is not JSON: line 1, column 1"]);
-}
-
-#[test]
-fn a_key_for_an_app_that_is_not_there_is_a_fault() {
-    let keys = format!(r#"[{{"name": "backend", "sha256": "{HASH}", "apps": ["shp"]}}]"#);
-    assert_eq!(
-        faults(&[(API_KEYS, &keys)]),
-        ["/API_KEYS/0/apps/0: is not one of the apps in APPS"]
-    );
 }
 
 #[test]
@@ -367,4 +359,217 @@ fn a_credential_is_called_by_the_first_app_that_has_it() {
                    "shop-2": {"team_id": "TEAM123456", "key_id": "KEY1234567", "topic": "com.example.shop"}}"#;
     let config = load(&[("APPS", apps)]).unwrap();
     assert_eq!(config.first_app(&config.apps[1].credential).unwrap().name, "shop");
+}
+
+/// SHA-256 of `other`.
+const OTHER_HASH: &str = "d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa";
+
+fn keys(entries: &[&str]) -> Config {
+    let list = format!("[{}]", entries.join(","));
+    load(&[(API_KEYS, &list)]).unwrap()
+}
+
+fn key_faults(config: &Config) -> Vec<String> {
+    config
+        .api_key_faults
+        .iter()
+        .map(|of_key| of_key.fault.to_string())
+        .collect()
+}
+
+fn clashing(config: &Config) -> Vec<&str> {
+    let keys = config.api_keys.iter().filter(|key| key.clashes());
+    keys.map(|key| key.caller().name.as_str()).collect()
+}
+
+#[test]
+fn keys_of_one_name_clash_and_the_others_work() {
+    let config = keys(&[
+        &format!(r#"{{"name": "backend", "sha256": "{HASH}", "apps": ["shop"]}}"#),
+        &format!(r#"{{"name": " backend\n", "sha256": "{OTHER_HASH}", "apps": ["news"]}}"#),
+        &format!(
+            r#"{{"name": "ops", "sha256": "{}", "apps": "*"}}"#,
+            "0".repeat(64)
+        ),
+    ]);
+    assert_eq!(clashing(&config), ["backend", "backend"]);
+    assert_eq!(
+        key_faults(&config),
+        [
+            "/API_KEYS/0/name: `backend` is also the name of entry 1: give each key a name of its own. Until then both \
+             keys are refused",
+            "/API_KEYS/1/name: `backend` is also the name of entry 0: give each key a name of its own. Until then both \
+             keys are refused",
+        ]
+    );
+}
+
+#[test]
+fn keys_of_one_hash_clash_and_the_others_work() {
+    let config = keys(&[
+        &format!(r#"{{"name": "one", "sha256": ["{HASH}", "{OTHER_HASH}"], "apps": ["shop"]}}"#),
+        &format!(
+            r#"{{"name": "other", "sha256": "{}", "apps": "*"}}"#,
+            OTHER_HASH.to_uppercase()
+        ),
+        &format!(
+            r#"{{"name": "ops", "sha256": "{}", "apps": "*"}}"#,
+            "0".repeat(64)
+        ),
+    ]);
+    assert_eq!(clashing(&config), ["one", "other"]);
+    let found = key_faults(&config);
+    assert!(
+        found[0].starts_with("/API_KEYS/0/sha256: the key `one` has a hash that entry 1 has too"),
+        "{found:?}"
+    );
+    assert_eq!(found.len(), 2);
+}
+
+#[test]
+fn a_key_that_is_rotated_has_two_hashes_and_is_one_caller() {
+    let config = keys(&[&format!(
+        r#"{{"name": "backend", "sha256": ["{HASH}", "{OTHER_HASH}"], "apps": ["shop"]}}"#
+    )]);
+    let key = &config.api_keys[0];
+    assert!(key.matches("secret") && key.matches("other") && !key.matches("third") && !key.clashes());
+    assert_eq!(key_faults(&config), Vec::<String>::new());
+    let three = format!(r#"[{{"name": "a", "sha256": ["{HASH}", "{OTHER_HASH}", "{HASH}"], "apps": "*"}}]"#);
+    assert_eq!(
+        faults(&[(API_KEYS, &three)]),
+        ["/API_KEYS/0/sha256: lists 3 hashes: it has 1, or 2 while the key is rotated"]
+    );
+}
+
+#[test]
+fn a_key_with_a_fault_stops_no_other_key() {
+    let config = keys(&[
+        r#"{"name": "broken", "sha256": "my-plain-key", "apps": "*"}"#,
+        &format!(r#"{{"name": "backend", "sha256": "{HASH}", "apps": ["shop", "shp"]}}"#),
+    ]);
+    assert_eq!(
+        key_faults(&config),
+        [
+            "/API_KEYS/0/sha256: must be the 64 hex digits of the key's SHA-256, not the key itself",
+            "/API_KEYS/1/apps/1: is not one of the apps in APPS",
+        ]
+    );
+    assert!(config.api_keys[0].matches("secret") && config.api_keys[0].caller().reaches("shop"));
+}
+
+#[test]
+fn a_caller_is_shown_the_faults_of_keys_for_its_own_apps() {
+    let config = keys(&[
+        &format!(r#"{{"name": "backend", "sha256": "{HASH}", "apps": ["shop"]}}"#),
+        &format!(r#"{{"name": "backend", "sha256": "{OTHER_HASH}", "apps": ["shop"]}}"#),
+    ]);
+    let of = |app: &str| Caller::of("other".to_owned(), vec![app.to_owned()]);
+    let fault = &config.api_key_faults[0];
+    assert!(fault.concerns(&of("shop")) && fault.concerns(&Caller::of_all("ops".to_owned())));
+    assert!(!fault.concerns(&of("news")));
+}
+
+#[test]
+fn the_hash_of_an_empty_key_lets_nobody_in() {
+    let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let keys = format!(r#"[{{"name": "backend", "sha256": "{empty}", "apps": "*"}}]"#);
+    let found = faults(&[(API_KEYS, &keys)]);
+    assert!(
+        found[0].contains("the key was empty when it was hashed"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_fault_of_one_app_stops_that_app_alone() {
+    let apps = r#"{"shop": {"team_id": "TEAM123456", "key_id": "KEY1234567", "topic": "com.example.shop"},
+                   "news": {"team_id": "TEAM123456", "key_id": "NOKEY12345", "topic": "com.example.news"},
+                   "Bad Name": {"team_id": "TEAM123456", "key_id": "KEY1234567", "topic": "com.example.bad"},
+                   "typo": {"team_id": "TEAM123456", "key_id": "KEY1234567", "topc": "com.example.typo"},
+                   "list": []}"#;
+    let config = load(&[(APPS, apps)]).unwrap();
+    let names: Vec<&str> = config.apps.iter().map(|app| app.name.as_str()).collect();
+    assert_eq!(names, ["shop"]);
+    let broken: Vec<&str> = config.broken_apps.iter().map(|app| app.name.as_str()).collect();
+    assert_eq!(broken, ["news", "Bad Name", "typo", "list"]);
+    assert_eq!(
+        config.find_app("news").unwrap_err().to_string(),
+        "the settings of the app `news` have faults: /APNS_KEY_NOKEY12345: is required"
+    );
+    assert_eq!(
+        config.find_app("none").unwrap_err().to_string(),
+        "no app is called `none` any more"
+    );
+    // With no app left nothing can be sent: all faults are told.
+    let found = faults(&[("APNS_KEY_KEY1234567", ""), (APPS, apps)]);
+    assert!(found.len() >= 5, "{found:?}");
+}
+
+#[test]
+fn a_bundle_id_that_ends_like_a_suffix_is_accepted_with_a_warning() {
+    let apps = r#"{"shop": {"team_id": "TEAM123456", "key_id": "KEY1234567", "topic": "com.acme.voip"},
+                   "news": {"team_id": "TEAM123456", "key_id": "KEY1234567", "topic": "com.example.news"}}"#;
+    let config = load(&[(APPS, apps)]).unwrap();
+    assert!(config.app("news").unwrap().warnings.is_empty());
+    let warning = config.app("shop").unwrap().warnings.to_string();
+    assert!(
+        warning.starts_with("/APPS/shop/topic: ends in `.voip`") && warning.contains("`com.acme`"),
+        "{warning}"
+    );
+}
+
+#[test]
+fn a_value_is_read_whatever_was_pasted_around_it() {
+    let apps = r#"{"shop": {"team_id": " TEAM123456\n", "key_id": "\ufeffKEY1234567", "topic": "\"com.example.shop\"",
+                           "environment": "Sandbox ", "transport": "SOCKET"}}"#;
+    let keys = format!(r#"[{{"name": "backend", "sha256": " {HASH}  -\n", "apps": "shop"}}]"#);
+    let bent = |text: &str| {
+        let string = serde_json::to_string(text).unwrap();
+        [
+            text.to_owned(),
+            format!("\u{feff}{text}\r\n"),
+            format!("'{text}'\n"),
+            string,
+        ]
+    };
+    for (apps, keys) in bent(apps).iter().zip(&bent(&keys)) {
+        let config = load(&[
+            (APPS, apps),
+            (API_KEYS, keys),
+            (PERMITS, "\u{feff}\"7\"\n"),
+            ("SOCKET_FALLBACK", " 'NONE'\r\n"),
+            ("BATCH_RETENTION", "\"36h\"\n"),
+            ("WEBHOOK_SECRET", &format!("\u{feff}\"{}\"\r\n", SECRETS[0])),
+        ])
+        .unwrap();
+        let app = config.app("shop").unwrap();
+        assert_eq!(app.credential.to_string(), "TEAM123456/KEY1234567/sandbox");
+        assert_eq!(
+            (app.bundle_id.as_str(), app.transport),
+            ("com.example.shop", Transport::Socket)
+        );
+        assert!(config.api_keys[0].matches("secret") && config.api_keys[0].caller().reaches("shop"));
+        assert_eq!((config.permits, config.sockets.fallback), (7, false));
+        assert_eq!(config.batches.retention, Duration::from_hours(36));
+        assert_eq!(config.batches.webhook_secrets.len(), 1);
+    }
+}
+
+#[test]
+fn a_blank_variable_is_as_none() {
+    let config = load(&[
+        (PERMITS, " \n"),
+        ("TRANSPORT", "\u{feff}"),
+        ("BATCH_RETENTION", " "),
+    ])
+    .unwrap();
+    assert_eq!(config.permits, 3000);
+    assert_eq!(faults(&[(APPS, " \n")])[0], "/APPS: is required");
+}
+
+#[test]
+fn an_id_of_digits_may_be_a_number() {
+    let apps = r#"{"shop": {"team_id": 1234567890, "key_id": "KEY1234567", "topic": "com.example.shop"}}"#;
+    let config = load(&[(APPS, apps)]).unwrap();
+    assert_eq!(config.apps[0].credential.team_id.as_str(), "1234567890");
 }

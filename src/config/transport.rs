@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::number;
+use super::{given, number, text};
 use crate::delivery::pool::Shape;
 use crate::fault::{FaultKind, Faults, Pointer};
 
@@ -103,10 +103,13 @@ fn one_of(
     faults: &mut Faults,
 ) -> &'static str {
     let default = values.first().copied().unwrap_or_default();
-    let Some(text) = setting(name) else { return default };
+    let Some(text) = given(setting, name) else {
+        return default;
+    };
+    let word = text::unquoted(&text).to_ascii_lowercase();
     values
         .iter()
-        .find(|value| **value == text.trim())
+        .find(|value| **value == word)
         .copied()
         .unwrap_or_else(|| {
             let text = format!("must be one of: {}", values.join(", "));

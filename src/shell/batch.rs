@@ -183,7 +183,7 @@ impl BatchObject {
             }
             Ask::Pause => {
                 let by = PausedBy::Caller;
-                let detail = format!("paused by `{}`", question.caller);
+                let detail = format!("paused by `{}`", question.caller.name);
                 core.with(|batch| batch.pause(Pause { by, detail }, now));
             }
             Ask::Resume => {
@@ -236,7 +236,8 @@ pub(super) const UPLOAD: &str = "/upload";
 const COMMAND: &str = "/command";
 pub(super) const ASK: &str = "/ask";
 
-/// The headers of an upload: whose it is, which batch it becomes, and whether its body comes in lines.
+/// The headers of an upload: the [`Caller`](crate::config::Caller), which batch it becomes, and whether its body comes in
+/// lines.
 pub(super) const CALLER: &str = "x-apns-edge-caller";
 pub(super) const ID: &str = "x-apns-edge-batch";
 pub(super) const LINES: &str = "x-apns-edge-lines";

@@ -14,7 +14,7 @@ use crate::api::listing::ReceiptRange;
 use crate::api::problem::{Kind, Problem};
 use crate::api::push;
 use crate::api::route::BatchAction;
-use crate::config::ApiKey;
+use crate::config::Caller;
 
 /// Whether a request says in its headers that it is to become a batch.
 pub(super) fn is_wanted(request: &Request) -> bool {
@@ -25,7 +25,7 @@ pub(super) fn is_wanted(request: &Request) -> bool {
 /// Makes a batch of a request whose body was not read.
 pub(super) async fn stream_upload(
     request: &Request,
-    caller: &ApiKey,
+    caller: &Caller,
     format: Format,
     env: &Env,
 ) -> Result<Response, Problem> {
@@ -38,7 +38,7 @@ pub(super) async fn stream_upload(
 /// Makes a batch of a request of whose body a part was read.
 pub(super) async fn continue_upload(
     request: &Request,
-    caller: &ApiKey,
+    caller: &Caller,
     format: Format,
     (read, rest): (Vec<u8>, ByteStream),
     env: &Env,
@@ -54,7 +54,7 @@ pub(super) async fn continue_upload(
 /// Makes a batch of a request's body.
 pub(super) async fn upload(
     request: &Request,
-    caller: &ApiKey,
+    caller: &Caller,
     format: Format,
     body: Body,
     env: &Env,
@@ -70,8 +70,9 @@ pub(super) async fn upload(
     };
     let headers = Headers::new();
     let lines = format.lines_in.to_string();
+    let caller_header = caller.to_header();
     for (name, value) in [
-        (batch::CALLER, caller.name.as_str()),
+        (batch::CALLER, caller_header.as_str()),
         (batch::ID, id.as_str()),
         (batch::LINES, lines.as_str()),
     ] {
@@ -85,7 +86,7 @@ pub(super) async fn answer(
     request: &Request,
     id: &str,
     action: BatchAction,
-    caller: &ApiKey,
+    caller: &Caller,
     env: &Env,
 ) -> Result<Response, Problem> {
     // An id that none of ours can be makes no object.
@@ -120,7 +121,7 @@ pub(super) async fn answer(
         BatchAction::Pause => Ask::Pause,
         BatchAction::Resume => Ask::Resume,
     };
-    let caller = caller.name.clone();
+    let caller = caller.clone();
     batch::ask(env, id, &Question { caller, ask })
         .await
         .map_err(unavailable)

@@ -16,7 +16,8 @@ pub(super) fn config(env: &Env) -> Result<&'static Config, Problem> {
     static CONFIG: OnceLock<Result<Config, Faults>> = OnceLock::new();
     let loaded = CONFIG.get_or_init(|| {
         let loaded = Config::load(|name| setting(env, name));
-        if let Err(faults) = &loaded {
+        let faults = loaded.as_ref().map_or_else(Faults::clone, Config::faults);
+        if !faults.is_empty() {
             Event::Misconfigured {
                 faults: faults.to_string(),
             }
@@ -29,14 +30,14 @@ pub(super) fn config(env: &Env) -> Result<&'static Config, Problem> {
         .map_err(|faults| Problem::misconfigured(faults.clone()))
 }
 
-/// A variable or secret as text; one that is an object, as JSON.
+/// A variable or secret as text; one that is a number or an object, as JSON.
 fn setting(env: &Env, name: &str) -> Option<String> {
     let env: &JsValue = env.as_ref();
     let value = Reflect::get(env, &JsValue::from_str(name)).ok()?;
     match value.as_string() {
         Some(text) => Some(text),
-        None if value.is_object() => JSON::stringify(&value).ok()?.as_string(),
-        None => None,
+        None if value.is_null() || value.is_undefined() => None,
+        None => JSON::stringify(&value).ok()?.as_string(),
     }
 }
 

@@ -18,8 +18,8 @@ use crate::api::campaign::trial;
 use crate::api::format::Format;
 use crate::api::problem::{Kind, Problem};
 use crate::api::route::CampaignAction;
-use crate::api::{Answer, Order, batch as batches, preview};
-use crate::config::{ApiKey, App, Config};
+use crate::api::{Answer, Order, auth, batch as batches, preview};
+use crate::config::{App, Caller, Config};
 use crate::delivery::audience::{Command as ShardCommand, Member, Reply as ShardReply};
 use crate::delivery::calendar::{Act, Audience, Campaign, Command, Reply, Run};
 use crate::delivery::template::Recipient;
@@ -27,7 +27,7 @@ use crate::delivery::template::Recipient;
 /// Who asks, and of which deployment.
 #[derive(Clone, Copy)]
 pub(super) struct Visit<'v> {
-    pub(super) caller: &'v ApiKey,
+    pub(super) caller: &'v Caller,
     pub(super) config: &'static Config,
     pub(super) env: &'v Env,
     pub(super) context: &'v Context,
@@ -124,7 +124,7 @@ async fn is_stopped(campaign: &Campaign, visit: Visit<'_>) -> Result<bool, Probl
     };
     let stopping = page.runs.into_iter().filter(Run::is_stopping);
     let stopped = stream::iter(stopping).map(|run| async move {
-        let caller = visit.caller.name.clone();
+        let caller = visit.caller.clone();
         let ask = Ask::Cancel;
         let cancelled = batch::ask(visit.env, &run.batch, &Question { caller, ask }).await;
         match cancelled.map(|response| response.status_code()) {
@@ -237,8 +237,7 @@ pub(super) async fn known(name: &str, visit: Visit<'_>) -> Result<Audience, Prob
 
 /// The app, as the deployment has it now.
 pub(super) fn app_of<'c>(name: &str, config: &'c Config) -> Result<&'c App, Problem> {
-    let gone = || Problem::new(Kind::Unavailable, format!("no app is called `{name}` any more"));
-    config.app(name).ok_or_else(gone)
+    auth::find_app(name, config)
 }
 
 /// Asks the calendar.

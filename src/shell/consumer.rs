@@ -95,10 +95,12 @@ async fn run(
         .await;
         return Ok(());
     };
-    let Some(app) = config.app(&assignment.app) else {
-        let detail = format!("no app is called `{}` any more", assignment.app);
-        chunk::halt(env, &assignment, detail).await;
-        return Ok(());
+    let app = match config.find_app(&assignment.app) {
+        Ok(app) => app,
+        Err(error) => {
+            chunk::halt(env, &assignment, error.to_string()).await;
+            return Ok(());
+        }
     };
     let dispatch = Dispatch {
         assignment,

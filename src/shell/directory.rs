@@ -7,14 +7,14 @@ use worker::{Env, QueueContentType, RawMessageBuilder};
 use super::{bindings, registry};
 use crate::api::problem::{Kind, Problem};
 use crate::api::{Answer, listing};
-use crate::config::{ApiKey, Config};
+use crate::config::{Caller, Config};
 use crate::delivery::dead_letter::{Command as LetterCommand, Letter, Reply as LetterReply};
 use crate::delivery::registry::{Command, Page, Reply};
 
 /// The caller's batches, the newest first.
 pub(super) async fn batches(
     query: &str,
-    caller: &ApiKey,
+    caller: &Caller,
     config: &Config,
     env: &Env,
 ) -> Result<Answer, Problem> {
@@ -32,7 +32,7 @@ pub(super) async fn batches(
 }
 
 /// The dead letters, the newest first.
-pub(super) async fn letters(query: &str, caller: &ApiKey, env: &Env) -> Result<Answer, Problem> {
+pub(super) async fn letters(query: &str, caller: &Caller, env: &Env) -> Result<Answer, Problem> {
     refuse_unless_operator(caller)?;
     let (limit, cursor) = listing::letter_range(query).map_err(Problem::invalid)?;
     match ask(env, &LetterCommand::List { limit, cursor }).await? {
@@ -42,7 +42,7 @@ pub(super) async fn letters(query: &str, caller: &ApiKey, env: &Env) -> Result<A
 }
 
 /// Queues a dead letter again. It stays until it is queued, so that it cannot be lost in between.
-pub(super) async fn replay(id: &str, caller: &ApiKey, env: &Env) -> Result<Answer, Problem> {
+pub(super) async fn replay(id: &str, caller: &Caller, env: &Env) -> Result<Answer, Problem> {
     refuse_unless_operator(caller)?;
     let letter = match ask(env, &LetterCommand::Read { id: id.to_owned() }).await? {
         LetterReply::Letter(letter) => letter,
@@ -58,7 +58,7 @@ pub(super) async fn replay(id: &str, caller: &ApiKey, env: &Env) -> Result<Answe
 }
 
 /// Removes a dead letter.
-pub(super) async fn discard(id: &str, caller: &ApiKey, env: &Env) -> Result<Answer, Problem> {
+pub(super) async fn discard(id: &str, caller: &Caller, env: &Env) -> Result<Answer, Problem> {
     refuse_unless_operator(caller)?;
     match ask(env, &LetterCommand::Drop { id: id.to_owned() }).await? {
         LetterReply::Done => Ok(Answer {
@@ -84,7 +84,7 @@ async fn ask(env: &Env, command: &LetterCommand) -> Result<LetterReply, Problem>
 }
 
 /// Dead letters belong to no app: who sees them must reach all.
-pub(super) fn refuse_unless_operator(caller: &ApiKey) -> Result<(), Problem> {
+pub(super) fn refuse_unless_operator(caller: &Caller) -> Result<(), Problem> {
     if caller.reaches_all() {
         return Ok(());
     }

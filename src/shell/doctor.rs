@@ -7,11 +7,11 @@ use super::{clock, fetch, gate, socket};
 use crate::api::Answer;
 use crate::api::doctor::{self, CredentialCheck, Probe};
 use crate::apns::Environment;
-use crate::config::{Address, ApiKey, App, Config, Transport};
+use crate::config::{Address, App, Caller, Config, Transport};
 use crate::delivery::gate::{Command, Reply};
 
 /// Asks the gates of the caller's apps how they stand, and APNs by each transport whether it can be reached.
-pub(super) async fn examine(caller: &ApiKey, config: &Config, env: &Env) -> Answer {
+pub(super) async fn examine(caller: &Caller, config: &Config, env: &Env) -> Answer {
     let apps: Vec<&App> = config
         .apps
         .iter()
@@ -44,7 +44,7 @@ pub(super) async fn examine(caller: &ApiKey, config: &Config, env: &Env) -> Answ
     });
     let (mut probes, by_socket) = futures::join!(join_all(fetches), join_all(sockets));
     probes.extend(by_socket);
-    doctor::answer(config, &apps, &checks, &probes, clock::now())
+    doctor::answer(config, caller, &apps, &checks, &probes, clock::now())
 }
 
 async fn check<'c>(app: &'c App, env: &Env) -> CredentialCheck<'c> {

@@ -9,7 +9,8 @@ use super::campaigns::{self, Visit};
 use super::log::Event;
 use super::{audiences, batches, bindings, calendar, consumer, directory, doctor, http, metrics, push};
 use crate::api::problem::Kind;
-use crate::api::{Answer, Problem, Route, auth};
+use crate::api::route::HEAD;
+use crate::api::{Problem, Route, auth, health};
 
 /// Runs once in each isolate, before its first event.
 #[event(start)]
@@ -20,10 +21,16 @@ fn start() {
 /// An HTTP request.
 #[event(fetch)]
 async fn fetch(mut request: Request, env: Env, context: Context) -> Result<Response> {
-    match answer(&mut request, &env, &context).await {
-        Ok(response) => Ok(response),
-        Err(problem) => http::response(problem.answer()),
-    }
+    let is_head = request.method().as_ref() == HEAD;
+    let response = match answer(&mut request, &env, &context).await {
+        Ok(response) => response,
+        Err(problem) => http::response(problem.answer())?,
+    };
+    Ok(if is_head {
+        http::without_body(response)
+    } else {
+        response
+    })
 }
 
 /// Messages of a queue.
@@ -51,7 +58,8 @@ async fn answer(
     let path = request.path();
     let route = Route::find(request.method().as_ref(), &path)?;
     if route == Route::Healthz {
-        return http::response(Answer::json(r#"{"status":"ok"}"#.to_owned())).map_err(unanswered);
+        let config = bindings::config(env).ok();
+        return http::response(health::answer(config)).map_err(unanswered);
     }
     let config = bindings::config(env)?;
     let authorization = http::header(request, "authorization");

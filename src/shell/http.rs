@@ -88,6 +88,12 @@ fn too_large(size: &str, limit: usize) -> Problem {
     )
 }
 
+/// The status and headers of a response, for a `HEAD` request. A stream that nobody reads ends.
+pub(super) fn without_body(response: Response) -> Response {
+    let (head, _body) = response.into_parts();
+    head.empty()
+}
+
 /// Lines of JSON as the platform's response.
 pub(super) fn lines(text: Vec<u8>) -> Result<Response> {
     let headers = Headers::new();

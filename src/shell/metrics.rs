@@ -18,7 +18,7 @@ use crate::api::Answer;
 use crate::api::metrics::{self, Standing};
 use crate::api::problem::{Kind, Problem};
 use crate::apns::credential::Credential;
-use crate::config::{ApiKey, App, Config};
+use crate::config::{App, Caller, Config};
 use crate::delivery::calendar;
 use crate::delivery::gate::{Command as GateCommand, Inspection, Reply as GateReply};
 use crate::delivery::metrics::{Command, Delta, Shard};
@@ -124,7 +124,7 @@ pub(super) fn name(env: &Env, credential: &Credential) -> String {
 
 /// Answers `GET /metrics`.
 pub(super) async fn answer(
-    caller: &ApiKey,
+    caller: &Caller,
     config: &Config,
     env: &Env,
 ) -> std::result::Result<Answer, Problem> {

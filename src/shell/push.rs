@@ -20,7 +20,7 @@ use crate::api::format::{Format, Head, LINES, Limits};
 use crate::api::problem::{Kind, Problem};
 use crate::api::push::Lines;
 use crate::api::{Answer, Order, auth, preview, push};
-use crate::config::{ApiKey, App, Config, Transport};
+use crate::config::{App, Caller, Config, Transport};
 use crate::delivery::fanout::FETCH_WINDOW;
 use crate::delivery::gate::{Command, Lease};
 use crate::delivery::metrics::Delta;
@@ -29,7 +29,7 @@ use crate::delivery::receipt::{Receipt, Tally};
 /// Answers a request to send.
 pub(super) async fn answer(
     request: &mut Request,
-    caller: &ApiKey,
+    caller: &Caller,
     config: &'static Config,
     env: &Env,
     context: &Context,
@@ -115,7 +115,7 @@ pub(super) async fn at_once(
 /// Answers a request to preview what would be sent.
 pub(super) async fn preview(
     request: &mut Request,
-    caller: &ApiKey,
+    caller: &Caller,
     config: &Config,
 ) -> Result<Answer, Problem> {
     let format = Format::of(http::header(request, "content-type").as_deref(), None);

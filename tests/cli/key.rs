@@ -35,10 +35,19 @@ fn a_person_sees_the_key_once_and_the_entry_for_the_deployment() {
     let keys: Vec<&str> = run.out.lines().filter(is_key).collect();
     assert_eq!(keys.len(), 1, "{}", run.out);
     let entry: Value = serde_json::from_str(run.out.lines().last().unwrap()).unwrap();
-    assert_eq!(
-        entry,
-        json!({"name": "backend", "sha256": hash(keys[0]), "apps": "*"})
-    );
+    let name = entry["name"].as_str().unwrap();
+    assert!(name.starts_with("all-"), "{name}");
+    assert_eq!(entry, json!({"name": name, "sha256": hash(keys[0]), "apps": "*"}));
+}
+
+#[test]
+fn keys_that_nobody_named_have_distinct_names() {
+    let names = [(); 2].map(|()| {
+        let run = key(&["--app", "shop", "--json"]);
+        let document: Value = serde_json::from_str(&run.out).unwrap();
+        document["entry"]["name"].as_str().unwrap().to_owned()
+    });
+    assert_ne!(names[0], names[1]);
 }
 
 #[test]

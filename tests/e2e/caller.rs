@@ -92,12 +92,15 @@ pub(crate) fn stream(url: &str, headers: &[(&str, &str)]) -> (String, impl BufRe
     (content_type, BufReader::new(response.into_body().into_reader()))
 }
 
-/// Whether a GET is answered with 200.
-pub(crate) fn is_ok(url: &str) -> bool {
-    agent()
-        .get(url)
-        .call()
-        .is_ok_and(|response| response.status() == 200)
+/// Whether a GET is answered by the Worker: with 200, or with 503 if its settings have faults.
+pub(crate) fn answers(url: &str) -> bool {
+    agent().get(url).call().is_ok_and(|response| {
+        let is_json = response
+            .headers()
+            .get("content-type")
+            .is_some_and(|value| value == "application/json");
+        is_json && matches!(response.status().as_u16(), 200 | 503)
+    })
 }
 
 fn read(mut response: Response<ureq::Body>) -> Answer {

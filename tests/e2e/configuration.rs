@@ -4,6 +4,7 @@ use apns_mock::Options;
 use serde_json::json;
 
 use crate::caller;
+use crate::deployment::{Caller, NEWS, SHOP};
 use crate::stage::Stage;
 
 #[test]
@@ -57,9 +58,63 @@ fn all_faults_of_the_configuration_are_told_at_once_and_none_of_its_secrets() {
         );
         assert!(!problem.to_string().contains("s3cr3t"));
     }
-    // It lives nevertheless.
-    assert!(caller::is_ok(&stage.worker.url("/healthz")));
+    let health = caller::call("GET", &stage.worker.url("/healthz"), &[], b"");
+    assert_eq!(health.with_status(503), json!({ "status": "unavailable" }));
     let log = stage.log_with(r#""event":"misconfigured""#, 1);
     assert!(log.contains("/PERMITS"), "{log}");
     assert!(!log.contains("s3cr3t"));
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_fault_of_one_app_stops_that_app_alone() {
+    let apps = json!({
+        SHOP.name: SHOP.setting(),
+        NEWS.name: NEWS.setting(),
+        "calls": { "team_id": "SHOPTEAM01", "key_id": "SHOPKEY001", "topic": "com.acme.voip" },
+    });
+    // The news have no secret.
+    let stage = Stage::alone(
+        Options::default(),
+        &[("APPS", &apps.to_string()), ("APNS_KEY_NEWSKEY001", "")],
+    );
+    let health = caller::call("GET", &stage.worker.url("/healthz"), &[], b"");
+    assert_eq!(health.with_status(200), json!({ "status": "degraded" }));
+    let [shop, other] = <[String; 2]>::try_from(stage.devices(&SHOP, "configuration", 2)).unwrap();
+    let order = |app: &str, token: &str| {
+        let notification = json!({ "payload": { "aps": { "alert": "Sale" } } });
+        json!({ "app": app, "notification": notification, "devices": [{ "token": token }] })
+    };
+    assert_eq!(stage.push(&order(SHOP.name, &shop))["counts"]["accepted"], 1);
+    let queued = [("prefer", "respond-async")];
+    let body = order(SHOP.name, &other).to_string();
+    let batch = stage.call(Caller::Shop, "POST", "/v1/push", &queued, body.as_bytes());
+    let id = batch.with_status(202)["id"].as_str().unwrap().to_owned();
+    crate::stage::until("the batch of the app that works ends", || {
+        stage.get(&format!("/v1/batches/{id}")).with_status(200)["state"] == "done"
+    });
+    assert_eq!(stage.requests_to(&other).len(), 1);
+
+    // Whoever reaches the broken one is told what is missing, and nobody else.
+    let body = order(NEWS.name, &shop).to_string();
+    for headers in [&queued[..], &[]] {
+        for caller in [Caller::Both, Caller::News] {
+            let answer = stage.call(caller, "POST", "/v1/push", headers, body.as_bytes());
+            let problem = answer.problem(500, "misconfigured");
+            assert_eq!(problem["pointer"], "/APNS_KEY_NEWSKEY001");
+        }
+        stage
+            .call(Caller::Shop, "POST", "/v1/push", headers, body.as_bytes())
+            .problem(403, "forbidden");
+    }
+    let doctor = stage.get("/v1/doctor").with_status(200);
+    assert_eq!(doctor["healthy"], false);
+    assert_eq!(doctor["broken_apps"][0]["name"], "news");
+    assert_eq!(doctor["apps"][1]["warnings"][0]["pointer"], "/APPS/calls/topic");
+    let doctor = stage.call(Caller::Shop, "GET", "/v1/doctor", &[], b"");
+    let doctor = doctor.with_status(200);
+    assert_eq!(
+        (&doctor["healthy"], doctor.get("broken_apps")),
+        (&json!(true), None)
+    );
 }

@@ -27,6 +27,8 @@ mod fallback;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod lines;
 #[cfg(test)]
 mod log;

@@ -49,8 +49,8 @@ fn a_path_that_is_not_there_is_404_and_a_wrong_method_405() {
         ("GET", "/v1/push", "POST"),
         ("DELETE", "/v1/push", "POST"),
         ("PUT", "/v1/preview", "POST"),
-        ("POST", "/v1/doctor", "GET"),
-        ("POST", "/healthz", "GET"),
+        ("POST", "/v1/doctor", "GET, HEAD"),
+        ("POST", "/healthz", "GET, HEAD"),
     ] {
         let answer = stage.call(Caller::Both, method, path, &[], b"");
         assert_eq!(answer.header("allow"), Some(allowed), "{method} {path}");

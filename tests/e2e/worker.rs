@@ -200,7 +200,7 @@ impl Worker {
 
     fn wait(&mut self) {
         let started = Instant::now();
-        while !caller::is_ok(&self.url("/healthz")) {
+        while !caller::answers(&self.url("/healthz")) {
             let ended = self.group.try_wait().unwrap();
             assert!(ended.is_none(), "wrangler ended:\n{}", self.log());
             assert!(

@@ -250,7 +250,7 @@ fn a_key_names_one_batch_of_its_caller() {
     assert!(seed(&id).is_some());
     assert_eq!(
         named_id("backend", "order-7"),
-        "f6baf8d9f8483f2b5e619ef3408120cf",
+        "75c5e462a00441ebb1831f73ee1bbb35",
         "format unchanged"
     );
 }

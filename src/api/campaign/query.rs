@@ -1,7 +1,7 @@
 //! The query strings of campaigns' listings.
 
 use crate::api::listing::parameters::Parameters;
-use crate::config::ApiKey;
+use crate::config::Caller;
 use crate::delivery::calendar::Campaign;
 use crate::fault::Faults;
 use crate::time::Timestamp;
@@ -32,7 +32,7 @@ impl Filter {
 
     /// Whether the caller sees the campaign in the list.
     #[must_use]
-    pub fn takes(&self, campaign: &Campaign, caller: &ApiKey) -> bool {
+    pub fn takes(&self, campaign: &Campaign, caller: &Caller) -> bool {
         let wanted = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
         caller.reaches(&campaign.app)
             && wanted(&self.app, &campaign.app)

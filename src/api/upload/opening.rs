@@ -12,7 +12,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::webhook_url::WebhookUrl;
 use crate::apns::Notification;
 use crate::apns::expiration::Expiration;
-use crate::config::{ApiKey, App, Config};
+use crate::config::{App, Caller, Config};
 use crate::fault::{self, FaultKind, Faults, Pointer};
 use crate::time::Timestamp;
 
@@ -52,7 +52,7 @@ impl<'c> Opening<'c> {
 /// What an upload is read with.
 #[derive(Clone, Copy)]
 pub(super) struct Context<'c> {
-    pub(super) caller: &'c ApiKey,
+    pub(super) caller: &'c Caller,
     pub(super) config: &'c Config,
     pub(super) max_pushes: u32,
     pub(super) now: Timestamp,

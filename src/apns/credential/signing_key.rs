@@ -1,14 +1,15 @@
 //! The private key that signs provider tokens, read from the text of Apple's `.p8` file.
 //!
 //! The text passes through consoles, environment files and shells on its way to a secret, and each of them bends line
-//! breaks and quotes in its own way: what is still unambiguous is accepted, and what is not is told apart, so that a
-//! deployment learns what it pasted instead of a `403` from APNs.
+//! breaks and quotes in its own way, and some wrap all of it in base64: what is still unambiguous is accepted, and what
+//! is not is told apart, so that a deployment learns what it pasted instead of a `403` from APNs.
 //!
 //! Source: RFC 5208 (PKCS#8), RFC 5915 (SEC1), RFC 7468 (PEM).
 
 use std::fmt;
 use std::str::FromStr;
 
+use base64ct::{Base64Unpadded, Base64UrlUnpadded, Encoding};
 use p256::pkcs8::der::ErrorKind;
 use p256::pkcs8::{self, PrivateKeyInfo, SecretDocument};
 
@@ -31,13 +32,14 @@ impl fmt::Debug for SigningKey {
 impl FromStr for SigningKey {
     type Err = KeyError;
 
-    /// Reads the text of a `.p8` file, with real line breaks, with `\n` written out, or on one line.
+    /// Reads the text of a `.p8` file, with real line breaks, with `\n` written out, or on one line; also the base64 of the
+    /// whole file, and its base64 lines alone.
     fn from_str(text: &str) -> Result<Self, KeyError> {
         let text = unbend(text);
         if text.is_empty() {
             return Err(KeyError::Empty);
         }
-        let pem = canonical_pem(&text)?;
+        let pem = canonical_pem(&unwrapped(text))?;
         let (_, document) = SecretDocument::from_pem(&pem).map_err(|error| der_fault(error.kind()))?;
         let info = PrivateKeyInfo::try_from(document.as_bytes()).map_err(|_| KeyError::Garbled)?;
         let oids = info.algorithm.oids().map_err(|_| KeyError::NotP256)?;
@@ -55,6 +57,11 @@ pub enum KeyError {
     /// There is nothing.
     #[error("the key is empty")]
     Empty,
+    /// It is where the file is, and not what is in it.
+    #[error(
+        "this is the name of a file; the secret must hold what is in it: `wrangler secret put NAME < AuthKey_….p8`"
+    )]
+    FileName,
     /// There is no `BEGIN` line.
     #[error("the key is not PEM: it must be the whole .p8 file, from `-----BEGIN PRIVATE KEY-----` on")]
     NotPem,
@@ -89,18 +96,54 @@ pub enum KeyError {
     Garbled,
 }
 
-/// Takes away what a shell or an environment file adds: quotes around it, and escapes for its line breaks.
+/// Takes away what a shell or an environment file adds: quotes around it, and escapes for its line breaks, however often
+/// they were escaped.
 fn unbend(text: &str) -> String {
     let around = |character: char| character.is_whitespace() || matches!(character, '"' | '\'' | '\u{feff}');
+    let mut text = text.to_owned();
+    while text.contains("\\\\") {
+        text = text.replace("\\\\", "\\");
+    }
     text.replace("\\r", "")
         .replace("\\n", "\n")
+        .replace("\\\n", "\n")
         .trim_matches(around)
         .to_owned()
 }
 
+/// The PEM in a text that is the base64 of a `.p8` file, or the inner lines of one; any other text as it is.
+fn unwrapped(text: String) -> String {
+    if text.contains("-----") {
+        return text;
+    }
+    let base64: String = text
+        .chars()
+        .filter(|character| !character.is_whitespace() && *character != '=')
+        .collect();
+    let bytes = Base64Unpadded::decode_vec(&base64).or_else(|_| Base64UrlUnpadded::decode_vec(&base64));
+    let Ok(bytes) = bytes else { return text };
+    match String::from_utf8(bytes) {
+        Ok(file) if file.contains("-----BEGIN ") => unbend(&file),
+        _ if PrivateKeyInfo::try_from(der(&base64).as_slice()).is_ok() => {
+            format!("-----BEGIN {LABEL}-----{text}-----END {LABEL}-----")
+        }
+        _ => text,
+    }
+}
+
+fn der(base64: &str) -> Vec<u8> {
+    Base64Unpadded::decode_vec(base64).unwrap_or_default()
+}
+
 /// The same PEM with its base64 in lines of 64, as the parser insists.
 fn canonical_pem(text: &str) -> Result<String, KeyError> {
-    let (_, rest) = text.split_once("-----BEGIN ").ok_or(KeyError::NotPem)?;
+    let is_file_name = !text.contains(char::is_whitespace) && text.to_ascii_lowercase().ends_with(".p8");
+    let no_begin = if is_file_name {
+        KeyError::FileName
+    } else {
+        KeyError::NotPem
+    };
+    let (_, rest) = text.split_once("-----BEGIN ").ok_or(no_begin)?;
     let (label, rest) = rest.split_once("-----").ok_or(KeyError::NotPem)?;
     match label {
         LABEL => {}
@@ -168,11 +211,52 @@ mod tests {
             format!("  \"{}\" \n", PEM.replace('\n', "\\n")),
             format!("'{PEM}'"),
             format!("\u{feff}{PEM}"),
+            PEM.replace('\n', "\\\\n"),
+            PEM.replace('\n', "\\\\\\\\r\\\\\\\\n"),
+            PEM.replace('\n', "\\\n"),
+            format!("\u{feff}\"{}\"\r\n", PEM.replace('\n', "\r\n")),
+            body.clone(),
+            body.replace("MIGH", "MIGH\n"),
         ];
         let expected = PEM.parse::<SigningKey>().unwrap().0;
         for text in bent {
             assert_eq!(text.parse::<SigningKey>().map(|key| key.0), Ok(expected.clone()));
         }
+    }
+
+    #[test]
+    fn the_base64_of_the_whole_file_is_read() {
+        let expected = PEM.parse::<SigningKey>().unwrap().0;
+        for file in [
+            PEM.to_owned(),
+            PEM.replace('\n', "\r\n"),
+            format!("\u{feff}{PEM}\n"),
+        ] {
+            let base64 = base64ct::Base64::encode_string(file.as_bytes());
+            let lines: Vec<&str> = base64
+                .as_bytes()
+                .chunks(76)
+                .map(|line| std::str::from_utf8(line).unwrap())
+                .collect();
+            for text in [
+                base64.clone(),
+                lines.join("\n"),
+                lines.join("\\n"),
+                format!("\"{base64}\"\r\n"),
+                base64ct::Base64UrlUnpadded::encode_string(file.as_bytes()),
+            ] {
+                let key = text.parse::<SigningKey>();
+                assert_eq!(key.map(|key| key.0), Ok(expected.clone()), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrapped_in_base64_is_named_for_what_it_is() {
+        let wrapped = |text: &str| base64ct::Base64::encode_string(text.as_bytes()).parse::<SigningKey>();
+        let certificate = PEM.replace("PRIVATE KEY", "CERTIFICATE");
+        assert_eq!(wrapped(&certificate).unwrap_err(), KeyError::Certificate);
+        assert_eq!(wrapped(&PEM[..PEM.len() / 2]).unwrap_err(), KeyError::CutOff);
     }
 
     #[test]
@@ -194,6 +278,7 @@ mod tests {
         assert_eq!(fault(" \"\" \\n"), KeyError::Empty);
         assert_eq!(fault("MIGHAgEAMBMGByqGSM49AgEG"), KeyError::NotPem);
         assert_eq!(fault("-----BEGIN PRIVATE KEY"), KeyError::NotPem);
+        assert_eq!(fault("./AuthKey_ABC123DEFG.p8\n"), KeyError::FileName);
         assert_eq!(fault(&labelled("PUBLIC KEY")), KeyError::PublicKey);
         assert_eq!(fault(&labelled("CERTIFICATE")), KeyError::Certificate);
         assert_eq!(fault(&labelled("EC PRIVATE KEY")), KeyError::Sec1);

@@ -1,7 +1,8 @@
 //! `apns-edge key new`: an API key, and what the deployment is told of it.
 //!
 //! The deployment keeps the key's SHA-256 alone (`API_KEYS`), so that the key itself exists where it is printed and
-//! nowhere else.
+//! nowhere else. The name of a key is its identity and no two keys share one, so that a name that nobody chose is made of
+//! the key's apps and random digits.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -20,9 +21,9 @@ pub(crate) enum Key {
 /// Make a random API key, and its entry for the deployment's secret API_KEYS
 #[derive(Debug, Args)]
 pub(crate) struct New {
-    /// What you call the caller that will have the key
-    #[arg(long, value_name = "NAME", default_value = "backend")]
-    name: String,
+    /// What you call the caller that will have the key; each key needs a name of its own [default: the apps and six random digits]
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    name: Option<String>,
     /// An app that the key reaches; may be given several times [default: all]
     #[arg(long = "app", value_name = "APP")]
     apps: Vec<String>,
@@ -33,7 +34,7 @@ impl Key {
     pub(crate) fn run(&self, screen: Screen) -> Result<Exit, Failure> {
         let Self::New(new) = self;
         let key = random_hex::<KEY_BYTES>()?;
-        let entry = new.entry(&key);
+        let entry = new.entry(&key, &random_hex::<SUFFIX_BYTES>()?);
         let document = json!({"key": key, "entry": entry}).to_string();
         screen.result(&document, || {
             format!(
@@ -46,13 +47,31 @@ impl Key {
 }
 
 impl New {
-    fn entry(&self, key: &str) -> Value {
+    fn entry(&self, key: &str, suffix: &str) -> Value {
         let apps = if self.apps.is_empty() {
             json!("*")
         } else {
             json!(self.apps)
         };
-        json!({"name": self.name, "sha256": hex(&Sha256::digest(key.as_bytes())), "apps": apps})
+        json!({"name": self.name(suffix), "sha256": hex(&Sha256::digest(key.as_bytes())), "apps": apps})
+    }
+
+    /// The name of the key; `suffix` keeps names that nobody chose apart.
+    fn name(&self, suffix: &str) -> String {
+        match (&self.name, self.apps.as_slice()) {
+            (Some(name), _) => name.clone(),
+            (None, []) => format!("all-{suffix}"),
+            (None, [app]) => format!("{app}-{suffix}"),
+            (None, [app, others @ ..]) => format!("{app}-and-{}-{suffix}", others.len()),
+        }
+    }
+}
+
+fn parse_name(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("a key's name is not blank".to_owned()),
+        name if name.len() > MAX_NAME => Err(format!("a key's name has at most {MAX_NAME} bytes")),
+        name => Ok(name.to_owned()),
     }
 }
 
@@ -71,6 +90,12 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Bytes of the random digits in a name that nobody chose: a few keys of a deployment do not meet by chance.
+const SUFFIX_BYTES: usize = 3;
+
+/// The longest name in bytes that a deployment takes.
+const MAX_NAME: usize = 256;
+
 /// The size of an API key: 256 bits, so that its fast hash can be known to anyone.
 const KEY_BYTES: usize = 32;
 
@@ -82,11 +107,11 @@ mod tests {
     fn an_entry_format_unchanged() {
         // Operators paste it into API_KEYS. The hash is that of FIPS 180-2, appendix B.1.
         let new = New {
-            name: "backend".to_owned(),
+            name: Some("backend".to_owned()),
             apps: vec!["shop".to_owned(), "news".to_owned()],
         };
         assert_eq!(
-            new.entry("abc").to_string(),
+            new.entry("abc", "0a1b2c").to_string(),
             r#"{"name":"backend","sha256":"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad","apps":["shop","news"]}"#
         );
     }
@@ -94,10 +119,23 @@ mod tests {
     #[test]
     fn a_key_without_apps_reaches_all() {
         let new = New {
-            name: "ops".to_owned(),
+            name: Some("ops".to_owned()),
             apps: Vec::new(),
         };
-        assert_eq!(new.entry("abc")["apps"], "*");
+        assert_eq!(new.entry("abc", "0a1b2c")["apps"], "*");
+    }
+
+    #[test]
+    fn a_name_that_nobody_chose_is_of_the_apps_and_random() {
+        let name = |apps: &[&str]| {
+            let apps = apps.iter().map(|app| (*app).to_owned()).collect();
+            New { name: None, apps }.name("0a1b2c")
+        };
+        assert_eq!(name(&[]), "all-0a1b2c");
+        assert_eq!(name(&["shop"]), "shop-0a1b2c");
+        assert_eq!(name(&["shop", "news", "tv"]), "shop-and-2-0a1b2c");
+        assert!(parse_name(" \n").is_err() && parse_name(&"n".repeat(257)).is_err());
+        assert_eq!(parse_name(&"n".repeat(256)).unwrap().len(), 256);
     }
 
     #[test]

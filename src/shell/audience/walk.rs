@@ -140,8 +140,7 @@ async fn step_on(core: &Core, mut walk: Walk, until: Timestamp) -> std::result::
 fn stager(core: &Core, walk: &Walk) -> std::result::Result<Option<Stager<'static>>, String> {
     let brief: Brief = serde_json::from_value(walk.document.clone()).map_err(|error| error.to_string())?;
     let config = bindings::config(&core.env).map_err(|problem| problem.detail().to_owned())?;
-    let app = config.app(&brief.app);
-    let app = app.ok_or_else(|| format!("no app is called `{}` any more", brief.app))?;
+    let app = config.find_app(&brief.app).map_err(|error| error.to_string())?;
     Ok(Stager::new(&brief.campaign, app, brief.created_at).ok())
 }
 

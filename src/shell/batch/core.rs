@@ -11,7 +11,7 @@ use super::expense::Expense;
 use super::{internal, not_found};
 use crate::api::batch as contract;
 use crate::api::problem::{Kind, Problem};
-use crate::config::App;
+use crate::config::{App, Caller};
 use crate::delivery::batch::rows::{self, Fact};
 use crate::delivery::batch::{Assignment, BackgroundTasks, Batch, Effect, Event as Happened, Record, Size};
 use crate::delivery::outbox::Outbox;
@@ -344,16 +344,15 @@ impl Core {
     }
 
     /// The app of the batch, if the caller reaches it; else there is no such batch.
-    pub(super) fn app_for(&self, caller: &str) -> std::result::Result<Option<&'static App>, Problem> {
+    pub(super) fn app_for(&self, caller: &Caller) -> std::result::Result<Option<&'static App>, Problem> {
         let config = bindings::config(&self.env)?;
         let app = if self.load()? {
             self.with(|batch| batch.record().app.clone())
         } else {
             None
         };
-        let caller = config.api_keys.iter().find(|key| key.name == caller);
-        match (app, caller) {
-            (Some(app), Some(caller)) if caller.reaches(&app) => Ok(config.app(&app)),
+        match app {
+            Some(app) if caller.reaches(&app) => Ok(config.app(&app)),
             _ => Err(not_found()),
         }
     }

@@ -10,7 +10,7 @@ use crate::api::batch as contract;
 use crate::api::format::Format;
 use crate::api::problem::{Kind, Problem};
 use crate::api::upload::{Fingerprint, Staged, Upload};
-use crate::config::{ApiKey, Config};
+use crate::config::{Caller, Config};
 use crate::delivery::batch::rows::{self, Fact};
 use crate::delivery::batch::{Batch, Size};
 use crate::delivery::metrics::Delta;
@@ -23,13 +23,13 @@ use crate::time::Timestamp;
 pub(super) async fn receive(core: &Rc<Core>, request: &Request) -> Result<Response, Problem> {
     let config = bindings::config(&core.env)?;
     let header = |name| http::header(request, name).unwrap_or_default();
-    let (caller, id) = (header(CALLER), header(ID));
+    let id = header(ID);
     let format = Format {
         lines_in: header(LINES) == "true",
         lines_out: false,
     };
-    let caller = config.api_keys.iter().find(|key| key.name == caller);
-    let caller = caller.ok_or_else(|| internal("an upload without a caller"))?;
+    let caller =
+        Caller::from_header(&header(CALLER)).ok_or_else(|| internal("an upload without a caller"))?;
     if core.load()? {
         return join(core, request).await;
     }
@@ -70,7 +70,7 @@ pub(super) async fn receive(core: &Rc<Core>, request: &Request) -> Result<Respon
 struct Intake {
     id: String,
     format: Format,
-    caller: &'static ApiKey,
+    caller: Caller,
     config: &'static Config,
     now: Timestamp,
     /// Whose turn it is while this upload is the one that is read.
@@ -86,7 +86,7 @@ async fn stage(core: &Rc<Core>, request: &Request, intake: Intake) -> Result<Res
     for statement in rows::create() {
         database.execute(statement).map_err(internal)?;
     }
-    let mut upload = Upload::new(intake.caller, intake.config, intake.format, intake.now);
+    let mut upload = Upload::new(&intake.caller, intake.config, intake.format, intake.now);
     let mut sizes = Vec::new();
     let mut add = |staged: Vec<Staged>| -> Result<(), Problem> {
         for chunk in staged {

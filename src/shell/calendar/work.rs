@@ -86,8 +86,9 @@ impl Core {
     /// Opens the batch of a run, and lets the shards walk.
     async fn start(&self, campaign: &Campaign, run: &Run, shards: u32) -> Result<Performed, String> {
         let config = bindings::config(&self.env).map_err(|problem| problem.detail().to_owned())?;
-        let app = config.app(&campaign.app);
-        let app = app.ok_or_else(|| format!("no app is called `{}` any more", campaign.app))?;
+        let app = config
+            .find_app(&campaign.app)
+            .map_err(|error| error.to_string())?;
         if let Some(zones) = &run.zones
             && !self.has_devices_in(zones, &campaign.audience, shards).await?
         {

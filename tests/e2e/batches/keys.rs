@@ -12,7 +12,12 @@ use crate::shared::Shared;
 
 /// The id of the batch that a caller names with a key.
 pub(super) fn id(caller: Caller, key: &str) -> String {
-    digest(&format!("apns-edge batch\n{caller:?}\n{key}\n"))[..32].to_owned()
+    let parts = ["apns-edge batch", &format!("{caller:?}"), key];
+    let with_length = parts.map(|part| {
+        let length = u8::try_from(part.len()).unwrap();
+        format!("{}{}{part}", "\0".repeat(7), char::from(length))
+    });
+    digest(&with_length.concat())[..32].to_owned()
 }
 
 #[test]
