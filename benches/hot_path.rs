@@ -70,7 +70,7 @@ fn lines() -> Vec<u8> {
 
 /// Takes in a batch that comes in pieces as a socket has them.
 fn take_in(config: &Config, body: &[u8]) -> u32 {
-    let caller = config.api_keys.first().expect("a caller");
+    let caller = config.api_keys.first().expect("a caller").caller();
     let format = Format {
         lines_in: true,
         lines_out: false,

@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, from_slice, from_str};
 
 fuzz_target!(|body: &[u8]| {
-    let caller = CONFIG.api_keys.first().expect("a caller");
+    let caller = CONFIG.api_keys.first().expect("a caller").caller();
     let document: Value = from_slice(body).unwrap_or_default();
     match Order::parse(body, caller, &CONFIG, [7; 16], NOW) {
         Ok(order) => check_order(&order, document["devices"].as_array().expect("devices").len()),

@@ -52,7 +52,7 @@ fn pieces<'b>(body: &'b [u8], cuts: &[u8]) -> Vec<&'b [u8]> {
 }
 
 fn upload(format: Format, pieces: &[&[u8]]) -> Result<(Finished<'static>, Vec<Staged>), Problem> {
-    let caller = CONFIG.api_keys.first().expect("a caller");
+    let caller = CONFIG.api_keys.first().expect("a caller").caller();
     let mut upload = Upload::new(caller, &CONFIG, format, NOW);
     let mut chunks = Vec::new();
     for piece in pieces {

@@ -36,7 +36,7 @@ fn an_audience_has_an_app_and_shards() {
         ),
         (
             r#"{"app":"news"}"#,
-            "the key `backend` does not reach an app of that name",
+            "unknown app `news`; the key `backend` can send for: shop",
         ),
         ("[]", "the body must be an object, but is an array"),
     ] {
