@@ -96,6 +96,7 @@ fn fan_out() -> Vec<Receipt> {
         proven: true,
         launch_until: NOW + Duration::from_secs(60),
         resend_until: NOW + Duration::from_secs(20),
+        one_attempt: false,
     });
     let (mut receipts, mut in_flight) = (Vec::with_capacity(DEVICES), Vec::new());
     loop {

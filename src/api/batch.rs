@@ -13,10 +13,12 @@ use super::Answer;
 use super::problem::{Kind, Problem};
 use super::upload::{Finished, InvalidLine, Opening};
 use crate::apns::expiration::Expiration;
+use crate::apns::push_type::MergedBy;
 use crate::config::{Batches, Caller, Transport};
 use crate::delivery::batch::{
     Announcement, Assignment, CutOff, GaveUp, Handover, Overview, Reason, Record, State, Terms,
 };
+use crate::delivery::fanout::ONE_ATTEMPT_TIME;
 use crate::time::Timestamp;
 
 /// What a caller asks of a batch.
@@ -111,6 +113,10 @@ pub fn opened(
 ) -> Record {
     let options = &opening.options;
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let one_attempt = opening.expiration == Some(Expiration::AT_ONCE);
+    let by_id = opening.merged_by == MergedBy::CollapseId;
+    // An id of ours is of use only where an id merges.
+    let collapse_repeats = options.collapse_repeats && by_id;
     // An expiration of nought is one attempt, which has no end.
     let expiration = opening
         .expiration
@@ -127,10 +133,15 @@ pub fn opened(
         terms: Terms {
             rate: options.rate,
             weight: options.weight,
-            retry_for_ms: millis(options.retry_for),
+            retry_for_ms: millis(if one_attempt {
+                options.retry_for.min(ONE_ATTEMPT_TIME)
+            } else {
+                options.retry_for
+            }),
             expires_at: expiration.map(Timestamp::from_secs),
-            repeatable: options.collapse_repeats || opening.collapses,
-            collapse_repeats: options.collapse_repeats && !opening.collapses,
+            repeatable: opening.mergeable && (collapse_repeats || opening.collapses || !by_id),
+            one_attempt,
+            collapse_repeats: collapse_repeats && !opening.collapses,
             bad_token_percent: settings.bad_token_percent,
             claim_ms: millis(settings.claim),
             keep_ms: millis(settings.retention),

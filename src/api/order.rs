@@ -205,6 +205,12 @@ impl Order<'_> {
         self.pushes.get(place)?.request.as_ref().ok()
     }
 
+    /// Whether each push has one attempt.
+    #[must_use]
+    pub fn is_one_attempt(&self) -> bool {
+        self.headers().is_some_and(|headers| headers.is_one_attempt())
+    }
+
     /// The headers that all its pushes share; none if nothing is sent.
     #[must_use]
     pub fn headers(&self) -> Option<Arc<Headers>> {

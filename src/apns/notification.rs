@@ -13,8 +13,8 @@ use super::collapse_id::CollapseId;
 use super::expiration::Expiration;
 use super::payload::Payload;
 use super::priority::Priority;
-use super::push_type::PushType;
-use super::request::Headers;
+use super::push_type::{MergedBy, PushType};
+use super::request::{Headers, is_state_update};
 use super::topic::{BundleId, Topic, suffixed};
 use crate::fault::{self, FaultKind, Faults, Pointer};
 use crate::time::Timestamp;
@@ -80,6 +80,18 @@ impl Notification {
             base,
             truncate,
         })
+    }
+
+    /// Whether a push to a device without a payload of its own takes effect once though it is sent twice, if it gets a
+    /// collapse id.
+    #[must_use]
+    pub fn is_mergeable(&self) -> bool {
+        match self.headers.push_type.rules().merged_by {
+            _ if self.headers.is_one_attempt() => false,
+            MergedBy::CollapseId => true,
+            MergedBy::Timestamp => is_state_update(&self.base),
+            MergedBy::Nothing => false,
+        }
     }
 
     /// The body of the pushes to devices without a payload of their own.

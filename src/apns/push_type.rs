@@ -45,12 +45,26 @@ pub struct Rules {
     pub priorities: &'static [Priority],
     /// The priority that we send when the caller names none.
     pub default_priority: Priority,
+    /// What merges two pushes of one notification to one device.
+    pub merged_by: MergedBy,
     /// The most bytes that the payload may have.
     pub max_payload: usize,
     /// Pointers of the payload's keys that must be there.
     pub required: &'static [&'static str],
     /// Pointers of the payload's keys that may not be there.
     pub forbidden: &'static [&'static str],
+}
+
+/// What makes a push that is sent twice take effect once. A push whose answer was lost is sent again only if something does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MergedBy {
+    /// `apns-collapse-id`: the second notification replaces the first on the screen.
+    CollapseId,
+    /// The payload's `timestamp`: the second update sets the same state, and loses against a newer one. The start of an
+    /// activity and an update with an alert take effect twice.
+    Timestamp,
+    /// Nothing: the app, the extension or the system gets each of them.
+    Nothing,
 }
 
 impl PushType {
@@ -91,7 +105,10 @@ impl PushType {
     #[must_use]
     pub const fn rules(self) -> Rules {
         match self {
-            Self::Alert => PLAIN,
+            Self::Alert => Rules {
+                merged_by: MergedBy::CollapseId,
+                ..PLAIN
+            },
             Self::Background => Rules {
                 priorities: &[Priority::Five, Priority::One],
                 default_priority: Priority::Five,
@@ -115,6 +132,7 @@ impl PushType {
             },
             Self::LiveActivity => Rules {
                 topic_suffix: ".push-type.liveactivity",
+                merged_by: MergedBy::Timestamp,
                 priorities: &[Priority::Ten, Priority::Five],
                 required: &["/aps/event", "/aps/timestamp"],
                 ..PLAIN
@@ -183,6 +201,7 @@ const PLAIN: Rules = Rules {
     topic_suffix: "",
     priorities: &[Priority::Ten, Priority::Five, Priority::One],
     default_priority: Priority::Ten,
+    merged_by: MergedBy::Nothing,
     max_payload: MAX_PAYLOAD,
     required: &[],
     forbidden: &[],
@@ -213,6 +232,18 @@ mod tests {
         let text = UnknownPushType.to_string();
         for push_type in PushType::ALL {
             assert!(text.contains(push_type.as_str()), "{push_type}");
+        }
+    }
+
+    #[test]
+    fn only_alerts_and_live_activities_are_merged_when_they_are_sent_twice() {
+        for push_type in PushType::ALL {
+            let expected = match push_type {
+                PushType::Alert => MergedBy::CollapseId,
+                PushType::LiveActivity => MergedBy::Timestamp,
+                _ => MergedBy::Nothing,
+            };
+            assert_eq!(push_type.rules().merged_by, expected, "{push_type}");
         }
     }
 

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde_json::Value;
 
 use super::apns_id::ApnsId;
 use super::collapse_id::CollapseId;
 use super::device_token::DeviceToken;
 use super::expiration::Expiration;
 use super::priority::Priority;
-use super::push_type::PushType;
+use super::push_type::{MergedBy, PushType};
 use super::topic::Topic;
 
 /// One push, ready to be sent.
@@ -44,6 +45,19 @@ impl Request {
             apns_id: ApnsId::derive([0; 16], 0),
             headers: Arc::new(headers),
             body: Bytes::from_static(b"{}"),
+        }
+    }
+
+    /// Whether the device shows the push once though it is sent twice. [`MergedBy`] says why.
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        match self.headers.push_type.rules().merged_by {
+            _ if self.headers.is_one_attempt() => false,
+            MergedBy::CollapseId => self.headers.collapse_id.is_some(),
+            MergedBy::Timestamp => {
+                serde_json::from_slice(&self.body).is_ok_and(|payload| is_state_update(&payload))
+            }
+            MergedBy::Nothing => false,
         }
     }
 
@@ -81,7 +95,21 @@ pub struct Headers {
     pub collapse_id: Option<CollapseId>,
 }
 
+/// Whether a Live Activity's payload sets its state and does nothing else: sent twice, it sets the same state twice.
+pub(super) fn is_state_update(payload: &Value) -> bool {
+    let aps = payload.get("aps");
+    let event = aps.and_then(|aps| aps.get("event")).and_then(Value::as_str);
+    let has_alert = aps.is_some_and(|aps| aps.get("alert").is_some());
+    matches!(event, Some("update" | "end")) && !has_alert
+}
+
 impl Headers {
+    /// Whether APNs is to try the push once and not to store it: `apns-expiration` is 0.
+    #[must_use]
+    pub fn is_one_attempt(&self) -> bool {
+        self.expiration == Some(Expiration::AT_ONCE)
+    }
+
     /// These headers as names and values.
     #[must_use]
     pub fn list(&self) -> Vec<(&'static str, String)> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::verdict::{Again, TokenRefusal, Verdict};
 use crate::apns::Trouble;
+use crate::time::Timestamp;
 
 /// The delay before quick resend number `resend` (from 1), with jitter drawn from `salt`.
 ///
@@ -80,6 +81,22 @@ pub fn bounce(trouble: Trouble, bounces: u32, salt: u64) -> Duration {
     }
 }
 
+/// When a report is made again that failed for the `failures`-th time. Returns `None` once the claim, which ends at `until`,
+/// leaves no time for another attempt.
+///
+/// The last attempt is made shortly before the claim ends, however long the delay would be.
+#[must_use]
+pub fn next_report(failures: u32, salt: u64, until: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let doubled = FIRST_REPORT.saturating_mul(1 << failures.saturating_sub(1).min(MAX_DOUBLINGS));
+    let delay = jittered(
+        doubled.min(LONGEST_REPORT),
+        salt.wrapping_add(u64::from(failures) << 32),
+    );
+    let last_at = until - LAST_REPORT;
+    let next_at = (now + delay).min(last_at);
+    (next_at > now).then_some(next_at)
+}
+
 /// Between half of `delay` and all of it.
 pub(super) fn jittered(delay: Duration, salt: u64) -> Duration {
     // SplitMix64's finaliser spreads neighbouring salts.
@@ -91,6 +108,12 @@ pub(super) fn jittered(delay: Duration, salt: u64) -> Duration {
     half + half.saturating_mul(share) / 0xffff
 }
 
+/// A batch's object that restarts is back within a second.
+const FIRST_REPORT: Duration = Duration::from_millis(200);
+/// One that stays away longer is asked for as often as costs nothing: some 25 times in a claim of two minutes.
+const LONGEST_REPORT: Duration = Duration::from_secs(5);
+/// How long before the end of the claim the last report is made.
+const LAST_REPORT: Duration = Duration::from_millis(500);
 /// A device that got too many pushes needs seconds, not milliseconds.
 const DEVICE_QUICK: Duration = Duration::from_secs(1);
 /// A 5xx of one APNs host is often gone on the next request.
@@ -148,6 +171,25 @@ mod tests {
             advice(Again::Server, Some(Duration::from_secs(1000))),
             Duration::from_secs(1000)
         );
+    }
+
+    #[test]
+    fn a_report_is_repeated_until_the_claim_ends() {
+        let start = Timestamp::from_secs(1_795_420_800);
+        let until = start + Duration::from_secs(120);
+        let (mut now, mut times) = (start, Vec::new());
+        for failures in 1.. {
+            let Some(next_at) = next_report(failures, 7, until, now) else {
+                break;
+            };
+            now = next_at;
+            times.push(next_at.since(start));
+        }
+        assert!(times[0] <= Duration::from_millis(200), "{times:?}");
+        assert_eq!(times.last(), Some(&Duration::from_millis(119_500)));
+        let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max();
+        assert!(longest <= Some(Duration::from_secs(5)), "{times:?}");
+        assert!((20..60).contains(&times.len()), "{times:?}");
     }
 
     #[test]

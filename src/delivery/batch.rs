@@ -91,6 +91,8 @@ pub struct Work {
     pub places: Places,
     /// The chunk's size.
     pub size: Size,
+    /// When nothing more of it is to be sent, if that may come before the claim ends.
+    pub launch_until: Option<Timestamp>,
 }
 
 /// What a runner is told when it settles.
@@ -197,14 +199,25 @@ impl Batch {
     pub fn claim(&mut self, number: u32, now: Timestamp) -> Option<Work> {
         self.tick(now);
         let most = self.admit(number, now)?;
+        self.give_up_late(number, now);
         let places = self.hand_out(number, most, now);
         self.handed_out(places.len(), now);
         if places.is_empty() {
+            // Its last pushes may have been given up.
+            self.tick(now);
             return None;
         }
-        let size = self.chunks.get(at(number))?.size;
-        let until = self.last_until;
-        Some(Work { until, places, size })
+        let one_attempt = self.record.terms.one_attempt;
+        let turn_at = match self.begun(number) {
+            Some(progress) if one_attempt => progress.note_turn(now),
+            Some(_) | None => now,
+        };
+        Some(Work {
+            until: self.last_until,
+            places,
+            size: self.chunks.get(at(number))?.size,
+            launch_until: self.record.terms.launch_until(turn_at, now),
+        })
     }
 
     fn hand_out(&mut self, number: u32, most: usize, now: Timestamp) -> Places {

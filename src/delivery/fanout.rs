@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::backoff;
 use super::limiter::Report;
 use super::receipt::Receipt;
-use super::verdict::{self, Again, TokenRefusal, Verdict, judge};
+use super::verdict::{self, Again, TokenRefusal, Verdict, cannot_have_been_taken, judge};
 use crate::apns::{Outcome, Trouble};
 use crate::time::Timestamp;
 
@@ -28,6 +28,8 @@ pub struct Plan {
     pub launch_until: Timestamp,
     /// No push is sent again after this.
     pub resend_until: Timestamp,
+    /// Whether each push has one attempt: it is sent again only if APNs cannot have taken it.
+    pub one_attempt: bool,
 }
 
 /// One attempt that the driver makes now.
@@ -157,7 +159,7 @@ impl Fanout {
 
     /// Takes the end of an attempt; gives the push's receipt, unless it is sent again.
     ///
-    /// `repeatable` says whether the push replaces itself on the device when it is sent twice: it has a collapse id.
+    /// `repeatable` says whether the push takes effect once though it is sent twice.
     pub fn settle(
         &mut self,
         launch: Launch,
@@ -172,12 +174,22 @@ impl Fanout {
             self.alone = false;
             self.proved = true;
         }
+        if matches!(outcome, Outcome::NotSent(Trouble::OutOfTime)) {
+            // The transport sends nothing more, so that nothing more is launched.
+            self.halt();
+        }
         match verdict {
+            Verdict::Retry(_) if self.plan.one_attempt && !cannot_have_been_taken(&outcome, verdict) => {
+                let advice = backoff::for_verdict(verdict, outcome.retry_after());
+                Some(receipt(&launch, outcome, verdict, advice, now))
+            }
             Verdict::Retry(Again::ProviderToken(refusal)) => {
                 self.token_refused(&launch, outcome, refusal, now)
             }
             Verdict::Retry(again) => self.try_again(&launch, outcome, verdict, again, now),
-            Verdict::Unknown if repeatable => self.try_again(&launch, outcome, verdict, Again::Network, now),
+            Verdict::Unknown if repeatable && !self.plan.one_attempt => {
+                self.try_again(&launch, outcome, verdict, Again::Network, now)
+            }
             Verdict::FixCredentials => {
                 self.stop(&outcome, verdict, None);
                 Some(receipt(&launch, outcome, verdict, None, now))
@@ -404,6 +416,10 @@ const fn salt(launch: &Launch) -> u64 {
 /// How often a push is sent again inside one request: enough for a connection that went away and a server that was
 /// restarted, too few to hold the caller up.
 pub const MAX_RESENDS: u8 = 2;
+
+/// How long a push with one attempt may wait for it once its turn has come, and be sent again that APNs cannot have taken:
+/// long enough for a permit and a new connection, too short for anybody to be surprised by an old call.
+pub const ONE_ATTEMPT_TIME: Duration = Duration::from_secs(30);
 
 /// Requests that a Worker's invocation may have waiting for response headers.
 ///

@@ -110,6 +110,30 @@ pub const fn proves_token(outcome: &Outcome, verdict: Verdict) -> bool {
         )
 }
 
+/// Whether APNs cannot have taken the push: it never left, its stream was refused, or it was refused for its provider
+/// token. A push for which there is one attempt is sent again after such an outcome alone.
+#[must_use]
+pub const fn cannot_have_been_taken(outcome: &Outcome, verdict: Verdict) -> bool {
+    match outcome {
+        Outcome::NotSent(_) => true,
+        Outcome::Answered(reply) => is_untaken(reply.status, verdict),
+        Outcome::Lost(_) => false,
+    }
+}
+
+/// The same for an answer with this status.
+pub(super) const fn is_untaken(status: u16, verdict: Verdict) -> bool {
+    match verdict {
+        // A proxy that could not reach APNs, or the provider token.
+        Verdict::Retry(Again::Network | Again::ProviderToken(_)) | Verdict::FixCredentials => true,
+        Verdict::Retry(Again::Device | Again::Server | Again::Connection) => status == FORBIDDEN,
+        Verdict::Accepted | Verdict::DropDevice | Verdict::FixRequest | Verdict::Unknown => false,
+    }
+}
+
+/// APNs' status for a provider token or key that it does not accept.
+const FORBIDDEN: u16 = 403;
+
 fn judge_reply(reply: &Reply) -> Verdict {
     if !reply.is_from_apns() {
         return judge_proxy(reply.status);
@@ -332,6 +356,36 @@ mod tests {
                 "{status}"
             );
         }
+    }
+
+    #[test]
+    fn apns_cannot_have_taken_what_never_left_or_had_a_refused_provider_token() {
+        let untaken = |outcome: Outcome| cannot_have_been_taken(&outcome, judge(&outcome));
+        for trouble in [Trouble::StreamRefused, Trouble::GoingAway, Trouble::Unreachable] {
+            assert!(untaken(Outcome::NotSent(trouble)), "{trouble}");
+        }
+        assert!(untaken(reply(522, None)));
+        for (status, reason) in [
+            (403, "ExpiredProviderToken"),
+            (403, "InvalidProviderToken"),
+            (403, "UnrelatedKeyIdInToken"),
+            (429, "TooManyProviderTokenUpdates"),
+        ] {
+            assert!(untaken(reply(status, Some(reason))), "{reason}");
+        }
+        for (status, reason) in [
+            (200, None),
+            (400, Some("IdleTimeout")),
+            (410, Some("Unregistered")),
+            (429, Some("TooManyRequests")),
+            (500, Some("InternalServerError")),
+            (503, Some("ServiceUnavailable")),
+            (503, Some("Shutdown")),
+            (520, None),
+        ] {
+            assert!(!untaken(reply(status, reason)), "{status} {reason:?}");
+        }
+        assert!(!untaken(Outcome::Lost(Trouble::ConnectionLost)));
     }
 
     #[test]

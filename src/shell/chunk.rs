@@ -2,10 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures::future::{FutureExt, LocalBoxFuture, join};
+use futures::future::{Either, FutureExt, LocalBoxFuture, join, select};
 use worker::Env;
 
 use super::log::{self, Event};
@@ -14,6 +15,7 @@ use super::{batch, clock};
 use crate::api::order::Basis;
 use crate::api::{Order, Problem, batch as contract};
 use crate::config::{App, Config, SETTLE_TIME};
+use crate::delivery::backoff;
 use crate::delivery::batch::{Assignment, Command, Results};
 use crate::time::Timestamp;
 
@@ -55,7 +57,7 @@ pub(super) async fn run<T: Transport>(
     let every = usize::try_from(config.batches.checkpoint).unwrap_or(usize::MAX);
     let look = || {
         let ended = results.borrow().len();
-        // What is launched already is in flight whatever a checkpoint says.
+        // What is launched already is soon in flight.
         let is_left = pushes.saturating_sub(ended) > window;
         if is_left && ended - told.get() >= every && !teller.busy.get() {
             told.set(ended);
@@ -67,8 +69,25 @@ pub(super) async fn run<T: Transport>(
             ControlFlow::Continue(())
         }
     };
-    run.drive(|receipt| results.borrow_mut().add(&receipt), look)
-        .await;
+    // What is launched may wait for a stream, so that a slow run asks by time whether to go on.
+    let limit = run.limit();
+    let ask = async {
+        loop {
+            clock::at(clock::now() + ASK_EVERY).await;
+            if !teller.busy.get() {
+                let so_far = results.borrow().clone();
+                teller.clone().tell(so_far).await;
+            }
+            if teller.stop.get() {
+                limit.stop();
+                return;
+            }
+        }
+    };
+    let drive = run.drive(|receipt| results.borrow_mut().add(&receipt), look);
+    if let Either::Right(((), drive)) = select(pin!(drive), pin!(ask)).await {
+        drive.await;
+    }
     let results = results.take();
     Event::ChunkSent {
         app: &app.name,
@@ -89,14 +108,9 @@ fn span(assignment: &Assignment, order: &Order<'_>, config: &Config, now: Timest
         .sendable()
         .filter(|place| assignment.places.contains(*place));
     let claimed_until = assignment.claim - config.attempt_timeout - SETTLE_TIME;
-    let expiration = order.headers().and_then(|headers| headers.expiration);
-    // Nought is one attempt, whenever that is.
-    let expires_at = expiration
-        .map(|at| Timestamp::from_secs(at.as_secs()))
-        .filter(|at| at.as_secs() > 0);
     let launch_until = (now + super::lease::LAUNCH_TIME)
         .min(claimed_until)
-        .min(expires_at.unwrap_or(claimed_until));
+        .min(assignment.launch_until.unwrap_or(claimed_until));
     Span {
         places: places.collect(),
         launch_until,
@@ -124,23 +138,37 @@ impl Teller {
     }
 }
 
-/// Tells the batch how the chunk ended. What it is not told is sent again when the claim is over.
+/// Reports to the batch how the chunk ended, until the batch has heard or the claim ends. What it does not hear of counts as
+/// never heard of again.
 async fn settle(env: &Env, assignment: &Assignment, results: Results) {
-    let mut problem = String::new();
-    for delay in [Duration::ZERO].into_iter().chain(SETTLE_DELAYS) {
-        if !delay.is_zero() {
-            clock::at(clock::now() + delay).await;
-        }
-        match batch::settle(env, assignment, results.clone(), true).await {
+    report(assignment, || {
+        batch::settle(env, assignment, results.clone(), true)
+    })
+    .await;
+}
+
+/// Makes a report to the batch until it has been heard, or the claim ends.
+async fn report<T, F>(assignment: &Assignment, mut attempt: impl FnMut() -> F)
+where
+    F: Future<Output = Result<T, String>>,
+{
+    let mut failures = 0;
+    loop {
+        let problem = match attempt().await {
             Ok(_) => return,
-            Err(error) => problem = error,
-        }
+            Err(problem) => problem,
+        };
+        failures += 1;
+        let salt = u64::from(assignment.chunk);
+        let Some(next_at) = backoff::next_report(failures, salt, assignment.claim, clock::now()) else {
+            return Event::BatchFailed {
+                batch: &assignment.batch,
+                problem: &problem,
+            }
+            .write();
+        };
+        clock::at(next_at).await;
     }
-    Event::BatchFailed {
-        batch: &assignment.batch,
-        problem: &problem,
-    }
-    .write();
 }
 
 /// A chunk that could not be begun goes back.
@@ -164,22 +192,12 @@ pub(super) async fn halt(env: &Env, assignment: &Assignment, detail: String) {
 }
 
 async fn tell(env: &Env, assignment: &Assignment, command: Command) {
-    if let Err(problem) = batch::command(env, &assignment.batch, &command).await {
-        Event::BatchFailed {
-            batch: &assignment.batch,
-            problem: &problem,
-        }
-        .write();
-    }
+    report(assignment, || batch::command(env, &assignment.batch, &command)).await;
 }
 
 /// How long a chunk's pushes may be sent again by the runner itself: a connection that is replaced, a server that is
 /// restarted. What takes longer waits in the batch, where it holds nobody up.
 const RESEND_TIME: Duration = Duration::from_secs(3);
 
-/// When a batch that did not answer is told again.
-const SETTLE_DELAYS: [Duration; 3] = [
-    Duration::from_millis(200),
-    Duration::from_secs(1),
-    Duration::from_secs(3),
-];
+/// How often a run that goes on asks the batch whether to: a pause, a cancel or the end of a window reaches it within this time.
+const ASK_EVERY: Duration = Duration::from_secs(2);

@@ -18,7 +18,7 @@ use worker::{
 
 use super::run::{Means, Run, Span};
 use super::socket::{Links, SocketTransport};
-use super::{bindings, chunk, clock, http, lease, metrics, push, stub};
+use super::{bindings, chunk, http, lease, metrics, push, stub};
 use crate::api::format::Format;
 use crate::api::problem::{Kind, Problem};
 use crate::apns::request::Headers;
@@ -161,7 +161,7 @@ impl ConnectionObject {
     fn means(&self, errand: Errand, headers: Arc<Headers>, links: &Links) -> Means<SocketTransport> {
         Means {
             lease: errand.lease,
-            transport: SocketTransport::new(links.clone(), headers, clock::now() + lease::LAUNCH_TIME),
+            transport: SocketTransport::new(links.clone(), headers),
             delta: errand.delta,
             env: self.env.clone(),
         }

@@ -11,7 +11,7 @@ use worker::js_sys::Uint8Array;
 use worker::{AbortController, Fetch, Headers, Method, RequestInit, RequestRedirect, Response};
 
 use super::clock;
-use super::run::Transport;
+use super::run::{SendLimit, Transport};
 use crate::apns::provider_token::ProviderToken;
 use crate::apns::{Outcome, Reply, Request, Trouble};
 use crate::config;
@@ -37,7 +37,16 @@ impl Transport for FetchTransport {
         FETCH_WINDOW
     }
 
-    async fn send(&self, request: &Request, token: &ProviderToken, timeout: Duration) -> Outcome {
+    async fn send(
+        &self,
+        request: &Request,
+        token: &ProviderToken,
+        timeout: Duration,
+        limit: &SendLimit,
+    ) -> Outcome {
+        if limit.is_over() {
+            return Outcome::NotSent(Trouble::OutOfTime);
+        }
         let headers = Headers::new();
         let authorization = format!("bearer {}", token.as_str());
         let list = request.header_list();

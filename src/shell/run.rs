@@ -1,12 +1,14 @@
 //! Runs a fan-out: launches what it launches, hands it what came, and gives the lease back.
 
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::future::{Either, LocalBoxFuture, select};
+use futures::channel::oneshot;
+use futures::future::{Either, FutureExt, LocalBoxFuture, Shared, select};
 use futures::stream::FuturesUnordered;
 use worker::Env;
 
@@ -16,7 +18,7 @@ use crate::apns::provider_token::ProviderToken;
 use crate::apns::{Outcome, Request};
 use crate::config::Transport::Fetch;
 use crate::config::{App, Config};
-use crate::delivery::fanout::{Fanout, Next, Plan};
+use crate::delivery::fanout::{Fanout, Next, ONE_ATTEMPT_TIME, Plan};
 use crate::delivery::gate::{Command, Lease, Refusal, Reply};
 use crate::delivery::metrics::{Delta, Tally};
 use crate::delivery::receipt::Receipt;
@@ -31,12 +33,14 @@ pub(super) trait Transport {
     /// The most pushes that it carries at once.
     fn width(&self) -> usize;
 
-    /// Sends a push and waits for its end, for `timeout` at the most from when it is really sent.
+    /// Sends a push and waits for its end, for `timeout` at the most from when it is really sent. A push that could not be
+    /// sent before `limit` is over is not sent any more.
     fn send(
         &self,
         request: &Request,
         token: &ProviderToken,
         timeout: Duration,
+        limit: &SendLimit,
     ) -> impl Future<Output = Outcome>;
 
     /// Moves what it has counted since the last call.
@@ -52,6 +56,45 @@ pub(super) struct Means<T> {
     pub(super) env: Env,
 }
 
+/// Until when a run sends: up to a moment, or until it is stopped. Clones are the same.
+#[derive(Clone)]
+pub(super) struct SendLimit {
+    until: Timestamp,
+    /// One timer for all pushes of the run.
+    over: Shared<LocalBoxFuture<'static, ()>>,
+    /// Gone once the run is stopped.
+    running: Rc<RefCell<Option<oneshot::Sender<()>>>>,
+}
+
+impl SendLimit {
+    fn new(until: Timestamp) -> Self {
+        let (running, stopped) = oneshot::channel::<()>();
+        let over = async move {
+            select(pin!(clock::at(until)), stopped).await;
+        };
+        Self {
+            until,
+            over: over.boxed_local().shared(),
+            running: Rc::new(RefCell::new(Some(running))),
+        }
+    }
+
+    /// Nothing is sent any more, neither what is launched later nor what waits for a stream.
+    pub(super) fn stop(&self) {
+        drop(self.running.borrow_mut().take());
+    }
+
+    /// Waits until nothing is sent any more.
+    pub(super) fn over(&self) -> impl Future<Output = ()> + use<> {
+        self.over.clone()
+    }
+
+    /// Whether nothing is sent any more: a timer may be late.
+    pub(super) fn is_over(&self) -> bool {
+        clock::now() >= self.until || self.running.borrow().is_none()
+    }
+}
+
 /// One fan-out with its lease.
 pub(super) struct Run<T> {
     order: Rc<Order<'static>>,
@@ -61,6 +104,7 @@ pub(super) struct Run<T> {
     means: Means<T>,
     tally: Tally,
     attempt_timeout: Duration,
+    limit: SendLimit,
 }
 
 /// What of an order is sent, and until when.
@@ -77,10 +121,15 @@ impl Span {
     /// All that an order sends. Resends end when `wait` is over.
     pub(super) fn of_order(order: &Order<'_>, wait: Duration) -> Self {
         let now = clock::now();
+        let longest = if order.is_one_attempt() {
+            ONE_ATTEMPT_TIME
+        } else {
+            lease::LAUNCH_TIME
+        };
         Self {
             places: order.sendable().collect(),
-            launch_until: now + lease::LAUNCH_TIME,
-            resend_until: now + wait,
+            launch_until: now + longest,
+            resend_until: now + wait.min(longest),
         }
     }
 }
@@ -97,9 +146,11 @@ impl<T: Transport> Run<T> {
             proven: means.lease.proven,
             launch_until: span.launch_until,
             resend_until: span.resend_until,
+            one_attempt: order.is_one_attempt(),
         };
         Self {
             order,
+            limit: SendLimit::new(span.launch_until),
             sendable: span.places,
             fanout: Fanout::new(plan),
             means,
@@ -122,6 +173,7 @@ impl<T: Transport> Run<T> {
             means,
             tally,
             attempt_timeout,
+            limit,
         } = self;
         let Means {
             lease,
@@ -129,7 +181,7 @@ impl<T: Transport> Run<T> {
             delta,
             env,
         } = means;
-        let (order, transport, timeout) = (&**order, &*transport, *attempt_timeout);
+        let (order, transport, timeout, limit) = (&**order, &*transport, *attempt_timeout, &*limit);
         let mut settled = |receipt: Receipt, tally: &mut Tally| {
             tally.settled(&receipt);
             let push = sendable.get(receipt.push).copied().unwrap_or_default();
@@ -145,8 +197,8 @@ impl<T: Transport> Run<T> {
                     tally.launched(&launch);
                     let token = Rc::clone(&token);
                     in_flight.push(async move {
-                        let outcome = transport.send(request, &token, timeout).await;
-                        (launch, outcome, request.headers.collapse_id.is_some())
+                        let outcome = transport.send(request, &token, timeout, limit).await;
+                        (launch, outcome, request.is_repeatable())
                     });
                 }
                 Next::Renew(refusal) => {
@@ -171,6 +223,11 @@ impl<T: Transport> Run<T> {
                 Next::Done => return,
             }
         }
+    }
+
+    /// What ends the sending before its time.
+    pub(super) fn limit(&self) -> SendLimit {
+        self.limit.clone()
     }
 
     /// The most pushes that are in flight at once.

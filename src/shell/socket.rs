@@ -16,7 +16,7 @@ use worker::wasm_bindgen_futures::spawn_local;
 use worker::{Delay, Env, SecureTransport, Socket};
 
 use super::log::Event;
-use super::run::Transport;
+use super::run::{SendLimit, Transport};
 use super::{clock, gate, metrics};
 use crate::apns::credential::Credential;
 use crate::apns::provider_token::ProviderToken;
@@ -28,7 +28,7 @@ use crate::delivery::metrics::Delta;
 use crate::delivery::opening::Turn;
 use crate::delivery::verdict::judge;
 use crate::time::Timestamp;
-use crate::wire::{Connection, Options, Sleep, State, Template, Timer};
+use crate::wire::{Connection, Options, Sleep, Slot, State, Template, Timer};
 
 /// The connections of one object. Clones are the same.
 #[derive(Clone)]
@@ -74,6 +74,13 @@ impl Links {
             }
             self.open().await?;
         }
+    }
+
+    /// A free stream of a connection, as soon as there is one.
+    async fn slot(&self) -> Result<(Connection, Slot), Trouble> {
+        let connection = self.pick().await.map_err(|_| Trouble::Unreachable)?;
+        let slot = connection.slot().await.map_err(|_| Trouble::GoingAway)?;
+        Ok((connection, slot))
     }
 
     fn least_busy(&self) -> Option<Connection> {
@@ -306,20 +313,17 @@ pub(super) struct SocketTransport {
     template: RefCell<Option<(Timestamp, Rc<Template>)>>,
     headers: std::sync::Arc<Headers>,
     width: usize,
-    /// Ends the wait for a free stream: one timer for all pushes of the order.
-    over: Shared<LocalBoxFuture<'static, ()>>,
 }
 
 impl SocketTransport {
-    /// A transport whose pushes wait for a free stream until `wait_until` at most.
-    pub(super) fn new(links: Links, headers: std::sync::Arc<Headers>, wait_until: Timestamp) -> Self {
+    /// A transport for pushes with these headers.
+    pub(super) fn new(links: Links, headers: std::sync::Arc<Headers>) -> Self {
         let width = usize::try_from(links.0.sockets.shape.streams).unwrap_or(1);
         Self {
             links,
             template: RefCell::default(),
             headers,
             width,
-            over: clock::at(wait_until).boxed_local().shared(),
         }
     }
 
@@ -344,14 +348,17 @@ impl Transport for SocketTransport {
         self.width
     }
 
-    async fn send(&self, request: &Request, token: &ProviderToken, timeout: Duration) -> Outcome {
-        let Ok(connection) = self.links.pick().await else {
-            return Outcome::NotSent(Trouble::Unreachable);
-        };
-        let slot = match select(pin!(connection.slot()), self.over.clone()).await {
-            Either::Left((Ok(slot), _)) => slot,
-            Either::Left((Err(_), _)) => return Outcome::NotSent(Trouble::GoingAway),
-            Either::Right(_) => return Outcome::NotSent(Trouble::OutOfTime),
+    async fn send(
+        &self,
+        request: &Request,
+        token: &ProviderToken,
+        timeout: Duration,
+        limit: &SendLimit,
+    ) -> Outcome {
+        let (connection, slot) = match select(pin!(self.links.slot()), limit.over()).await {
+            Either::Left((Ok(slot), _)) if !limit.is_over() => slot,
+            Either::Left((Err(trouble), _)) => return Outcome::NotSent(trouble),
+            Either::Left((Ok(_), _)) | Either::Right(_) => return Outcome::NotSent(Trouble::OutOfTime),
         };
         let Some(template) = self.template(token) else {
             return Outcome::NotSent(Trouble::Unreachable);

@@ -31,6 +31,7 @@ fn sample() -> Record {
             retry_for_ms: 86_400_000,
             expires_at: None,
             repeatable: true,
+            one_attempt: false,
             collapse_repeats: true,
             bad_token_percent: 20,
             claim_ms: 120_000,
@@ -195,6 +196,7 @@ fn a_chunks_pushes_share_a_collapse_id_of_their_own() {
         first: 3500,
         places: Places::first(1),
         weight: 1,
+        launch_until: None,
     };
     assert_eq!(
         chunk_body(&assignment, true, head, "{}\n"),

@@ -69,7 +69,8 @@ impl<'c> Content<'c> {
             faults.add(&at.key("apns_id"), FaultKind::Conflict(text.to_owned()));
         }
         check(&notification, &templates, &payload_at, &variants_at, faults);
-        let opening = Opening::new(app, Some(&head), &notification, options);
+        let mut opening = Opening::new(app, Some(&head), &notification, options);
+        opening.note_own_payload();
         if opening.head.len() > MAX_HEAD {
             let (size, limit, unit) = (opening.head.len(), MAX_HEAD, "bytes");
             faults.add(&at, FaultKind::TooLong { size, limit, unit });

@@ -54,6 +54,8 @@ pub(in crate::api) struct DeviceReader {
     notification: Option<Notification>,
     /// The body that most pushes share, made when the first one needs it.
     shared: Option<Option<Body>>,
+    /// Whether a device had a payload of its own.
+    has_own_payload: bool,
     faults: Faults,
 }
 
@@ -63,6 +65,7 @@ impl DeviceReader {
         Self {
             notification,
             shared: None,
+            has_own_payload: false,
             faults: Faults::default(),
         }
     }
@@ -71,6 +74,11 @@ impl DeviceReader {
     /// of a device: there would be nothing to send to anyone.
     pub(in crate::api) const fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    /// Whether a device had a payload of its own.
+    pub(in crate::api) const fn has_own_payload(&self) -> bool {
+        self.has_own_payload
     }
 
     /// The plain way; nothing if there is a fault.
@@ -84,6 +92,7 @@ impl DeviceReader {
         let body = match &device.payload {
             None => self.shared_body()?,
             Some(patch) => {
+                self.has_own_payload = true;
                 let notification = self.notification.as_ref()?;
                 notification.merged_body(&patch.0, &Pointer::Root, &mut Faults::default())?
             }
@@ -113,10 +122,11 @@ impl DeviceReader {
             .and_then(|value| read_apns_id(value, &at.key("apns_id"), faults));
         let body = match map.get("payload") {
             None => self.shared_body(),
-            Some(patch) => self
-                .notification
-                .as_ref()?
-                .merged_body(patch, &at.key("payload"), faults),
+            Some(patch) => {
+                self.has_own_payload = true;
+                let notification = self.notification.as_ref()?;
+                notification.merged_body(patch, &at.key("payload"), faults)
+            }
         };
         self.device(token?, reference.map(Cow::Borrowed), apns_id, body?)
     }

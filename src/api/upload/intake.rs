@@ -129,10 +129,14 @@ impl<'c> Intake<'c> {
             };
             return Err(of_devices(text.to_owned(), self.faults));
         }
+        let mut opening = self.opening;
+        if self.reader.has_own_payload() {
+            opening.note_own_payload();
+        }
         let invalid_lines = self.faults.listed().iter().map(InvalidLine::from);
         Ok(Finished {
             invalid_lines: invalid_lines.collect(),
-            opening: self.opening,
+            opening,
             staged: self.chunker.finish(),
             pushes,
             invalid: self.invalid,

@@ -12,6 +12,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::webhook_url::WebhookUrl;
 use crate::apns::Notification;
 use crate::apns::expiration::Expiration;
+use crate::apns::push_type::MergedBy;
 use crate::config::{App, Caller, Config};
 use crate::fault::{self, FaultKind, Faults, Pointer};
 use crate::time::Timestamp;
@@ -29,6 +30,10 @@ pub struct Opening<'c> {
     pub expiration: Option<Expiration>,
     /// Whether the caller chose a collapse id.
     pub collapses: bool,
+    /// What merges two pushes of the notification.
+    pub merged_by: MergedBy,
+    /// Whether a push takes effect once though it is sent twice, if it gets a collapse id.
+    pub mergeable: bool,
 }
 
 impl<'c> Opening<'c> {
@@ -45,7 +50,16 @@ impl<'c> Opening<'c> {
             options,
             expiration: notification.headers.expiration,
             collapses: notification.headers.collapse_id.is_some(),
+            merged_by: notification.headers.push_type.rules().merged_by,
+            mergeable: notification.is_mergeable(),
         }
+    }
+}
+
+impl Opening<'_> {
+    /// A device has a payload of its own: nobody knows of all pushes what a Live Activity's event is.
+    pub(in crate::api) fn note_own_payload(&mut self) {
+        self.mergeable &= self.merged_by == MergedBy::CollapseId;
     }
 }
 

@@ -139,6 +139,9 @@ pub struct Assignment {
     pub places: Places,
     /// The batch's share of the permits beside other batches.
     pub weight: u32,
+    /// When the runner is to send nothing more, if that may come before the claim ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launch_until: Option<Timestamp>,
 }
 
 #[cfg(test)]

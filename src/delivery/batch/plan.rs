@@ -360,7 +360,7 @@ const fn rounded_up(due_at: Timestamp) -> Timestamp {
 }
 
 /// The ending of a push that the notification's expiration kept from going out.
-const fn expired() -> Ending {
+pub(super) const fn expired() -> Ending {
     Ending {
         verdict: Verdict::Retry(Again::Server),
         code: 0,

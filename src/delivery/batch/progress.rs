@@ -59,7 +59,8 @@ pub struct Part {
     pub rounds: u32,
     /// How often they were sent.
     pub attempts: u8,
-    /// When they came back for the first time: from then on they are sent again for a limited time.
+    /// When they came back for the first time, or with one attempt when they had their first turn: from then on they are sent
+    /// again for a limited time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_at: Option<Timestamp>,
     /// Which.
@@ -149,6 +150,13 @@ impl Progress {
         claimed
     }
 
+    /// The claim's pushes have had a turn now, unless they had one before. Returns the earliest of their turns.
+    pub fn note_turn(&mut self, now: Timestamp) -> Timestamp {
+        let parts = self.claim.iter_mut().flat_map(|claim| &mut claim.parts);
+        let turns = parts.map(|part| *part.first_at.get_or_insert(now));
+        turns.min().unwrap_or(now)
+    }
+
     /// Takes pushes from the runner, with their past.
     pub fn withdraw(&mut self, places: Places) -> Vec<Part> {
         let Some(claim) = &mut self.claim else {
@@ -179,7 +187,8 @@ impl Progress {
 
     /// Pushes are sent again, from `due_at` on; those that were never tried at a moment that is over are ready.
     pub fn put_back(&mut self, part: Part, due_at: Timestamp, now: Timestamp) {
-        if part.places.is_empty() || (part.rounds == 0 && part.attempts == 0 && due_at <= now) {
+        let is_untouched = part.rounds == 0 && part.attempts == 0 && part.first_at.is_none();
+        if part.places.is_empty() || (is_untouched && due_at <= now) {
             return;
         }
         let same = |waiting: &&mut Waiting| waiting.due_at == due_at && waiting.part.has_past_of(&part);

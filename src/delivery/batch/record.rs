@@ -166,8 +166,11 @@ pub struct Terms {
     pub retry_for_ms: u64,
     /// When the notification is of no more use.
     pub expires_at: Option<Timestamp>,
-    /// Whether a push that is sent twice replaces itself on the device.
+    /// Whether a push takes effect once though it is sent twice. One that does not is sent at most once: if nobody knows
+    /// whether it was sent, it ends as unknown.
     pub repeatable: bool,
+    /// Whether each push has one attempt: it is sent again only if APNs cannot have taken it, and within seconds.
+    pub one_attempt: bool,
     /// Whether the collapse ids are ours.
     pub collapse_repeats: bool,
     /// How many `BadDeviceToken` among the first 500 pushes are not too many, in percent.
@@ -184,6 +187,15 @@ pub struct Terms {
 }
 
 impl Terms {
+    /// When a runner is to send nothing more that gets pushes now, which had their first turn at `turn_at`: at the end of the
+    /// window, when the notification expires, or when pushes with one attempt are too late.
+    #[must_use]
+    pub fn launch_until(&self, turn_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        let late_at = self.one_attempt.then(|| self.retries_end(turn_at));
+        let ends = [self.closes_at(now), self.expires_at, late_at];
+        ends.into_iter().flatten().min()
+    }
+
     /// The moment after which a push is not sent again that came back for the first time at `first_at`.
     #[must_use]
     pub fn retries_end(&self, first_at: Timestamp) -> Timestamp {

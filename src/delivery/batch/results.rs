@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::apns::{Outcome, Trouble};
 use crate::delivery::places::Places;
 use crate::delivery::receipt::{Receipt, Status};
-use crate::delivery::verdict::Verdict;
+use crate::delivery::verdict::{self, Verdict};
 use crate::time::Timestamp;
 
 /// What has become of pushes of one chunk.
@@ -177,6 +177,12 @@ impl Ending {
             Verdict::Unknown => !repeatable,
             Verdict::FixCredentials | Verdict::Retry(_) => false,
         }
+    }
+
+    /// Whether APNs may have taken the push, though it did not say so.
+    #[must_use]
+    pub const fn may_have_been_taken(&self) -> bool {
+        self.code != 0 && !verdict::is_untaken(self.code, self.verdict)
     }
 
     /// What has become of a push that ended so.

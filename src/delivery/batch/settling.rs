@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::chunk::Chunk;
+use super::plan::expired;
 use super::progress::Part;
 use super::results::{Detail, Ending, Found, GaveUp, MAX_ENDINGS, Results};
 use super::{Batch, Notice, Pause, PausedBy, Progress, Settled, State, at, count};
@@ -26,11 +27,13 @@ impl Batch {
     ) -> Settled {
         self.tick(now);
         let is_current = self.has_claim(number, claim);
-        let repeatable = self.record.terms.repeatable;
+        let (repeatable, one_attempt) = (self.record.terms.repeatable, self.record.terms.one_attempt);
         let mut refused = None;
         for found in &results.found {
             if found.ending.is_final(repeatable) {
                 self.end(number, found.places, &found.ending, &results.details);
+            } else if one_attempt && found.ending.may_have_been_taken() {
+                self.end(number, found.places, &given_up(&found.ending), &results.details);
             } else if is_current && self.send_again(number, found, now) {
                 refused = refused.or(Some(&found.ending));
             }
@@ -68,7 +71,7 @@ impl Batch {
     }
 
     /// How far a chunk is; none if it is done.
-    fn begun(&mut self, number: u32) -> Option<&mut Progress> {
+    pub(super) fn begun(&mut self, number: u32) -> Option<&mut Progress> {
         self.chunks.get_mut(at(number)).and_then(Chunk::open)
     }
 
@@ -87,15 +90,39 @@ impl Batch {
             }
             self.unsaved.insert(number);
         }
+        self.give_up_late(number, now);
         self.enter(number);
+    }
+
+    /// Pushes with one attempt end whose turn came too long ago.
+    pub(super) fn give_up_late(&mut self, number: u32, now: Timestamp) {
+        let terms = &self.record.terms;
+        let Some(progress) = self.progress(number).filter(|_| terms.one_attempt) else {
+            return;
+        };
+        let parts = progress.waiting.iter().map(|waiting| waiting.part);
+        let is_late = |part: &Part| part.first_at.is_some_and(|at| terms.retries_end(at) <= now);
+        let late: Vec<Places> = parts.filter(is_late).map(|part| part.places).collect();
+        for places in late {
+            self.end(number, places, &expired(), &[]);
+        }
     }
 
     /// The time of a claim is over, and nobody knows what its runner has sent.
     pub(super) fn lapse(&mut self, number: u32, now: Timestamp) {
+        let repeatable = self.record.terms.repeatable;
         let progress = self.begun(number);
         let parts = progress.map(Progress::take_claim).unwrap_or_default();
         for part in parts {
-            self.put_off(number, part, &abandoned(), Again::Network, None, now);
+            if repeatable {
+                self.put_off(number, part, &abandoned(), Again::Network, None, now);
+                continue;
+            }
+            // They may have been sent, and what is sent twice takes effect twice.
+            if let Some(progress) = self.begun(number) {
+                progress.put_back(part, now, now);
+            }
+            self.end(number, part.places, &abandoned(), &[]);
         }
         self.unsaved.insert(number);
         self.enter(number);
@@ -155,7 +182,8 @@ impl Batch {
         let due_at = now + backoff::round(again, part.rounds, asked, salt);
         let retries_end = self.record.terms.retries_end(first_at);
         if due_at > retries_end {
-            let expired = self.record.terms.ends_at() == Some(retries_end);
+            let terms = &self.record.terms;
+            let expired = terms.one_attempt || terms.ends_at() == Some(retries_end);
             let ending = Ending {
                 attempts: part.attempts,
                 gave_up: Some(if expired {
@@ -215,6 +243,14 @@ impl Batch {
         self.counts.push(0);
         self.is_record_unsaved = true;
         endings.len() - 1
+    }
+}
+
+/// How a push ends that has one attempt, after this one.
+fn given_up(last: &Ending) -> Ending {
+    Ending {
+        gave_up: Some(GaveUp::Expired),
+        ..last.clone()
     }
 }
 

@@ -5,6 +5,7 @@ mod formats;
 mod guards;
 mod handovers;
 mod interleavings;
+mod once;
 mod planning;
 mod rates;
 mod rounds;
@@ -37,6 +38,7 @@ pub(super) fn terms() -> Terms {
         retry_for_ms: 24 * 3_600_000,
         expires_at: None,
         repeatable: true,
+        one_attempt: false,
         collapse_repeats: true,
         bad_token_percent: 20,
         claim_ms: 120_000,

@@ -22,6 +22,23 @@ impl Terms {
         ahead.map(|(opens_at, _)| (*opens_at).max(now)).min()
     }
 
+    /// When the window ends that is open now. Windows that overlap are one.
+    #[must_use]
+    pub fn closes_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let mut end = None;
+        let mut open = now;
+        loop {
+            let here = self
+                .windows
+                .iter()
+                .filter(|(opens_at, closes_at)| *opens_at <= open && *closes_at > open);
+            match here.map(|(_, closes_at)| *closes_at).max() {
+                Some(closes_at) => (end, open) = (Some(closes_at), closes_at),
+                None => return end,
+            }
+        }
+    }
+
     /// When nothing may go out any more: the notification expires, or the last window is over.
     #[must_use]
     pub fn ends_at(&self) -> Option<Timestamp> {
@@ -65,6 +82,15 @@ mod tests {
         assert_eq!(terms.opens_at(after(15)), Some(after(15)));
         assert_eq!(terms.opens_at(after(20)), Some(after(30)));
         assert_eq!(terms.opens_at(after(40)), None);
+    }
+
+    #[test]
+    fn a_window_closes_where_no_other_goes_on() {
+        let terms = windowed(&[(10, 20), (15, 30), (30, 40), (50, 60)]);
+        assert_eq!(terms.closes_at(after(12)), Some(after(40)));
+        assert_eq!(terms.closes_at(after(55)), Some(after(60)));
+        assert_eq!(terms.closes_at(after(45)), None);
+        assert_eq!(windowed(&[]).closes_at(after(12)), None);
     }
 
     #[test]

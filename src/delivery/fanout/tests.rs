@@ -15,6 +15,7 @@ fn plan(pushes: usize, window: usize) -> Plan {
         proven: true,
         launch_until: START + Duration::from_secs(60),
         resend_until: START + Duration::from_secs(20),
+        one_attempt: false,
     }
 }
 
@@ -326,6 +327,72 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
         1 => Just(Outcome::NotSent(Trouble::StreamRefused)),
         1 => Just(Outcome::Lost(Trouble::ConnectionLost)),
     ]
+}
+
+fn one_attempt() -> Fanout {
+    Fanout::new(Plan {
+        one_attempt: true,
+        ..plan(1, 1)
+    })
+}
+
+#[test]
+fn a_push_with_one_attempt_is_not_sent_again_once_apns_may_have_taken_it() {
+    for outcome in [
+        answer(503, "ServiceUnavailable"),
+        answer(500, "InternalServerError"),
+        answer(429, "TooManyRequests"),
+        answer(503, "Shutdown"),
+        answer(502, ""),
+        Outcome::Lost(Trouble::ConnectionLost),
+    ] {
+        let mut fanout = one_attempt();
+        let launch = launch(&mut fanout, START);
+        // Even one that a collapse id would merge: it could be shown late.
+        let receipt = fanout.settle(launch, outcome.clone(), true, START);
+        assert_eq!(receipt.expect("its end").attempts, 1, "{outcome:?}");
+        assert_eq!(fanout.next(START), Next::Done);
+    }
+}
+
+#[test]
+fn a_push_with_one_attempt_is_sent_again_if_apns_cannot_have_taken_it() {
+    for outcome in [
+        Outcome::NotSent(Trouble::StreamRefused),
+        Outcome::NotSent(Trouble::GoingAway),
+        answer(403, "UnrelatedKeyIdInToken"),
+    ] {
+        let mut fanout = one_attempt();
+        let first = launch(&mut fanout, START);
+        assert_eq!(fanout.settle(first, outcome, false, START), None);
+        let later = START + Duration::from_secs(1);
+        let second = launch(&mut fanout, later);
+        let receipt = fanout.settle(second, answer(200, ""), false, later).unwrap();
+        assert_eq!(receipt.status(), Status::Accepted);
+    }
+    let mut fanout = one_attempt();
+    let first = launch(&mut fanout, START);
+    assert_eq!(
+        fanout.settle(first, answer(403, "ExpiredProviderToken"), false, START),
+        None
+    );
+    assert!(matches!(fanout.next(START), Next::Renew(TokenRefusal::Expired)));
+}
+
+#[test]
+fn nothing_is_launched_once_the_transport_sends_nothing_more() {
+    let mut fanout = Fanout::new(plan(3, 1));
+    let first = launch(&mut fanout, START);
+    let out_of_time = Outcome::NotSent(Trouble::OutOfTime);
+    let receipt = fanout.settle(first, out_of_time, true, START).expect("its end");
+    assert_eq!((receipt.attempts, receipt.status()), (0, Status::Retrying));
+    for push in 1..3 {
+        match fanout.next(START) {
+            Next::Unsent(receipt) => assert_eq!((receipt.push, receipt.attempts), (push, 0)),
+            other => panic!("expected a push that is not sent, got {other:?}"),
+        }
+    }
+    assert_eq!(fanout.next(START), Next::Done);
 }
 
 proptest! {

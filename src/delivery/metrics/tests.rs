@@ -32,6 +32,7 @@ fn fanout(pushes: usize) -> Fanout {
         proven: true,
         launch_until: NOW + ms(60_000),
         resend_until: NOW + ms(60_000),
+        one_attempt: false,
     })
 }
 

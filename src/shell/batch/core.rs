@@ -325,6 +325,7 @@ impl Core {
                 first: work.size.first,
                 places: work.places,
                 weight: record.terms.weight,
+                launch_until: work.launch_until,
             };
             Some((assignment, record.terms.collapse_repeats))
         });

@@ -11,6 +11,7 @@ fn some_terms() -> impl Strategy<Value = Terms> {
         rate,
         expires_at: lasts.map(|lasts| BEGIN + secs(lasts)),
         repeatable: others.0,
+        one_attempt: !others.0 && others.1 % 2 == 0,
         bad_token_percent: others.1,
         windows,
         ..terms()
@@ -67,6 +68,7 @@ proptest! {
         // From here on all goes well, and it comes to its end.
         world.kind = true;
         world.batch.resume(world.now);
+        world.save();
         for _ in 0..100_000 {
             if world.batch.record().state.has_ended() {
                 break;
