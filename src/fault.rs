@@ -7,6 +7,7 @@
 mod json;
 mod read;
 mod synonyms;
+mod warning;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,6 +17,7 @@ pub use read::{
     array, boolean, digits, nearest, number, object, one_of, open_object, string, type_name, unsigned, whole,
     whole_number, wrong_type,
 };
+pub use warning::{MAX_KINDS, MAX_LINES, Warning, WarningCode, WarningKind, WarningSummary, Warnings};
 
 /// A place in a JSON document, rendered only when a fault is found there.
 #[derive(Clone, Copy, Debug)]

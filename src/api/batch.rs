@@ -19,6 +19,7 @@ use crate::delivery::batch::{
     Announcement, Assignment, CutOff, GaveUp, Handover, Overview, Reason, Record, State, Terms,
 };
 use crate::delivery::fanout::ONE_ATTEMPT_TIME;
+use crate::fault::WarningSummary;
 use crate::time::Timestamp;
 
 /// What a caller asks of a batch.
@@ -99,7 +100,10 @@ impl Ask {
 /// The record of a batch whose upload came to `finished`: its caller's options, and the deployment's settings as they are.
 #[must_use]
 pub fn record(id: &str, finished: &Finished<'_>, settings: &Batches, created_at: Timestamp) -> Record {
-    opened(id, &finished.opening, finished.invalid, settings, created_at)
+    Record {
+        warnings: finished.warnings.clone(),
+        ..opened(id, &finished.opening, finished.invalid, settings, created_at)
+    }
 }
 
 /// The record of a batch that begins with `opening`, and of whose devices so many are `invalid` so far.
@@ -152,6 +156,7 @@ pub fn opened(
         endings: Vec::new(),
         origin: None,
         cut_off: None,
+        warnings: WarningSummary::default(),
         handover: Handover::default(),
         announcement: Announcement::default(),
     }
@@ -173,6 +178,7 @@ pub fn document(record: &Record, overview: &Overview, transport: Option<Transpor
         pushes: overview.pushes,
         chunks: overview.chunks,
         invalid: record.invalid,
+        warnings: &record.warnings,
         cut_off: record.cut_off.map(CutOff::as_str),
         counts: CountsDocument {
             accepted: counts.accepted,
@@ -315,6 +321,8 @@ struct Document<'b> {
     pushes: u64,
     chunks: usize,
     invalid: u32,
+    #[serde(flatten)]
+    warnings: &'b WarningSummary,
     #[serde(skip_serializing_if = "Option::is_none")]
     cut_off: Option<&'static str>,
     counts: CountsDocument,

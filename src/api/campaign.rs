@@ -108,6 +108,7 @@ pub fn read(
         schedule,
         window,
         document: Value::Object(kept),
+        warnings: content.map(|content| content.warnings).unwrap_or_default(),
         next_at: None,
         runs: 0,
         seen: now,
@@ -215,6 +216,7 @@ const FIELDS: &[&str] = &[
     "notification",
     "variants",
     "defaults",
+    "strict",
     "schedule",
     "window",
     "frequency",
@@ -226,7 +228,16 @@ const FIELDS: &[&str] = &[
 ];
 
 /// What its document says beside that. It is passed over, so that what was read can be changed and put back.
-const OURS: &[&str] = &["id", "app", "state", "created_at", "next_at", "runs"];
+const OURS: &[&str] = &[
+    "id",
+    "app",
+    "state",
+    "created_at",
+    "next_at",
+    "runs",
+    "warnings",
+    "more_warnings",
+];
 
 /// The largest campaign in bytes: a notification as large as a batch's, and its variants. It is stored as one value, of
 /// which the platform takes 2 MB.

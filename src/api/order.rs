@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use device::MAX_REF;
-pub(super) use device::{DeviceReader, PlainDevice};
+pub(super) use device::{DeviceReader, OWN_PAYLOAD, PlainDevice};
 pub(super) use head::{FIELDS, LINE_FIELDS, OrderHead};
 pub use options::Options;
 
@@ -23,7 +23,7 @@ use super::problem::{LineFaults, Problem};
 use crate::apns::request::Headers;
 use crate::apns::{ApnsId, Notification, Request};
 use crate::config::{App, Caller, Config};
-use crate::fault::{self, Fault, FaultKind, Faults, Pointer};
+use crate::fault::{self, Fault, FaultKind, Faults, Pointer, WarningSummary, Warnings};
 use crate::time::Timestamp;
 
 /// A parsed request to send.
@@ -33,6 +33,8 @@ pub struct Order<'c> {
     pub app: &'c App,
     /// The pushes, in the order of the request.
     pub pushes: Vec<Push>,
+    /// What is sent although devices treat it badly.
+    pub warnings: WarningSummary,
 }
 
 /// One device of an order.
@@ -44,8 +46,8 @@ pub struct Push {
     pub token_hint: String,
     /// What is sent, or with `on_invalid: "skip"` why nothing is.
     pub request: Result<Request, Fault>,
-    /// What is allowed in its payload, but hardly meant.
-    pub warnings: Faults,
+    /// What devices treat badly in its payload; none if there is nothing. Pointers are in the request or in the device.
+    pub warnings: Option<Arc<Warnings>>,
 }
 
 /// What the apns-ids of an order's pushes are derived from.
@@ -141,19 +143,24 @@ impl<'c> Order<'c> {
         let Some(head) = OrderHead::read(&document, FIELDS, app, now, &mut faults) else {
             return Err(Problem::invalid(faults));
         };
-        let mut pushes = Vec::new();
+        let (mut pushes, mut warnings) = Default::default();
         if let Some(devices) = read_list(&document, &mut faults)
             && is_count_allowed(devices.len(), app, head.notification.as_ref(), &mut faults)
         {
             let mut reader = Devices::new(head, basis);
-            for value in devices {
-                for fault in reader.take(Ok(value)) {
+            for (value, position) in devices.iter().zip(1..) {
+                for fault in reader.take(Ok(value), position) {
                     faults.push(fault);
                 }
             }
-            pushes = reader.finish(&mut faults);
+            (pushes, warnings) = reader.finish(&mut faults);
         }
-        faults.or(Self { app, pushes }).map_err(Problem::invalid)
+        let order = Self {
+            app,
+            pushes,
+            warnings,
+        };
+        faults.or(order).map_err(Problem::invalid)
     }
 
     fn read_lines(app: &'c App, body: &[u8], basis: Basis, now: Timestamp) -> Result<Self, Problem> {
@@ -169,21 +176,25 @@ impl<'c> Order<'c> {
             return Err(Problem::invalid(faults));
         };
         let texts: Vec<(u32, &[u8])> = texts.collect();
-        let mut pushes = Vec::new();
+        let (mut pushes, mut warnings) = Default::default();
         if is_count_allowed(texts.len(), app, head.notification.as_ref(), &mut faults) {
             let mut reader = Devices::new(head, basis);
             for (number, text) in texts {
                 let root = Pointer::Root;
                 let devices = root.key("devices");
                 let value = lines::value(text, &devices.index(reader.count));
-                for fault in reader.take(value.as_ref()) {
+                for fault in reader.take(value.as_ref(), number) {
                     line_faults.push(number, fault);
                 }
             }
-            pushes = reader.finish(&mut faults);
+            (pushes, warnings) = reader.finish(&mut faults);
         }
         if faults.is_empty() && line_faults.is_empty() {
-            return Ok(Self { app, pushes });
+            return Ok(Self {
+                app,
+                pushes,
+                warnings,
+            });
         }
         Err(Problem::invalid_lines(faults, line_faults))
     }
@@ -248,7 +259,7 @@ struct Devices {
 impl Devices {
     fn new(head: OrderHead, basis: Basis) -> Self {
         Self {
-            reader: DeviceReader::new(head.notification),
+            reader: DeviceReader::new(head.notification, head.is_strict),
             basis,
             skip: head.skip,
             count: 0,
@@ -256,14 +267,14 @@ impl Devices {
         }
     }
 
-    /// Reads the next device, and returns its faults if they refuse the order.
-    fn take(&mut self, device: Result<&Value, &Faults>) -> Vec<Fault> {
+    /// Reads the next device, which is in line `line`, and returns its faults if they refuse the order.
+    fn take(&mut self, device: Result<&Value, &Faults>, line: u32) -> Vec<Fault> {
         let (root, index) = (Pointer::Root, self.count);
         self.count += 1;
         let devices = root.key("devices");
         let (mut own, mut read) = (Faults::default(), None);
         match device {
-            Ok(value) => read = self.reader.read(value, &devices.index(index), &mut own),
+            Ok(value) => read = self.reader.read(value, line, &devices.index(index), &mut own),
             Err(faults) => own.append(faults),
         }
         match (own.listed().first(), self.skip) {
@@ -276,10 +287,10 @@ impl Devices {
         Vec::new()
     }
 
-    /// The pushes; adds to `faults` what is wrong with what all devices share.
-    fn finish(self, faults: &mut Faults) -> Vec<Push> {
+    /// The pushes and their warnings; adds to `faults` what is wrong with what all devices share.
+    fn finish(self, faults: &mut Faults) -> (Vec<Push>, WarningSummary) {
         faults.append(self.reader.faults());
-        self.pushes
+        (self.pushes, self.reader.into_warnings())
     }
 }
 
@@ -290,7 +301,7 @@ fn skipped(device: Option<&Value>, fault: Fault) -> Push {
         reference,
         token_hint,
         request: Err(fault),
-        warnings: Faults::default(),
+        warnings: None,
     }
 }
 

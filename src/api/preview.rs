@@ -3,14 +3,16 @@
 //! The only differences: an apns-id that we would choose is chosen anew for each request, and the provider token is
 //! left out.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::Map;
 
 use super::Answer;
-use super::order::{Order, Push};
+use super::order::{OWN_PAYLOAD, Order, Push};
 use super::problem::Problem;
 use crate::config::Config;
-use crate::fault::{FaultKind, Faults, Pointer};
+use crate::fault::{FaultKind, Faults, Pointer, Warning, WarningCode, WarningSummary};
 
 /// The answer to a preview.
 ///
@@ -29,11 +31,13 @@ pub fn answer(order: &Order<'_>, config: &Config) -> Result<Answer, Problem> {
         return Err(Problem::invalid(faults));
     }
     let origin = config.origin(order.app.credential.environment);
-    let pushes = order.pushes.iter().map(Preview::of).collect();
+    let pushes = order.pushes.iter().enumerate();
+    let pushes = pushes.map(|(index, push)| Preview::of(index, push)).collect();
     let body = PreviewAnswer {
         app: &order.app.name,
         environment: order.app.credential.environment.as_str(),
         origin,
+        warnings: &order.warnings,
         pushes,
     };
     Ok(Answer::json(serde_json::to_string(&body).unwrap_or_default()))
@@ -44,6 +48,8 @@ struct PreviewAnswer<'o> {
     app: &'o str,
     environment: &'static str,
     origin: String,
+    #[serde(flatten)]
+    warnings: &'o WarningSummary,
     pushes: Vec<Preview<'o>>,
 }
 
@@ -57,7 +63,7 @@ struct Preview<'o> {
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<Entry<'o>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<Entry<'o>>,
+    warnings: Vec<WarningEntry<'o>>,
 }
 
 #[derive(Serialize)]
@@ -77,8 +83,32 @@ struct Entry<'o> {
     detail: String,
 }
 
+#[derive(Serialize)]
+struct WarningEntry<'o> {
+    code: WarningCode,
+    pointer: Cow<'o, str>,
+    detail: &'o str,
+}
+
+impl<'o> WarningEntry<'o> {
+    /// A warning of the push at `index`. Its pointer leads from the root of the request, as all others of this answer.
+    fn of(index: usize, warning: &'o Warning) -> Self {
+        let pointer = &warning.pointer;
+        let pointer = if pointer.starts_with(OWN_PAYLOAD) {
+            format!("/devices/{index}{pointer}").into()
+        } else {
+            pointer.into()
+        };
+        Self {
+            code: warning.code,
+            pointer,
+            detail: &warning.detail,
+        }
+    }
+}
+
 impl<'o> Preview<'o> {
-    fn of(push: &'o Push) -> Self {
+    fn of(index: usize, push: &'o Push) -> Self {
         let entry = |fault: &'o crate::fault::Fault| Entry {
             pointer: &fault.pointer,
             detail: fault.kind.to_string(),
@@ -99,7 +129,12 @@ impl<'o> Preview<'o> {
                 limit: request.headers.push_type.rules().max_payload,
             }),
             problem: push.request.as_ref().err().map(entry),
-            warnings: push.warnings.listed().iter().map(entry).collect(),
+            warnings: push
+                .warnings
+                .iter()
+                .flat_map(|warnings| warnings.listed())
+                .map(|warning| WarningEntry::of(index, warning))
+                .collect(),
         }
     }
 }
@@ -141,7 +176,7 @@ mod tests {
         };
         let pushes = [
             format!(
-                r#"{{"ref":"Ann","token_hint":"0011…4455","request":{{"method":"POST","path":"/3/device/0011aabb22334455","headers":{},"body":"{{\"aps\":{{\"alert\":\"Grüße\"}},\"badge\":1.5}}","size":39,"limit":4096}},"warnings":[{{"pointer":"/notification/payload/badge","detail":"does nothing here; did you mean `aps.badge`?"}}]}}"#,
+                r#"{{"ref":"Ann","token_hint":"0011…4455","request":{{"method":"POST","path":"/3/device/0011aabb22334455","headers":{},"body":"{{\"aps\":{{\"alert\":\"Grüße\"}},\"badge\":1.5}}","size":39,"limit":4096}},"warnings":[{{"code":"misplaced_key","pointer":"/notification/payload/badge","detail":"does nothing here; did you mean `aps.badge`?"}}]}}"#,
                 headers(0)
             ),
             format!(
@@ -153,7 +188,7 @@ mod tests {
         assert_eq!(
             answer.body,
             format!(
-                r#"{{"app":"news","environment":"sandbox","origin":"https://api.sandbox.push.apple.com","pushes":[{}]}}"#,
+                r#"{{"app":"news","environment":"sandbox","origin":"https://api.sandbox.push.apple.com","warnings":[{{"code":"misplaced_key","pointer":"/notification/payload/badge","detail":"does nothing here; did you mean `aps.badge`?"}}],"pushes":[{}]}}"#,
                 pushes.join(",")
             )
         );

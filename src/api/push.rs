@@ -10,6 +10,7 @@ use crate::apns::Outcome;
 use crate::config::Transport;
 use crate::delivery::receipt::{Receipt, Status, Tally};
 use crate::delivery::verdict::Verdict;
+use crate::fault::WarningSummary;
 
 /// The answer to an order whose pushes have ended as `receipts` say; each receipt's `push` is a place in the order.
 #[must_use]
@@ -32,6 +33,7 @@ pub fn answer(order: &Order<'_>, receipts: &[Receipt], transport: Transport) -> 
         app: &order.app.name,
         transport: transport.as_str(),
         counts,
+        warnings: &order.warnings,
         results,
     };
     Answer::json(serde_json::to_string(&body).unwrap_or_default())
@@ -73,6 +75,7 @@ impl Lines {
             app: &order.app.name,
             transport: transport.as_str(),
             counts: self.counts,
+            warnings: &order.warnings,
         };
         self.write_json(&last);
     }
@@ -118,6 +121,8 @@ struct LastLine<'o> {
     app: &'o str,
     transport: &'static str,
     counts: Counts,
+    #[serde(flatten)]
+    warnings: &'o WarningSummary,
 }
 
 /// How long the caller is ready to wait: the preference `wait` of RFC 7240, in seconds, and no longer than [`MAX_WAIT`].
@@ -167,6 +172,8 @@ struct PushAnswer<'o> {
     app: &'o str,
     transport: &'static str,
     counts: Counts,
+    #[serde(flatten)]
+    warnings: &'o WarningSummary,
     results: Vec<PushResult<'o>>,
 }
 

@@ -23,6 +23,7 @@ use super::format::Format;
 use super::lines::{self, Lines};
 use super::problem::{Kind, Problem};
 use crate::config::{Caller, Config};
+use crate::fault::WarningSummary;
 use crate::time::Timestamp;
 use intake::Intake;
 use opening::Context;
@@ -70,6 +71,8 @@ pub struct Finished<'c> {
     pub invalid: u32,
     /// The first hundred of them.
     pub invalid_lines: Vec<InvalidLine>,
+    /// What is sent although devices treat it badly.
+    pub warnings: WarningSummary,
     /// The SHA-256 of the body.
     pub sha256: [u8; 32],
 }

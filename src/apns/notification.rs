@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::ApnsId;
@@ -16,7 +15,7 @@ use super::priority::Priority;
 use super::push_type::{MergedBy, PushType};
 use super::request::{Headers, is_state_update};
 use super::topic::{BundleId, Topic, suffixed};
-use crate::fault::{self, FaultKind, Faults, Pointer};
+use crate::fault::{self, FaultKind, Faults, Pointer, WarningCode, Warnings};
 use crate::time::Timestamp;
 
 /// A notification for one app.
@@ -26,18 +25,11 @@ pub struct Notification {
     pub headers: Arc<Headers>,
     /// The id that the caller chose, which fits one push alone.
     pub apns_id: Option<ApnsId>,
+    /// What Apple advises against in the headers.
+    pub warnings: Warnings,
     /// The payload as it was written; a device's own payload is merged over it.
     base: Value,
     truncate: bool,
-}
-
-/// A payload that fits its push type, as bytes.
-#[derive(Clone, Debug)]
-pub struct Body {
-    /// The JSON that APNs gets.
-    pub bytes: Bytes,
-    /// What is allowed, but hardly meant: for the preview.
-    pub warnings: Faults,
 }
 
 impl Notification {
@@ -75,6 +67,7 @@ impl Notification {
             collapse_id,
         };
         Some(Self {
+            warnings: header_warnings(map, &headers, at),
             headers: Arc::new(headers),
             apns_id,
             base,
@@ -94,18 +87,32 @@ impl Notification {
         }
     }
 
-    /// The body of the pushes to devices without a payload of their own.
-    pub fn body(&self, at: &Pointer<'_>, faults: &mut Faults) -> Option<Body> {
+    /// The payload of the pushes to devices without one of their own, if it can be sent.
+    pub fn payload(&self, at: &Pointer<'_>, faults: &mut Faults) -> Option<Payload> {
         self.finish(&self.base, at, faults)
     }
 
-    /// The body of a push to a device whose own payload is merged over the notification's (RFC 7396).
-    pub fn merged_body(&self, patch: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Body> {
+    /// The payload of a push to a device whose own payload is merged over the notification's (RFC 7396).
+    pub fn merged_payload(&self, patch: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Payload> {
         fault::open_object(patch, at, faults)?;
         self.finish(&Payload::merge(&self.base, patch), at, faults)
     }
 
-    fn finish(&self, value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Body> {
+    /// What devices treat badly in one of these payloads, which is found at `at`.
+    #[must_use]
+    pub fn payload_warnings(&self, payload: &Payload, at: &Pointer<'_>) -> Warnings {
+        payload.warnings(self.headers.push_type, at)
+    }
+
+    /// The warnings of the notification's payload by itself, even if it cannot be sent without what devices add to it.
+    #[must_use]
+    pub fn base_warnings(&self) -> Warnings {
+        let payload = Payload::parse(&self.base, &Pointer::Root, &mut Faults::default());
+        let warnings = payload.map(|payload| self.payload_warnings(&payload, &Pointer::Root));
+        warnings.unwrap_or_default()
+    }
+
+    fn finish(&self, value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Payload> {
         let push_type = self.headers.push_type;
         let mut payload = Payload::parse(value, at, faults)?;
         if self.truncate {
@@ -119,11 +126,30 @@ impl Notification {
         }
         let before = faults.len();
         payload.check(push_type, at, faults);
-        (faults.len() == before).then(|| Body {
-            warnings: payload.warnings(push_type, at),
-            bytes: payload.to_bytes(),
-        })
+        (faults.len() == before).then_some(payload)
     }
+}
+
+/// What Apple advises against in the headers that the caller chose.
+fn header_warnings(map: &Map<String, Value>, headers: &Headers, at: &Pointer<'_>) -> Warnings {
+    let mut warnings = Warnings::default();
+    let push_type = headers.push_type;
+    if push_type.rules().unusual_priorities.contains(&headers.priority) {
+        let text = format!(
+            "is {}, which Apple advises against for push type {push_type}",
+            headers.priority.as_str()
+        );
+        warnings.add(&at.key("priority"), WarningCode::UnusualPriority, text);
+    }
+    let is_stored = headers
+        .expiration
+        .is_some_and(|expiration| expiration != Expiration::AT_ONCE);
+    if push_type == PushType::PushToTalk && map.contains_key("expiration") && is_stored {
+        let text =
+            "should be 0 for push type pushtotalk: a device that was out of reach would play what is over";
+        warnings.add(&at.key("expiration"), WarningCode::UnusualExpiration, text);
+    }
+    warnings
 }
 
 fn push_type(
@@ -265,11 +291,11 @@ mod tests {
 
     fn body(notification: &Notification) -> Result<String, Vec<String>> {
         let mut faults = Faults::default();
-        let body = notification.body(&Pointer::Root.key("payload"), &mut faults);
+        let payload = notification.payload(&Pointer::Root.key("payload"), &mut faults);
         faults
             .or(())
             .map_err(|faults| faults.listed().iter().map(ToString::to_string).collect())
-            .map(|()| String::from_utf8(body.expect("a body").bytes.to_vec()).unwrap())
+            .map(|()| payload.expect("a payload").to_json().to_owned())
     }
 
     #[test]
@@ -307,6 +333,33 @@ mod tests {
     }
 
     #[test]
+    fn headers_that_apple_advises_against_are_sent_with_a_warning() {
+        let warnings = |value: Value| {
+            let notification = parse(&value).unwrap();
+            let listed = notification.warnings.listed().iter();
+            let kinds: Vec<String> = listed
+                .map(|warning| format!("{} {}", warning.code, warning.pointer))
+                .collect();
+            (notification.headers.priority, kinds)
+        };
+        let activity = json!({"payload": {}, "push_type": "liveactivity", "priority": 1});
+        assert_eq!(
+            warnings(activity),
+            (Priority::One, vec!["unusual_priority /priority".to_owned()])
+        );
+        let talk = json!({"payload": {}, "push_type": "pushtotalk", "priority": 5, "expiration": "1h"});
+        let both = ["unusual_priority /priority", "unusual_expiration /expiration"].map(str::to_owned);
+        assert_eq!(warnings(talk), (Priority::Five, both.to_vec()));
+        for usual in [
+            json!({"payload": {}, "push_type": "pushtotalk"}),
+            json!({"payload": {}, "push_type": "pushtotalk", "expiration": 0}),
+            json!({"payload": {}, "push_type": "background", "priority": 1}),
+        ] {
+            assert_eq!(warnings(usual).1, [""; 0]);
+        }
+    }
+
+    #[test]
     fn a_topic_may_have_its_suffix_or_not() {
         for topic in ["com.example.shop", "com.example.shop.voip"] {
             let notification = parse(&json!({"payload": {}, "push_type": "voip", "topic": topic})).unwrap();
@@ -327,7 +380,7 @@ mod tests {
     #[test]
     fn every_fault_is_reported_at_once() {
         let faults = parse(&json!({
-            "payload": {"aps": {"badge": "one"}}, "push_type": "alarm", "priority": 7, "expiration": "soon",
+            "payload": [1], "push_type": "alarm", "priority": 7, "expiration": "soon",
             "collapse_id": "x".repeat(65), "apns_id": "1", "colour": "red"
         }))
         .unwrap_err();
@@ -339,7 +392,7 @@ mod tests {
             pointers,
             [
                 "/colour",
-                "/payload/aps/badge",
+                "/payload",
                 "/push_type",
                 "/expiration",
                 "/collapse_id",
@@ -354,12 +407,12 @@ mod tests {
             parse(&json!({"payload": {"aps": {"alert": {"title": "Hi"}, "badge": 1}}})).unwrap();
         let mut faults = Faults::default();
         let patch = json!({"aps": {"badge": null, "alert": {"body": "Ann"}}, "id": 7});
-        let body = notification
-            .merged_body(&patch, &Pointer::Root, &mut faults)
+        let payload = notification
+            .merged_payload(&patch, &Pointer::Root, &mut faults)
             .unwrap();
         assert_eq!(
-            &body.bytes[..],
-            br#"{"aps":{"alert":{"title":"Hi","body":"Ann"}},"id":7}"#
+            payload.to_json(),
+            r#"{"aps":{"alert":{"title":"Hi","body":"Ann"}},"id":7}"#
         );
     }
 

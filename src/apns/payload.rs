@@ -1,24 +1,28 @@
 //! The JSON that a device gets, in Apple's own vocabulary.
 //!
-//! A payload is a checked document, not a set of fields: what was parsed goes out with the same keys in the same order
-//! and with the same digits, keys that Apple adds after this was written included. Getters give it types, and the
-//! builder makes one in Rust. In scope: the shapes of all that the system reads, the rules of each push type, the size.
-//! Out of scope: what an app keeps beside `aps`. Source: Apple, "Generating a remote notification".
+//! A payload is a document, not a set of fields: what was parsed goes out with the same keys in the same order and with
+//! the same digits, keys that Apple adds after this was written included. Getters give it types, and the builder makes
+//! one in Rust. In scope: what cannot be sent (`check`), and what is sent but treated badly by devices (`warnings`): the
+//! shapes of all that the system reads, the rules of each push type. Out of scope: what an app keeps beside `aps`. Source: Apple, "Generating a remote notification".
 
 mod alert;
 mod aps;
 mod builder;
 mod check;
 mod fit;
-mod hints;
+mod keys;
 mod live_activity;
 mod merge;
 #[cfg(test)]
 mod properties;
+mod purpose;
 mod shape;
 mod sound;
 #[cfg(test)]
 mod vectors;
+#[cfg(test)]
+mod warning_tests;
+mod warnings;
 
 use std::fmt;
 
@@ -35,9 +39,9 @@ pub use sound::Sound;
 use super::push_type::PushType;
 use crate::fault::{self, Faults, Pointer};
 
-/// A payload in which all that the system reads has the right type and range.
+/// A payload: any JSON object.
 ///
-/// Whether a push type takes it is another question: [`Payload::check`].
+/// Whether it can be sent with a push type says [`Payload::check`], and what devices ignore of it [`Payload::warnings`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload {
     /// An object.
@@ -49,15 +53,8 @@ pub struct Payload {
 impl Payload {
     /// Reads the payload in `value`, which is found at `at`, or adds what is wrong with it to `faults`.
     pub fn parse(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Self> {
-        let root = fault::open_object(value, at, faults)?;
-        let before = faults.len();
-        if let Some(aps) = root.get("aps") {
-            let at = at.key("aps");
-            if let Some(aps) = fault::open_object(aps, &at, faults) {
-                shape::check_members(aps, aps::MEMBERS, &at, faults);
-            }
-        }
-        (faults.len() == before).then(|| Self::from_checked(value.clone()))
+        fault::open_object(value, at, faults)?;
+        Some(Self::from_root(value.clone()))
     }
 
     /// A builder of an empty payload.
@@ -133,7 +130,7 @@ impl Payload {
         }
     }
 
-    fn from_checked(root: Value) -> Self {
+    fn from_root(root: Value) -> Self {
         let body = Bytes::from(root.to_string());
         Self { root, body }
     }
@@ -157,12 +154,6 @@ mod tests {
         let mut faults = Faults::default();
         let payload = Payload::parse(&value, &Pointer::Root, &mut faults);
         payload.unwrap_or_else(|| panic!("{faults}"))
-    }
-
-    fn faults(value: Value) -> Vec<String> {
-        let mut faults = Faults::default();
-        assert!(Payload::parse(&value, &Pointer::Root, &mut faults).is_none());
-        faults.listed().iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -239,97 +230,10 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_type_or_range_is_a_fault_that_points_at_the_key() {
-        for (aps, fault) in [
-            (
-                json!({"alert": 1}),
-                "/aps/alert: must be a string or an object, but is a number",
-            ),
-            (
-                json!({"alert": {"title": 1}}),
-                "/aps/alert/title: must be a string or an object, but is a number",
-            ),
-            (
-                json!({"alert": {"subtitle": {}}}),
-                "/aps/alert/subtitle: must be a string, but is an object",
-            ),
-            (
-                json!({"alert": {"loc-args": ["a", 1]}}),
-                "/aps/alert/loc-args/1: must be a string, but is a number",
-            ),
-            (
-                json!({"alert": {"body": {"loc-key": 1}}}),
-                "/aps/alert/body/loc-key: must be a string, but is a number",
-            ),
-            (
-                json!({"badge": "1"}),
-                "/aps/badge: must be an integer, but is a string",
-            ),
-            (
-                json!({"sound": {"volume": 1.1}}),
-                "/aps/sound/volume: must be from 0 to 1",
-            ),
-            (
-                json!({"sound": {"critical": 2}}),
-                "/aps/sound/critical: must be 0 or 1",
-            ),
-            (
-                json!({"content-available": 0}),
-                "/aps/content-available: must be 1, or be left out",
-            ),
-            (
-                json!({"mutable-content": true}),
-                "/aps/mutable-content: must be a number, but is a boolean",
-            ),
-            (
-                json!({"interruption-level": "loud"}),
-                "/aps/interruption-level: must be one of passive, active, time-sensitive, critical",
-            ),
-            (
-                json!({"event": "stop"}),
-                "/aps/event: must be one of start, update, end",
-            ),
-            (
-                json!({"relevance-score": "1"}),
-                "/aps/relevance-score: must be a number, but is a string",
-            ),
-            (
-                json!({"content-state": []}),
-                "/aps/content-state: must be an object, but is an array",
-            ),
-            (
-                json!({"content-changed": false}),
-                "/aps/content-changed: must be true, or be left out",
-            ),
-            (
-                json!({"thread-id": null}),
-                "/aps/thread-id: must be a string, but is null",
-            ),
-        ] {
-            assert_eq!(faults(json!({"aps": aps})), [fault]);
-        }
-        assert!(
-            faults(json!({"aps": {"badge": -1}}))[0].starts_with("/aps/badge: must be an integer from 0")
-        );
-        assert!(
-            faults(json!({"aps": {"timestamp": 1.5}}))[0].starts_with("/aps/timestamp: must be an integer")
-        );
-        assert_eq!(
-            faults(json!({"aps": []})),
-            ["/aps: must be an object, but is an array"]
-        );
-        assert_eq!(
-            faults(json!("x")),
-            ["the body must be an object, but is a string"]
-        );
-    }
-
-    #[test]
-    fn all_faults_are_found_at_once() {
-        assert_eq!(
-            faults(json!({"aps": {"badge": "x", "alert": {"title": 1, "body": 2}, "event": ""}})).len(),
-            4
-        );
+    fn a_payload_is_an_object() {
+        let mut faults = Faults::default();
+        assert_eq!(Payload::parse(&json!("x"), &Pointer::Root, &mut faults), None);
+        assert_eq!(faults.to_string(), "the body must be an object, but is a string");
     }
 
     #[test]

@@ -43,15 +43,17 @@ pub struct Rules {
     pub topic_suffix: &'static str,
     /// The priorities that APNs takes with it.
     pub priorities: &'static [Priority],
+    /// Those of them that Apple advises against.
+    pub unusual_priorities: &'static [Priority],
     /// The priority that we send when the caller names none.
     pub default_priority: Priority,
     /// What merges two pushes of one notification to one device.
     pub merged_by: MergedBy,
     /// The most bytes that the payload may have.
     pub max_payload: usize,
-    /// Pointers of the payload's keys that must be there.
+    /// Pointers of the payload's keys without which nothing comes of the push. A Live Activity is refused without them.
     pub required: &'static [&'static str],
-    /// Pointers of the payload's keys that may not be there.
+    /// Pointers of the payload's keys that Apple does not allow with it. APNs takes them nevertheless.
     pub forbidden: &'static [&'static str],
 }
 
@@ -133,7 +135,7 @@ impl PushType {
             Self::LiveActivity => Rules {
                 topic_suffix: ".push-type.liveactivity",
                 merged_by: MergedBy::Timestamp,
-                priorities: &[Priority::Ten, Priority::Five],
+                unusual_priorities: &[Priority::One],
                 required: &["/aps/event", "/aps/timestamp"],
                 ..PLAIN
             },
@@ -147,6 +149,7 @@ impl PushType {
             },
             Self::PushToTalk => Rules {
                 topic_suffix: ".voip-ptt",
+                unusual_priorities: &[Priority::Five, Priority::One],
                 ..PLAIN
             },
             Self::Voip => Rules {
@@ -200,6 +203,7 @@ pub const MAX_BROADCAST_PAYLOAD: usize = 5120;
 const PLAIN: Rules = Rules {
     topic_suffix: "",
     priorities: &[Priority::Ten, Priority::Five, Priority::One],
+    unusual_priorities: &[],
     default_priority: Priority::Ten,
     merged_by: MergedBy::Nothing,
     max_payload: MAX_PAYLOAD,

@@ -104,7 +104,7 @@ fn all_faults_of_a_body_are_told_at_once_each_with_its_pointer() {
     let token = stage.device("problems, all");
     let body = json!({
         "ap": "shop",
-        "notification": { "payload": { "aps": { "alert": 7, "badge": -1 } }, "push_type": "alert", "priority": 11, "colapse_id": "x" },
+        "notification": { "payload": { "aps": { "alert": 7, "badge": -1 } }, "expiration": "soon", "priority": 11, "colapse_id": "x" },
         "devices": [{ "token": &token, "reff": "a" }, { "ref": "b" }],
     });
     let send = |path| {
@@ -122,7 +122,7 @@ fn all_faults_of_a_body_are_told_at_once_each_with_its_pointer() {
         "/ap",
         "/notification/colapse_id",
         "/notification/priority",
-        "/notification/payload/aps/alert",
+        "/notification/expiration",
     ] {
         assert!(pointers.contains(&&json!(expected)), "{problem}");
     }

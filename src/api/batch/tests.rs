@@ -40,6 +40,7 @@ fn sample() -> Record {
             windows: Vec::new(),
         },
         invalid: 0,
+        warnings: Default::default(),
         endings: Vec::new(),
         origin: None,
         cut_off: None,

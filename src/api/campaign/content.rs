@@ -10,7 +10,7 @@ use crate::apns::Notification;
 use crate::apns::payload::Payload;
 use crate::config::App;
 use crate::delivery::template::{Recipient, Templates, Unrendered};
-use crate::fault::{FaultKind, Faults, Pointer};
+use crate::fault::{self, FaultKind, Faults, Pointer, Warning, WarningCode, WarningSummary, Warnings};
 use crate::time::Timestamp;
 
 /// What a campaign sends, compiled.
@@ -21,6 +21,10 @@ pub(super) struct Content<'c> {
     /// The notification of the head.
     pub(super) notification: Notification,
     pub(super) templates: Templates,
+    /// Whether warnings are faults.
+    pub(super) is_strict: bool,
+    /// What is sent although devices treat it badly, found with samples for the variables.
+    pub(super) warnings: WarningSummary,
 }
 
 /// A device of an order.
@@ -68,7 +72,16 @@ impl<'c> Content<'c> {
             let text = "is one push's id, and a campaign has any number of them";
             faults.add(&at.key("apns_id"), FaultKind::Conflict(text.to_owned()));
         }
-        check(&notification, &templates, &payload_at, &variants_at, faults);
+        let warnings = check(&notification, &templates, &payload_at, &variants_at, faults);
+        let (_, warnings) = warnings.split(|warning| is_of_sample(map, warning));
+        let is_strict = map
+            .get("strict")
+            .is_some_and(|value| fault::boolean(value, &root.key("strict"), faults).unwrap_or_default());
+        if is_strict {
+            warnings.add_to(faults);
+        }
+        let mut summary = WarningSummary::default();
+        summary.add_shared(&warnings);
         let mut opening = Opening::new(app, Some(&head), &notification, options);
         opening.note_own_payload();
         if opening.head.len() > MAX_HEAD {
@@ -79,6 +92,8 @@ impl<'c> Content<'c> {
             opening,
             notification,
             templates,
+            is_strict,
+            warnings: summary,
         })
     }
 
@@ -107,24 +122,50 @@ fn sample(written: &Value, templates: &Templates, payload_at: &Pointer<'_>, faul
     head
 }
 
-/// Whether the payload, and each variant of it, is one that can be sent.
+/// Whether the payload, and each variant of it, is one that can be sent; and what devices treat badly in them.
 fn check(
     notification: &Notification,
     templates: &Templates,
     payload_at: &Pointer<'_>,
     variants_at: &Pointer<'_>,
     faults: &mut Faults,
-) {
-    notification.body(payload_at, faults);
+) -> Warnings {
+    let mut warnings = notification.warnings.clone();
+    if let Some(payload) = notification.payload(payload_at, faults) {
+        warnings.append(&notification.payload_warnings(&payload, payload_at));
+    }
+    let base = notification.base_warnings();
     for (locale, sample) in templates.samples() {
         let Some(locale) = locale else { continue };
         let at = variants_at.key(locale);
         match sample {
             Ok(Some(patch)) => {
-                notification.merged_body(&patch, &at, faults);
+                if let Some(payload) = notification.merged_payload(&patch, &at, faults) {
+                    let found = notification.payload_warnings(&payload, &Pointer::Root);
+                    let (_, own) =
+                        found.split(|warning| base.listed().iter().any(|known| known.is_like(warning)));
+                    warnings.append(&own.below(&at.to_string()));
+                }
             }
             Ok(None) => {}
             Err(error) => faults.add(&at, FaultKind::Invalid(error.to_string())),
         }
     }
+    warnings
+}
+
+/// Whether a warning is about a value that is a sample, as its text has a template: each device has another one.
+fn is_of_sample(map: &Map<String, Value>, warning: &Warning) -> bool {
+    let pointer = warning.pointer.trim_start_matches('/');
+    let Some((first, rest)) = pointer.split_once('/') else {
+        return false;
+    };
+    let written = map
+        .get(first)
+        .and_then(|value| value.pointer(&format!("/{rest}")));
+    let is_of_value = matches!(warning.code, WarningCode::WrongType | WarningCode::WrongValue);
+    is_of_value
+        && written
+            .and_then(Value::as_str)
+            .is_some_and(|text| text.contains("{{"))
 }

@@ -41,6 +41,9 @@ fn document(campaign: &Campaign) -> Value {
         document.insert("next_at".to_owned(), next_at.to_string().into());
     }
     document.insert("runs".to_owned(), campaign.runs.into());
+    if let Ok(Value::Object(warnings)) = serde_json::to_value(&campaign.warnings) {
+        document.extend(warnings);
+    }
     let written = campaign.document.as_object().into_iter().flatten();
     document.extend(written.map(|(name, value)| (name.clone(), value.clone())));
     if campaign.state == State::Draft {

@@ -39,6 +39,7 @@ pub fn opening(
     let stager = Stager::new(&campaign.document, app, run.at)?;
     let opening = stager.opening();
     let mut record = super::record(&run.batch, opening, &config.batches, run.at);
+    record.warnings = stager.warnings().clone();
     record.origin = Some(Origin {
         campaign: campaign.id.clone(),
         at: run.at,

@@ -10,7 +10,7 @@ use crate::api::upload::{MAX_CHUNK_BYTES, MAX_CHUNK_PUSHES, MAX_LINE, Opening, r
 use crate::apns::DeviceToken;
 use crate::config::App;
 use crate::delivery::template::Recipient;
-use crate::fault::{self, Faults, Pointer};
+use crate::fault::{self, Faults, Pointer, WarningSummary};
 use crate::time::Timestamp;
 
 /// Makes the chunks of a run.
@@ -48,7 +48,7 @@ impl<'c> Stager<'c> {
         let content = map.and_then(|map| Content::read(map, app, moment, &mut faults));
         match faults.or(content).map_err(Problem::invalid)? {
             Some(content) => Ok(Self {
-                reader: DeviceReader::new(Some(content.notification.clone())),
+                reader: DeviceReader::new(Some(content.notification.clone()), content.is_strict),
                 content,
             }),
             None => Err(Problem::invalid(Faults::default())),
@@ -59,6 +59,12 @@ impl<'c> Stager<'c> {
     #[must_use]
     pub const fn opening(&self) -> &Opening<'c> {
         &self.content.opening
+    }
+
+    /// What is sent although devices treat it badly, found with samples for the variables.
+    #[must_use]
+    pub const fn warnings(&self) -> &WarningSummary {
+        &self.content.warnings
     }
 
     /// Makes a chunk of as many of the recipients, from the first one on, as it takes; of at least one.
@@ -95,7 +101,7 @@ impl<'c> Stager<'c> {
         let read = if line.len() > MAX_LINE {
             Err(too_long(line.len(), MAX_LINE))
         } else {
-            read_device(line.as_bytes(), &mut self.reader)
+            read_device(line.as_bytes(), 0, &mut self.reader)
         };
         match read {
             Ok(_) => Ok(line),

@@ -2,11 +2,12 @@
 //!
 //! There are two ways to read one. The plain way makes no JSON tree, takes a device without faults alone, and gives up on
 //! the first thing that it does not know; the careful way reads any JSON and says all that is wrong. What both take, they
-//! read alike.
+//! read alike. The reader also collects the warnings: of the shared payload once, and of a device's own.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -14,10 +15,10 @@ use serde_json::Value;
 
 use super::Push;
 use crate::api::lines;
-use crate::apns::notification::Body;
+use crate::apns::payload::Payload;
 use crate::apns::request::Headers;
 use crate::apns::{ApnsId, DeviceToken, Notification, Request};
-use crate::fault::{self, FaultKind, Faults, Pointer, Unique};
+use crate::fault::{self, FaultKind, Faults, Pointer, Unique, WarningSummary, Warnings};
 
 /// A device without faults, with the push to it.
 #[derive(Debug)]
@@ -28,7 +29,14 @@ pub(in crate::api) struct Device<'b> {
     /// The caller's own id for the push.
     apns_id: Option<ApnsId>,
     headers: Arc<Headers>,
-    pub(super) body: Body,
+    body: Body,
+}
+
+/// What a device gets.
+#[derive(Clone, Debug)]
+struct Body {
+    bytes: Bytes,
+    warnings: Option<Arc<Warnings>>,
 }
 
 impl Device<'_> {
@@ -52,22 +60,39 @@ impl Device<'_> {
 pub(in crate::api) struct DeviceReader {
     /// None if it has faults; then the devices are read for their own faults alone.
     notification: Option<Notification>,
+    /// Whether warnings are faults.
+    is_strict: bool,
     /// The body that most pushes share, made when the first one needs it.
     shared: Option<Option<Body>>,
     /// Whether a device had a payload of its own.
     has_own_payload: bool,
+    /// The warnings of the notification's payload by itself, found when the first device has some in its own.
+    base: Option<Warnings>,
     faults: Faults,
+    warnings: WarningSummary,
 }
 
 impl DeviceReader {
-    /// A reader of the devices that get `notification`.
-    pub(in crate::api) fn new(notification: Option<Notification>) -> Self {
+    /// A reader of the devices that get `notification`. In a strict request, warnings are faults.
+    pub(in crate::api) fn new(notification: Option<Notification>, is_strict: bool) -> Self {
+        let mut warnings = WarningSummary::default();
+        if let Some(notification) = &notification {
+            warnings.add_shared(&notification.warnings);
+        }
         Self {
             notification,
+            is_strict,
             shared: None,
             has_own_payload: false,
+            base: None,
             faults: Faults::default(),
+            warnings,
         }
+    }
+
+    /// The warnings of all that was read.
+    pub(in crate::api) fn into_warnings(self) -> WarningSummary {
+        self.warnings
     }
 
     /// What is wrong with the payload that devices share which have none of their own. That is a fault of the order and not
@@ -81,8 +106,12 @@ impl DeviceReader {
         self.has_own_payload
     }
 
-    /// The plain way; nothing if there is a fault.
-    pub(in crate::api) fn read_plain<'b>(&mut self, device: PlainDevice<'b>) -> Option<Device<'b>> {
+    /// The plain way, of the device in line `line`; nothing if there is a fault.
+    pub(in crate::api) fn read_plain<'b>(
+        &mut self,
+        device: PlainDevice<'b>,
+        line: u32,
+    ) -> Option<Device<'b>> {
         let token = DeviceToken::parse(&device.token.0).ok()?;
         let apns_id = device.apns_id.map(|id| ApnsId::parse(&id.0)).transpose().ok()?;
         let reference = device.reference.map(|reference| reference.0);
@@ -93,17 +122,22 @@ impl DeviceReader {
             None => self.shared_body()?,
             Some(patch) => {
                 self.has_own_payload = true;
-                let notification = self.notification.as_ref()?;
-                notification.merged_body(&patch.0, &Pointer::Root, &mut Faults::default())?
+                let mut faults = Faults::default();
+                let payload = self.own_payload(&patch.0, &Pointer::Root, &mut faults)?;
+                if !faults.is_empty() {
+                    return None;
+                }
+                self.own_body(&payload, line)
             }
         };
         self.device(token, reference, apns_id, body)
     }
 
-    /// The careful way: adds to `faults` all that is wrong with the device, which is found at `at`.
+    /// The careful way: adds to `faults` all that is wrong with the device in line `line`, which is found at `at`.
     pub(in crate::api) fn read<'v>(
         &mut self,
         device: &'v Value,
+        line: u32,
         at: &Pointer<'_>,
         faults: &mut Faults,
     ) -> Option<Device<'v>> {
@@ -112,6 +146,7 @@ impl DeviceReader {
             let body = self.shared_body()?;
             return self.device(token, None, None, body);
         }
+        let before = faults.len();
         let map = fault::object(device, at, FIELDS, faults)?;
         let reference = map
             .get("ref")
@@ -124,8 +159,10 @@ impl DeviceReader {
             None => self.shared_body(),
             Some(patch) => {
                 self.has_own_payload = true;
-                let notification = self.notification.as_ref()?;
-                notification.merged_body(patch, &at.key("payload"), faults)
+                let payload = self.own_payload(patch, &at.key("payload"), faults);
+                // Of a device with faults nothing is sent.
+                let payload = payload.filter(|_| faults.len() == before && token.is_some());
+                payload.map(|payload| self.own_body(&payload, line))
             }
         };
         self.device(token?, reference.map(Cow::Borrowed), apns_id, body?)
@@ -149,13 +186,65 @@ impl DeviceReader {
     }
 
     fn shared_body(&mut self) -> Option<Body> {
-        let (notification, faults) = (self.notification.as_ref()?, &mut self.faults);
-        let body = self.shared.get_or_insert_with(|| {
-            let root = Pointer::Root;
-            let at = root.key("notification");
-            notification.body(&at.key("payload"), faults)
+        if self.shared.is_none() {
+            self.shared = Some(self.read_shared());
+        }
+        self.shared.clone().flatten()
+    }
+
+    fn read_shared(&mut self) -> Option<Body> {
+        let notification = self.notification.as_ref()?;
+        let root = Pointer::Root;
+        let at = root.key("notification");
+        let at = at.key("payload");
+        let payload = notification.payload(&at, &mut self.faults)?;
+        let warnings = notification.payload_warnings(&payload, &at);
+        if self.is_strict {
+            warnings.add_to(&mut self.faults);
+        }
+        self.warnings.add_shared(&warnings);
+        Some(Body {
+            bytes: payload.to_bytes(),
+            warnings: (!warnings.is_empty()).then(|| Arc::new(warnings)),
+        })
+    }
+
+    /// The payload of a device that has `patch` of its own; in a strict request its warnings are faults.
+    fn own_payload(&self, patch: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Payload> {
+        let notification = self.notification.as_ref()?;
+        let payload = notification.merged_payload(patch, at, faults)?;
+        if self.is_strict {
+            notification.payload_warnings(&payload, at).add_to(faults);
+        }
+        Some(payload)
+    }
+
+    /// The body of the device in line `line`. A warning that the notification's own payload has as well is one of the
+    /// notification.
+    fn own_body(&mut self, payload: &Payload, line: u32) -> Body {
+        let bytes = payload.to_bytes();
+        let found = self.notification.as_ref();
+        let found = found.map(|notification| notification.payload_warnings(payload, &Pointer::Root));
+        let Some(found) = found.filter(|found| !found.is_empty()) else {
+            return Body {
+                bytes,
+                warnings: None,
+            };
+        };
+        let base = self.base.get_or_insert_with(|| {
+            let notification = self.notification.as_ref();
+            notification.map_or_else(Warnings::default, Notification::base_warnings)
         });
-        body.clone()
+        let (shared, own) = found.split(|warning| base.listed().iter().any(|known| known.is_like(warning)));
+        let (shared, own) = (shared.below(SHARED_PAYLOAD), own.below(OWN_PAYLOAD));
+        self.warnings.add_shared(&shared);
+        self.warnings.add_line(line, &own);
+        let mut warnings = shared;
+        warnings.append(&own);
+        Body {
+            bytes,
+            warnings: Some(Arc::new(warnings)),
+        }
     }
 }
 
@@ -282,6 +371,10 @@ struct PlainMembers<'b> {
 /// Text that is borrowed from the body where it has no escapes.
 #[derive(Deserialize)]
 pub(super) struct Text<'b>(#[serde(borrow)] Cow<'b, str>);
+
+/// Where the notification's payload is in a request, and a device's in its device.
+const SHARED_PAYLOAD: &str = "/notification/payload";
+pub(in crate::api) const OWN_PAYLOAD: &str = "/payload";
 
 /// What a device may say.
 const FIELDS: &[&str] = &["token", "ref", "payload", "apns_id"];

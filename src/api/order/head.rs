@@ -14,6 +14,8 @@ pub(in crate::api) struct OrderHead {
     pub(in crate::api) notification: Option<Notification>,
     /// Whether devices with faults are left out, and do not refuse the order.
     pub(in crate::api) skip: bool,
+    /// Whether warnings are faults.
+    pub(in crate::api) is_strict: bool,
     /// What is meant for a durable batch alone.
     pub(in crate::api) options: Options,
 }
@@ -33,6 +35,9 @@ impl OrderHead {
         let skip = map
             .get("on_invalid")
             .is_some_and(|value| on_invalid(value, &at.key("on_invalid"), faults));
+        let is_strict = map
+            .get("strict")
+            .is_some_and(|value| fault::boolean(value, &at.key("strict"), faults).unwrap_or_default());
         let options = map.get("batch").map_or_else(Options::default, |value| {
             Options::read(value, &at.key("batch"), faults)
         });
@@ -43,9 +48,13 @@ impl OrderHead {
                 None
             }
         };
+        if let Some(notification) = notification.as_ref().filter(|_| is_strict) {
+            notification.warnings.add_to(faults);
+        }
         Some(Self {
             notification,
             skip,
+            is_strict,
             options,
         })
     }
@@ -63,7 +72,8 @@ fn on_invalid(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> bool {
 }
 
 /// What an order in one document may say.
-pub(in crate::api) const FIELDS: &[&str] = &["app", "notification", "devices", "on_invalid", "batch"];
+pub(in crate::api) const FIELDS: &[&str] =
+    &["app", "notification", "devices", "on_invalid", "strict", "batch"];
 
 /// What the first line of an order in lines may say.
-pub(in crate::api) const LINE_FIELDS: &[&str] = &["app", "notification", "on_invalid", "batch"];
+pub(in crate::api) const LINE_FIELDS: &[&str] = &["app", "notification", "on_invalid", "strict", "batch"];

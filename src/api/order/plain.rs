@@ -22,36 +22,43 @@ pub(super) fn read<'c>(
     basis: Basis,
     now: Timestamp,
 ) -> Option<Order<'c>> {
-    let (notification, devices) = if format.lines_in {
-        let mut lines = lines::whole(body).map(|(_, line)| line);
-        let head: PlainHead<'_> = serde_json::from_slice(lines.next()?).ok()?;
+    let (notification, is_strict, devices) = if format.lines_in {
+        let mut lines = lines::whole(body);
+        let (_, head) = lines.next()?;
+        let head: PlainHead<'_> = serde_json::from_slice(head).ok()?;
         let devices = lines
-            .map(PlainDevice::of_line)
-            .collect::<Option<Vec<PlainDevice<'_>>>>()?;
-        (head.notification, devices)
+            .map(|(number, line)| Some((number, PlainDevice::of_line(line)?)))
+            .collect::<Option<Vec<(u32, PlainDevice<'_>)>>>()?;
+        (head.notification, head.strict, devices)
     } else {
         let order: PlainOrder<'_> = serde_json::from_slice(fault::without_mark(body)).ok()?;
-        (order.notification, order.devices)
+        let devices = (1..).zip(order.devices).collect();
+        (order.notification, order.strict, devices)
     };
+    let is_strict = is_strict.unwrap_or_default();
     let mut faults = Faults::default();
-    let at = Pointer::Root;
+    let root = Pointer::Root;
+    let at = root.key("notification");
     let notification = Notification::parse(&notification.0, &at, &app.bundle_id, now, &mut faults)?;
     let fits = (1..=Limits::of(app.transport).devices).contains(&devices.len());
     let one_id = notification.apns_id.is_none() || devices.len() == 1;
-    if !fits || !one_id || !faults.is_empty() {
+    let refused = is_strict && !notification.warnings.is_empty();
+    if !fits || !one_id || refused || !faults.is_empty() {
         return None;
     }
-    let mut reader = DeviceReader::new(Some(notification));
+    let mut reader = DeviceReader::new(Some(notification), is_strict);
     let mut pushes = Vec::with_capacity(devices.len());
-    for (index, device) in devices.into_iter().enumerate() {
-        let device = reader.read_plain(device)?;
-        // A warning names its place, which the careful reader knows.
-        if !device.body.warnings.is_empty() {
-            return None;
-        }
-        pushes.push(device.into_push(basis.id(index)));
+    for (index, (line, device)) in devices.into_iter().enumerate() {
+        pushes.push(reader.read_plain(device, line)?.into_push(basis.id(index)));
     }
-    Some(Order { app, pushes })
+    if !reader.faults().is_empty() {
+        return None;
+    }
+    Some(Order {
+        app,
+        pushes,
+        warnings: reader.into_warnings(),
+    })
 }
 
 #[derive(Deserialize)]
@@ -60,6 +67,8 @@ struct PlainOrder<'b> {
     #[serde(borrow, default, rename = "app")]
     _app: Option<Text<'b>>,
     notification: Unique<false>,
+    #[serde(default)]
+    strict: Option<bool>,
     #[serde(borrow)]
     devices: Vec<PlainDevice<'b>>,
 }
@@ -70,4 +79,6 @@ struct PlainHead<'b> {
     #[serde(borrow, default, rename = "app")]
     _app: Option<Text<'b>>,
     notification: Unique<false>,
+    #[serde(default)]
+    strict: Option<bool>,
 }

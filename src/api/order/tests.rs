@@ -1,6 +1,7 @@
 mod devices;
 mod faults;
 mod properties;
+mod warnings;
 
 use serde_json::{Value, json};
 

@@ -26,10 +26,16 @@ pub(super) struct Intake<'c> {
 }
 
 impl<'c> Intake<'c> {
-    pub(super) fn new(opening: Opening<'c>, notification: Notification, skip: bool, max_pushes: u32) -> Self {
+    /// The intake behind `opening`; with `skip` devices with faults are left out, if `is_strict` warnings are faults.
+    pub(super) fn new(
+        opening: Opening<'c>,
+        notification: Notification,
+        (skip, is_strict): (bool, bool),
+        max_pushes: u32,
+    ) -> Self {
         Self {
             opening,
-            reader: DeviceReader::new(Some(notification)),
+            reader: DeviceReader::new(Some(notification), is_strict),
             chunker: Chunker::default(),
             skip,
             max_pushes,
@@ -63,7 +69,7 @@ impl<'c> Intake<'c> {
         self.devices = self.devices.saturating_add(1);
         let text = text.filter(|_| size <= MAX_LINE);
         let read = match text {
-            Some(text) => read_device(text, &mut self.reader),
+            Some(text) => read_device(text, line, &mut self.reader),
             None => Err(lines::too_long(size, MAX_LINE)),
         };
         if !self.reader.faults().is_empty() {
@@ -72,7 +78,7 @@ impl<'c> Intake<'c> {
             return Err(Problem::invalid_lines(faults, std::mem::take(&mut self.faults)));
         }
         match read {
-            Ok((line, token)) => self.stage(line, token),
+            Ok((text, token)) => self.stage(text, token),
             Err(faults) => {
                 self.note(line, device, &faults);
                 Ok(())
@@ -140,29 +146,31 @@ impl<'c> Intake<'c> {
             staged: self.chunker.finish(),
             pushes,
             invalid: self.invalid,
+            warnings: self.reader.into_warnings(),
             sha256,
         })
     }
 }
 
-/// Reads a device: its text, and whom it is for. None of the faults is one of its own if the reader has some.
+/// Reads the device in line `line`: its text, and whom it is for. None of the faults is one of its own if the reader has some.
 pub(in crate::api) fn read_device<'l>(
     text: &'l [u8],
+    line: u32,
     reader: &mut DeviceReader,
 ) -> Result<(&'l str, DeviceToken), Faults> {
-    if let Ok(line) = std::str::from_utf8(text)
+    if let Ok(utf8) = std::str::from_utf8(text)
         && let Some(device) = PlainDevice::of_line(text)
-        && let Some(device) = reader.read_plain(device)
+        && let Some(device) = reader.read_plain(device, line)
     {
-        return Ok((line, device.token));
+        return Ok((utf8, device.token));
     }
     let mut faults = Faults::default();
     let value = lines::value(text, &Pointer::Root)?;
-    let device = reader.read(&value, &Pointer::Root, &mut faults);
+    let device = reader.read(&value, line, &Pointer::Root, &mut faults);
     let token = faults.or(device.map(|device| device.token))?;
     // All texts in it have been read, so that it is one; without a token the reader has faults.
-    let line = std::str::from_utf8(text).ok();
-    line.zip(token).ok_or_else(Faults::default)
+    let text = std::str::from_utf8(text).ok();
+    text.zip(token).ok_or_else(Faults::default)
 }
 
 /// The problem of the devices as a whole.

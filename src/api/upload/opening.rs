@@ -109,12 +109,12 @@ pub(super) fn read<'c>(
         check_webhook(webhook, &at.key("webhook"), context.config, &mut faults);
     }
     // The parts are there if nothing is wrong.
-    let parts = head.and_then(|head| Some((head.notification?, head.skip, head.options)));
-    let Some((notification, skip, options)) = faults.or(parts).map_err(Problem::invalid)? else {
+    let parts = head.and_then(|head| Some((head.notification?, (head.skip, head.is_strict), head.options)));
+    let Some((notification, rules, options)) = faults.or(parts).map_err(Problem::invalid)? else {
         return Err(Problem::new(Kind::InvalidRequest, "the head cannot be read"));
     };
     let opening = Opening::new(app, document.get("notification"), &notification, options);
-    Ok(Intake::new(opening, notification, skip, context.max_pushes))
+    Ok(Intake::new(opening, notification, rules, context.max_pushes))
 }
 
 /// An address that may be told, by a deployment that can sign what it tells.

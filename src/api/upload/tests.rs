@@ -2,6 +2,7 @@ mod chunks;
 mod documents;
 mod faults;
 mod properties;
+mod warnings;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -29,6 +30,7 @@ struct Told {
     pushes: u32,
     invalid: u32,
     invalid_lines: Vec<InvalidLine>,
+    warnings: WarningSummary,
     sha256: [u8; 32],
 }
 
@@ -59,6 +61,7 @@ fn upload_with(config: &Config, format: Format, max_pushes: u32, pieces: &[&[u8]
         pushes: finished.pushes,
         invalid: finished.invalid,
         invalid_lines: finished.invalid_lines,
+        warnings: finished.warnings,
         sha256: finished.sha256,
     })
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::alert::{self, Alert};
 use super::live_activity::Event;
-use super::shape::{Members, Shape};
+use super::shape::{self, Members, Shape};
 use super::sound::Sound;
 use crate::time::Timestamp;
 
@@ -59,13 +59,13 @@ impl<'p> Aps<'p> {
     /// Whether the app is woken in the background.
     #[must_use]
     pub fn content_available(self) -> bool {
-        self.has("content-available")
+        self.is_on("content-available")
     }
 
     /// Whether the app's service extension may change the notification before it shows.
     #[must_use]
     pub fn mutable_content(self) -> bool {
-        self.has("mutable-content")
+        self.is_on("mutable-content")
     }
 
     /// The window that is brought forward.
@@ -137,7 +137,7 @@ impl<'p> Aps<'p> {
     /// Whether a Live Activity that starts asks for a token of its own.
     #[must_use]
     pub fn input_push_token(self) -> bool {
-        self.has("input-push-token")
+        self.is_on("input-push-token")
     }
 
     /// The broadcast channel that a Live Activity that starts is updated over.
@@ -149,7 +149,7 @@ impl<'p> Aps<'p> {
     /// Whether a widget or control has something new.
     #[must_use]
     pub fn content_changed(self) -> bool {
-        self.has("content-changed")
+        self.is_on("content-changed")
     }
 
     /// What kind of Push to Talk notification it is, as in `service-update`.
@@ -175,8 +175,13 @@ impl<'p> Aps<'p> {
         ["alert", "badge", "sound"].into_iter().any(|key| self.has(key))
     }
 
+    /// Whether there is a value; a null is none.
     pub(super) fn has(self, key: &str) -> bool {
-        self.get(key).is_some()
+        self.get(key).is_some_and(|value| !value.is_null())
+    }
+
+    fn is_on(self, key: &str) -> bool {
+        self.get(key).is_some_and(shape::is_on)
     }
 
     fn text(self, key: &str) -> Option<&'p str> {

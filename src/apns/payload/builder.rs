@@ -1,8 +1,7 @@
 //! A payload made in Rust, key by key.
 //!
-//! Keys go out in the order in which they were first set, `aps` first. What was set is read by the same rules as a payload
-//! that came as JSON, so that a builder cannot make one that a parser would refuse. The keys of Live Activities are
-//! set in [`super::live_activity`].
+//! Keys go out in the order in which they were first set, `aps` first. Values are taken as they are, as from a payload that
+//! came as JSON; only what JSON cannot hold is a fault. The keys of Live Activities are set in [`super::live_activity`].
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -23,7 +22,7 @@ impl PayloadBuilder {
     /// The payload.
     ///
     /// # Errors
-    /// Something that was set is not of the type or range that its key has.
+    /// Something that was set has no form in JSON, or `aps` was set as a key of the app's own.
     pub fn build(self) -> Result<Payload, BuildError> {
         let Self {
             aps,
@@ -123,8 +122,9 @@ impl PayloadBuilder {
     }
 
     /// What the device plays though it is silent, and how loud, from 0 to 1; needs Apple's entitlement.
-    pub fn critical_sound(self, name: impl Into<String>, volume: f64) -> Self {
-        let sound = json!({"critical": 1, "name": name.into(), "volume": number(volume)});
+    pub fn critical_sound(mut self, name: impl Into<String>, volume: f64) -> Self {
+        let volume = self.number(&["aps", "sound", "volume"], volume);
+        let sound = json!({"critical": 1, "name": name.into(), "volume": volume});
         self.aps("sound", sound)
     }
 
@@ -159,8 +159,9 @@ impl PayloadBuilder {
     }
 
     /// The notification's rank in the summary, from 0 to 1; of a Live Activity any number.
-    pub fn relevance_score(self, score: f64) -> Self {
-        self.aps("relevance-score", number(score))
+    pub fn relevance_score(mut self, score: f64) -> Self {
+        let score = self.number(&["aps", "relevance-score"], score);
+        self.aps("relevance-score", score)
     }
 
     /// What the Focus filters of the app decide by.
@@ -228,15 +229,30 @@ impl PayloadBuilder {
     /// `value` as JSON; if it has no such form, a fault at `path`.
     fn value(&mut self, path: &[&str], value: impl Serialize) -> Value {
         serde_json::to_value(value).unwrap_or_else(|error| {
-            let pointer: String = path
-                .iter()
-                .map(|key| Pointer::Root.key(key).to_string())
-                .collect();
-            let text = format!("cannot be written as JSON: {error}");
-            self.faults
-                .add_below(&Pointer::Root, &pointer, FaultKind::Invalid(text));
+            self.refuse(path, &format!("cannot be written as JSON: {error}"));
             Value::Null
         })
+    }
+
+    /// `number` as JSON; a whole one without a fraction, as Apple writes them.
+    fn number(&mut self, path: &[&str], number: f64) -> Value {
+        if !number.is_finite() {
+            self.refuse(path, "cannot be written as JSON: it is not a finite number");
+        }
+        let whole = format!("{number:.0}");
+        match whole.parse::<i64>() {
+            Ok(whole) if number.fract() == 0.0 => whole.into(),
+            _ => number.into(),
+        }
+    }
+
+    fn refuse(&mut self, path: &[&str], text: &str) {
+        let pointer: String = path
+            .iter()
+            .map(|key| Pointer::Root.key(key).to_string())
+            .collect();
+        let kind = FaultKind::Invalid(text.to_owned());
+        self.faults.add_below(&Pointer::Root, &pointer, kind);
     }
 }
 
@@ -253,15 +269,6 @@ pub enum BuildError {
 
 fn strings<A: Into<String>>(texts: impl IntoIterator<Item = A>) -> Vec<String> {
     texts.into_iter().map(Into::into).collect()
-}
-
-/// `number` as JSON; a whole one without a fraction, as Apple writes them.
-fn number(number: f64) -> Value {
-    let whole = format!("{number:.0}");
-    match whole.parse::<i64>() {
-        Ok(whole) if number.fract() == 0.0 => whole.into(),
-        _ => number.into(),
-    }
 }
 
 #[cfg(test)]
@@ -313,10 +320,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_parser_would_refuse_is_not_built() {
+    fn what_devices_ignore_is_built_and_what_json_cannot_hold_is_not() {
+        let odd = Payload::builder().content_state([1, 2]).critical_sound("s", 1.5);
+        assert_eq!(
+            odd.build().unwrap().to_json(),
+            r#"{"aps":{"content-state":[1,2],"sound":{"critical":1,"name":"s","volume":1.5}}}"#
+        );
         let error = Payload::builder()
-            .content_state([1, 2])
-            .critical_sound("s", 1.5)
+            .critical_sound("s", f64::INFINITY)
             .relevance_score(f64::NAN)
             .custom("aps", 1)
             .build()
@@ -329,15 +340,7 @@ mod tests {
             .iter()
             .map(|fault| fault.pointer.as_str())
             .collect();
-        assert_eq!(
-            pointers,
-            [
-                "/aps",
-                "/aps/content-state",
-                "/aps/sound/volume",
-                "/aps/relevance-score"
-            ]
-        );
+        assert_eq!(pointers, ["/aps/sound/volume", "/aps/relevance-score", "/aps"]);
     }
 
     #[test]

@@ -1,24 +1,26 @@
-//! Whether a payload is one that its push type takes.
+//! Whether a payload can be sent with its push type.
 //!
-//! The rules are those of [`PushType::rules`] and [`Event::required`]; here they meet the payload. What APNs would take,
-//! but is hardly meant, is in [`super::hints`].
+//! APNs refuses a payload that is too large, and reads nothing else of it. The one exception here are Live Activities:
+//! without the keys that Apple requires, nothing can come of the push. All other mistakes are in [`super::warnings`].
 
 use serde_json::Value;
 
-use super::{Event, Payload, live_activity, shape};
+use super::{Event, Payload};
 use crate::apns::push_type::{MAX_BROADCAST_PAYLOAD, PushType};
 use crate::fault::{self, FaultKind, Faults, Pointer};
 
 impl Payload {
-    /// Adds a fault for each rule of `push_type` that this payload, which is found at `at`, does not keep.
+    /// Adds a fault for each reason why this payload, which is found at `at`, cannot be sent with `push_type`.
     pub fn check(&self, push_type: PushType, at: &Pointer<'_>, faults: &mut Faults) {
-        self.check_keys(push_type, at, faults);
+        if push_type == PushType::LiveActivity {
+            self.check_live_activity(at, faults);
+        }
         self.check_size(push_type.rules().max_payload, at, faults);
     }
 
     /// The same for a broadcast, which may update or end Live Activities, and may be larger.
     pub fn check_broadcast(&self, at: &Pointer<'_>, faults: &mut Faults) {
-        self.check_keys(PushType::LiveActivity, at, faults);
+        self.check_live_activity(at, faults);
         if self.aps().event() == Some(Event::Start) {
             let text = "must be update or end: a broadcast starts no Live Activity";
             faults.add_below(at, "/aps/event", FaultKind::Invalid(text.to_owned()));
@@ -26,42 +28,13 @@ impl Payload {
         self.check_size(MAX_BROADCAST_PAYLOAD, at, faults);
     }
 
-    fn check_keys(&self, push_type: PushType, at: &Pointer<'_>, faults: &mut Faults) {
-        let rules = push_type.rules();
-        self.require(rules.required, at, faults);
-        for pointer in rules.forbidden.iter().filter(|pointer| self.has(pointer)) {
-            let text = format!("may not be there with push type {push_type}");
-            faults.add_below(at, pointer, FaultKind::Conflict(text));
-        }
-        if self.aps().mutable_content() && self.aps().alert().is_none() {
-            let text = "needs an alert, which the service extension may change";
-            faults.add_below(at, "/aps/mutable-content", FaultKind::Conflict(text.to_owned()));
-        }
-        if push_type == PushType::LiveActivity {
-            let required = self.aps().event().map_or(&[][..], Event::required);
-            self.require(required, at, faults);
-        } else {
-            live_activity::refuse_keys(self, push_type, at, faults);
-            self.check_score(at, faults);
-        }
-        for key in root_texts(push_type) {
-            if let Some(value) = self.get(key) {
-                fault::string(value, &at.key(key), faults);
+    fn check_live_activity(&self, at: &Pointer<'_>, faults: &mut Faults) {
+        let of_type = PushType::LiveActivity.rules().required;
+        let of_event = self.aps().event().map_or(&[][..], Event::required);
+        for pointer in of_type.iter().chain(of_event) {
+            if let Some(kind) = required_fault(pointer, self.at(pointer)) {
+                faults.add_below(at, pointer, kind);
             }
-        }
-    }
-
-    fn require(&self, pointers: &[&str], at: &Pointer<'_>, faults: &mut Faults) {
-        for pointer in pointers.iter().filter(|pointer| !self.has(pointer)) {
-            faults.add_below(at, pointer, FaultKind::Missing);
-        }
-    }
-
-    fn check_score(&self, at: &Pointer<'_>, faults: &mut Faults) {
-        let score = self.aps().relevance_score();
-        if score.is_some_and(|score| !shape::is_fraction(score)) {
-            let text = "must be from 0 to 1, except of a Live Activity";
-            faults.add_below(at, "/aps/relevance-score", FaultKind::Invalid(text.to_owned()));
         }
     }
 
@@ -77,32 +50,40 @@ impl Payload {
         self.root.pointer(pointer)
     }
 
+    /// Whether there is a value at `pointer`; a null is none.
     pub(super) fn has(&self, pointer: &str) -> bool {
-        self.at(pointer).is_some()
+        self.at(pointer).is_some_and(|value| !value.is_null())
     }
 }
 
-/// The keys beside `aps` that the system reads with this push type; all are strings.
-const fn root_texts(push_type: PushType) -> &'static [&'static str] {
-    match push_type {
-        PushType::FileProvider => &["container-identifier", "domain"],
-        PushType::Mdm => &["mdm"],
-        PushType::Alert
-        | PushType::Background
-        | PushType::Complication
-        | PushType::Controls
-        | PushType::LiveActivity
-        | PushType::Location
-        | PushType::PushToTalk
-        | PushType::Voip
-        | PushType::Widgets => &[],
+/// Why `value` is not what Apple requires at `pointer` of a Live Activity.
+fn required_fault(pointer: &str, value: Option<&Value>) -> Option<FaultKind> {
+    let Some(value) = value.filter(|value| !value.is_null()) else {
+        return Some(FaultKind::Missing);
+    };
+    let (expected, fits) = match pointer {
+        "/aps/event" => ("a string", value.is_string()),
+        "/aps/timestamp" => ("a number", value.is_number()),
+        "/aps/attributes-type" => ("a string", value.is_string()),
+        "/aps/attributes" | "/aps/content-state" => ("an object", value.is_object()),
+        _ => ("a string or an object", value.is_string() || value.is_object()),
+    };
+    if !fits {
+        let found = fault::type_name(value);
+        return Some(FaultKind::WrongType { expected, found });
     }
+    let is_unknown_event = pointer == "/aps/event" && value.as_str().and_then(Event::from_word).is_none();
+    is_unknown_event.then(|| {
+        let words = Event::ALL.map(Event::as_str).join(", ");
+        FaultKind::Invalid(format!("must be one of {words}"))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::apns::payload::tests::payload;
+    use crate::fault::Warnings;
     use serde_json::json;
 
     fn faults(push_type: PushType, value: Value) -> Vec<String> {
@@ -112,11 +93,11 @@ mod tests {
     }
 
     #[test]
-    fn each_push_types_usual_payload_is_taken() {
+    fn each_push_types_usual_payload_is_sent_without_a_warning() {
         let alert = json!({"aps": {"alert": "hi", "badge": 1, "sound": "default", "relevance-score": 1}});
         let start = json!({"aps": {
-            "event": "start", "timestamp": 1, "attributes-type": "A", "attributes": {}, "content-state": {},
-            "relevance-score": 75, "input-push-token": 1,
+            "event": "start", "timestamp": 1_795_420_800, "attributes-type": "A", "attributes": {},
+            "content-state": {"optional": null}, "relevance-score": 75, "input-push-token": 1,
             "alert": {"title": {"loc-key": "T"}, "body": "B", "sound": "default"},
         }});
         let changed = json!({"aps": {"content-changed": true}});
@@ -139,24 +120,10 @@ mod tests {
             (PushType::Voip, alert),
             (PushType::Widgets, changed),
         ] {
+            let warnings = payload(value.clone()).warnings(push_type, &Pointer::Root);
+            assert_eq!(warnings, Warnings::default(), "{push_type}");
             assert_eq!(faults(push_type, value), [""; 0], "{push_type}");
         }
-    }
-
-    #[test]
-    fn a_background_push_has_content_available_and_nothing_to_show() {
-        assert_eq!(
-            faults(
-                PushType::Background,
-                json!({"aps": {"alert": "a", "badge": 0, "sound": "s"}})
-            ),
-            [
-                "/payload/aps/content-available: is required",
-                "/payload/aps/alert: may not be there with push type background",
-                "/payload/aps/badge: may not be there with push type background",
-                "/payload/aps/sound: may not be there with push type background",
-            ]
-        );
     }
 
     #[test]
@@ -169,11 +136,11 @@ mod tests {
             ]
         );
         assert_eq!(
-            faults(
-                PushType::LiveActivity,
-                json!({"aps": {"event": "update", "timestamp": 1}})
-            ),
-            ["/payload/aps/content-state: is required"]
+            faults(PushType::LiveActivity, json!({"aps": {"event": "update"}})),
+            [
+                "/payload/aps/timestamp: is required",
+                "/payload/aps/content-state: is required"
+            ]
         );
         assert_eq!(
             faults(
@@ -198,53 +165,31 @@ mod tests {
     }
 
     #[test]
-    fn what_only_a_live_activity_has_is_refused_elsewhere() {
+    fn what_a_live_activity_requires_has_the_right_type() {
         assert_eq!(
             faults(
-                PushType::Alert,
-                json!({"aps": {"alert": {"title": {"loc-key": "k"}, "body": "b"}, "stale-date": 1}})
+                PushType::LiveActivity,
+                json!({"aps": {"event": "stop", "timestamp": "1795420800"}})
             ),
             [
-                "/payload/aps/stale-date: belongs to push type liveactivity, but this is alert",
-                "/payload/aps/alert/title: as an object belongs to push type liveactivity, but this is alert",
+                "/payload/aps/event: must be one of start, update, end",
+                "/payload/aps/timestamp: must be a number, but is a string",
             ]
         );
-    }
-
-    #[test]
-    fn a_score_beyond_1_is_for_live_activities_alone() {
-        let value = |score: Value| json!({"aps": {"alert": "a", "event": "end", "timestamp": 1, "relevance-score": score}});
-        assert_eq!(faults(PushType::LiveActivity, value(json!(100))), [""; 0]);
-        let refused = faults(PushType::Alert, value(json!(1.01)));
-        assert!(
-            refused.contains(
-                &"/payload/aps/relevance-score: must be from 0 to 1, except of a Live Activity".to_owned()
-            ),
-            "{refused:?}"
-        );
-    }
-
-    #[test]
-    fn mutable_content_needs_an_alert() {
         assert_eq!(
             faults(
-                PushType::Alert,
-                json!({"aps": {"badge": 1, "mutable-content": 1}})
+                PushType::LiveActivity,
+                json!({"aps": {"event": "update", "timestamp": 1, "content-state": []}})
             ),
-            ["/payload/aps/mutable-content: needs an alert, which the service extension may change"]
+            ["/payload/aps/content-state: must be an object, but is an array"]
         );
-    }
-
-    #[test]
-    fn a_key_beside_aps_is_checked_only_where_the_system_reads_it() {
-        let value = json!({"mdm": 1, "container-identifier": 2, "domain": 3});
         assert_eq!(
-            faults(PushType::Mdm, value.clone()),
-            ["/payload/mdm: must be a string, but is a number"]
+            faults(
+                PushType::LiveActivity,
+                json!({"aps": {"event": "update", "timestamp": 1.5, "content-state": null}})
+            ),
+            ["/payload/aps/content-state: is required"]
         );
-        assert_eq!(faults(PushType::FileProvider, value.clone()).len(), 2);
-        assert_eq!(faults(PushType::Voip, value), [""; 0]);
-        assert_eq!(faults(PushType::Mdm, json!({})), ["/payload/mdm: is required"]);
     }
 
     #[test]
@@ -263,6 +208,24 @@ mod tests {
                 )]
             );
         }
+    }
+
+    #[test]
+    fn a_payload_is_measured_as_it_is_sent_however_it_was_escaped() {
+        let empty = payload(json!({"aps": {"alert": ""}})).size();
+        let room = 4096 - empty;
+        let (emojis, filler) = (room / 4, room % 4);
+        let text = |filler: usize| {
+            let (escaped, filler) = ("\\ud83d\\ude00".repeat(emojis), "x".repeat(filler));
+            let text = format!(r#"{{"aps":{{"alert":"{escaped}{filler}"}}}}"#);
+            serde_json::from_str::<Value>(&text).unwrap()
+        };
+        assert_eq!(payload(text(filler)).size(), 4096);
+        assert_eq!(faults(PushType::Alert, text(filler)), [""; 0]);
+        assert_eq!(
+            faults(PushType::Alert, text(filler + 1)),
+            ["/payload: is 4097 bytes long; the limit is 4096"]
+        );
     }
 
     #[test]

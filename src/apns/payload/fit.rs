@@ -30,7 +30,7 @@ impl Payload {
         match (shortened, self.body_slot()) {
             (Some(shortened), Some(slot)) => {
                 *slot = Value::String(shortened);
-                Ok(Self::from_checked(self.root))
+                Ok(Self::from_root(self.root))
             }
             _ => Err(self.too_large(limit)),
         }

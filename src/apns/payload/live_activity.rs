@@ -5,9 +5,10 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::shape::FAR_SECONDS;
 use super::{Payload, PayloadBuilder};
 use crate::apns::push_type::PushType;
-use crate::fault::{FaultKind, Faults, Pointer};
+use crate::fault::{Pointer, WarningCode, Warnings};
 use crate::time::Timestamp;
 
 /// What happens to a Live Activity.
@@ -135,47 +136,121 @@ impl PayloadBuilder {
     }
 }
 
-/// Adds the faults of `payload` as one of a push type other than `liveactivity`: the keys that it may not have.
-pub(super) fn refuse_keys(payload: &Payload, push_type: PushType, at: &Pointer<'_>, faults: &mut Faults) {
-    let mut refuse = |pointer: &str, what: &str| {
-        faults.add_below(
-            at,
-            pointer,
-            FaultKind::Conflict(format!(
-                "{what} to push type liveactivity, but this is {push_type}"
-            )),
-        );
-    };
-    for pointer in KEYS.iter().filter(|pointer| payload.has(pointer)) {
-        refuse(pointer, "belongs");
+/// Adds what a device ignores in the payload of a Live Activity.
+pub(super) fn examine(payload: &Payload, at: &Pointer<'_>, warnings: &mut Warnings) {
+    let aps = payload.aps();
+    let at_aps = at.key("aps");
+    let event = aps.event();
+    for (key, of) in KEYS_OF_EVENTS {
+        if event.is_some_and(|event| event != of) && aps.has(key) {
+            let text = format!("is read only with event {}", of.as_str());
+            warnings.add(&at_aps.key(key), WarningCode::IgnoredKey, text);
+        }
     }
-    for pointer in LOCALIZED_IN_PLACE {
+    if event == Some(Event::Start) && aps.input_push_token() && aps.input_push_channel().is_some() {
+        let text = "does nothing beside input-push-token: a Live Activity is updated by one of them";
+        warnings.add(&at_aps.key("input-push-channel"), WarningCode::IgnoredKey, text);
+    }
+    if event == Some(Event::End) && aps.content_state().is_none() {
+        let text = "is missing: the Live Activity ends without a final state, and shows its last one";
+        warnings.add(&at_aps.key("content-state"), WarningCode::EndWithoutState, text);
+    }
+    if aps.get("alert").is_some_and(Value::is_string) {
+        let text = "should be an object with title and body, but is a string";
+        warnings.add(&at_aps.key("alert"), WarningCode::WrongType, text);
+    }
+    if aps.has("sound") {
+        let text = "does nothing here; did you mean `aps.alert.sound`?";
+        warnings.add(&at_aps.key("sound"), WarningCode::MisplacedKey, text);
+    }
+    examine_dates(payload, &at_aps, warnings);
+}
+
+fn examine_dates(payload: &Payload, at_aps: &Pointer<'_>, warnings: &mut Warnings) {
+    // A date in milliseconds has a warning of its own, and says nothing of the others.
+    let date = |key| {
+        let seconds = payload.aps().get(key).and_then(Value::as_f64);
+        seconds.filter(|seconds| seconds.abs() < FAR_SECONDS)
+    };
+    let Some(timestamp) = date("timestamp") else {
+        return;
+    };
+    if timestamp < FIRST_TIMESTAMP {
+        let text = "is before 2022: should be seconds since 1970 and now, as devices ignore a state that is older than theirs";
+        warnings.add(&at_aps.key("timestamp"), WarningCode::OldTimestamp, text);
+    }
+    if date("stale-date").is_some_and(|stale| stale < timestamp) {
+        let text = "is before the timestamp: the state is out of date from the beginning";
+        warnings.add(&at_aps.key("stale-date"), WarningCode::StaleBeforeTimestamp, text);
+    }
+    let is_end = payload.aps().event() == Some(Event::End);
+    if is_end && date("dismissal-date").is_some_and(|dismissal| dismissal > timestamp + LONGEST_SHOWN) {
+        let text = "is more than four hours after the timestamp: the system removes the Live Activity after four hours";
+        warnings.add(&at_aps.key("dismissal-date"), WarningCode::LateDismissal, text);
+    }
+}
+
+/// Adds what only Live Activities have, in a payload of another push type.
+pub(super) fn examine_elsewhere(
+    payload: &Payload,
+    push_type: PushType,
+    at: &Pointer<'_>,
+    warnings: &mut Warnings,
+) {
+    let at_aps = at.key("aps");
+    let at_alert = at_aps.key("alert");
+    let mut ignored = |at: &Pointer<'_>, what: &str| {
+        let text = format!("{what} only with push type liveactivity, but this is {push_type}");
+        warnings.add(at, WarningCode::IgnoredKey, text);
+    };
+    for key in KEYS.into_iter().filter(|key| payload.aps().has(key)) {
+        ignored(&at_aps.key(key), "is read");
+    }
+    if payload.has("/aps/alert/sound") {
+        ignored(&at_alert.key("sound"), "is read");
+    }
+    for (pointer, key) in LOCALIZED_IN_PLACE {
         if payload.at(pointer).is_some_and(Value::is_object) {
-            refuse(pointer, "as an object belongs");
+            ignored(&at_alert.key(key), "is read as an object");
         }
     }
 }
 
-/// Pointers of the keys that only Live Activities have.
-const KEYS: [&str; 10] = [
-    "/aps/event",
-    "/aps/timestamp",
-    "/aps/content-state",
-    "/aps/stale-date",
-    "/aps/dismissal-date",
-    "/aps/attributes-type",
-    "/aps/attributes",
-    "/aps/input-push-token",
-    "/aps/input-push-channel",
-    "/aps/alert/sound",
+/// Keys of `aps` that are read with one event alone.
+const KEYS_OF_EVENTS: [(&str, Event); 5] = [
+    ("attributes-type", Event::Start),
+    ("attributes", Event::Start),
+    ("input-push-token", Event::Start),
+    ("input-push-channel", Event::Start),
+    ("dismissal-date", Event::End),
 ];
 
-/// Pointers of the texts that only Live Activities may localize in place.
-const LOCALIZED_IN_PLACE: [&str; 2] = ["/aps/alert/title", "/aps/alert/body"];
+/// 2022-01-01 in seconds since 1970: Live Activities came later that year. A date that counts from 2001 is before.
+const FIRST_TIMESTAMP: f64 = 1_640_995_200.0;
+
+/// How long the system shows a Live Activity that has ended, in seconds.
+const LONGEST_SHOWN: f64 = 4.0 * 60.0 * 60.0;
+
+/// Keys of `aps` that only Live Activities have.
+const KEYS: [&str; 9] = [
+    "event",
+    "timestamp",
+    "content-state",
+    "stale-date",
+    "dismissal-date",
+    "attributes-type",
+    "attributes",
+    "input-push-token",
+    "input-push-channel",
+];
+
+/// The texts that only Live Activities may localize in place.
+const LOCALIZED_IN_PLACE: [(&str, &str); 2] = [("/aps/alert/title", "title"), ("/aps/alert/body", "body")];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::Faults;
     use serde_json::json;
 
     #[test]
@@ -204,7 +279,7 @@ mod tests {
             assert_eq!(faults, Faults::default());
             assert_eq!(
                 payload.warnings(PushType::LiveActivity, &Pointer::Root),
-                Faults::default()
+                Warnings::default()
             );
         }
         assert_eq!(

@@ -17,7 +17,7 @@ proptest! {
         if let Some(payload) = payload {
             for push_type in PushType::ALL {
                 payload.check(push_type, &Pointer::Root, &mut faults);
-                let _hints = payload.warnings(push_type, &Pointer::Root);
+                let _any_or_none = payload.warnings(push_type, &Pointer::Root);
             }
             payload.check_broadcast(&Pointer::Root, &mut faults);
             let _any_or_none = payload.suggested_push_type();

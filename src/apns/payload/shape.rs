@@ -1,12 +1,13 @@
 //! The shapes that the values of a payload's keys have.
 //!
-//! Each dictionary that Apple defines is a table of [`Members`]: the key and the shape of its value. Reading goes by
-//! these tables, so that a key is described once, and a key that is in none of them is left as it came.
+//! Each dictionary that Apple defines is a table of [`Members`]: the key and the shape of its value. APNs looks at none of
+//! them, so a value of another shape is a warning: devices ignore it, or the whole notification. A key that is in no table
+//! is left as it came.
 
 use serde_json::{Map, Value};
 
 use super::{alert, sound};
-use crate::fault::{self, FaultKind, Faults, Pointer};
+use crate::fault::{Pointer, WarningCode, Warnings, type_name, whole};
 
 /// The keys of one dictionary and the shape of each one's value.
 pub(super) type Members = &'static [(&'static str, Shape)];
@@ -45,81 +46,81 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    /// Adds a fault for everything in `value` that does not have this shape.
-    pub(super) fn check(self, value: &Value, at: &Pointer<'_>, faults: &mut Faults) {
+    /// Adds a warning for everything in `value` that does not have this shape.
+    pub(super) fn examine(self, value: &Value, at: &Pointer<'_>, warnings: &mut Warnings) {
+        if value.is_null() {
+            // A null has a warning of its own, wherever it is.
+            return;
+        }
+        let number = value.as_f64();
         match self {
-            Self::Text => {
-                fault::string(value, at, faults);
-            }
-            Self::Texts => {
-                for (index, text) in fault::array(value, at, faults).into_iter().flatten().enumerate() {
-                    fault::string(text, &at.index(index), faults);
+            Self::Text => expect(value.is_string(), "a string", value, at, warnings),
+            Self::Texts => match value.as_array() {
+                Some(texts) => {
+                    for (index, text) in texts.iter().enumerate() {
+                        Self::Text.examine(text, &at.index(index), warnings);
+                    }
                 }
-            }
-            Self::Word(words) => {
-                fault::one_of(value, at, words, faults);
-            }
-            Self::Count | Self::Seconds => {
-                fault::whole_number(value, at, faults);
-            }
-            Self::Number => {
-                fault::number(value, at, faults);
-            }
-            Self::Fraction => {
-                let fraction = fault::number(value, at, faults);
-                require(
-                    fraction.is_none_or(is_fraction),
-                    "must be from 0 to 1",
-                    at,
-                    faults,
-                );
-            }
-            Self::One => {
-                let number = fault::number(value, at, faults);
-                let one = number.is_none() || value.as_u64() == Some(1);
-                require(one, "must be 1, or be left out", at, faults);
-            }
-            Self::ZeroOrOne => {
-                let number = fault::number(value, at, faults);
-                let flag = number.is_none() || matches!(value.as_u64(), Some(0 | 1));
-                require(flag, "must be 0 or 1", at, faults);
-            }
-            Self::True => {
-                let on = fault::boolean(value, at, faults);
-                require(on.is_none_or(|on| on), "must be true, or be left out", at, faults);
-            }
-            Self::Dictionary => {
-                fault::open_object(value, at, faults);
-            }
-            Self::Alert => check_text_or(alert::MEMBERS, value, at, faults),
-            Self::AlertText => check_text_or(alert::LOCALIZED, value, at, faults),
-            Self::Sound => check_text_or(sound::MEMBERS, value, at, faults),
+                None => wrong_type("an array of strings", value, at, warnings),
+            },
+            Self::Word(words) => match value.as_str() {
+                Some(word) if words.contains(&word) => {}
+                Some(_) => wrong_value(&format!("should be one of {}", words.join(", ")), at, warnings),
+                None => wrong_type("a string", value, at, warnings),
+            },
+            Self::Count => match number {
+                Some(_) if value.as_number().and_then(whole).is_some() => {}
+                Some(_) => wrong_value("should be an integer from 0", at, warnings),
+                None => wrong_type("an integer", value, at, warnings),
+            },
+            Self::Seconds => match number {
+                Some(seconds) if seconds.abs() >= FAR_SECONDS => {
+                    let text = "should be seconds since 1970, but looks like milliseconds";
+                    warnings.add(at, WarningCode::Milliseconds, text);
+                }
+                Some(_) if value.as_number().and_then(whole).is_some() => {}
+                Some(_) => wrong_value("should be whole seconds since 1970", at, warnings),
+                None => wrong_type("an integer", value, at, warnings),
+            },
+            Self::Number => expect(number.is_some(), "a number", value, at, warnings),
+            Self::Fraction => match number {
+                Some(number) if is_fraction(number) => {}
+                Some(_) => wrong_value("should be from 0 to 1", at, warnings),
+                None => wrong_type("a number", value, at, warnings),
+            },
+            Self::One => match number {
+                Some(1.0) => {}
+                Some(_) => wrong_value("should be 1, or be left out", at, warnings),
+                None => wrong_type("the number 1", value, at, warnings),
+            },
+            Self::ZeroOrOne => match number {
+                Some(0.0 | 1.0) => {}
+                Some(_) => wrong_value("should be 0 or 1", at, warnings),
+                None => wrong_type("the number 0 or 1", value, at, warnings),
+            },
+            Self::True => match value.as_bool() {
+                Some(true) => {}
+                Some(false) => wrong_value("should be true, or be left out", at, warnings),
+                None => wrong_type("the boolean true", value, at, warnings),
+            },
+            Self::Dictionary => expect(value.is_object(), "an object", value, at, warnings),
+            Self::Alert => examine_text_or(alert::MEMBERS, value, at, warnings),
+            Self::AlertText => examine_text_or(alert::LOCALIZED, value, at, warnings),
+            Self::Sound => examine_text_or(sound::MEMBERS, value, at, warnings),
         }
     }
 }
 
-/// Checks each member of `map` that is in `members`; the others may be anything.
-pub(super) fn check_members(
+/// Examines each member of `map` that is in `members`; the others may be anything.
+pub(super) fn examine_members(
     map: &Map<String, Value>,
     members: Members,
     at: &Pointer<'_>,
-    faults: &mut Faults,
+    warnings: &mut Warnings,
 ) {
     for (key, value) in map {
         if let Some((key, shape)) = members.iter().find(|(known, _)| known == key) {
-            shape.check(value, &at.key(key), faults);
-        }
-    }
-}
-
-/// Adds a hint for each key of `map` that is not in `members`, but spelled so much like one that it may be meant.
-pub(super) fn hint_members(map: &Map<String, Value>, members: Members, at: &Pointer<'_>, hints: &mut Faults) {
-    let known: Vec<&str> = members.iter().map(|(key, _)| *key).collect();
-    let strangers = map.keys().filter(|key| !known.contains(&key.as_str()));
-    for key in strangers.take(fault::MAX_LISTED) {
-        if let Some(nearest) = fault::nearest(key, &known) {
-            let nearest = Some(nearest);
-            hints.add(&at.key(key), FaultKind::UnknownField { nearest });
+            shape.examine(value, &at.key(key), warnings);
         }
     }
 }
@@ -129,16 +130,35 @@ pub(super) fn is_fraction(number: f64) -> bool {
     (0.0..=1.0).contains(&number)
 }
 
-fn check_text_or(members: Members, value: &Value, at: &Pointer<'_>, faults: &mut Faults) {
+/// Whether `value` switches something on: the number 1, or what devices read as one.
+pub(super) fn is_on(value: &Value) -> bool {
+    value.as_bool().unwrap_or_default() || value.as_f64() == Some(1.0)
+}
+
+fn examine_text_or(members: Members, value: &Value, at: &Pointer<'_>, warnings: &mut Warnings) {
     match value {
         Value::String(_) => {}
-        Value::Object(map) => check_members(map, members, at, faults),
-        other => fault::wrong_type("a string or an object", other, at, faults),
+        Value::Object(map) => examine_members(map, members, at, warnings),
+        other => wrong_type("a string or an object", other, at, warnings),
     }
 }
 
-fn require(holds: bool, text: &str, at: &Pointer<'_>, faults: &mut Faults) {
+fn expect(holds: bool, expected: &str, value: &Value, at: &Pointer<'_>, warnings: &mut Warnings) {
     if !holds {
-        faults.add(at, FaultKind::Invalid(text.to_owned()));
+        wrong_type(expected, value, at, warnings);
     }
 }
+
+/// Adds the warning that `value` is not of the type `expected`, which is named with its article.
+pub(super) fn wrong_type(expected: &str, value: &Value, at: &Pointer<'_>, warnings: &mut Warnings) {
+    let text = format!("should be {expected}, but is {}", type_name(value));
+    warnings.add(at, WarningCode::WrongType, text);
+}
+
+/// Adds the warning that a value is not one that Apple documents.
+pub(super) fn wrong_value(text: &str, at: &Pointer<'_>, warnings: &mut Warnings) {
+    warnings.add(at, WarningCode::WrongValue, text);
+}
+
+/// A date with as many seconds as this is past the year 5000, and one with as many milliseconds was in 1973.
+pub(super) const FAR_SECONDS: f64 = 100_000_000_000.0;

@@ -6,6 +6,8 @@
 use serde_json::Value;
 
 use super::{Event, InterruptionLevel, Payload, PayloadBuilder};
+use crate::apns::push_type::PushType;
+use crate::fault::{Faults, Pointer};
 use crate::time::Timestamp;
 
 #[test]
@@ -24,6 +26,27 @@ fn the_builder_makes_what_another_senders_builder_makes() {
         assert_eq!(built.as_value(), &expected, "{}", text("name"));
         let sent: Value = serde_json::from_str(built.to_json()).unwrap();
         assert_eq!(sent, expected, "{}", text("name"));
+    }
+}
+
+#[test]
+fn what_another_sender_sends_is_sent_unless_a_live_activity_lacks_what_it_needs() {
+    let Ok(file) = std::fs::read_to_string(VECTORS) else {
+        eprintln!("skipped: there are no vectors at {VECTORS}");
+        return;
+    };
+    let file: Value = serde_json::from_str(&file).unwrap();
+    for vector in file["vectors"].as_array().unwrap() {
+        let value: Value = serde_json::from_str(vector["expected_json"].as_str().unwrap()).unwrap();
+        let mut faults = Faults::default();
+        let payload = Payload::parse(&value, &Pointer::Root, &mut faults).unwrap();
+        let push_type = payload.suggested_push_type().unwrap();
+        payload.check(push_type, &Pointer::Root, &mut faults);
+        assert_eq!(
+            !faults.is_empty(),
+            push_type == PushType::LiveActivity,
+            "{value}: {faults}"
+        );
     }
 }
 

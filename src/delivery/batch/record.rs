@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::announcement::Announcement;
 use super::handover::Handover;
 use super::results::Ending;
+use crate::fault::WarningSummary;
 use crate::time::Timestamp;
 
 /// The row of a batch.
@@ -30,6 +31,9 @@ pub struct Record {
     pub terms: Terms,
     /// How many lines of its upload were left out.
     pub invalid: u32,
+    /// What is sent although devices treat it badly.
+    #[serde(default, skip_serializing_if = "WarningSummary::is_empty")]
+    pub warnings: WarningSummary,
     /// The ways in which its pushes ended, in the order in which they first did: chunks name them by number.
     pub endings: Vec<Ending>,
     /// The campaign's run that it is; none if a caller has uploaded it.

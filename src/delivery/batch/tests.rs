@@ -59,6 +59,7 @@ pub(super) fn record(terms: Terms) -> Record {
         paused: None,
         terms,
         invalid: 0,
+        warnings: Default::default(),
         endings: Vec::new(),
         origin: None,
         cut_off: None,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::delivery::schedule::{Schedule, Window};
+use crate::fault::WarningSummary;
 use crate::time::Timestamp;
 
 /// A set of devices of one app; the devices themselves are in its shards.
@@ -43,6 +44,9 @@ pub struct Campaign {
     pub window: Option<Window>,
     /// What the caller wrote, checked.
     pub document: Value,
+    /// What is sent although devices treat it badly.
+    #[serde(default, skip_serializing_if = "WarningSummary::is_empty")]
+    pub warnings: WarningSummary,
     /// When it is next due, if it is. The calendar's own, as is all that follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_at: Option<Timestamp>,

@@ -52,6 +52,7 @@ pub(super) fn campaign(id: &str, schedule: Value) -> Campaign {
         schedule: Some(Schedule::try_from(schedule).unwrap()),
         window: None,
         document: json!({"name": "News"}),
+        warnings: Default::default(),
         next_at: None,
         runs: 0,
         seen: Timestamp::default(),

@@ -4,7 +4,7 @@ use crate::api::campaign::query::{Filter, RunRange, STATES};
 use crate::api::fixture::caller;
 use crate::delivery::calendar::{Counts, Page, Run, RunState};
 
-fn run(at: Timestamp, state: RunState) -> Run {
+pub(super) fn run(at: Timestamp, state: RunState) -> Run {
     let run = json!({"campaign": ID, "at": at, "batch": "ff", "state": state});
     serde_json::from_value(run).unwrap()
 }

@@ -124,7 +124,7 @@ fn with_skip_a_bad_device_is_left_out_and_named() {
     let mut body = valid(4);
     body["on_invalid"] = json!("skip");
     body["devices"][1] = json!({"token": "zz", "ref": "Ann"});
-    body["devices"][2]["payload"] = json!({"aps": {"badge": "one"}});
+    body["devices"][2]["payload"] = json!([]);
     let pushes = parse(&body).unwrap();
     let faults: Vec<Option<String>> = pushes
         .iter()
@@ -135,7 +135,7 @@ fn with_skip_a_bad_device_is_left_out_and_named() {
         [
             None,
             Some("/devices/1/token: has a character at position 0 that is not a hex digit".to_owned()),
-            Some("/devices/2/payload/aps/badge: must be an integer, but is a string".to_owned()),
+            Some("/devices/2/payload: must be an object, but is an array".to_owned()),
             None
         ]
     );
@@ -165,10 +165,13 @@ fn without_skip_one_bad_device_refuses_the_order() {
 fn skip_is_for_devices_and_not_for_a_fault_that_all_of_them_share() {
     let mut body = valid(3);
     body["on_invalid"] = json!("skip");
-    body["notification"] = json!({"push_type": "background", "payload": {"aps": {}}});
+    body["notification"] = json!({"push_type": "liveactivity", "payload": {"aps": {"event": "update"}}});
     assert_eq!(
         faults(&body),
-        ["/notification/payload/aps/content-available: is required"]
+        [
+            "/notification/payload/aps/timestamp: is required",
+            "/notification/payload/aps/content-state: is required"
+        ]
     );
 }
 

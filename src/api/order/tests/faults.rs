@@ -94,7 +94,7 @@ fn every_missing_field_is_named() {
 fn the_faults_of_the_notification_and_of_every_device_are_reported_at_once() {
     let body = json!({
         "app": "shop", "from": "me", "on_invalid": "ignore",
-        "notification": {"payload": {"aps": {"badge": "one"}}, "priority": 7},
+        "notification": {"payload": {"aps": {"alert": "Hi"}}, "priority": 7},
         "devices": [
             {"token": "00f"},
             {"token": "00ff", "apns_id": "7"},
@@ -107,7 +107,7 @@ fn the_faults_of_the_notification_and_of_every_device_are_reported_at_once() {
         [
             "/from: is not a known field",
             "/on_invalid: must be `reject` or `skip`",
-            "/notification/payload/aps/badge: must be an integer, but is a string",
+            "/notification/priority: is 7; the priorities are 10, 5 and 1",
             "/devices/0/token: has 3 hex digits, an odd number; it was cut off or mistyped",
             "/devices/1/apns_id: must be a UUID of 8-4-4-4-12 hex digits, as in `123e4567-e89b-12d3-a456-426614174000`",
             "/devices/2/colour: is not a known field",
@@ -187,13 +187,10 @@ fn one_id_does_for_one_device_alone() {
 #[test]
 fn a_rule_of_the_push_type_is_reported_once_and_at_the_notification() {
     let mut body = valid(3);
-    body["notification"] = json!({"payload": {"aps": {"alert": "Hi"}}, "push_type": "background"});
+    body["notification"] = json!({"payload": {"aps": {"event": "end"}}, "push_type": "liveactivity"});
     assert_eq!(
         faults(&body),
-        [
-            "/notification/payload/aps/content-available: is required",
-            "/notification/payload/aps/alert: may not be there with push type background",
-        ]
+        ["/notification/payload/aps/timestamp: is required"]
     );
 }
 

@@ -39,8 +39,8 @@ fn every_rule_of_an_orders_device_holds() {
         ),
         (json!({"token": null}), "/token: is required"),
         (
-            json!({"token": "00ff", "payload": {"aps": {"badge": "x"}}}),
-            "/payload/aps/badge: must be an integer, but is a string",
+            json!({"token": "00ff", "payload": []}),
+            "/payload: must be an object, but is an array",
         ),
         (
             json!({"token": "00ff", "payload": {"x": "y".repeat(4096)}}),
@@ -161,8 +161,8 @@ fn a_fault_of_the_head_ends_the_upload_at_once() {
     let config = config();
     let mut upload = Upload::new(caller(&config, "editor"), &config, LINES, NOW);
     let head = json!({
-        "app": "shop", "on_invald": 1, "on_invalid": "ignore", "devices": [], "batch": {"rate": 0},
-        "notification": {"payload": {"aps": {"badge": "one"}}},
+        "app": "shop", "on_invald": 1, "on_invalid": "ignore", "devices": [], "batch": {"rate": 0}, "strict": 1,
+        "notification": {"payload": []},
     });
     let problem = upload.feed(format!("{head}\n").as_bytes()).unwrap_err();
     assert_eq!(
@@ -171,8 +171,9 @@ fn a_fault_of_the_head_ends_the_upload_at_once() {
             "/on_invald: is not a known field; did you mean `on_invalid`?",
             "/devices: is not a known field",
             "/on_invalid: must be `reject` or `skip`",
+            "/strict: must be a boolean, but is a number",
             "/batch/rate: must be an integer from 1 to 1000000, but is 0",
-            "/notification/payload/aps/badge: must be an integer, but is a string",
+            "/notification/payload: must be an object, but is an array",
         ]
     );
     assert_eq!(faults("[]\n").len(), 1);
