@@ -88,52 +88,51 @@ impl Decoder {
         Self { gzip, limit }
     }
 
-    /// Decodes the next bytes, and calls `take` with what comes out, piece by piece.
+    /// Whether there is nothing to decode.
+    #[must_use]
+    pub const fn is_identity(&self) -> bool {
+        self.gzip.is_none()
+    }
+
+    /// Decodes the first of the bytes. Returns how many of them it took, and what came out, at most some 4 MB.
     ///
     /// # Errors
     /// 400 if they are not gzip, 413 if more than [`MAX_DECODED`] bytes come out.
-    pub fn feed(&mut self, bytes: &[u8], take: &mut impl FnMut(Vec<u8>)) -> Result<(), Problem> {
+    pub fn decode(&mut self, bytes: &[u8]) -> Result<(usize, Vec<u8>), Problem> {
         let Some(gzip) = &mut self.gzip else {
-            take(bytes.to_vec());
-            return Ok(());
+            return Ok((bytes.len(), bytes.to_vec()));
         };
-        for piece in bytes.chunks(PIECE) {
-            gzip.has_begun = true;
-            gzip.decoder.write_all(piece).map_err(|_| not_gzip())?;
-            gzip.hand_out(self.limit, take)?;
-        }
-        Ok(())
+        let piece = bytes.get(..PIECE).unwrap_or(bytes);
+        gzip.has_begun |= !piece.is_empty();
+        gzip.decoder.write_all(piece).map_err(|_| not_gzip())?;
+        Ok((piece.len(), gzip.take(self.limit)?))
     }
 
-    /// Ends the body.
+    /// Ends the body, and returns what was left of it.
     ///
     /// # Errors
     /// 400 if it was cut off.
-    pub fn finish(&mut self, take: &mut impl FnMut(Vec<u8>)) -> Result<(), Problem> {
+    pub fn finish(&mut self) -> Result<Vec<u8>, Problem> {
         match &mut self.gzip {
             Some(gzip) if gzip.has_begun => {
                 gzip.decoder.try_finish().map_err(|_| cut_off())?;
-                gzip.hand_out(self.limit, take)
+                gzip.take(self.limit)
             }
-            Some(_) | None => Ok(()),
+            Some(_) | None => Ok(Vec::new()),
         }
     }
 }
 
 impl Gzip {
-    fn hand_out(&mut self, limit: u64, take: &mut impl FnMut(Vec<u8>)) -> Result<(), Problem> {
+    fn take(&mut self, limit: u64) -> Result<Vec<u8>, Problem> {
         let decoded = std::mem::take(self.decoder.get_mut());
-        self.size = self
-            .size
-            .saturating_add(u64::try_from(decoded.len()).unwrap_or(u64::MAX));
+        let size = u64::try_from(decoded.len()).unwrap_or(u64::MAX);
+        self.size = self.size.saturating_add(size);
         if self.size > limit {
             let detail = format!("the decompressed body has more than {limit} bytes; send it in parts");
             return Err(Problem::new(Kind::BodyTooLarge, detail));
         }
-        if !decoded.is_empty() {
-            take(decoded);
-        }
-        Ok(())
+        Ok(decoded)
     }
 }
 
@@ -169,14 +168,22 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn decode(coding: Coding, pieces: &[&[u8]]) -> Result<Vec<u8>, Problem> {
-        let (mut decoder, mut out) = (Decoder::new(coding), Vec::new());
-        let mut take = |piece: Vec<u8>| out.extend(piece);
+    fn decode_with(decoder: &mut Decoder, pieces: &[&[u8]]) -> Result<Vec<Vec<u8>>, Problem> {
+        let mut out = Vec::new();
         for piece in pieces {
-            decoder.feed(piece, &mut take)?;
+            let mut rest = *piece;
+            while !rest.is_empty() {
+                let (taken, decoded) = decoder.decode(rest)?;
+                rest = &rest[taken..];
+                out.push(decoded);
+            }
         }
-        decoder.finish(&mut take)?;
+        out.push(decoder.finish()?);
         Ok(out)
+    }
+
+    fn decode(coding: Coding, pieces: &[&[u8]]) -> Result<Vec<u8>, Problem> {
+        decode_with(&mut Decoder::new(coding), pieces).map(|out| out.concat())
     }
 
     #[test]
@@ -246,27 +253,19 @@ mod tests {
     #[test]
     fn the_limit_of_what_comes_out_is_exact() {
         let body = gzip(&[b'a'; 1000]);
-        let mut decoder = Decoder::of_at_most(1000, Coding::Gzip);
-        assert!(decoder.feed(&body, &mut |_| {}).is_ok() && decoder.finish(&mut |_| {}).is_ok());
-        let mut decoder = Decoder::of_at_most(999, Coding::Gzip);
-        let fed = decoder.feed(&body, &mut |_| {});
-        let problem = fed.and_then(|()| decoder.finish(&mut |_| {})).unwrap_err();
-        assert_eq!(problem.kind(), Kind::BodyTooLarge);
+        let decode = |limit| decode_with(&mut Decoder::of_at_most(limit, Coding::Gzip), &[&body]);
+        assert_eq!(decode(1000).unwrap().concat().len(), 1000);
+        assert_eq!(decode(999).unwrap_err().kind(), Kind::BodyTooLarge);
     }
 
     #[test]
-    fn little_that_becomes_much_is_handed_out_in_pieces_of_a_bounded_size() {
+    fn little_that_becomes_much_comes_out_in_pieces_of_a_bounded_size() {
         let body = gzip(&vec![0; 64 << 20]);
         assert!(body.len() < 1 << 20);
-        let (mut decoder, mut largest, mut size) = (Decoder::new(Coding::Gzip), 0, 0);
-        let mut take = |piece: Vec<u8>| {
-            largest = largest.max(piece.len());
-            size += piece.len();
-        };
-        decoder.feed(&body, &mut take).unwrap();
-        decoder.finish(&mut take).unwrap();
-        assert_eq!(size, 64 << 20);
-        assert!(largest <= 5 << 20, "{largest}");
+        let out = decode_with(&mut Decoder::new(Coding::Gzip), &[&body]).unwrap();
+        assert_eq!(out.iter().map(Vec::len).sum::<usize>(), 64 << 20);
+        let largest = out.iter().map(Vec::len).max();
+        assert!(largest <= Some(5 << 20), "{largest:?}");
     }
 
     proptest! {

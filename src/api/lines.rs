@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::problem::LineFault;
+use super::problem::{LineFault, Problem};
 use crate::apns::DeviceToken;
 use crate::apns::device_token::BadDeviceToken;
 use crate::fault::{self, Fault, FaultKind, Faults, Pointer};
@@ -180,6 +180,11 @@ pub(super) fn told(fault: &Fault) -> String {
 pub(super) fn too_long(size: usize, limit: usize) -> Faults {
     let unit = "bytes";
     of_line(FaultKind::TooLong { size, limit, unit })
+}
+
+/// The problem of a body that is something else than lines of devices.
+pub(super) fn refused(text: &str) -> Problem {
+    Problem::invalid(of_line(FaultKind::Invalid(text.to_owned())))
 }
 
 /// A fault of a line as a whole.

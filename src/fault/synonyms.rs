@@ -119,6 +119,7 @@ const MEANINGS: &[(&[&str], &[&str])] = &[
     (&["shorten", "truncatealert"], &["truncate"]),
     (&["options", "settings"], &["batch"]),
     (&["onerror", "skipinvalid", "ignoreinvalid"], &["on_invalid"]),
+    (&["payload"], &["notification"]),
     // Batches and campaigns.
     (
         &[

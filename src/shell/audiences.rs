@@ -7,6 +7,7 @@ use worker::{Env, Headers, Request, Response, ResponseBuilder};
 
 use super::campaigns::{Visit, app_of, ask, audience_of, known, no_audience, nothing, respond, unavailable};
 use super::log::{self, Event};
+use super::pieces::Pieces;
 use super::{audience, clock, http};
 use crate::api::Answer;
 use crate::api::audience as contract;
@@ -130,9 +131,9 @@ async fn import(request: &mut Request, audience: &Audience, visit: Visit<'_>) ->
     let form = Form::of(http::header(request, "content-type").as_deref());
     let mut intake = Intake::new(app, audience.shards, form);
     let mut delivered = Tally::default();
-    if let Ok(mut body) = request.stream() {
-        while let Some(part) = body.next().await {
-            intake.feed(&part.map_err(|_| broken_off())?)?;
+    if let Some(mut body) = Pieces::of(request, http::coding(request)?).map_err(|_| broken_off())? {
+        while let Some(piece) = body.next().await.map_err(|error| error.or(broken_off))? {
+            intake.feed(&piece)?;
             deliver(audience, intake.take_ready(), &mut delivered, visit.env).await?;
         }
     }
@@ -172,13 +173,13 @@ async fn stays(audience: &Audience, env: &Env) -> Result<(), Problem> {
 async fn remove(request: &mut Request, audience: &Audience, env: &Env) -> Result<Answer, Problem> {
     let mut removal = Removal::new(audience.shards);
     let mut delivered = Tally::default();
-    if let Ok(mut body) = request.stream() {
-        while let Some(part) = body.next().await {
-            removal.feed(&part.map_err(|_| broken_off())?);
+    if let Some(mut body) = Pieces::of(request, http::coding(request)?).map_err(|_| broken_off())? {
+        while let Some(piece) = body.next().await.map_err(|error| error.or(broken_off))? {
+            removal.feed(&piece)?;
             deliver(audience, removal.take_ready(), &mut delivered, env).await?;
         }
     }
-    let (last, read) = removal.finish();
+    let (last, read) = removal.finish()?;
     deliver(audience, last, &mut delivered, env).await?;
     Ok(contract::removed(&audience.name, &read.with(&delivered)))
 }

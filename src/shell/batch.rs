@@ -236,11 +236,12 @@ pub(super) const UPLOAD: &str = "/upload";
 const COMMAND: &str = "/command";
 pub(super) const ASK: &str = "/ask";
 
-/// The headers of an upload: the [`Caller`](crate::config::Caller), which batch it becomes, and whether its body comes in
-/// lines.
+/// The headers of an upload: the [`Caller`](crate::config::Caller), which batch it becomes, whether its body comes in lines, and
+/// how that is coded.
 pub(super) const CALLER: &str = "x-apns-edge-caller";
 pub(super) const ID: &str = "x-apns-edge-batch";
 pub(super) const LINES: &str = "x-apns-edge-lines";
+pub(super) const CODING: &str = "x-apns-edge-coding";
 
 /// The status of an answer that has nothing to say.
 const NOTHING: u16 = 204;

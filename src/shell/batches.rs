@@ -2,13 +2,15 @@
 
 use futures::StreamExt;
 use futures::stream;
-use worker::{ByteStream, Env, Headers, Request, Response, ResponseBody, ResponseBuilder};
+use worker::{Env, Headers, Request, Response, ResponseBody, ResponseBuilder};
 
 use super::batch::{self, Body};
 use super::log::Event;
+use super::pieces::Pieces;
 use super::{clock, http};
 use crate::api::batch as contract;
 use crate::api::batch::{Ask, Question};
+use crate::api::coding::Coding;
 use crate::api::format::Format;
 use crate::api::listing::ReceiptRange;
 use crate::api::problem::{Kind, Problem};
@@ -30,7 +32,10 @@ pub(super) async fn stream_upload(
     env: &Env,
 ) -> Result<Response, Problem> {
     match request.inner().body() {
-        Some(stream) => upload(request, caller, format, Body::Stream(stream), env).await,
+        Some(stream) => {
+            let body = Body::Stream(stream, http::coding(request)?);
+            upload(request, caller, format, body, env).await
+        }
         None => upload(request, caller, format, Body::Bytes(Vec::new()), env).await,
     }
 }
@@ -40,15 +45,27 @@ pub(super) async fn continue_upload(
     request: &Request,
     caller: &Caller,
     format: Format,
-    (read, rest): (Vec<u8>, ByteStream),
+    (read, rest): (Vec<u8>, Pieces),
     env: &Env,
 ) -> Result<Response, Problem> {
-    let whole = stream::iter([Ok(read)]).chain(rest);
+    let rest = stream::try_unfold(rest, |mut rest| async move {
+        // Whoever reads the stream learns that it broke off, and not why.
+        let piece = rest.next().await.map_err(|_| "the body cannot be read on")?;
+        Ok::<_, worker::Error>(piece.map(|piece| (piece, rest)))
+    });
+    let whole = stream::iter([Ok(read)]).chain(rest.boxed_local());
     let response = ResponseBuilder::new().from_stream(whole).map_err(unavailable)?;
     let ResponseBody::Stream(stream) = response.into_parts().1 else {
         return Err(unavailable("a stream without a body"));
     };
-    upload(request, caller, format, Body::Stream(stream), env).await
+    upload(
+        request,
+        caller,
+        format,
+        Body::Stream(stream, Coding::Identity),
+        env,
+    )
+    .await
 }
 
 /// Makes a batch of a request's body.
@@ -75,6 +92,7 @@ pub(super) async fn upload(
         (batch::CALLER, caller_header.as_str()),
         (batch::ID, id.as_str()),
         (batch::LINES, lines.as_str()),
+        (batch::CODING, body.coding().as_str()),
     ] {
         headers.set(name, value).map_err(unavailable)?;
     }

@@ -1,11 +1,12 @@
 //! The platform's requests and responses.
 
-use futures::StreamExt;
 use worker::js_sys::Uint8Array;
 use worker::wasm_bindgen_futures::JsFuture;
-use worker::{ByteStream, Headers, Request, Response, ResponseBody, ResponseBuilder, Result, web_sys};
+use worker::{Headers, Request, Response, ResponseBody, ResponseBuilder, Result, web_sys};
 
+use super::pieces::Pieces;
 use crate::api::Answer;
+use crate::api::coding::Coding;
 use crate::api::format::LINES;
 use crate::api::problem::{Kind, Problem};
 
@@ -14,8 +15,16 @@ pub(super) fn header(request: &Request, name: &str) -> Option<String> {
     request.headers().get(name).ok().flatten()
 }
 
-/// The size of a body, as its request says; nought if it says none.
+/// How a request's body is coded.
+pub(super) fn coding(request: &Request) -> std::result::Result<Coding, Problem> {
+    Coding::of(header(request, "content-encoding").as_deref())
+}
+
+/// The size of a body, as its request says; nought if it says none, or that of a body that is coded.
 pub(super) fn declared_size(request: &Request) -> usize {
+    if !matches!(coding(request), Ok(Coding::Identity)) {
+        return 0;
+    }
     let declared = header(request, "content-length").and_then(|value| value.parse().ok());
     declared.unwrap_or_default()
 }
@@ -28,7 +37,7 @@ pub(super) fn query(request: &Request) -> String {
 }
 
 /// Reads a body, and stops at `limit` bytes.
-pub(super) async fn read_body(request: &mut Request, limit: usize) -> std::result::Result<Vec<u8>, Problem> {
+pub(super) async fn read_body(request: &Request, limit: usize) -> std::result::Result<Vec<u8>, Problem> {
     check_size(declared_size(request), limit)?;
     match read_up_to(request, limit).await? {
         Read::Whole(body) => Ok(body),
@@ -41,20 +50,20 @@ pub(super) enum Read {
     /// All of it.
     Whole(Vec<u8>),
     /// More than was asked for, and what is left.
-    Part(Vec<u8>, ByteStream),
+    Part(Vec<u8>, Pieces),
 }
 
 /// Reads a body until it ends or there are more than `limit` bytes.
-pub(super) async fn read_up_to(request: &mut Request, limit: usize) -> std::result::Result<Read, Problem> {
+pub(super) async fn read_up_to(request: &Request, limit: usize) -> std::result::Result<Read, Problem> {
     let mut body = Vec::with_capacity(declared_size(request).min(limit));
-    let Ok(mut stream) = request.stream() else {
+    let broken_off = || Problem::new(Kind::NotJson, "the body broke off");
+    let Some(mut pieces) = Pieces::of(request, coding(request)?).map_err(|_| broken_off())? else {
         return Ok(Read::Whole(body));
     };
-    while let Some(part) = stream.next().await {
-        let part = part.map_err(|_| Problem::new(Kind::NotJson, "the body broke off"))?;
-        body.extend_from_slice(&part);
+    while let Some(piece) = pieces.next().await.map_err(|error| error.or(broken_off))? {
+        body.extend_from_slice(&piece);
         if body.len() > limit {
-            return Ok(Read::Part(body, stream));
+            return Ok(Read::Part(body, pieces));
         }
     }
     Ok(Read::Whole(body))

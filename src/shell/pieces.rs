@@ -1,4 +1,4 @@
-//! A request's body, read in large pieces through one buffer.
+//! A request's body, read in large pieces through one buffer, and decoded.
 //!
 //! `Request::stream` asks the platform for each piece of a body with a buffer of its own, some thousands of bytes. Each
 //! leaves a promise, closures and views to the collector of garbage, which lets them lie: after a million lines they took
@@ -14,6 +14,8 @@ use worker::wasm_bindgen_futures::JsFuture;
 use worker::{Request, Result};
 
 use super::clock;
+use crate::api::coding::{Coding, Decoder};
+use crate::api::problem::Problem;
 
 /// A body that is being read.
 pub(super) struct Pieces {
@@ -21,11 +23,40 @@ pub(super) struct Pieces {
     buffer: ArrayBuffer,
     /// How many bytes are waited for.
     least: u32,
+    decoder: Decoder,
+    /// What was read and is not decoded yet: all of `coded` from `decoded` on.
+    coded: Vec<u8>,
+    decoded: usize,
+    is_at_end: bool,
+}
+
+/// Why a body cannot be read on.
+pub(super) enum BodyError {
+    /// It broke off.
+    BrokenOff,
+    /// It is not what its `Content-Encoding` says, or too much.
+    Refused(Problem),
+}
+
+impl BodyError {
+    /// The problem: `broken_off` if the body broke off.
+    pub(super) fn or(self, broken_off: impl FnOnce() -> Problem) -> Problem {
+        match self {
+            Self::BrokenOff => broken_off(),
+            Self::Refused(problem) => problem,
+        }
+    }
+}
+
+impl From<Problem> for BodyError {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(problem)
+    }
 }
 
 impl Pieces {
-    /// The body of a request; nothing if it has none.
-    pub(super) fn of(request: &Request) -> Result<Option<Self>> {
+    /// The body of a request, which has this coding; nothing if it has none.
+    pub(super) fn of(request: &Request, coding: Coding) -> Result<Option<Self>> {
         let Some(body) = request.inner().body() else {
             return Ok(None);
         };
@@ -35,14 +66,45 @@ impl Pieces {
             reader: body.unchecked_ref::<Body>().reader(&options)?,
             buffer: ArrayBuffer::new(BUFFER),
             least: 1,
+            decoder: Decoder::new(coding),
+            coded: Vec::new(),
+            decoded: 0,
+            is_at_end: false,
         }))
     }
 
-    /// The next piece; nothing at the end of the body.
+    /// The next piece of the decoded body, of some megabytes at most; nothing at its end.
     ///
     /// # Errors
-    /// The body broke off. There is nothing to read any more then.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>> {
+    /// There is nothing to read any more.
+    pub(super) async fn next(&mut self) -> std::result::Result<Option<Vec<u8>>, BodyError> {
+        loop {
+            let rest = self.coded.get(self.decoded..).unwrap_or_default();
+            if !rest.is_empty() {
+                let (taken, piece) = self.decoder.decode(rest)?;
+                self.decoded += taken;
+                if !piece.is_empty() {
+                    return Ok(Some(piece));
+                }
+                continue;
+            }
+            if self.is_at_end {
+                return Ok(None);
+            }
+            match self.read().await.map_err(|_| BodyError::BrokenOff)? {
+                Some(piece) if self.decoder.is_identity() => return Ok(Some(piece)),
+                Some(piece) => (self.coded, self.decoded) = (piece, 0),
+                None => {
+                    self.is_at_end = true;
+                    let last = self.decoder.finish()?;
+                    return Ok(Some(last).filter(|last| !last.is_empty()));
+                }
+            }
+        }
+    }
+
+    /// The next piece as it came; nothing at the end.
+    async fn read(&mut self) -> Result<Option<Vec<u8>>> {
         let asked = clock::now();
         let buffer = Uint8Array::new_with_byte_offset_and_length(&self.buffer, 0, BUFFER);
         let read = JsFuture::from(self.reader.read(self.least, &buffer)?).await?;

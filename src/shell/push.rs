@@ -34,6 +34,8 @@ pub(super) async fn answer(
     env: &Env,
     context: &Context,
 ) -> Result<Response, Problem> {
+    // Another coding is refused whatever becomes of the request.
+    http::coding(request)?;
     let wait = push::wait(http::header(request, "prefer").as_deref());
     let limit = Limits::of(Transport::Socket).body;
     let content_type = http::header(request, "content-type");

@@ -15,6 +15,8 @@ mod caller;
 #[cfg(test)]
 mod campaigns;
 #[cfg(test)]
+mod coding;
+#[cfg(test)]
 mod configuration;
 #[cfg(test)]
 mod deployment;

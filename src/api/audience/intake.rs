@@ -6,9 +6,10 @@ use super::documents::Tally;
 use super::sorter::{Shipment, Sorter};
 use super::table::{Record, Table};
 use crate::api::lines::{self, InvalidLine, Line, Lines};
+use crate::api::media::{Evident, Media};
 use crate::api::problem::{LineFaults, Problem};
 use crate::config::App;
-use crate::fault::Faults;
+use crate::fault::{self, Faults};
 
 /// The form of a body of devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,17 +18,40 @@ pub enum Form {
     Lines,
     /// A table with a row for each.
     Csv,
+    /// Whichever of the two the body evidently is.
+    Unstated,
 }
 
 impl Form {
-    /// What the header `Content-Type` says: a table if it is `text/csv`, else lines.
+    /// What the header `Content-Type` says.
     #[must_use]
     pub fn of(content_type: Option<&str>) -> Self {
-        let media = content_type.and_then(|value| value.split(';').next());
-        match media {
-            Some(media) if media.trim().eq_ignore_ascii_case("text/csv") => Self::Csv,
-            _ => Self::Lines,
+        match Media::of_header(content_type) {
+            Media::Csv => Self::Csv,
+            Media::Lines => Self::Lines,
+            Media::Json | Media::Other => Self::Unstated,
         }
+    }
+
+    /// How a body is read that begins with `start`, at least its first line.
+    fn body(self, start: &[u8]) -> Result<Body, Problem> {
+        let evident = Evident::of(start);
+        let wrong = match (self, evident) {
+            (Self::Csv | Self::Unstated, Some(Evident::Table)) | (Self::Csv, None) => {
+                return Ok(Body::Table(Box::default()));
+            }
+            (Self::Csv, Some(Evident::Object)) => {
+                Some("has lines of JSON, and Content-Type says CSV; send them as `application/x-ndjson`")
+            }
+            (Self::Lines, Some(Evident::Table)) => {
+                Some("is CSV, and Content-Type says lines of JSON; send it as `text/csv`")
+            }
+            (_, evident) => evident.and_then(Evident::instead_of_lines),
+        };
+        wrong.map_or_else(
+            || Ok(Body::Lines(Lines::default())),
+            |text| Err(lines::refused(text)),
+        )
     }
 }
 
@@ -42,6 +66,8 @@ pub struct Intake<'c> {
 }
 
 enum Body {
+    /// What has come of a body whose first line has not ended: what it is can not be told yet.
+    Start(Form, Vec<u8>),
     Lines(Lines),
     Table(Box<Table>),
 }
@@ -59,10 +85,7 @@ impl<'c> Intake<'c> {
     pub fn new(app: &'c App, shards: u32, form: Form) -> Self {
         Self {
             app,
-            body: match form {
-                Form::Lines => Body::Lines(Lines::default()),
-                Form::Csv => Body::Table(Box::default()),
-            },
+            body: Body::Start(form, Vec::new()),
             sorter: Sorter::new(shards),
             notes: Notes::default(),
             problem: None,
@@ -72,11 +95,32 @@ impl<'c> Intake<'c> {
     /// Takes the next bytes of the body.
     ///
     /// # Errors
-    /// 422 if the header of a table has faults; the rest need not be sent. A fault of one device is no error here.
+    /// 422 if the body is evidently something else than its devices, or if the header of a table has faults; the rest need not
+    /// be sent. A fault of one device is no error here.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Problem> {
         if let Some(problem) = &self.problem {
             return Err(problem.clone());
         }
+        let Body::Start(form, start) = &mut self.body else {
+            return self.read(bytes);
+        };
+        start.extend_from_slice(bytes);
+        if !has_first_line(start) {
+            return Ok(());
+        }
+        let (form, start) = (*form, std::mem::take(start));
+        self.begin(form, &start)
+    }
+
+    /// Reads the start of a body for what it is.
+    fn begin(&mut self, form: Form, start: &[u8]) -> Result<(), Problem> {
+        self.body = form
+            .body(start)
+            .inspect_err(|problem| self.problem = Some(problem.clone()))?;
+        self.read(start)
+    }
+
+    fn read(&mut self, bytes: &[u8]) -> Result<(), Problem> {
         let Self {
             app,
             body,
@@ -85,6 +129,8 @@ impl<'c> Intake<'c> {
             ..
         } = self;
         let fed = match body {
+            // By now its first line has come.
+            Body::Start(..) => Ok(()),
             Body::Lines(lines) => {
                 for piece in lines::pieces_of(bytes) {
                     if let Some(line) = lines.take(piece, MAX_LINE) {
@@ -107,12 +153,17 @@ impl<'c> Intake<'c> {
     ///
     /// # Errors
     /// What [`Intake::feed`] said.
-    pub fn finish(self) -> Result<(Vec<Shipment>, Tally), Problem> {
+    pub fn finish(mut self) -> Result<(Vec<Shipment>, Tally), Problem> {
+        if let Body::Start(form, start) = &mut self.body {
+            let (form, start) = (*form, std::mem::take(start));
+            self.begin(form, &start)?;
+        }
         if let Some(problem) = self.problem {
             return Err(problem);
         }
         let (app, mut sorter, mut notes) = (self.app, self.sorter, self.notes);
         match self.body {
+            Body::Start(..) => {}
             Body::Lines(mut lines) => {
                 if let Some(line) = lines.last() {
                     take_line(&line, app, &mut sorter, &mut notes);
@@ -124,6 +175,12 @@ impl<'c> Intake<'c> {
         }
         Ok((sorter.finish(), notes.tally()))
     }
+}
+
+/// Whether a line that says something has ended, or is longer than any line may be.
+pub(super) fn has_first_line(start: &[u8]) -> bool {
+    let text = fault::without_mark(start).trim_ascii_start();
+    text.len() > MAX_LINE || text.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
 }
 
 fn take_line(line: &Line<'_>, app: &App, sorter: &mut Sorter, notes: &mut Notes) {

@@ -5,9 +5,11 @@ use serde_json::Value;
 use super::MAX_LINE;
 use super::documents::Tally;
 use super::fields::{self, note};
-use super::intake::Notes;
+use super::intake::{Notes, has_first_line};
 use super::sorter::{MAX_DEVICES, Shipment};
 use crate::api::lines::{self, Line, Lines};
+use crate::api::media::Evident;
+use crate::api::problem::Problem;
 use crate::delivery::audience::{Command, shard_of};
 use crate::fault::{self, FaultKind, Faults, Pointer};
 
@@ -15,6 +17,8 @@ use crate::fault::{self, FaultKind, Faults, Pointer};
 ///
 /// A token is known to one shard. Which shards know a `ref` nobody knows, so that all of them are told.
 pub struct Removal {
+    /// What has come of a body whose first line has not ended; none after that.
+    start: Option<Vec<u8>>,
     lines: Lines,
     /// The tokens that wait, by shard.
     tokens: Vec<Vec<String>>,
@@ -33,6 +37,7 @@ impl Removal {
     #[must_use]
     pub fn new(shards: u32) -> Self {
         Self {
+            start: Some(Vec::new()),
             lines: Lines::default(),
             tokens: (0..shards).map(|_| Vec::new()).collect(),
             refs: Vec::new(),
@@ -42,7 +47,35 @@ impl Removal {
     }
 
     /// Takes the next bytes of the body.
-    pub fn feed(&mut self, bytes: &[u8]) {
+    ///
+    /// # Errors
+    /// 422 if the body is evidently something else than lines of devices; the rest need not be sent.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+        let Some(start) = &mut self.start else {
+            self.read(bytes);
+            return Ok(());
+        };
+        start.extend_from_slice(bytes);
+        if has_first_line(start) {
+            self.begin()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Reads the start of the body, if that is still to be done.
+    fn begin(&mut self) -> Result<(), Problem> {
+        let Some(start) = self.start.take() else {
+            return Ok(());
+        };
+        if let Some(text) = Evident::of(&start).and_then(Evident::instead_of_lines) {
+            return Err(lines::refused(text));
+        }
+        self.read(&start);
+        Ok(())
+    }
+
+    fn read(&mut self, bytes: &[u8]) {
         let mut lines = std::mem::take(&mut self.lines);
         for piece in lines::pieces_of(bytes) {
             if let Some(line) = lines.take(piece, MAX_LINE) {
@@ -58,20 +91,23 @@ impl Removal {
     }
 
     /// Ends the intake where the body has ended: the last shipments, and the tally, to which the shards' replies are added.
-    #[must_use]
-    pub fn finish(mut self) -> (Vec<Shipment>, Tally) {
+    ///
+    /// # Errors
+    /// What [`Removal::feed`] says of the body.
+    pub fn finish(mut self) -> Result<(Vec<Shipment>, Tally), Problem> {
+        self.begin()?;
         let mut lines = std::mem::take(&mut self.lines);
         if let Some(line) = lines.last() {
             self.take_line(&line);
         }
         self.ship_all();
-        (self.ready, self.notes.tally())
+        Ok((self.ready, self.notes.tally()))
     }
 
     fn take_line(&mut self, line: &Line<'_>) {
         let read = match line.text {
             Some([]) => return,
-            Some(text) => read(text).map(Some),
+            Some(text) => read_line(text).map(Some),
             None => Err(lines::too_long(line.size, MAX_LINE)),
         };
         match self.notes.note(line.number, read) {
@@ -118,10 +154,10 @@ impl Removal {
     }
 }
 
-fn read(text: &[u8]) -> Result<Named, Faults> {
+fn read_line(text: &[u8]) -> Result<Named, Faults> {
     let value = lines::value(text, &Pointer::Root)?;
     let (root, mut faults) = (Pointer::Root, Faults::default());
-    let named = read_value(&value, &root, &mut faults);
+    let named = named(&value, &root, &mut faults);
     match faults.or(named)? {
         Some(named) => Ok(named),
         // Without faults there is one.
@@ -129,7 +165,7 @@ fn read(text: &[u8]) -> Result<Named, Faults> {
     }
 }
 
-fn read_value(value: &Value, root: &Pointer<'_>, faults: &mut Faults) -> Option<Named> {
+fn named(value: &Value, root: &Pointer<'_>, faults: &mut Faults) -> Option<Named> {
     if let Value::String(text) = value {
         return note(fields::token(text), root, faults).map(Named::Token);
     }

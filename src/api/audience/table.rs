@@ -10,7 +10,7 @@ use crate::api::lines;
 use crate::api::problem::{LineFaults, Problem};
 use crate::config::App;
 use crate::delivery::audience::Device;
-use crate::fault::{FaultKind, Faults};
+use crate::fault::{self, FaultKind, Faults};
 
 /// A table that is read as it arrives.
 pub(super) struct Table {
@@ -67,6 +67,10 @@ impl Table {
         app: &App,
         take: &mut impl FnMut(Record),
     ) -> Result<(), Problem> {
+        if self.columns.is_none() && self.line.is_none() {
+            // Behind a mark, a quote would be no quote.
+            bytes = fault::without_mark(bytes);
+        }
         loop {
             if self.line.is_none() {
                 bytes = self.skip_line_ends(bytes);

@@ -168,19 +168,14 @@ fn a_bad_header_ends_the_intake_for_good() {
 }
 
 #[test]
-fn the_form_is_what_the_header_says() {
-    assert_eq!(Form::of(Some("Text/CSV; charset=utf-8")), Form::Csv);
-    assert_eq!(Form::of(Some("application/x-ndjson")), Form::Lines);
-    assert_eq!(Form::of(None), Form::Lines);
-}
-
-#[test]
 fn a_removal_tells_a_token_to_its_shard_and_a_ref_to_all() {
     let mut removal = Removal::new(3);
-    removal.feed(b"{\"token\":\"AA\"}\n{\"ref\":\"x\"}\n{\"token\":\"aa\",\"ref\":\"x\"}\n{}\n{\"to");
+    removal
+        .feed(b"{\"token\":\"AA\"}\n{\"ref\":\"x\"}\n{\"token\":\"aa\",\"ref\":\"x\"}\n{}\n{\"to")
+        .unwrap();
     assert!(removal.take_ready().is_empty());
-    removal.feed(b"ken\":\"zz\"}");
-    let (shipments, mut tally) = removal.finish();
+    removal.feed(b"ken\":\"zz\"}").unwrap();
+    let (shipments, mut tally) = removal.finish().unwrap();
     assert_eq!(shipments.len(), 3);
     for Shipment { shard, command } in shipments {
         let own = if shard == shard_of("aa", 3) {
@@ -206,13 +201,13 @@ fn removals_go_off_by_five_hundred() {
             .collect()
     };
     let mut removal = Removal::new(2);
-    removal.feed(lines("ref", 499).as_bytes());
+    removal.feed(lines("ref", 499).as_bytes()).unwrap();
     assert!(removal.take_ready().is_empty());
-    removal.feed(lines("ref", 1).as_bytes());
+    removal.feed(lines("ref", 1).as_bytes()).unwrap();
     assert_eq!(removal.take_ready().len(), 2);
-    removal.feed(lines("token", 1000).as_bytes());
+    removal.feed(lines("token", 1000).as_bytes()).unwrap();
     let early = removal.take_ready().len();
-    let (last, tally) = removal.finish();
+    let (last, tally) = removal.finish().unwrap();
     assert!(early <= 2 && last.len() <= 2 && early + last.len() >= 2);
     assert_eq!((tally.received, tally.invalid), (1500, 0));
 }
@@ -323,4 +318,134 @@ fn the_problems_of_audiences_say_what_is_in_the_way() {
         "the campaign c1 is for it and has not ended"
     );
     assert_eq!(json!(conflict(&SHOP).answer().status), json!(409));
+}
+
+#[test]
+fn a_mark_is_ignored_and_the_first_device_is_kept() {
+    let token = "00ff".repeat(16);
+    for (form, body) in [
+        (Form::Lines, format!("\u{feff}{{\"token\":\"{token}\"}}\r\n")),
+        (Form::Csv, format!("\u{feff}token\r{token}\r")),
+        (Form::Csv, format!("\u{feff}\"token\",\"ref\"\n{token},a\n")),
+        (Form::Unstated, format!("\u{feff}\n{token}")),
+        (Form::Unstated, format!("\u{feff}ref,token\n,{token}")),
+    ] {
+        for size in [1, 7, 1000] {
+            let pieces: Vec<&[u8]> = body.as_bytes().chunks(size).collect();
+            let (shipments, tally) = taken(form, 1, &pieces);
+            assert_eq!(tokens(&shipments), [(0, token.clone())], "{body}");
+            assert_eq!((tally.received, tally.invalid), (1, 0), "{body}");
+        }
+    }
+}
+
+#[test]
+fn a_body_without_a_type_is_read_as_what_it_is() {
+    for (content_type, form) in [
+        (None, Form::Unstated),
+        (Some("application/x-www-form-urlencoded"), Form::Unstated),
+        (Some("application/json"), Form::Unstated),
+        (Some("text/plain"), Form::Unstated),
+        (Some("application/csv"), Form::Csv),
+        (Some("application/vnd.ms-excel"), Form::Csv),
+        (Some("text/csv; charset=utf-8"), Form::Csv),
+        (Some("application/jsonl"), Form::Lines),
+    ] {
+        assert_eq!(Form::of(content_type), form, "{content_type:?}");
+    }
+    let (shipments, _) = taken(Form::Unstated, 1, &[b"tok", b"en,ref\naa,x\n"]);
+    assert_eq!(tokens(&shipments), [(0, "aa".to_owned())]);
+    let (shipments, tally) = taken(Form::Unstated, 1, &[b"{\"token\":\"aa\"}\nbb\n\"cc\"\n0xdd"]);
+    assert_eq!((tokens(&shipments).len(), tally.invalid), (4, 0));
+    assert_eq!(taken(Form::Unstated, 1, &[]).1.received, 0);
+}
+
+#[test]
+fn a_body_that_is_evidently_something_else_is_refused_for_what_it_is() {
+    let config = fixture::config();
+    let refused = |form: Form, body: &[u8]| {
+        let mut intake = Intake::new(&config.apps[0], 1, form);
+        let fed = intake.feed(body);
+        let problem = fed.and_then(|()| intake.finish().map(|_| ())).unwrap_err();
+        assert_eq!(problem.kind().status(), 422);
+        problem.detail().to_owned()
+    };
+    for (form, body, expected) in [
+        (
+            Form::Lines,
+            &b"[{\"token\":\"aa\"}]"[..],
+            "the body is one JSON array",
+        ),
+        (
+            Form::Unstated,
+            b"[\n{\"token\":\"aa\"}\n]",
+            "the body is one JSON array",
+        ),
+        (
+            Form::Unstated,
+            b"{\n \"token\": \"aa\"\n}",
+            "one JSON document over several lines",
+        ),
+        (
+            Form::Csv,
+            b"{\"token\":\"aa\"}\n",
+            "has lines of JSON, and Content-Type says CSV",
+        ),
+        (
+            Form::Lines,
+            b"token,ref\naa,b\n",
+            "is CSV, and Content-Type says lines",
+        ),
+        (Form::Unstated, b"\x1f\x8b\x08\0", "is gzip"),
+        (Form::Csv, b"\xff\xfet\0o\0", "is UTF-16"),
+    ] {
+        let told = refused(form, body);
+        assert!(told.contains(expected), "{told}");
+    }
+    let mut removal = Removal::new(1);
+    let problem = removal.feed(b"[{\"token\":\"aa\"}]\n").unwrap_err();
+    assert!(
+        problem.detail().contains("one JSON array"),
+        "{}",
+        problem.detail()
+    );
+    let mut removal = Removal::new(1);
+    removal.feed(b"token,ref").unwrap();
+    assert!(removal.finish().unwrap_err().detail().contains("is CSV"));
+}
+
+#[test]
+fn a_name_that_occurs_twice_in_a_device_is_refused() {
+    let twice = "occurs twice in one object; keep one of them";
+    let body = br#"{"token":"aa","token":"bb"}
+{"token":"aa","attributes":{"n":1,"n":2}}
+{"token":"aa","attributes":{"n":null}}"#;
+    let (shipments, tally) = taken(Form::Lines, 1, &[body]);
+    let told: Vec<&str> = tally
+        .invalid_lines
+        .iter()
+        .map(|line| line.detail.as_str())
+        .collect();
+    assert_eq!(
+        told,
+        [format!("/token: {twice}"), format!("/attributes/n: {twice}")]
+    );
+    assert_eq!(tokens(&shipments).len(), 1);
+}
+
+#[test]
+fn a_removal_takes_bare_tokens_as_an_import_does() {
+    let mut removal = Removal::new(1);
+    removal
+        .feed("\u{feff}AA\r\"bb\"\n<cc>\n{\"token\":\"dd\",\"ref\":null}\nnonsense".as_bytes())
+        .unwrap();
+    let (shipments, tally) = removal.finish().unwrap();
+    let Command::Remove { tokens, refs } = &shipments[0].command else {
+        panic!("{shipments:?}")
+    };
+    assert_eq!(
+        (tokens.as_slice(), refs.len()),
+        (&["aa", "bb", "cc", "dd"].map(str::to_owned)[..], 0)
+    );
+    assert_eq!((tally.received, tally.invalid), (5, 1));
 }

@@ -32,6 +32,11 @@ impl OrderHead {
     ) -> Option<Self> {
         let at = Pointer::Root;
         let map = fault::object(document, &at, known, faults)?;
+        if known == LINE_FIELDS && map.contains_key("devices") {
+            let text = "do not belong in the first line: each follows in a line of its own. One JSON document with its \
+                        devices is sent as `application/json`";
+            faults.add(&at.key("devices"), FaultKind::Invalid(text.to_owned()));
+        }
         let skip = map
             .get("on_invalid")
             .is_some_and(|value| on_invalid(value, &at.key("on_invalid"), faults));
@@ -75,5 +80,6 @@ fn on_invalid(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> bool {
 pub(in crate::api) const FIELDS: &[&str] =
     &["app", "notification", "devices", "on_invalid", "strict", "batch"];
 
-/// What the first line of an order in lines may say.
-pub(in crate::api) const LINE_FIELDS: &[&str] = &["app", "notification", "on_invalid", "strict", "batch"];
+/// What the first line of an order in lines may say; `devices` are known, to say where they belong.
+pub(in crate::api) const LINE_FIELDS: &[&str] =
+    &["app", "notification", "on_invalid", "strict", "batch", "devices"];

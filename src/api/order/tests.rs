@@ -254,7 +254,10 @@ fn an_order_in_lines_is_the_same_order() {
     );
     assert_eq!(
         listed(&parse_lines(&valid(1).to_string()).unwrap_err()),
-        ["/devices: is not a known field", "/devices: names no device"]
+        [
+            "/devices: do not belong in the first line: each follows in a line of its own. One JSON document with its devices is sent as `application/json`",
+            "/devices: names no device"
+        ]
     );
 }
 

@@ -10,9 +10,9 @@ use crate::api::lines::Line;
 use crate::api::order::{LINE_FIELDS, Options, OrderHead};
 use crate::api::problem::{Kind, Problem};
 use crate::api::webhook_url::WebhookUrl;
-use crate::apns::Notification;
 use crate::apns::expiration::Expiration;
 use crate::apns::push_type::MergedBy;
+use crate::apns::{Notification, PushType};
 use crate::config::{App, Caller, Config};
 use crate::fault::{self, FaultKind, Faults, Pointer};
 use crate::time::Timestamp;
@@ -140,8 +140,12 @@ fn choose_app<'c>(document: &Value, context: Context<'c>) -> Result<&'c App, Pro
 /// The problem of a head that is too long to be kept.
 pub(super) fn too_long(size: usize) -> Problem {
     let mut faults = Faults::default();
-    let unit = "bytes";
-    let limit = MAX_HEAD;
-    faults.add(&Pointer::Root, FaultKind::TooLong { size, limit, unit });
+    let text = format!(
+        "has {size} bytes without its devices; the limit is {MAX_HEAD}. Of a payload, APNs takes {} bytes, and of a VoIP \
+         payload {}",
+        PushType::Alert.rules().max_payload,
+        PushType::Voip.rules().max_payload,
+    );
+    faults.add(&Pointer::Root, FaultKind::Invalid(text));
     Problem::invalid(faults)
 }

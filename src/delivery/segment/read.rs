@@ -149,11 +149,13 @@ impl Reader<'_> {
             "time_zone" => Some(Field::TimeZone),
             "tags" => Some(Field::Tags),
             "registered_at" => Some(Field::RegisteredAt),
-            _ => {
-                let nearest = fault::nearest(name, FIELDS);
-                self.faults.add(at, FaultKind::UnknownField { nearest });
-                None
-            }
+            _ => match fault::nearest(name, FIELDS) {
+                None | Some(ANY_ATTRIBUTE) => self.invalid(at, attribute_hint(name)),
+                nearest => {
+                    self.faults.add(at, FaultKind::UnknownField { nearest });
+                    None
+                }
+            },
         }
     }
 
@@ -213,6 +215,13 @@ impl Reader<'_> {
     }
 }
 
+/// What to write for a name that is no field: most such names are attributes.
+fn attribute_hint(name: &str) -> String {
+    let last = name.rsplit(['.', '/']).next().unwrap_or(name);
+    let shown: String = last.chars().take(MAX_SHOWN_NAME).collect();
+    format!("is not a field of a device; an attribute is written `{ATTRIBUTES}{shown}`")
+}
+
 const fn too_long(size: usize, limit: usize, unit: &'static str) -> FaultKind {
     FaultKind::TooLong { size, limit, unit }
 }
@@ -228,8 +237,14 @@ const FIELDS: &[&str] = &[
     "time_zone",
     "tags",
     "registered_at",
-    "attributes.NAME",
+    ANY_ATTRIBUTE,
 ];
+
+/// What stands for the attributes among the fields.
+const ANY_ATTRIBUTE: &str = "attributes.NAME";
+
+/// Characters of an unknown name that its fault repeats.
+const MAX_SHOWN_NAME: usize = 64;
 
 /// What stands before the name of an attribute.
 const ATTRIBUTES: &str = "attributes.";

@@ -313,3 +313,35 @@ fn a_segment_is_kept_as_it_was_written() {
     assert_eq!(serde_json::to_string(&segment).unwrap(), text);
     assert!(serde_json::from_str::<Segment>(r#"{"eq":{"x":1}}"#).is_err());
 }
+
+#[test]
+fn a_word_of_other_services_leads_to_ours_and_a_bare_name_to_an_attribute() {
+    for (value, fault) in [
+        (
+            json!({"and": []}),
+            "/segment/and: is not a known field; did you mean `all`?",
+        ),
+        (
+            json!({"or": []}),
+            "/segment/or: is not a known field; did you mean `any`?",
+        ),
+        (
+            json!({"eq": {"plan": "pro"}}),
+            "/segment/eq/plan: is not a field of a device; an attribute is written `attributes.plan`",
+        ),
+        (
+            json!({"in": {"attribute.plan": ["pro"]}}),
+            "/segment/in/attribute.plan: is not a field of a device; an attribute is written `attributes.plan`",
+        ),
+        (
+            json!({"exists": "tag"}),
+            "/segment/exists: is not a known field; did you mean `tags`?",
+        ),
+        (
+            json!({"eq": {"timezone": "UTC"}}),
+            "/segment/eq/timezone: is not a known field; did you mean `time_zone`?",
+        ),
+    ] {
+        assert!(faults(&value).contains(fault), "{}", faults(&value));
+    }
+}

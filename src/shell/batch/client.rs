@@ -5,6 +5,7 @@ use worker::{Env, Headers, Method, RequestInit, Response, Result};
 
 use super::{ASK, COMMAND, NOTHING, UPLOAD};
 use crate::api::batch::Question;
+use crate::api::coding::Coding;
 use crate::delivery::batch::{Append, Appended, Assignment, Command, Record, Results, Settled, Stands};
 use crate::shell::{bindings, stub};
 
@@ -80,7 +81,7 @@ pub(in crate::shell) async fn upload(env: &Env, id: &str, headers: Headers, body
     init.with_method(Method::Post).with_headers(headers);
     init.with_body(Some(match body {
         Body::Bytes(bytes) => Uint8Array::from(bytes.as_slice()).into(),
-        Body::Stream(stream) => stream.into(),
+        Body::Stream(stream, _) => stream.into(),
     }));
     stub::begin(env, (bindings::BATCH, id), UPLOAD, &init).await
 }
@@ -88,7 +89,18 @@ pub(in crate::shell) async fn upload(env: &Env, id: &str, headers: Headers, body
 /// The body of an upload.
 pub(in crate::shell) enum Body {
     Bytes(Vec<u8>),
-    Stream(worker::web_sys::ReadableStream),
+    /// A stream, and how what comes of it is coded.
+    Stream(worker::web_sys::ReadableStream, Coding),
+}
+
+impl Body {
+    /// How it is coded.
+    pub(in crate::shell) const fn coding(&self) -> Coding {
+        match self {
+            Self::Bytes(_) => Coding::Identity,
+            Self::Stream(_, coding) => *coding,
+        }
+    }
 }
 
 async fn tell(env: &Env, id: &str, text: String) -> std::result::Result<Option<Vec<u8>>, String> {

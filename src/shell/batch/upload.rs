@@ -5,8 +5,9 @@ use std::rc::Rc;
 use worker::{Request, Response};
 
 use super::core::Core;
-use super::{CALLER, ID, LINES, UPLOAD_STALLED, internal};
+use super::{CALLER, CODING, ID, LINES, UPLOAD_STALLED, internal};
 use crate::api::batch as contract;
+use crate::api::coding::Coding;
 use crate::api::format::Format;
 use crate::api::problem::{Kind, Problem};
 use crate::api::upload::{Fingerprint, Staged, Upload};
@@ -30,8 +31,9 @@ pub(super) async fn receive(core: &Rc<Core>, request: &Request) -> Result<Respon
     };
     let caller =
         Caller::from_header(&header(CALLER)).ok_or_else(|| internal("an upload without a caller"))?;
+    let coding = Coding::of(Some(&header(CODING)))?;
     if core.load()? {
-        return join(core, request).await;
+        return join(core, request, coding).await;
     }
     let now = clock::now();
     if core
@@ -47,6 +49,7 @@ pub(super) async fn receive(core: &Rc<Core>, request: &Request) -> Result<Respon
     let intake = Intake {
         id,
         format,
+        coding,
         caller,
         config,
         now,
@@ -70,6 +73,7 @@ pub(super) async fn receive(core: &Rc<Core>, request: &Request) -> Result<Respon
 struct Intake {
     id: String,
     format: Format,
+    coding: Coding,
     caller: Caller,
     config: &'static Config,
     now: Timestamp,
@@ -100,8 +104,8 @@ async fn stage(core: &Rc<Core>, request: &Request, intake: Intake) -> Result<Res
         }
         Ok(())
     };
-    if let Some(mut pieces) = Pieces::of(request).map_err(internal)? {
-        while let Some(piece) = pieces.next().await.map_err(|_| broken_off())? {
+    if let Some(mut pieces) = Pieces::of(request, intake.coding).map_err(internal)? {
+        while let Some(piece) = pieces.next().await.map_err(|error| error.or(broken_off))? {
             if !core.is_turn(intake.turn) {
                 break;
             }
@@ -145,10 +149,10 @@ async fn stage(core: &Rc<Core>, request: &Request, intake: Intake) -> Result<Res
 }
 
 /// The same Idempotency-Key again: with the same body it is the same batch.
-async fn join(core: &Rc<Core>, request: &Request) -> Result<Response, Problem> {
+async fn join(core: &Rc<Core>, request: &Request, coding: Coding) -> Result<Response, Problem> {
     let mut fingerprint = Fingerprint::new();
-    if let Some(mut pieces) = Pieces::of(request).map_err(internal)? {
-        while let Some(piece) = pieces.next().await.map_err(|_| broken_off())? {
+    if let Some(mut pieces) = Pieces::of(request, coding).map_err(internal)? {
+        while let Some(piece) = pieces.next().await.map_err(|error| error.or(broken_off))? {
             fingerprint.feed(&piece);
         }
     }

@@ -136,7 +136,7 @@ fn the_longest_head_is_exact() {
         format!("{head}{}\n{}", " ".repeat(size - head.len()), device(1))
     };
     assert_eq!(upload(&body(MAX_HEAD)).unwrap().pushes, 1);
-    let fault = "the body is 65537 bytes long; the limit is 65536";
+    let fault = "the body has 65537 bytes without its devices; the limit is 65536. Of a payload, APNs takes 4096 bytes, and of a VoIP payload 5120";
     assert_eq!(faults(&body(MAX_HEAD + 1)), [fault]);
     let config = config();
     let mut upload = Upload::new(caller(&config, "editor"), &config, LINES, NOW);

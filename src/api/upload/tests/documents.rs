@@ -64,7 +64,9 @@ fn a_document_has_a_head_of_bounded_size() {
     assert_eq!(raw(&padded(MAX_HEAD)).unwrap().pushes, 2);
     assert_eq!(
         listed(&raw(&padded(MAX_HEAD + 1)).unwrap_err()),
-        ["the body is 65537 bytes long; the limit is 65536"]
+        [
+            "the body has 65537 bytes without its devices; the limit is 65536. Of a payload, APNs takes 4096 bytes, and of a VoIP payload 5120"
+        ]
     );
 }
 

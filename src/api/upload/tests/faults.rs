@@ -169,7 +169,7 @@ fn a_fault_of_the_head_ends_the_upload_at_once() {
         listed(&problem),
         [
             "/on_invald: is not a known field; did you mean `on_invalid`?",
-            "/devices: is not a known field",
+            "/devices: do not belong in the first line: each follows in a line of its own. One JSON document with its devices is sent as `application/json`",
             "/on_invalid: must be `reject` or `skip`",
             "/strict: must be a boolean, but is a number",
             "/batch/rate: must be an integer from 1 to 1000000, but is 0",
