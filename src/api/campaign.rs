@@ -18,7 +18,7 @@ pub use run::Brief;
 pub use stager::{MAX_PROBLEMS, StagedChunk, Stager};
 
 use super::batch;
-use super::format;
+use super::format::{self, check_values};
 use super::problem::{Kind, Problem};
 use super::upload::{Opening, check_webhook};
 use crate::config::{App, Batches, Config};
@@ -34,12 +34,13 @@ use content::Content;
 /// Reads the body of a campaign as JSON.
 ///
 /// # Errors
-/// 400 if it is not JSON, 413 if it is longer than [`MAX_BODY`].
+/// 400 if it is not JSON, 413 if it is longer than [`MAX_BODY`] or has more than [`MAX_VALUES`] values.
 pub fn parse(body: &[u8]) -> Result<Value, Problem> {
     if body.len() > MAX_BODY {
         let detail = format!("a campaign may have {MAX_BODY} bytes");
         return Err(Problem::new(Kind::BodyTooLarge, detail));
     }
+    check_values(body, MAX_VALUES)?;
     format::document(body)
 }
 
@@ -105,14 +106,26 @@ pub fn read(
         audience,
         created_at: now,
         state,
+        name: kept
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned(),
         schedule,
         window,
-        document: Value::Object(kept),
+        document: Value::Object(kept).to_string(),
         warnings: content.map(|content| content.warnings).unwrap_or_default(),
+        fingerprint: None,
         next_at: None,
         runs: 0,
         seen: now,
     })
+}
+
+/// A campaign's document as a tree.
+fn document_of(campaign: &Campaign) -> Value {
+    // What is stored has been read before, without a fault.
+    serde_json::from_str(&campaign.document).unwrap_or_default()
 }
 
 /// The record of the batch `id` that is a run of the campaign: its options, and the deployment's settings as they are.
@@ -142,6 +155,14 @@ pub fn refusal(reply: &Reply) -> Option<Problem> {
             let detail = format!("the campaign is {}", state.as_str());
             Some(Problem::new(Kind::CampaignState, detail))
         }
+        Reply::Taken => Some(Problem::new(
+            Kind::IdempotencyConflict,
+            "the campaign that was made with this key or name has another body",
+        )),
+        Reply::Starting => Some(Problem::new(
+            Kind::CampaignState,
+            "a run of the campaign is being started: try again when it has started or failed",
+        )),
         Reply::Full { limit } => {
             let detail =
                 format!("there are {limit} campaigns, the most there may be: delete some that have ended");
@@ -242,6 +263,9 @@ const OURS: &[&str] = &[
 /// The largest campaign in bytes: a notification as large as a batch's, and its variants. It is stored as one value, of
 /// which the platform takes 2 MB.
 pub const MAX_BODY: usize = 256 * 1024;
+
+/// The most JSON values of a campaign: as trees they take some 100 bytes each, a hundred variants of two hundred values 2 MB.
+pub const MAX_VALUES: usize = 20_000;
 
 #[cfg(test)]
 mod tests;

@@ -59,7 +59,7 @@ impl Head {
     /// # Errors
     /// 413 if it has too many values; 400 if it is not JSON; 422 if `app` is not a string. Other faults are found when the order is parsed.
     pub fn skim(body: &[u8], format: Format) -> Result<Self, Problem> {
-        check_values(body)?;
+        check_values(body, MAX_VALUES)?;
         let (number, head, lines) = if format.lines_in {
             split_lines(body)
         } else {
@@ -97,7 +97,7 @@ impl Head {
 }
 
 /// Refuses a body with more values than the isolate has memory for: a value of two bytes of JSON takes fifty as a tree.
-fn check_values(body: &[u8]) -> Result<(), Problem> {
+pub(super) fn check_values(body: &[u8], limit: usize) -> Result<(), Problem> {
     let (mut values, mut quoted, mut escaped) = (0_usize, false, false);
     for byte in body {
         match byte {
@@ -109,10 +109,10 @@ fn check_values(body: &[u8]) -> Result<(), Problem> {
             _ => {}
         }
     }
-    if values <= MAX_VALUES {
+    if values <= limit {
         return Ok(());
     }
-    let detail = format!("the body has {values} JSON values; the limit is {MAX_VALUES}");
+    let detail = format!("the body has {values} JSON values; the limit is {limit}");
     Err(Problem::new(Kind::BodyTooLarge, detail))
 }
 

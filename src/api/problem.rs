@@ -347,6 +347,12 @@ impl Problem {
         self.with_header("retry-after", millis.div_ceil(1000).max(1).to_string())
     }
 
+    /// The first fault of the body, if it has one.
+    #[must_use]
+    pub fn first_fault(&self) -> Option<&Fault> {
+        self.faults.listed().first()
+    }
+
     /// What is wrong this time.
     #[must_use]
     pub fn detail(&self) -> &str {

@@ -13,17 +13,20 @@ mod campaign;
 mod command;
 mod rows;
 mod run;
+mod scheduler;
 mod tasks;
 mod tick;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::time::Timestamp;
 
 pub use campaign::{Audience, Campaign, State};
 pub use command::{Act, Command, Counted, Page, Reply};
 pub use run::{Counts, Run, RunState, What, batch_id};
-pub use tasks::Task;
+pub use scheduler::{Effect, Event, Scheduler};
+pub use tasks::{Outcome, START_TIME, Task};
 
 /// The calendar.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,12 +47,18 @@ type Key = (String, Timestamp);
 struct Changes {
     audiences: BTreeSet<String>,
     campaigns: BTreeSet<String>,
+    /// The campaigns whose documents are new, or gone.
+    documents: BTreeSet<String>,
     runs: BTreeSet<Key>,
 }
 
 impl Calendar {
-    /// Takes a command.
-    pub fn apply(&mut self, command: Command, now: Timestamp) -> Reply {
+    /// Takes a command. What is due is made runs of before a caller changes anything: with the document and the state that
+    /// its campaign had when it was due.
+    pub fn apply(&mut self, command: Command, grace: Duration, now: Timestamp) -> Reply {
+        if command.is_change() {
+            self.tick(grace, now);
+        }
         match command {
             Command::PutAudience(audience) => self.put_audience(audience),
             Command::Audience { name } => match self.audiences.get(&name) {
@@ -67,14 +76,15 @@ impl Calendar {
                     let is_theirs = apps.as_ref().is_none_or(|apps| apps.contains(&campaign.app));
                     is_theirs && state.is_none_or(|state| state == campaign.state)
                 };
-                let found = self.campaigns.values().filter(matches).cloned();
-                let mut found: Vec<Campaign> = found.collect();
+                let found = self.campaigns.values().filter(matches);
+                let mut found: Vec<Campaign> = found.map(Campaign::summary).collect();
                 found.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
                 Reply::Campaigns(found)
             }
             Command::Delete { id } => self.delete(&id),
             Command::Act { id, act } => self.act(&id, act, now),
             Command::Runs { id, before, limit } => self.runs(&id, before, limit),
+            Command::Stopping { id, limit } => self.stopping(&id, limit),
             Command::RunEnded {
                 campaign,
                 at,
@@ -106,6 +116,24 @@ impl Calendar {
         let mut newest = found.rev().map(|(_, run)| run.clone());
         let runs: Vec<Run> = newest.by_ref().take(limit).collect();
         let cursor = runs.last().map(|run| run.at).filter(|_| newest.next().is_some());
+        Reply::Runs(Page { runs, cursor })
+    }
+
+    /// The runs that are stopping, the oldest first.
+    fn stopping(&self, id: &str, limit: u32) -> Reply {
+        if !self.campaigns.contains_key(id) {
+            return Reply::Missing;
+        }
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let all = (id.to_owned(), Timestamp::default())..=(id.to_owned(), FOREVER);
+        let mut stopping = self
+            .runs
+            .range(all)
+            .map(|(_, run)| run)
+            .filter(|run| run.is_stopping());
+        let runs = stopping.by_ref().take(limit).map(Run::without_zones);
+        let runs: Vec<Run> = runs.collect();
+        let cursor = stopping.next().map(|run| run.at);
         Reply::Runs(Page { runs, cursor })
     }
 
@@ -160,7 +188,7 @@ impl Calendar {
         let Some(campaign) = self.campaigns.get_mut(id) else {
             return;
         };
-        let before = campaign.clone();
+        let before = campaign.summary();
         change(campaign);
         campaign.state = match campaign.state {
             State::Scheduled | State::Running => match (is_under_way, campaign.next_at) {
@@ -170,7 +198,7 @@ impl Calendar {
             },
             State::Draft | State::Paused | State::Done | State::Cancelled => campaign.state,
         };
-        if *campaign != before {
+        if campaign.summary() != before {
             self.changed.campaigns.insert(id.to_owned());
         }
     }
@@ -185,6 +213,8 @@ mod acting;
 mod fixture;
 #[cfg(test)]
 mod formats;
+#[cfg(test)]
+mod scheduler_tests;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

@@ -79,7 +79,12 @@ impl BatchObject {
         let (core, now) = (&self.core, clock::now());
         self.count(&command);
         match command {
-            Command::Open { record, head, walks } => walks::open(core, *record, head, walks),
+            Command::Open {
+                record,
+                head,
+                walks,
+                until,
+            } => walks::open(core, *record, head, walks, until),
             Command::Append(append) => walks::append(core, &append, lines),
             Command::Claim { chunk } => self.claim(chunk, now),
             Command::Settle {

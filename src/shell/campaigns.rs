@@ -21,7 +21,7 @@ use crate::api::route::CampaignAction;
 use crate::api::{Answer, Order, auth, batch as batches, preview};
 use crate::config::{App, Caller, Config};
 use crate::delivery::audience::{Command as ShardCommand, Member, Reply as ShardReply};
-use crate::delivery::calendar::{Act, Audience, Campaign, Command, Reply, Run};
+use crate::delivery::calendar::{Act, Audience, Campaign, Command, Reply};
 use crate::delivery::template::Recipient;
 
 /// Who asks, and of which deployment.
@@ -113,16 +113,16 @@ pub(super) async fn answer(
 ///
 /// The calendar tells them too; but who cancels is to know when nothing more is sent.
 async fn is_stopped(campaign: &Campaign, visit: Visit<'_>) -> Result<bool, Problem> {
-    let runs = Command::Runs {
+    let stopping = Command::Stopping {
         id: campaign.id.clone(),
-        before: None,
         limit: MOST_RUNS,
     };
-    let page = match ask(visit.env, &runs).await? {
+    let page = match ask(visit.env, &stopping).await? {
         Reply::Runs(page) => page,
         reply => return Err(refusal(&reply)),
     };
-    let stopping = page.runs.into_iter().filter(Run::is_stopping);
+    let is_all = page.cursor.is_none();
+    let stopping = page.runs;
     let stopped = stream::iter(stopping).map(|run| async move {
         let caller = visit.caller.clone();
         let ask = Ask::Cancel;
@@ -136,7 +136,7 @@ async fn is_stopped(campaign: &Campaign, visit: Visit<'_>) -> Result<bool, Probl
     });
     // All are told, whatever the first of them say.
     let stopped = stopped.buffer_unordered(AT_ONCE);
-    Ok(stopped.fold(true, |all, one| async move { all && one }).await)
+    Ok(stopped.fold(is_all, |all, one| async move { all && one }).await)
 }
 
 /// Reads the campaign in a request's body, for an audience that the caller reaches.
@@ -285,8 +285,8 @@ pub(super) fn unavailable() -> Problem {
     Problem::new(Kind::Unavailable, "the calendar or the audience did not answer").retry_after_ms(1000)
 }
 
-/// The newest runs of a campaign, among which those are that are under way: more than start within an hour.
-const MOST_RUNS: u32 = 100;
+/// The most batches that are told of a cancel before it is answered; the calendar tells the rest.
+const MOST_RUNS: u32 = 1000;
 
 /// How many batches are asked at once: an invocation has six connections.
 const AT_ONCE: usize = 5;

@@ -22,16 +22,45 @@ pub fn created(campaign: &Campaign) -> Answer {
     }
 }
 
-/// The answer to `GET /v1/campaigns`.
+/// The answer to `GET /v1/campaigns`: of each campaign how it stands, its name, audience, schedule and window.
 #[must_use]
 pub fn list<'c>(campaigns: impl Iterator<Item = &'c Campaign>) -> Answer {
-    let campaigns: Vec<Value> = campaigns.map(document).collect();
+    let campaigns: Vec<Value> = campaigns.map(summary).collect();
     let mut document = Map::new();
     document.insert("campaigns".to_owned(), campaigns.into());
     Answer::json(Value::Object(document).to_string())
 }
 
+fn summary(campaign: &Campaign) -> Value {
+    let mut summary = status(campaign);
+    summary.insert("name".to_owned(), campaign.name.as_str().into());
+    summary.insert("audience".to_owned(), campaign.audience.as_str().into());
+    if let Some(schedule) = &campaign.schedule {
+        summary.insert("schedule".to_owned(), schedule.clone().into());
+    }
+    if let Some(window) = &campaign.window {
+        summary.insert("window".to_owned(), window.clone().into());
+    }
+    Value::Object(summary)
+}
+
 fn document(campaign: &Campaign) -> Value {
+    let mut document = status(campaign);
+    if let Ok(Value::Object(warnings)) = serde_json::to_value(&campaign.warnings) {
+        document.extend(warnings);
+    }
+    if let Value::Object(written) = super::document_of(campaign) {
+        document.extend(written);
+    }
+    if campaign.state == State::Draft {
+        // A draft that is read, changed and put back is not to be sent for that.
+        document.insert("draft".to_owned(), true.into());
+    }
+    Value::Object(document)
+}
+
+/// How a campaign stands.
+fn status(campaign: &Campaign) -> Map<String, Value> {
     let mut document = Map::new();
     document.insert("id".to_owned(), campaign.id.as_str().into());
     document.insert("app".to_owned(), campaign.app.as_str().into());
@@ -41,16 +70,7 @@ fn document(campaign: &Campaign) -> Value {
         document.insert("next_at".to_owned(), next_at.to_string().into());
     }
     document.insert("runs".to_owned(), campaign.runs.into());
-    if let Ok(Value::Object(warnings)) = serde_json::to_value(&campaign.warnings) {
-        document.extend(warnings);
-    }
-    let written = campaign.document.as_object().into_iter().flatten();
-    document.extend(written.map(|(name, value)| (name.clone(), value.clone())));
-    if campaign.state == State::Draft {
-        // A draft that is read, changed and put back is not to be sent for that.
-        document.insert("draft".to_owned(), true.into());
-    }
-    Value::Object(document)
+    document
 }
 
 /// The answer to `GET /v1/campaigns/{id}/runs`: the newest first, and where the next page begins if there is one.

@@ -1,7 +1,6 @@
 //! A run as others are told of it: its batch, and the shards that walk for it.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::Stager;
 use crate::api::problem::Problem;
@@ -20,8 +19,8 @@ pub struct Brief {
     pub app: String,
     /// What counts from the run's beginning counts from here.
     pub created_at: Timestamp,
-    /// The campaign's document.
-    pub campaign: Value,
+    /// The campaign's document, as text.
+    pub campaign: String,
 }
 
 /// What the batch of a run is to know of itself, and the first line of what is sent. As many walks fill it as the audience
@@ -36,7 +35,7 @@ pub fn opening(
     app: &App,
     config: &Config,
 ) -> Result<(Record, String), Problem> {
-    let stager = Stager::new(&campaign.document, app, run.at)?;
+    let stager = Stager::new(&super::document_of(campaign), app, run.at)?;
     let opening = stager.opening();
     let mut record = super::record(&run.batch, opening, &config.batches, run.at);
     record.warnings = stager.warnings().clone();
@@ -53,6 +52,13 @@ pub fn opening(
     Ok((record, opening.head.clone()))
 }
 
+/// Why a run can never be started, for its document: the first fault with its place, or what the problem says.
+#[must_use]
+pub fn reason(problem: &Problem) -> String {
+    let fault = problem.first_fault();
+    fault.map_or_else(|| problem.detail().to_owned(), ToString::to_string)
+}
+
 /// The walk of the first shard for a run; the others' differ by their numbers.
 #[must_use]
 pub fn walk(campaign: &Campaign, run: &Run) -> Walk {
@@ -62,7 +68,8 @@ pub fn walk(campaign: &Campaign, run: &Run) -> Walk {
         campaign: campaign.document.clone(),
     };
     // What is stored has been read before, without a fault.
-    let read = |name: &str| campaign.document.get(name).filter(|value| !value.is_null());
+    let document = super::document_of(campaign);
+    let read = |name: &str| document.get(name).filter(|value| !value.is_null());
     let mut faults = Faults::default();
     Walk {
         batch: run.batch.clone(),

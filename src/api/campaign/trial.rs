@@ -83,7 +83,8 @@ pub fn order(
 ) -> Result<String, Problem> {
     let root = Pointer::Root;
     let mut faults = Faults::default();
-    let map = fault::open_object(&campaign.document, &root, &mut faults);
+    let document = super::document_of(campaign);
+    let map = fault::open_object(&document, &root, &mut faults);
     let content = map.and_then(|map| Content::read(map, app, now, &mut faults));
     let Some(content) = faults.or(content).map_err(Problem::invalid)? else {
         return Err(Problem::invalid(Faults::default()));

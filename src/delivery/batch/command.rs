@@ -69,6 +69,9 @@ pub enum Command {
         head: String,
         /// How many walks fill it; their numbers begin at 0.
         walks: u32,
+        /// When the batch refuses to be opened, as whoever wants it has given up by then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
     },
     /// A walk brings its next chunk, whose device lines stand behind the command; answered with [`Appended`].
     Append(Append),

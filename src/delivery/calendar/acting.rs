@@ -21,7 +21,7 @@ fn an_audience_is_made_once_and_stays_as_it_was_made() {
         let mut audience = audience("all");
         audience.created_at = NOW + MINUTE;
         change(&mut audience);
-        calendar.apply(Command::PutAudience(audience), NOW)
+        calendar.apply(Command::PutAudience(audience), GRACE, NOW)
     };
     assert_eq!(put(&mut calendar, &|_| {}), Reply::Audience(audience("all")));
     assert_eq!(
@@ -33,13 +33,13 @@ fn an_audience_is_made_once_and_stays_as_it_was_made() {
         Reply::Conflict(audience("all"))
     );
     assert_eq!(
-        calendar.apply(Command::Audiences, NOW),
+        calendar.apply(Command::Audiences, GRACE, NOW),
         Reply::Audiences(vec![audience("all")])
     );
     let missing = Command::Audience {
         name: "none".to_owned(),
     };
-    assert_eq!(calendar.apply(missing, NOW), Reply::Missing);
+    assert_eq!(calendar.apply(missing, GRACE, NOW), Reply::Missing);
 }
 
 #[test]
@@ -49,12 +49,15 @@ fn an_audience_stays_while_a_campaign_needs_it() {
         name: "all".to_owned(),
     };
     let campaigns = vec!["c".to_owned()];
-    assert_eq!(calendar.apply(drop(), NOW), Reply::InUse { campaigns });
+    assert_eq!(calendar.apply(drop(), GRACE, NOW), Reply::InUse { campaigns });
     act(&mut calendar, "c", Act::Cancel, NOW);
-    assert_eq!(calendar.apply(drop(), NOW), Reply::Audience(audience("all")));
-    assert_eq!(calendar.apply(drop(), NOW), Reply::Missing);
+    assert_eq!(
+        calendar.apply(drop(), GRACE, NOW),
+        Reply::Audience(audience("all"))
+    );
+    assert_eq!(calendar.apply(drop(), GRACE, NOW), Reply::Missing);
     let other = Command::Create(Box::new(campaign("d", hourly())));
-    assert_eq!(calendar.apply(other, NOW), Reply::NoAudience);
+    assert_eq!(calendar.apply(other, GRACE, NOW), Reply::NoAudience);
 }
 
 #[test]
@@ -65,29 +68,38 @@ fn an_audience_whose_devices_are_removed_gets_no_campaign() {
         name: "all".to_owned(),
     };
     let campaigns = vec!["c".to_owned()];
-    assert_eq!(calendar.apply(leave(), NOW), Reply::InUse { campaigns });
+    assert_eq!(calendar.apply(leave(), GRACE, NOW), Reply::InUse { campaigns });
     assert!(!calendar.audiences["all"].is_leaving);
     act(&mut calendar, "c", Act::Cancel, NOW);
-    assert_eq!(calendar.apply(leave(), NOW), Reply::Audience(audience("all")));
+    assert_eq!(
+        calendar.apply(leave(), GRACE, NOW),
+        Reply::Audience(audience("all"))
+    );
     let mut calendar = restarted(&database, &mut calendar);
     let leaving = Audience {
         is_leaving: true,
         ..audience("all")
     };
     let new = || Box::new(campaign("d", hourly()));
-    assert_eq!(calendar.apply(Command::Create(new()), NOW), Reply::NoAudience);
+    assert_eq!(
+        calendar.apply(Command::Create(new()), GRACE, NOW),
+        Reply::NoAudience
+    );
     let put = Command::PutAudience(audience("all"));
-    assert_eq!(calendar.apply(put, NOW), Reply::Conflict(leaving.clone()));
+    assert_eq!(calendar.apply(put, GRACE, NOW), Reply::Conflict(leaving.clone()));
     // Who could not remove the devices tries again.
-    assert_eq!(calendar.apply(leave(), NOW), Reply::Audience(leaving.clone()));
+    assert_eq!(
+        calendar.apply(leave(), GRACE, NOW),
+        Reply::Audience(leaving.clone())
+    );
     let drop = Command::DropAudience {
         name: "all".to_owned(),
     };
-    assert_eq!(calendar.apply(drop, NOW), Reply::Audience(leaving));
+    assert_eq!(calendar.apply(drop, GRACE, NOW), Reply::Audience(leaving));
     let put = Command::PutAudience(audience("all"));
-    assert_eq!(calendar.apply(put, NOW), Reply::Created(audience("all")));
+    assert_eq!(calendar.apply(put, GRACE, NOW), Reply::Created(audience("all")));
     assert!(matches!(
-        calendar.apply(Command::Create(new()), NOW),
+        calendar.apply(Command::Create(new()), GRACE, NOW),
         Reply::Campaign(_)
     ));
 }
@@ -96,23 +108,26 @@ fn an_audience_whose_devices_are_removed_gets_no_campaign() {
 fn campaigns_are_no_longer_together_than_memory_has_room_for() {
     let long = |id: &str, bytes: usize| {
         let mut campaign = campaign(id, once());
-        campaign.document = json!("x".repeat(bytes - 2));
+        campaign.document = "x".repeat(bytes);
         Box::new(campaign)
     };
     let (limit, half) = (acts::MAX_BYTES, acts::MAX_BYTES / 2);
     let mut calendar = calendar(vec![*long("a", half), *long("b", half)]);
     let too_much = Reply::TooMuch { limit };
-    assert_eq!(calendar.apply(Command::Create(long("c", 3)), NOW), too_much);
     assert_eq!(
-        calendar.apply(Command::Replace(long("a", half + 1)), NOW),
+        calendar.apply(Command::Create(long("c", 3)), GRACE, NOW),
+        too_much
+    );
+    assert_eq!(
+        calendar.apply(Command::Replace(long("a", half + 1)), GRACE, NOW),
         too_much
     );
     for campaign in [long("a", half), long("a", half - 3)] {
-        let replaced = calendar.apply(Command::Replace(campaign), NOW);
+        let replaced = calendar.apply(Command::Replace(campaign), GRACE, NOW);
         assert!(matches!(replaced, Reply::Campaign(_)));
     }
     assert!(matches!(
-        calendar.apply(Command::Create(long("c", 3)), NOW),
+        calendar.apply(Command::Create(long("c", 3)), GRACE, NOW),
         Reply::Campaign(_)
     ));
 }
@@ -121,11 +136,11 @@ fn campaigns_are_no_longer_together_than_memory_has_room_for() {
 fn there_are_so_many_audiences_and_campaigns_and_no_more() {
     let mut calendar = calendar(vec![]);
     for number in 1..acts::MAX_AUDIENCES {
-        calendar.apply(Command::PutAudience(audience(&format!("a{number}"))), NOW);
+        calendar.apply(Command::PutAudience(audience(&format!("a{number}"))), GRACE, NOW);
     }
     let more = Command::PutAudience(audience("more"));
     assert_eq!(
-        calendar.apply(more, NOW),
+        calendar.apply(more, GRACE, NOW),
         Reply::Full {
             limit: acts::MAX_AUDIENCES
         }
@@ -133,18 +148,19 @@ fn there_are_so_many_audiences_and_campaigns_and_no_more() {
     for number in 0..acts::MAX_CAMPAIGNS {
         calendar.apply(
             Command::Create(Box::new(campaign(&format!("c{number}"), once()))),
+            GRACE,
             NOW,
         );
     }
     let more = Command::Create(Box::new(campaign("more", once())));
     assert_eq!(
-        calendar.apply(more, NOW),
+        calendar.apply(more, GRACE, NOW),
         Reply::Full {
             limit: acts::MAX_CAMPAIGNS
         }
     );
     let again = Command::Create(Box::new(campaign("c0", once())));
-    assert!(matches!(calendar.apply(again, NOW), Reply::Campaign(_)));
+    assert!(matches!(calendar.apply(again, GRACE, NOW), Reply::Campaign(_)));
 }
 
 #[test]
@@ -153,18 +169,18 @@ fn a_campaign_that_is_never_due_is_not_scheduled() {
     let past = json!({"at": NOW.to_string()});
     let mut late = campaign("c", past);
     assert_eq!(
-        calendar.apply(Command::Create(Box::new(late.clone())), NOW),
+        calendar.apply(Command::Create(Box::new(late.clone())), GRACE, NOW),
         Reply::NeverDue
     );
     late.state = State::Draft;
     assert!(matches!(
-        calendar.apply(Command::Create(Box::new(late)), NOW),
+        calendar.apply(Command::Create(Box::new(late)), GRACE, NOW),
         Reply::Campaign(_)
     ));
     assert_eq!(act(&mut calendar, "c", Act::Schedule, NOW), Reply::NeverDue);
     let mut draft = campaign("d", once());
     (draft.state, draft.schedule) = (State::Draft, None);
-    calendar.apply(Command::Create(Box::new(draft)), NOW);
+    calendar.apply(Command::Create(Box::new(draft)), GRACE, NOW);
     assert_eq!(act(&mut calendar, "d", Act::Schedule, NOW), Reply::NeverDue);
     assert_eq!(state(&mut calendar, "d"), State::Draft);
 }
@@ -242,10 +258,10 @@ fn what_is_not_under_way_can_be_replaced_and_what_has_ended_deleted() {
         (Cancelled, None, true),
     ] {
         let mut new = campaign("c", json!({"at": (NOW + DAY).to_string()}));
-        new.created_at = NOW + HOUR;
+        new.created_at = NOW + HOUR / 2;
         let mut calendar = in_state(before);
         match (
-            calendar.apply(Command::Replace(Box::new(new)), NOW + HOUR),
+            calendar.apply(Command::Replace(Box::new(new)), GRACE, NOW + HOUR / 2),
             replaced,
         ) {
             (Reply::Campaign(campaign), Some(after)) => {
@@ -256,7 +272,7 @@ fn what_is_not_under_way_can_be_replaced_and_what_has_ended_deleted() {
             (reply, _) => panic!("{before:?}: {reply:?}"),
         }
         let mut calendar = in_state(before);
-        let deleted = calendar.apply(Command::Delete { id: "c".to_owned() }, NOW);
+        let deleted = calendar.apply(Command::Delete { id: "c".to_owned() }, GRACE, NOW);
         assert_eq!(deleted == Reply::Done, is_deletable, "{before:?}");
         assert_eq!(
             calendar.runs.is_empty() && calendar.campaigns.is_empty(),
@@ -264,5 +280,149 @@ fn what_is_not_under_way_can_be_replaced_and_what_has_ended_deleted() {
         );
     }
     let unknown = Command::Replace(Box::new(campaign("d", once())));
-    assert_eq!(calendar(vec![]).apply(unknown, NOW), Reply::Missing);
+    assert_eq!(calendar(vec![]).apply(unknown, GRACE, NOW), Reply::Missing);
+}
+
+#[test]
+fn what_is_due_is_made_a_run_before_a_caller_changes_the_campaign() {
+    let due = NOW + HOUR;
+    let late = due + Duration::from_secs(20);
+    let replace = || Command::Replace(Box::new(campaign("c", hourly())));
+    let acts = |act| Command::Act {
+        id: "c".to_owned(),
+        act,
+    };
+    let delete = || Command::Delete { id: "c".to_owned() };
+    for (command, expected) in [
+        (replace(), RunState::Starting),
+        (acts(Act::Pause), RunState::Starting),
+        (acts(Act::Resume), RunState::Starting),
+        (acts(Act::Schedule), RunState::Starting),
+        (acts(Act::Cancel), RunState::Cancelled),
+        (delete(), RunState::Starting),
+    ] {
+        let mut calendar = calendar(vec![campaign("c", hourly())]);
+        let reply = calendar.apply(command.clone(), GRACE, late);
+        assert_eq!(run_states(&mut calendar, "c"), [expected], "{command:?}");
+        calendar.tick(GRACE, due + MINUTE);
+        assert_eq!(run_states(&mut calendar, "c"), [expected], "{command:?}");
+        if matches!(command, Command::Replace(_)) {
+            // The new document would not be what this run sends.
+            assert_eq!(
+                reply,
+                Reply::State {
+                    state: State::Running
+                }
+            );
+        }
+        // What was due too long ago is recorded.
+        let mut calendar = fixture::calendar(vec![campaign("c", hourly())]);
+        calendar.apply(command.clone(), GRACE, due + GRACE + MINUTE);
+        let states = run_states(&mut calendar, "c");
+        assert_eq!((states.len(), states[0]), (2, RunState::Missed), "{command:?}");
+    }
+}
+
+#[test]
+fn what_a_cancel_finds_due_beyond_what_one_tick_starts_is_recorded() {
+    let mut calendar = calendar(vec![campaign("c", fixture::minutely())]);
+    let now = NOW + 150 * MINUTE;
+    calendar.apply(
+        Command::Act {
+            id: "c".to_owned(),
+            act: Act::Cancel,
+        },
+        DAY,
+        now,
+    );
+    let states = run_states(&mut calendar, "c");
+    let count = |wanted| states.iter().filter(|state| **state == wanted).count();
+    assert_eq!((count(RunState::Cancelled), count(RunState::Missed)), (100, 50));
+}
+
+#[test]
+fn a_run_that_may_have_begun_with_the_old_document_keeps_it() {
+    let mut calendar = calendar(vec![campaign("c", hourly())]);
+    calendar.tick(GRACE, NOW + HOUR);
+    let start = calendar.next_task(NOW + HOUR);
+    act(&mut calendar, "c", Act::Pause, NOW + HOUR);
+    let replace = || Command::Replace(Box::new(campaign("c", hourly())));
+    assert_eq!(calendar.apply(replace(), GRACE, NOW + HOUR), Reply::Starting);
+    calendar.done(&start, NOW + HOUR);
+    let replaced = calendar.apply(replace(), GRACE, NOW + HOUR);
+    assert!(matches!(replaced, Reply::Campaign(_)), "{replaced:?}");
+}
+
+#[test]
+fn a_repeated_request_finds_the_campaign_that_it_made() {
+    let made = |fingerprint: &str| {
+        let mut campaign = campaign("c", once());
+        campaign.fingerprint = Some(fingerprint.to_owned());
+        Command::Create(Box::new(campaign))
+    };
+    let mut calendar = calendar(vec![]);
+    let first = calendar.apply(made("a"), GRACE, NOW);
+    assert!(matches!(first, Reply::Campaign(_)));
+    assert_eq!(calendar.apply(made("a"), GRACE, NOW), first);
+    assert_eq!(calendar.apply(made("b"), GRACE, NOW), Reply::Taken);
+    assert_eq!(calendar.campaigns.len(), 1);
+}
+
+#[test]
+fn documents_are_held_as_text_and_a_full_calendar_has_a_way_back() {
+    // As dense as JSON gets: a tree of it would have fifty times as many bytes.
+    let dense = |id: &str| {
+        let mut campaign = campaign(id, once());
+        campaign.document = format!("[{}0]", "0,".repeat(128 * 1024 - 2));
+        assert!(campaign.document.len() <= crate::delivery::calendar::acts::MAX_BYTES / 16);
+        campaign
+    };
+    let database = database();
+    let ids: Vec<String> = (0..16).map(|number| format!("c{number}")).collect();
+    let mut full = calendar(ids.iter().map(|id| dense(id)).collect());
+    let more = Command::Create(Box::new(dense("more")));
+    assert_eq!(
+        full.apply(more.clone(), GRACE, NOW),
+        Reply::TooMuch {
+            limit: acts::MAX_BYTES
+        }
+    );
+    let mut full = restarted(&database, &mut full);
+    let held: usize = full
+        .campaigns
+        .values()
+        .map(|campaign| campaign.document.capacity())
+        .sum();
+    assert!(held <= acts::MAX_BYTES, "{held}");
+    // A list is without documents, and so is the row that each change writes.
+    let list = full.apply(
+        Command::List {
+            apps: None,
+            state: None,
+        },
+        GRACE,
+        NOW,
+    );
+    assert!(serde_json::to_string(&list).unwrap().len() < 16 * 1024);
+    full.take_changes();
+    assert_eq!(
+        act(&mut full, "c0", Act::Cancel, NOW),
+        read_reply(&mut full, "c0")
+    );
+    let changes = full.take_changes();
+    let is_short = |value: &crate::delivery::sql::Value| match value {
+        crate::delivery::sql::Value::Text(text) => text.len() < 1024,
+        _ => true,
+    };
+    assert!(changes.iter().all(|change| change.values.iter().all(is_short)));
+    // And it can be emptied.
+    let deleted = full.apply(Command::Delete { id: "c0".to_owned() }, GRACE, NOW);
+    assert_eq!(deleted, Reply::Done);
+    assert!(matches!(full.apply(more, GRACE, NOW), Reply::Campaign(_)));
+    let full = restarted(&database, &mut full);
+    assert!(!full.campaigns.contains_key("c0") && full.campaigns.contains_key("more"));
+}
+
+fn read_reply(calendar: &mut Calendar, id: &str) -> Reply {
+    calendar.apply(Command::Read { id: id.to_owned() }, GRACE, NOW)
 }

@@ -1,5 +1,6 @@
 //! What callers do to audiences and campaigns.
 
+use super::tick::CANCELLED;
 use super::{Act, Audience, Calendar, Campaign, Counts, Key, Reply, RunState, State, What};
 use crate::time::Timestamp;
 
@@ -56,8 +57,13 @@ impl Calendar {
     }
 
     pub(super) fn create(&mut self, mut campaign: Campaign, now: Timestamp) -> Reply {
-        if self.campaigns.contains_key(&campaign.id) {
-            return self.read(&campaign.id);
+        if let Some(found) = self.campaigns.get(&campaign.id) {
+            let is_repeated = found.fingerprint == campaign.fingerprint && found.app == campaign.app;
+            return if is_repeated {
+                self.read(&campaign.id)
+            } else {
+                Reply::Taken
+            };
         }
         if self.campaigns.len() >= MAX_CAMPAIGNS {
             return Reply::Full { limit: MAX_CAMPAIGNS };
@@ -79,6 +85,7 @@ impl Calendar {
             }
         }
         let id = campaign.id.clone();
+        self.changed.documents.insert(id.clone());
         self.changed.campaigns.insert(id.clone());
         self.campaigns.insert(id.clone(), campaign);
         self.read(&id)
@@ -107,13 +114,24 @@ impl Calendar {
         campaign.runs = old.runs;
         campaign.next_at = None;
         campaign.seen = old.seen;
+        // A start that was attempted may have begun with the old document.
+        let is_starting = |key: &Key| {
+            let run = self.runs.get(key);
+            run.is_some_and(|run| run.state == RunState::Starting && run.start_until.is_some())
+        };
+        if self.keys(&campaign.id).iter().any(is_starting) {
+            return Reply::Starting;
+        }
         let is_wanted = campaign.state != State::Draft;
         // A paused one may be replaced for the sake of the runs that it still has.
         if is_wanted && !campaign.begin(now) && !self.is_under_way(&campaign.id) {
             return Reply::NeverDue;
         }
         let id = campaign.id.clone();
-        self.change_campaign(&id, |old| *old = campaign);
+        self.changed.documents.insert(id.clone());
+        self.changed.campaigns.insert(id.clone());
+        self.campaigns.insert(id.clone(), campaign);
+        self.change_campaign(&id, |_| {});
         self.read(&id)
     }
 
@@ -126,8 +144,8 @@ impl Calendar {
     /// Whether there is room for a campaign, beside all but the one whose place it takes.
     fn has_room_for(&self, campaign: &Campaign) -> bool {
         let others = self.campaigns.values().filter(|other| other.id != campaign.id);
-        let others: usize = others.map(Campaign::size).sum();
-        others + campaign.size() <= MAX_BYTES
+        let others: usize = others.map(|other| other.document.len()).sum();
+        others + campaign.document.len() <= MAX_BYTES
     }
 
     pub(super) fn delete(&mut self, id: &str) -> Reply {
@@ -141,6 +159,7 @@ impl Calendar {
         }
         self.campaigns.remove(id);
         self.changed.campaigns.insert(id.to_owned());
+        self.changed.documents.insert(id.to_owned());
         for key in self.keys(id) {
             // A batch that is still to be told of its end is told first.
             if !self.busy.contains(&key) {
@@ -157,12 +176,14 @@ impl Calendar {
         let state = campaign.state;
         match (act, state) {
             (Act::Schedule, State::Draft) => {
-                let mut campaign = campaign.clone();
-                campaign.state = State::Scheduled;
-                if !campaign.begin(now) {
+                let mut begun = campaign.summary();
+                if !begun.begin(now) {
                     return Reply::NeverDue;
                 }
-                self.change_campaign(id, |draft| *draft = campaign);
+                self.change_campaign(id, |draft| {
+                    draft.state = State::Scheduled;
+                    draft.begin(now);
+                });
             }
             (Act::Pause, State::Scheduled | State::Running) => {
                 self.tell_runs(id, What::Pause, now);
@@ -174,6 +195,9 @@ impl Calendar {
                 self.change_campaign(id, |campaign| campaign.state = State::Running);
             }
             (Act::Cancel, State::Draft | State::Scheduled | State::Running | State::Paused) => {
+                if state != State::Draft {
+                    self.skip_because(id, CANCELLED, now);
+                }
                 self.tell_runs(id, What::Cancel, now);
                 self.change_campaign(id, |campaign| {
                     campaign.state = State::Cancelled;
@@ -246,6 +270,5 @@ pub(super) const MAX_AUDIENCES: usize = 1000;
 /// The most campaigns: all are held in memory with what they send.
 pub(super) const MAX_CAMPAIGNS: usize = 1000;
 
-/// The most bytes of what all campaigns send, some kilobytes each. As trees they take a few times as much of the object's
-/// 128 MB, twenty times if they are written for that; and a list of all of them is one answer.
+/// The most bytes of what all campaigns send, some kilobytes each. They are held as text in the object's 128 MB.
 pub(super) const MAX_BYTES: usize = 4 * 1024 * 1024;

@@ -34,17 +34,19 @@ pub enum Command {
         name: String,
     },
     /// Make this campaign, a draft or a scheduled one: [`Reply::Campaign`], [`Reply::Full`], [`Reply::TooMuch`],
-    /// [`Reply::NoAudience`], [`Reply::NeverDue`]. One that is there already is answered as it is.
+    /// [`Reply::NoAudience`], [`Reply::NeverDue`]. If one of this id is there it is answered as it is if the request is a
+    /// repeated one; else [`Reply::Taken`].
     Create(Box<Campaign>),
     /// Put this campaign in the place of the one of its id, which is a draft, scheduled or paused: [`Reply::Campaign`],
-    /// [`Reply::State`], [`Reply::TooMuch`], [`Reply::NoAudience`], [`Reply::NeverDue`] or [`Reply::Missing`].
+    /// [`Reply::State`], [`Reply::Starting`], [`Reply::TooMuch`], [`Reply::NoAudience`], [`Reply::NeverDue`] or
+    /// [`Reply::Missing`].
     Replace(Box<Campaign>),
     /// [`Reply::Campaign`] or [`Reply::Missing`].
     Read {
         /// The campaign.
         id: String,
     },
-    /// The campaigns that match, the newest first: [`Reply::Campaigns`].
+    /// The campaigns that match, the newest first and without their documents: [`Reply::Campaigns`].
     List {
         /// Of these apps alone; of all if there is nothing here.
         #[serde(default)]
@@ -75,6 +77,14 @@ pub enum Command {
         /// The most of them.
         limit: u32,
     },
+    /// The cancelled runs of a campaign of which pushes may still go out, the oldest first: [`Reply::Runs`], whose cursor says
+    /// that there are more, or [`Reply::Missing`].
+    Stopping {
+        /// The campaign.
+        id: String,
+        /// The most of them.
+        limit: u32,
+    },
     /// The batch of a run has ended: [`Reply::Done`], also if it is told again.
     RunEnded {
         /// The campaign.
@@ -90,6 +100,30 @@ pub enum Command {
     },
     /// How many campaigns there are: [`Reply::Counted`].
     Count,
+}
+
+impl Command {
+    /// Whether a caller changes audiences or campaigns with it.
+    #[must_use]
+    pub const fn is_change(&self) -> bool {
+        match self {
+            Self::PutAudience(_)
+            | Self::LeaveAudience { .. }
+            | Self::DropAudience { .. }
+            | Self::Create(_)
+            | Self::Replace(_)
+            | Self::Delete { .. }
+            | Self::Act { .. } => true,
+            Self::Audience { .. }
+            | Self::Audiences
+            | Self::Read { .. }
+            | Self::List { .. }
+            | Self::Runs { .. }
+            | Self::Stopping { .. }
+            | Self::RunEnded { .. }
+            | Self::Count => false,
+        }
+    }
 }
 
 /// What is to become of a campaign. What it is already is no fault.
@@ -139,6 +173,10 @@ pub enum Reply {
     },
     /// There is no such audience for a campaign.
     NoAudience,
+    /// Another campaign has this id.
+    Taken,
+    /// A run of the campaign is being started.
+    Starting,
     /// The campaign has no schedule, or one that does not come any more.
     NeverDue,
     /// The campaign cannot do this as it stands.

@@ -51,8 +51,10 @@ pub(super) fn campaign(id: &str, schedule: Value) -> Campaign {
         state: State::Scheduled,
         schedule: Some(Schedule::try_from(schedule).unwrap()),
         window: None,
-        document: json!({"name": "News"}),
+        name: "News".to_owned(),
+        document: r#"{"name":"News"}"#.to_owned(),
         warnings: Default::default(),
+        fingerprint: None,
         next_at: None,
         runs: 0,
         seen: Timestamp::default(),
@@ -62,10 +64,10 @@ pub(super) fn campaign(id: &str, schedule: Value) -> Campaign {
 /// A calendar with the audience `all` and these campaigns.
 pub(super) fn calendar(campaigns: Vec<Campaign>) -> Calendar {
     let mut calendar = Calendar::default();
-    let made = calendar.apply(Command::PutAudience(audience("all")), NOW);
+    let made = calendar.apply(Command::PutAudience(audience("all")), GRACE, NOW);
     assert_eq!(made, Reply::Created(audience("all")));
     for campaign in campaigns {
-        let made = calendar.apply(Command::Create(Box::new(campaign)), NOW);
+        let made = calendar.apply(Command::Create(Box::new(campaign)), GRACE, NOW);
         assert!(matches!(made, Reply::Campaign(_)), "{made:?}");
     }
     calendar
@@ -86,7 +88,7 @@ pub(super) fn once() -> Value {
 
 pub(super) fn act(calendar: &mut Calendar, id: &str, act: Act, now: Timestamp) -> Reply {
     let id = id.to_owned();
-    calendar.apply(Command::Act { id, act }, now)
+    calendar.apply(Command::Act { id, act }, GRACE, now)
 }
 
 pub(super) fn state(calendar: &mut Calendar, id: &str) -> State {
@@ -100,7 +102,7 @@ pub(super) fn runs(calendar: &mut Calendar, id: &str) -> Vec<Run> {
         before: None,
         limit: u32::MAX,
     };
-    match calendar.apply(command, NOW) {
+    match calendar.apply(command, GRACE, NOW) {
         Reply::Runs(mut page) => {
             page.runs.reverse();
             page.runs
@@ -125,7 +127,7 @@ pub(super) fn end(calendar: &mut Calendar, id: &str, at: Timestamp, now: Timesta
             ..Counts::default()
         },
     };
-    assert_eq!(calendar.apply(ended, now), Reply::Done);
+    assert_eq!(calendar.apply(ended, GRACE, now), Reply::Done);
 }
 
 /// What the tasks are, each as a word and its run's moment or batch.
@@ -139,8 +141,29 @@ pub(super) fn words(calendar: &Calendar, now: Timestamp) -> Vec<String> {
 
 /// Does all tasks that there are.
 pub(super) fn work(calendar: &mut Calendar, now: Timestamp) {
-    for task in calendar.tasks(now) {
-        calendar.done(&task, now);
+    for key in calendar.due(now) {
+        if let Some(task) = calendar.attempt(&key, now) {
+            calendar.done(&task, now);
+        }
+    }
+}
+
+impl Calendar {
+    /// The tasks that are due, none of them attempted.
+    pub(super) fn tasks(&self, now: Timestamp) -> Vec<Task> {
+        let keys = self.due(now).into_iter();
+        keys.filter_map(|key| self.task(&self.runs[&key])).collect()
+    }
+
+    /// The next task, attempted.
+    pub(super) fn next_task(&mut self, now: Timestamp) -> Task {
+        let key = self.due(now).remove(0);
+        self.attempt(&key, now).unwrap()
+    }
+
+    /// When a task is next due, or was.
+    pub(super) fn wake(&self) -> Option<Timestamp> {
+        self.next_due(|_| false, Timestamp::default())
     }
 }
 
@@ -172,7 +195,7 @@ pub(super) fn in_state(wanted: State) -> Calendar {
 
 /// A campaign.
 pub(super) fn read(calendar: &mut Calendar, id: &str) -> Campaign {
-    match calendar.apply(Command::Read { id: id.to_owned() }, NOW) {
+    match calendar.apply(Command::Read { id: id.to_owned() }, GRACE, NOW) {
         Reply::Campaign(campaign) => *campaign,
         other => panic!("{other:?}"),
     }

@@ -24,26 +24,27 @@ fn the_rows_of_a_calendar_format_unchanged() {
         texts(&mut calendar),
         [
             r#"{"name":"all","app":"shop","shards":8,"created_at":1795420800000}"#,
-            r#"{"id":"c1","app":"shop","audience":"all","created_at":1795420800000,"state":"scheduled","schedule":{"at":"2026-11-23T08:01:00.000Z"},"window":{"from":"09:00","to":"21:00"},"document":{"name":"News"},"next_at":1795420860000,"runs":0,"seen":1795420800000}"#,
+            r#"{"name":"News"}"#,
+            r#"{"id":"c1","app":"shop","audience":"all","created_at":1795420800000,"state":"scheduled","name":"News","schedule":{"at":"2026-11-23T08:01:00.000Z"},"window":{"from":"09:00","to":"21:00"},"next_at":1795420860000,"runs":0,"seen":1795420800000}"#,
         ]
     );
     let later = NOW + fixture::MINUTE;
     calendar.tick(fixture::GRACE, later);
-    let task = calendar.tasks(later).remove(0);
+    let task = calendar.next_task(later);
     calendar.failed(&task, "no answer", later);
     let trying = calendar.wake().unwrap().as_millis();
     let run = texts(&mut calendar).remove(0);
     assert_eq!(
         run,
         format!(
-            r#"{{"campaign":"c1","at":1795420860000,"batch":"451296ba70d9b33f6a560c925c99a62d","state":"starting","detail":"no answer","wanted":"resume","untold":false,"trying":{{"next_at":{trying},"failures":1,"failing_since":1795420860000}}}}"#
+            r#"{{"campaign":"c1","at":1795420860000,"batch":"451296ba70d9b33f6a560c925c99a62d","state":"starting","detail":"no answer","wanted":"resume","untold":false,"trying":{{"next_at":{trying},"failures":1,"failing_since":1795420860000}},"start_until":1795420920000,"starts":1}}"#
         )
     );
     work(&mut calendar, later + fixture::MINUTE);
     fixture::end(&mut calendar, "c1", later, later + fixture::MINUTE * 2);
     assert_eq!(
         texts(&mut calendar).remove(0),
-        r#"{"campaign":"c1","at":1795420860000,"batch":"451296ba70d9b33f6a560c925c99a62d","state":"done","started_at":1795420920000,"ended_at":1795420980000,"pushes":7,"counts":{"accepted":7,"rejected":0,"failed":0,"cancelled":0,"gone":0},"wanted":"resume","untold":false,"trying":{"next_at":1795420920000,"failures":0}}"#
+        r#"{"campaign":"c1","at":1795420860000,"batch":"451296ba70d9b33f6a560c925c99a62d","state":"done","started_at":1795420920000,"ended_at":1795420980000,"pushes":7,"counts":{"accepted":7,"rejected":0,"failed":0,"cancelled":0,"gone":0},"wanted":"resume","untold":false,"trying":{"next_at":1795420920000,"failures":0},"start_until":1795420980000,"starts":2}"#
     );
 }
 
@@ -85,6 +86,10 @@ fn the_commands_of_a_calendar_format_unchanged() {
                 ..Counts::default()
             },
         },
+        Command::Stopping {
+            id: "c1".to_owned(),
+            limit: 9,
+        },
         Command::Count,
     ];
     let texts = [
@@ -94,6 +99,7 @@ fn the_commands_of_a_calendar_format_unchanged() {
         r#"{"act":{"id":"c1","act":"schedule"}}"#,
         r#"{"runs":{"id":"c1","before":null,"limit":9}}"#,
         r#"{"run_ended":{"campaign":"c1","at":1795420800000,"state":"cancelled","pushes":1,"counts":{"accepted":0,"rejected":0,"failed":0,"cancelled":1,"gone":0}}}"#,
+        r#"{"stopping":{"id":"c1","limit":9}}"#,
         r#""count""#,
     ];
     for (command, text) in commands.into_iter().zip(texts) {
@@ -110,6 +116,8 @@ fn the_replies_of_a_calendar_format_unchanged() {
             campaigns: vec!["c1".to_owned()],
         },
         Reply::Full { limit: 1000 },
+        Reply::Taken,
+        Reply::Starting,
         Reply::State {
             state: State::Cancelled,
         },
@@ -127,6 +135,8 @@ fn the_replies_of_a_calendar_format_unchanged() {
         r#""done""#,
         r#"{"in_use":{"campaigns":["c1"]}}"#,
         r#"{"full":{"limit":1000}}"#,
+        r#""taken""#,
+        r#""starting""#,
         r#"{"state":{"state":"cancelled"}}"#,
         r#"{"runs":{"runs":[],"cursor":1795420800000}}"#,
         r#"{"counted":[{"app":"shop","state":"draft","campaigns":2}]}"#,

@@ -1,4 +1,4 @@
-//! The calendar as rows: a table each for audiences, campaigns and runs.
+//! The calendar as rows: a table each for audiences, campaigns, their documents, and runs.
 
 use serde::de::DeserializeOwned;
 
@@ -19,6 +19,9 @@ impl Calendar {
                 "CREATE TABLE IF NOT EXISTS campaigns (id TEXT PRIMARY KEY, campaign TEXT NOT NULL) STRICT",
             ),
             Statement::new(
+                "CREATE TABLE IF NOT EXISTS documents (id TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT",
+            ),
+            Statement::new(
                 "CREATE TABLE IF NOT EXISTS runs (campaign TEXT NOT NULL, at INTEGER NOT NULL, run TEXT NOT NULL, \
                  PRIMARY KEY (campaign, at)) STRICT",
             ),
@@ -31,6 +34,7 @@ impl Calendar {
         Statement::new(
             "SELECT 'audience', name, 0, audience FROM audiences \
              UNION ALL SELECT 'campaign', id, 0, campaign FROM campaigns \
+             UNION ALL SELECT 'document', id, 0, document FROM documents \
              UNION ALL SELECT 'run', campaign, at, run FROM runs",
         )
     }
@@ -53,7 +57,7 @@ impl Calendar {
     /// The statements that store what has changed since they were last taken.
     ///
     /// Runs come before the campaigns that have seen them: if what follows could not be stored, they are found again, and
-    /// none is lost.
+    /// none is lost. So do documents: a campaign is not there without its own.
     pub fn take_changes(&mut self) -> Vec<Statement> {
         let changed = std::mem::take(&mut self.changed);
         let audiences = changed
@@ -74,9 +78,20 @@ impl Calendar {
                 Some(campaign) => {
                     Statement::new("INSERT OR REPLACE INTO campaigns (id, campaign) VALUES (?, ?)")
                         .bind(id)
-                        .bind(serde_json::to_string(campaign).unwrap_or_default())
+                        .bind(serde_json::to_string(&campaign.summary()).unwrap_or_default())
                 }
                 None => Statement::new("DELETE FROM campaigns WHERE id = ?").bind(id),
+            });
+        let documents = changed
+            .documents
+            .into_iter()
+            .map(|id| match self.campaigns.get(&id) {
+                Some(campaign) => {
+                    Statement::new("INSERT OR REPLACE INTO documents (id, document) VALUES (?, ?)")
+                        .bind(id)
+                        .bind(campaign.document.clone())
+                }
+                None => Statement::new("DELETE FROM documents WHERE id = ?").bind(id),
             });
         let runs = changed.runs.into_iter().map(|key| {
             let run = self.runs.get(&key);
@@ -93,7 +108,7 @@ impl Calendar {
                     .bind(at),
             }
         });
-        audiences.chain(runs).chain(campaigns).collect()
+        audiences.chain(runs).chain(documents).chain(campaigns).collect()
     }
 
     fn take(&mut self, row: &Row) -> Result<(), String> {
@@ -109,6 +124,12 @@ impl Calendar {
             "campaign" => {
                 let campaign: Campaign = read(kind, name, text)?;
                 self.campaigns.insert(name.to_owned(), campaign);
+            }
+            "document" => {
+                // Without its campaign it was not stored whole, or its campaign cannot be read.
+                if let Some(campaign) = self.campaigns.get_mut(name) {
+                    text.clone_into(&mut campaign.document);
+                }
             }
             _ => {
                 let (key, run): (_, Run) = ((name.to_owned(), at), read(kind, name, text)?);

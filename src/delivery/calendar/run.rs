@@ -43,6 +43,12 @@ pub struct Run {
     /// How the task that it has is getting on.
     #[serde(default)]
     pub(super) trying: Trying,
+    /// Until when a start that was attempted may still open the batch; nothing if none was attempted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_until: Option<Timestamp>,
+    /// How many starts were attempted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) starts: u32,
 }
 
 /// How a run stands.
@@ -144,6 +150,8 @@ impl Run {
             wanted: What::Resume,
             untold: false,
             trying: Trying::from(now),
+            start_until: None,
+            starts: 0,
         }
     }
 
@@ -176,6 +184,19 @@ impl Run {
     /// Whether there is, or may yet be, something to do for it.
     pub(super) const fn is_busy(&self) -> bool {
         self.is_under_way() || self.untold
+    }
+
+    /// The run without the names of its zones.
+    pub(super) fn without_zones(&self) -> Self {
+        Self {
+            zones: None,
+            ..self.clone()
+        }
+    }
+
+    /// How many names of zones it has.
+    pub(super) fn zone_count(&self) -> usize {
+        self.zones.as_ref().map_or(0, Vec::len)
     }
 
     /// Has its batch told.
@@ -211,6 +232,11 @@ pub fn batch_id(campaign: &str, at: Timestamp) -> String {
         .take(ID_BYTES)
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Bytes of a batch's id.

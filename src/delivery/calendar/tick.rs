@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::run::Trying;
 use super::{Calendar, Campaign, Key, Run, RunState, State, What};
+use crate::delivery::batch::LONGEST_LIFE;
 use crate::delivery::schedule::Occurrence;
 use crate::time::Timestamp;
 
 impl Calendar {
-    /// Makes runs of what is due. What was due more than `grace` ago is recorded as missed; a task that has failed for
-    /// longer than `grace` is given up. A tick that comes late, early or twice is harmless.
+    /// Makes runs of what is due. What was due more than `grace` ago is recorded as missed, and so is a run whose start has
+    /// not had its turn by then. A tick that comes late, early or twice is harmless.
     pub fn tick(&mut self, grace: Duration, now: Timestamp) {
         let is_due = |campaign: &&Campaign| {
             let may_be = matches!(campaign.state, State::Scheduled | State::Running | State::Paused);
@@ -32,7 +33,12 @@ impl Calendar {
 
     /// Records what has come while the campaign was paused.
     pub(super) fn skip(&mut self, id: &str, now: Timestamp) {
-        let missed = self.miss(id, now, PAUSED);
+        self.skip_because(id, PAUSED, now);
+    }
+
+    /// Records what was due up to now, and has no run yet, as missed.
+    pub(super) fn skip_because(&mut self, id: &str, why: &str, now: Timestamp) {
+        let missed = self.miss(id, now, why);
         self.change_campaign(id, |campaign| {
             campaign.runs += missed;
             campaign.see(now);
@@ -93,22 +99,30 @@ impl Calendar {
         added
     }
 
-    /// Gives up what has failed for too long.
-    fn give_up(&mut self, grace: Duration, now: Timestamp) {
-        let has_failed = |key: &&Key| {
-            let since = self.runs.get(*key).and_then(|run| self.failing_since(run));
-            since.is_some_and(|since| now.since(since) > grace)
+    /// Gives up what is not to be done any more: a start whose time has passed by more than the grace, and telling a batch
+    /// that cannot be there any more.
+    pub(super) fn give_up(&mut self, grace: Duration, now: Timestamp) {
+        let is_over = |key: &&Key| {
+            self.runs
+                .get(*key)
+                .is_some_and(|run| match self.is_unstarted(run) {
+                    true => now.since(run.at) > grace,
+                    false => run.untold && now.since(run.at) > LONGEST_LIFE,
+                })
         };
-        let keys: Vec<Key> = self.busy.iter().filter(has_failed).cloned().collect();
+        let keys: Vec<Key> = self.busy.iter().filter(is_over).cloned().collect();
         for key in keys {
-            self.change_run(&key, |run| {
-                if run.state == RunState::Starting && run.wanted == What::Resume {
-                    run.state = RunState::Failed;
-                    run.ended_at = Some(now);
-                    run.detail.get_or_insert_with(|| NO_AUDIENCE.to_owned());
-                    // It may have been started in part.
-                    run.want(What::Cancel, now);
-                } else {
+            let audience = self.campaigns.get(&key.0).map(|campaign| &campaign.audience);
+            let has_audience = audience.is_some_and(|name| self.audiences.contains_key(name));
+            self.change_run(&key, |run| match run.state {
+                RunState::Starting if run.start_until.is_none() && has_audience => {
+                    run.state = RunState::Missed;
+                    run.untold = false;
+                    run.detail = Some(LATE.to_owned());
+                }
+                RunState::Starting if !has_audience => run.fail(NO_AUDIENCE, now),
+                RunState::Starting => run.fail(LATE, now),
+                _ => {
                     run.untold = false;
                     run.trying = Trying::from(now);
                 }
@@ -118,15 +132,11 @@ impl Calendar {
         }
     }
 
-    /// Since when a run's task has failed. One that cannot even be given fails from the beginning.
-    fn failing_since(&self, run: &Run) -> Option<Timestamp> {
-        let audience = |campaign: &Campaign| self.audiences.contains_key(&campaign.audience);
-        let is_stuck = run.state == RunState::Starting
-            && run.wanted == What::Resume
-            && !self.campaigns.get(&run.campaign).is_some_and(audience);
-        run.trying
-            .failing_since
-            .or(is_stuck.then_some(run.trying.next_at))
+    /// Whether a run waits for its start, and not for its campaign to be resumed.
+    fn is_unstarted(&self, run: &Run) -> bool {
+        let campaign = self.campaigns.get(&run.campaign);
+        let is_paused = campaign.is_some_and(|campaign| campaign.state == State::Paused);
+        run.state == RunState::Starting && run.wanted == What::Resume && !is_paused
     }
 
     /// Keeps the newest runs of each campaign, and what is under way.
@@ -145,14 +155,22 @@ impl Calendar {
         for key in forgotten {
             self.forget_run(&key);
         }
-        let over = self.runs.len().saturating_sub(MAX_KEPT_ALTOGETHER);
-        if over > 0 {
-            let ended = self.runs.keys().filter(|key| !self.busy.contains(*key));
-            let mut ended: Vec<Key> = ended.cloned().collect();
-            ended.sort_by_key(|(_, at)| *at);
-            for key in ended.iter().take(over) {
-                self.forget_run(key);
+        let zones: usize = self.runs.values().map(Run::zone_count).sum();
+        let mut over = self.runs.len().saturating_sub(MAX_KEPT_ALTOGETHER);
+        let mut over_zones = zones.saturating_sub(MAX_ZONES_KEPT);
+        if over == 0 && over_zones == 0 {
+            return;
+        }
+        let ended = self.runs.iter().filter(|(key, _)| !self.busy.contains(*key));
+        let mut ended: Vec<(Key, usize)> = ended.map(|(key, run)| (key.clone(), run.zone_count())).collect();
+        ended.sort_by_key(|((_, at), _)| *at);
+        for (key, zones) in ended {
+            if over == 0 && over_zones == 0 {
+                break;
             }
+            self.forget_run(&key);
+            over = over.saturating_sub(1);
+            over_zones = over_zones.saturating_sub(zones);
         }
     }
 }
@@ -174,14 +192,21 @@ pub(super) const MAX_MISSED: usize = 100;
 /// Runs that are kept of a campaign.
 pub(super) const MAX_KEPT: usize = 1000;
 
-/// Runs that are kept of all: some ten megabytes, most of them the names of zones.
-const MAX_KEPT_ALTOGETHER: usize = 20_000;
+/// Runs that are kept of all: some ten megabytes without the names of their zones.
+pub(super) const MAX_KEPT_ALTOGETHER: usize = 20_000;
+
+/// Names of zones that the kept runs have together, each some 50 bytes in memory. A run each minute on the clocks of all
+/// devices has hundreds.
+pub(super) const MAX_ZONES_KEPT: usize = 400_000;
 
 /// Why a run was missed whose campaign was paused.
 pub(super) const PAUSED: &str = "paused";
 
 /// Why a run was missed that nobody started in time.
 pub(super) const LATE: &str = "its time had passed by more than the grace";
+
+/// Why a run was missed whose campaign was cancelled before anybody had started it.
+pub(super) const CANCELLED: &str = "cancelled";
 
 /// Why a run fails that has no audience.
 const NO_AUDIENCE: &str = "its audience is not there";

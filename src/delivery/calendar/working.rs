@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::fixture::{
-    GRACE, MINUTE, NOW, act, calendar, campaign, database, end, hourly, once, restarted, run_states, runs,
-    state, words, work,
+    GRACE, MINUTE, NOW, act, calendar, campaign, database, end, hourly, minutely, once, restarted,
+    run_states, runs, state, words, work,
 };
-use super::tasks::MAX_TASKS;
+use super::tasks::CLOCK_SKEW;
+use super::tick::LATE;
 use super::*;
+use crate::delivery::batch::LONGEST_LIFE;
 
 /// When the campaign of these tests is due.
 const DUE: Timestamp = Timestamp::from_secs(1_795_420_860);
@@ -30,12 +32,12 @@ fn running() -> Calendar {
 
 #[test]
 fn a_start_has_the_campaign_the_run_and_the_shards_of_the_audience() {
-    let calendar = starting();
+    let mut calendar = starting();
     let Task::Start {
         campaign,
         run,
         shards,
-    } = calendar.tasks(DUE).remove(0)
+    } = calendar.next_task(DUE)
     else {
         panic!()
     };
@@ -65,7 +67,7 @@ fn a_start_is_given_until_it_is_done() {
 fn a_start_that_fails_backs_off_up_to_a_minute_and_is_given_up_after_the_grace() {
     let (mut calendar, mut now, mut last) = (starting(), DUE, Duration::ZERO);
     while run_states(&mut calendar, "c") == [RunState::Starting] {
-        let task = calendar.tasks(now).remove(0);
+        let task = calendar.next_task(now);
         calendar.failed(&task, &"é".repeat(999), now);
         assert_eq!(words(&calendar, now), NOTHING);
         let next = calendar.wake().unwrap();
@@ -132,7 +134,11 @@ fn nothing_is_started_while_its_campaign_is_paused() {
         (words(&calendar, DUE + 10 * GRACE), calendar.wake()),
         (vec![], None)
     );
-    let later = DUE + 11 * GRACE;
+    let mut late = calendar.clone();
+    act(&mut late, "c", Act::Resume, DUE + 10 * GRACE);
+    late.give_up(GRACE, DUE + 10 * GRACE);
+    assert_eq!(run_states(&mut late, "c"), [RunState::Missed]);
+    let later = DUE + GRACE;
     act(&mut calendar, "c", Act::Resume, later);
     assert_eq!(words(&calendar, later), ["start 60"]);
     work(&mut calendar, later);
@@ -146,7 +152,7 @@ fn nothing_is_started_while_its_campaign_is_paused() {
 fn nothing_is_started_after_a_cancel_and_a_start_that_was_under_way_is_undone() {
     for is_done in [true, false] {
         let mut calendar = starting();
-        let start = calendar.tasks(DUE).remove(0);
+        let start = calendar.next_task(DUE);
         act(&mut calendar, "c", Act::Cancel, DUE);
         assert_eq!(words(&calendar, DUE), ["cancel"]);
         work(&mut calendar, DUE);
@@ -175,7 +181,7 @@ fn a_run_is_stopping_until_it_is_known_that_nothing_more_is_sent() {
     assert!(!is_stopping(&mut calendar));
     // One that was not, until nobody can be starting it.
     let mut calendar = starting();
-    let start = calendar.tasks(DUE).remove(0);
+    let start = calendar.next_task(DUE);
     act(&mut calendar, "c", Act::Cancel, DUE);
     assert!(is_stopping(&mut calendar));
     work(&mut calendar, DUE);
@@ -187,7 +193,7 @@ fn a_run_is_stopping_until_it_is_known_that_nothing_more_is_sent() {
 #[test]
 fn a_start_that_is_done_while_its_campaign_is_paused_leaves_the_run_paused() {
     let mut calendar = starting();
-    let start = calendar.tasks(DUE).remove(0);
+    let start = calendar.next_task(DUE);
     act(&mut calendar, "c", Act::Pause, DUE);
     work(&mut calendar, DUE);
     calendar.done(&start, DUE + MINUTE);
@@ -199,7 +205,7 @@ fn a_start_that_is_done_while_its_campaign_is_paused_leaves_the_run_paused() {
 fn what_reaches_a_batch_too_late_is_put_right() {
     let mut calendar = running();
     act(&mut calendar, "c", Act::Pause, DUE);
-    let pause = calendar.tasks(DUE).remove(0);
+    let pause = calendar.next_task(DUE);
     act(&mut calendar, "c", Act::Resume, DUE);
     work(&mut calendar, DUE);
     assert_eq!(words(&calendar, DUE), NOTHING);
@@ -211,7 +217,7 @@ fn what_reaches_a_batch_too_late_is_put_right() {
 #[test]
 fn a_start_that_is_done_twice_changes_nothing_the_second_time() {
     let mut calendar = starting();
-    let start = calendar.tasks(DUE).remove(0);
+    let start = calendar.next_task(DUE);
     calendar.done(&start, DUE);
     let before = calendar.clone();
     calendar.done(&start, DUE + MINUTE);
@@ -222,7 +228,7 @@ fn a_start_that_is_done_twice_changes_nothing_the_second_time() {
 #[test]
 fn a_run_that_has_ended_is_told_and_started_no_more() {
     let mut calendar = starting();
-    let start = calendar.tasks(DUE).remove(0);
+    let start = calendar.next_task(DUE);
     // The end is known before the start is.
     end(&mut calendar, "c", DUE, DUE);
     assert_eq!((words(&calendar, DUE), calendar.wake()), (vec![], None));
@@ -250,7 +256,7 @@ fn a_batch_is_told_of_its_end_though_its_campaign_was_deleted() {
     let mut calendar = running();
     act(&mut calendar, "c", Act::Cancel, DUE);
     assert_eq!(
-        calendar.apply(Command::Delete { id: "c".to_owned() }, DUE),
+        calendar.apply(Command::Delete { id: "c".to_owned() }, GRACE, DUE),
         Reply::Done
     );
     let mut calendar = restarted(&database, &mut calendar);
@@ -261,38 +267,135 @@ fn a_batch_is_told_of_its_end_though_its_campaign_was_deleted() {
 }
 
 #[test]
-fn telling_is_given_up_after_the_grace_and_says_why() {
-    let mut calendar = running();
-    act(&mut calendar, "c", Act::Pause, DUE);
-    let mut now = DUE;
-    while let Some(next) = calendar.wake() {
-        now = next;
-        for task in calendar.tasks(now) {
-            calendar.failed(&task, "no answer", now);
+fn telling_is_repeated_for_as_long_as_a_batch_can_live() {
+    for (what, state) in [(Act::Pause, RunState::Paused), (Act::Cancel, RunState::Cancelled)] {
+        let mut calendar = running();
+        act(&mut calendar, "c", what, DUE);
+        let mut now = DUE;
+        while let Some(next) = calendar.wake() {
+            assert!(next.since(now) <= MINUTE);
+            now = next;
+            for task in calendar.tasks(now) {
+                calendar.failed(&task, "no answer", now);
+            }
+            calendar.tick(GRACE, now);
         }
-        calendar.tick(GRACE, now);
+        assert!(now.since(DUE) > LONGEST_LIFE && now.since(DUE) < LONGEST_LIFE + 2 * MINUTE);
+        calendar.take_changes();
+        calendar.tick(GRACE, now + MINUTE);
+        assert_eq!(calendar.take_changes(), []);
+        let run = runs(&mut calendar, "c").remove(0);
+        assert_eq!((run.state, run.detail.as_deref()), (state, Some("no answer")));
     }
-    assert!(now.since(DUE) > GRACE && now.since(DUE) < GRACE + 2 * MINUTE);
-    calendar.take_changes();
-    calendar.tick(GRACE, now + MINUTE);
-    assert_eq!(calendar.take_changes(), []);
-    let run = runs(&mut calendar, "c").remove(0);
-    assert_eq!(
-        (run.state, run.detail.as_deref()),
-        (RunState::Paused, Some("no answer"))
-    );
-    // The next thing that it is told is tried again.
-    act(&mut calendar, "c", Act::Resume, now);
-    assert_eq!(words(&calendar, now), ["resume"]);
 }
 
 #[test]
-fn no_more_tasks_are_given_at_once_than_can_be_done() {
-    let names: Vec<String> = (0..MAX_TASKS + 10).map(|number| format!("c{number}")).collect();
-    let mut calendar = calendar(names.iter().map(|name| campaign(name, hourly())).collect());
-    let due = NOW + GRACE;
-    calendar.tick(GRACE, due);
-    assert_eq!(calendar.tasks(due).len(), MAX_TASKS);
-    work(&mut calendar, due);
-    assert_eq!((calendar.tasks(due).len(), calendar.wake()), (10, Some(due)));
+fn a_batch_that_a_late_start_may_still_open_is_told_again_after_that() {
+    for (what, word) in [(Act::Cancel, "cancel"), (Act::Pause, "pause")] {
+        let mut calendar = starting();
+        let start = calendar.next_task(DUE);
+        calendar.returned(&start, &Outcome::Failed("no answer".to_owned()), DUE);
+        act(&mut calendar, "c", what, DUE);
+        let tell = calendar.next_task(DUE);
+        calendar.returned(&tell, &Outcome::NotThere, DUE);
+        assert_eq!(words(&calendar, DUE), NOTHING);
+        let until = DUE + START_TIME + CLOCK_SKEW;
+        assert_eq!(
+            (calendar.wake(), words(&calendar, until)),
+            (Some(until), vec![word.to_owned()])
+        );
+        // By then it could not be opened any more.
+        let tell = calendar.next_task(until);
+        calendar.returned(&tell, &Outcome::NotThere, until);
+        assert_eq!((calendar.wake(), words(&calendar, until)), (None, vec![]));
+    }
+}
+
+#[test]
+fn a_run_that_can_never_be_started_fails_at_once_with_the_reason() {
+    let mut calendar = starting();
+    let start = calendar.next_task(DUE);
+    let reason = "/notification/expiration: is over";
+    calendar.returned(&start, &Outcome::Rejected(reason.to_owned()), DUE);
+    let run = runs(&mut calendar, "c").remove(0);
+    assert_eq!(
+        (run.state, run.detail.as_deref()),
+        (RunState::Failed, Some(reason))
+    );
+    assert_eq!(state(&mut calendar, "c"), State::Done);
+    // An attempt before it may have opened the batch.
+    assert_eq!(words(&calendar, DUE), ["cancel"]);
+}
+
+#[test]
+fn a_start_whose_turn_comes_after_the_grace_is_missed() {
+    let mut calendar = starting();
+    calendar.give_up(GRACE, DUE + GRACE);
+    assert_eq!(words(&calendar, DUE + GRACE), ["start 60"]);
+    calendar.give_up(GRACE, DUE + GRACE + Duration::from_millis(1));
+    assert_eq!((words(&calendar, DUE + GRACE), calendar.wake()), (vec![], None));
+    let run = runs(&mut calendar, "c").remove(0);
+    assert_eq!((run.state, run.detail.as_deref()), (RunState::Missed, Some(LATE)));
+    assert_eq!(state(&mut calendar, "c"), State::Done);
+}
+
+#[test]
+fn a_run_whose_devices_left_while_it_was_started_is_cancelled_and_not_forgotten() {
+    let mut calendar = starting();
+    let start = calendar.next_task(DUE);
+    calendar.failed(&start, "no answer", DUE);
+    let start = calendar.next_task(DUE + MINUTE);
+    calendar.returned(&start, &Outcome::ForNobody, DUE + MINUTE);
+    assert_eq!(run_states(&mut calendar, "c"), [RunState::Failed]);
+    assert_eq!(words(&calendar, DUE + MINUTE), ["cancel"]);
+    // One that nobody had tried before is as if it had never been due.
+    let mut calendar = starting();
+    let start = calendar.next_task(DUE);
+    calendar.returned(&start, &Outcome::ForNobody, DUE);
+    assert_eq!(
+        (run_states(&mut calendar, "c"), state(&mut calendar, "c")),
+        (vec![], State::Done)
+    );
+}
+
+#[test]
+fn tells_come_before_starts_and_each_in_the_order_in_which_they_became_due() {
+    let mut calendar = calendar(vec![
+        campaign("a", hourly()),
+        campaign("b", once()),
+        campaign("c", once()),
+    ]);
+    calendar.tick(GRACE, NOW + MINUTE);
+    work(&mut calendar, NOW + MINUTE);
+    calendar.tick(GRACE, NOW + GRACE);
+    act(&mut calendar, "c", Act::Cancel, NOW + GRACE + MINUTE);
+    act(&mut calendar, "b", Act::Pause, NOW + GRACE);
+    assert_eq!(
+        words(&calendar, NOW + GRACE + MINUTE),
+        ["pause", "cancel", "start 3600"]
+    );
+}
+
+#[test]
+fn a_cancel_asks_for_all_runs_that_are_stopping() {
+    let mut calendar = calendar(vec![campaign("c", minutely())]);
+    for minute in 1..=150 {
+        calendar.tick(GRACE, NOW + minute * MINUTE);
+        work(&mut calendar, NOW + minute * MINUTE);
+    }
+    let now = NOW + 150 * MINUTE;
+    act(&mut calendar, "c", Act::Cancel, now);
+    let mut stopping = |limit| {
+        let id = "c".to_owned();
+        match calendar.apply(Command::Stopping { id, limit }, GRACE, now) {
+            Reply::Runs(page) => (page.runs.len(), page.runs[0].at, page.cursor.is_some()),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(stopping(149), (149, NOW + MINUTE, true));
+    assert_eq!(stopping(150), (150, NOW + MINUTE, false));
+    end(&mut calendar, "c", NOW + MINUTE, now);
+    let id = "c".to_owned();
+    let reply = calendar.apply(Command::Stopping { id, limit: 1000 }, GRACE, now);
+    assert!(matches!(reply, Reply::Runs(page) if page.runs.len() == 149));
 }

@@ -141,7 +141,8 @@ fn stager(core: &Core, walk: &Walk) -> std::result::Result<Option<Stager<'static
     let brief: Brief = serde_json::from_value(walk.document.clone()).map_err(|error| error.to_string())?;
     let config = bindings::config(&core.env).map_err(|problem| problem.detail().to_owned())?;
     let app = config.find_app(&brief.app).map_err(|error| error.to_string())?;
-    Ok(Stager::new(&brief.campaign, app, brief.created_at).ok())
+    let campaign = serde_json::from_str(&brief.campaign).map_err(|error| error.to_string())?;
+    Ok(Stager::new(&campaign, app, brief.created_at).ok())
 }
 
 /// A step of a walk.

@@ -8,6 +8,7 @@ use crate::api::batch::Question;
 use crate::api::coding::Coding;
 use crate::delivery::batch::{Append, Appended, Assignment, Command, Record, Results, Settled, Stands};
 use crate::shell::{bindings, stub};
+use crate::time::Timestamp;
 
 /// Tells a batch something; gives its answer, or nothing if it has none to give.
 pub(in crate::shell) async fn command(
@@ -20,16 +21,23 @@ pub(in crate::shell) async fn command(
 }
 
 /// Opens a batch that so many walks will fill, and tells how it stands; one that is there stays as it is. `head` is what every
-/// push has: the first line of an order in lines.
+/// push has: the first line of an order in lines. After `until` it is not opened any more.
 pub(in crate::shell) async fn open(
     env: &Env,
     record: Record,
     head: String,
     walks: u32,
+    until: Option<Timestamp>,
 ) -> std::result::Result<Stands, String> {
     let id = record.id.clone();
     let record = Box::new(record);
-    let body = command(env, &id, &Command::Open { record, head, walks }).await?;
+    let open = Command::Open {
+        record,
+        head,
+        walks,
+        until,
+    };
+    let body = command(env, &id, &open).await?;
     stub::read(&body.unwrap_or_default())
 }
 

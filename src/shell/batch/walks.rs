@@ -8,10 +8,20 @@ use crate::api::Problem;
 use crate::delivery::batch::rows::{self, Fact};
 use crate::delivery::batch::{Append, Batch, Record};
 use crate::shell::clock;
+use crate::time::Timestamp;
 
-/// Opens the batch, unless it is there.
-pub(super) fn open(core: &Core, record: Record, head: String, walks: u32) -> Result<Response, Problem> {
+/// Opens the batch, unless it is there, or `until` is over.
+pub(super) fn open(
+    core: &Core,
+    record: Record,
+    head: String,
+    walks: u32,
+    until: Option<Timestamp>,
+) -> Result<Response, Problem> {
     if !core.load()? {
+        if until.is_some_and(|until| clock::now() > until) {
+            return Err(internal("the request to open the batch has come too late"));
+        }
         let database = core.database();
         for statement in rows::create().into_iter().chain([rows::create_walks()]) {
             database.execute(statement).map_err(internal)?;
