@@ -87,10 +87,16 @@ pub fn read(
     optional(map, "frequency", &mut faults, Frequency::read);
     let schedule = optional(map, "schedule", &mut faults, Schedule::read);
     let window = optional(map, "window", &mut faults, Window::read);
-    let next = schedule.as_ref().and_then(|schedule| schedule.next(now));
+    let first = |schedule: &Schedule| schedule.first(config.campaigns.grace, now);
+    let next = schedule.as_ref().and_then(first);
+    if window.is_some() && schedule.as_ref().is_some_and(Schedule::has_no_clock) {
+        let text = "is required for a `window`: whose clock it goes by, as in `Europe/Berlin`";
+        let (schedule, zone) = (root.key("schedule"), "time_zone");
+        faults.add(&schedule.key(zone), FaultKind::Invalid(text.to_owned()));
+    }
     let state = state(map, schedule.is_some(), next, &mut faults);
     // What has an end of its own must last until the first run.
-    let content = Content::read(map, app, next.unwrap_or(now), &mut faults);
+    let content = Content::read(map, app, next.unwrap_or(now).max(now), &mut faults);
     let options = content.as_ref().map(|content| &content.opening.options);
     if let Some(webhook) = options.and_then(|options| options.webhook.as_deref()) {
         check_webhook(webhook, &root.key("webhook"), config, &mut faults);

@@ -56,9 +56,20 @@ impl Calendar {
     /// Takes a command. What is due is made runs of before a caller changes anything: with the document and the state that
     /// its campaign had when it was due.
     pub fn apply(&mut self, command: Command, grace: Duration, now: Timestamp) -> Reply {
-        if command.is_change() {
-            self.tick(grace, now);
+        if !command.is_change() {
+            return self.execute(command, grace, now);
         }
+        self.tick(grace, now);
+        let reply = self.execute(command, grace, now);
+        // What is due now begins at once.
+        self.tick(grace, now);
+        match reply {
+            Reply::Campaign(campaign) => self.read(&campaign.id),
+            reply => reply,
+        }
+    }
+
+    fn execute(&mut self, command: Command, grace: Duration, now: Timestamp) -> Reply {
         match command {
             Command::PutAudience(audience) => self.put_audience(audience),
             Command::Audience { name } => match self.audiences.get(&name) {
@@ -68,8 +79,8 @@ impl Calendar {
             Command::Audiences => Reply::Audiences(self.audiences.values().cloned().collect()),
             Command::LeaveAudience { name } => self.leave_audience(&name),
             Command::DropAudience { name } => self.drop_audience(&name),
-            Command::Create(campaign) => self.create(*campaign, now),
-            Command::Replace(campaign) => self.replace(*campaign, now),
+            Command::Create(campaign) => self.create(*campaign, grace, now),
+            Command::Replace(campaign) => self.replace(*campaign, grace, now),
             Command::Read { id } => self.read(&id),
             Command::List { apps, state } => {
                 let matches = |campaign: &&Campaign| {
@@ -82,7 +93,7 @@ impl Calendar {
                 Reply::Campaigns(found)
             }
             Command::Delete { id } => self.delete(&id),
-            Command::Act { id, act } => self.act(&id, act, now),
+            Command::Act { id, act } => self.act(&id, act, grace, now),
             Command::Runs { id, before, limit } => self.runs(&id, before, limit),
             Command::Stopping { id, limit } => self.stopping(&id, limit),
             Command::RunEnded {
@@ -113,6 +124,8 @@ impl Calendar {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let end = (id.to_owned(), before.unwrap_or(FOREVER));
         let found = self.runs.range((id.to_owned(), Timestamp::default())..end);
+        // Until its devices are counted nobody knows whether a missed run was for anybody.
+        let found = found.filter(|(_, run)| !run.uncounted || self.sends_to(run).is_none());
         let mut newest = found.rev().map(|(_, run)| run.clone());
         let runs: Vec<Run> = newest.by_ref().take(limit).collect();
         let cursor = runs.last().map(|run| run.at).filter(|_| newest.next().is_some());

@@ -53,8 +53,18 @@ pub struct Occurrence {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Rule {
-    Moment(Timestamp),
-    Civil { times: Times, clock: Clock },
+    /// As soon as it is scheduled.
+    Now {
+        zone: Option<Zone>,
+    },
+    Moment {
+        at: Timestamp,
+        zone: Zone,
+    },
+    Civil {
+        times: Times,
+        clock: Clock,
+    },
 }
 
 /// Times on a clock.
@@ -80,7 +90,8 @@ impl Schedule {
         let after = after.max(self.from - INSTANT);
         let until = until.min(self.until).min(LATEST);
         match &self.rule {
-            Rule::Moment(at) => {
+            Rule::Now { .. } => Vec::new(),
+            Rule::Moment { at, .. } => {
                 let is_in = after < *at && *at <= until && limit > 0;
                 is_in.then(|| Occurrence::of_all(*at)).into_iter().collect()
             }
@@ -104,6 +115,55 @@ impl Schedule {
         self.between(after, LATEST, 1).first().map(|next| next.at)
     }
 
+    /// The schedule of a campaign that is scheduled at `now`: what is due `now` is due at this moment.
+    #[must_use]
+    pub fn begun(&self, now: Timestamp) -> Self {
+        let Rule::Now { zone } = &self.rule else {
+            return self.clone();
+        };
+        let mut document = self.document.clone();
+        if let Some(at) = document.get_mut("at") {
+            *at = now.to_string().into();
+        }
+        let zone = zone.clone().unwrap_or_else(|| Zone::utc().clone());
+        Self {
+            rule: Rule::Moment { at: now, zone },
+            document,
+            ..self.clone()
+        }
+    }
+
+    /// When a campaign is first due that is scheduled at `now`, if it will be. What is due once may be as late as a run may
+    /// start.
+    #[must_use]
+    pub fn first(&self, grace: Duration, now: Timestamp) -> Option<Timestamp> {
+        if self.is_once() {
+            self.begun(now).next(now - grace - INSTANT)
+        } else {
+            self.next(now)
+        }
+    }
+
+    /// Whether it names one time, on one clock or on each device's.
+    #[must_use]
+    pub const fn is_once(&self) -> bool {
+        matches!(
+            &self.rule,
+            Rule::Now { .. }
+                | Rule::Moment { .. }
+                | Rule::Civil {
+                    times: Times::Once(_),
+                    ..
+                }
+        )
+    }
+
+    /// Whether no clock is known that a window could go by.
+    #[must_use]
+    pub const fn has_no_clock(&self) -> bool {
+        matches!(&self.rule, Rule::Now { zone: None })
+    }
+
     /// Whether it goes by each device's own clock.
     #[must_use]
     pub const fn is_device_time(&self) -> bool {
@@ -117,11 +177,12 @@ impl Schedule {
     }
 
     /// The zone of a run for these zones, for what goes by the run's clock, such as its window: the schedule's, or the
-    /// first of the run's own if it goes by the devices' clocks. A schedule that is one moment has UTC.
+    /// first of the run's own if it goes by the devices' clocks. A schedule that is one moment has that of its offset.
     #[must_use]
     pub fn zone<'z>(&'z self, zones: Option<&'z [String]>) -> &'z str {
         match &self.rule {
-            Rule::Moment(_) => UTC,
+            Rule::Now { zone } => zone.as_ref().map_or(UTC, Zone::name),
+            Rule::Moment { zone, .. } => zone.name(),
             Rule::Civil {
                 clock: Clock::Zone(zone),
                 ..

@@ -104,6 +104,8 @@ struct RunDocument<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     time_zones: Option<&'r [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    devices: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pushes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     counts: Option<Counts>,
@@ -121,6 +123,7 @@ impl<'r> RunDocument<'r> {
             batch,
             detail: run.detail.as_deref(),
             time_zones: run.zones.as_deref(),
+            devices: run.devices,
             pushes: run.pushes,
             counts: run.counts,
         }

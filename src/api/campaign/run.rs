@@ -1,6 +1,7 @@
 //! A run as others are told of it: its batch, and the shards that walk for it.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::Stager;
 use crate::api::problem::Problem;
@@ -57,6 +58,23 @@ pub fn opening(
 pub fn reason(problem: &Problem) -> String {
     let fault = problem.first_fault();
     fault.map_or_else(|| problem.detail().to_owned(), ToString::to_string)
+}
+
+/// The devices that a run on the devices' clocks is for: those of the campaign's segment in the run's time zones.
+#[must_use]
+pub fn segment(campaign: &Campaign, run: &Run) -> Option<Segment> {
+    let zones = run.zones.as_deref().unwrap_or_default();
+    let mut named =
+        json!({"in": {"time_zone": zones.iter().filter(|zone| !zone.is_empty()).collect::<Vec<_>>()}});
+    if zones.iter().any(String::is_empty) {
+        named = json!({"any": [named, {"not": {"exists": "time_zone"}}]});
+    }
+    let read = |value: &Value| Segment::read(value, &Pointer::Root, &mut Faults::default());
+    let document = super::document_of(campaign);
+    let own = document.get("segment").filter(|value| !value.is_null());
+    // A segment that is as long as it may be leaves no room for more.
+    own.and_then(|own| read(&json!({"all": [own, named]})))
+        .or_else(|| read(&named))
 }
 
 /// The walk of the first shard for a run; the others' differ by their numbers.

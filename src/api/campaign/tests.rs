@@ -86,7 +86,14 @@ fn a_campaign_is_a_draft_if_it_says_so_or_has_no_schedule() {
 
 #[test]
 fn a_schedule_that_is_over_is_for_drafts_alone() {
-    let schedule = at(0);
+    let grace = config().campaigns.grace.as_secs();
+    let just = |secs: u64| json!({"at": (NOW - std::time::Duration::from_secs(secs)).to_string()});
+    // What was due a moment ago starts at once, within the grace.
+    for schedule in [json!({"at": "now"}), at(0), just(1), just(grace)] {
+        let state = read_it(&with(json!({"schedule": schedule}))).map(|campaign| campaign.state);
+        assert_eq!(state, Ok(State::Scheduled), "{schedule}");
+    }
+    let schedule = just(grace + 1);
     let over = vec!["/schedule: is over: no run would ever start".to_owned()];
     assert_eq!(
         read_it(&with(json!({"schedule": schedule}))).map(|_| ()),

@@ -166,7 +166,7 @@ fn there_are_so_many_audiences_and_campaigns_and_no_more() {
 #[test]
 fn a_campaign_that_is_never_due_is_not_scheduled() {
     let mut calendar = calendar(vec![]);
-    let past = json!({"at": NOW.to_string()});
+    let past = json!({"at": (NOW - GRACE - MINUTE).to_string()});
     let mut late = campaign("c", past);
     assert_eq!(
         calendar.apply(Command::Create(Box::new(late.clone())), GRACE, NOW),
@@ -425,4 +425,117 @@ fn documents_are_held_as_text_and_a_full_calendar_has_a_way_back() {
 
 fn read_reply(calendar: &mut Calendar, id: &str) -> Reply {
     calendar.apply(Command::Read { id: id.to_owned() }, GRACE, NOW)
+}
+
+#[test]
+fn what_is_due_now_or_was_a_moment_ago_begins_at_once() {
+    let second = Duration::from_secs(1);
+    for (schedule, at) in [
+        (json!({"at": "now"}), NOW),
+        (json!({"at": NOW.to_string()}), NOW),
+        (json!({"at": (NOW - second).to_string()}), NOW - second),
+        (json!({"at": (NOW - GRACE).to_string()}), NOW - GRACE),
+        (
+            json!({"at": "2026-11-23T08:59:30", "time_zone": "Europe/Berlin"}),
+            NOW - second * 30,
+        ),
+    ] {
+        let mut calendar = calendar(vec![campaign("c", schedule.clone())]);
+        assert_eq!(state(&mut calendar, "c"), State::Running, "{schedule}");
+        let runs = fixture::runs(&mut calendar, "c");
+        assert_eq!(
+            (runs.len(), runs[0].at, runs[0].state),
+            (1, at, RunState::Starting)
+        );
+        calendar.tick(GRACE, NOW + DAY);
+        assert_eq!(fixture::runs(&mut calendar, "c").len(), 1, "{schedule}");
+    }
+    // A draft begins when it is scheduled, and one that is replaced when that is done.
+    let mut draft = campaign("c", json!({"at": "now"}));
+    draft.state = State::Draft;
+    let mut calendar = calendar(vec![draft, campaign("d", hourly())]);
+    calendar.tick(GRACE, NOW + MINUTE);
+    assert_eq!(run_states(&mut calendar, "c"), []);
+    act(&mut calendar, "c", Act::Schedule, NOW + 2 * MINUTE);
+    let now = campaign("d", json!({"at": "now"}));
+    calendar.apply(Command::Replace(Box::new(now)), GRACE, NOW + 2 * MINUTE);
+    for id in ["c", "d"] {
+        assert_eq!(fixture::runs(&mut calendar, id)[0].at, NOW + 2 * MINUTE);
+    }
+}
+
+#[test]
+fn zones_where_the_time_has_passed_are_made_up_for_within_the_grace_and_else_missed_with_their_devices() {
+    // At 08:00 in UTC it is 17:00 in Tokyo, 09:00 in Berlin and 08:00 in London.
+    let schedule = json!({"at": "2026-11-23T09:00", "time_zone": "device"});
+    let mut calendar = calendar(vec![campaign("c", schedule)]);
+    let now = NOW + 30 * MINUTE;
+    let mut counted = Vec::new();
+    for key in calendar.due(now) {
+        let task = calendar.attempt(&key, now).unwrap();
+        if let Task::Count { run, shards, .. } = &task {
+            assert_eq!(*shards, 8);
+            let is_in_tokyo = run.zones.as_ref().unwrap().contains(&"Asia/Tokyo".to_owned());
+            counted.push(run.at);
+            calendar.returned(&task, &Outcome::Counted(u64::from(is_in_tokyo) * 7), now);
+        }
+    }
+    assert!(
+        counted.len() > 10 && counted.iter().all(|at| *at < NOW - GRACE),
+        "{counted:?}"
+    );
+    let runs = fixture::runs(&mut calendar, "c");
+    let of = |zone: &str| {
+        let mut found = runs
+            .iter()
+            .filter(|run| run.zones.as_ref().unwrap().iter().any(|own| own == zone));
+        found.next().map(|run| (run.state, run.devices))
+    };
+    assert_eq!(of("Asia/Tokyo"), Some((RunState::Missed, Some(7))));
+    // Nobody is there.
+    assert_eq!(of("Pacific/Kiritimati"), None);
+    assert_eq!(of("Europe/Berlin"), Some((RunState::Starting, None)));
+    // London's is to come.
+    assert_eq!(of("Europe/London"), None);
+    assert_eq!(read(&mut calendar, "c").next_at, Some(NOW + HOUR));
+    assert_eq!(read(&mut calendar, "c").runs, u64::try_from(runs.len()).unwrap());
+}
+
+#[test]
+fn a_missed_run_whose_devices_cannot_be_counted_is_listed_without_them() {
+    let schedule = json!({"at": "2026-11-23T09:00", "time_zone": "device"});
+    let mut calendar = calendar(vec![campaign("c", schedule)]);
+    let missed = |calendar: &mut Calendar| {
+        let runs = fixture::runs(calendar, "c");
+        runs.iter().filter(|run| run.state == RunState::Missed).count()
+    };
+    assert_eq!(missed(&mut calendar), 0);
+    let mut now = NOW;
+    for _ in 0..20 {
+        now = now + 2 * MINUTE;
+        for key in calendar.due(now) {
+            let task = calendar.attempt(&key, now).unwrap();
+            calendar.returned(&task, &Outcome::Failed("no answer".to_owned()), now);
+        }
+    }
+    let runs = fixture::runs(&mut calendar, "c");
+    let run = runs.iter().find(|run| run.state == RunState::Missed).unwrap();
+    assert_eq!(
+        (run.devices, run.detail.as_deref()),
+        (None, Some(super::tick::LATE))
+    );
+}
+
+#[test]
+fn a_campaign_that_had_runs_is_not_sent_again_to_zones_that_are_past() {
+    let at = |time: &str| json!({"at": format!("2026-11-23T{time}"), "time_zone": "device"});
+    let mut calendar = calendar(vec![campaign("c", at("09:00"))]);
+    let runs = fixture::runs(&mut calendar, "c");
+    for run in &runs {
+        fixture::end(&mut calendar, "c", run.at, NOW);
+    }
+    assert_eq!(state(&mut calendar, "c"), State::Scheduled);
+    let replaced = calendar.apply(Command::Replace(Box::new(campaign("c", at("08:30")))), GRACE, NOW);
+    assert!(matches!(replaced, Reply::Campaign(_)), "{replaced:?}");
+    assert_eq!(fixture::runs(&mut calendar, "c").len(), runs.len());
 }

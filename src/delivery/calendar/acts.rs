@@ -1,5 +1,7 @@
 //! What callers do to audiences and campaigns.
 
+use std::time::Duration;
+
 use super::tick::CANCELLED;
 use super::{Act, Audience, Calendar, Campaign, Counts, Key, Reply, RunState, State, What};
 use crate::time::Timestamp;
@@ -56,7 +58,7 @@ impl Calendar {
         reply
     }
 
-    pub(super) fn create(&mut self, mut campaign: Campaign, now: Timestamp) -> Reply {
+    pub(super) fn create(&mut self, mut campaign: Campaign, grace: Duration, now: Timestamp) -> Reply {
         if let Some(found) = self.campaigns.get(&campaign.id) {
             let is_repeated = found.fingerprint == campaign.fingerprint && found.app == campaign.app;
             return if is_repeated {
@@ -80,7 +82,7 @@ impl Calendar {
         campaign.seen = now;
         if campaign.state != State::Draft {
             campaign.state = State::Scheduled;
-            if !campaign.begin(now) {
+            if !campaign.begin(grace, now) {
                 return Reply::NeverDue;
             }
         }
@@ -91,7 +93,7 @@ impl Calendar {
         self.read(&id)
     }
 
-    pub(super) fn replace(&mut self, mut campaign: Campaign, now: Timestamp) -> Reply {
+    pub(super) fn replace(&mut self, mut campaign: Campaign, grace: Duration, now: Timestamp) -> Reply {
         let Some(old) = self.campaigns.get(&campaign.id) else {
             return Reply::Missing;
         };
@@ -124,7 +126,7 @@ impl Calendar {
         }
         let is_wanted = campaign.state != State::Draft;
         // A paused one may be replaced for the sake of the runs that it still has.
-        if is_wanted && !campaign.begin(now) && !self.is_under_way(&campaign.id) {
+        if is_wanted && !campaign.begin(grace, now) && !self.is_under_way(&campaign.id) {
             return Reply::NeverDue;
         }
         let id = campaign.id.clone();
@@ -161,6 +163,7 @@ impl Calendar {
         self.changed.campaigns.insert(id.to_owned());
         self.changed.documents.insert(id.to_owned());
         for key in self.keys(id) {
+            self.change_run(&key, |run| run.uncounted = false);
             // A batch that is still to be told of its end is told first.
             if !self.busy.contains(&key) {
                 self.forget_run(&key);
@@ -169,7 +172,7 @@ impl Calendar {
         Reply::Done
     }
 
-    pub(super) fn act(&mut self, id: &str, act: Act, now: Timestamp) -> Reply {
+    pub(super) fn act(&mut self, id: &str, act: Act, grace: Duration, now: Timestamp) -> Reply {
         let Some(campaign) = self.campaigns.get(id) else {
             return Reply::Missing;
         };
@@ -177,12 +180,12 @@ impl Calendar {
         match (act, state) {
             (Act::Schedule, State::Draft) => {
                 let mut begun = campaign.summary();
-                if !begun.begin(now) {
+                if !begun.begin(grace, now) {
                     return Reply::NeverDue;
                 }
                 self.change_campaign(id, |draft| {
                     draft.state = State::Scheduled;
-                    draft.begin(now);
+                    draft.begin(grace, now);
                 });
             }
             (Act::Pause, State::Scheduled | State::Running) => {

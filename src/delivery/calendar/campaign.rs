@@ -1,5 +1,7 @@
 //! What the calendar keeps of an audience and of a campaign.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::schedule::{Schedule, Window};
@@ -106,8 +108,23 @@ impl State {
 
 impl Campaign {
     /// Has it due from `now` on; says whether it ever is.
-    pub(super) fn begin(&mut self, now: Timestamp) -> bool {
-        self.see(now);
+    ///
+    /// What is due once may have been due already, within the grace. On the devices' clocks the zones where its time has
+    /// passed by more have their runs recorded as missed. A campaign that has had runs does not go back.
+    pub(super) fn begin(&mut self, grace: Duration, now: Timestamp) -> bool {
+        self.schedule = self.schedule.as_ref().map(|schedule| schedule.begun(now));
+        let is_once = self.schedule.as_ref().is_some_and(Schedule::is_once);
+        if is_once && self.runs == 0 {
+            self.seen = Timestamp::default();
+            self.next_at = None;
+            let schedule = self.schedule.as_ref();
+            let first = schedule.and_then(|schedule| schedule.first(grace, now));
+            if first.is_some() {
+                self.see(Timestamp::default());
+            }
+        } else {
+            self.see(now);
+        }
         self.next_at.is_some()
     }
 

@@ -134,6 +134,7 @@ pub(super) fn end(calendar: &mut Calendar, id: &str, at: Timestamp, now: Timesta
 pub(super) fn words(calendar: &Calendar, now: Timestamp) -> Vec<String> {
     let word = |task: Task| match task {
         Task::Start { run, .. } => format!("start {}", run.at.since(NOW).as_secs()),
+        Task::Count { run, .. } => format!("count {}", run.at.since(NOW).as_secs()),
         Task::Tell { what, .. } => format!("{what:?}").to_lowercase(),
     };
     calendar.tasks(now).into_iter().map(word).collect()

@@ -25,7 +25,7 @@ fn the_rows_of_a_calendar_format_unchanged() {
         [
             r#"{"name":"all","app":"shop","shards":8,"created_at":1795420800000}"#,
             r#"{"name":"News"}"#,
-            r#"{"id":"c1","app":"shop","audience":"all","created_at":1795420800000,"state":"scheduled","name":"News","schedule":{"at":"2026-11-23T08:01:00.000Z"},"window":{"from":"09:00","to":"21:00"},"next_at":1795420860000,"runs":0,"seen":1795420800000}"#,
+            r#"{"id":"c1","app":"shop","audience":"all","created_at":1795420800000,"state":"scheduled","name":"News","schedule":{"at":"2026-11-23T08:01:00.000Z"},"window":{"from":"09:00","to":"21:00"},"next_at":1795420860000,"runs":0,"seen":0}"#,
         ]
     );
     let later = NOW + fixture::MINUTE;

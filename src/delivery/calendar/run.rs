@@ -34,6 +34,12 @@ pub struct Run {
     /// What became of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
+    /// How many devices a run on the devices' clocks would have had that was missed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub devices: Option<u64>,
+    /// Whether those devices are still to be counted. If there are none, it is as if the run had never been due.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) uncounted: bool,
     /// What its batch is to be.
     #[serde(default)]
     pub(super) wanted: What,
@@ -147,6 +153,8 @@ impl Run {
             detail: None,
             pushes: None,
             counts: None,
+            devices: None,
+            uncounted: false,
             wanted: What::Resume,
             untold: false,
             trying: Trying::from(now),
@@ -160,6 +168,7 @@ impl Run {
         Self {
             state: RunState::Missed,
             detail: Some(detail),
+            uncounted: zones.is_some(),
             ..Self::starting(campaign, at, zones, at)
         }
     }
@@ -183,7 +192,7 @@ impl Run {
 
     /// Whether there is, or may yet be, something to do for it.
     pub(super) const fn is_busy(&self) -> bool {
-        self.is_under_way() || self.untold
+        self.is_under_way() || self.untold || self.uncounted
     }
 
     /// The run without the names of its zones.
@@ -232,6 +241,11 @@ pub fn batch_id(campaign: &str, at: Timestamp) -> String {
         .take(ID_BYTES)
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]

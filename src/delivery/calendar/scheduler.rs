@@ -157,7 +157,7 @@ impl Scheduler {
         let mut starts = self
             .in_flight
             .values()
-            .filter(|flight| flight.task.is_start())
+            .filter(|flight| !flight.task.is_tell())
             .count();
         let mut others = self.in_flight.len().saturating_sub(starts);
         for key in calendar.due(now) {
@@ -167,7 +167,7 @@ impl Scheduler {
             if self.in_flight.contains_key(&key.0) {
                 continue;
             }
-            let (running, limit, time) = match calendar.starts(&key) {
+            let (running, limit, time) = match calendar.asks_shards(&key) {
                 true => (&mut starts, MAX_STARTS, START_TIME),
                 false => (&mut others, MAX_TELLS, TELL_TIME),
             };
@@ -224,11 +224,10 @@ impl Scheduler {
 }
 
 impl Calendar {
-    /// Whether the task of a run is to start it.
-    fn starts(&self, key: &Key) -> bool {
-        self.runs
-            .get(key)
-            .is_some_and(|run| self.is_to_start(run).is_some())
+    /// Whether the task of a run asks all shards.
+    fn asks_shards(&self, key: &Key) -> bool {
+        let run = self.runs.get(key);
+        run.is_some_and(|run| run.uncounted || self.is_to_start(run).is_some())
     }
 }
 

@@ -379,6 +379,7 @@ impl World {
                         .or_insert(Batch::Sending);
                     Outcome::Done
                 }
+                Task::Count { .. } => Outcome::Counted(1),
                 Task::Tell { what, .. } => match batch {
                     None => Outcome::NotThere,
                     Some(Batch::Cancelled) => Outcome::Done,

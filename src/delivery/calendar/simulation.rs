@@ -166,11 +166,12 @@ impl World {
 
     fn land(&mut self, task: &Task, is_done: bool, is_reported: bool) {
         let id = match task {
-            Task::Start { run, .. } => run.batch.clone(),
+            Task::Start { run, .. } | Task::Count { run, .. } => run.batch.clone(),
             Task::Tell { batch, .. } => batch.clone(),
         };
         if is_done {
             match task {
+                Task::Count { .. } => {}
                 Task::Start { .. } => _ = self.batches.entry(id.clone()).or_insert(Batch::Sending),
                 Task::Tell { what, .. } => {
                     if let Some(batch @ (Batch::Sending | Batch::Paused)) = self.batches.get_mut(&id) {

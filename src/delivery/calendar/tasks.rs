@@ -22,6 +22,15 @@ pub enum Task {
         /// The shards of its audience.
         shards: u32,
     },
+    /// Count the devices that a missed run would have had.
+    Count {
+        /// The campaign.
+        campaign: Box<Campaign>,
+        /// The run.
+        run: Box<Run>,
+        /// The shards of its audience.
+        shards: u32,
+    },
     /// Tell a batch.
     Tell {
         /// The run's campaign.
@@ -41,6 +50,8 @@ pub enum Task {
 pub enum Outcome {
     /// It is done.
     Done,
+    /// The run would have had so many devices.
+    Counted(u64),
     /// There is no batch to tell.
     NotThere,
     /// No device is in any of the run's time zones.
@@ -56,7 +67,7 @@ impl Task {
     #[must_use]
     pub fn batch(&self) -> &str {
         match self {
-            Self::Start { run, .. } => &run.batch,
+            Self::Start { run, .. } | Self::Count { run, .. } => &run.batch,
             Self::Tell { batch, .. } => batch,
         }
     }
@@ -65,7 +76,7 @@ impl Task {
     #[must_use]
     pub fn campaign(&self) -> &str {
         match self {
-            Self::Start { run, .. } => &run.campaign,
+            Self::Start { run, .. } | Self::Count { run, .. } => &run.campaign,
             Self::Tell { campaign, .. } => campaign,
         }
     }
@@ -74,6 +85,12 @@ impl Task {
     #[must_use]
     pub const fn is_start(&self) -> bool {
         matches!(self, Self::Start { .. })
+    }
+
+    /// Whether it tells a batch something, which is one request; everything else asks all shards.
+    #[must_use]
+    pub const fn is_tell(&self) -> bool {
+        matches!(self, Self::Tell { .. })
     }
 
     /// The same without the campaign's document: enough to report what came of it.
@@ -88,13 +105,22 @@ impl Task {
                 run: run.clone(),
                 shards: *shards,
             },
+            Self::Count {
+                campaign,
+                run,
+                shards,
+            } => Self::Count {
+                campaign: Box::new(campaign.summary()),
+                run: run.clone(),
+                shards: *shards,
+            },
             Self::Tell { .. } => self.clone(),
         }
     }
 
     fn key(&self) -> Key {
         match self {
-            Self::Start { run, .. } => (run.campaign.clone(), run.at),
+            Self::Start { run, .. } | Self::Count { run, .. } => (run.campaign.clone(), run.at),
             Self::Tell { campaign, at, .. } => (campaign.clone(), *at),
         }
     }
@@ -102,15 +128,20 @@ impl Task {
 
 impl Calendar {
     /// The runs that have a task that is due: first those whose batch is to be told something, then those that are to be
-    /// started, each in the order in which they became due.
+    /// started, then those to be counted, each in the order in which they became due.
     pub(super) fn due(&self, now: Timestamp) -> Vec<Key> {
         let runs = self
             .busy
             .iter()
             .filter_map(|key| Some((key, self.runs.get(key)?)));
         let due = runs.filter(|(_, run)| run.trying.next_at <= now && self.has_task(run));
-        let mut due: Vec<(bool, Timestamp, &Key)> = due
-            .map(|(key, run)| (self.is_to_start(run).is_some(), run.trying.next_at, key))
+        let rank = |run: &Run| match () {
+            () if run.uncounted => 2,
+            () if self.is_to_start(run).is_some() => 1,
+            () => 0,
+        };
+        let mut due: Vec<(u8, Timestamp, &Key)> = due
+            .map(|(key, run)| (rank(run), run.trying.next_at, key))
             .collect();
         due.sort_unstable();
         due.into_iter().map(|(_, _, key)| key.clone()).collect()
@@ -141,6 +172,7 @@ impl Calendar {
     pub fn returned(&mut self, task: &Task, outcome: &Outcome, now: Timestamp) {
         match outcome {
             Outcome::Done => self.done(task, now),
+            Outcome::Counted(devices) => self.counted(task, *devices),
             Outcome::NotThere => self.not_there(task, now),
             Outcome::ForNobody => self.forget(task, now),
             Outcome::Rejected(detail) => self.rejected(task, detail, now),
@@ -174,10 +206,28 @@ impl Calendar {
                 run.untold = false;
                 run.trying = Trying::from(now);
             }
-            Task::Start { .. } | Task::Tell { .. } => run.unsettle(task, now),
+            Task::Start { .. } | Task::Count { .. } | Task::Tell { .. } => run.unsettle(task, now),
         });
         self.forget_orphan(&key);
         self.change_campaign(&key.0, |_| {});
+    }
+
+    /// The devices of a missed run were counted. If there are none, it is as if the run had never been due.
+    fn counted(&mut self, task: &Task, devices: u64) {
+        let key = task.key();
+        if !self.runs.get(&key).is_some_and(|run| run.uncounted) {
+            return;
+        }
+        if devices == 0 {
+            self.forget_run(&key);
+            self.change_campaign(&key.0, |campaign| campaign.runs = campaign.runs.saturating_sub(1));
+        } else {
+            self.change_run(&key, |run| {
+                run.devices = Some(devices);
+                run.uncounted = false;
+            });
+            self.forget_orphan(&key);
+        }
     }
 
     /// There is no batch to tell. A start that was attempted may still open it: then it is told again after that.
@@ -231,6 +281,7 @@ impl Calendar {
         let key = task.key();
         let is_current = self.runs.get(&key).is_some_and(|run| match task {
             Task::Start { .. } => self.is_to_start(run).is_some(),
+            Task::Count { .. } => run.uncounted,
             Task::Tell { what, .. } => run.untold && *what == run.wanted,
         });
         self.change_run(&key, |run| {
@@ -240,6 +291,12 @@ impl Calendar {
             }
             let trying = &mut run.trying;
             trying.failures = trying.failures.saturating_add(1);
+            if run.uncounted {
+                // The run is listed without its count in the end. Its detail says why it was missed.
+                run.uncounted = trying.failures < MAX_COUNT_FAILURES;
+                trying.next_at = now + backoff::round(Again::Network, trying.failures, None, 0);
+                return;
+            }
             trying.failing_since.get_or_insert(now);
             let salt = run.at.as_millis() ^ (u64::from(trying.failures) << 48);
             trying.next_at = now + backoff::round(Again::Network, trying.failures, None, salt);
@@ -249,6 +306,14 @@ impl Calendar {
 
     /// The task that a run has.
     pub(super) fn task(&self, run: &Run) -> Option<Task> {
+        if run.uncounted {
+            let (campaign, shards) = self.sends_to(run)?;
+            return Some(Task::Count {
+                campaign: Box::new(campaign.clone()),
+                run: Box::new(run.clone()),
+                shards,
+            });
+        }
         if let Some((campaign, shards)) = self.is_to_start(run) {
             return Some(Task::Start {
                 campaign: Box::new(campaign.clone()),
@@ -269,14 +334,20 @@ impl Calendar {
         if run.state != RunState::Starting || run.wanted != What::Resume {
             return None;
         }
+        let (campaign, shards) = self.sends_to(run)?;
+        let is_active = matches!(campaign.state, State::Scheduled | State::Running);
+        is_active.then_some((campaign, shards))
+    }
+
+    /// The campaign of a run, and the shards of its audience.
+    pub(super) fn sends_to(&self, run: &Run) -> Option<(&Campaign, u32)> {
         let campaign = self.campaigns.get(&run.campaign)?;
         let audience = self.audiences.get(&campaign.audience)?;
-        let is_active = matches!(campaign.state, State::Scheduled | State::Running);
-        is_active.then_some((campaign, audience.shards))
+        Some((campaign, audience.shards))
     }
 
     fn has_task(&self, run: &Run) -> bool {
-        run.untold || self.is_to_start(run).is_some()
+        run.untold || self.is_to_start(run).is_some() || (run.uncounted && self.sends_to(run).is_some())
     }
 }
 
@@ -297,6 +368,7 @@ impl Run {
     fn unsettle(&mut self, task: &Task, now: Timestamp) {
         let done = match task {
             Task::Start { .. } => What::Resume,
+            Task::Count { .. } => return,
             Task::Tell { what, .. } => *what,
         };
         let has_ended = self.counts.is_some() || self.state == RunState::Missed;
@@ -316,6 +388,9 @@ pub const START_TIME: Duration = Duration::from_mins(1);
 
 /// By how much the clocks of two objects may differ.
 pub(super) const CLOCK_SKEW: Duration = Duration::from_secs(10);
+
+/// How often counting the devices of a missed run may fail.
+const MAX_COUNT_FAILURES: u32 = 10;
 
 /// Why a run fails whose devices have left its time zones while it was started.
 const NO_DEVICES: &str = "no device is in its time zones any more";

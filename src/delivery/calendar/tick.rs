@@ -117,6 +117,8 @@ impl Calendar {
             self.change_run(&key, |run| match run.state {
                 RunState::Starting if run.start_until.is_none() && has_audience => {
                     run.state = RunState::Missed;
+                    run.uncounted = run.zones.is_some();
+                    run.trying = Trying::from(now);
                     run.untold = false;
                     run.detail = Some(LATE.to_owned());
                 }

@@ -1,8 +1,8 @@
 //! A cron expression of five fields: minute, hour, day of the month, month, day of the week.
 //!
 //! A field is `*`, a number, a range `1-5`, or several of them with commas; `*` and a range can have a step, `*/15`.
-//! Months and days of the week have their English names as well, and Sunday is 0 and 7. If both days are restricted, a
-//! day that is one or the other is due. What only some programs know - seconds, years, `@daily`, `L`, `W`, `#`, `?` - is
+//! Months and days of the week have their English names as well, and Sunday is 0 and 7. If one of the two fields for days
+//! begins with `*`, `*/2` too, a day must match both; else a day that matches one of them is due. What only some programs know - seconds, years, `@daily`, `L`, `W`, `#`, `?` - is
 //! refused: it would not mean here what it means elsewhere.
 //!
 //! Source: `crontab(5)`.
@@ -26,11 +26,16 @@ impl Cron {
                 fields.len()
             ));
         }
+        let is_both = [fields.get(2), fields.get(4)]
+            .into_iter()
+            .flatten()
+            .any(|days| days.starts_with('*'));
         let fields = fields.iter().zip(&FIELDS).map(|(text, field)| field.plain(text));
         let plain = fields.collect::<Result<Vec<String>, String>>()?.join(" ");
         let cron = croner::parser::CronParser::builder()
             .seconds(croner::parser::Seconds::Disallowed)
             .year(croner::parser::Year::Disallowed)
+            .dom_and_dow(is_both)
             .build()
             .parse(&plain);
         let cron = cron.map_err(|error| format!("is no cron expression: {error}"))?;
@@ -46,7 +51,8 @@ impl Cron {
     }
 }
 
-/// Whether a month has a day that is due. Days of the week are due in each month.
+/// Whether a month has a day that is due. If a day of the week alone is enough, each month has; and each day of a month is
+/// each day of the week in some year.
 fn is_due_some_day(cron: &croner::Cron) -> bool {
     let pattern = &cron.pattern;
     let first = pattern.days.values().into_iter().min();
@@ -58,7 +64,7 @@ fn is_due_some_day(cron: &croner::Cron) -> bool {
         };
         first.is_some_and(|first| first <= length)
     };
-    !pattern.is_dow_wildcard() || pattern.months.values().into_iter().any(has_it)
+    !pattern.matches_dom_and_dow() || pattern.months.values().into_iter().any(has_it)
 }
 
 /// A field of an expression.
@@ -194,7 +200,7 @@ mod tests {
 
     #[test]
     fn an_expression_is_due_at_its_times() {
-        let table: [(&str, &str, &[&str]); 9] = [
+        let table: [(&str, &str, &[&str]); 22] = [
             (
                 "*/15 9-10 * * *",
                 "2026-03-02T09:40",
@@ -230,6 +236,123 @@ mod tests {
                     "2026-03-06T00:00:00",
                     "2026-03-13T00:00:00",
                     "2026-03-20T00:00:00",
+                ],
+            ),
+            // One of the fields begins with a star: the day must match both.
+            (
+                "0 9 1-7 * */7",
+                "2026-12-01T00:00",
+                &["2026-12-06T09:00:00", "2027-01-03T09:00:00"],
+            ),
+            (
+                "0 9 */2 * 1",
+                "2026-12-01T00:00",
+                &[
+                    "2026-12-07T09:00:00",
+                    "2026-12-21T09:00:00",
+                    "2027-01-11T09:00:00",
+                ],
+            ),
+            (
+                "0 9 */7 * 1-5",
+                "2026-12-01T00:00",
+                &[
+                    "2026-12-01T09:00:00",
+                    "2026-12-08T09:00:00",
+                    "2026-12-15T09:00:00",
+                    "2026-12-22T09:00:00",
+                    "2026-12-29T09:00:00",
+                    "2027-01-01T09:00:00",
+                ],
+            ),
+            (
+                "0 9 29-31 * */2",
+                "2026-12-01T00:00",
+                &[
+                    "2026-12-29T09:00:00",
+                    "2026-12-31T09:00:00",
+                    "2027-01-30T09:00:00",
+                ],
+            ),
+            (
+                "0 9 * * */3",
+                "2026-12-01T00:00",
+                &[
+                    "2026-12-02T09:00:00",
+                    "2026-12-05T09:00:00",
+                    "2026-12-06T09:00:00",
+                ],
+            ),
+            (
+                "0 9 */10 * *",
+                "2026-12-02T00:00",
+                &[
+                    "2026-12-11T09:00:00",
+                    "2026-12-21T09:00:00",
+                    "2026-12-31T09:00:00",
+                    "2027-01-01T09:00:00",
+                ],
+            ),
+            (
+                "0 0 29 2 */7",
+                "2026-01-01T00:00",
+                &["2032-02-29T00:00:00", "2060-02-29T00:00:00"],
+            ),
+            // None does: a day that matches one of them is due.
+            (
+                "0 9 1-7 * 0",
+                "2026-12-01T00:00",
+                &[
+                    "2026-12-01T09:00:00",
+                    "2026-12-02T09:00:00",
+                    "2026-12-03T09:00:00",
+                    "2026-12-04T09:00:00",
+                    "2026-12-05T09:00:00",
+                    "2026-12-06T09:00:00",
+                    "2026-12-07T09:00:00",
+                    "2026-12-13T09:00:00",
+                ],
+            ),
+            (
+                "0 9 1-31/10 * 7",
+                "2026-12-01T10:00",
+                &[
+                    "2026-12-06T09:00:00",
+                    "2026-12-11T09:00:00",
+                    "2026-12-13T09:00:00",
+                ],
+            ),
+            (
+                "0 9 1 * sun-tue",
+                "2026-12-01T10:00",
+                &[
+                    "2026-12-06T09:00:00",
+                    "2026-12-07T09:00:00",
+                    "2026-12-08T09:00:00",
+                ],
+            ),
+            // The week's Sunday at both of its ends.
+            (
+                "0 9 * * 0,7",
+                "2026-12-01T00:00",
+                &["2026-12-06T09:00:00", "2026-12-13T09:00:00"],
+            ),
+            (
+                "0 9 * * 6-7",
+                "2026-12-01T00:00",
+                &[
+                    "2026-12-05T09:00:00",
+                    "2026-12-06T09:00:00",
+                    "2026-12-12T09:00:00",
+                ],
+            ),
+            (
+                "0 0 1 */5 *",
+                "2026-12-01T00:00",
+                &[
+                    "2027-01-01T00:00:00",
+                    "2027-06-01T00:00:00",
+                    "2027-11-01T00:00:00",
                 ],
             ),
             (
@@ -308,6 +431,7 @@ mod tests {
                 "is never due: no month that it names has such a day",
             ),
             ("0 0 31 4,6,9,11 *", "is never due"),
+            ("0 0 30 2 */2", "is never due"),
             (&long, "bytes long; the limit is 256"),
         ] {
             let error = Cron::read(text).unwrap_err();

@@ -10,7 +10,7 @@ use crate::fault::{self, FaultKind, Faults, Pointer};
 use crate::time::Timestamp;
 
 impl Schedule {
-    /// Reads `{"at":..}`, once, or `{"cron":..}`, with the `time_zone` that they are in, or `device`.
+    /// Reads `{"at":..}`, once or `now`, or `{"cron":..}`, with the `time_zone` that they are in, or `device`.
     pub fn read(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Self> {
         let mut own = Faults::default();
         let schedule = fault::object(value, at, &KNOWN, &mut own).and_then(|map| {
@@ -78,16 +78,29 @@ impl<'f> Fields<'f> {
 
     fn once(&mut self) -> Option<Rule> {
         let text = self.text("at")?;
-        if let Some(at) = moment(text) {
-            self.only_with("time_zone", "an `at` without an offset");
+        if text == NOW {
             self.only_with("default_time_zone", "the `time_zone` `device`");
-            return Some(Rule::Moment(at));
+            let has_zone = self.map.contains_key("time_zone");
+            let zone = has_zone.then(|| self.zone("time_zone"));
+            return match zone {
+                Some(None) => None,
+                zone => Some(Rule::Now { zone: zone.flatten() }),
+            };
+        }
+        if let Some(at) = moment(text) {
+            self.only_with("default_time_zone", "the `time_zone` `device`");
+            let zone = if self.map.contains_key("time_zone") {
+                self.zone("time_zone")?
+            } else {
+                offset(text)
+            };
+            return Some(Rule::Moment { at, zone });
         }
         let at = civil(text);
         if at.is_none() {
             self.invalid(
                 "at",
-                "must be a time from 1970 to 4999, as in `2026-12-24T18:00:00Z` or, with a `time_zone`, `2026-12-24T18:00`",
+                "must be `now` or a time from 1970 to 4999, as in `2026-12-24T18:00:00Z` or, with a `time_zone`, `2026-12-24T18:00`",
             );
         }
         let clock = self.clock();
@@ -185,6 +198,17 @@ fn moment(text: &str) -> Option<Timestamp> {
     (at <= LATEST).then_some(at)
 }
 
+/// The clock of a moment: that of its offset, or UTC.
+fn offset(text: &str) -> Zone {
+    let offset = text
+        .len()
+        .checked_sub(OFFSET_LEN)
+        .and_then(|start| text.get(start..));
+    offset
+        .and_then(Zone::fixed)
+        .unwrap_or_else(|| Zone::utc().clone())
+}
+
 /// The time on a clock that a text of RFC 3339 without an offset is.
 fn civil(text: &str) -> Option<DateTime> {
     let at: DateTime = plain(text)?.parse().ok()?;
@@ -204,6 +228,12 @@ fn plain(text: &str) -> Option<&str> {
 
 /// The fields of a schedule.
 const KNOWN: [&str; 6] = ["at", "cron", "time_zone", "default_time_zone", "from", "until"];
+
+/// The word for the moment at which a campaign is scheduled.
+const NOW: &str = "now";
+
+/// Characters of an offset.
+const OFFSET_LEN: usize = "+01:00".len();
 
 /// The word for each device's own zone.
 const DEVICE: &str = "device";

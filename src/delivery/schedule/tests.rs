@@ -85,6 +85,30 @@ fn no_moment_is_too_far() {
 fn a_run_goes_by_the_clock_of_its_schedule_or_of_its_own_zones() {
     let moment = schedule(json!({"at": "2026-12-24T18:00:00Z"}));
     assert_eq!((moment.zone(None), moment.is_device_time()), ("UTC", false));
+    for (at, expected) in [
+        ("2026-12-24T18:00:00+01:00", "+01:00"),
+        ("2026-12-24T18:00:00-03:30", "-03:30"),
+        ("2026-12-24T18:00:00+00:00", "UTC"),
+        ("2026-12-24T18:00:00.5z", "UTC"),
+    ] {
+        assert_eq!(schedule(json!({"at": at})).zone(None), expected);
+        let zoned = schedule(json!({"at": at, "time_zone": "Asia/Tokyo"}));
+        assert_eq!(
+            (zoned.zone(None), zoned.next(Timestamp::default())),
+            (
+                "Asia/Tokyo",
+                schedule(json!({"at": at})).next(Timestamp::default())
+            )
+        );
+    }
+    let now = schedule(json!({"at": "now"}));
+    assert!(
+        now.has_no_clock()
+            && !now
+                .begun(moment.next(Timestamp::default()).unwrap())
+                .has_no_clock()
+    );
+    assert!(!schedule(json!({"at": "now", "time_zone": "Europe/Berlin"})).has_no_clock());
     let zoned = schedule(json!({"at": "2026-12-24T18:00", "time_zone": "Europe/Berlin"}));
     assert_eq!(
         (zoned.zone(None), zoned.is_device_time()),
@@ -144,7 +168,7 @@ fn no_zone_is_further_from_utc_than_is_looked_for() {
 
 #[test]
 fn what_is_no_schedule_is_refused_with_its_faults() {
-    let at_fault = "/at: must be a time from 1970 to 4999, as in `2026-12-24T18:00:00Z` or, with a `time_zone`, \
+    let at_fault = "/at: must be `now` or a time from 1970 to 4999, as in `2026-12-24T18:00:00Z` or, with a `time_zone`, \
                     `2026-12-24T18:00`";
     for (document, expected) in [
         (json!("0 9 * * *"), "the body must be an object, but is a string"),
@@ -158,7 +182,7 @@ fn what_is_no_schedule_is_refused_with_its_faults() {
         ),
         (
             json!({"at": "2026-12-24T18:00:00Z", "time_zone": "UTC", "until": "2026-12-25T00:00:00Z"}),
-            "/until: is for `cron` alone; /time_zone: is for an `at` without an offset alone",
+            "/until: is for `cron` alone",
         ),
         (json!({"at": "2026-12-24T18:00"}), "/time_zone: is required"),
         (

@@ -48,10 +48,10 @@ impl Window {
     }
 
     /// The parts of the time from `from` to `until` that lie in it on the clocks of `zone`: from the first moment of each
-    /// to the one at which it is over, in order, without an overlap. A zone that is none goes by UTC.
+    /// to the one at which it is over, in order, without an overlap. A fixed offset such as `+01:00` is a zone as well; what is none goes by UTC.
     #[must_use]
     pub fn intervals(&self, zone: &str, from: Timestamp, until: Timestamp) -> Vec<(Timestamp, Timestamp)> {
-        let zone = Zone::named(zone).unwrap_or_else(|| Zone::utc().clone());
+        let zone = Zone::of_run(zone).unwrap_or_else(|| Zone::utc().clone());
         let last = zone.civil(until).date();
         // One that began on the day before may still be open.
         let first = zone.civil(from).date().yesterday().ok();
@@ -148,6 +148,19 @@ mod tests {
                 pair("2026-03-30T07:00Z", "2026-03-30T10:00Z"),
             ]
         );
+    }
+
+    #[test]
+    fn a_window_opens_on_the_clock_of_an_offset() {
+        let window = window("09:00", "21:00");
+        for (zone, open, close) in [
+            ("+05:30", "2026-03-28T03:30Z", "2026-03-28T15:30Z"),
+            ("-03:30", "2026-03-28T12:30Z", "2026-03-29T00:30Z"),
+            ("UTC", "2026-03-28T09:00Z", "2026-03-28T21:00Z"),
+        ] {
+            let found = intervals(&window, zone, "2026-03-28T02:00:00Z", "2026-03-29T02:00:00Z");
+            assert_eq!(found.last(), Some(&pair(open, close)), "{zone}");
+        }
     }
 
     #[test]

@@ -33,6 +33,28 @@ impl Zone {
         })
     }
 
+    /// The zone that a run goes by: one of a name, or a fixed offset such as `+01:00`.
+    pub(super) fn of_run(name: &str) -> Option<Self> {
+        Self::named(name).or_else(|| Self::fixed(name))
+    }
+
+    /// The clocks that are always so far from universal time: what stands behind a time in RFC 3339.
+    pub(super) fn fixed(offset: &str) -> Option<Self> {
+        let (sign, digits) = offset.split_at_checked(1)?;
+        let (hours, minutes) = digits.split_once(':')?;
+        let seconds = (hours.parse::<i32>().ok()? * 60 + minutes.parse::<i32>().ok()?) * 60;
+        let seconds = match sign {
+            "+" => seconds,
+            "-" => -seconds,
+            _ => return None,
+        };
+        let offset = jiff::tz::Offset::from_seconds(seconds).ok()?;
+        Some(Self {
+            name: name_of(seconds),
+            law: TimeZone::fixed(offset),
+        })
+    }
+
     /// The zone whose clocks show universal time.
     pub(super) fn utc() -> &'static Self {
         static ZONE: LazyLock<Zone> = LazyLock::new(|| Zone {
@@ -79,6 +101,20 @@ impl Zone {
         };
         let millis = at.map_or(i64::MAX, jiff::Timestamp::as_millisecond);
         Timestamp::from_millis(u64::try_from(millis).unwrap_or_default())
+    }
+}
+
+/// The name of a fixed offset.
+fn name_of(seconds: i32) -> String {
+    let minutes = seconds.unsigned_abs() / 60;
+    match seconds {
+        0 => super::UTC.to_owned(),
+        _ => format!(
+            "{}{:02}:{:02}",
+            if seconds < 0 { '-' } else { '+' },
+            minutes / 60,
+            minutes % 60
+        ),
     }
 }
 

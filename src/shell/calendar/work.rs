@@ -10,7 +10,7 @@ use super::START;
 use crate::api::campaign as contract;
 use crate::delivery::audience::{Command as ShardCommand, Reply as ShardReply};
 use crate::delivery::batch::Command as BatchCommand;
-use crate::delivery::calendar::{Campaign, Outcome, Run, Task, What};
+use crate::delivery::calendar::{Campaign, Outcome, Run, RunState, Task, What};
 use crate::shell::log::Event;
 use crate::shell::{audience, batch, bindings, clock, stub};
 use crate::time::Timestamp;
@@ -45,6 +45,11 @@ async fn call(env: &Env, task: &Task) -> Outcome {
             campaign,
             run,
             shards,
+        }
+        | Task::Count {
+            campaign,
+            run,
+            shards,
         } => {
             let start = Start {
                 campaign: (**campaign).clone(),
@@ -72,13 +77,28 @@ async fn call(env: &Env, task: &Task) -> Outcome {
     }
 }
 
-/// Starts the run that an object of its own was sent.
+/// Starts the run that an object of its own was sent, or counts the devices of one that was missed.
 pub(super) async fn start(env: &Env, text: &str) -> Result<Response> {
     let start: Start = serde_json::from_str(text)?;
-    let outcome = begin(env, &start)
-        .await
-        .unwrap_or_else(|problem| Outcome::Failed(problem));
+    let outcome = match start.run.state {
+        RunState::Missed => count(env, &start).await,
+        _ => begin(env, &start).await,
+    };
+    let outcome = outcome.unwrap_or_else(|problem| Outcome::Failed(problem));
     Response::ok(serde_json::to_string(&outcome)?)
+}
+
+/// How many devices a run would have had.
+async fn count(env: &Env, start: &Start) -> std::result::Result<Outcome, String> {
+    let segment = contract::run::segment(&start.campaign, &start.run);
+    let count = ShardCommand::Count { segment };
+    let replies = audience::ask_all(env, &start.campaign.audience, start.shards, &count).await;
+    let replies = replies.map_err(|error| error.to_string())?;
+    let devices = replies.iter().map(|reply| match reply {
+        ShardReply::Counted { devices, .. } => *devices,
+        _ => 0,
+    });
+    Ok(Outcome::Counted(devices.sum()))
 }
 
 /// Opens the batch of a run, and lets the shards walk.
