@@ -88,7 +88,7 @@ impl Calendar {
                     is_theirs && state.is_none_or(|state| state == campaign.state)
                 };
                 let found = self.campaigns.values().filter(matches);
-                let mut found: Vec<Campaign> = found.map(Campaign::summary).collect();
+                let mut found: Vec<Campaign> = found.map(Campaign::listed).collect();
                 found.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
                 Reply::Campaigns(found)
             }

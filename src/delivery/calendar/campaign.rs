@@ -128,6 +128,14 @@ impl Campaign {
         self.next_at.is_some()
     }
 
+    /// The campaign as it is listed: without its document and its warnings.
+    pub(super) fn listed(&self) -> Self {
+        Self {
+            warnings: WarningSummary::default(),
+            ..self.summary()
+        }
+    }
+
     /// The campaign without its document.
     #[must_use]
     pub fn summary(&self) -> Self {
