@@ -41,7 +41,7 @@ fn a_strict_campaign_is_refused_for_a_warning() {
         "{faults:?}"
     );
     let fine = read_it(&with(json!({"strict": true}))).unwrap();
-    assert_eq!(fine.document["strict"], true);
+    assert!(fine.document.contains(r#""strict":true"#));
     let odd = with(json!({"strict": 1}));
     assert_eq!(
         read_it(&odd).map(|_| ()).unwrap_err(),
