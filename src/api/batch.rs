@@ -1,6 +1,6 @@
 //! `/v1/batches/{id}`: what callers see of a durable batch.
 //!
-//! In scope: the status document, and the body of a chunk as its runner reads it. The lines of receipts and of gone
+//! In scope: the status document, and the body of a chunk as its runner reads it. The lines of receipts and of refused
 //! devices are in [`receipts`].
 
 pub mod receipts;
@@ -19,6 +19,7 @@ use crate::delivery::batch::{
     Announcement, Assignment, CutOff, GaveUp, Handover, Overview, Reason, Record, State, Terms,
 };
 use crate::delivery::fanout::ONE_ATTEMPT_TIME;
+use crate::delivery::verdict::Verdict;
 use crate::fault::WarningSummary;
 use crate::time::Timestamp;
 
@@ -46,8 +47,10 @@ pub enum Ask {
         /// Those that stand so alone; all if there is none here.
         only: Vec<String>,
     },
-    /// A page of devices that are gone.
-    Gone {
+    /// A page of the devices that APNs refused.
+    Devices {
+        /// Which.
+        list: DeviceList,
         /// The position in the upload where it begins.
         from: u64,
         /// The most lines.
@@ -65,6 +68,27 @@ pub enum Ask {
     Resume,
     /// Forget it.
     Delete,
+}
+
+/// A list of devices that APNs refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceList {
+    /// Those that are gone, as APNs said with 410: delete them.
+    Gone,
+    /// Those whose tokens APNs refused with 400: check the app's environment and topic.
+    Suspect,
+}
+
+impl DeviceList {
+    /// Whether a push that ended with this verdict puts its device on the list.
+    #[must_use]
+    pub const fn has(self, verdict: Verdict) -> bool {
+        match self {
+            Self::Gone => matches!(verdict, Verdict::DropDevice),
+            Self::Suspect => matches!(verdict, Verdict::CheckToken),
+        }
+    }
 }
 
 impl Ask {
@@ -86,7 +110,7 @@ impl Ask {
             }
             Self::Status
             | Self::Receipts { .. }
-            | Self::Gone { .. }
+            | Self::Devices { .. }
             | Self::Events
             | Self::Deliveries
             | Self::Cancel
@@ -153,6 +177,7 @@ pub fn opened(
             windows: Vec::new(),
         },
         invalid,
+        ignores_bad_tokens: false,
         endings: Vec::new(),
         origin: None,
         cut_off: None,
@@ -191,6 +216,10 @@ pub fn document(record: &Record, overview: &Overview, transport: Option<Transpor
             gone: counts.gone,
         },
         reasons: overview.reasons.iter().map(ReasonDocument::of).collect(),
+        suspect: overview.suspect.as_ref().map(|suspect| SuspectDocument {
+            reason: &suspect.reason,
+            count: suspect.count,
+        }),
         rate: overview.rate,
         eta_s: overview.eta.map(|eta| eta.as_secs()),
         opens_at: overview.opens_at.map(|at| at.to_string()),
@@ -327,6 +356,8 @@ struct Document<'b> {
     cut_off: Option<&'static str>,
     counts: CountsDocument,
     reasons: Vec<ReasonDocument<'b>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suspect: Option<SuspectDocument<'b>>,
     rate: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     eta_s: Option<u64>,
@@ -375,6 +406,13 @@ impl<'b> ReasonDocument<'b> {
             count: reason.count,
         }
     }
+}
+
+/// Why the batch was likely sent with the wrong environment or topic.
+#[derive(Serialize)]
+struct SuspectDocument<'b> {
+    reason: &'b str,
+    count: u64,
 }
 
 #[derive(Serialize)]

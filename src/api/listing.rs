@@ -104,11 +104,11 @@ impl ReceiptRange {
         parameters.or(range)
     }
 
-    /// Reads the query string of `GET /v1/batches/{id}/gone`, which takes no status.
+    /// Reads the query string of `GET /v1/batches/{id}/gone` and `/suspect`, which take no status.
     ///
     /// # Errors
     /// All faults, each at its parameter.
-    pub fn parse_gone(query: &str) -> Result<Self, Faults> {
+    pub fn of_devices(query: &str) -> Result<Self, Faults> {
         let mut parameters = Parameters::read(query, &["cursor", "limit"]);
         let range = Self::read(&mut parameters);
         parameters.or(range)

@@ -177,7 +177,7 @@ struct PushAnswer<'o> {
     results: Vec<PushResult<'o>>,
 }
 
-/// How many pushes ended how; `gone` are those of `rejected` of which APNs says that the device is no longer registered.
+/// How many pushes ended how; `gone` are those of `rejected` whose device APNs says is gone (410).
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 struct Counts {
     devices: usize,
@@ -243,9 +243,7 @@ impl<'o> PushResult<'o> {
             reference: push.reference.as_deref(),
             token_hint: &push.token_hint,
             kind,
-            // A 410 of a proxy says nothing of the device.
-            is_gone: receipt.is_some_and(|receipt| receipt.verdict == Verdict::DropDevice)
-                && answered.is_some_and(|reply| reply.status == GONE),
+            is_gone: receipt.is_some_and(|receipt| receipt.verdict == Verdict::DropDevice),
             status: kind.as_str(),
             apns_id: push
                 .request
@@ -295,9 +293,6 @@ impl<'o> PushResult<'o> {
 
 /// The reason of a device that `on_invalid: "skip"` left out.
 const SKIPPED: &str = "InvalidDevice";
-
-/// APNs' status for a device token that is no longer valid.
-const GONE: u16 = 410;
 
 /// How long resends may hold the answer up if the caller says nothing: below the timeout of most HTTP clients.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(20);

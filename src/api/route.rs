@@ -69,6 +69,8 @@ pub enum BatchAction {
     Receipts,
     /// `GET gone`: the devices to delete.
     Gone,
+    /// `GET suspect`: the devices whose tokens APNs refused with 400.
+    Suspect,
     /// `GET events`: its progress.
     Events,
     /// `GET deliveries`: what was told to its webhook.
@@ -211,6 +213,10 @@ pub const TABLE: &[Entry] = &[
     entry(GET, "/v1/batches/{id}/gone", |id| Route::Batch {
         id,
         action: BatchAction::Gone,
+    }),
+    entry(GET, "/v1/batches/{id}/suspect", |id| Route::Batch {
+        id,
+        action: BatchAction::Suspect,
     }),
     entry(GET, "/v1/batches/{id}/events", |id| Route::Batch {
         id,

@@ -59,10 +59,15 @@ pub enum Command {
     },
     /// The time zones that devices are in.
     Zones,
-    /// APNs said that these devices are gone.
+    /// APNs has refused these devices.
     Gone {
-        /// The devices.
+        /// Those that are gone (410).
         devices: Vec<Gone>,
+        /// Those whose tokens it refused with 400.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        suspects: Vec<Gone>,
+        /// The answers came then or later: the beginning of the batch that they are of.
+        answered_at: Timestamp,
     },
 }
 
@@ -132,7 +137,11 @@ impl Query for Command {
             Self::Find { refs } => vec![rows::find(refs, MAX_FOUND)],
             Self::Count { segment } => rows::count(segment.as_ref()),
             Self::Zones => vec![rows::zones()],
-            Self::Gone { devices } => gone::statements(devices, now),
+            Self::Gone {
+                devices,
+                suspects,
+                answered_at,
+            } => gone::statements(devices, suspects, *answered_at),
         }
     }
 

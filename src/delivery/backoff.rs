@@ -63,6 +63,7 @@ pub fn for_verdict(verdict: Verdict, retry_after: Option<Duration>) -> Option<Du
         Verdict::Retry(again) => Some(advice(again, retry_after)),
         Verdict::Accepted
         | Verdict::DropDevice
+        | Verdict::CheckToken
         | Verdict::FixRequest
         | Verdict::FixCredentials
         | Verdict::Unknown => None,

@@ -8,6 +8,7 @@
 
 mod announcement;
 mod background;
+mod bad_tokens;
 mod chunk;
 mod command;
 mod guard;
@@ -49,6 +50,7 @@ use crate::time::Timestamp;
 
 pub use announcement::Announcement;
 pub use background::{BackgroundTasks, CALL_TIMEOUT, Call, Effect, Event, Outcome};
+pub use bad_tokens::Suspect;
 pub use chunk::Size;
 pub use command::{Append, Appended, Assignment, Command, Message, Stands};
 pub use guard::GUARDED;
@@ -143,7 +145,7 @@ impl Batch {
         for (number, progress) in rows {
             self.take_row(number, progress);
         }
-        self.guard = guard::Guard::of(&self.record.endings, &self.counts);
+        self.guard = guard::Guard::of(self.counts.iter().sum());
     }
 
     fn take_row(&mut self, number: u32, progress: Progress) {
@@ -288,8 +290,8 @@ impl Batch {
         if self.record.state == State::Paused {
             let paused = self.record.paused.take();
             if paused.is_some_and(|pause| pause.by == PausedBy::BadDeviceTokens) {
-                // Who resumes it has seen the bad tokens and wants it sent.
-                self.record.terms.bad_token_percent = guard::NEVER;
+                // Who resumes it has seen the refusals and wants the rest sent.
+                self.record.ignores_bad_tokens = true;
             }
             self.guard.probe();
             self.turn(State::Running, now);

@@ -194,9 +194,11 @@ impl Fanout {
                 self.stop(&outcome, verdict, None);
                 Some(receipt(&launch, outcome, verdict, None, now))
             }
-            Verdict::Accepted | Verdict::DropDevice | Verdict::FixRequest | Verdict::Unknown => {
-                Some(receipt(&launch, outcome, verdict, None, now))
-            }
+            Verdict::Accepted
+            | Verdict::DropDevice
+            | Verdict::CheckToken
+            | Verdict::FixRequest
+            | Verdict::Unknown => Some(receipt(&launch, outcome, verdict, None, now)),
         }
     }
 

@@ -56,7 +56,7 @@ impl Receipt {
     pub const fn status(&self) -> Status {
         match self.verdict {
             Verdict::Accepted => Status::Accepted,
-            Verdict::DropDevice | Verdict::FixRequest => Status::Rejected,
+            Verdict::DropDevice | Verdict::CheckToken | Verdict::FixRequest => Status::Rejected,
             Verdict::FixCredentials if self.attempts > 0 => Status::Rejected,
             Verdict::Retry(_) => Status::Retrying,
             Verdict::FixCredentials | Verdict::Unknown => Status::Failed,

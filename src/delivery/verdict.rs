@@ -16,11 +16,14 @@ use crate::apns::{Outcome, Reason, Reply};
 pub enum Verdict {
     /// APNs took it.
     Accepted,
-    /// The device token is dead for this app: forget it, if it was registered before the answer's `since`.
+    /// APNs says with 410 that the device token is dead for this app: forget it, if it was registered before the answer's
+    /// `since`.
     DropDevice,
+    /// APNs refuses this device token with this topic: the app's environment or topic may be wrong, or this token alone.
+    CheckToken,
     /// The request is at fault; sent again unchanged it is refused again.
     FixRequest,
-    /// The key, the team or the topic is at fault: every other push would be refused too.
+    /// The key or the team is at fault: every other push would be refused too.
     FixCredentials,
     /// It was not delivered and may be sent again.
     Retry(Again),
@@ -61,6 +64,7 @@ impl Verdict {
         match self {
             Self::Accepted => "accepted",
             Self::DropDevice => "drop_device",
+            Self::CheckToken => "check_token",
             Self::FixRequest => "fix_request",
             Self::FixCredentials => "fix_credentials",
             Self::Retry(_) => "retry",
@@ -105,6 +109,7 @@ pub const fn proves_token(outcome: &Outcome, verdict: Verdict) -> bool {
             verdict,
             Verdict::Accepted
                 | Verdict::DropDevice
+                | Verdict::CheckToken
                 | Verdict::FixRequest
                 | Verdict::Retry(Again::Device | Again::Server)
         )
@@ -127,7 +132,11 @@ pub(super) const fn is_untaken(status: u16, verdict: Verdict) -> bool {
         // A proxy that could not reach APNs, or the provider token.
         Verdict::Retry(Again::Network | Again::ProviderToken(_)) | Verdict::FixCredentials => true,
         Verdict::Retry(Again::Device | Again::Server | Again::Connection) => status == FORBIDDEN,
-        Verdict::Accepted | Verdict::DropDevice | Verdict::FixRequest | Verdict::Unknown => false,
+        Verdict::Accepted
+        | Verdict::DropDevice
+        | Verdict::CheckToken
+        | Verdict::FixRequest
+        | Verdict::Unknown => false,
     }
 }
 
@@ -143,10 +152,34 @@ fn judge_reply(reply: &Reply) -> Verdict {
         .as_ref()
         .and_then(|reason| TABLE.iter().find(|(known, _)| known == reason));
     match row {
-        // A device is dropped on Apple's word alone: the reason and the status that goes with it.
-        Some((_, Verdict::DropDevice)) if !matches!(reply.status, 400 | 410) => judge_status(reply.status),
+        Some((_, Verdict::DropDevice | Verdict::CheckToken)) => judge_token_refusal(reply.status),
         Some((_, verdict)) => *verdict,
         None => judge_status(reply.status),
+    }
+}
+
+/// What a refusal of the device token means. 410 alone says that the device is gone, whatever the reason.
+const fn judge_token_refusal(status: u16) -> Verdict {
+    match status {
+        400..=409 | 411..=428 | 430..=499 => Verdict::CheckToken,
+        _ => judge_status(status),
+    }
+}
+
+/// Whether a refusal with this verdict and reason is about the device token or the topic.
+///
+/// One such refusal says nothing of other devices. Many of them say that the app's environment or topic is wrong.
+#[must_use]
+pub fn doubts_setup(verdict: Verdict, reason: Option<&str>) -> bool {
+    let is_topic = |reason| [Reason::BAD_TOPIC, Reason::MISSING_TOPIC].contains(&Reason::new(reason));
+    match verdict {
+        Verdict::CheckToken => true,
+        Verdict::FixRequest => reason.is_some_and(is_topic),
+        Verdict::Accepted
+        | Verdict::DropDevice
+        | Verdict::FixCredentials
+        | Verdict::Retry(_)
+        | Verdict::Unknown => false,
     }
 }
 
@@ -176,7 +209,7 @@ pub const TABLE: &[(Reason, Verdict)] = &[
     (Reason::BAD_CERTIFICATE, Verdict::FixCredentials),
     (Reason::BAD_CERTIFICATE_ENVIRONMENT, Verdict::FixCredentials),
     (Reason::BAD_COLLAPSE_ID, Verdict::FixRequest),
-    (Reason::BAD_DEVICE_TOKEN, Verdict::DropDevice),
+    (Reason::BAD_DEVICE_TOKEN, Verdict::CheckToken),
     (Reason::BAD_ENVIRONMENT_KEY_ID_IN_TOKEN, Verdict::FixCredentials),
     (Reason::BAD_ENVIRONMENT_KEY_IN_TOKEN, Verdict::FixCredentials),
     (Reason::BAD_EXPIRATION_DATE, Verdict::FixRequest),
@@ -184,7 +217,7 @@ pub const TABLE: &[(Reason, Verdict)] = &[
     (Reason::BAD_PATH, Verdict::FixRequest),
     (Reason::BAD_PRIORITY, Verdict::FixRequest),
     (Reason::BAD_TOPIC, Verdict::FixRequest),
-    (Reason::DEVICE_TOKEN_NOT_FOR_TOPIC, Verdict::DropDevice),
+    (Reason::DEVICE_TOKEN_NOT_FOR_TOPIC, Verdict::CheckToken),
     (Reason::DUPLICATE_HEADERS, Verdict::FixRequest),
     (
         Reason::EXPIRED_PROVIDER_TOKEN,
@@ -209,7 +242,7 @@ pub const TABLE: &[(Reason, Verdict)] = &[
         Verdict::Retry(Again::ProviderToken(TokenRefusal::TooManyUpdates)),
     ),
     (Reason::TOO_MANY_REQUESTS, Verdict::Retry(Again::Device)),
-    (Reason::TOPIC_DISALLOWED, Verdict::FixCredentials),
+    (Reason::TOPIC_DISALLOWED, Verdict::CheckToken),
     (Reason::UNREGISTERED, Verdict::DropDevice),
     (
         Reason::UNRELATED_KEY_ID_IN_TOKEN,
@@ -247,19 +280,19 @@ mod tests {
         let retry = |again| Verdict::Retry(again);
         for (status, reason, verdict) in [
             (400, "BadCollapseId", Verdict::FixRequest),
-            (400, "BadDeviceToken", Verdict::DropDevice),
+            (400, "BadDeviceToken", Verdict::CheckToken),
             (400, "BadExpirationDate", Verdict::FixRequest),
             (400, "BadMessageId", Verdict::FixRequest),
             (400, "BadPriority", Verdict::FixRequest),
             (400, "BadTopic", Verdict::FixRequest),
-            (400, "DeviceTokenNotForTopic", Verdict::DropDevice),
+            (400, "DeviceTokenNotForTopic", Verdict::CheckToken),
             (400, "DuplicateHeaders", Verdict::FixRequest),
             (400, "IdleTimeout", retry(Again::Connection)),
             (400, "InvalidPushType", Verdict::FixRequest),
             (400, "MissingDeviceToken", Verdict::FixRequest),
             (400, "MissingTopic", Verdict::FixRequest),
             (400, "PayloadEmpty", Verdict::FixRequest),
-            (400, "TopicDisallowed", Verdict::FixCredentials),
+            (400, "TopicDisallowed", Verdict::CheckToken),
             (403, "BadCertificate", Verdict::FixCredentials),
             (403, "BadCertificateEnvironment", Verdict::FixCredentials),
             (
@@ -309,43 +342,79 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_dropped_by_410_and_the_two_device_token_reasons_alone() {
-        let dropping: Vec<&str> = TABLE
-            .iter()
-            .filter(|(_, verdict)| *verdict == Verdict::DropDevice)
-            .map(|(reason, _)| reason.as_str())
-            .collect();
-        assert_eq!(
-            dropping,
-            [
-                "BadDeviceToken",
-                "DeviceTokenNotForTopic",
-                "ExpiredToken",
-                "Unregistered"
-            ]
-        );
-        for status in (0..=999).filter(|status| *status != 410) {
-            assert_ne!(judge_status(status), Verdict::DropDevice, "{status}");
+    fn a_device_is_dropped_by_410_alone_and_whatever_its_reason() {
+        for known in Reason::KNOWN.iter().map(Reason::as_str) {
+            for status in (100..=599).filter(|status| *status != 410) {
+                assert_ne!(
+                    judge(&reply(status, Some(known))),
+                    Verdict::DropDevice,
+                    "{status} {known}"
+                );
+            }
+        }
+        for reason in TOKEN_REASONS.into_iter().chain(["BadMood"]) {
+            assert_eq!(judge(&reply(410, Some(reason))), Verdict::DropDevice, "{reason}");
         }
     }
 
     #[test]
-    fn a_dropping_reason_with_another_status_drops_nothing() {
-        for status in [403, 413, 429, 500, 503] {
-            for reason in [
-                "BadDeviceToken",
-                "DeviceTokenNotForTopic",
-                "ExpiredToken",
-                "Unregistered",
-            ] {
-                assert_ne!(
+    fn what_is_about_the_token_or_the_topic_is_no_fault_of_the_credential() {
+        for reason in TOKEN_REASONS {
+            for status in [400, 403, 404, 413] {
+                assert_eq!(
                     judge(&reply(status, Some(reason))),
-                    Verdict::DropDevice,
+                    Verdict::CheckToken,
                     "{status} {reason}"
                 );
             }
+            for (status, verdict) in [
+                (429, Verdict::Retry(Again::Device)),
+                (500, Verdict::Retry(Again::Server)),
+                (503, Verdict::Retry(Again::Server)),
+            ] {
+                assert_eq!(judge(&reply(status, Some(reason))), verdict, "{status} {reason}");
+            }
+        }
+        for reason in ["BadTopic", "MissingTopic"] {
+            assert_eq!(judge(&reply(403, Some(reason))), Verdict::FixRequest, "{reason}");
         }
     }
+
+    #[test]
+    fn refusals_about_token_or_topic_doubt_the_setup_and_no_others_do() {
+        let mut doubting: Vec<&str> = TABLE
+            .iter()
+            .filter(|(reason, _)| {
+                let verdict = judge(&reply(400, Some(reason.as_str())));
+                doubts_setup(verdict, Some(reason.as_str()))
+            })
+            .map(|(reason, _)| reason.as_str())
+            .collect();
+        doubting.sort_unstable();
+        assert_eq!(
+            doubting,
+            [
+                "BadDeviceToken",
+                "BadTopic",
+                "DeviceTokenNotForTopic",
+                "ExpiredToken",
+                "MissingTopic",
+                "TopicDisallowed",
+                "Unregistered"
+            ]
+        );
+        assert!(!doubts_setup(Verdict::DropDevice, Some("Unregistered")));
+        assert!(!doubts_setup(Verdict::FixCredentials, Some("BadTopic")));
+    }
+
+    /// The reasons that speak of a device token.
+    const TOKEN_REASONS: [&str; 5] = [
+        "BadDeviceToken",
+        "DeviceTokenNotForTopic",
+        "ExpiredToken",
+        "TopicDisallowed",
+        "Unregistered",
+    ];
 
     #[test]
     fn a_proxy_never_drops_a_device_nor_blames_credentials() {

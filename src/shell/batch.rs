@@ -177,7 +177,7 @@ impl BatchObject {
                 limit,
                 ref only,
             } => return core.receipts(from, limit, only),
-            Ask::Gone { from, limit } => return core.gone(from, limit),
+            Ask::Devices { list, from, limit } => return core.devices(list, from, limit),
             Ask::Events => return watch::stream(Rc::clone(core), app),
             Ask::Deliveries => return webhooks::log(core),
             Ask::Cancel => {

@@ -9,7 +9,7 @@ use super::log::Event;
 use super::pieces::Pieces;
 use super::{clock, http};
 use crate::api::batch as contract;
-use crate::api::batch::{Ask, Question};
+use crate::api::batch::{Ask, DeviceList, Question};
 use crate::api::coding::Coding;
 use crate::api::format::Format;
 use crate::api::listing::ReceiptRange;
@@ -126,13 +126,8 @@ pub(super) async fn answer(
                 only: range.statuses.into_iter().map(str::to_owned).collect(),
             }
         }
-        BatchAction::Gone => {
-            let range = ReceiptRange::parse_gone(&query).map_err(Problem::invalid)?;
-            Ask::Gone {
-                from: range.from,
-                limit: usize::try_from(range.limit).unwrap_or(usize::MAX),
-            }
-        }
+        BatchAction::Gone => devices(DeviceList::Gone, &query)?,
+        BatchAction::Suspect => devices(DeviceList::Suspect, &query)?,
         BatchAction::Events => Ask::Events,
         BatchAction::Deliveries => Ask::Deliveries,
         BatchAction::Cancel => Ask::Cancel,
@@ -143,6 +138,16 @@ pub(super) async fn answer(
     batch::ask(env, id, &Question { caller, ask })
         .await
         .map_err(unavailable)
+}
+
+/// A page of one of the lists of refused devices.
+fn devices(list: DeviceList, query: &str) -> Result<Ask, Problem> {
+    let range = ReceiptRange::of_devices(query).map_err(Problem::invalid)?;
+    Ok(Ask::Devices {
+        list,
+        from: range.from,
+        limit: usize::try_from(range.limit).unwrap_or(usize::MAX),
+    })
 }
 
 fn unavailable(error: impl std::fmt::Display) -> Problem {

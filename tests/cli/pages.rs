@@ -73,6 +73,17 @@ fn devices_that_are_gone_are_written_to_a_file_when_all_are_there() {
 }
 
 #[test]
+fn suspect_devices_are_printed_as_gone_ones_are() {
+    let fake = Fake::start(vec![json(200, page(0..3, None))]);
+    let told = run(&fake, &["suspect", ID]).with_code(0);
+    assert_eq!(told.out, lines(0..3));
+    assert_eq!(
+        fake.lines()[0],
+        format!("GET /v1/batches/{ID}/suspect?limit=10000")
+    );
+}
+
+#[test]
 fn pages_that_lead_nowhere_do_not_go_on_for_ever() {
     let fake = Fake::start(vec![
         json(200, page(0..1, Some("c1"))),

@@ -93,7 +93,7 @@ fn every_way_of_sending_is_counted_once() {
                 1.0,
             ),
             (
-                r#"pushes_total{app="shop-by-fetch",push_type="alert",verdict="drop_device",reason="BadDeviceToken"}"#,
+                r#"pushes_total{app="shop-by-fetch",push_type="alert",verdict="check_token",reason="BadDeviceToken"}"#,
                 1.0,
             ),
             (r#"push_seconds_count{transport="fetch"}"#, 2.0),

@@ -88,20 +88,20 @@ fn state_after_a_mixed_order(transport: &str) -> State {
         assert_eq!(result["apns_id"], header(&requests[0], "apns-id").unwrap());
         let outcome = ["status", "code", "reason", "verdict", "since"].map(|field| &result[field]);
         let since = json!("2016-02-02T09:28:33.000Z");
-        let bad = |code: u16, reason: &str, since| {
+        let bad = |code: u16, reason: &str, verdict: &str, since| {
             [
                 json!("rejected"),
                 json!(code),
                 json!(reason),
-                json!("drop_device"),
+                json!(verdict),
                 since,
             ]
         };
         let expected = match token {
-            _ if gone.contains(token) => bad(410, "Unregistered", since),
-            _ if expired.contains(token) => bad(410, "ExpiredToken", since),
-            _ if unknown.contains(token) => bad(400, "BadDeviceToken", Value::Null),
-            _ if foreign.contains(token) => bad(400, "DeviceTokenNotForTopic", Value::Null),
+            _ if gone.contains(token) => bad(410, "Unregistered", "drop_device", since),
+            _ if expired.contains(token) => bad(410, "ExpiredToken", "drop_device", since),
+            _ if unknown.contains(token) => bad(400, "BadDeviceToken", "check_token", Value::Null),
+            _ if foreign.contains(token) => bad(400, "DeviceTokenNotForTopic", "check_token", Value::Null),
             _ => [
                 json!("accepted"),
                 json!(200),

@@ -1,4 +1,4 @@
-//! The lines of a batch's receipts and of its gone devices, in the order of the upload.
+//! The lines of a batch's receipts and of its refused devices, in the order of the upload.
 //!
 //! Written chunk by chunk from the rows, so that memory holds one chunk whatever the batch's size. A cursor is the
 //! position in the upload at which the next page begins.
@@ -7,10 +7,10 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use super::DeviceList;
 use crate::apns::{ApnsId, DeviceToken};
 use crate::delivery::batch::{Detail, Ending, GaveUp, OPEN, Progress, Record, Size, State, index};
 use crate::delivery::receipt::Status;
-use crate::delivery::verdict::Verdict;
 use crate::time::Timestamp;
 
 /// What has become of a push of a batch, in a word.
@@ -68,14 +68,12 @@ impl Chunk<'_> {
         only.is_empty() || words.any(|word| only.iter().any(|wanted| wanted == word))
     }
 
-    /// How many of its devices are gone, as APNs says; known without its lines.
+    /// How many of its devices are on a list; known without its lines.
     #[must_use]
-    pub fn gone(&self) -> usize {
+    pub fn count(&self, list: DeviceList) -> usize {
         let sets = Sets::of(self);
         let endings = (0..self.size.pushes).filter_map(|place| sets.ending(self, place));
-        endings
-            .filter(|ending| ending.verdict == Verdict::DropDevice)
-            .count()
+        endings.filter(|ending| list.has(ending.verdict)).count()
     }
 
     fn position(&self, place: usize) -> u64 {
@@ -87,28 +85,28 @@ impl Chunk<'_> {
     }
 }
 
-/// A device that is gone, as a webhook tells it.
+/// A device that APNs refused, as webhooks and audiences are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GoneDevice {
+pub struct RefusedDevice {
     /// Its device token.
     pub token: String,
     /// The caller's name for it.
     pub reference: Option<String>,
-    /// Since when APNs knows it.
+    /// Since when it is gone, if APNs said so.
     pub since: Option<Timestamp>,
     /// APNs' reason.
     pub reason: String,
 }
 
-/// The devices of a chunk that are gone, of the pushes from position `first` to `last`.
+/// The devices of a chunk that are on a list, of the pushes from position `first` to `last`.
 #[must_use]
-pub fn gone(chunk: &Chunk<'_>, first: u64, last: u64) -> Vec<GoneDevice> {
+pub fn devices(chunk: &Chunk<'_>, list: DeviceList, first: u64, last: u64) -> Vec<RefusedDevice> {
     let sets = Sets::of(chunk);
     let mut devices = Vec::new();
     for (place, text) in chunk.lines.lines().enumerate() {
         let position = chunk.position(place);
         let ending = sets.ending(chunk, place);
-        let Some(ending) = ending.filter(|ending| ending.verdict == Verdict::DropDevice) else {
+        let Some(ending) = ending.filter(|ending| list.has(ending.verdict)) else {
             continue;
         };
         let Ok(line) = serde_json::from_str::<Line<'_>>(text) else {
@@ -118,7 +116,7 @@ pub fn gone(chunk: &Chunk<'_>, first: u64, last: u64) -> Vec<GoneDevice> {
             continue;
         };
         if (first..=last).contains(&position) {
-            devices.push(GoneDevice {
+            devices.push(RefusedDevice {
                 token: token.as_hex().to_owned(),
                 reference: line.reference.map(Cow::into_owned),
                 since: chunk.detail(place).and_then(|detail| detail.since),
@@ -190,17 +188,17 @@ impl Page {
         });
     }
 
-    /// Writes the devices that APNs says are gone, of a chunk's pushes from position `from` on.
-    pub fn add_gone(&mut self, chunk: &Chunk<'_>, from: u64) {
+    /// Writes the devices on a list, of a chunk's pushes from position `from` on.
+    pub fn add_devices(&mut self, chunk: &Chunk<'_>, list: DeviceList, from: u64) {
         let sets = Sets::of(chunk);
         self.walk(chunk, from, |place, position, line| {
             let ending = sets.ending(chunk, place)?;
-            if ending.verdict != Verdict::DropDevice {
+            if !list.has(ending.verdict) {
                 return None;
             }
             let detail = chunk.detail(place);
             let token = DeviceToken::parse(&line.token).ok()?;
-            let gone = Gone {
+            let device = Refused {
                 index: position,
                 reference: line.reference.as_deref(),
                 token: token.as_hex(),
@@ -209,7 +207,7 @@ impl Page {
                     .map(|since| since.to_string()),
                 reason: ending.reason.as_deref(),
             };
-            serde_json::to_string(&gone).ok()
+            serde_json::to_string(&device).ok()
         });
     }
 
@@ -344,7 +342,7 @@ struct Receipt<'b> {
 }
 
 #[derive(Serialize)]
-struct Gone<'b> {
+struct Refused<'b> {
     index: u64,
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     reference: Option<&'b str>,

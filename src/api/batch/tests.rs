@@ -1,8 +1,9 @@
+mod devices;
 mod runs;
 mod terms;
 
 use super::*;
-use crate::api::batch::receipts::{Chunk, Page, gone};
+use crate::api::batch::receipts::{Chunk, Page};
 use crate::delivery::batch::{
     Announcement, Assignment, Batch, Counts, Detail, Ending, Found, Handover, Pause, PausedBy, Progress,
     Results, Size, State, Terms,
@@ -41,6 +42,7 @@ fn sample() -> Record {
         },
         invalid: 0,
         warnings: Default::default(),
+        ignores_bad_tokens: false,
         endings: Vec::new(),
         origin: None,
         cut_off: None,
@@ -319,34 +321,6 @@ fn receipts_are_filtered_by_standing() {
         .collect();
     assert_eq!(indices, [2, 4, 5]);
     assert_eq!(page(10, 0, &["cancelled"]).len(), 1, "the last line alone");
-}
-
-#[test]
-fn gone_devices_are_told_in_full() {
-    let (batch, progress) = batch(6);
-    let lines = lines(6);
-    let chunk = Chunk {
-        record: batch.record(),
-        seed: seed(ID).unwrap(),
-        size: Size { first: 0, pushes: 6 },
-        lines: &lines,
-        progress: &progress,
-    };
-    assert_eq!(chunk.gone(), 1);
-    let mut page = Page::new(10);
-    page.add_gone(&chunk, 0);
-    let text = String::from_utf8(page.text).unwrap();
-    assert_eq!(
-        text,
-        format!(
-            "{{\"index\":2,\"ref\":\"user-2\",\"token\":\"{:064x}\",\"since\":\"2026-11-23T08:00:00.000Z\",\"reason\":\"Unregistered\"}}\n",
-            2
-        )
-    );
-    let devices = gone(&chunk, 0, 5);
-    assert_eq!(devices.len(), 1);
-    assert_eq!(devices[0].reference.as_deref(), Some("user-2"));
-    assert_eq!(gone(&chunk, 3, 5), []);
 }
 
 #[test]

@@ -45,6 +45,7 @@ pub fn opening(
         at: run.at,
         audience: campaign.audience.clone(),
         shards,
+        opened_at: run.at,
     });
     if let (Some(window), Some(schedule)) = (&campaign.window, &campaign.schedule) {
         let zone = schedule.zone(run.zones.as_deref());

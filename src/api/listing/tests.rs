@@ -94,7 +94,7 @@ fn the_limits_are_exact() {
         assert_eq!(batch_filter(&query).is_ok(), batches, "{limit}");
         assert_eq!(letter_range(&query).is_ok(), letters, "{limit}");
         assert_eq!(ReceiptRange::parse(&query).is_ok(), receipts, "{limit}");
-        assert_eq!(ReceiptRange::parse_gone(&query).is_ok(), receipts, "{limit}");
+        assert_eq!(ReceiptRange::of_devices(&query).is_ok(), receipts, "{limit}");
     }
 }
 
@@ -106,7 +106,7 @@ fn receipts_are_read_from_the_cursor_on_and_by_status() {
         statuses: Vec::new(),
     };
     assert_eq!(ReceiptRange::parse(""), Ok(first.clone()));
-    assert_eq!(ReceiptRange::parse_gone(""), Ok(first));
+    assert_eq!(ReceiptRange::of_devices(""), Ok(first));
     let some = ReceiptRange {
         from: 1_000_000,
         limit: 10,
@@ -136,7 +136,7 @@ fn what_no_receipt_can_be_is_refused() {
         );
     }
     assert_eq!(
-        faults(ReceiptRange::parse_gone("status=failed")),
+        faults(ReceiptRange::of_devices("status=failed")),
         ["?status: is not a known field"]
     );
 }
@@ -258,7 +258,7 @@ proptest! {
         let _ = batch_filter(&query);
         let _ = letter_range(&query);
         let _ = ReceiptRange::parse(&query);
-        let _ = ReceiptRange::parse_gone(&query);
+        let _ = ReceiptRange::of_devices(&query);
     }
 
     #[test]

@@ -74,6 +74,7 @@ enum Command {
     Batch(batch::Batch),
     Receipts(receipts::Receipts),
     Gone(receipts::Gone),
+    Suspect(receipts::Suspect),
     /// The devices that campaigns are sent to
     #[command(subcommand)]
     Audience(audience::Audience),
@@ -99,6 +100,7 @@ impl Cli {
             Command::Batch(batch) => batch.run(&caller),
             Command::Receipts(receipts) => receipts.run(&caller),
             Command::Gone(gone) => gone.run(&caller),
+            Command::Suspect(suspect) => suspect.run(&caller),
             Command::Audience(audience) => audience.run(&caller),
             Command::Campaign(campaign) => campaign.run(&caller),
             Command::Doctor => doctor::run(&caller),

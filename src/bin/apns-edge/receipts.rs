@@ -1,4 +1,4 @@
-//! `apns-edge receipts` and `apns-edge gone`: what has become of each push of a batch, as lines of JSON.
+//! `apns-edge receipts`, `gone` and `suspect`: what has become of each push of a batch, as lines of JSON.
 
 use clap::Args;
 use serde::Deserialize;
@@ -22,9 +22,19 @@ pub(crate) struct Receipts {
     output: Output,
 }
 
-/// Print the devices of a batch that are gone, as lines of JSON: forget their tokens
+/// Print the devices of a batch that are gone (410), as lines of JSON: delete their tokens
 #[derive(Debug, Args)]
 pub(crate) struct Gone {
+    /// The batch
+    #[arg(value_name = "ID")]
+    id: BatchId,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Print the devices of a batch whose tokens APNs refused (400), as lines of JSON: check the app's environment and topic
+#[derive(Debug, Args)]
+pub(crate) struct Suspect {
     /// The batch
     #[arg(value_name = "ID")]
     id: BatchId,
@@ -50,6 +60,13 @@ impl Gone {
     /// Runs the command.
     pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
         write(caller, &self.output, &format!("{}/gone", self.id.path()), None)
+    }
+}
+
+impl Suspect {
+    /// Runs the command.
+    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+        write(caller, &self.output, &format!("{}/suspect", self.id.path()), None)
     }
 }
 

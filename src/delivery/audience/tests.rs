@@ -305,7 +305,6 @@ fn shards_get_about_as_many_devices_each() {
 fn gone() -> Gone {
     Gone {
         token: "aa".to_owned(),
-        reason: "Unregistered".to_owned(),
         since: Some(at(1)),
     }
 }
@@ -332,12 +331,17 @@ fn commands_and_replies_format_unchanged() {
         Command::Zones,
         Command::Gone {
             devices: vec![gone()],
+            suspects: vec![Gone {
+                since: None,
+                ..gone()
+            }],
+            answered_at: at(2),
         },
     ];
     let text = serde_json::to_string(&commands).unwrap();
     assert_eq!(
         text,
-        r#"[{"upsert":{"devices":[{"token":"aa","registered_at":1000}]}},{"remove":{"tokens":["aa"],"refs":["x"]}},{"page":{"after":7,"limit":5}},{"find":{"refs":["x"]}},{"count":{"segment":{"eq":{"tags":"vip"}}}},"zones",{"gone":{"devices":[{"token":"aa","reason":"Unregistered","since":1000}]}}]"#
+        r#"[{"upsert":{"devices":[{"token":"aa","registered_at":1000}]}},{"remove":{"tokens":["aa"],"refs":["x"]}},{"page":{"after":7,"limit":5}},{"find":{"refs":["x"]}},{"count":{"segment":{"eq":{"tags":"vip"}}}},"zones",{"gone":{"devices":[{"token":"aa","since":1000}],"suspects":[{"token":"aa"}],"answered_at":2000}}]"#
     );
     assert_eq!(serde_json::from_str::<Vec<Command>>(&text).unwrap(), commands);
     let member = Member {

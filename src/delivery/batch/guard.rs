@@ -1,14 +1,13 @@
-//! Watches how pushes end, and keeps a batch from running into a wall.
+//! Watches how pushes end, and holds a batch back while nothing good is known.
 //!
-//! Two questions. Does APNs take pushes now? Until it does, and again when most of a run came back, only a few are out: a
-//! batch that went on would touch every chunk in vain, and send a server in trouble all that it has. Are the device
-//! tokens of the right environment? The first [`GUARDED`] tell, and until they have nothing goes out beside them.
+//! Does APNs take pushes now? Until it does, and again when most of a run came back, only a few are out: a batch that went
+//! on would touch every chunk in vain, and send a server in trouble all that it has. The first [`GUARDED`] pushes go out
+//! alone as well, so that a batch with the wrong device tokens (`bad_tokens`) is paused before all of them are refused.
 
 use std::time::Duration;
 
 use super::count;
-use super::results::{Ending, Results};
-use crate::apns::Reason;
+use super::results::Results;
 use crate::delivery::verdict::{Again, Verdict};
 use crate::time::Timestamp;
 
@@ -17,10 +16,7 @@ use crate::time::Timestamp;
 pub(super) struct Guard {
     /// Whether it is not known that APNs takes pushes now.
     is_probing: bool,
-    /// Whether the first pushes were judged.
-    is_decided: bool,
     ended: u64,
-    bad_tokens: u64,
     /// How the pushes of the last runs went, well and ill; older ones weigh less.
     well: u64,
     ill: u64,
@@ -28,24 +24,17 @@ pub(super) struct Guard {
 
 impl Default for Guard {
     fn default() -> Self {
-        Self::of(&[], &[])
+        Self::of(0)
     }
 }
 
 impl Guard {
-    /// The guard of a batch with these endings, and how many pushes have each. What APNs does now is to be found out,
-    /// also by an object that forgot it.
-    pub(super) fn of(endings: &[Ending], counts: &[u64]) -> Self {
-        let bad = endings
-            .iter()
-            .zip(counts)
-            .filter(|(ending, _)| is_bad_token(ending));
-        let ended = counts.iter().sum();
+    /// The guard of a batch of which so many pushes have ended. What APNs does now is to be found out, also by an object
+    /// that forgot it.
+    pub(super) const fn of(ended: u64) -> Self {
         Self {
             is_probing: true,
-            is_decided: ended >= GUARDED,
             ended,
-            bad_tokens: bad.map(|(_, count)| count).sum(),
             well: 0,
             ill: 0,
         }
@@ -57,11 +46,8 @@ impl Guard {
     }
 
     /// Counts pushes that have ended.
-    pub(super) fn count(&mut self, ending: &Ending, pushes: u64) {
+    pub(super) const fn count(&mut self, pushes: u64) {
         self.ended += pushes;
-        if is_bad_token(ending) {
-            self.bad_tokens += pushes;
-        }
     }
 
     /// It is not known any more whether APNs takes pushes.
@@ -77,6 +63,7 @@ impl Guard {
             match found.ending.verdict {
                 Verdict::Accepted
                 | Verdict::DropDevice
+                | Verdict::CheckToken
                 | Verdict::FixRequest
                 | Verdict::Retry(Again::Device) => well += pushes,
                 Verdict::Retry(
@@ -103,7 +90,7 @@ impl Guard {
 
     /// When more may go out beside `out` pushes, of which the last went out at `last`; nothing if they have to end first.
     pub(super) fn admits_at(&self, out: u64, last: Timestamp) -> Option<Timestamp> {
-        if !self.is_decided && out > 0 && out + self.ended >= GUARDED {
+        if self.ended < GUARDED && out > 0 && out + self.ended >= GUARDED {
             return None;
         }
         // A probe of which nothing is heard is followed by another one.
@@ -114,34 +101,9 @@ impl Guard {
             Timestamp::default()
         })
     }
-
-    /// Says what is wrong, once, if more of the first device tokens are bad than `percent`.
-    pub(super) fn judge(&mut self, percent: u32) -> Option<String> {
-        if self.is_decided {
-            return None;
-        }
-        self.is_decided = self.ended >= GUARDED;
-        // A chunk may bring more than the first ones: they count in proportion.
-        let (bad, ended) = (self.bad_tokens, self.ended);
-        are_too_many(bad, ended, percent).then(|| {
-            format!(
-                "APNs calls {bad} of the first {ended} device tokens bad: they are likely of the other environment"
-            )
-        })
-    }
 }
 
-/// Whether so many bad device tokens, of the pushes that have ended, are more than `percent` of them.
-pub(super) const fn are_too_many(bad: u64, ended: u64, percent: u32) -> bool {
-    let ended = if ended < GUARDED { GUARDED } else { ended };
-    bad.saturating_mul(100) > ended.saturating_mul(percent as u64)
-}
-
-fn is_bad_token(ending: &Ending) -> bool {
-    ending.reason.as_deref() == Some(Reason::BAD_DEVICE_TOKEN.as_str())
-}
-
-/// The pushes at the start of a batch that tell whether its device tokens are of the right environment.
+/// How many pushes at the start of a batch go out alone, and tell whether its device tokens fit the app.
 pub const GUARDED: u64 = 500;
 
 /// No chunk goes out beside so many pushes while it is not known whether APNs takes any: a full chunk goes alone.
@@ -156,6 +118,3 @@ const REMEMBERED: u64 = 500;
 
 /// So many pushes must have come back before that means trouble: a few that are sent again, and fail again, do not.
 const TROUBLE: u64 = 100;
-
-/// So many bad tokens, in percent, are never more than there are pushes.
-pub(super) const NEVER: u32 = 100;

@@ -1,4 +1,4 @@
-//! What is told of a run that has ended: to the calendar, how it ended, and to the audience, which devices are gone.
+//! What is told of a run that has ended: to the calendar, how it ended, and to the audience, which devices APNs refused.
 //!
 //! Told until it is heard, and never forgotten before: how far it has come is kept in the batch's row. Both are told again
 //! after a crash, and say the same then. In scope: what is told, in which portions, and when it is over. Out of scope:
@@ -8,11 +8,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Batch, Ending, State, at, rows};
-use crate::apns::Reason;
+use super::{Batch, State, at, rows};
 use crate::delivery::backoff;
 use crate::delivery::calendar::{self, RunState};
-use crate::delivery::verdict::Verdict;
 use crate::delivery::webhook::MAX_GONE;
 use crate::time::Timestamp;
 
@@ -32,7 +30,7 @@ pub struct Handover {
 pub enum Report {
     /// To the calendar: this. Then [`Batch::told_end`].
     Ended(Box<calendar::Command>),
-    /// To the audience: the gone devices of the chunks from this one on, as many as [`portion`] says. Then
+    /// To the audience: the refused devices of the chunks from this one on, as many as [`portion`] says. Then
     /// [`Batch::told_gone`].
     Gone {
         /// The first chunk.
@@ -41,6 +39,10 @@ pub enum Report {
         audience: String,
         /// How many shards it has.
         shards: u32,
+        /// When the first of APNs' answers can have come.
+        answered_at: Timestamp,
+        /// Whether it also hears of tokens that were refused with 400.
+        suspects: bool,
     },
 }
 
@@ -91,6 +93,8 @@ impl Batch {
             from: self.record.handover.next,
             audience: origin.audience.clone(),
             shards: origin.shards,
+            answered_at: origin.opened_at,
+            suspects: self.believes_refusals(),
         })
     }
 
@@ -129,27 +133,6 @@ impl Batch {
         self.owes_reports().then_some(self.reports.again_at)
     }
 
-    /// Whether the audience is told of devices with this reason.
-    ///
-    /// That a device is gone is APNs' word about the device alone. A bad token may be as good as the configuration is
-    /// bad: where more of a run's tokens are than its guard lets pass, the environment or the topic is likely the wrong one,
-    /// and none is told.
-    #[must_use]
-    pub fn tells_of(&self, reason: &str) -> bool {
-        !is_doubtful(reason) || !self.has_too_many_doubts()
-    }
-
-    fn has_too_many_doubts(&self) -> bool {
-        let counted = || self.record.endings.iter().zip(&self.counts);
-        let is_doubt = |ending: &Ending| {
-            let reason = ending.reason.as_deref();
-            ending.verdict == Verdict::DropDevice && reason.is_some_and(is_doubtful)
-        };
-        let doubts = counted().filter(|(ending, _)| is_doubt(ending));
-        let doubts: u64 = doubts.map(|(_, count)| count).sum();
-        super::guard::are_too_many(doubts, self.guard.ended(), self.record.terms.bad_token_percent)
-    }
-
     fn went_well(&mut self) {
         self.is_record_unsaved = true;
         self.reports = Reports::default();
@@ -182,12 +165,6 @@ pub fn portion(chunks: &[(u32, usize)], shards: u32) -> Portion {
         chunks: together,
         next: next.or_else(|| rows::next_page(chunks.iter().map(|(number, _)| *number))),
     }
-}
-
-fn is_doubtful(reason: &str) -> bool {
-    [Reason::BAD_DEVICE_TOKEN, Reason::DEVICE_TOKEN_NOT_FOR_TOPIC]
-        .iter()
-        .any(|doubtful| doubtful.as_str() == reason)
 }
 
 /// How long after a failure it is told again, before that doubles: most failures are of an object that moves.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Batch, Ending, count};
+use super::{Batch, Ending, Suspect, count};
 use crate::delivery::receipt::Status;
 use crate::delivery::verdict::Verdict;
 use crate::time::Timestamp;
@@ -18,6 +18,8 @@ pub struct Overview {
     pub counts: Counts,
     /// The ways in which they ended, each with how many did.
     pub reasons: Vec<Reason>,
+    /// Why it was likely sent with the wrong environment or topic, once it has ended.
+    pub suspect: Option<Suspect>,
     /// How many a second have ended of late.
     pub rate: u64,
     /// How long the rest will take at that rate, if it is known how many there are.
@@ -43,7 +45,7 @@ pub struct Counts {
     pub in_flight: u64,
     /// They were not tried yet.
     pub waiting: u64,
-    /// APNs says that their devices are gone.
+    /// APNs says with 410 that their devices are gone.
     pub gone: u64,
 }
 
@@ -92,6 +94,7 @@ impl Batch {
             chunks: self.chunks.len(),
             counts,
             reasons: self.reasons(),
+            suspect: self.suspect(),
             rate,
             eta: runs.then(|| Duration::from_secs(unsettled.div_ceil(rate.max(1)))),
             opens_at: opens_at.filter(|at| *at > now && !has_ended),

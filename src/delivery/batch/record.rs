@@ -34,6 +34,9 @@ pub struct Record {
     /// What is sent although devices treat it badly.
     #[serde(default, skip_serializing_if = "WarningSummary::is_empty")]
     pub warnings: WarningSummary,
+    /// Whether it goes on however many tokens are refused: somebody has resumed it after such a pause.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ignores_bad_tokens: bool,
     /// The ways in which its pushes ended, in the order in which they first did: chunks name them by number.
     pub endings: Vec<Ending>,
     /// The campaign's run that it is; none if a caller has uploaded it.
@@ -61,6 +64,9 @@ pub struct Origin {
     pub audience: String,
     /// How many shards that has.
     pub shards: u32,
+    /// When the batch was opened: no answer of APNs is older. The run may have been due before.
+    #[serde(default)]
+    pub opened_at: Timestamp,
 }
 
 /// Why devices were left out that walks had not come to.
@@ -140,7 +146,7 @@ pub enum PausedBy {
     Caller,
     /// APNs refused the credential.
     Credential,
-    /// APNs refused too many of the first device tokens: the environment is likely the wrong one.
+    /// APNs refused too many device tokens: the app's environment or topic is likely the wrong one.
     BadDeviceTokens,
     /// A chunk cannot be sent as the deployment is now.
     Problem,
@@ -177,7 +183,7 @@ pub struct Terms {
     pub one_attempt: bool,
     /// Whether the collapse ids are ours.
     pub collapse_repeats: bool,
-    /// How many `BadDeviceToken` among the first 500 pushes are not too many, in percent.
+    /// How many refusals about token or topic are not too many, in percent of the answers.
     pub bad_token_percent: u32,
     /// How long a runner has for a chunk before another may take it, in milliseconds.
     pub claim_ms: u64,
@@ -188,6 +194,11 @@ pub struct Terms {
     /// When pushes may go out, each from its first moment up to its second; at any time if there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<(Timestamp, Timestamp)>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl Terms {

@@ -173,7 +173,7 @@ impl Ending {
     pub const fn is_final(&self, repeatable: bool) -> bool {
         match self.verdict {
             _ if self.gave_up.is_some() => true,
-            Verdict::Accepted | Verdict::DropDevice | Verdict::FixRequest => true,
+            Verdict::Accepted | Verdict::DropDevice | Verdict::CheckToken | Verdict::FixRequest => true,
             Verdict::Unknown => !repeatable,
             Verdict::FixCredentials | Verdict::Retry(_) => false,
         }
@@ -191,7 +191,7 @@ impl Ending {
         match self.verdict {
             _ if self.gave_up.is_some() => Status::Failed,
             Verdict::Accepted => Status::Accepted,
-            Verdict::DropDevice | Verdict::FixRequest => Status::Rejected,
+            Verdict::DropDevice | Verdict::CheckToken | Verdict::FixRequest => Status::Rejected,
             Verdict::Retry(_) => Status::Retrying,
             Verdict::FixCredentials | Verdict::Unknown => Status::Failed,
         }

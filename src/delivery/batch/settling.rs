@@ -49,10 +49,7 @@ impl Batch {
             let by = PausedBy::Credential;
             self.pause(Pause { by, detail }, now);
         }
-        if let Some(detail) = self.guard.judge(self.record.terms.bad_token_percent) {
-            let by = PausedBy::BadDeviceTokens;
-            self.pause(Pause { by, detail }, now);
-        }
+        self.check_tokens(now);
         self.tick(now);
         Settled {
             stop: !is_current || self.record.state != State::Running || !self.record.terms.is_open_at(now),
@@ -142,9 +139,11 @@ impl Batch {
                     self.keep(number, part, &found.ending, now);
                     continue;
                 }
-                Verdict::Accepted | Verdict::DropDevice | Verdict::FixRequest | Verdict::Unknown => {
-                    Again::Network
-                }
+                Verdict::Accepted
+                | Verdict::DropDevice
+                | Verdict::CheckToken
+                | Verdict::FixRequest
+                | Verdict::Unknown => Again::Network,
             };
             let asked = found.retry_after_ms.map(Duration::from_millis);
             self.put_off(number, part, &found.ending, again, asked, now);
@@ -220,7 +219,7 @@ impl Batch {
             if let Some(counted) = self.counts.get_mut(index) {
                 *counted += ended;
             }
-            self.guard.count(last, ended);
+            self.guard.count(ended);
             self.unsaved.insert(number);
         }
         self.enter(number);

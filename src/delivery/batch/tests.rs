@@ -60,6 +60,7 @@ pub(super) fn record(terms: Terms) -> Record {
         terms,
         invalid: 0,
         warnings: Default::default(),
+        ignores_bad_tokens: false,
         endings: Vec::new(),
         origin: None,
         cut_off: None,
@@ -135,7 +136,7 @@ fn refused(places: impl IntoIterator<Item = usize>) -> Results {
 }
 
 fn bad_tokens(places: impl IntoIterator<Item = usize>) -> Results {
-    told(Verdict::DropDevice, 400, "BadDeviceToken", places)
+    told(Verdict::CheckToken, 400, "BadDeviceToken", places)
 }
 
 /// Handed back by a runner that was told to stop.

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::chunk::Chunk;
-use super::{Append, Appended, Batch, CutOff, Notice, Record, Size, State, at, count};
+use super::{Append, Appended, Batch, CutOff, Notice, Origin, Record, Size, State, at, count};
 use crate::delivery::places;
 use crate::time::Timestamp;
 
@@ -65,9 +65,14 @@ impl Batch {
     /// A batch that so many walks are to fill; it is sent from now on.
     #[must_use]
     pub fn open(record: Record, walks: u32, now: Timestamp) -> Self {
+        let origin = record.origin.map(|origin| Origin {
+            opened_at: now,
+            ..origin
+        });
         let record = Record {
             state: State::Staging,
             sealed_at: None,
+            origin,
             ..record
         };
         let at_start = vec![Walk::default(); at(walks)];

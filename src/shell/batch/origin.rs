@@ -1,5 +1,5 @@
 //! Tells where a run comes from what has become of it: the calendar how it ended, and the audience's shards which devices
-//! are gone.
+//! APNs refused.
 //!
 //! What is told, in which portions and when again is decided by the batch. Whoever is told twice finds nothing new.
 
@@ -11,11 +11,13 @@ use worker::Env;
 
 use super::core::Core;
 use crate::api::batch as contract;
-use crate::api::batch::receipts::{self, Chunk, GoneDevice};
+use crate::api::batch::DeviceList;
+use crate::api::batch::receipts::{self, Chunk};
 use crate::delivery::audience::{Command, Gone, shard_of};
 use crate::delivery::batch::{self, Outcome, Progress, Report, rows};
 use crate::delivery::calendar;
 use crate::shell;
+use crate::time::Timestamp;
 
 /// Makes a report.
 pub(super) async fn report(core: &Core, report: Report) -> Result<Outcome, String> {
@@ -29,38 +31,55 @@ pub(super) async fn report(core: &Core, report: Report) -> Result<Outcome, Strin
             from,
             audience,
             shards,
+            answered_at,
+            suspects,
         } => {
-            let told = tell_of_gone(core, from, &audience, shards).await;
-            told.map(Outcome::Reported)
+            let (devices, next) = refused(core, from, shards, suspects)?;
+            tell_of_gone(core, devices, answered_at, &audience, shards).await?;
+            Ok(Outcome::Reported(next))
         }
     }
 }
 
-/// Tells the audience of the gone devices of the next chunks. Gives the chunk to go on with.
-async fn tell_of_gone(core: &Core, from: u32, audience: &str, shards: u32) -> Result<Option<u32>, String> {
-    let (devices, next) = gone(core, from, shards)?;
-    let mut by_shard: BTreeMap<u32, Vec<Gone>> = BTreeMap::new();
-    for device in devices {
-        let shard = shard_of(&device.token, shards);
-        by_shard.entry(shard).or_default().push(Gone {
-            token: device.token,
-            reason: device.reason,
-            since: device.since,
-        });
+/// Devices that APNs refused, and whether they are gone.
+type Refused = Vec<(Gone, DeviceList)>;
+
+/// Tells the audience of refused devices.
+async fn tell_of_gone(
+    core: &Core,
+    refused: Refused,
+    answered_at: Timestamp,
+    audience: &str,
+    shards: u32,
+) -> Result<(), String> {
+    let mut by_shard: BTreeMap<u32, (Vec<Gone>, Vec<Gone>)> = BTreeMap::new();
+    for (device, list) in refused {
+        let (gone, suspects) = by_shard.entry(shard_of(&device.token, shards)).or_default();
+        match list {
+            DeviceList::Gone => gone.push(device),
+            DeviceList::Suspect => suspects.push(device),
+        }
     }
     core.spend(|spent| spent.told += u32::try_from(by_shard.len()).unwrap_or(u32::MAX));
-    let told = by_shard.into_iter().map(|(shard, devices)| async move {
-        let command = Command::Gone { devices };
-        let told = shell::audience::ask(&core.env, audience, shard, &command).await;
-        told.map(drop).map_err(|error| error.to_string())
-    });
+    let told = by_shard
+        .into_iter()
+        .map(|(shard, (devices, suspects))| async move {
+            let command = Command::Gone {
+                devices,
+                suspects,
+                answered_at,
+            };
+            let told = shell::audience::ask(&core.env, audience, shard, &command).await;
+            told.map(drop).map_err(|error| error.to_string())
+        });
     let told = stream::iter(told).buffer_unordered(SIDE_BY_SIDE);
-    told.try_collect::<()>().await?;
-    Ok(next)
+    told.try_collect().await
 }
 
-/// The gone devices of the next chunks, and the chunk after those.
-fn gone(core: &Core, from: u32, shards: u32) -> Result<(Vec<GoneDevice>, Option<u32>), String> {
+/// The refused devices of the next chunks, and the chunk after those.
+fn refused(core: &Core, from: u32, shards: u32, suspects: bool) -> Result<(Refused, Option<u32>), String> {
+    let mut lists = vec![DeviceList::Gone];
+    lists.extend(suspects.then_some(DeviceList::Suspect));
     let database = core.database();
     let record = core.with(|batch| batch.record().clone());
     let record = record.ok_or("the batch was forgotten")?;
@@ -80,14 +99,14 @@ fn gone(core: &Core, from: u32, shards: u32) -> Result<(Vec<GoneDevice>, Option<
         })
     };
     let counted = page.iter().map(|(number, progress)| {
-        let gone = chunk(*number, progress).map_or(0, |chunk| chunk.gone());
-        (*number, gone)
+        let of = |chunk: Chunk<'_>| lists.iter().map(|list| chunk.count(*list)).sum();
+        (*number, chunk(*number, progress).map_or(0, of))
     });
     let counted: Vec<(u32, usize)> = counted.collect();
     let portion = batch::portion(&counted, shards);
     let mut devices = Vec::new();
-    for ((number, progress), (_, gone)) in page.iter().zip(&counted).take(portion.chunks) {
-        let Some(chunk) = chunk(*number, progress).filter(|_| *gone > 0) else {
+    for ((number, progress), (_, refused)) in page.iter().zip(&counted).take(portion.chunks) {
+        let Some(chunk) = chunk(*number, progress).filter(|_| *refused > 0) else {
             continue;
         };
         let lines = database
@@ -98,9 +117,14 @@ fn gone(core: &Core, from: u32, shards: u32) -> Result<(Vec<GoneDevice>, Option<
             lines: &lines,
             ..chunk
         };
-        devices.extend(receipts::gone(&chunk, 0, u64::MAX));
+        for list in &lists {
+            let refused = receipts::devices(&chunk, *list, 0, u64::MAX);
+            devices.extend(refused.into_iter().map(|device| {
+                let (token, since) = (device.token, device.since);
+                (Gone { token, since }, *list)
+            }));
+        }
     }
-    devices.retain(|device| core.with(|batch| batch.tells_of(&device.reason)) == Some(true));
     Ok((devices, portion.next))
 }
 

@@ -1,4 +1,4 @@
-//! Pages of a batch's receipts and of its gone devices, and the chunks that they are made from.
+//! Pages of a batch's receipts and of its refused devices, and the chunks that they are made from.
 
 use worker::Response;
 
@@ -6,6 +6,7 @@ use super::core::Core;
 use super::{internal, not_found};
 use crate::api::Problem;
 use crate::api::batch as contract;
+use crate::api::batch::DeviceList;
 use crate::api::batch::receipts::{Chunk, Page};
 use crate::delivery::batch::{Progress, Record, rows};
 use crate::shell::http;
@@ -23,13 +24,13 @@ impl Core {
         self.end(page)
     }
 
-    pub(super) fn gone(&self, from: u64, limit: usize) -> Result<Response, Problem> {
+    pub(super) fn devices(&self, list: DeviceList, from: u64, limit: usize) -> Result<Response, Problem> {
         let mut page = Page::new(limit);
         self.visit(from, u64::MAX, |chunk| {
             if chunk.lines.is_empty() {
-                return Visit::of(chunk.gone() > 0, page.is_full());
+                return Visit::of(chunk.count(list) > 0, page.is_full());
             }
-            page.add_gone(chunk, from);
+            page.add_devices(chunk, list, from);
             Visit::Next
         })?;
         self.end(page)
@@ -52,7 +53,7 @@ impl Core {
                 lines: "",
                 progress,
             };
-            Some((*number, chunk.gone())).filter(|(_, gone)| *gone > 0)
+            Some((*number, chunk.count(DeviceList::Gone))).filter(|(_, gone)| *gone > 0)
         };
         let gone = page.iter().filter_map(count).collect();
         Ok((gone, rows::next_page(page.iter().map(|(number, _)| *number))))

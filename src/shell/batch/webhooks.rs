@@ -10,7 +10,8 @@ use worker::{AbortController, Fetch, Headers, Method, Request, RequestInit, Requ
 use super::core::Core;
 use super::{internal, not_found};
 use crate::api::Problem;
-use crate::api::batch::receipts::{self, GoneDevice};
+use crate::api::batch::DeviceList;
+use crate::api::batch::receipts::{self, RefusedDevice};
 use crate::config::Config;
 use crate::delivery::batch::{Outcome, Record};
 use crate::delivery::outbox::{Answered, Body, Delivery, Outbox, TIMEOUT};
@@ -53,9 +54,11 @@ fn render(core: &Core, record: &Record, delivery: &Delivery) -> Result<String, S
         Body::Text(text) => return Ok(text.clone()),
         Body::Gone { chunks } => chunks,
     };
-    let mut devices: Vec<GoneDevice> = Vec::new();
+    let mut devices: Vec<RefusedDevice> = Vec::new();
     for number in chunks {
-        let read = core.chunk(record, *number, |chunk| receipts::gone(chunk, 0, u64::MAX));
+        let read = core.chunk(record, *number, |chunk| {
+            receipts::devices(chunk, DeviceList::Gone, 0, u64::MAX)
+        });
         let read = read.map_err(|_| "the body could not be made".to_owned())?;
         devices.extend(read.into_iter().flatten());
     }

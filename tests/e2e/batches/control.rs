@@ -99,7 +99,7 @@ fn a_cancelled_batch_sends_nothing_once_the_cancel_is_answered(stage: &Stage) {
     stage
         .call(Caller::Both, "DELETE", &batch.path(""), &[], b"")
         .with_status(204);
-    for rest in ["", "/receipts", "/gone", "/events", "/deliveries"] {
+    for rest in ["", "/receipts", "/gone", "/suspect", "/events", "/deliveries"] {
         stage.get(&batch.path(rest)).problem(404, "batch-not-found");
     }
     batch.tell(stage, "cancel").problem(404, "batch-not-found");

@@ -119,6 +119,7 @@ fn callers_are_kept_apart() {
             ("DELETE", ""),
             ("GET", "/receipts"),
             ("GET", "/gone"),
+            ("GET", "/suspect"),
             ("GET", "/events"),
             ("GET", "/deliveries"),
             ("POST", "/cancel"),

@@ -24,6 +24,7 @@ pub(crate) struct Document {
     pub(crate) rate: f64,
     pub(crate) eta_s: Option<f64>,
     paused: Option<Paused>,
+    suspect: Option<Suspect>,
     #[serde(default)]
     invalid_lines: Vec<InvalidLine>,
 }
@@ -74,6 +75,13 @@ struct Paused {
     by: String,
     #[serde(default)]
     detail: String,
+}
+
+/// APNs refused so many pushes about token or topic that the app is likely set up wrong.
+#[derive(Debug, Deserialize)]
+struct Suspect {
+    reason: String,
+    count: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -181,6 +189,12 @@ impl Document {
         if self.state == State::Running {
             lines.push(format!("  {}", self.pace()));
         }
+        if let Some(Suspect { reason, count }) = &self.suspect {
+            lines.push(format!(
+                "  suspect: {count} refused with {reason}; check the app's environment and topic, and see: apns-edge suspect {}",
+                self.id
+            ));
+        }
         if !self.reasons.is_empty() {
             lines.push("reasons".to_owned());
             lines.extend(self.reasons.iter().map(Reason::to_line));
@@ -272,6 +286,14 @@ mod tests {
             text.contains("  paused by credential: APNs refuses the key\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_batch_that_was_likely_sent_with_the_wrong_setup_says_so() {
+        let text = document("done", r#","suspect":{"reason":"BadDeviceToken","count":8}"#).to_text();
+        let expected = "  suspect: 8 refused with BadDeviceToken; check the app's environment and topic, \
+                        and see: apns-edge suspect 0123456789abcdef0123456789abcdef";
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ fn run(terms: Terms) -> Record {
             at: BEGIN,
             audience: "customers".to_owned(),
             shards: 8,
+            opened_at: BEGIN,
         }),
         ..record(terms)
     }

@@ -105,7 +105,7 @@ fn the_first_ending_of_a_push_is_the_one_that_stays() {
     batch.settle(0, work.until, &accepted([0]), false, BEGIN);
     batch.settle(0, work.until, &bad_tokens([0, 1]), false, BEGIN);
     let counts = counts(&batch, BEGIN);
-    assert_eq!((counts.accepted, counts.gone), (1, 1));
+    assert_eq!((counts.accepted, counts.rejected), (1, 1));
 }
 
 #[test]

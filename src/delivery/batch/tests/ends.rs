@@ -19,7 +19,7 @@ fn a_batch_is_done_when_all_its_pushes_have_ended() {
         "it ran, and it is done"
     );
     let counts = counts(&batch, BEGIN);
-    assert_eq!((counts.accepted, counts.rejected, counts.gone), (8, 2, 2));
+    assert_eq!((counts.accepted, counts.rejected, counts.gone), (8, 2, 0));
 }
 
 #[test]
@@ -129,7 +129,10 @@ fn the_overview_tells_where_every_push_is() {
         accepted(0..100),
         both(
             throttled(100..150),
-            both(overloaded(150..200), bad_tokens(200..210)),
+            both(
+                overloaded(150..200),
+                told(Verdict::DropDevice, 410, "Unregistered", 200..210),
+            ),
         ),
     );
     batch.settle(1, one.until, &results, true, BEGIN);
@@ -150,7 +153,7 @@ fn the_overview_tells_where_every_push_is() {
     assert_eq!((overview.pushes, overview.chunks), (2000, 4));
     let reasons = overview.reasons.iter();
     let reasons: Vec<(u16, u64)> = reasons.map(|reason| (reason.ending.code, reason.count)).collect();
-    assert_eq!(reasons, [(200, 600), (400, 10)]);
+    assert_eq!(reasons, [(200, 600), (410, 10)]);
 }
 
 #[test]

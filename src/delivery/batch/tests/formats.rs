@@ -19,6 +19,7 @@ fn a_records_format_unchanged() {
             ..terms()
         },
         invalid: 3,
+        ignores_bad_tokens: true,
         endings: vec![
             Ending {
                 verdict: Verdict::Accepted,
@@ -43,7 +44,7 @@ fn a_records_format_unchanged() {
         r#""paused":{"by":"bad_device_tokens","detail":"so"},"#,
         r#""terms":{"rate":1000,"weight":1,"retry_for_ms":86400000,"expires_at":1800000000000,"#,
         r#""repeatable":true,"one_attempt":false,"collapse_repeats":true,"bad_token_percent":20,"claim_ms":120000,"#,
-        r#""keep_ms":604800000,"webhook":"https://example.com"},"invalid":3,"#,
+        r#""keep_ms":604800000,"webhook":"https://example.com"},"invalid":3,"ignores_bad_tokens":true,"#,
         r#""endings":[{"verdict":"accepted","code":200,"attempts":1},"#,
         r#"{"verdict":{"retry":{"provider_token":"too_many_updates"}},"code":429,"#,
         r#""reason":"TooManyProviderTokenUpdates","attempts":7,"gave_up":"out_of_retries"}]}"#,
@@ -66,6 +67,7 @@ fn a_runs_record_format_unchanged() {
             at: BEGIN,
             audience: "customers".to_owned(),
             shards: 8,
+            opened_at: BEGIN,
         }),
         cut_off: Some(CutOff::Full),
         handover: Handover {
@@ -81,7 +83,7 @@ fn a_runs_record_format_unchanged() {
         r#""terms":{"rate":null,"weight":1,"retry_for_ms":86400000,"expires_at":null,"#,
         r#""repeatable":true,"one_attempt":false,"collapse_repeats":true,"bad_token_percent":20,"claim_ms":120000,"#,
         r#""keep_ms":604800000,"webhook":null,"windows":[[1800000000000,1800000001000]]},"invalid":0,"#,
-        r#""endings":[],"origin":{"campaign":"c","at":1800000000000,"audience":"customers","shards":8},"#,
+        r#""endings":[],"origin":{"campaign":"c","at":1800000000000,"audience":"customers","shards":8,"opened_at":1800000000000},"#,
         r#""cut_off":"full","handover":{"told":true,"next":7,"over":false}}"#,
     );
     assert_eq!(serde_json::to_string(&record).unwrap(), text);

@@ -56,76 +56,183 @@ fn who_paused_a_batch_first_stays_the_one() {
     assert_eq!(batch.record().paused, Some(pause(PausedBy::Caller)));
 }
 
-/// The first 500 pushes, `bad` of them with a bad token; told in halves.
-fn start_with_bad_tokens(bad: usize, percent: u32) -> Batch {
+/// A batch of so many pushes, of whose first chunk `results` are known.
+fn after(results: &Results, percent: u32, pushes: usize) -> Batch {
     let terms = Terms {
         bad_token_percent: percent,
         ..terms()
     };
-    let mut batch = sealed(terms, 4, 500);
+    let sizes: Vec<Size> = (0..pushes)
+        .step_by(500)
+        .map(|first| Size {
+            first: u32::try_from(first).unwrap(),
+            pushes: (pushes - first).min(500),
+        })
+        .collect();
+    let mut batch = Batch::seal(record(terms), sizes, BEGIN);
     let work = batch.claim(0, BEGIN).unwrap();
-    let results = both(bad_tokens(0..bad), accepted(bad..250.max(bad)));
-    batch.settle(0, work.until, &results, false, BEGIN);
-    let results = both(results, accepted(250.max(bad)..500));
-    batch.settle(0, work.until, &results, true, BEGIN);
+    batch.settle(0, work.until, results, false, BEGIN);
     batch
 }
 
+fn is_paused(batch: &Batch) -> bool {
+    let paused = batch.record().paused.as_ref();
+    paused.is_some_and(|paused| paused.by == PausedBy::BadDeviceTokens)
+}
+
 #[test]
-fn more_bad_tokens_among_the_first_500_than_allowed_pause_the_batch() {
-    for (bad, percent, paused) in [
-        (100, 20, false),
-        (101, 20, true),
-        (0, 0, false),
-        (1, 0, true),
-        (500, 100, false),
+fn a_batch_pauses_when_refused_tokens_exceed_the_percentage_of_its_answers_and_are_at_least_five() {
+    for (bad, good, percent, pushes, paused) in [
+        // With 500 pushes or more, of the first 500.
+        (100, 400, 20, 2000, false),
+        (101, 399, 20, 2000, true),
+        (100, 0, 20, 2000, false),
+        (101, 0, 20, 2000, true),
+        // With fewer, of all.
+        (16, 0, 20, 80, false),
+        (17, 0, 20, 80, true),
+        (5, 5, 20, 20, true),
+        (4, 0, 20, 10, false),
+        (5, 0, 20, 10, true),
+        (4, 0, 0, 10, false),
+        (5, 0, 0, 2000, true),
+        (499, 0, 100, 500, false),
     ] {
-        let batch = start_with_bad_tokens(bad, percent);
-        let state = if paused { State::Paused } else { State::Running };
-        assert_eq!(batch.record().state, state, "{bad} of {percent} %");
+        let results = both(bad_tokens(0..bad), accepted(bad..bad + good));
+        let batch = after(&results, percent, pushes);
+        assert_eq!(
+            is_paused(&batch),
+            paused,
+            "{bad} bad, {good} good of {pushes}, {percent} %"
+        );
     }
-    let batch = start_with_bad_tokens(101, 20);
-    let paused = batch.record().paused.clone().unwrap();
-    assert_eq!(paused.by, PausedBy::BadDeviceTokens);
+}
+
+#[test]
+fn a_pause_for_refused_tokens_names_what_is_likely_wrong() {
+    for (verdict, reason, expected) in [
+        (Verdict::CheckToken, "BadDeviceToken", "other environment"),
+        (Verdict::CheckToken, "DeviceTokenNotForTopic", "`topic`"),
+        (Verdict::CheckToken, "TopicDisallowed", "`topic`"),
+        (Verdict::FixRequest, "BadTopic", "`topic`"),
+        (Verdict::CheckToken, "Unregistered", "`environment` and `topic`"),
+    ] {
+        let batch = after(&told(verdict, 400, reason, 0..200), 20, 1000);
+        let detail = batch.record().paused.clone().unwrap().detail;
+        assert!(
+            detail.starts_with(&format!("APNs refused 200 of 200 pushes with {reason}. ")),
+            "{detail}"
+        );
+        assert!(detail.contains(expected), "{detail}");
+    }
+}
+
+#[test]
+fn one_refused_token_or_topic_is_an_ending_and_stops_nothing() {
+    for reason in ["BadDeviceToken", "DeviceTokenNotForTopic", "TopicDisallowed"] {
+        let mut batch = sealed(terms(), 1, 20);
+        let work = batch.claim(0, BEGIN).unwrap();
+        let results = both(
+            told(Verdict::CheckToken, 400, reason, [7]),
+            accepted((0..20).filter(|place| *place != 7)),
+        );
+        let settled = batch.settle(0, work.until, &results, true, BEGIN);
+        assert_eq!(batch.record().state, State::Done);
+        assert!(settled.stop);
+        let counts = counts(&batch, BEGIN);
+        assert_eq!((counts.accepted, counts.rejected, counts.gone), (19, 1, 0));
+        assert_eq!(batch.take_notices(), [Notice::StateChanged, Notice::StateChanged]);
+        assert_eq!(batch.overview(BEGIN).suspect, None);
+    }
+}
+
+#[test]
+fn other_refusals_are_no_sign_of_a_wrong_setup() {
+    for (verdict, code, reason) in [
+        (Verdict::DropDevice, 410, "Unregistered"),
+        (Verdict::FixRequest, 413, "PayloadTooLarge"),
+    ] {
+        let batch = after(&told(verdict, code, reason, 0..500), 20, 1000);
+        assert_eq!(batch.record().state, State::Running, "{reason}");
+    }
+}
+
+#[test]
+fn refused_tokens_pause_a_batch_after_its_start_too() {
+    let mut batch = under_way(terms(), 3, 500);
+    for (number, bad, paused) in [(1, 125, false), (2, 176, true)] {
+        let work = batch.claim(number, BEGIN).unwrap();
+        batch.settle(number, work.until, &bad_tokens(0..bad), false, BEGIN);
+        assert_eq!(is_paused(&batch), paused, "{bad} of {}", batch.guard.ended());
+    }
+}
+
+#[test]
+fn a_batch_that_has_nothing_left_is_done_and_says_why_it_is_suspect() {
+    for (bad, good, suspect) in [
+        (80, 0, true),
+        (10, 0, true),
+        (5, 0, true),
+        (4, 0, false),
+        (5, 20, false),
+        (6, 20, true),
+    ] {
+        let results = both(bad_tokens(0..bad), accepted(bad..bad + good));
+        let mut batch = sealed(terms(), 1, bad + good);
+        let work = batch.claim(0, BEGIN).unwrap();
+        assert_eq!(batch.overview(BEGIN).suspect, None);
+        batch.settle(0, work.until, &results, true, BEGIN);
+        assert_eq!(batch.record().state, State::Done);
+        let expected = suspect.then(|| Suspect {
+            reason: "BadDeviceToken".to_owned(),
+            count: bad as u64,
+        });
+        assert_eq!(batch.overview(BEGIN).suspect, expected, "{bad} of {}", bad + good);
+    }
+}
+
+#[test]
+fn a_batch_is_suspect_for_its_most_frequent_reason() {
+    let mut batch = sealed(terms(), 1, 100);
+    let work = batch.claim(0, BEGIN).unwrap();
+    let topic =
+        |places: std::ops::Range<usize>| told(Verdict::CheckToken, 400, "DeviceTokenNotForTopic", places);
+    let mut twice = topic(40..65);
+    twice.found[0].ending.attempts = 2;
+    let results = both(
+        both(bad_tokens(0..30), topic(30..40)),
+        both(twice, accepted(65..100)),
+    );
+    batch.settle(0, work.until, &results, true, BEGIN);
+    let suspect = batch.overview(BEGIN).suspect.unwrap();
     assert_eq!(
-        paused.detail,
-        "APNs calls 101 of the first 250 device tokens bad: they are likely of the other environment"
+        (&*suspect.reason, suspect.count),
+        ("DeviceTokenNotForTopic", 35),
+        "of all attempts"
     );
 }
 
 #[test]
-fn other_dead_devices_are_no_sign_of_a_wrong_environment() {
-    let mut batch = sealed(terms(), 2, 500);
-    let work = batch.claim(0, BEGIN).unwrap();
-    let gone = told(Verdict::DropDevice, 410, "Unregistered", 0..500);
-    batch.settle(0, work.until, &gone, true, BEGIN);
-    assert_eq!(batch.record().state, State::Running);
-}
-
-#[test]
-fn bad_tokens_are_looked_for_at_the_start_alone() {
-    let mut batch = under_way(terms(), 3, 500);
-    for number in [1, 2] {
-        let work = batch.claim(number, BEGIN).unwrap();
-        batch.settle(number, work.until, &bad_tokens(0..400), false, BEGIN);
-        assert_eq!(batch.record().state, State::Running);
-    }
-}
-
-#[test]
-fn who_resumes_after_bad_tokens_wants_them_sent_whatever_is_forgotten_in_between() {
+fn who_resumes_after_refused_tokens_wants_the_rest_sent_whatever_is_forgotten_in_between() {
     let mut batch = sealed(terms(), 4, 500);
     let work = batch.claim(0, BEGIN).unwrap();
     batch.settle(0, work.until, &bad_tokens(0..200), false, BEGIN);
-    assert_eq!(
-        batch.record().paused.as_ref().unwrap().by,
-        PausedBy::BadDeviceTokens
-    );
+    assert!(is_paused(&batch));
     batch.resume(BEGIN);
     let rows = vec![(0, batch.progress(0).unwrap().clone())];
     let mut batch = Batch::load(batch.record().clone(), sizes(4, 500), rows);
     batch.settle(0, work.until, &bad_tokens(200..500), true, BEGIN);
     assert_eq!(batch.record().state, State::Running);
+}
+
+#[test]
+fn a_resume_after_another_pause_leaves_the_check_on() {
+    let mut batch = sealed(terms(), 4, 500);
+    let work = batch.claim(0, BEGIN).unwrap();
+    batch.pause(pause(PausedBy::Caller), BEGIN);
+    batch.resume(BEGIN);
+    batch.settle(0, work.until, &bad_tokens(0..200), false, BEGIN);
+    assert!(is_paused(&batch));
 }
 
 #[test]

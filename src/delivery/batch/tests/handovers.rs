@@ -8,6 +8,7 @@ fn run(terms: Terms) -> Record {
             at: BEGIN,
             audience: "customers".to_owned(),
             shards: 8,
+            opened_at: Timestamp::default(),
         }),
         ..record(terms)
     }
@@ -51,6 +52,8 @@ fn the_calendar_is_told_first_and_then_the_audience_from_where_it_knows() {
         from,
         audience: "customers".to_owned(),
         shards: 8,
+        answered_at: BEGIN,
+        suspects: true,
     };
     assert_eq!(batch.report(BEGIN), Some(from(0)));
     batch.told_gone(Some(7));
@@ -104,18 +107,80 @@ fn a_run_is_not_forgotten_before_everybody_knows() {
     assert_eq!(batch.wake(BEGIN), Some(outdated));
 }
 
-#[test]
-fn the_audience_is_told_of_bad_tokens_unless_there_are_too_many_to_believe() {
-    let bad = |reason: &'static str, pushes| told(Verdict::DropDevice, 400, reason, 0..pushes);
-    for reason in ["BadDeviceToken", "DeviceTokenNotForTopic"] {
-        let some = ended(&both(bad(reason, 100), accepted(100..500)), 500);
-        assert!(some.tells_of(reason) && some.tells_of("Unregistered"));
-        let many = ended(&both(bad(reason, 101), accepted(101..500)), 500);
-        assert!(!many.tells_of(reason), "more than a fifth");
-        assert!(many.tells_of("Unregistered") && many.tells_of("ExpiredToken"));
+/// Whether the audience hears of the tokens that were refused with 400 in a run that ended so.
+fn hears_of_suspects(mut batch: Batch) -> bool {
+    batch.told_end();
+    match batch.report(BEGIN) {
+        Some(Report::Gone { suspects, .. }) => suspects,
+        other => panic!("{other:?}"),
     }
-    let all_gone = ended(&gone(0..500), 500);
-    assert!(all_gone.tells_of("Unregistered") && all_gone.tells_of("BadDeviceToken"));
+}
+
+#[test]
+fn the_audience_hears_of_refused_tokens_only_within_the_percentage_whatever_the_size() {
+    let bad = |reason: &'static str, pushes| told(Verdict::CheckToken, 400, reason, 0..pushes);
+    for reason in ["BadDeviceToken", "DeviceTokenNotForTopic", "TopicDisallowed"] {
+        for (refused, of, expected) in [
+            (100, 500, true),
+            (101, 500, false),
+            (80, 80, false),
+            (16, 80, true),
+            (17, 80, false),
+            (2, 10, true),
+            (3, 10, false),
+            (10, 10, false),
+            (1, 1, false),
+        ] {
+            let results = both(bad(reason, refused), accepted(refused..of));
+            let batch = ended(&results, u32::try_from(of).unwrap());
+            assert_eq!(hears_of_suspects(batch), expected, "{refused} of {of} {reason}");
+        }
+    }
+    let topics = told(Verdict::FixRequest, 400, "BadTopic", 0..200);
+    let few = both(
+        bad("BadDeviceToken", 5),
+        both(
+            told(Verdict::FixRequest, 400, "BadTopic", 5..205),
+            accepted(205..500),
+        ),
+    );
+    assert!(
+        !hears_of_suspects(ended(&few, 500)),
+        "all of them are of one kind"
+    );
+    assert!(!hears_of_suspects(ended(&both(topics, accepted(200..500)), 500)));
+}
+
+#[test]
+fn devices_that_are_gone_say_nothing_of_the_setup() {
+    assert!(hears_of_suspects(ended(&gone(0..500), 500)));
+    // Refusals are compared with answers alone: a push that nobody answered is none.
+    let lost = told(Verdict::Unknown, 0, "DeadlinePassed", 10..100);
+    let results = both(bad_tokens(0..10), lost);
+    assert!(!hears_of_suspects(ended(&results, 100)));
+}
+
+#[test]
+fn a_run_that_was_resumed_tells_its_audience_no_more_than_any_other() {
+    let mut batch = Batch::open(run(terms()), 1, BEGIN);
+    let pushes = [500, 100];
+    for (number, pushes) in (0..).zip(pushes) {
+        let (before, after) = (format!("0.{number}"), format!("0.{}", number + 1));
+        let before = if number == 0 { String::new() } else { before };
+        let step = Append {
+            last: number == 1,
+            ..walks::step(0, &before, &after, pushes)
+        };
+        batch.append(&step, 0, BEGIN);
+    }
+    let work = batch.claim(0, BEGIN).unwrap();
+    batch.settle(0, work.until, &bad_tokens(0..500), true, BEGIN);
+    assert_eq!(batch.record().state, State::Paused);
+    batch.resume(BEGIN);
+    let work = batch.claim(1, BEGIN).unwrap();
+    batch.settle(1, work.until, &bad_tokens(0..100), true, BEGIN);
+    assert_eq!(batch.record().state, State::Done);
+    assert!(!hears_of_suspects(batch));
 }
 
 #[test]

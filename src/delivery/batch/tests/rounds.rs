@@ -256,7 +256,8 @@ fn endings_of_other_verdicts_are_never_taken_for_one_another_however_many_reason
     }
     assert_eq!(batch.record().endings.len(), MAX_ENDINGS);
     let work = batch.claim(4, BEGIN).unwrap();
-    let results = both(bad_tokens(0..250), accepted(250..500));
+    let gone = told(Verdict::DropDevice, 410, "Unregistered", 0..250);
+    let results = both(gone, accepted(250..500));
     batch.settle(4, work.until, &results, true, BEGIN);
     let counts = counts(&batch, BEGIN);
     assert_eq!((counts.rejected, counts.gone, counts.accepted), (2250, 250, 250));
