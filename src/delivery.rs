@@ -25,4 +25,5 @@ pub mod sql;
 pub mod template;
 pub mod verdict;
 pub mod walk;
+pub mod watchers;
 pub mod webhook;

@@ -3,14 +3,20 @@
 //! Says what is set and never its value. A probe is a push without credentials: APNs answers `MissingProviderToken`,
 //! which proves name resolution, TLS, HTTP/2 and paths without touching a device or a provider token.
 
+mod advice;
+mod recent;
+
 use serde::Serialize;
 
 use super::Answer;
 use crate::apns::{Environment, Outcome, Reason};
 use crate::config::{App, Caller, Config, Transport};
-use crate::delivery::gate::Inspection;
+use crate::delivery::gate::{CredentialRefusal, Inspection};
+use crate::delivery::registry::{Entry, Page};
 use crate::fault::{Fault, Faults};
 use crate::time::Timestamp;
+
+pub use recent::{Probing, RecentProbes};
 
 /// What the shell found out about one credential.
 #[derive(Debug)]
@@ -22,7 +28,7 @@ pub struct CredentialCheck<'c> {
 }
 
 /// What the shell found out about one way to an environment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Probe {
     /// Which APNs.
     pub environment: Environment,
@@ -49,13 +55,15 @@ impl Probe {
     }
 }
 
-/// The answer of the doctor for `caller`; `apps` are those that work and that it reaches.
+/// The answer of the doctor for `caller`; `apps` are those that work and that it reaches, and `paused` the newest of its
+/// batches that are paused, or why they are not known.
 #[must_use]
 pub fn answer(
     config: &Config,
     caller: &Caller,
     apps: &[&App],
     checks: &[CredentialCheck<'_>],
+    paused: Result<&Page, String>,
     probes: &[Probe],
     now: Timestamp,
 ) -> Answer {
@@ -79,7 +87,16 @@ pub fn answer(
     let healthy = probes.iter().all(|probe| probe.ok || !probe.in_use)
         && gates.iter().all(|gate| gate.problem.is_none())
         && broken_apps.is_empty()
-        && api_key_faults.is_empty();
+        && api_key_faults.is_empty()
+        && paused.is_ok();
+    let (paused_batches, more, batches_problem) = match paused {
+        Ok(page) => (
+            page.batches.iter().map(PausedBatch::of).collect(),
+            page.cursor.is_some(),
+            None,
+        ),
+        Err(problem) => (Vec::new(), false, Some(problem)),
+    };
     let body = DoctorAnswer {
         healthy,
         apps: apps.iter().map(|app| app_report(app)).collect(),
@@ -89,6 +106,9 @@ pub fn answer(
         permits: config.permits,
         local_origins: config.origins.is_local(),
         gates,
+        paused_batches,
+        more_paused_batches: more,
+        batches_problem,
         probes,
     };
     Answer::json(serde_json::to_string(&body).unwrap_or_default())
@@ -106,7 +126,33 @@ struct DoctorAnswer<'c> {
     permits: u32,
     local_origins: bool,
     gates: Vec<GateReport<'c>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    paused_batches: Vec<PausedBatch<'c>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    more_paused_batches: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batches_problem: Option<String>,
     probes: Vec<ProbeReport<'c>>,
+}
+
+/// A batch that waits for somebody to resume it.
+#[derive(Serialize)]
+struct PausedBatch<'c> {
+    id: &'c str,
+    app: &'c str,
+    created_at: String,
+    pushes: u64,
+}
+
+impl<'c> PausedBatch<'c> {
+    fn of(entry: &'c Entry) -> Self {
+        Self {
+            id: &entry.id,
+            app: &entry.app,
+            created_at: entry.created_at.to_string(),
+            pushes: entry.pushes,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -173,7 +219,16 @@ struct GateReport<'c> {
     in_use: u32,
     waiting: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
+    last_refusal: Option<RefusalReport<'c>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
+}
+
+/// APNs' last refusal of the credential.
+#[derive(Serialize)]
+struct RefusalReport<'c> {
+    reason: &'c str,
+    at: String,
 }
 
 fn gate_report<'c>(check: &'c CredentialCheck<'_>, now: Timestamp) -> GateReport<'c> {
@@ -186,10 +241,11 @@ fn gate_report<'c>(check: &'c CredentialCheck<'_>, now: Timestamp) -> GateReport
             limit: inspection.limit,
             in_use: inspection.in_use,
             waiting: inspection.waiting,
-            problem: inspection
-                .stopped_until
-                .filter(|until| *until > now)
-                .map(|until| format!("APNs refuses the provider tokens; the next attempt is at {until}")),
+            last_refusal: inspection.last_refusal.as_ref().map(|refusal| RefusalReport {
+                reason: &refusal.reason,
+                at: refusal.at.to_string(),
+            }),
+            problem: gate_problem(inspection, check.app, now),
         },
         Err(problem) => GateReport {
             app,
@@ -198,9 +254,28 @@ fn gate_report<'c>(check: &'c CredentialCheck<'_>, now: Timestamp) -> GateReport
             limit: 0,
             in_use: 0,
             waiting: 0,
+            last_refusal: None,
             problem: Some(problem.clone()),
         },
     }
+}
+
+/// What keeps a credential from sending, as far as its gate knows.
+fn gate_problem(inspection: &Inspection, app: &App, now: Timestamp) -> Option<String> {
+    let stopped = inspection.stopped_until.filter(|until| *until > now);
+    let mut parts = Vec::new();
+    if let Some(until) = stopped {
+        parts.push(format!(
+            "APNs refuses the provider tokens; the next attempt is at {until}"
+        ));
+    }
+    if let Some(CredentialRefusal { reason, at }) = &inspection.last_refusal {
+        let advice = advice::for_refusal(reason, app.credential.environment);
+        parts.push(format!(
+            "APNs refused the credential with `{reason}` at {at} and has accepted no push since. {advice}"
+        ));
+    }
+    (!parts.is_empty()).then(|| parts.join(". "))
 }
 
 #[derive(Serialize)]

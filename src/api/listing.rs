@@ -38,6 +38,19 @@ pub fn batch_filter(query: &str) -> Result<Filter, Faults> {
     parameters.or(filter)
 }
 
+/// The newest batches that are paused, for the doctor.
+#[must_use]
+pub fn paused_filter() -> Filter {
+    Filter {
+        apps: None,
+        state: Some("paused".to_owned()),
+        since: None,
+        until: None,
+        limit: PAUSED,
+        cursor: None,
+    }
+}
+
 /// What each registry is asked, so that a caller sees the batches of the apps that its key reaches and no others.
 ///
 /// The listings are put together by [`Page::merge`].
@@ -220,6 +233,9 @@ fn dead_letter(letter: &Letter) -> LetterEntry<'_> {
         body: &letter.body,
     }
 }
+
+/// The most paused batches that the doctor lists; it says if there are more.
+const PAUSED: u32 = 20;
 
 /// The words for a batch's state.
 pub const STATES: [&str; 6] = ["staging", "running", "paused", "cancelling", "cancelled", "done"];

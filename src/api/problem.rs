@@ -178,6 +178,8 @@ pub enum Kind {
     InvalidRequest,
     /// The deployment's configuration is at fault.
     Misconfigured,
+    /// A caller has as many requests of this kind under way as it may.
+    TooManyRequests,
     /// All permits are taken and the queue for them is full.
     Busy,
     /// APNs accepts no provider token for now.
@@ -220,6 +222,7 @@ impl Kind {
             Self::NotJson => 400,
             Self::InvalidRequest => 422,
             Self::Misconfigured => 500,
+            Self::TooManyRequests => 429,
             Self::Busy | Self::ProviderTokenRefused | Self::Unavailable => 503,
             Self::BatchEnded | Self::BatchRunning | Self::IdempotencyConflict | Self::UploadInProgress => 409,
             Self::CampaignState | Self::AudienceConflict | Self::AudienceInUse => 409,
@@ -239,6 +242,7 @@ impl Kind {
             Self::NotJson => "not-json",
             Self::InvalidRequest => "invalid-request",
             Self::Misconfigured => "misconfigured",
+            Self::TooManyRequests => "too-many-requests",
             Self::Busy => "busy",
             Self::ProviderTokenRefused => "provider-token-refused",
             Self::Unavailable => "unavailable",
@@ -266,6 +270,7 @@ impl Kind {
             Self::NotJson => "The body is not JSON",
             Self::InvalidRequest => "The request has faults",
             Self::Misconfigured => "The deployment's configuration has faults",
+            Self::TooManyRequests => "There are too many such requests at once",
             Self::Busy => "All permits are taken",
             Self::ProviderTokenRefused => "APNs accepts no provider token for now",
             Self::Unavailable => "A part of the service did not answer",

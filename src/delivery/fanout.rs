@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::backoff;
+use super::gate::CredentialRefusal;
 use super::limiter::Report;
 use super::receipt::Receipt;
 use super::verdict::{self, Again, TokenRefusal, Verdict, cannot_have_been_taken, judge};
@@ -83,6 +84,7 @@ pub struct Fanout {
     stopped: Option<Stop>,
     report: Report,
     proved: bool,
+    refused: Option<CredentialRefusal>,
 }
 
 #[derive(Debug)]
@@ -118,6 +120,7 @@ impl Fanout {
             stopped: None,
             report: Report::default(),
             proved: false,
+            refused: None,
         }
     }
 
@@ -170,6 +173,12 @@ impl Fanout {
         self.in_flight = self.in_flight.saturating_sub(1);
         let verdict = judge(&outcome);
         self.report.count(&outcome, verdict);
+        if let Some(refusal) = CredentialRefusal::of(&outcome, verdict, now) {
+            self.refused = Some(refusal);
+        } else if verdict == Verdict::Accepted {
+            // What was launched before the refusal does not answer it.
+            self.refused.take_if(|refusal| refusal.at <= launch.at);
+        }
         if verdict::proves_token(&outcome, verdict) && launch.token == self.token {
             self.alone = false;
             self.proved = true;
@@ -243,6 +252,11 @@ impl Fanout {
     /// wants to know with a lease that goes back.
     pub fn take_report(&mut self) -> (Report, bool) {
         (std::mem::take(&mut self.report), self.proved)
+    }
+
+    /// What APNs said against the credential since the last call, if it has accepted nothing sent later.
+    pub const fn take_refusal(&mut self) -> Option<CredentialRefusal> {
+        self.refused.take()
     }
 
     const fn window(&self) -> usize {

@@ -7,6 +7,7 @@
 //! Commands and replies are JSON text between versions of the Worker that may differ for the minutes of a deployment:
 //! a field that is added needs a default.
 
+mod refused;
 mod tokens;
 
 #[cfg(test)]
@@ -27,6 +28,7 @@ use crate::apns::provider_token::ProviderToken;
 use crate::time::Timestamp;
 use tokens::{HandedOut, Tokens, Withheld};
 
+pub use refused::CredentialRefusal;
 pub use tokens::Refusal;
 
 /// The gate.
@@ -85,6 +87,9 @@ pub enum Command {
         /// How long the lease's connection cannot be opened, in milliseconds, if it could not be.
         #[serde(default)]
         shut_for_ms: Option<u64>,
+        /// The last refusal of the credential, if there was one under the lease.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<CredentialRefusal>,
     },
     /// May a connection be opened?
     Open,
@@ -171,6 +176,9 @@ pub struct Inspection {
     /// The connections of the pool.
     #[serde(default)]
     pub connections: pool::Standing,
+    /// APNs' last refusal of the credential, if it has accepted nothing since and the key is still the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_refusal: Option<CredentialRefusal>,
 }
 
 impl Machine for Gate {
@@ -228,9 +236,13 @@ impl Machine for Gate {
                 report,
                 proven,
                 shut_for_ms,
+                refused,
             } => {
                 if let Some(issued_at) = proven {
                     self.tokens.prove(issued_at, now);
+                }
+                if refused.is_some() || report.accepted > 0 {
+                    self.tokens.last_refusal = refused;
                 }
                 self.limiter.settle(lease, &report, now);
                 self.pool.release(lease, sign(&report, shut_for_ms), now);
@@ -245,7 +257,7 @@ impl Machine for Gate {
                 let delay = self.opening.failed(now.as_millis(), now);
                 Step::Answer(Reply::Turn(Turn::Refused(delay)))
             }
-            Command::Inspect => Step::Answer(Reply::Inspected(self.inspect(&context.shape, now))),
+            Command::Inspect => Step::Answer(Reply::Inspected(self.inspect(context, now))),
         }
     }
 
@@ -338,7 +350,7 @@ impl Gate {
         })
     }
 
-    fn inspect(&self, shape: &Shape, now: Timestamp) -> Inspection {
+    fn inspect(&self, context: &Context<'_>, now: Timestamp) -> Inspection {
         let current = self.tokens.current(now);
         Inspection {
             issued_at: current.map(|(issued_at, _)| issued_at),
@@ -348,7 +360,8 @@ impl Gate {
             in_use: self.limiter.in_use(now),
             leases: self.limiter.leases(now),
             waiting: self.limiter.waiting(),
-            connections: self.pool.standing(shape, now),
+            connections: self.pool.standing(&context.shape, now),
+            last_refusal: self.tokens.last_refusal(context).cloned(),
         }
     }
 }

@@ -178,7 +178,7 @@ impl BatchObject {
                 ref only,
             } => return core.receipts(from, limit, only),
             Ask::Devices { list, from, limit } => return core.devices(list, from, limit),
-            Ask::Events => return watch::stream(Rc::clone(core), app),
+            Ask::Events => return watch::stream(core, &question.caller, app),
             Ask::Deliveries => return webhooks::log(core),
             Ask::Cancel => {
                 core.with(|batch| batch.cancel(now));

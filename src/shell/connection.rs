@@ -186,6 +186,7 @@ fn give_back_unused(env: Env, app: &'static App, mut errand: Errand) -> LocalBox
         report: Default::default(),
         proven: None,
         shut_for_ms: None,
+        refused: None,
     };
     async move {
         lease::give_back(&env, app, settle).await;

@@ -9,7 +9,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::{Answer, listing};
 use crate::config::{Caller, Config};
 use crate::delivery::dead_letter::{Command as LetterCommand, Letter, Reply as LetterReply};
-use crate::delivery::registry::{Command, Page, Reply};
+use crate::delivery::registry::{Command, Filter, Page, Reply};
 
 /// The caller's batches, the newest first.
 pub(super) async fn batches(
@@ -19,7 +19,17 @@ pub(super) async fn batches(
     env: &Env,
 ) -> Result<Answer, Problem> {
     let filter = listing::batch_filter(query).map_err(Problem::invalid)?;
-    let asked = listing::by_credential(&filter, caller, config);
+    Ok(listing::batches(&page(&filter, caller, config, env).await?))
+}
+
+/// The newest of the caller's batches that are paused.
+pub(super) async fn paused(caller: &Caller, config: &Config, env: &Env) -> Result<Page, Problem> {
+    let filter = listing::paused_filter();
+    page(&filter, caller, config, env).await
+}
+
+async fn page(filter: &Filter, caller: &Caller, config: &Config, env: &Env) -> Result<Page, Problem> {
+    let asked = listing::by_credential(filter, caller, config);
     let pages = asked.iter().map(|(credential, filter)| async {
         let list = Command::List(filter.clone());
         match registry::tell(env, credential, &list).await {
@@ -27,8 +37,7 @@ pub(super) async fn batches(
             Ok(Reply::Done | Reply::Active(_) | Reply::Counted(_)) | Err(_) => Err(unavailable()),
         }
     });
-    let page = Page::merge(try_join_all(pages).await?, filter.limit);
-    Ok(listing::batches(&page))
+    Ok(Page::merge(try_join_all(pages).await?, filter.limit))
 }
 
 /// The dead letters, the newest first.

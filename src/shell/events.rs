@@ -84,7 +84,7 @@ async fn answer(
         Route::Campaigns => campaigns::list(&http::query(request), visit).await?,
         Route::CreateCampaign => campaigns::create(request, visit).await?,
         Route::Campaign { id, action } => return campaigns::answer(request, id, action, visit).await,
-        Route::Healthz | Route::Doctor => doctor::examine(caller, config, env).await,
+        Route::Healthz | Route::Doctor => doctor::examine(caller, config, env).await?,
     };
     http::response(answer).map_err(unanswered)
 }

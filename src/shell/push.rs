@@ -194,6 +194,7 @@ impl Dispatch<'_> {
                     report: Default::default(),
                     proven: None,
                     shut_for_ms: Some(millis),
+                    refused: None,
                 };
                 lease::give_back(self.env, self.app, settle).await;
                 if !self.config.sockets.fallback {

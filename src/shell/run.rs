@@ -295,6 +295,7 @@ fn settle_command(fanout: &mut Fanout, lease: &Lease) -> Command {
         report,
         proven,
         shut_for_ms: None,
+        refused: fanout.take_refusal(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Whose key it is decides what it reaches: every route with a key of another app, keys that clash, names of any kind.
 
+use std::io::BufRead;
+
 use apns_edge::api::route::{Route, TABLE};
 use apns_mock::Options;
 use serde_json::{Value, json};
@@ -324,4 +326,33 @@ fn head_is_answered_with_the_headers_of_get_and_no_body() {
     assert_eq!((wrong.status, wrong.header("allow")), (405, Some("POST")));
     let unknown = caller::call("HEAD", &stage.worker.url("/v1/batches"), &[], b"");
     assert_eq!(unknown.status, 401);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_key_watches_a_batch_sixteen_times_at_once_and_another_key_still_can() {
+    let stage = Stage::shared();
+    let tokens = stage.devices(&SHOP, "identity, watchers", 60);
+    let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
+    let order =
+        json!({ "app": SHOP.name, "notification": alert(), "devices": devices, "batch": { "rate": 1 } });
+    let id = stage.post("/v1/push", &order).with_status(202)["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let url = stage.worker.url(&format!("/v1/batches/{id}/events"));
+    let both = format!("Bearer {}", Caller::Both.key());
+    let mut streams: Vec<_> = (0..16)
+        .map(|_| caller::stream(&url, &[("authorization", &both)]).1)
+        .collect();
+    let refused = caller::call("GET", &url, &[("authorization", &both)], b"");
+    assert!(refused.header("retry-after").is_some());
+    refused.problem(429, "too-many-requests");
+    let shop = format!("Bearer {}", Caller::Shop.key());
+    let (content_type, _) = caller::stream(&url, &[("authorization", &shop)]);
+    assert_eq!(content_type, "text/event-stream");
+    let mut line = String::new();
+    streams[15].read_line(&mut line).unwrap();
+    assert_eq!(line, "event: progress\n");
+    stage.post(&format!("/v1/batches/{id}/cancel"), &Value::Null);
 }

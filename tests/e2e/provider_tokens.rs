@@ -5,9 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use apns_mock::{Fault, Options};
 use serde_json::{Value, json};
 
-use crate::deployment::SHOP;
+use crate::deployment::{Caller, SHOP};
 use crate::shared::over_each_transport;
-use crate::stage::{Alone, Stage, header};
+use crate::stage::{Alone, Stage, header, until};
 
 /// How far apart the times of issue of two provider tokens are.
 const BUCKET_SECS: u64 = 30 * 60;
@@ -183,8 +183,35 @@ fn a_key_that_apns_does_not_take_stops_the_order_after_one_push_and_no_later_ord
     let violations = stage.take_violations();
     assert_eq!(violations.len(), 1, "{violations:?}");
     assert!(violations[0].contains("signature"), "{violations:?}");
+    let batch = paused_batch(&stage, &devices[50..]);
+    stage.take_violations();
+
+    // The doctor says what Apple said, what to compare, and what waits for somebody.
+    until("the gate and the registry know", || {
+        let doctor = stage.get("/v1/doctor").with_status(200);
+        let gate = &doctor["gates"][0];
+        gate["last_refusal"]["reason"] == "InvalidProviderToken"
+            && gate["problem"].as_str().unwrap().contains("team_id")
+            && doctor["paused_batches"][0]["id"] == batch.as_str()
+            && doctor["healthy"] == false
+    });
 
     // Mended at APNs, it works: nothing has to be waited for.
     stage.apns.add_key(SHOP.key()).unwrap();
     assert_eq!(stage.push(&order(&devices[50..]))["counts"]["accepted"], 1);
+    until("the doctor is content", || {
+        stage.get("/v1/doctor").with_status(200)["healthy"] == true
+    });
+}
+
+/// A batch to these devices that pauses because APNs refuses the credential.
+fn paused_batch(stage: &Alone, devices: &[String]) -> String {
+    let body = order(devices).to_string();
+    let queued = [("prefer", "respond-async")];
+    let answer = stage.call(Caller::Both, "POST", "/v1/push", &queued, body.as_bytes());
+    let id = answer.with_status(202)["id"].as_str().unwrap().to_owned();
+    until("the batch pauses", || {
+        stage.get(&format!("/v1/batches/{id}")).with_status(200)["state"] == "paused"
+    });
+    id
 }

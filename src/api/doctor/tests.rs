@@ -17,6 +17,7 @@ const IDLE: Inspection = Inspection {
         idle: 0,
         shut: 0,
     },
+    last_refusal: None,
 };
 
 fn probe(environment: Environment, outcome: Outcome) -> Probe {
@@ -53,6 +54,7 @@ fn is_healthy(gate: Result<Inspection, String>, outcome: Outcome) -> bool {
         caller(&config, "editor"),
         &[app],
         &checks,
+        Ok(&Page::default()),
         &[probe(Environment::Production, outcome)],
         NOW,
     );
@@ -96,7 +98,15 @@ fn a_doctors_answer_format_unchanged() {
             ..probe(Environment::Sandbox, Outcome::Lost(Trouble::Deadline))
         },
     ];
-    let answer = answer(&config, caller(&config, "editor"), &apps, &checks, &probes, NOW);
+    let answer = answer(
+        &config,
+        caller(&config, "editor"),
+        &apps,
+        &checks,
+        Ok(&Page::default()),
+        &probes,
+        NOW,
+    );
     assert_eq!((answer.status, answer.content_type), (200, "application/json"));
     let apps = [
         r#"{"name":"shop","topic":"com.example.shop","environment":"production","transport":"fetch","team_id":"set","key_id":"set","signing_key":"set"}"#,
@@ -144,14 +154,33 @@ fn a_way_that_no_app_sends_by_makes_nobody_ill() {
         in_use: false,
         ..probe(Environment::Production, Outcome::Lost(Trouble::Deadline))
     };
-    let answer = answer(&config, caller(&config, "editor"), &[], &[], &[unused], NOW);
+    let answer = answer(
+        &config,
+        caller(&config, "editor"),
+        &[],
+        &[],
+        Ok(&Page::default()),
+        &[unused],
+        NOW,
+    );
     assert!(answer.body.starts_with(r#"{"healthy":true"#), "{}", answer.body);
 }
 
 #[test]
 fn a_broken_app_is_shown_to_callers_that_reach_it_and_its_faults_are_named() {
     let config = with_broken_app();
-    let told = |name| answer(&config, caller(&config, name), &[], &[], &[], NOW).body;
+    let told = |name| {
+        answer(
+            &config,
+            caller(&config, name),
+            &[],
+            &[],
+            Ok(&Page::default()),
+            &[],
+            NOW,
+        )
+        .body
+    };
     let all = told("editor");
     let broken = r#""broken_apps":[{"name":"broken","faults":[{"pointer":"/APNS_KEY_NOKEY12345","detail":"is required"}]}]"#;
     assert!(
@@ -186,11 +215,86 @@ fn no_secret_and_no_id_is_told() {
         (name == APNS_ORIGINS).then(|| r#"{"production": "https://localhost:8443"}"#.to_owned())
     });
     let apps: Vec<&App> = config.apps.iter().collect();
-    let answer = answer(&config, caller(&config, "editor"), &apps, &[], &[], NOW).body;
+    let answer = answer(
+        &config,
+        caller(&config, "editor"),
+        &apps,
+        &[],
+        Ok(&Page::default()),
+        &[],
+        NOW,
+    )
+    .body;
     assert!(answer.contains(r#""local_origins":true"#), "{answer}");
     let key = p8();
     let lines = key.lines().filter(|line| !line.starts_with('-'));
     for secret in lines.chain(["TEAM123456", "KEY1234567", "PRIVATE", "backend", "sha256"]) {
         assert!(!answer.contains(secret), "{secret}");
     }
+}
+
+#[test]
+fn the_last_refusal_of_a_credential_is_told_with_what_to_compare() {
+    let config = config();
+    let app = &config.apps[1];
+    let refused = Inspection {
+        last_refusal: Some(CredentialRefusal {
+            reason: "InvalidProviderToken".to_owned(),
+            at: NOW,
+        }),
+        ..IDLE
+    };
+    let checks = [CredentialCheck {
+        app,
+        gate: Ok(refused),
+    }];
+    let page = Page::default();
+    let answer = answer(
+        &config,
+        caller(&config, "editor"),
+        &[app],
+        &checks,
+        Ok(&page),
+        &[],
+        NOW,
+    );
+    let document: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(document["healthy"], false);
+    let gate = &document["gates"][0];
+    assert_eq!(gate["last_refusal"]["reason"], "InvalidProviderToken");
+    assert_eq!(gate["last_refusal"]["at"], "2026-11-23T08:00:00.000Z");
+    let problem = gate["problem"].as_str().unwrap();
+    for part in ["`InvalidProviderToken`", "key_id", "team_id", "`sandbox`"] {
+        assert!(problem.contains(part), "{problem}");
+    }
+}
+
+#[test]
+fn paused_batches_are_listed_and_make_nobody_ill() {
+    let config = config();
+    let page = Page {
+        batches: vec![Entry {
+            id: "00112233445566778899aabbccddeeff".to_owned(),
+            app: "shop".to_owned(),
+            state: "paused".to_owned(),
+            created_at: NOW,
+            ended_at: None,
+            pushes: 7,
+            webhook: None,
+        }],
+        cursor: None,
+    };
+    let told = |paused| answer(&config, caller(&config, "editor"), &[], &[], paused, &[], NOW).body;
+    let body = told(Ok(&page));
+    let listed = r#""paused_batches":[{"id":"00112233445566778899aabbccddeeff","app":"shop","created_at":"2026-11-23T08:00:00.000Z","pushes":7}]"#;
+    assert!(
+        body.starts_with(r#"{"healthy":true"#) && body.contains(listed),
+        "{body}"
+    );
+    let body = told(Err("the registry did not answer".to_owned()));
+    assert!(body.starts_with(r#"{"healthy":false"#), "{body}");
+    assert!(
+        body.contains(r#""batches_problem":"the registry did not answer""#),
+        "{body}"
+    );
 }

@@ -57,6 +57,7 @@ fn standing() -> Standing {
             idle: 1,
             shut: 0,
         },
+        last_refusal: None,
     };
     let campaigns = calendar::Counted {
         app: "shop".to_owned(),

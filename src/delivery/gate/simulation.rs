@@ -264,6 +264,7 @@ impl World {
                 },
                 proven: taken.ok().map(|()| issued_at),
                 shut_for_ms: None,
+                refused: None,
             };
             let deployment = &mut self.deployments[isolate.deployment];
             ask(deployment, &self.credential, command, self.now);

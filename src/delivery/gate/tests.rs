@@ -1,4 +1,5 @@
 mod opening;
+mod refusals;
 mod shares;
 mod tokens;
 
@@ -130,6 +131,7 @@ fn command_and_reply_format_unchanged() {
             },
             proven: Some(START_OF_BUCKET),
             shut_for_ms: None,
+            refused: None,
         },
     ];
     let texts = commands
@@ -281,6 +283,7 @@ impl Scene<'_> {
             },
             proven: Some(lease.provider_token.issued_at()),
             shut_for_ms: None,
+            refused: None,
         };
         assert_eq!(self.step(command, now), Reply::Settled);
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Context;
+use super::{Context, CredentialRefusal};
 use crate::apns::credential::SigningKey;
 use crate::apns::provider_token::{self, Bucket, CLOCK_SKEW, ProviderToken, REST};
 use crate::time::Timestamp;
@@ -30,6 +30,9 @@ pub(super) struct Tokens {
     pause: Option<Pause>,
     /// Whether there were tokens before these of which nothing is known.
     lost: bool,
+    /// What APNs last said against the credential; `None` once it has accepted a push again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) last_refusal: Option<CredentialRefusal>,
 }
 
 /// A provider token that APNs has refused, as its holder reports.
@@ -152,6 +155,12 @@ impl Tokens {
     pub(super) fn current(&self, now: Timestamp) -> Option<(Timestamp, bool)> {
         let held = self.fallback(now).or(self.newest.as_ref())?;
         Some((held.token.issued_at(), held.proven))
+    }
+
+    /// What APNs last said against the credential with the key that the deployment has now.
+    pub(super) fn last_refusal(&self, context: &Context<'_>) -> Option<&CredentialRefusal> {
+        let is_same_key = context.key.is_ok_and(|pem| self.key == fingerprint(pem));
+        self.last_refusal.as_ref().filter(|_| is_same_key)
     }
 
     /// Until when none is handed out.

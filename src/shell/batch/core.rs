@@ -15,6 +15,7 @@ use crate::config::{App, Caller};
 use crate::delivery::batch::rows::{self, Fact};
 use crate::delivery::batch::{Assignment, BackgroundTasks, Batch, Effect, Event as Happened, Record, Size};
 use crate::delivery::outbox::Outbox;
+use crate::delivery::watchers::Watchers;
 use crate::shell::database::{Database, Rows};
 use crate::shell::log::Event;
 use crate::shell::{bindings, clock};
@@ -34,6 +35,7 @@ pub(super) struct Core {
     failures: Cell<u32>,
     expense: Cell<Expense>,
     rows: Rc<Rows>,
+    pub(super) watchers: RefCell<Watchers>,
 }
 
 /// A batch in memory, and its work.
@@ -63,6 +65,7 @@ impl Core {
             failures: Cell::default(),
             expense: Cell::default(),
             rows: Rc::default(),
+            watchers: RefCell::default(),
         }
     }
 

@@ -8,15 +8,29 @@ use worker::{Headers, Response, ResponseBuilder};
 
 use super::core::Core;
 use super::internal;
-use crate::api::Problem;
-use crate::config::App;
+use crate::api::problem::{Kind, Problem};
+use crate::config::{App, Caller};
+use crate::delivery::watchers::{MAX_WATCHERS, WatcherId};
 use crate::shell::clock;
 use crate::time::Timestamp;
 
 /// The batch's progress as server-sent events, to its end.
-pub(super) fn stream(core: Rc<Core>, app: Option<&'static App>) -> Result<Response, Problem> {
+pub(super) fn stream(
+    core: &Rc<Core>,
+    caller: &Caller,
+    app: Option<&'static App>,
+) -> Result<Response, Problem> {
+    let opened = core.watchers.borrow_mut().open(&caller.name, clock::now());
+    let id = opened.ok_or_else(|| {
+        let detail = format!(
+            "the key `{}` watches this batch {MAX_WATCHERS} times already: close a stream, or ask for its status",
+            caller.name
+        );
+        Problem::new(Kind::TooManyRequests, detail).retry_after_ms(RETRY_MS)
+    })?;
     let watcher = Watcher {
-        core,
+        id,
+        core: Rc::clone(core),
         app,
         last: String::new(),
         said_at: clock::now(),
@@ -46,6 +60,7 @@ pub(super) async fn until_ended(core: &Core, longest: Duration) {
 }
 
 struct Watcher {
+    id: WatcherId,
     core: Rc<Core>,
     app: Option<&'static App>,
     last: String,
@@ -59,6 +74,7 @@ impl Watcher {
         if self.is_over {
             return None;
         }
+        self.core.watchers.borrow_mut().seen(self.id, clock::now());
         loop {
             let document = self.core.document(self.app).ok()?;
             let now = clock::now();
@@ -79,6 +95,15 @@ impl Watcher {
         }
     }
 }
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.core.watchers.borrow_mut().close(self.id);
+    }
+}
+
+/// When to try again to watch a batch that is watched too often.
+const RETRY_MS: u64 = 15_000;
 
 /// How often progress is told at the most.
 const PROGRESS: Duration = Duration::from_millis(250);
