@@ -206,6 +206,38 @@ fn a_preview_shows_what_each_device_would_get() {
 }
 
 #[test]
+fn the_warnings_of_a_campaign_go_to_standard_error() {
+    let folder = Folder::new();
+    let file = folder.file("campaign.json", BODY);
+    let warnings =
+        r#""warnings":[{"code":"null_value","pointer":"/notification/payload/k","detail":"is null"}],"#;
+    let with_warnings = campaign("scheduled").replacen("\"app\"", &format!("{warnings}\"app\""), 1);
+    let preview = format!(
+        r#"{{"app":"shop",{warnings}"pushes":[{{"token_hint":"740f…78ad","request":{{"headers":{{}},"body":"{{}}","size":2,"limit":4096}}}}]}}"#
+    );
+    let fake = Fake::start(vec![
+        json(201, with_warnings.clone()),
+        json(200, with_warnings.clone()),
+        json(200, preview),
+        json(201, with_warnings.clone()),
+    ]);
+    for arguments in [
+        ["campaign", "create", &file].as_slice(),
+        &["campaign", "update", ID, &file],
+        &["campaign", "preview", ID, "--ref", "user-1"],
+    ] {
+        let told = run(&fake, arguments).with_code(0);
+        assert_eq!(
+            told.err,
+            "warning: /notification/payload/k: is null (null_value)\n"
+        );
+    }
+    let read = run(&fake, &["campaign", "create", &file, "--json"]).with_code(0);
+    assert_eq!((read.out, read.err.as_str()), (with_warnings + "\n", ""));
+    fake.requests();
+}
+
+#[test]
 fn what_is_wrong_on_this_side_asks_nothing() {
     let folder = Folder::new();
     let list = folder.file("list.json", "[]");

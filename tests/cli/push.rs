@@ -74,6 +74,41 @@ fn a_machine_gets_the_servers_document_on_one_line() {
 }
 
 #[test]
+fn warnings_go_to_standard_error_and_into_the_document() {
+    let warnings = r#""warnings":[{"code":"misspelled_key","pointer":"/notification/payload/aps/alrt","detail":"is odd"},{"code":"null_value","pointer":"/payload/k","detail":"is null","count":1,"lines":[2]}],"results""#;
+    let document = answer(1, 0, ACCEPTED).replace("\"results\"", warnings);
+    let fake = Fake::start(vec![json(200, document.clone()), json(200, document.clone())]);
+    let told = push(&fake, &["--strict"]).with_code(0);
+    assert!(told.out.ends_with("1 device: 1 accepted\n"), "{}", told.out);
+    assert_eq!(
+        told.err,
+        "warning: /notification/payload/aps/alrt: is odd (misspelled_key)\n\
+         warning: /payload/k: is null (null_value) in device 1\n"
+    );
+    let read = push(&fake, &["--json"]).with_code(0);
+    assert_eq!((read.out, read.err.as_str()), (document + "\n", ""));
+    let heads: Vec<bool> = fake
+        .requests()
+        .iter()
+        .map(|request| request.text().contains(r#""strict":true"#))
+        .collect();
+    assert_eq!(heads, [true, false]);
+}
+
+#[test]
+fn a_payload_file_that_is_a_whole_notification_is_refused() {
+    let folder = Folder::new();
+    let payload = folder.file(
+        "payload.json",
+        r#"{"payload": {"aps": {"alert": "x"}}, "priority": 5}"#,
+    );
+    let fake = Fake::start(vec![]);
+    let run = run(&fake, &["push", "--payload", &payload, "--device", "0011"]).with_code(2);
+    assert!(run.err.contains("whole notification"), "{}", run.err);
+    assert!(fake.requests().is_empty());
+}
+
+#[test]
 fn devices_come_from_a_file_as_well() {
     let folder = Folder::new();
     let payload = folder.file("payload.json", "{\n  \"aps\": {\"badge\": 3}\n}\n");

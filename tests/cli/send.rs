@@ -281,6 +281,35 @@ fn lines_that_are_left_out_are_told_and_count_as_not_delivered() {
 }
 
 #[test]
+fn warnings_are_told_by_the_lines_of_the_file() {
+    let (_folder, notification, devices) = folder();
+    let staged = document("running", 1, 0, 0).replace(
+        "\"invalid\":0",
+        r#""invalid":0,"warnings":[{"code":"null_value","pointer":"/payload/k","detail":"is null","count":6,"lines":[2,3,4,5,6]}]"#,
+    );
+    let fake = Fake::start(vec![json(202, staged.clone()), json(202, staged)]);
+    let arguments = [
+        "batch",
+        "send",
+        &devices,
+        "--no-watch",
+        "--notification",
+        &notification,
+        "--strict",
+    ];
+    let told = run(&fake, &arguments).with_code(0);
+    let expected = "warning: /payload/k: is null (null_value) in lines 1, 2, 3, 4, 5 and 1 more\n";
+    assert!(told.err.contains(expected), "{}", told.err);
+    let as_it_stands = run(&fake, &["batch", "send", &devices, "--no-watch"]).with_code(0);
+    assert!(
+        as_it_stands.err.contains(" in lines 2, 3, 4, 5, 6 and 1 more\n"),
+        "{}",
+        as_it_stands.err
+    );
+    assert!(fake.requests()[0].text().contains(r#""strict":true"#));
+}
+
+#[test]
 fn two_hundred_thousand_lines_arrive_as_they_were() {
     let folder = Folder::new();
     let notification = folder.file("notification.json", NOTIFICATION);

@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::id;
 use crate::listing::Listing;
 use crate::object::read;
+use crate::warning::{Place, Warnings};
 
 mod document;
 mod run;
@@ -115,8 +116,7 @@ fn create(caller: &Caller, file: &Path) -> Result<Exit, Failure> {
                 .warn("it may be there or not: look with `apns-edge campaign list` before you repeat it");
         }
     })?;
-    tell(caller, &answer)?;
-    Ok(Exit::Done)
+    tell_written(caller, &answer)
 }
 
 impl List {
@@ -139,8 +139,7 @@ fn show(caller: &Caller, id: &CampaignId) -> Result<Exit, Failure> {
 fn update(caller: &Caller, id: &CampaignId, file: &Path) -> Result<Exit, Failure> {
     let body = read(file)?;
     let answer = caller.patiently(|| caller.client.json(Method::Put, &id.path(), &body))?;
-    tell(caller, &answer)?;
-    Ok(Exit::Done)
+    tell_written(caller, &answer)
 }
 
 /// Has the server do something with the campaign.
@@ -154,6 +153,13 @@ fn delete(caller: &Caller, id: &CampaignId) -> Result<Exit, Failure> {
     caller.client.delete(&id.path())?;
     // There is no document to print: what there was is gone.
     caller.screen.note(&format!("campaign {id} is deleted"));
+    Ok(Exit::Done)
+}
+
+/// Prints a campaign that was just written, with its warnings.
+fn tell_written(caller: &Caller, answer: &Answer) -> Result<Exit, Failure> {
+    Warnings::read(&answer.text).print(caller.screen, Place::Line(0));
+    tell(caller, answer)?;
     Ok(Exit::Done)
 }
 

@@ -35,6 +35,7 @@ mod receipts;
 mod screen;
 mod settings;
 mod source;
+mod warning;
 
 use caller::Caller;
 use exit::Exit;

@@ -42,7 +42,7 @@ impl Notification {
     /// The payload cannot be read, or is no JSON object.
     pub(crate) fn to_json(&self) -> Result<Value, Failure> {
         let payload = match &self.payload {
-            Some(payload) => inline("--payload", payload)?,
+            Some(payload) => not_whole(inline("--payload", payload)?)?,
             None => {
                 json!({"aps": {"alert": some([("title", text(self.title.as_deref())), ("body", text(self.body.as_deref()))])}})
             }
@@ -58,6 +58,16 @@ impl Notification {
             ("topic", text(self.topic.as_deref())),
         ]))
     }
+}
+
+/// A payload that is not a whole notification, as devices would show nothing of that.
+fn not_whole(payload: Value) -> Result<Value, Failure> {
+    if payload.get("payload").is_none() || payload.get("aps").is_some() {
+        return Ok(payload);
+    }
+    let text = "--payload: is a whole notification, as it has `payload` and no `aps`: give the value of its `payload` alone, \
+                and the rest with --push-type, --priority, --expiration, --collapse-id and --topic";
+    Err(Failure::Usage(text.to_owned()))
 }
 
 /// What becomes of an order with faulty devices.
@@ -119,6 +129,17 @@ mod tests {
         assert_eq!(parse(&["--payload", text]).unwrap().to_string(), expected);
         let path = file.path().to_str().unwrap();
         assert_eq!(parse(&["--payload", path]).unwrap().to_string(), expected);
+    }
+
+    #[test]
+    fn a_payload_that_is_a_whole_notification_is_refused_here() {
+        let whole = r#"{"payload":{"aps":{"alert":"x"}},"priority":5}"#;
+        let error = parse(&["--payload", whole]).unwrap_err();
+        assert!(error.to_string().contains("whole notification"), "{error}");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), whole).unwrap();
+        assert!(parse(&["--payload", file.path().to_str().unwrap()]).is_err());
+        assert!(parse(&["--payload", r#"{"aps":{"alert":"x"},"payload":1}"#]).is_ok());
     }
 
     #[test]

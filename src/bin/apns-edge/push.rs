@@ -18,6 +18,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::notification::{Notification, OnInvalid};
 use crate::object::{some, text};
+use crate::warning::{Place, Warnings};
 
 /// Send a notification to some devices, and print what became of each
 #[derive(Debug, Args)]
@@ -40,6 +41,9 @@ pub(crate) struct Push {
     /// What becomes of the order if a device is at fault [default: reject]
     #[arg(long, value_name = "WHAT")]
     on_invalid: Option<OnInvalid>,
+    /// Refuse what is sent with a warning otherwise, such as a misspelled key
+    #[arg(long)]
+    strict: bool,
 }
 
 impl Push {
@@ -50,7 +54,13 @@ impl Push {
         let answer = caller
             .client
             .upload(&Target::order(&[]), &mut body.as_slice(), length)?;
-        tell(caller, &answer)
+        // The first line of the body is the head.
+        let place = if self.devices.is_some() && self.device.is_empty() {
+            Place::Line(1)
+        } else {
+            Place::Device(1)
+        };
+        tell(caller, &answer, place)
     }
 
     /// The order in lines.
@@ -59,6 +69,7 @@ impl Push {
             ("app", text(self.app.as_deref())),
             ("notification", Some(self.notification.to_json()?)),
             ("on_invalid", self.on_invalid.map(OnInvalid::to_json)),
+            ("strict", self.strict.then(|| json!(true))),
         ]);
         let mut body = format!("{head}\n");
         for device in &self.device {
@@ -92,11 +103,12 @@ impl Push {
     }
 }
 
-/// Prints what became of each push of an order, and says how the command ends with it.
+/// Prints what became of each push of an order and its warnings, and says how the command ends with it.
 ///
 /// # Errors
 /// The answer is none to an order, or cannot be written.
-pub(crate) fn tell(caller: &Caller, answer: &Answer) -> Result<Exit, Failure> {
+pub(crate) fn tell(caller: &Caller, answer: &Answer, place: Place) -> Result<Exit, Failure> {
+    Warnings::read(&answer.text).print(caller.screen, place);
     if answer.status == ACCEPTED {
         let batch = Document::read(&answer.text).map_err(|error| caller.client.unreadable(error))?;
         caller.screen.result(&answer.text, || batch.became())?;

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::BatchId;
 use crate::exit::Exit;
+use crate::warning::{Place, Warnings};
 
 /// How a batch stands.
 #[derive(Debug, Deserialize)]
@@ -27,6 +28,8 @@ pub(crate) struct Document {
     suspect: Option<Suspect>,
     #[serde(default)]
     invalid_lines: Vec<InvalidLine>,
+    #[serde(flatten)]
+    warnings: Warnings,
 }
 
 /// Where a batch is on its way.
@@ -199,6 +202,8 @@ impl Document {
             lines.push("reasons".to_owned());
             lines.extend(self.reasons.iter().map(Reason::to_line));
         }
+        let warnings = self.warnings.to_lines(Place::Line(0)).into_iter();
+        lines.extend(warnings.map(|warning| format!("warning: {warning}")));
         lines.join("\n")
     }
 
@@ -279,6 +284,12 @@ mod tests {
              reasons\n\
              \x20          5  rejected 410 Unregistered (drop_device)\n\
              \x20          2  failed DeadlinePassed (unknown)"
+        );
+        let warnings = r#","warnings":[{"code":"null_value","pointer":"/payload/k","detail":"is null","count":1,"lines":[2]}]"#;
+        let text = document("done", warnings).to_text();
+        assert!(
+            text.ends_with("\nwarning: /payload/k: is null (null_value) in line 2"),
+            "{text}"
         );
         let paused = r#","paused":{"by":"credential","detail":"APNs refuses the key"}"#;
         let text = document("paused", paused).to_text();

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, value_parser};
+use serde_json::Value;
 
 use super::Document;
 use super::watch::{farewell, resume, watch};
@@ -19,6 +20,7 @@ use crate::notification::OnInvalid;
 use crate::object::{read, some, text};
 use crate::problem::Problem;
 use crate::source::Source;
+use crate::warning::{Place, Warnings};
 
 /// Send a notification to any number of devices, and watch until all is sent
 ///
@@ -44,6 +46,9 @@ pub(crate) struct Send {
     /// What becomes of the order if a line is at fault [default: reject]
     #[arg(long, value_name = "WHAT", requires = "notification")]
     on_invalid: Option<OnInvalid>,
+    /// Refuse what is sent with a warning otherwise, such as a misspelled key
+    #[arg(long, requires = "notification")]
+    strict: bool,
     /// Where to tell when the batch has ended: an https URL
     #[arg(long, value_name = "URL", requires = "notification")]
     webhook: Option<String>,
@@ -92,6 +97,7 @@ impl Send {
                 .screen
                 .note("The server has taken this upload before; this is the batch that it became.");
         }
+        Warnings::read(&answer.text).print(caller.screen, Place::Line(order.lines_in_front()));
         caller
             .screen
             .result(&answer.text, || document.staged(order.lines_in_front()))?;
@@ -117,6 +123,7 @@ impl Send {
             ("app", text(self.app.as_deref())),
             ("notification", Some(read(notification)?)),
             ("on_invalid", self.on_invalid.map(OnInvalid::to_json)),
+            ("strict", self.strict.then_some(Value::Bool(true))),
             ("batch", is_set.then_some(batch)),
         ]);
         Ok(Some(head.to_string()))

@@ -10,6 +10,7 @@ use crate::client::Method;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::push;
+use crate::warning::{Place, Warnings};
 
 /// Send a campaign now, to the devices of these users alone, and print what became of each
 #[derive(Debug, Args)]
@@ -46,7 +47,7 @@ impl Test {
     pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
         let path = format!("{}/test", self.to.id.path());
         let answer = caller.client.json(Method::Post, &path, &self.to.body())?;
-        push::tell(caller, &answer)
+        push::tell(caller, &answer, Place::Device(0))
     }
 }
 
@@ -58,6 +59,7 @@ impl Preview {
         let answer = caller.patiently(|| caller.client.json(Method::Post, &path, &body))?;
         let previews: Previews = serde_json::from_str(&answer.text)
             .map_err(|error| caller.client.unreadable(error.to_string()))?;
+        Warnings::read(&answer.text).print(caller.screen, Place::Device(0));
         caller.screen.result(&answer.text, || previews.to_text())?;
         Ok(previews.exit())
     }
@@ -76,8 +78,6 @@ struct Shown {
     token_hint: String,
     request: Option<Request>,
     problem: Option<Entry>,
-    #[serde(default)]
-    warnings: Vec<Entry>,
 }
 
 #[derive(Deserialize)]
@@ -128,11 +128,6 @@ impl Shown {
             self.problem
                 .iter()
                 .map(|problem| format!("  at fault: {}", problem.to_text())),
-        );
-        lines.extend(
-            self.warnings
-                .iter()
-                .map(|warning| format!("  warning: {}", warning.to_text())),
         );
         if let Some(request) = &self.request {
             let value = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
