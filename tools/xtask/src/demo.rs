@@ -91,10 +91,10 @@ impl Demo {
 }
 
 impl Options {
-    /// Builds the Worker, and starts it with an APNs server.
+    /// Builds the Worker quickly, and starts it with an APNs server.
     fn start(&self, interrupt: &Interrupt) -> Result<Stack> {
         let ready = setup::everything()?;
-        build::worker(&ready, build::Quality::Release)?;
+        build::worker(&ready, build::Quality::Quick)?;
         interrupt.check()?;
         let latency = Duration::from_millis(self.latency);
         Stack::start(&ready, latency, &self.transport, interrupt)

@@ -23,15 +23,12 @@ pub(crate) struct Mock {
 impl Mock {
     /// Builds it if need be, starts it and reads where it listens. `folder` takes its certificate and its log.
     pub(crate) fn start(folder: &Path, latency: Duration) -> Result<Self> {
-        progress::step(
-            "cargo build --release -p apns-mock",
-            "plays APNs",
-            "1 min at first",
-            || process::quietly(process::cargo().args(["build", "--release", "--package", "apns-mock"])),
-        )?;
+        progress::step("cargo build -p apns-mock", "plays APNs", "30 s at first", || {
+            process::quietly(process::cargo().args(["build", "--package", "apns-mock"]))
+        })?;
         let ca = folder.join("ca.pem");
         let log = folder.join("apns-mock.log");
-        let mut command = process::command(project::native_target()?.join("release").join("apns-mock"));
+        let mut command = process::command(project::native_target()?.join("debug").join("apns-mock"));
         command.args(["--http1", "--until-stdin-closes", "--record", "last"]);
         command.args(["--latency", &latency.as_millis().to_string()]);
         let mut group = Group::start(command.arg("--ca").arg(&ca), &log, true)?;
