@@ -94,6 +94,7 @@ fn fan_out() -> Vec<Receipt> {
         pushes: DEVICES,
         window: 1000,
         proven: true,
+        accepted: 0,
         launch_until: NOW + Duration::from_secs(60),
         resend_until: NOW + Duration::from_secs(20),
         one_attempt: false,

@@ -5,6 +5,8 @@
 //! is free, so that memory holds what is in flight and no more. Every push ends in exactly one [`Receipt`]; a
 //! [`Launch`] is not `Clone`, so that no attempt can be settled twice.
 
+mod stop;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -15,6 +17,9 @@ use super::receipt::Receipt;
 use super::verdict::{self, Again, TokenRefusal, Verdict, cannot_have_been_taken, judge};
 use crate::apns::{Outcome, Trouble};
 use crate::time::Timestamp;
+use stop::Stop;
+
+pub use stop::TRUSTED;
 
 /// The bounds of one fan-out.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +30,8 @@ pub struct Plan {
     pub window: usize,
     /// Whether APNs has accepted the provider token before; if not, the first push goes alone.
     pub proven: bool,
+    /// How many pushes APNs has accepted with it, as far as is known.
+    pub accepted: u32,
     /// No attempt starts after this; what is left is handed back.
     pub launch_until: Timestamp,
     /// No push is sent again after this.
@@ -41,10 +48,18 @@ pub struct Launch {
     attempt: u8,
     bounces: u32,
     token: u8,
+    doubts: u8,
+    refused: bool,
     at: Timestamp,
 }
 
 impl Launch {
+    /// Whether APNs refused the credential when this push was sent before. It is sent over another connection now.
+    #[must_use]
+    pub const fn is_second_opinion(&self) -> bool {
+        self.refused
+    }
+
     /// When the attempt began.
     #[must_use]
     pub const fn at(&self) -> Timestamp {
@@ -80,6 +95,10 @@ pub struct Fanout {
     alone: bool,
     /// Counts the provider tokens that this fan-out has used.
     token: u8,
+    /// How many pushes APNs has accepted with that token, since it last refused the credential.
+    accepted: u32,
+    /// Counts the refusals of the credential that were doubted.
+    doubts: u8,
     renewing: Option<TokenRefusal>,
     stopped: Option<Stop>,
     report: Report,
@@ -93,15 +112,9 @@ struct Waiting {
     attempts: u8,
     /// How often it came back surely unsent, which counts as no attempt.
     bounces: u32,
+    /// Whether APNs refused the credential when it was sent.
+    refused: bool,
     last: Outcome,
-}
-
-/// Why nothing is sent any more, and what to tell about the pushes that are left.
-#[derive(Clone, Debug)]
-struct Stop {
-    outcome: Outcome,
-    verdict: Verdict,
-    retry_after: Option<Duration>,
 }
 
 impl Fanout {
@@ -116,6 +129,8 @@ impl Fanout {
             sequence: 0,
             alone: !plan.proven,
             token: 0,
+            accepted: plan.accepted,
+            doubts: 0,
             renewing: None,
             stopped: None,
             report: Report::default(),
@@ -148,11 +163,18 @@ impl Fanout {
         if due.is_some_and(|at| at <= now)
             && let Some((_, waiting)) = self.waiting.pop_first()
         {
-            return self.launch(waiting.push, waiting.attempts, waiting.bounces, now);
+            return self.launch(&waiting, now);
         }
         if self.fresh < self.plan.pushes {
             self.fresh += 1;
-            return self.launch(self.fresh - 1, 0, 0, now);
+            let fresh = Waiting {
+                push: self.fresh - 1,
+                attempts: 0,
+                bounces: 0,
+                refused: false,
+                last: Outcome::NotSent(Trouble::OutOfTime),
+            };
+            return self.launch(&fresh, now);
         }
         match (self.in_flight, due) {
             (0, None) => Next::Done,
@@ -179,9 +201,12 @@ impl Fanout {
             // What was launched before the refusal does not answer it.
             self.refused.take_if(|refusal| refusal.at <= launch.at);
         }
-        if verdict::proves_token(&outcome, verdict) && launch.token == self.token {
-            self.alone = false;
-            self.proved = true;
+        if (launch.token, launch.doubts) == (self.token, self.doubts) {
+            self.accepted += u32::from(verdict == Verdict::Accepted);
+            if verdict::proves_token(&outcome, verdict) {
+                self.alone = false;
+                self.proved = true;
+            }
         }
         if matches!(outcome, Outcome::NotSent(Trouble::OutOfTime)) {
             // The transport sends nothing more, so that nothing more is launched.
@@ -199,10 +224,7 @@ impl Fanout {
             Verdict::Unknown if repeatable && !self.plan.one_attempt => {
                 self.try_again(&launch, outcome, verdict, Again::Network, now)
             }
-            Verdict::FixCredentials => {
-                self.stop(&outcome, verdict, None);
-                Some(receipt(&launch, outcome, verdict, None, now))
-            }
+            Verdict::FixCredentials => self.credential_refused(&launch, outcome, now),
             Verdict::Accepted
             | Verdict::DropDevice
             | Verdict::CheckToken
@@ -211,11 +233,12 @@ impl Fanout {
         }
     }
 
-    /// The driver has another provider token; `proven` as in [`Plan`].
-    pub const fn renewed(&mut self, proven: bool) {
+    /// The driver has another provider token; `proven` and `accepted` as in [`Plan`].
+    pub const fn renewed(&mut self, proven: bool, accepted: u32) {
         self.renewing = None;
         self.token = self.token.saturating_add(1);
         self.alone = !proven;
+        self.accepted = accepted;
         self.proved = false;
     }
 
@@ -271,45 +294,17 @@ impl Fanout {
         self.fresh < self.plan.pushes || !self.waiting.is_empty()
     }
 
-    fn launch(&mut self, push: usize, attempts: u8, bounces: u32, now: Timestamp) -> Next {
+    const fn launch(&mut self, waiting: &Waiting, now: Timestamp) -> Next {
         self.in_flight += 1;
         Next::Launch(Launch {
-            push,
-            attempt: attempts.saturating_add(1),
-            bounces,
+            push: waiting.push,
+            attempt: waiting.attempts.saturating_add(1),
+            bounces: waiting.bounces,
             token: self.token,
+            doubts: self.doubts,
+            refused: waiting.refused,
             at: now,
         })
-    }
-
-    fn token_refused(
-        &mut self,
-        launch: &Launch,
-        outcome: Outcome,
-        refusal: TokenRefusal,
-        now: Timestamp,
-    ) -> Option<Receipt> {
-        if launch.token == self.token && self.token > 0 {
-            // A second token is refused as well: asking for a third would be a loop.
-            let verdict = Verdict::Retry(Again::ProviderToken(refusal));
-            self.stop(&outcome, verdict, None);
-            return Some(receipt(launch, outcome, verdict, None, now));
-        }
-        if launch.token == self.token {
-            self.renewing = Some(refusal);
-        }
-        // Not this push's fault: the attempt does not count, and it goes first.
-        let (push, attempts, bounces) = (launch.push, launch.attempt - 1, launch.bounces);
-        self.wait(
-            now,
-            Waiting {
-                push,
-                attempts,
-                bounces,
-                last: outcome,
-            },
-        );
-        None
     }
 
     fn try_again(
@@ -352,6 +347,7 @@ impl Fanout {
                 push: launch.push,
                 attempts,
                 bounces,
+                refused: launch.refused,
                 last: outcome,
             },
         );
@@ -361,50 +357,6 @@ impl Fanout {
     fn wait(&mut self, at: Timestamp, waiting: Waiting) {
         self.sequence += 1;
         self.waiting.insert((at, self.sequence), waiting);
-    }
-
-    fn stop(&mut self, outcome: &Outcome, verdict: Verdict, retry_after: Option<Duration>) {
-        let retry_after = retry_after.or_else(|| backoff::for_verdict(verdict, None));
-        self.stopped.get_or_insert_with(|| Stop {
-            outcome: outcome.without_ids(),
-            verdict,
-            retry_after,
-        });
-    }
-
-    /// After a stop: the receipts of what is left, then the end of what is in flight.
-    fn hand_back(&mut self) -> Next {
-        let Some(stop) = self.stopped.clone() else {
-            return Next::Wait(None);
-        };
-        let unsent = |push| Receipt {
-            push,
-            outcome: stop.outcome,
-            verdict: stop.verdict,
-            retry_after: stop.retry_after,
-            attempts: 0,
-            latency: Duration::ZERO,
-        };
-        match self.waiting.pop_first() {
-            Some((_, waiting)) if waiting.attempts == 0 => Next::Unsent(unsent(waiting.push)),
-            Some((_, waiting)) => {
-                let verdict = judge(&waiting.last);
-                Next::Unsent(Receipt {
-                    push: waiting.push,
-                    retry_after: backoff::for_verdict(verdict, waiting.last.retry_after()),
-                    outcome: waiting.last,
-                    verdict,
-                    attempts: waiting.attempts,
-                    latency: Duration::ZERO,
-                })
-            }
-            None if self.fresh < self.plan.pushes => {
-                self.fresh += 1;
-                Next::Unsent(unsent(self.fresh - 1))
-            }
-            None if self.in_flight == 0 => Next::Done,
-            None => Next::Wait(None),
-        }
     }
 }
 

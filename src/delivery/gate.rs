@@ -146,6 +146,9 @@ pub struct Lease {
     pub valid_until: Timestamp,
     /// Whether APNs has accepted the token before. If not, the first push goes alone.
     pub proven: bool,
+    /// How many pushes APNs has accepted with the token, as far as is known.
+    #[serde(default)]
+    pub accepted: u32,
     /// When the permits go back, settled or not.
     pub expires_at: Timestamp,
     /// Which connection of the pool to use, if one was asked for.
@@ -239,7 +242,7 @@ impl Machine for Gate {
                 refused,
             } => {
                 if let Some(issued_at) = proven {
-                    self.tokens.prove(issued_at, now);
+                    self.tokens.prove(issued_at, report.accepted, now);
                 }
                 if refused.is_some() || report.accepted > 0 {
                     self.tokens.last_refusal = refused;
@@ -344,6 +347,7 @@ impl Gate {
             provider_token: token.token,
             valid_until: token.valid_until,
             proven: token.proven,
+            accepted: token.accepted,
             expires_at,
             connection,
             share,

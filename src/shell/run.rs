@@ -43,6 +43,10 @@ pub(super) trait Transport {
         limit: &SendLimit,
     ) -> impl Future<Output = Outcome>;
 
+    /// Uses no connection any more over which APNs has refused the credential to this transport. The platform's `fetch`
+    /// chooses its connections itself.
+    fn use_another_connection(&self) {}
+
     /// Moves what it has counted since the last call.
     fn count(&self, delta: &mut Delta);
 }
@@ -144,6 +148,7 @@ impl<T: Transport> Run<T> {
                 .unwrap_or(usize::MAX)
                 .min(means.transport.width()),
             proven: means.lease.proven,
+            accepted: means.lease.accepted,
             launch_until: span.launch_until,
             resend_until: span.resend_until,
             one_attempt: order.is_one_attempt(),
@@ -195,6 +200,9 @@ impl<T: Transport> Run<T> {
                     let request = sendable.get(launch.push).and_then(|place| order.request(*place));
                     let Some(request) = request else { return };
                     tally.launched(&launch);
+                    if launch.is_second_opinion() {
+                        transport.use_another_connection();
+                    }
                     let token = Rc::clone(&token);
                     in_flight.push(async move {
                         let outcome = transport.send(request, &token, timeout, limit).await;
@@ -275,7 +283,7 @@ async fn renew(fanout: &mut Fanout, lease: &mut Lease, refusal: TokenRefusal, ap
     // Without a place in the pool: the order stays on the connection that it has, and the pool must not take another for open.
     match lease::ask(env, app, lease.permits, Fetch, lease.share, Some(refused)).await {
         Ok(Reply::Granted(renewed)) => {
-            fanout.renewed(renewed.proven);
+            fanout.renewed(renewed.proven, renewed.accepted);
             *lease = renewed;
         }
         Ok(Reply::Full { retry_after_ms } | Reply::Stopped { retry_after_ms, .. }) => {

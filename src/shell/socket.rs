@@ -26,7 +26,7 @@ use crate::config::{self, Address, Sockets};
 use crate::delivery::gate::{Command, Reply};
 use crate::delivery::metrics::Delta;
 use crate::delivery::opening::Turn;
-use crate::delivery::verdict::judge;
+use crate::delivery::verdict::{Verdict, judge};
 use crate::time::Timestamp;
 use crate::wire::{Connection, Options, Sleep, Slot, State, Template, Timer};
 
@@ -313,6 +313,8 @@ pub(super) struct SocketTransport {
     template: RefCell<Option<(Timestamp, Rc<Template>)>>,
     headers: std::sync::Arc<Headers>,
     width: usize,
+    /// The connections over which APNs has refused the credential.
+    refused: RefCell<Vec<Connection>>,
 }
 
 impl SocketTransport {
@@ -324,6 +326,7 @@ impl SocketTransport {
             template: RefCell::default(),
             headers,
             width,
+            refused: RefCell::default(),
         }
     }
 
@@ -364,10 +367,19 @@ impl Transport for SocketTransport {
             return Outcome::NotSent(Trouble::Unreachable);
         };
         let outcome = slot.send(request, &template, clock::now() + timeout).await;
-        if judge(&outcome).ends_connection() {
+        let verdict = judge(&outcome);
+        if verdict.ends_connection() {
             connection.close();
+        } else if verdict == Verdict::FixCredentials {
+            self.refused.borrow_mut().push(connection);
         }
         outcome
+    }
+
+    fn use_another_connection(&self) {
+        for connection in self.refused.take() {
+            connection.close();
+        }
     }
 
     fn count(&self, delta: &mut Delta) {

@@ -1,3 +1,5 @@
+mod refusals;
+
 use std::collections::{BTreeMap, HashSet};
 
 use proptest::prelude::*;
@@ -13,6 +15,7 @@ fn plan(pushes: usize, window: usize) -> Plan {
         pushes,
         window,
         proven: true,
+        accepted: 0,
         launch_until: START + Duration::from_secs(60),
         resend_until: START + Duration::from_secs(20),
         one_attempt: false,
@@ -87,35 +90,6 @@ fn an_answer_that_says_nothing_of_the_token_does_not_open_the_window() {
         launch(&mut fanout, START);
         assert_eq!(fanout.next(START), Next::Wait(None), "{outcome:?}");
     }
-}
-
-#[test]
-fn a_credential_fault_stops_the_chunk_at_once() {
-    let mut fanout = Fanout::new(plan(500, 6));
-    let mut launches: Vec<Launch> = (0..6).map(|_| launch(&mut fanout, START)).collect();
-    let refused = settle(
-        &mut fanout,
-        launches.remove(0),
-        answer(403, "InvalidProviderToken"),
-    )
-    .unwrap();
-    assert_eq!((refused.status(), refused.attempts), (Status::Rejected, 1));
-    let mut unsent = 0;
-    while let Next::Unsent(receipt) = fanout.next(START) {
-        assert_eq!((receipt.status(), receipt.attempts), (Status::Failed, 0));
-        assert_eq!(receipt.reason(), Some("InvalidProviderToken"));
-        let Outcome::Answered(reply) = receipt.outcome else {
-            panic!("an answer")
-        };
-        assert_eq!(reply.apns_id, None, "another push's id");
-        unsent += 1;
-    }
-    assert_eq!(unsent, 494);
-    assert_eq!(fanout.next(START), Next::Wait(None), "five are still in flight");
-    for attempt in launches {
-        settle(&mut fanout, attempt, answer(200, "")).unwrap();
-    }
-    assert_eq!(fanout.next(START), Next::Done);
 }
 
 #[test]
@@ -213,69 +187,6 @@ fn a_lost_push_is_sent_again_only_if_it_replaces_itself() {
     );
     let attempt = launch(&mut fanout, START);
     assert_eq!(fanout.settle(attempt, lost(), true, START), None);
-}
-
-#[test]
-fn a_refused_token_is_renewed_once_and_costs_no_attempt() {
-    let mut fanout = Fanout::new(plan(3, 6));
-    let launches: Vec<Launch> = (0..3).map(|_| launch(&mut fanout, START)).collect();
-    for (index, attempt) in launches.into_iter().enumerate() {
-        assert_eq!(
-            settle(&mut fanout, attempt, answer(403, "ExpiredProviderToken")),
-            None
-        );
-        let expected = if index < 2 {
-            Next::Wait(None)
-        } else {
-            Next::Renew(TokenRefusal::Expired)
-        };
-        assert_eq!(fanout.next(START), expected);
-    }
-    fanout.renewed(false);
-    let attempt = launch(&mut fanout, START);
-    assert_eq!(
-        fanout.next(START),
-        Next::Wait(None),
-        "the first push of the new token goes alone"
-    );
-    assert_eq!(settle(&mut fanout, attempt, answer(200, "")).unwrap().attempts, 1);
-    launch(&mut fanout, START);
-    launch(&mut fanout, START);
-}
-
-#[test]
-fn a_second_refusal_ends_the_chunk_instead_of_a_loop() {
-    let mut fanout = Fanout::new(plan(3, 1));
-    let attempt = launch(&mut fanout, START);
-    settle(&mut fanout, attempt, answer(429, "TooManyProviderTokenUpdates"));
-    assert_eq!(fanout.next(START), Next::Renew(TokenRefusal::TooManyUpdates));
-    fanout.renewed(true);
-    let attempt = launch(&mut fanout, START);
-    let receipt = settle(&mut fanout, attempt, answer(429, "TooManyProviderTokenUpdates")).unwrap();
-    assert_eq!(receipt.status(), Status::Retrying);
-    let Next::Unsent(unsent) = fanout.next(START) else {
-        panic!("an unsent push")
-    };
-    assert_eq!(unsent.retry_after, Some(Duration::from_secs(20 * 60)));
-}
-
-#[test]
-fn without_another_token_everything_goes_back_with_the_gates_delay() {
-    let mut fanout = Fanout::new(plan(2, 1));
-    let attempt = launch(&mut fanout, START);
-    settle(&mut fanout, attempt, answer(429, "TooManyProviderTokenUpdates"));
-    assert_eq!(fanout.next(START), Next::Renew(TokenRefusal::TooManyUpdates));
-    fanout.not_renewed(Some(Duration::from_secs(77)));
-    for _ in 0..2 {
-        let Next::Unsent(receipt) = fanout.next(START) else {
-            panic!("an unsent push")
-        };
-        assert_eq!(
-            (receipt.status(), receipt.retry_after),
-            (Status::Retrying, Some(Duration::from_secs(77)))
-        );
-    }
-    assert_eq!(fanout.next(START), Next::Done);
 }
 
 #[test]
@@ -401,10 +312,11 @@ proptest! {
         pushes in 0_usize..60,
         window in 0_usize..8,
         proven: bool,
+        accepted in prop_oneof![Just(0), Just(TRUSTED)],
         repeatable: bool,
         steps in proptest::collection::vec((any_outcome(), any::<prop::sample::Index>(), 0_u64..3000, any::<bool>()), 1..400),
     ) {
-        let mut fanout = Fanout::new(Plan { proven, ..plan(pushes, window) });
+        let mut fanout = Fanout::new(Plan { proven, accepted, ..plan(pushes, window) });
         let mut now = START;
         let mut flying: Vec<Launch> = Vec::new();
         let mut receipts: BTreeMap<usize, Receipt> = BTreeMap::new();
@@ -416,7 +328,7 @@ proptest! {
                     if launch.attempt == 1 && !fresh_order.contains(&launch.push) {
                         fresh_order.push(launch.push);
                     }
-                    prop_assert!(launch.attempt <= MAX_RESENDS + 1);
+                    prop_assert!(launch.attempt <= MAX_RESENDS + 1 + u8::from(launch.refused));
                     flying.push(launch);
                     prop_assert!(flying.len() <= window.max(1));
                     let distinct: HashSet<usize> = flying.iter().map(|launch| launch.push).collect();
@@ -424,7 +336,7 @@ proptest! {
                 }
                 Next::Renew(_) => {
                     prop_assert!(flying.is_empty());
-                    if steps.next().unwrap().3 { fanout.renewed(false) } else { fanout.not_renewed(None) }
+                    if steps.next().unwrap().3 { fanout.renewed(false, 0) } else { fanout.not_renewed(None) }
                 }
                 Next::Unsent(receipt) => prop_assert!(receipts.insert(receipt.push, receipt).is_none()),
                 Next::Wait(due) => {

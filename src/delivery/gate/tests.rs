@@ -153,7 +153,7 @@ fn command_and_reply_format_unchanged() {
     let text = serde_json::to_string(&reply).unwrap();
     assert_eq!(
         text.replace(&token, "TOKEN"),
-        r#"{"granted":{"id":1795421100000,"permits":10,"provider_token":{"text":"TOKEN","issued_at":1795420800000},"valid_until":1795422720000,"proven":false,"expires_at":1795421160000}}"#
+        r#"{"granted":{"id":1795421100000,"permits":10,"provider_token":{"text":"TOKEN","issued_at":1795420800000},"valid_until":1795422720000,"proven":false,"accepted":0,"expires_at":1795421160000}}"#
     );
     assert_eq!(serde_json::from_str::<Reply>(&text).unwrap(), reply);
 }
@@ -174,7 +174,7 @@ fn state_format_unchanged() {
         .replace(newest.provider_token.as_str(), "NEWEST");
     assert_eq!(
         state,
-        r#"{"tokens":{"key":"930c320433c65f7b","newest":{"token":{"text":"NEWEST","issued_at":1795422600000},"introduced":1795422900000,"proven":false,"refused":"too_many_updates"},"previous":{"token":{"text":"BEFORE","issued_at":1795420800000},"introduced":1795421100000,"proven":true,"refused":null},"pause":null,"lost":false},"limiter":{"limit":2000,"credit":0,"decreased_at":null,"held_ms":3500,"next_lease":1795421100003,"leases":[{"id":1795421100001,"permits":10,"granted_at":1795422900000,"expires_at":1795422960000},{"id":1795421100002,"permits":10,"granted_at":1795422900000,"expires_at":1795422960000}]},"pool":{"places":[],"loads":{},"grown_at":0,"opener":null},"opening":{"failures":0,"not_before":0,"under_way_until":0}}"#
+        r#"{"tokens":{"key":"930c320433c65f7b","newest":{"token":{"text":"NEWEST","issued_at":1795422600000},"introduced":1795422900000,"proven":false,"accepted":0,"refused":"too_many_updates"},"previous":{"token":{"text":"BEFORE","issued_at":1795420800000},"introduced":1795421100000,"proven":true,"accepted":10,"refused":null},"pause":null,"lost":false},"limiter":{"limit":2000,"credit":0,"decreased_at":null,"held_ms":3500,"next_lease":1795421100003,"leases":[{"id":1795421100001,"permits":10,"granted_at":1795422900000,"expires_at":1795422960000},{"id":1795421100002,"permits":10,"granted_at":1795422900000,"expires_at":1795422960000}]},"pool":{"places":[],"loads":{},"grown_at":0,"opener":null},"opening":{"failures":0,"not_before":0,"under_way_until":0}}"#
     );
     assert_eq!(Gate::load(Some(&state), NOW).fault, None);
     assert_eq!(Gate::load(Some(&scene.gate.store()), NOW).machine, scene.gate);

@@ -56,6 +56,7 @@ pub(super) struct HandedOut {
     pub(super) token: ProviderToken,
     pub(super) valid_until: Timestamp,
     pub(super) proven: bool,
+    pub(super) accepted: u32,
 }
 
 /// Why there is no token to hand out.
@@ -104,6 +105,7 @@ impl Tokens {
             },
             token: held.token,
             proven: held.proven,
+            accepted: if held.proven { held.accepted } else { 0 },
         })
     }
 
@@ -141,13 +143,18 @@ impl Tokens {
         Ok(())
     }
 
-    /// Takes note that APNs accepted a push with the token issued at `issued_at`.
-    pub(super) fn prove(&mut self, issued_at: Timestamp, now: Timestamp) {
+    /// Takes note that APNs took the token issued at `issued_at`, and accepted so many pushes with it.
+    pub(super) fn prove(&mut self, issued_at: Timestamp, accepted: u32, now: Timestamp) {
         for held in [&mut self.newest, &mut self.previous].into_iter().flatten() {
-            if held.token.issued_at() == issued_at && !held.proven {
+            if held.token.issued_at() != issued_at {
+                continue;
+            }
+            if !held.proven {
                 held.proven = true;
                 held.introduced = held.introduced.map(|_| now);
+                held.accepted = 0;
             }
+            held.accepted = held.accepted.saturating_add(accepted);
         }
     }
 
@@ -295,6 +302,9 @@ struct Held {
     /// is proven, when that was reported. None if others showed it to APNs before.
     introduced: Option<Timestamp>,
     proven: bool,
+    /// How many pushes APNs has accepted with it since it is proven.
+    #[serde(default)]
+    accepted: u32,
     refused: Option<Cause>,
 }
 
@@ -304,6 +314,7 @@ impl Held {
             token,
             introduced,
             proven: false,
+            accepted: 0,
             refused: None,
         }
     }

@@ -30,6 +30,7 @@ fn fanout(pushes: usize) -> Fanout {
         pushes,
         window: pushes,
         proven: true,
+        accepted: 0,
         launch_until: NOW + ms(60_000),
         resend_until: NOW + ms(60_000),
         one_attempt: false,
