@@ -182,6 +182,7 @@ pub fn opened(
         origin: None,
         cut_off: None,
         warnings: WarningSummary::default(),
+        cut_off_detail: None,
         handover: Handover::default(),
         announcement: Announcement::default(),
     }
@@ -205,6 +206,7 @@ pub fn document(record: &Record, overview: &Overview, transport: Option<Transpor
         invalid: record.invalid,
         warnings: &record.warnings,
         cut_off: record.cut_off.map(CutOff::as_str),
+        cut_off_detail: record.cut_off_detail.as_deref(),
         counts: CountsDocument {
             accepted: counts.accepted,
             rejected: counts.rejected,
@@ -354,6 +356,8 @@ struct Document<'b> {
     warnings: &'b WarningSummary,
     #[serde(skip_serializing_if = "Option::is_none")]
     cut_off: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut_off_detail: Option<&'b str>,
     counts: CountsDocument,
     reasons: Vec<ReasonDocument<'b>>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,9 @@
 //! Commands and replies are JSON text between versions of the Worker that may differ for the minutes of a deployment:
 //! a field that is added needs a default.
 
+mod count;
 pub mod device;
+mod epoch;
 mod gone;
 pub mod locale;
 pub(super) mod rows;
@@ -20,8 +22,21 @@ use super::sql::{self, BadRow, Query, Row, Statement};
 use super::walk::Walk;
 use crate::time::Timestamp;
 
+pub use count::Counter;
 pub use device::{Device, Member};
+pub use epoch::{Admission, Epoch, Request};
 pub use gone::Gone;
+
+/// An audience, as whoever talks to its shards knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudienceRef {
+    /// Its name.
+    pub name: String,
+    /// When it was created: what tells it from another that has had the name.
+    pub created_at: Timestamp,
+    /// How many shards it has.
+    pub shards: u32,
+}
 
 /// What a shard is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,10 +67,12 @@ pub enum Command {
         /// The refs.
         refs: Vec<String>,
     },
-    /// How many devices there are.
+    /// How many devices there are; of a segment those of a page, see [`Counter`].
     Count {
         /// Of this segment; of all devices if there is none.
         segment: Option<Segment>,
+        /// After this id.
+        after: u64,
     },
     /// The time zones that devices are in.
     Zones,
@@ -105,8 +122,10 @@ pub enum Reply {
         devices: u64,
         /// In all.
         of: u64,
-        /// That are suspect.
+        /// That are suspect; of a segment they are not counted.
         suspects: u64,
+        /// The id after which the next page begins, if there is one.
+        next: Option<u64>,
     },
     /// The time zones that devices are in, in order; the empty one for devices without any.
     Zones {
@@ -120,6 +139,41 @@ pub enum Reply {
         /// How many were marked as suspect.
         suspected: u64,
     },
+    /// Nothing was done, as the audience was deleted.
+    Deleted,
+}
+
+impl Command {
+    /// Whether it brings devices, so that a shard without any begins with it.
+    #[must_use]
+    pub const fn brings_devices(&self) -> bool {
+        matches!(self, Self::Upsert { .. })
+    }
+
+    /// What a shard without devices replies.
+    #[must_use]
+    pub const fn nothing(&self) -> Reply {
+        match self {
+            Self::Upsert { .. } => Reply::Upserted { added: 0, updated: 0 },
+            Self::Remove { .. } => Reply::Removed { devices: 0 },
+            Self::Page { .. } => Reply::Page {
+                members: Vec::new(),
+                more: false,
+            },
+            Self::Find { .. } => Reply::Found { members: Vec::new() },
+            Self::Count { .. } => Reply::Counted {
+                devices: 0,
+                of: 0,
+                suspects: 0,
+                next: None,
+            },
+            Self::Zones => Reply::Zones { names: Vec::new() },
+            Self::Gone { .. } => Reply::Gone {
+                removed: 0,
+                suspected: 0,
+            },
+        }
+    }
 }
 
 impl Query for Command {
@@ -135,7 +189,7 @@ impl Query for Command {
             Self::Remove { tokens, refs } => vec![rows::remove(tokens, refs)],
             Self::Page { after, limit } => vec![rows::page(*after, limit.saturating_add(1))],
             Self::Find { refs } => vec![rows::find(refs, MAX_FOUND)],
-            Self::Count { segment } => rows::count(segment.as_ref()),
+            Self::Count { segment, after } => count::statements(segment.as_ref(), *after),
             Self::Zones => vec![rows::zones()],
             Self::Gone {
                 devices,
@@ -152,11 +206,11 @@ impl Query for Command {
                 let added = sql::only(first)?.number(0)?;
                 Ok(Reply::Upserted {
                     added,
-                    updated: count(devices.len()).saturating_sub(added),
+                    updated: length(devices.len()).saturating_sub(added),
                 })
             }
             Self::Remove { .. } => Ok(Reply::Removed {
-                devices: count(first.len()),
+                devices: length(first.len()),
             }),
             Self::Page { limit, .. } => {
                 let limit = usize::try_from(*limit).unwrap_or(usize::MAX);
@@ -169,17 +223,7 @@ impl Query for Command {
                 let members = first.iter().map(rows::member).collect::<Result<_, _>>()?;
                 Ok(Reply::Found { members })
             }
-            Self::Count { .. } => {
-                let number = |place: usize| {
-                    let rows = rows.get(place).map(Vec::as_slice).unwrap_or_default();
-                    sql::only(rows)?.number(0)
-                };
-                Ok(Reply::Counted {
-                    devices: number(0)?,
-                    of: number(1)?,
-                    suspects: number(2)?,
-                })
-            }
+            Self::Count { segment, .. } => count::reply(segment.as_ref(), rows),
             Self::Zones => {
                 let names = first.iter().map(|row| row.text(0).map(str::to_owned));
                 Ok(Reply::Zones {
@@ -205,7 +249,7 @@ pub fn shard_of(token: &str, shards: u32) -> u32 {
     u32::try_from(number.checked_rem(u64::from(shards)).unwrap_or_default()).unwrap_or_default()
 }
 
-fn count(length: usize) -> u64 {
+fn length(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 

@@ -102,8 +102,14 @@ impl Calendar {
                 state,
                 pushes,
                 counts,
+                detail,
             } => {
-                self.end(&(campaign, at), state, pushes, counts, now);
+                let key = (campaign, at);
+                let is_first = self.runs.get(&key).is_some_and(|run| run.counts.is_none());
+                self.end(&key, state, pushes, counts, now);
+                if is_first && detail.is_some() {
+                    self.change_run(&key, |run| run.detail = detail);
+                }
                 Reply::Done
             }
             Command::Count => self.count(),

@@ -34,6 +34,16 @@ impl Segment {
         })
     }
 
+    /// How many devices may be looked at so that it costs no more than `cost` in all; at least [`MIN_DEVICES`].
+    ///
+    /// The unit is what a device costs at least. Conditions on attributes or tags have all of them read once, and each condition
+    /// is one more test. More tags than are found at once are looked for by each condition anew.
+    #[must_use]
+    pub fn devices_within(&self, cost: u32) -> u32 {
+        let of_device = self.root.cost().saturating_add(1);
+        cost.checked_div(of_device).unwrap_or(cost).max(MIN_DEVICES)
+    }
+
     /// The condition that a row of `devices` has to meet, and what is to be bound at `?{place}`: one value, or nothing if the
     /// condition has no place.
     #[must_use]
@@ -76,6 +86,32 @@ enum Node {
     Beyond(Field, Side, Bound),
 }
 
+impl Node {
+    /// What it costs per device, see [`Segment::devices_within`].
+    fn cost(&self) -> u32 {
+        let (mut tests, mut passes, mut nodes) = (0_u32, [0, 0], vec![self]);
+        let has_tags_at_once = !compile::tags(self).is_empty();
+        while let Some(node) = nodes.pop() {
+            tests = tests.saturating_add(COST_OF_TEST);
+            match node {
+                Self::All(inner) | Self::Any(inner) => nodes.extend(inner),
+                Self::Not(inner) => nodes.push(inner),
+                Self::In(field, _) | Self::Exists(field) | Self::Beyond(field, ..) => match field {
+                    Field::Attribute(_) => passes = [COST_OF_PASS, passes[1]],
+                    Field::Tags if has_tags_at_once => passes = [passes[0], COST_OF_PASS],
+                    Field::Tags => tests = tests.saturating_add(COST_OF_PASS),
+                    Field::Reference
+                    | Field::Locale
+                    | Field::Language
+                    | Field::TimeZone
+                    | Field::RegisteredAt => {}
+                },
+            }
+        }
+        tests.saturating_add(passes.iter().sum())
+    }
+}
+
 /// What of a device is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Field {
@@ -111,6 +147,15 @@ enum Bound {
     Moment(Timestamp),
 }
 
+/// What a condition costs, in units of what it costs to read a device: about a microsecond.
+const COST_OF_TEST: u32 = 1;
+
+/// What it costs to read all attributes or all tags of a device, of the most that it may have.
+const COST_OF_PASS: u32 = 15;
+
+/// The fewest devices that are looked at for a page.
+const MIN_DEVICES: u32 = 500;
+
 /// The deepest that conditions may stand in one another; a segment that is one condition has the depth 1.
 const MAX_DEPTH: usize = 8;
 
@@ -126,6 +171,8 @@ const MAX_VALUE: usize = 1024;
 /// The most bytes of a segment's JSON: a thousand UUIDs fit. It is kept with each walk and bound to each of its statements.
 const MAX_BYTES: usize = 64 * 1024;
 
+#[cfg(test)]
+mod cost_tests;
 #[cfg(test)]
 mod meaning;
 #[cfg(test)]

@@ -1,19 +1,10 @@
 //! The walk of a run through a shard: each of its devices once, in the order of their ids, handed to the run's batch in chunks.
 //!
-//! What the shell does, in a loop:
-//!
-//! 1. To begin, it executes [`Walk::highest`], gives the rows to [`Walk::begin`] and stores the walk ([`Walk::store`]). Each time
-//!    that a walk begins or is loaded ([`Walk::load`]), the batch is asked for the cursor that it has recorded - with a chunk of
-//!    nothing, from the cursor to the same - and the walk goes on from there ([`Walk::move_to`]). If the batch has heard its
-//!    end, there is nothing to do.
-//! 2. It executes [`Walk::reach`] and [`Walk::page`], and with a frequency cap [`Walk::sends`]; [`Walk::read`] and
-//!    [`Walk::allowed`] make of it the devices that are sent to. All that, up to the row of step 3, with no wait in between:
-//!    then the object's input gate keeps two walks from sending a device what only one of them may.
-//! 3. For a chunk it writes [`Walk::record`], hands the chunk to the batch as one from [`Walk::cursor`] to [`Cursor::after`] its
-//!    last device (or to [`Page::end`] when the page is used up), and when the batch has taken it, it moves there. If
-//!    the batch answers another cursor, it moves to that one, and goes on with 2. Where it is needs not be stored: a row a
-//!    chunk would cost as much as the chunk's own.
-//! 4. At the end ([`Walk::is_at_end`]) it tells the batch so, and deletes the walk ([`Walk::delete`]).
+//! To begin, the shell executes [`Walk::highest`], gives the rows to [`Walk::begin`] and stores the walk ([`Walk::store`]).
+//! [`ShardLoop`] drives all walks of a shard from there: it asks the batch for the cursor that it has recorded, makes a step
+//! ([`Walk::step`]: the next devices, whom of them the cap allows, and the row that says so), hands the step to the batch, and
+//! moves to the cursor that the batch answers. That cursor needs not be stored here: a row a chunk would cost as much as the
+//! chunk's own. At the end it tells the batch so, and deletes the walk.
 //!
 //! **Exactly once.** The batch is the truth: it takes a chunk only if that begins at the cursor that it has recorded, and
 //! records the chunk's end with it, in one step. The walk's own row says where it began. So a crash at any place
@@ -30,6 +21,8 @@
 mod cursor;
 mod frequency;
 mod sends;
+mod shard_loop;
+mod step;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -41,6 +34,8 @@ use crate::time::Timestamp;
 
 pub use cursor::{BadCursor, Cursor};
 pub use frequency::{Frequency, Of};
+pub use shard_loop::{Effect, Event, Notice, ShardLoop};
+pub use step::{Rendered, Step};
 
 use sends::Chunk;
 
@@ -130,7 +125,14 @@ impl Walk {
     /// at most [`MAX_SCANNED`] devices. One row, for [`Walk::page`] and [`Walk::read`].
     #[must_use]
     pub fn reach(&self) -> Statement {
-        self.reach_past(MAX_SCANNED)
+        self.reach_past(self.max_scanned())
+    }
+
+    /// How many devices are looked at for a page: the fewer, the more its conditions cost.
+    fn max_scanned(&self) -> usize {
+        let segment = self.segment.as_ref();
+        let devices = segment.map_or(MAX_SCANNED, |segment| segment.devices_within(PAGE_COST));
+        usize::try_from(devices.min(MAX_SCANNED)).unwrap_or(usize::MAX)
     }
 
     /// The same, past at most so many devices, or one of each zone.
@@ -270,8 +272,13 @@ const IN_ZONES: &str = " AND id IN (SELECT known.id FROM json_each(?4) AS zone C
      ON known.time_zone = zone.value WHERE known.id > ?1 AND known.id <= ?2)";
 
 /// The most devices that are looked at for a page: some ten milliseconds with a simple segment.
-const MAX_SCANNED: usize = 10_000;
+const MAX_SCANNED: u32 = 10_000;
 
+/// What the conditions of a page may cost, as [`Segment::devices_within`] counts it: some hundredths of a second.
+const PAGE_COST: u32 = 100_000;
+
+#[cfg(test)]
+mod shard_loop_tests;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

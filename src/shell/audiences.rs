@@ -17,8 +17,9 @@ use crate::api::audience::{
 use crate::api::format::LINES;
 use crate::api::problem::{Kind, Problem};
 use crate::api::route::AudienceAction;
-use crate::delivery::audience::{Command as ShardCommand, Reply as ShardReply};
+use crate::delivery::audience::{Command as ShardCommand, Counter, Reply as ShardReply};
 use crate::delivery::calendar::{Audience, Command, Reply};
+use crate::delivery::segment::Segment;
 
 /// `GET /v1/audiences`.
 pub(super) async fn list(visit: Visit<'_>) -> Result<Answer, Problem> {
@@ -57,8 +58,8 @@ pub(super) async fn answer(
         AudienceAction::Count => {
             let body = http::read_body(request, MAX_BODY).await?;
             let segment = contract::read_count(&body)?;
-            let totals = total(&audience, &ShardCommand::Count { segment }, visit.env).await?;
-            respond(contract::count(&audience.name, &totals))
+            let counted = count(&audience, segment.as_ref(), visit.env).await?;
+            respond(contract::count(&audience.name, &Totals::of(counted)))
         }
     }
 }
@@ -92,7 +93,7 @@ async fn put(request: &mut Request, name: &str, visit: Visit<'_>) -> Result<Answ
 }
 
 async fn read(audience: &Audience, env: &Env) -> Result<Answer, Problem> {
-    let mut totals = total(audience, &ShardCommand::Count { segment: None }, env).await?;
+    let mut totals = Totals::of(count(audience, None, env).await?);
     for reply in ask_shards(audience, &ShardCommand::Zones, env).await? {
         totals.add(reply);
     }
@@ -109,7 +110,7 @@ async fn delete(audience: &Audience, env: &Env) -> Result<Answer, Problem> {
 }
 
 async fn wipe(audience: &Audience, env: &Env) -> Result<(), Problem> {
-    let wiped = audience::wipe(env, &audience.name, audience.shards).await;
+    let wiped = audience::wipe(env, &audience.reference()).await;
     wiped.map_err(|error| failed(audience, &error.to_string()))
 }
 
@@ -153,18 +154,12 @@ async fn import(request: &mut Request, audience: &Audience, visit: Visit<'_>) ->
     Ok(contract::imported(&audience.name, &tally))
 }
 
-/// Whether the audience is still there after an import. If it was deleted meanwhile, what came after its devices had been
-/// removed is removed as well.
+/// Whether the audience is still there after an import. Its shards take nothing any more once its devices were removed.
 async fn stays(audience: &Audience, env: &Env) -> Result<(), Problem> {
     let name = audience.name.clone();
     match ask(env, &Command::Audience { name }).await? {
         Reply::Audience(there) if there == *audience => Ok(()),
-        // Another has taken its name: what is there now is not this one's to remove.
-        Reply::Audience(there) if there.created_at != audience.created_at => Err(no_audience()),
-        Reply::Audience(_) | Reply::Missing => {
-            wipe(audience, env).await?;
-            Err(no_audience())
-        }
+        Reply::Audience(_) | Reply::Missing => Err(no_audience()),
         _ => Err(unavailable()),
     }
 }
@@ -199,14 +194,17 @@ async fn deliver(
         .map(|(shard, commands)| async move {
             let mut tally = Tally::default();
             for command in commands {
-                tally.add(&audience::ask(env, &audience.name, shard, &command).await?);
+                let reply = audience::ask(env, &audience.reference(), shard, &command).await;
+                match reply.map_err(|error| failed(audience, &error.to_string()))? {
+                    ShardReply::Deleted => return Err(no_audience()),
+                    reply => tally.add(&reply),
+                }
             }
-            Ok::<_, worker::Error>(tally)
+            Ok(tally)
         })
         .buffer_unordered(AT_ONCE);
     while let Some(more) = delivered.next().await {
-        let more = more.map_err(|error| failed(audience, &error.to_string()))?;
-        *tally = std::mem::take(tally).with(&more);
+        *tally = std::mem::take(tally).with(&more?);
     }
     Ok(())
 }
@@ -245,7 +243,7 @@ impl Reader {
             None => Ok(None),
             Some(Next::End(line)) => Ok(Some(line)),
             Some(Next::Ask(shard, page)) => {
-                match audience::ask(&self.env, &self.audience.name, shard, &page).await {
+                match audience::ask(&self.env, &self.audience.reference(), shard, &page).await {
                     Ok(ShardReply::Page { members, more }) => Ok(Some(self.export.take(&members, more))),
                     Ok(_) => Err("a shard answered something else".into()),
                     Err(error) => {
@@ -259,12 +257,9 @@ impl Reader {
     }
 }
 
-async fn total(audience: &Audience, command: &ShardCommand, env: &Env) -> Result<Totals, Problem> {
-    let mut totals = Totals::default();
-    for reply in ask_shards(audience, command, env).await? {
-        totals.add(reply);
-    }
-    Ok(totals)
+async fn count(audience: &Audience, segment: Option<&Segment>, env: &Env) -> Result<Counter, Problem> {
+    let counted = audience::count(env, &audience.reference(), segment).await;
+    counted.map_err(|error| failed(audience, &error.to_string()))
 }
 
 async fn ask_shards(
@@ -272,7 +267,7 @@ async fn ask_shards(
     command: &ShardCommand,
     env: &Env,
 ) -> Result<Vec<ShardReply>, Problem> {
-    audience::ask_all(env, &audience.name, audience.shards, command)
+    audience::ask_all(env, &audience.reference(), command)
         .await
         .map_err(|error| failed(audience, &error.to_string()))
 }

@@ -189,7 +189,8 @@ async fn on_trial(
 async fn find(audience: &Audience, refs: &[String], visit: Visit<'_>) -> Result<Vec<Member>, Problem> {
     let refs = refs.to_vec();
     let find = ShardCommand::Find { refs };
-    let replies = audience::ask_each(visit.env, &audience.name, audience.shards, &find);
+    let reference = audience.reference();
+    let replies = audience::ask_each(visit.env, &reference, &find);
     let mut replies = pin!(replies);
     let mut found = Vec::new();
     while let Some(reply) = replies.next().await {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::api::Answer;
 use crate::api::lines::InvalidLine;
-use crate::delivery::audience::{Member, Reply};
+use crate::delivery::audience::{Counter, Member, Reply};
 use crate::time::Timestamp;
 
 /// An audience, as it is described.
@@ -36,24 +36,28 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Adds a shard's reply to `Count` or `Zones`; any other says nothing.
+    /// What was counted in all shards.
+    #[must_use]
+    pub fn of(counted: Counter) -> Self {
+        Self {
+            devices: counted.devices,
+            of: counted.of,
+            suspects: counted.suspects,
+            ..Self::default()
+        }
+    }
+
+    /// Adds a shard's reply to `Zones`; any other says nothing.
     pub fn add(&mut self, reply: Reply) {
         match reply {
-            Reply::Counted {
-                devices,
-                of,
-                suspects,
-            } => {
-                self.devices = self.devices.saturating_add(devices);
-                self.of = self.of.saturating_add(of);
-                self.suspects = self.suspects.saturating_add(suspects);
-            }
             Reply::Zones { names } => self.zones.extend(names),
             Reply::Upserted { .. }
             | Reply::Removed { .. }
             | Reply::Page { .. }
             | Reply::Found { .. }
-            | Reply::Gone { .. } => {}
+            | Reply::Counted { .. }
+            | Reply::Gone { .. }
+            | Reply::Deleted => {}
         }
     }
 
@@ -102,7 +106,8 @@ impl Tally {
             | Reply::Zones { .. }
             | Reply::Page { .. }
             | Reply::Found { .. }
-            | Reply::Gone { .. } => {}
+            | Reply::Gone { .. }
+            | Reply::Deleted => {}
         }
     }
 }

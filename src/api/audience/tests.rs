@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::api::fixture;
-use crate::delivery::audience::{Command, Device, Member, Reply, shard_of};
+use crate::delivery::audience::{Command, Counter, Device, Member, Reply, shard_of};
 use crate::time::Timestamp;
 
 const SHOP: Described<'_> = Described {
@@ -249,17 +249,21 @@ fn an_export_format_unchanged() {
 #[test]
 fn the_documents_of_audiences_format_unchanged() {
     // Callers read them.
-    let mut totals = Totals::default();
+    let mut counter = Counter::default();
+    for (of, next) in [(4, Some(7)), (6, None)] {
+        counter.take(&Reply::Counted {
+            devices: 1,
+            of,
+            suspects: 1,
+            next,
+        });
+    }
+    let mut totals = Totals::of(counter.and(counter));
     for names in [
         vec![String::new(), "UTC".to_owned()],
         vec!["UTC".to_owned(), "Asia/Tokyo".to_owned()],
     ] {
         totals.add(Reply::Zones { names });
-        totals.add(Reply::Counted {
-            devices: 1,
-            of: 10,
-            suspects: 2,
-        });
     }
     let mut tally = taken(Form::Lines, 1, &[b"{\"token\":\"aa\"}\n{}\n"]).1;
     tally.add(&Reply::Upserted { added: 1, updated: 2 });
@@ -269,7 +273,7 @@ fn the_documents_of_audiences_format_unchanged() {
         (document(&SHOP, Some(&totals)), format!(r#"{head},"devices":20,"suspects":4,"time_zones":2}}"#)),
         (list(&[SHOP]), format!(r#"{{"audiences":[{head}}}]}}"#)),
         (list(&[]), r#"{"audiences":[]}"#.to_owned()),
-        (count("customers", &totals), r#"{"audience":"customers","devices":2,"of":20}"#.to_owned()),
+        (count("customers", &totals), r#"{"audience":"customers","devices":4,"of":20}"#.to_owned()),
         (
             imported("customers", &tally),
             r#"{"audience":"customers","received":2,"added":1,"updated":2,"invalid":1,"invalid_lines":[{"line":2,"detail":"/token: is required"}]}"#.to_owned(),

@@ -46,6 +46,7 @@ fn sample() -> Record {
         endings: Vec::new(),
         origin: None,
         cut_off: None,
+        cut_off_detail: None,
         handover: Handover::default(),
         announcement: Announcement::default(),
     }

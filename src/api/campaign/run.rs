@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::Stager;
 use crate::api::problem::Problem;
 use crate::config::{App, Config};
+use crate::delivery::audience::AudienceRef;
 use crate::delivery::batch::{LONGEST_LIFE, Origin, Record};
 use crate::delivery::calendar::{Campaign, Run};
 use crate::delivery::segment::Segment;
@@ -32,7 +33,7 @@ pub struct Brief {
 pub fn opening(
     campaign: &Campaign,
     run: &Run,
-    shards: u32,
+    audience: &AudienceRef,
     app: &App,
     config: &Config,
 ) -> Result<(Record, String), Problem> {
@@ -43,8 +44,7 @@ pub fn opening(
     record.origin = Some(Origin {
         campaign: campaign.id.clone(),
         at: run.at,
-        audience: campaign.audience.clone(),
-        shards,
+        audience: audience.clone(),
         opened_at: run.at,
     });
     if let (Some(window), Some(schedule)) = (&campaign.window, &campaign.schedule) {

@@ -187,13 +187,21 @@ mod tests {
         let twice = [gone("aa", None), gone("aa", None)];
         assert_eq!(report(&database, &[], &twice, TODAY), (0, 1));
         assert_eq!(report(&database, &[], &twice, TODAY + 86_399), (0, 0));
-        let counted = ask(&database, &Command::Count { segment: None }, NOW);
+        let counted = ask(
+            &database,
+            &Command::Count {
+                segment: None,
+                after: 0,
+            },
+            NOW,
+        );
         assert_eq!(
             counted,
             Reply::Counted {
                 devices: 2,
                 of: 2,
-                suspects: 1
+                suspects: 1,
+                next: None,
             }
         );
         assert_eq!(report(&database, &[], &twice, TOMORROW), (1, 0));

@@ -8,7 +8,6 @@
 use serde_json::{Value, json};
 
 use super::device::{Device, Member};
-use crate::delivery::segment::Segment;
 use crate::delivery::sql::{BadRow, Row, Statement};
 use crate::time::Timestamp;
 
@@ -79,21 +78,6 @@ pub(super) fn find(refs: &[String], limit: u32) -> Statement {
     ))
     .bind(json!(refs).to_string())
     .bind(limit)
-}
-
-/// Counts the devices of a segment, all devices, and those that are suspect: a statement each.
-pub(super) fn count(segment: Option<&Segment>) -> Vec<Statement> {
-    let all = Statement::new("SELECT count(*) FROM devices");
-    let matching = segment.map_or_else(
-        || all.clone(),
-        |segment| {
-            let (condition, value) = segment.condition(1);
-            let text = format!("SELECT count(*) FROM devices WHERE {condition}");
-            value.into_iter().fold(Statement::composed(text), Statement::bind)
-        },
-    );
-    let suspects = Statement::new("SELECT count(*) FROM devices WHERE suspect IS NOT NULL");
-    vec![matching, all, suspects]
 }
 
 /// The time zones of the devices, in order. It seeks from one to the next and reads no device twice.

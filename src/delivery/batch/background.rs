@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::lane::Lane;
 use super::{Batch, Notice, Report};
+use crate::delivery::audience::AudienceRef;
 use crate::delivery::outbox::{Answered, Body, Delivery, Outbox};
 use crate::delivery::webhook::{self, Event as Announced};
 use crate::time::Timestamp;
@@ -24,6 +25,7 @@ pub struct BackgroundTasks {
     queue: Lane,
     registry: Lane,
     others: Lane,
+    walks: Lane,
     report: Lane,
     announcement: Lane,
     removal: Lane,
@@ -74,6 +76,13 @@ pub enum Call {
     Register,
     /// Pause the credential's other batches, as APNs refuses it for this reason.
     PauseOthers(String),
+    /// Wake the shards whose walks have not been heard of.
+    WakeWalks {
+        /// The audience.
+        audience: AudienceRef,
+        /// The shards' numbers.
+        shards: Vec<u32>,
+    },
     /// Report a run's end.
     Report(Report),
     /// Read which chunks from this one on have gone devices.
@@ -126,6 +135,7 @@ impl BackgroundTasks {
             queue: Lane::NEW,
             registry: Lane::NEW,
             others: Lane::NEW,
+            walks: Lane::NEW,
             report: Lane::NEW,
             announcement: Lane::NEW,
             removal: Lane::NEW,
@@ -187,6 +197,8 @@ impl BackgroundTasks {
                 self.refused = None;
             }
             self.others.went(has_failed, now);
+        } else if self.walks.ends(call) {
+            self.walks.went(has_failed, now);
         } else if self.report.ends(call) {
             match outcome {
                 Outcome::Done => batch.told_end(),
@@ -239,7 +251,7 @@ impl BackgroundTasks {
     }
 
     /// Notifies others: the registry, the credential's other batches, the campaign and its audience.
-    fn notify(&mut self, batch: &Batch, now: Timestamp) -> Vec<Effect> {
+    fn notify(&mut self, batch: &mut Batch, now: Timestamp) -> Vec<Effect> {
         let mut calls = Vec::new();
         self.is_unregistered |= self.registry.give_up_lost(now).is_some();
         if self.is_unregistered && self.registry.is_free(now) {
@@ -255,6 +267,14 @@ impl BackgroundTasks {
             let number = self.number();
             self.others.begin(number, now);
             calls.push(begin(number, Call::PauseOthers(reason)));
+        }
+        self.walks.give_up_lost(now);
+        if self.walks.is_free(now)
+            && let Some((audience, shards)) = batch.take_silent_walks(now)
+        {
+            let number = self.number();
+            self.walks.begin(number, now);
+            calls.push(begin(number, Call::WakeWalks { audience, shards }));
         }
         self.report.give_up_lost(now);
         if self.report.is_free(now)
@@ -325,6 +345,7 @@ impl BackgroundTasks {
             &self.queue,
             &self.registry,
             &self.others,
+            &self.walks,
             &self.report,
             &self.announcement,
             &self.removal,

@@ -253,6 +253,7 @@ impl World {
             pushes: u32::try_from(to - from).unwrap(),
             invalid: 0,
             last: to == devices,
+            fault: None,
         }
     }
 

@@ -101,6 +101,9 @@ pub struct Append {
     pub invalid: u32,
     /// Whether the walk is over.
     pub last: bool,
+    /// Why the walk cannot go on, if so: nothing more of the campaign can be made, by any walk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }
 
 /// What a walk is told: to be taken for the truth, whatever it knew.
@@ -187,6 +190,7 @@ mod tests {
             pushes: 499,
             invalid: 1,
             last: false,
+            fault: None,
         });
         let text = r#"{"append":{"walk":3,"from":"","to":"0.500","pushes":499,"invalid":1,"last":false}}"#;
         assert_eq!(serde_json::to_string(&append).unwrap(), text);

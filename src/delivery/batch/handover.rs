@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Batch, State, at, rows};
+use crate::delivery::audience::AudienceRef;
 use crate::delivery::backoff;
 use crate::delivery::calendar::{self, RunState};
 use crate::delivery::webhook::MAX_GONE;
@@ -35,10 +36,8 @@ pub enum Report {
     Gone {
         /// The first chunk.
         from: u32,
-        /// The audience's name.
-        audience: String,
-        /// How many shards it has.
-        shards: u32,
+        /// The audience.
+        audience: AudienceRef,
         /// When the first of APNs' answers can have come.
         answered_at: Timestamp,
         /// Whether it also hears of tokens that were refused with 400.
@@ -80,6 +79,7 @@ impl Batch {
                 at: origin.at,
                 state,
                 pushes: self.pushes(),
+                detail: self.record.cut_off_text(),
                 counts: calendar::Counts {
                     accepted: counts.accepted,
                     rejected: counts.rejected,
@@ -92,7 +92,6 @@ impl Batch {
         Some(Report::Gone {
             from: self.record.handover.next,
             audience: origin.audience.clone(),
-            shards: origin.shards,
             answered_at: origin.opened_at,
             suspects: self.believes_refusals(),
         })

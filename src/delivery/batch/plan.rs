@@ -220,6 +220,7 @@ impl Batch {
             self.plan.claimed.next(),
             Some(self.record.created_at + LONGEST_LIFE),
             expires_at,
+            self.silent_at(now),
         ];
         if self.record.state == State::Running {
             moments.push(self.plan.queued.next());

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::announcement::Announcement;
 use super::handover::Handover;
 use super::results::Ending;
+use crate::delivery::audience::AudienceRef;
 use crate::fault::WarningSummary;
 use crate::time::Timestamp;
 
@@ -45,12 +46,33 @@ pub struct Record {
     /// Why walks were told to stop before they had gone through all their devices, if they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut_off: Option<CutOff>,
+    /// What is wrong, if the campaign could not be read any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_off_detail: Option<String>,
     /// What its campaign and its audience have been told of its end.
     #[serde(default, skip_serializing_if = "Handover::is_nothing")]
     pub handover: Handover,
     /// Which deliveries its webhook has got.
     #[serde(default, skip_serializing_if = "Announcement::is_nothing")]
     pub announcement: Announcement,
+}
+
+impl Record {
+    /// Why devices were left out, in words, if they were.
+    #[must_use]
+    pub fn cut_off_text(&self) -> Option<String> {
+        let why = match self.cut_off? {
+            CutOff::Full => "the batch has no room for more",
+            CutOff::Expired => "the time in which it may be sent is over",
+            CutOff::Unreadable => {
+                let detail = self.cut_off_detail.as_deref().unwrap_or_default();
+                return Some(format!(
+                    "devices were left out: the campaign can no longer be read: {detail}"
+                ));
+            }
+        };
+        Some(format!("devices were left out: {why}"))
+    }
 }
 
 /// The run of a campaign that a batch is.
@@ -61,9 +83,7 @@ pub struct Origin {
     /// When the run was due: with the campaign, its name.
     pub at: Timestamp,
     /// The audience whose shards go through their devices for it.
-    pub audience: String,
-    /// How many shards that has.
-    pub shards: u32,
+    pub audience: AudienceRef,
     /// When the batch was opened: no answer of APNs is older. The run may have been due before.
     #[serde(default)]
     pub opened_at: Timestamp,
@@ -77,6 +97,8 @@ pub enum CutOff {
     Full,
     /// The time was over in which anything is sent.
     Expired,
+    /// The campaign could not be read any more.
+    Unreadable,
 }
 
 impl CutOff {
@@ -86,6 +108,7 @@ impl CutOff {
         match self {
             Self::Full => "full",
             Self::Expired => "expired",
+            Self::Unreadable => "unreadable",
         }
     }
 }

@@ -17,6 +17,7 @@ mod world;
 pub(super) use world::Dice;
 
 use super::*;
+use crate::delivery::audience::AudienceRef;
 use crate::delivery::verdict::{Again, Verdict};
 
 /// When the uploads of these tests began.
@@ -48,6 +49,15 @@ pub(super) fn terms() -> Terms {
     }
 }
 
+/// The audience of a run.
+fn audience() -> AudienceRef {
+    AudienceRef {
+        name: "customers".to_owned(),
+        created_at: BEGIN,
+        shards: 8,
+    }
+}
+
 pub(super) fn record(terms: Terms) -> Record {
     Record {
         id: "00112233445566778899aabbccddeeff".to_owned(),
@@ -64,6 +74,7 @@ pub(super) fn record(terms: Terms) -> Record {
         endings: Vec::new(),
         origin: None,
         cut_off: None,
+        cut_off_detail: None,
         handover: Handover::default(),
         announcement: Announcement::default(),
     }

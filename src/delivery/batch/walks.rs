@@ -11,11 +11,12 @@
 //! their own are longer: past [`MAX_STORED`] nothing is taken either. What does not fit is left out, the walks end, and the
 //! record says so ([`CutOff::Full`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::chunk::Chunk;
 use super::{Append, Appended, Batch, CutOff, Notice, Origin, Record, Size, State, at, count};
+use crate::delivery::audience::AudienceRef;
 use crate::delivery::places;
 use crate::time::Timestamp;
 
@@ -42,6 +43,8 @@ pub struct Taken {
 pub(super) struct Walks {
     walks: Vec<Walk>,
     unsaved: BTreeSet<u32>,
+    /// When each walk is expected to be heard of, by its number; an object that forgot it expects all now.
+    expected: BTreeMap<u32, Timestamp>,
 }
 
 impl Append {
@@ -95,7 +98,12 @@ impl Batch {
         self.tick(now);
         let mut chunk = None;
         if self.is_next(append) {
-            if self.fits(append, stored) {
+            if let Some(fault) = &append.fault {
+                // No walk can make anything more of the campaign.
+                self.record.cut_off_detail = Some(fault.chars().take(MAX_FAULT).collect());
+                self.cut_off(CutOff::Unreadable, now);
+                self.tick(now);
+            } else if self.fits(append, stored) {
                 chunk = self.take(append);
                 self.tick(now);
             } else {
@@ -104,7 +112,23 @@ impl Batch {
             }
         }
         let appended = self.appended(append, now);
+        self.walks
+            .heard(append.walk, now + Duration::from_millis(appended.hold_ms));
         Taken { appended, chunk }
+    }
+
+    /// The walks that have not been heard of for so long that they may stand still, and where they are: their shards are to be
+    /// woken. They count as heard of then.
+    pub fn take_silent_walks(&mut self, now: Timestamp) -> Option<(AudienceRef, Vec<u32>)> {
+        let origin = self.record.origin.as_ref().filter(|_| self.is_open())?;
+        let silent = self.walks.take_silent(now);
+        (!silent.is_empty()).then(|| (origin.audience.clone(), silent))
+    }
+
+    /// When the first of the walks counts as silent.
+    pub(super) fn silent_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let may_be_woken = self.is_open() && self.record.origin.is_some();
+        self.walks.silent_at(now).filter(|_| may_be_woken)
     }
 
     /// The rows of walks that have changed since the last call.
@@ -230,6 +254,34 @@ impl Walks {
     fn of_mut(&mut self, number: u32) -> Option<&mut Walk> {
         self.walks.get_mut(at(number))
     }
+
+    /// The numbers of the walks that are not over.
+    fn open(&self) -> impl Iterator<Item = u32> {
+        let numbered = (0..).zip(&self.walks);
+        numbered.filter(|(_, walk)| !walk.last).map(|(number, _)| number)
+    }
+
+    fn heard(&mut self, number: u32, expected_at: Timestamp) {
+        self.expected.insert(number, expected_at);
+    }
+
+    fn take_silent(&mut self, now: Timestamp) -> Vec<u32> {
+        let open: Vec<u32> = self.open().collect();
+        let mut silent = Vec::new();
+        for number in open {
+            let expected_at = self.expected.entry(number).or_insert(now);
+            if *expected_at + SILENCE <= now {
+                *expected_at = now;
+                silent.push(number);
+            }
+        }
+        silent
+    }
+
+    fn silent_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let expected = |number| self.expected.get(&number).copied().unwrap_or(now);
+        self.open().map(|number| expected(number) + SILENCE).min()
+    }
 }
 
 /// The most pushes of a batch that walks fill; the arithmetic is above.
@@ -248,6 +300,13 @@ const ROOM: u64 = 500;
 
 /// With so many, nothing is taken: walks that were told to wait bring no more than a chunk each.
 const MAX_FRESH: usize = 2 * FULL;
+
+/// A walk that was not heard of for so long, though it was expected, may stand still: its shard is woken. A turn of a shard with
+/// many walks takes some minutes.
+const SILENCE: Duration = Duration::from_mins(5);
+
+/// Characters of a fault that are kept.
+const MAX_FAULT: usize = 500;
 
 /// How long walks wait while the batch is paused.
 const PAUSED_HOLD: Duration = Duration::from_secs(30);

@@ -473,8 +473,8 @@ fn zones_where_the_time_has_passed_are_made_up_for_within_the_grace_and_else_mis
     let mut counted = Vec::new();
     for key in calendar.due(now) {
         let task = calendar.attempt(&key, now).unwrap();
-        if let Task::Count { run, shards, .. } = &task {
-            assert_eq!(*shards, 8);
+        if let Task::Count { run, audience, .. } = &task {
+            assert_eq!(audience.shards, 8);
             let is_in_tokyo = run.zones.as_ref().unwrap().contains(&"Asia/Tokyo".to_owned());
             counted.push(run.at);
             calendar.returned(&task, &Outcome::Counted(u64::from(is_in_tokyo) * 7), now);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::delivery::audience::AudienceRef;
 use crate::delivery::schedule::{Schedule, Window};
 use crate::fault::WarningSummary;
 use crate::time::Timestamp;
@@ -22,6 +23,18 @@ pub struct Audience {
     /// Whether its devices are being removed, and it after them: no campaign is taken for it any more.
     #[serde(default, skip_serializing_if = "is_false")]
     pub is_leaving: bool,
+}
+
+impl Audience {
+    /// What its shards are asked with.
+    #[must_use]
+    pub fn reference(&self) -> AudienceRef {
+        AudienceRef {
+            name: self.name.clone(),
+            created_at: self.created_at,
+            shards: self.shards,
+        }
+    }
 }
 
 /// A campaign.

@@ -97,6 +97,9 @@ pub enum Command {
         pushes: u64,
         /// What became of them.
         counts: Counts,
+        /// Why devices were left out, if they were.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<String>,
     },
     /// How many campaigns there are: [`Reply::Counted`].
     Count,

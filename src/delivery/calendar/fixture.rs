@@ -126,6 +126,7 @@ pub(super) fn end(calendar: &mut Calendar, id: &str, at: Timestamp, now: Timesta
             accepted: 7,
             ..Counts::default()
         },
+        detail: None,
     };
     assert_eq!(calendar.apply(ended, GRACE, now), Reply::Done);
 }

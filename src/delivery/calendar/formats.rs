@@ -85,6 +85,7 @@ fn the_commands_of_a_calendar_format_unchanged() {
                 cancelled: 1,
                 ..Counts::default()
             },
+            detail: Some("so".to_owned()),
         },
         Command::Stopping {
             id: "c1".to_owned(),
@@ -98,7 +99,7 @@ fn the_commands_of_a_calendar_format_unchanged() {
         r#"{"list":{"apps":["shop"],"state":"paused"}}"#,
         r#"{"act":{"id":"c1","act":"schedule"}}"#,
         r#"{"runs":{"id":"c1","before":null,"limit":9}}"#,
-        r#"{"run_ended":{"campaign":"c1","at":1795420800000,"state":"cancelled","pushes":1,"counts":{"accepted":0,"rejected":0,"failed":0,"cancelled":1,"gone":0}}}"#,
+        r#"{"run_ended":{"campaign":"c1","at":1795420800000,"state":"cancelled","pushes":1,"counts":{"accepted":0,"rejected":0,"failed":0,"cancelled":1,"gone":0},"detail":"so"}}"#,
         r#"{"stopping":{"id":"c1","limit":9}}"#,
         r#""count""#,
     ];

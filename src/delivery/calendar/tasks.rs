@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::run::Trying;
 use super::{Calendar, Campaign, Key, Run, RunState, State, What};
+use crate::delivery::audience::AudienceRef;
 use crate::delivery::backoff;
 use crate::delivery::verdict::Again;
 use crate::time::Timestamp;
@@ -19,8 +20,8 @@ pub enum Task {
         campaign: Box<Campaign>,
         /// The run.
         run: Box<Run>,
-        /// The shards of its audience.
-        shards: u32,
+        /// Its audience.
+        audience: AudienceRef,
     },
     /// Count the devices that a missed run would have had.
     Count {
@@ -28,8 +29,8 @@ pub enum Task {
         campaign: Box<Campaign>,
         /// The run.
         run: Box<Run>,
-        /// The shards of its audience.
-        shards: u32,
+        /// Its audience.
+        audience: AudienceRef,
     },
     /// Tell a batch.
     Tell {
@@ -99,20 +100,20 @@ impl Task {
             Self::Start {
                 campaign,
                 run,
-                shards,
+                audience,
             } => Self::Start {
                 campaign: Box::new(campaign.summary()),
                 run: run.clone(),
-                shards: *shards,
+                audience: audience.clone(),
             },
             Self::Count {
                 campaign,
                 run,
-                shards,
+                audience,
             } => Self::Count {
                 campaign: Box::new(campaign.summary()),
                 run: run.clone(),
-                shards: *shards,
+                audience: audience.clone(),
             },
             Self::Tell { .. } => self.clone(),
         }
@@ -307,18 +308,18 @@ impl Calendar {
     /// The task that a run has.
     pub(super) fn task(&self, run: &Run) -> Option<Task> {
         if run.uncounted {
-            let (campaign, shards) = self.sends_to(run)?;
+            let (campaign, audience) = self.sends_to(run)?;
             return Some(Task::Count {
                 campaign: Box::new(campaign.clone()),
                 run: Box::new(run.clone()),
-                shards,
+                audience,
             });
         }
-        if let Some((campaign, shards)) = self.is_to_start(run) {
+        if let Some((campaign, audience)) = self.is_to_start(run) {
             return Some(Task::Start {
                 campaign: Box::new(campaign.clone()),
                 run: Box::new(run.clone()),
-                shards,
+                audience,
             });
         }
         run.untold.then(|| Task::Tell {
@@ -329,21 +330,21 @@ impl Calendar {
         })
     }
 
-    /// The campaign of a run that is to be started, and the shards of its audience.
-    pub(super) fn is_to_start(&self, run: &Run) -> Option<(&Campaign, u32)> {
+    /// The campaign of a run that is to be started, and its audience.
+    pub(super) fn is_to_start(&self, run: &Run) -> Option<(&Campaign, AudienceRef)> {
         if run.state != RunState::Starting || run.wanted != What::Resume {
             return None;
         }
-        let (campaign, shards) = self.sends_to(run)?;
+        let (campaign, audience) = self.sends_to(run)?;
         let is_active = matches!(campaign.state, State::Scheduled | State::Running);
-        is_active.then_some((campaign, shards))
+        is_active.then_some((campaign, audience))
     }
 
-    /// The campaign of a run, and the shards of its audience.
-    pub(super) fn sends_to(&self, run: &Run) -> Option<(&Campaign, u32)> {
+    /// The campaign of a run, and its audience.
+    pub(super) fn sends_to(&self, run: &Run) -> Option<(&Campaign, AudienceRef)> {
         let campaign = self.campaigns.get(&run.campaign)?;
         let audience = self.audiences.get(&campaign.audience)?;
-        Some((campaign, audience.shards))
+        Some((campaign, audience.reference()))
     }
 
     fn has_task(&self, run: &Run) -> bool {

@@ -31,17 +31,17 @@ fn running() -> Calendar {
 }
 
 #[test]
-fn a_start_has_the_campaign_the_run_and_the_shards_of_the_audience() {
+fn a_start_has_the_campaign_the_run_and_the_audience() {
     let mut calendar = starting();
     let Task::Start {
         campaign,
         run,
-        shards,
+        audience,
     } = calendar.next_task(DUE)
     else {
         panic!()
     };
-    assert_eq!((campaign.id.as_str(), run.at, shards), ("c", DUE, 8));
+    assert_eq!((campaign.id.as_str(), run.at, audience.shards), ("c", DUE, 8));
     assert_eq!(run.batch, batch_id("c", DUE));
 }
 

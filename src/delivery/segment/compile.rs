@@ -3,6 +3,11 @@
 //! Every part of the condition is 0 or 1 and never null, so that `not` means what it says. Several conditions are a `CASE`,
 //! which stops at the first that decides, and unlike a chain of `AND` does not grow deeper with their number: the platform
 //! takes expressions of a depth of 100.
+//!
+//! A device's attributes are JSON, and are parsed once for all conditions on them: each such condition has a bit in a number
+//! that one pass over the attributes adds up, and the condition asks for its bit. Likewise each tag that is looked for.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -14,8 +19,37 @@ pub(super) fn condition(root: &Node, place: usize) -> (String, Option<sql::Value
     let mut compiler = Compiler {
         place,
         values: Vec::new(),
+        tests: BTreeMap::new(),
+        bits: 0,
+        tags: tags(root),
     };
-    let text = compiler.node(root);
+    let mut text = compiler.node(root);
+    let mut passes = Vec::new();
+    let tests: Vec<(String, String)> = std::mem::take(&mut compiler.tests)
+        .into_iter()
+        .map(|(name, tests)| (name, sum(&tests)))
+        .collect();
+    if !tests.is_empty() {
+        let sum = compiler.found("key", &tests);
+        passes.push(format!(
+            "(SELECT coalesce(sum({sum}), 0) AS bits FROM json_each(attributes))"
+        ));
+    }
+    let tags: Vec<(String, String)> = std::mem::take(&mut compiler.tags)
+        .into_iter()
+        .zip(0..)
+        .map(|(tag, bit)| (tag, (1_u64 << bit).to_string()))
+        .collect();
+    if !tags.is_empty() {
+        // A device may have a tag twice.
+        let sum = compiler.found("value", &tags);
+        passes.push(format!(
+            "(SELECT coalesce(sum(DISTINCT {sum}), 0) AS marks FROM json_each(tags))"
+        ));
+    }
+    if !passes.is_empty() {
+        text = format!("(SELECT {text} FROM {})", passes.join(", "));
+    }
     let values = (!compiler.values.is_empty()).then(|| Value::Array(compiler.values).to_string());
     (text, values.map(sql::Value::from))
 }
@@ -24,6 +58,12 @@ struct Compiler {
     place: usize,
     /// All that is bound, as one array.
     values: Vec<Value>,
+    /// What is tested of attributes, by their names: each test is its bit, or 0.
+    tests: BTreeMap<String, Vec<String>>,
+    /// How many tests there are. A segment has fewer conditions than a positive number of SQLite has bits.
+    bits: u32,
+    /// The tags that are looked for, each with the bit of its index; none if they are more than there are bits.
+    tags: BTreeSet<String>,
 }
 
 impl Compiler {
@@ -58,10 +98,7 @@ impl Compiler {
                 let test = self.is_scalar(scalars);
                 self.attribute(name, &test)
             }
-            Field::Tags => {
-                let test = self.one_of("value", scalars.iter().map(json).collect());
-                format!("EXISTS (SELECT 1 FROM json_each(tags) WHERE {test})")
-            }
+            Field::Tags => self.has_tag(scalars),
             Field::Reference | Field::Locale | Field::Language | Field::TimeZone | Field::RegisteredAt => {
                 let test = self.one_of(column(field), scalars.iter().map(json).collect());
                 format!("({test} IS TRUE)")
@@ -104,8 +141,42 @@ impl Compiler {
 
     /// Whether there is an attribute of that name that passes.
     fn attribute(&mut self, name: &str, test: &str) -> String {
-        let name = self.value(json!(name));
-        format!("EXISTS (SELECT 1 FROM json_each(attributes) WHERE key = {name} AND ({test}))")
+        let bit = 1_u64 << self.bits.min(62);
+        self.bits += 1;
+        let tests = self.tests.entry(name.to_owned()).or_default();
+        tests.push(format!("({test}) * {bit}"));
+        format!("(bits & {bit} <> 0)")
+    }
+
+    /// The number of the text that `what` is, of texts in ascending order; 0 if it is none of them. It is looked for by halves: a
+    /// device may have 64 attributes, and a segment as many names.
+    fn found(&mut self, what: &str, numbers: &[(String, String)]) -> String {
+        match numbers {
+            [] => "0".to_owned(),
+            [(text, number)] => {
+                let text = self.value(json!(text));
+                format!("CASE WHEN {what} = {text} THEN {number} ELSE 0 END")
+            }
+            _ => {
+                let (before, from) = numbers.split_at(numbers.len() / 2);
+                let middle = from.first().map(|(text, _)| json!(text)).unwrap_or_default();
+                let middle = self.value(middle);
+                let (before, from) = (self.found(what, before), self.found(what, from));
+                format!("CASE WHEN {what} < {middle} THEN {before} ELSE {from} END")
+            }
+        }
+    }
+
+    /// Whether a device has one of these tags.
+    fn has_tag(&mut self, scalars: &[Scalar]) -> String {
+        if self.tags.is_empty() {
+            let test = self.one_of("value", scalars.iter().map(json).collect());
+            return format!("EXISTS (SELECT 1 FROM json_each(tags) WHERE {test})");
+        }
+        let is_wanted = |tag: &String| scalars.contains(&Scalar::Text(tag.clone()));
+        let bits = self.tags.iter().zip(0..).filter(|(tag, _)| is_wanted(tag));
+        let mask = bits.fold(0, |mask, (_, bit)| mask | 1_u64 << bit);
+        format!("(marks & {mask} <> 0)")
     }
 
     /// Whether an attribute is one of these: `1`, `"1"` and `true` are three.
@@ -160,6 +231,39 @@ impl Compiler {
     }
 }
 
+/// The tags that a segment looks for; none if they are more than [`MAX_BITS`].
+pub(super) fn tags(root: &Node) -> BTreeSet<String> {
+    let (mut tags, mut nodes) = (BTreeSet::new(), vec![root]);
+    while let Some(node) = nodes.pop() {
+        match node {
+            Node::All(inner) | Node::Any(inner) => nodes.extend(inner),
+            Node::Not(inner) => nodes.push(inner),
+            Node::In(Field::Tags, scalars) => tags.extend(scalars.iter().filter_map(|scalar| match scalar {
+                Scalar::Text(text) => Some(text.clone()),
+                Scalar::Number(_) | Scalar::Boolean(_) => None,
+            })),
+            Node::In(..) | Node::Exists(_) | Node::Beyond(..) => {}
+        }
+    }
+    if tags.len() > MAX_BITS {
+        BTreeSet::new()
+    } else {
+        tags
+    }
+}
+
+/// The sum of some texts, no deeper than the logarithm of their number.
+fn sum(texts: &[String]) -> String {
+    match texts {
+        [] => "0".to_owned(),
+        [text] => text.clone(),
+        _ => {
+            let (before, from) = texts.split_at(texts.len() / 2);
+            format!("({} + {})", sum(before), sum(from))
+        }
+    }
+}
+
 /// The column of a field that has one.
 const fn column(field: &Field) -> &'static str {
     match field {
@@ -180,6 +284,9 @@ fn json(scalar: &Scalar) -> Value {
         Scalar::Boolean(boolean) => json!(boolean),
     }
 }
+
+/// The bits of a positive number of SQLite.
+const MAX_BITS: usize = 63;
 
 const TEXT: &str = "type = 'text'";
 const NUMBER: &str = "type IN ('integer', 'real')";

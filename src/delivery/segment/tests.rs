@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::delivery::audience::{Command, Device, Reply};
+use crate::delivery::audience::{Command, Counter, Device};
 use crate::delivery::sql::fixture::Database;
 
 pub(super) const NOW: Timestamp = Timestamp::from_secs(1_795_420_800);
@@ -34,13 +34,11 @@ pub(super) fn database(devices: &[Device]) -> Database {
 }
 
 pub(super) fn counted(database: &Database, value: &Value) -> u64 {
-    let count = Command::Count {
-        segment: Some(segment(value)),
-    };
-    match database.ask(&count, NOW).unwrap() {
-        Reply::Counted { devices, .. } => devices,
-        other => panic!("{other:?}"),
+    let (segment, mut counter) = (segment(value), Counter::default());
+    while let Some(command) = counter.next(Some(&segment)) {
+        counter.take(&database.ask(&command, NOW).unwrap());
     }
+    counter.devices
 }
 
 fn with(attributes: &Value) -> Device {

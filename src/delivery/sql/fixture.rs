@@ -1,8 +1,8 @@
 //! A database for tests: SQLite itself, with numbers bound as doubles, as the platform binds them.
 
-use rusqlite::Connection;
 use rusqlite::limits::Limit;
 use rusqlite::types::{Value as Cell, ValueRef};
+use rusqlite::{Connection, StatementStatus};
 
 use super::{BadRow, Query, Row, Statement, Value};
 use crate::time::Timestamp;
@@ -52,6 +52,16 @@ impl Database {
                 .collect()));
         }
         found
+    }
+
+    /// How many steps of SQLite's virtual machine a statement takes.
+    pub(crate) fn steps(&self, statement: &Statement) -> i32 {
+        let mut prepared = self.0.prepare(&statement.text).unwrap();
+        let cells: Vec<Cell> = statement.values.iter().map(bound).collect();
+        let mut rows = prepared.query(rusqlite::params_from_iter(cells)).unwrap();
+        while rows.next().unwrap().is_some() {}
+        drop(rows);
+        prepared.get_status(StatementStatus::VmStep)
     }
 
     /// How SQLite would find the rows of a statement.

@@ -1,77 +1,130 @@
 //! How the rest of the Worker talks to the shards of an audience.
 
+use std::cell::Cell;
+
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use worker::{Env, Result};
 
-use super::{COMMAND, WALK, WIPE};
-use crate::delivery::audience::{Command, Reply};
+use super::{COMMAND, WAKE, WALK, WIPE};
+use crate::delivery::audience::{AudienceRef, Command, Counter, Reply, Request};
+use crate::delivery::segment::Segment;
 use crate::delivery::walk::Walk;
 use crate::shell::{bindings, stub};
 
 /// Asks a shard.
-pub(in crate::shell) async fn ask(env: &Env, audience: &str, shard: u32, command: &Command) -> Result<Reply> {
-    let name = name(audience, shard);
-    stub::ask(env, (bindings::AUDIENCE, &name), COMMAND, command).await
+pub(in crate::shell) async fn ask(
+    env: &Env,
+    audience: &AudienceRef,
+    shard: u32,
+    command: &Command,
+) -> Result<Reply> {
+    send(env, audience, shard, COMMAND, command).await
 }
 
 /// Asks all shards; their replies are in their order.
 pub(in crate::shell) async fn ask_all(
     env: &Env,
-    audience: &str,
-    shards: u32,
+    audience: &AudienceRef,
     command: &Command,
 ) -> Result<Vec<Reply>> {
-    ask_each(env, audience, shards, command).try_collect().await
+    ask_each(env, audience, command).try_collect().await
 }
 
 /// Asks one shard after the other, some at a time, as long as somebody wants their replies.
 pub(in crate::shell) fn ask_each(
     env: &Env,
-    audience: &str,
-    shards: u32,
+    audience: &AudienceRef,
     command: &Command,
 ) -> impl Stream<Item = Result<Reply>> {
-    stream::iter(0..shards)
+    stream::iter(0..audience.shards)
         .map(move |shard| ask(env, audience, shard, command))
         .buffered(AT_ONCE)
 }
 
-/// Lets all shards walk through their devices for a run. One that does so already goes on.
-pub(in crate::shell) async fn begin(env: &Env, audience: &str, shards: u32, walk: &Walk) -> Result<()> {
+/// Counts the devices of all shards, of a segment or in all, page by page.
+pub(in crate::shell) async fn count(
+    env: &Env,
+    audience: &AudienceRef,
+    segment: Option<&Segment>,
+) -> Result<Counter> {
+    let requests = &Cell::new(0);
+    let counted = stream::iter(0..audience.shards).map(|shard| async move {
+        let mut counter = Counter::default();
+        while let Some(command) = counter.next(segment) {
+            requests.set(requests.get() + 1);
+            if requests.get() > MAX_COUNT_REQUESTS {
+                return Err("counting takes too many requests".into());
+            }
+            counter.take(&ask(env, audience, shard, &command).await?);
+        }
+        Ok::<_, worker::Error>(counter)
+    });
+    let sum = |all: Counter, one: Counter| async move { Ok(all.and(one)) };
+    counted.buffered(AT_ONCE).try_fold(Counter::default(), sum).await
+}
+
+/// Lets all shards scan their devices for a run. One that does so already goes on.
+pub(in crate::shell) async fn begin(env: &Env, audience: &AudienceRef, scan: &Walk) -> Result<()> {
     let of_shard = |number| Walk {
         number,
-        ..walk.clone()
+        ..scan.clone()
     };
-    tell_all(env, audience, shards, WALK, of_shard).await
+    let shards = (0..audience.shards).collect();
+    tell(env, audience, shards, WALK, of_shard).await
+}
+
+/// Wakes shards whose scans for this batch have not been heard of.
+pub(in crate::shell) async fn wake(
+    env: &Env,
+    audience: &AudienceRef,
+    shards: Vec<u32>,
+    batch: &str,
+) -> Result<()> {
+    tell(env, audience, shards, WAKE, |_| batch).await
 }
 
 /// Removes all devices.
-pub(in crate::shell) async fn wipe(env: &Env, audience: &str, shards: u32) -> Result<()> {
-    tell_all(env, audience, shards, WIPE, |_| ()).await
+pub(in crate::shell) async fn wipe(env: &Env, audience: &AudienceRef) -> Result<()> {
+    let shards = (0..audience.shards).collect();
+    tell(env, audience, shards, WIPE, |_| ()).await
 }
 
-async fn tell_all<T: serde::Serialize>(
+async fn tell<T: Serialize>(
     env: &Env,
-    audience: &str,
-    shards: u32,
+    audience: &AudienceRef,
+    shards: Vec<u32>,
     path: &str,
     message: impl Fn(u32) -> T,
 ) -> Result<()> {
     let message = &message;
-    stream::iter(0..shards)
-        .map(|shard| async move {
-            let name = name(audience, shard);
-            stub::ask(env, (bindings::AUDIENCE, &name), path, &message(shard)).await
-        })
-        .buffered(AT_ONCE)
-        .try_collect()
+    let told = stream::iter(shards)
+        .map(|shard| async move { send(env, audience, shard, path, &message(shard)).await })
+        .buffer_unordered(AT_ONCE);
+    // One that fails keeps none of the others from being told.
+    told.fold(Ok(()), |all, one: Result<()>| async move { all.and(one) })
         .await
 }
 
-/// The name of a shard's object. No audience has a `#` in its name.
-fn name(audience: &str, shard: u32) -> String {
-    format!("{audience}#{shard}")
+async fn send<R: DeserializeOwned>(
+    env: &Env,
+    audience: &AudienceRef,
+    shard: u32,
+    path: &str,
+    command: &impl Serialize,
+) -> Result<R> {
+    let request = Request {
+        epoch: audience.created_at,
+        command,
+    };
+    // No audience has a `#` in its name.
+    let name = format!("{}#{shard}", audience.name);
+    stub::ask(env, (bindings::AUDIENCE, &name), path, &request).await
 }
+
+/// The most requests of a count: an invocation may make 10,000 (Cloudflare's limits of Workers).
+const MAX_COUNT_REQUESTS: u32 = 9000;
 
 /// How many shards are asked at once: an invocation has six connections, and one is left for others.
 const AT_ONCE: usize = 5;

@@ -85,9 +85,12 @@ fn if_unknown(call: &Call) -> Outcome {
             id: delivery.id.clone(),
             result: Err("it took too long".to_owned()),
         },
-        Call::Register | Call::PauseOthers(_) | Call::Report(_) | Call::FindGone(_) | Call::Remove => {
-            Outcome::Failed
-        }
+        Call::Register
+        | Call::PauseOthers(_)
+        | Call::WakeWalks { .. }
+        | Call::Report(_)
+        | Call::FindGone(_)
+        | Call::Remove => Outcome::Failed,
     }
 }
 
@@ -105,6 +108,7 @@ async fn make(core: &Core, call: Call) -> Outcome {
         }),
         Call::Register => register(core, config, &record).await,
         Call::PauseOthers(reason) => pause_others(core, config, &record, &reason).await,
+        Call::WakeWalks { audience, shards } => origin::wake_walks(core, &audience, shards).await,
         Call::Report(report) => origin::report(core, report).await,
         Call::FindGone(from) => webhooks::find_gone(core, config, from),
         Call::Deliver(delivery) => Ok(Outcome::Delivered {

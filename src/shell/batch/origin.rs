@@ -13,7 +13,7 @@ use super::core::Core;
 use crate::api::batch as contract;
 use crate::api::batch::DeviceList;
 use crate::api::batch::receipts::{self, Chunk};
-use crate::delivery::audience::{Command, Gone, shard_of};
+use crate::delivery::audience::{AudienceRef, Command, Gone, shard_of};
 use crate::delivery::batch::{self, Outcome, Progress, Report, rows};
 use crate::delivery::calendar;
 use crate::shell;
@@ -30,15 +30,25 @@ pub(super) async fn report(core: &Core, report: Report) -> Result<Outcome, Strin
         Report::Gone {
             from,
             audience,
-            shards,
             answered_at,
             suspects,
         } => {
-            let (devices, next) = refused(core, from, shards, suspects)?;
-            tell_of_gone(core, devices, answered_at, &audience, shards).await?;
+            let (devices, next) = refused(core, from, audience.shards, suspects)?;
+            tell_of_gone(core, devices, answered_at, &audience).await?;
             Ok(Outcome::Reported(next))
         }
     }
+}
+
+/// Wakes the shards of scans that have not been heard of.
+pub(super) async fn wake_walks(
+    core: &Core,
+    audience: &AudienceRef,
+    shards: Vec<u32>,
+) -> Result<Outcome, String> {
+    let batch = core.with(|batch| batch.record().id.clone()).unwrap_or_default();
+    let woken = shell::audience::wake(&core.env, audience, shards, &batch).await;
+    woken.map(|()| Outcome::Done).map_err(|error| error.to_string())
 }
 
 /// Devices that APNs refused, and whether they are gone.
@@ -49,12 +59,13 @@ async fn tell_of_gone(
     core: &Core,
     refused: Refused,
     answered_at: Timestamp,
-    audience: &str,
-    shards: u32,
+    audience: &AudienceRef,
 ) -> Result<(), String> {
     let mut by_shard: BTreeMap<u32, (Vec<Gone>, Vec<Gone>)> = BTreeMap::new();
     for (device, list) in refused {
-        let (gone, suspects) = by_shard.entry(shard_of(&device.token, shards)).or_default();
+        let (gone, suspects) = by_shard
+            .entry(shard_of(&device.token, audience.shards))
+            .or_default();
         match list {
             DeviceList::Gone => gone.push(device),
             DeviceList::Suspect => suspects.push(device),

@@ -8,11 +8,11 @@ use worker::{Env, Response, Result};
 
 use super::START;
 use crate::api::campaign as contract;
-use crate::delivery::audience::{Command as ShardCommand, Reply as ShardReply};
+use crate::delivery::audience::{AudienceRef, Command as ShardCommand, Reply as ShardReply};
 use crate::delivery::batch::Command as BatchCommand;
 use crate::delivery::calendar::{Campaign, Outcome, Run, RunState, Task, What};
 use crate::shell::log::Event;
-use crate::shell::{audience, batch, bindings, clock, stub};
+use crate::shell::{audience as shards, batch, bindings, clock, stub};
 use crate::time::Timestamp;
 
 /// A run that an object of its own is to start.
@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 struct Start {
     campaign: Campaign,
     run: Run,
-    shards: u32,
+    audience: AudienceRef,
 }
 
 /// Does a task, until its time is over.
@@ -44,17 +44,17 @@ async fn call(env: &Env, task: &Task) -> Outcome {
         Task::Start {
             campaign,
             run,
-            shards,
+            audience,
         }
         | Task::Count {
             campaign,
             run,
-            shards,
+            audience,
         } => {
             let start = Start {
                 campaign: (**campaign).clone(),
                 run: (**run).clone(),
-                shards: *shards,
+                audience: audience.clone(),
             };
             let name = format!("start {}", run.batch);
             let started = stub::ask(env, (bindings::CALENDAR, &name), START, &start).await;
@@ -91,14 +91,9 @@ pub(super) async fn start(env: &Env, text: &str) -> Result<Response> {
 /// How many devices a run would have had.
 async fn count(env: &Env, start: &Start) -> std::result::Result<Outcome, String> {
     let segment = contract::run::segment(&start.campaign, &start.run);
-    let count = ShardCommand::Count { segment };
-    let replies = audience::ask_all(env, &start.campaign.audience, start.shards, &count).await;
-    let replies = replies.map_err(|error| error.to_string())?;
-    let devices = replies.iter().map(|reply| match reply {
-        ShardReply::Counted { devices, .. } => *devices,
-        _ => 0,
-    });
-    Ok(Outcome::Counted(devices.sum()))
+    let counted = shards::count(env, &start.audience, segment.as_ref()).await;
+    let counted = counted.map_err(|error| error.to_string())?;
+    Ok(Outcome::Counted(counted.devices))
 }
 
 /// Opens the batch of a run, and lets the shards walk.
@@ -106,32 +101,31 @@ async fn begin(env: &Env, start: &Start) -> std::result::Result<Outcome, String>
     let Start {
         campaign,
         run,
-        shards,
+        audience,
     } = start;
-    let shards = *shards;
     let config = bindings::config(env).map_err(|problem| problem.detail().to_owned())?;
     let app = config
         .find_app(&campaign.app)
         .map_err(|error| error.to_string())?;
     if let Some(zones) = &run.zones
-        && !has_devices_in(env, zones, &campaign.audience, shards).await?
+        && !has_devices_in(env, zones, audience).await?
     {
         return Ok(Outcome::ForNobody);
     }
-    let (record, head) = match contract::run::opening(campaign, run, shards, app, config) {
+    let (record, head) = match contract::run::opening(campaign, run, audience, app, config) {
         Ok(opening) => opening,
         Err(problem) => return Ok(Outcome::Rejected(contract::run::reason(&problem))),
     };
-    batch::open(env, record, head, shards, run.start_until).await?;
+    batch::open(env, record, head, audience.shards, run.start_until).await?;
     let walk = contract::run::walk(campaign, run);
-    audience::begin(env, &campaign.audience, shards, &walk)
+    shards::begin(env, audience, &walk)
         .await
         .map_err(|error| error.to_string())?;
     Event::RunStarted {
         app: &campaign.app,
         campaign: &campaign.id,
         batch: &run.batch,
-        shards,
+        shards: audience.shards,
     }
     .write();
     Ok(Outcome::Done)
@@ -141,10 +135,9 @@ async fn begin(env: &Env, start: &Start) -> std::result::Result<Outcome, String>
 async fn has_devices_in(
     env: &Env,
     zones: &[String],
-    audience: &str,
-    shards: u32,
+    audience: &AudienceRef,
 ) -> std::result::Result<bool, String> {
-    let replies = audience::ask_all(env, audience, shards, &ShardCommand::Zones).await;
+    let replies = shards::ask_all(env, audience, &ShardCommand::Zones).await;
     let replies = replies.map_err(|error| error.to_string())?;
     Ok(replies.iter().any(|reply| match reply {
         ShardReply::Zones { names } => names.iter().any(|name| zones.contains(name)),

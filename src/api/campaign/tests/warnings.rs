@@ -69,6 +69,11 @@ fn a_run_has_the_warnings_of_its_campaign() {
     let config = config();
     let campaign = read_with(&config, &odd).unwrap();
     let run = documents::run(NOW, crate::delivery::calendar::RunState::Starting);
-    let (record, _) = run::opening(&campaign, &run, 1, config.app("shop").unwrap(), &config).unwrap();
+    let audience = crate::delivery::audience::AudienceRef {
+        name: "customers".to_owned(),
+        created_at: run.at,
+        shards: 1,
+    };
+    let (record, _) = run::opening(&campaign, &run, &audience, config.app("shop").unwrap(), &config).unwrap();
     assert_eq!(record.warnings, campaign.warnings);
 }

@@ -16,8 +16,7 @@ fn run(terms: Terms) -> Record {
         origin: Some(Origin {
             campaign: "c".to_owned(),
             at: BEGIN,
-            audience: "customers".to_owned(),
-            shards: 8,
+            audience: audience(),
             opened_at: BEGIN,
         }),
         ..record(terms)
@@ -26,6 +25,30 @@ fn run(terms: Terms) -> Record {
 
 fn tasks() -> BackgroundTasks {
     BackgroundTasks::new(Outbox::new("b"))
+}
+
+#[test]
+fn shards_whose_walks_are_silent_are_woken_by_the_batch() {
+    let mut batch = Batch::open(run(terms()), 2, BEGIN);
+    let mut tasks = tasks();
+    tasks.handle(&mut batch, Event::Look, BEGIN);
+    let silent_at = BEGIN + secs(300);
+    let effects = tasks.handle(&mut batch, Event::Look, BEGIN + secs(299));
+    assert!(
+        effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Arm(at) if *at <= silent_at))
+    );
+    let woken = calls(&tasks.handle(&mut batch, Event::Look, silent_at));
+    let wakes = woken
+        .iter()
+        .map(|(_, call)| call)
+        .find(|call| matches!(call, Call::WakeWalks { .. }));
+    let expected = Call::WakeWalks {
+        audience: audience(),
+        shards: vec![0, 1],
+    };
+    assert_eq!(wakes, Some(&expected));
 }
 
 /// A run of one push with a webhook that has ended, and the calls that its end began.
@@ -571,7 +594,7 @@ mod host {
                     self.registered = batch.record().state.as_str().to_owned();
                     Outcome::Done
                 }
-                Call::PauseOthers(_) => Outcome::Done,
+                Call::PauseOthers(_) | Call::WakeWalks { .. } => Outcome::Done,
                 Call::Report(Report::Ended(_)) => {
                     self.run_ended = true;
                     Outcome::Done

@@ -65,8 +65,7 @@ fn a_runs_record_format_unchanged() {
         origin: Some(Origin {
             campaign: "c".to_owned(),
             at: BEGIN,
-            audience: "customers".to_owned(),
-            shards: 8,
+            audience: audience(),
             opened_at: BEGIN,
         }),
         cut_off: Some(CutOff::Full),
@@ -75,6 +74,7 @@ fn a_runs_record_format_unchanged() {
             next: 7,
             over: false,
         },
+        cut_off_detail: Some("so".to_owned()),
         ..record(terms())
     };
     let text = concat!(
@@ -83,8 +83,8 @@ fn a_runs_record_format_unchanged() {
         r#""terms":{"rate":null,"weight":1,"retry_for_ms":86400000,"expires_at":null,"#,
         r#""repeatable":true,"one_attempt":false,"collapse_repeats":true,"bad_token_percent":20,"claim_ms":120000,"#,
         r#""keep_ms":604800000,"webhook":null,"windows":[[1800000000000,1800000001000]]},"invalid":0,"#,
-        r#""endings":[],"origin":{"campaign":"c","at":1800000000000,"audience":"customers","shards":8,"opened_at":1800000000000},"#,
-        r#""cut_off":"full","handover":{"told":true,"next":7,"over":false}}"#,
+        r#""endings":[],"origin":{"campaign":"c","at":1800000000000,"audience":{"name":"customers","created_at":1800000000000,"shards":8},"opened_at":1800000000000},"#,
+        r#""cut_off":"full","cut_off_detail":"so","handover":{"told":true,"next":7,"over":false}}"#,
     );
     assert_eq!(serde_json::to_string(&record).unwrap(), text);
     assert_eq!(serde_json::from_str::<Record>(text).unwrap(), record);

@@ -6,8 +6,7 @@ fn run(terms: Terms) -> Record {
         origin: Some(Origin {
             campaign: "c".to_owned(),
             at: BEGIN,
-            audience: "customers".to_owned(),
-            shards: 8,
+            audience: audience(),
             opened_at: Timestamp::default(),
         }),
         ..record(terms)
@@ -50,8 +49,7 @@ fn the_calendar_is_told_first_and_then_the_audience_from_where_it_knows() {
     batch.told_end();
     let from = |from| Report::Gone {
         from,
-        audience: "customers".to_owned(),
-        shards: 8,
+        audience: audience(),
         answered_at: BEGIN,
         suspects: true,
     };

@@ -8,6 +8,7 @@ pub(super) fn step(walk: u32, from: &str, to: &str, pushes: u32) -> Append {
         pushes,
         invalid: 0,
         last: false,
+        fault: None,
     }
 }
 
@@ -303,6 +304,103 @@ fn no_run_has_more_than_fifty_million_pushes() {
     let taken = append(&mut batch, &step(1, "", "0.5", 1), BEGIN);
     assert!(taken.chunk.is_none() && taken.appended.stop);
     assert_eq!(batch.record().cut_off, Some(CutOff::Full));
+}
+
+/// A batch of a run that two walks fill.
+fn of_a_run(terms: Terms) -> Batch {
+    let origin = Origin {
+        campaign: "c".to_owned(),
+        at: BEGIN,
+        audience: audience(),
+        opened_at: BEGIN,
+    };
+    let record = Record {
+        origin: Some(origin),
+        ..record(terms)
+    };
+    Batch::open(record, 2, BEGIN)
+}
+
+#[test]
+fn a_run_whose_campaign_cannot_be_read_any_more_ends_and_says_so() {
+    let mut batch = of_a_run(terms());
+    append(&mut batch, &step(0, "", "0.5", 5), BEGIN);
+    let fault = Append {
+        fault: Some("/notification/topic: is not the app's".to_owned()),
+        ..last(step(1, "", "", 0))
+    };
+    assert!(append(&mut batch, &fault, BEGIN).appended.stop);
+    assert!(append(&mut batch, &step(0, "0.5", "0.9", 5), BEGIN).appended.stop);
+    let work = batch.claim(0, BEGIN).unwrap();
+    batch.settle(0, work.until, &accepted(0..5), true, BEGIN);
+    let record = batch.record();
+    assert_eq!(
+        (record.state, record.cut_off),
+        (State::Done, Some(CutOff::Unreadable))
+    );
+    let text =
+        "devices were left out: the campaign can no longer be read: /notification/topic: is not the app's";
+    assert_eq!(record.cut_off_text().as_deref(), Some(text));
+    let Some(Report::Ended(ended)) = batch.report(BEGIN) else {
+        panic!("it has ended")
+    };
+    let crate::delivery::calendar::Command::RunEnded { detail, .. } = *ended else {
+        panic!("{ended:?}")
+    };
+    assert_eq!(detail.as_deref(), Some(text));
+}
+
+#[test]
+fn a_walk_that_is_not_heard_of_for_minutes_is_woken_and_again_after_as_long() {
+    let mut batch = of_a_run(terms());
+    assert_eq!(batch.take_silent_walks(BEGIN), None);
+    append(&mut batch, &step(0, "", "0.5", 5), BEGIN + secs(200));
+    assert_eq!(batch.take_silent_walks(BEGIN + secs(299)), None);
+    assert!(
+        batch.wake(BEGIN + secs(299)) <= Some(BEGIN + secs(300)),
+        "it looks in time"
+    );
+    assert_eq!(
+        batch.take_silent_walks(BEGIN + secs(300)),
+        Some((audience(), vec![1]))
+    );
+    assert_eq!(batch.take_silent_walks(BEGIN + secs(499)), None);
+    assert_eq!(
+        batch.take_silent_walks(BEGIN + secs(500)),
+        Some((audience(), vec![0]))
+    );
+    assert_eq!(
+        batch.take_silent_walks(BEGIN + secs(600)),
+        Some((audience(), vec![1]))
+    );
+    // One that is over is not missed.
+    append(&mut batch, &last(step(1, "", "", 0)), BEGIN + secs(601));
+    append(&mut batch, &last(step(0, "0.5", "0.5", 0)), BEGIN + secs(601));
+    assert_eq!(batch.take_silent_walks(BEGIN + secs(9000)), None);
+}
+
+#[test]
+fn a_walk_that_was_told_to_wait_is_missed_after_that_alone() {
+    let mut batch = of_a_run(terms());
+    let by = PausedBy::Caller;
+    batch.pause(
+        Pause {
+            by,
+            detail: String::new(),
+        },
+        BEGIN,
+    );
+    batch.take_silent_walks(BEGIN);
+    let hold = append(&mut batch, &step(0, "", "", 0), BEGIN).appended.hold_ms;
+    assert_eq!(hold, 30_000);
+    assert_eq!(
+        batch.take_silent_walks(BEGIN + secs(329)),
+        Some((audience(), vec![1]))
+    );
+    assert_eq!(
+        batch.take_silent_walks(BEGIN + secs(330)),
+        Some((audience(), vec![0]))
+    );
 }
 
 #[test]

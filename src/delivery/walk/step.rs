@@ -1,0 +1,107 @@
+//! One step of a scan: the next devices, whom of them the frequency cap allows, and their lines for the batch.
+//!
+//! In scope: the statements of a step and their order. They are executed one after the other with no wait in between, so that
+//! the object's input gate keeps two scans from sending a device what only one of them may. Out of scope: what a line says
+//! (the caller renders it), and handing the step over.
+
+use super::{Cursor, Page, Walk};
+use crate::delivery::audience::Member;
+use crate::delivery::sql::{BadRow, Row, Statement};
+
+/// A step of a scan, as the batch gets it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// Where the scan is when the batch has taken the step.
+    pub to: Cursor,
+    /// A line for each push, ended by `\n`.
+    pub lines: String,
+    /// How many pushes there are.
+    pub pushes: u32,
+    /// How many devices are left out, because nothing can be sent to them.
+    pub invalid: u32,
+    /// Whether the scan is over.
+    pub last: bool,
+    /// Why the scan cannot go on, if so: it is over then.
+    pub fault: Option<String>,
+    /// What is wrong with some of the devices that are left out, for the log.
+    pub problems: Vec<String>,
+}
+
+/// The lines of some devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rendered {
+    /// A line for each push, ended by `\n`.
+    pub lines: String,
+    /// How many pushes there are.
+    pub pushes: u32,
+    /// How many devices are left out.
+    pub invalid: u32,
+    /// What is wrong with some of those.
+    pub problems: Vec<String>,
+    /// Which of the devices the lines are for, by their indices.
+    pub indices: Vec<usize>,
+    /// How many of the devices are dealt with: a chunk may be full before the last.
+    pub taken: usize,
+}
+
+impl Step {
+    /// The last step of a scan that cannot go on from here.
+    #[must_use]
+    pub fn fault(at: Cursor, fault: String) -> Self {
+        Self {
+            to: at,
+            last: true,
+            fault: Some(fault),
+            ..Self::default()
+        }
+    }
+}
+
+impl Walk {
+    /// Makes the next step of at most `limit` devices, and records whom it is for. `rows` executes a statement, `render` makes
+    /// the lines.
+    ///
+    /// # Errors
+    /// A statement has failed, or a row is not as it must be. The step can be tried again.
+    pub fn step(
+        &self,
+        limit: u32,
+        mut rows: impl FnMut(Statement) -> Result<Vec<Row>, String>,
+        render: impl FnOnce(&[Member]) -> Rendered,
+    ) -> Result<Step, String> {
+        if self.is_at_end() {
+            return Ok(Step {
+                to: self.cursor,
+                last: true,
+                ..Step::default()
+            });
+        }
+        let bad = |error: BadRow| error.to_string();
+        let reach = rows(self.reach())?;
+        let found = rows(self.page(&reach, limit).map_err(bad)?)?;
+        let Page { members, end } = self.read(&reach, &found, limit).map_err(bad)?;
+        let members = match self.sends(&members) {
+            Some(sends) => {
+                let sends = rows(sends)?;
+                self.allowed(members, &sends).map_err(bad)?
+            }
+            None => members,
+        };
+        let rendered = render(&members);
+        // A device that is left out is sent nothing, and counts for no cap.
+        let sent_to = rendered.indices.iter().filter_map(|index| members.get(*index));
+        let ids: Vec<u64> = sent_to.map(|member| member.id).collect();
+        rows(self.record(&ids))?;
+        let taken = members.get(..rendered.taken).unwrap_or(&members);
+        let is_used_up = rendered.taken >= members.len();
+        Ok(Step {
+            to: taken.last().filter(|_| !is_used_up).map_or(end, Cursor::after),
+            lines: rendered.lines,
+            pushes: rendered.pushes,
+            invalid: rendered.invalid,
+            last: false,
+            fault: None,
+            problems: rendered.problems,
+        })
+    }
+}
