@@ -305,12 +305,10 @@ fn json(setting: &impl Fn(&str) -> Option<String>, name: &str, faults: &mut Faul
         faults.add(&at, FaultKind::Missing);
         return None;
     };
-    match parse(&text) {
+    match parse(&text, &at) {
         Ok(value) => Some(value),
-        Err(error) => {
-            // The parser's own words could quote a secret: the place is enough.
-            let place = format!("is not JSON: line {}, column {}", error.line(), error.column());
-            faults.add(&at, FaultKind::Invalid(place));
+        Err(own) => {
+            faults.append(&own);
             None
         }
     }
@@ -322,14 +320,16 @@ fn given(setting: &impl Fn(&str) -> Option<String>, name: &str) -> Option<String
 }
 
 /// Parses JSON, also if a shell or a console has put quotes around it or made a string of it.
-fn parse(text: &str) -> Result<Value, serde_json::Error> {
+fn parse(text: &str, at: &Pointer<'_>) -> Result<Value, Faults> {
     let text = text::trim(text);
-    let value = match serde_json::from_str(text) {
-        Err(error) => serde_json::from_str(text::unquoted(text)).map_err(|_| error)?,
-        Ok(value) => value,
+    let value = match fault::json(text.as_bytes(), at) {
+        Err(faults) if faults.not_json().is_some() => {
+            fault::json(text::unquoted(text).as_bytes(), at).map_err(|_| faults)?
+        }
+        read => read?,
     };
     match value {
-        Value::String(inner) => serde_json::from_str(text::trim(&inner)),
+        Value::String(inner) => fault::json(text::trim(&inner).as_bytes(), at),
         value => Ok(value),
     }
 }

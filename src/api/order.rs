@@ -20,6 +20,7 @@ use super::auth;
 use super::format::{self, Format, Head, Limits};
 use super::lines;
 use super::problem::{LineFaults, Problem};
+use super::upload::head_and_devices;
 use crate::apns::request::Headers;
 use crate::apns::{ApnsId, Notification, Request};
 use crate::config::{App, Caller, Config};
@@ -138,18 +139,29 @@ impl<'c> Order<'c> {
         if format.lines_in {
             return Self::read_lines(app, body, basis, now);
         }
-        let document = format::document(body)?;
+        let (document, texts) = match format::document(body) {
+            Ok(document) => (document, None),
+            // A device that cannot be read is that device's fault: the others can.
+            Err(problem) => match head_and_devices(body) {
+                Ok((document, texts)) => (document, Some(texts)),
+                Err(_) => return Err(problem),
+            },
+        };
         let mut faults = Faults::default();
         let Some(head) = OrderHead::read(&document, FIELDS, app, now, &mut faults) else {
             return Err(Problem::invalid(faults));
         };
         let (mut pushes, mut warnings) = Default::default();
-        if let Some(devices) = read_list(&document, &mut faults)
-            && is_count_allowed(devices.len(), app, head.notification.as_ref(), &mut faults)
+        let values = match texts {
+            Some(texts) => Some(read_texts(&texts)),
+            None => read_list(document, &mut faults),
+        };
+        if let Some(values) = values
+            && is_count_allowed(values.len(), app, head.notification.as_ref(), &mut faults)
         {
             let mut reader = Devices::new(head, basis);
-            for (value, position) in devices.iter().zip(1..) {
-                for fault in reader.take(Ok(value), position) {
+            for (value, position) in values.iter().zip(1..) {
+                for fault in reader.take(value.as_ref(), position) {
                     faults.push(fault);
                 }
             }
@@ -233,16 +245,25 @@ impl Order<'_> {
 }
 
 /// The devices of a document.
-fn read_list<'v>(document: &'v Value, faults: &mut Faults) -> Option<&'v [Value]> {
+fn read_list(mut document: Value, faults: &mut Faults) -> Option<Vec<Result<Value, Faults>>> {
     let root = Pointer::Root;
     let at = root.key("devices");
-    match document.get("devices") {
-        Some(value) => fault::array(value, &at, faults),
-        None => {
-            faults.add(&at, FaultKind::Missing);
-            None
-        }
+    match document.get_mut("devices").map(Value::take) {
+        Some(Value::Array(devices)) => return Some(devices.into_iter().map(Ok).collect()),
+        Some(value) => fault::wrong_type("an array", &value, &at, faults),
+        None => faults.add(&at, FaultKind::Missing),
     }
+    None
+}
+
+/// The devices of a document of which not all can be read.
+fn read_texts(texts: &[&str]) -> Vec<Result<Value, Faults>> {
+    let root = Pointer::Root;
+    let devices = root.key("devices");
+    let texts = texts.iter().enumerate();
+    texts
+        .map(|(index, text)| fault::json(text.as_bytes(), &devices.index(index)))
+        .collect()
 }
 
 /// Reads the devices of an order, one after another.

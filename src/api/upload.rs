@@ -11,6 +11,7 @@ mod fingerprint;
 mod intake;
 mod opening;
 
+pub(super) use document::head_and_devices;
 pub use fingerprint::Fingerprint;
 pub(super) use intake::read_device;
 pub use opening::Opening;

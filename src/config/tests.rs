@@ -132,7 +132,20 @@ fn a_key_itself_in_place_of_its_hash_is_refused_and_not_quoted() {
 #[test]
 fn a_secret_that_is_not_json_is_located_and_not_quoted() {
     let found = faults(&[(API_KEYS, "sk_live_abcdef")]);
-    assert_eq!(found, ["/API_KEYS: is not JSON: line 1, column 1"]);
+    assert_eq!(found, ["/API_KEYS: is not JSON: expected value at column 1"]);
+}
+
+#[test]
+fn a_name_that_occurs_twice_in_a_setting_is_refused_and_null_is_absent() {
+    let app = r#""team_id": "TEAM123456", "key_id": "KEY1234567", "topic": "com.example.shop""#;
+    let twice = format!(r#"{{"shop": {{{app}, "environment": "sandbox", "environment": "production"}}}}"#);
+    assert_eq!(
+        faults(&[(APPS, &twice)])[0],
+        "/APPS/shop/environment: occurs twice in one object; keep one of them"
+    );
+    let absent = format!("\u{feff}{{\"shop\": {{{app}, \"environment\": null}}}}");
+    let config = load(&[(APPS, &absent)]).unwrap();
+    assert_eq!(config.apps[0].credential.environment, Environment::Production);
 }
 
 #[test]

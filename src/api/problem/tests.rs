@@ -1,5 +1,5 @@
 use super::*;
-use crate::fault::{FaultKind, Pointer};
+use crate::fault::{Fault, FaultKind, MAX_LISTED, Pointer};
 
 #[test]
 fn a_problem_format_unchanged() {

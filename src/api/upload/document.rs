@@ -22,60 +22,105 @@ use crate::fault::{self, FaultKind, Faults, Pointer};
 
 /// Reads a document with its devices.
 pub(super) fn read<'c>(body: &[u8], context: Context<'c>) -> Result<Intake<'c>, Problem> {
-    let body = fault::without_mark(body);
-    serde_json::from_slice::<IgnoredAny>(body)
-        .map_err(|error| format::problem(fault::not_json(body, &error, &Pointer::Root)))?;
-    let text = std::str::from_utf8(body)
-        .map_err(|error| Problem::new(Kind::NotJson, format!("the body is not UTF-8: {error}")))?;
-    let Some(members) = inside(text, '{', '}').map(|inside| parts(inside, b',')) else {
-        let mut faults = Faults::default();
-        fault::wrong_type("an object", &sample(text), &Pointer::Root, &mut faults);
-        return Err(Problem::invalid(faults));
-    };
-    let (mut devices, mut head, mut size) = (None, Map::new(), text.len());
-    let mut faults = Faults::default();
-    for (name, value) in members.clone().filter_map(member) {
-        if name == DEVICES && devices.replace(value).is_some() {
-            faults.add(&Pointer::Root.key(DEVICES), FaultKind::Duplicate);
-        }
+    let parts = split(body)?;
+    if parts.head_size > MAX_HEAD {
+        return Err(opening::too_long(parts.head_size));
     }
-    size -= devices.map_or(0, str::len);
-    if size > MAX_HEAD {
-        return Err(opening::too_long(size));
-    }
-    for (name, value) in members.filter_map(member) {
-        let at = Pointer::Root.key(&name);
-        // The value of a field that is none of ours does not matter.
-        let read = if name != DEVICES && FIELDS.contains(&&*name) {
-            fault::json(value.as_bytes(), &at).unwrap_or_else(|own| {
-                faults.append(&own);
-                Value::Null
-            })
-        } else {
-            Value::Null
-        };
-        match head.entry(name.as_ref()) {
-            Entry::Occupied(_) if name != DEVICES => faults.add(&at, FaultKind::Duplicate),
-            Entry::Occupied(_) => {}
-            Entry::Vacant(entry) => drop(entry.insert(read)),
-        }
-    }
-    faults.or(()).map_err(Problem::invalid)?;
-    // Null is an absent field, and one of no known name is a fault.
-    head.retain(|name, value| !value.is_null() || !FIELDS.contains(&name.as_str()));
-    let mut faults = Faults::default();
-    let devices = list(devices.filter(|text| *text != "null"), &mut faults);
-    let mut intake = opening::read(&Value::Object(head), FIELDS, faults, context)?;
+    let (head, mut faults) = parts.read_head()?;
+    let devices = list(parts.devices, &mut faults);
+    let mut intake = opening::read(&head, FIELDS, faults, context)?;
     for (device, number) in devices.into_iter().flatten().zip(1_u32..) {
         // Outside of its strings, a line end is white space; in them there is none.
-        let line: Cow<'_, str> = if device.contains('\n') {
-            device.replace('\n', " ").into()
+        let line: Cow<'_, str> = if device.contains(LINE_ENDS) {
+            device.replace(LINE_ENDS, " ").into()
         } else {
             device.into()
         };
         intake.take(number, line.len(), Some(line.as_bytes()))?;
     }
     Ok(intake)
+}
+
+/// The head of a document, and the text of each of its devices, so that one that cannot be read hides no other.
+///
+/// # Errors
+/// 400 if the document is not JSON, 422 with the faults of its members.
+pub(in crate::api) fn head_and_devices(body: &[u8]) -> Result<(Value, Vec<&str>), Problem> {
+    let parts = split(body)?;
+    let (head, mut faults) = parts.read_head()?;
+    let devices = list(parts.devices, &mut faults).map(Iterator::collect);
+    faults
+        .or((head, devices.unwrap_or_default()))
+        .map_err(Problem::invalid)
+}
+
+/// A document that is JSON, as texts.
+struct Parts<'t> {
+    /// What is between its brackets.
+    inside: &'t str,
+    /// The text of its devices; none if there is none, or `null`.
+    devices: Option<&'t str>,
+    /// The size of the document without them.
+    head_size: usize,
+    faults: Faults,
+}
+
+fn split(body: &[u8]) -> Result<Parts<'_>, Problem> {
+    let body = fault::without_mark(body);
+    serde_json::from_slice::<IgnoredAny>(body)
+        .map_err(|error| format::problem(fault::not_json(body, &error, &Pointer::Root)))?;
+    let text = std::str::from_utf8(body)
+        .map_err(|error| Problem::new(Kind::NotJson, format!("the body is not UTF-8: {error}")))?;
+    let mut faults = Faults::default();
+    let Some(inside) = inside(text, '{', '}') else {
+        fault::wrong_type("an object", &sample(text), &Pointer::Root, &mut faults);
+        return Err(Problem::invalid(faults));
+    };
+    let mut devices = None;
+    for (name, value) in parts(inside, b',').filter_map(member) {
+        if name == DEVICES && devices.replace(value).is_some() {
+            faults.add(&Pointer::Root.key(DEVICES), FaultKind::Duplicate);
+        }
+    }
+    Ok(Parts {
+        inside,
+        devices: devices.filter(|text| *text != "null"),
+        head_size: text.len() - devices.map_or(0, str::len),
+        faults,
+    })
+}
+
+impl Parts<'_> {
+    /// The document without its devices, and no faults yet.
+    ///
+    /// # Errors
+    /// 422 if a member cannot be read, or occurs twice.
+    fn read_head(&self) -> Result<(Value, Faults), Problem> {
+        let (mut head, mut faults) = (Map::new(), self.faults.clone());
+        for (name, value) in parts(self.inside, b',').filter_map(member) {
+            if name == DEVICES {
+                continue;
+            }
+            let at = Pointer::Root.key(&name);
+            // The value of a field that is none of ours does not matter.
+            let read = if FIELDS.contains(&&*name) {
+                fault::json(value.as_bytes(), &at).unwrap_or_else(|own| {
+                    faults.append(&own);
+                    Value::Null
+                })
+            } else {
+                Value::Null
+            };
+            match head.entry(name.as_ref()) {
+                Entry::Occupied(_) => faults.add(&at, FaultKind::Duplicate),
+                Entry::Vacant(entry) => drop(entry.insert(read)),
+            }
+        }
+        faults.or(()).map_err(Problem::invalid)?;
+        // Null is an absent field, and one of no known name is a fault.
+        head.retain(|name, value| !value.is_null() || !FIELDS.contains(&name.as_str()));
+        Ok((Value::Object(head), Faults::default()))
+    }
 }
 
 /// The devices' texts.
@@ -150,6 +195,9 @@ fn sample(text: &str) -> Value {
         Some(_) => Value::from(0),
     }
 }
+
+/// What a reader of lines takes for the end of one.
+const LINE_ENDS: [char; 2] = ['\n', '\r'];
 
 /// The field that is not of the head.
 const DEVICES: &str = "devices";

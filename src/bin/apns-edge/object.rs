@@ -61,7 +61,8 @@ pub(crate) fn read(path: &Path) -> Result<Value, Failure> {
 }
 
 fn object(what: &str, text: &str) -> Result<Value, Failure> {
-    match serde_json::from_str(text) {
+    // Some editors begin each file with a byte order mark.
+    match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
         Ok(value @ Value::Object(_)) => Ok(value),
         Ok(_) => Err(Failure::Usage(format!("{what}: must be a JSON object"))),
         Err(error) => Err(Failure::Usage(format!("{what}: is not JSON: {error}"))),

@@ -189,3 +189,20 @@ fn a_document_nested_too_deep_is_refused_and_not_followed() {
         ["1: /devices/0: is not JSON: recursion limit exceeded at column 128"]
     );
 }
+
+#[test]
+fn a_document_may_have_any_line_ends_between_its_values() {
+    let told = raw(
+        "{\r\n\"app\":\"shop\",\r\"notification\":{\"payload\":\r\n{}},\"devices\":[\r\n{\r\"token\":\r\n\"01\"},\r{\"token\":\n\"02\"}]}",
+    )
+    .unwrap();
+    let body = &told.chunks[0].body;
+    assert!(
+        !body.contains('\r') && body.matches('\n').count() == 2,
+        "{body:?}"
+    );
+    let config = config();
+    let chunk = format!("{}\n{body}", head());
+    let order = Order::parse_for(config.app("shop").unwrap(), chunk.as_bytes(), LINES, [0; 16], NOW).unwrap();
+    assert_eq!(order.pushes.len(), 2);
+}
