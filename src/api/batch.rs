@@ -3,6 +3,7 @@
 //! In scope: the status document, and the body of a chunk as its runner reads it. The lines of receipts and of refused
 //! devices are in [`receipts`].
 
+pub mod pages;
 pub mod receipts;
 
 use std::time::Duration;

@@ -98,13 +98,16 @@ pub fn read(
     // What has an end of its own must last until the first run.
     let content = Content::read(map, app, next.unwrap_or(now).max(now), &mut faults);
     let options = content.as_ref().map(|content| &content.opening.options);
-    if let Some(webhook) = options.and_then(|options| options.webhook.as_deref()) {
-        check_webhook(webhook, &root.key("webhook"), config, &mut faults);
-    }
+    let webhook = options.and_then(|options| options.webhook.as_deref());
+    let webhook =
+        webhook.and_then(|webhook| check_webhook(webhook, &root.key("webhook"), config, &mut faults));
     faults.or(()).map_err(Problem::invalid)?;
     let mut kept = map.clone();
     for name in ["draft"].iter().chain(OURS) {
         kept.shift_remove(*name);
+    }
+    if let Some(webhook) = webhook {
+        kept.insert("webhook".to_owned(), Value::String(webhook));
     }
     Ok(Campaign {
         id: id.to_owned(),

@@ -197,6 +197,14 @@ impl Batch {
         self.chunks.get(at(number)).map(|chunk| chunk.size)
     }
 
+    /// The chunk that has the push at a position; past the last chunk if the batch has no such push.
+    #[must_use]
+    pub fn chunk_at(&self, position: u64) -> u32 {
+        let ends_before = |chunk: &Chunk| u64::from(chunk.size.first) + count(chunk.size.pushes) <= position;
+        let index = self.chunks.partition_point(ends_before);
+        u32::try_from(index).unwrap_or(u32::MAX)
+    }
+
     /// Hands a chunk to a runner, if there is something of it to send now.
     pub fn claim(&mut self, number: u32, now: Timestamp) -> Option<Work> {
         self.tick(now);
@@ -314,10 +322,13 @@ impl Batch {
         }
     }
 
-    /// The rows were stored: what is done is not kept in memory.
+    /// The rows were stored: what is done, or in rows of its own, is not kept in memory.
     pub fn saved(&mut self, chunks: &[u32]) {
         for number in chunks {
             if let Some(chunk) = self.chunks.get_mut(at(*number)) {
+                if let Stage::Open(progress) = &mut chunk.stage {
+                    progress.details = Vec::new();
+                }
                 chunk.forget_if_done();
             }
         }

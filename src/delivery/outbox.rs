@@ -242,10 +242,12 @@ impl Outbox {
         }
     }
 
-    /// Whether no delivery exists yet.
+    /// When the next attempt comes of a delivery that is under way, if the object forgets the one that it makes now.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.deliveries.is_empty()
+    pub fn next_attempt(&self, now: Timestamp) -> Option<Timestamp> {
+        let under_way = self.sending.keys();
+        let next = under_way.filter_map(|number| self.deliveries.get(number)?.next_at());
+        next.filter(|next_at| *next_at > now).min()
     }
 
     /// When the deliveries that nobody sends are due, with their numbers.

@@ -8,7 +8,7 @@
 //! [`MAX_INTEGER`].
 
 #[cfg(test)]
-pub(super) mod fixture;
+pub(crate) mod fixture;
 
 use std::borrow::Cow;
 

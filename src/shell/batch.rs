@@ -25,6 +25,7 @@ use self::core::Core;
 use super::log::Event;
 use super::{clock, http};
 use crate::api::Answer;
+use crate::api::batch::pages::Wanted;
 use crate::api::batch::{Ask, Question};
 use crate::api::problem::{Kind, Problem};
 use crate::delivery::batch::{Batch, Command, Pause, PausedBy};
@@ -176,8 +177,8 @@ impl BatchObject {
                 from,
                 limit,
                 ref only,
-            } => return core.receipts(from, limit, only),
-            Ask::Devices { list, from, limit } => return core.devices(list, from, limit),
+            } => return core.page(Wanted::Receipts(only), from, limit),
+            Ask::Devices { list, from, limit } => return core.page(Wanted::Devices(list), from, limit),
             Ask::Events => return watch::stream(core, &question.caller, app),
             Ask::Deliveries => return webhooks::log(core),
             Ask::Cancel => {

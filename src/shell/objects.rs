@@ -130,15 +130,13 @@ impl<M: Machine> Host<M> {
             let changed = running.stored.as_deref() != Some(text.as_str());
             changed.then(|| running.stored.insert(text).clone())
         })?;
-        match changed {
-            Some(text) => self
-                .state
-                .storage()
-                .put(KEY, text)
-                .await
-                .map_err(|error| error.to_string()),
-            None => Ok(()),
+        let Some(text) = changed else { return Ok(()) };
+        let put = self.state.storage().put(KEY, text).await;
+        if put.is_err() {
+            // Nothing counts as stored then, so that the next command stores it.
+            self.with(|running| running.stored = None)?;
         }
+        put.map_err(|error| error.to_string())
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Running<M>) -> T) -> Result<T, String> {

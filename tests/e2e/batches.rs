@@ -12,7 +12,7 @@ mod messages;
 mod outcomes;
 pub(crate) mod pieces;
 mod uploads;
-mod webhooks;
+pub(crate) mod webhooks;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -302,6 +302,16 @@ impl Alone {
         self.0.worker.set(name, value);
     }
 
+    /// Removes a setting of a Worker that was killed.
+    pub(crate) fn unset(&mut self, name: &str) {
+        self.0.worker.unset(name);
+    }
+
+    /// Changes the rows of all batches of a Worker that was killed.
+    pub(crate) fn change_batches(&self, statement: &str) {
+        self.0.worker.change_rows("BatchObject", statement);
+    }
+
     /// Sends a message to the Worker's own queue.
     pub(crate) fn queue(&mut self, text: &str) {
         self.0.worker.queue(text);

@@ -155,7 +155,32 @@ impl Worker {
     /// Changes a setting of a Worker that was killed.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.settings.insert(name.to_owned(), value.to_owned());
+        self.write_settings();
+    }
+
+    /// Removes a setting of a Worker that was killed.
+    pub(crate) fn unset(&mut self, name: &str) {
+        self.settings.remove(name);
+        self.write_settings();
+    }
+
+    fn write_settings(&self) {
         fs::write(self.folder.join("settings"), env_file(&self.settings)).unwrap();
+    }
+
+    /// Changes the rows of all objects of a class, of a Worker that was killed: with SQLite itself.
+    pub(crate) fn change_rows(&self, class: &str, statement: &str) {
+        let objects = self.folder.join(format!("storage/v3/do/apns-edge-{class}"));
+        let mut changed = 0;
+        for file in fs::read_dir(&objects).unwrap() {
+            let path = file.unwrap().path();
+            let is_object = path.extension().is_some_and(|extension| extension == "sqlite");
+            if is_object && path.file_stem().is_some_and(|stem| stem != "metadata") {
+                let connection = rusqlite::Connection::open(&path).unwrap();
+                changed += connection.execute(statement, ()).unwrap();
+            }
+        }
+        assert!(changed > 0, "nothing was changed in {}", objects.display());
     }
 
     /// Sends a message to the Worker's own queue.

@@ -55,6 +55,8 @@ pub struct Chunk<'b> {
     pub size: Size,
     /// Its device lines.
     pub lines: &'b str,
+    /// What single pushes have beside their ending.
+    pub details: &'b [Detail],
     /// How far it is.
     pub progress: &'b Progress,
 }
@@ -81,7 +83,7 @@ impl Chunk<'_> {
     }
 
     fn detail(&self, place: usize) -> Option<&Detail> {
-        self.progress.details.iter().find(|detail| detail.place == place)
+        self.details.iter().find(|detail| detail.place == place)
     }
 }
 
@@ -209,6 +211,11 @@ impl Page {
             };
             serde_json::to_string(&device).ok()
         });
+    }
+
+    /// Ends the page here, unless it is full: the next one begins at this position.
+    pub(super) fn stop_at(&mut self, position: u64) {
+        self.next.get_or_insert(position);
     }
 
     /// Writes the last line.

@@ -14,10 +14,10 @@ use crate::time::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-const NOW: Timestamp = Timestamp::from_secs(1_795_420_800);
+pub(super) const NOW: Timestamp = Timestamp::from_secs(1_795_420_800);
 const ID: &str = "00112233445566778899aabbccddeeff";
 
-fn sample() -> Record {
+pub(super) fn sample() -> Record {
     Record {
         id: ID.to_owned(),
         app: "shop".to_owned(),
@@ -52,7 +52,7 @@ fn sample() -> Record {
     }
 }
 
-fn found(verdict: Verdict, code: u16, reason: Option<&str>, places: &[usize]) -> Found {
+pub(super) fn found(verdict: Verdict, code: u16, reason: Option<&str>, places: &[usize]) -> Found {
     Found {
         ending: Ending {
             verdict,
@@ -89,18 +89,22 @@ fn batch(pushes: usize) -> (Batch, Progress) {
                 )
             },
         ],
-        details: vec![Detail {
-            place: 2,
-            since: Some(NOW),
-            unique_id: None,
-        }],
+        details: details(),
     };
     batch.settle(0, work.until, &results, true, NOW);
     let progress = batch.progress(0).unwrap().clone();
     (batch, progress)
 }
 
-fn lines(count: usize) -> String {
+fn details() -> Vec<Detail> {
+    vec![Detail {
+        place: 2,
+        since: Some(NOW),
+        unique_id: None,
+    }]
+}
+
+pub(super) fn lines(count: usize) -> String {
     (0..count)
         .map(|number| format!("{{\"token\":\"{number:064x}\",\"ref\":\"user-{number}\"}}\n"))
         .collect()
@@ -114,6 +118,7 @@ fn page(limit: usize, from: u64, only: &[&str]) -> Vec<Value> {
         seed: seed(ID).unwrap(),
         size: Size { first: 0, pushes: 6 },
         lines: &lines,
+        details: &details(),
         progress: &progress,
     };
     let only: Vec<String> = only.iter().map(|word| (*word).to_owned()).collect();

@@ -283,3 +283,14 @@ fn a_webhook_is_one_that_the_deployment_can_sign() {
     });
     assert!(read_with(&signing, &document).is_ok());
 }
+
+#[test]
+fn the_webhook_that_was_checked_is_the_one_that_is_kept() {
+    let signing = config_with(|name| {
+        (name == "WEBHOOK_SECRET").then(|| "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned())
+    });
+    let document = with(json!({"webhook": "HTTPS://Example.COM:443/a/../b"}));
+    let campaign = read_with(&signing, &document).unwrap();
+    let document: Value = serde_json::from_str(&campaign.document).unwrap();
+    assert_eq!(document["webhook"], "https://example.com/b");
+}

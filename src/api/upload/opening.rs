@@ -94,7 +94,7 @@ pub(super) fn read<'c>(
 ) -> Result<Intake<'c>, Problem> {
     let app = choose_app(document, context)?;
     let root = Pointer::Root;
-    let head = OrderHead::read(document, known, app, context.now, &mut faults);
+    let mut head = OrderHead::read(document, known, app, context.now, &mut faults);
     if let Some(notification) = head.as_ref().and_then(|head| head.notification.as_ref())
         && notification.apns_id.is_some()
     {
@@ -104,9 +104,10 @@ pub(super) fn read<'c>(
             FaultKind::Conflict(text.to_owned()),
         );
     }
-    if let Some(webhook) = head.as_ref().and_then(|head| head.options.webhook.as_ref()) {
+    if let Some(webhook) = head.as_mut().and_then(|head| head.options.webhook.as_mut()) {
         let at = root.key("batch");
-        check_webhook(webhook, &at.key("webhook"), context.config, &mut faults);
+        let checked = check_webhook(webhook, &at.key("webhook"), context.config, &mut faults);
+        *webhook = checked.unwrap_or_default();
     }
     // The parts are there if nothing is wrong.
     let parts = head.and_then(|head| Some((head.notification?, (head.skip, head.is_strict), head.options)));
@@ -117,14 +118,23 @@ pub(super) fn read<'c>(
     Ok(Intake::new(opening, notification, rules, context.max_pushes))
 }
 
-/// An address that may be told, by a deployment that can sign what it tells.
-pub(in crate::api) fn check_webhook(text: &str, at: &Pointer<'_>, config: &Config, faults: &mut Faults) {
-    if let Err(error) = WebhookUrl::parse(text, config.origins.is_local()) {
-        faults.add(at, FaultKind::Invalid(error.to_string()));
-    } else if config.batches.webhook_secrets.is_empty() {
-        let text = "cannot be signed: the deployment has no secret WEBHOOK_SECRET";
-        faults.add(at, FaultKind::Conflict(text.to_owned()));
+/// Reads an address that may be told, of a deployment that can sign what it tells. Returns it as the parser writes it: what
+/// was checked is what is kept and called.
+pub(in crate::api) fn check_webhook(
+    text: &str,
+    at: &Pointer<'_>,
+    config: &Config,
+    faults: &mut Faults,
+) -> Option<String> {
+    match WebhookUrl::parse(text, config.origins.is_local()) {
+        Err(error) => faults.add(at, FaultKind::Invalid(error.to_string())),
+        Ok(_) if config.batches.webhook_secrets.is_empty() => {
+            let text = "cannot be signed: the deployment has no secret WEBHOOK_SECRET";
+            faults.add(at, FaultKind::Conflict(text.to_owned()));
+        }
+        Ok(url) => return Some(url.as_str().to_owned()),
     }
+    None
 }
 
 fn choose_app<'c>(document: &Value, context: Context<'c>) -> Result<&'c App, Problem> {

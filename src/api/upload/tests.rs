@@ -128,7 +128,7 @@ fn an_upload_tells_what_its_head_says_as_soon_as_it_is_read() {
     let mut upload = Upload::new(caller(&config, "editor"), &config, LINES, NOW);
     let head = json!({
         "app": "news", "on_invalid": "skip",
-        "batch": {"rate": 7, "retry_for": "6h", "webhook": "https://example.com/"},
+        "batch": {"rate": 7, "retry_for": "6h", "webhook": "HTTPS://Example.COM:443"},
         "notification": {"payload": {"aps": {"alert": "Hi"}}, "expiration": "1h", "collapse_id": "story"},
     });
     let text = format!("\r\n {head}");

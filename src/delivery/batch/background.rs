@@ -330,13 +330,20 @@ impl BackgroundTasks {
     /// Removes a batch whose time is over, when nobody waits for anything of it any more.
     fn remove(&mut self, batch: &Batch, now: Timestamp) -> Option<Effect> {
         self.removal.give_up_lost(now);
-        let is_over = batch.is_outdated(now) && batch.unannounced().is_none() && self.outbox.wake().is_none();
+        let is_over = self.removable_at(batch).is_some_and(|at| at <= now);
         if !is_over || !self.removal.is_free(now) {
             return None;
         }
         let number = self.number();
         self.removal.begin(number, now);
         Some(begin(number, Call::Remove))
+    }
+
+    /// When the batch is to be removed. Returns `None` if it has not ended, or something of it is still to be reported or
+    /// delivered.
+    fn removable_at(&self, batch: &Batch) -> Option<Timestamp> {
+        let is_needed = batch.owes_reports() || batch.unannounced().is_some() || self.outbox.wake().is_some();
+        batch.outdated_at().filter(|_| !is_needed)
     }
 
     /// When an event is to come at the latest.
@@ -366,14 +373,10 @@ impl BackgroundTasks {
         if let Some(report_at) = batch.report_at() {
             moments.extend(self.report.again_at().map(|at| at.max(report_at)));
         }
-        match self.outbox.wake() {
-            Some(at) => moments.push(at),
-            None => {
-                let outdated_at = batch.outdated_at().filter(|_| !batch.owes_reports());
-                let again_at = self.removal.again_at();
-                moments.extend(outdated_at.zip(again_at).map(|(one, other)| one.max(other)));
-            }
-        }
+        moments.extend(self.outbox.wake());
+        moments.extend(self.outbox.next_attempt(now));
+        let removal = self.removable_at(batch).zip(self.removal.again_at());
+        moments.extend(removal.map(|(one, other)| one.max(other)));
         let next = moments.into_iter().min();
         // Of what is due now nothing was left undone, so that an alarm at once would be in vain.
         next.unwrap_or(now + LONGEST_SLEEP).max(now + SHORTEST_SLEEP)

@@ -231,12 +231,6 @@ impl Batch {
         moments.into_iter().flatten().min()
     }
 
-    /// Whether it has ended so long ago that it is to be forgotten, and nobody waits to be told of its end.
-    #[must_use]
-    pub fn is_outdated(&self, now: Timestamp) -> bool {
-        self.outdated_at().is_some_and(|at| now >= at) && !self.owes_reports()
-    }
-
     /// When the time is over for which it is kept after its end. Returns `None` if it has not ended.
     pub(super) fn outdated_at(&self) -> Option<Timestamp> {
         let ended_at = self.record.ended_at?;

@@ -22,8 +22,9 @@ pub struct Progress {
     /// A letter a push, the ending that it had; empty as long as none has one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub endings: String,
-    /// What single pushes have beside their ending.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// What single pushes have beside their ending and no row has yet: the rows of many chunks are read at once, and in the
+    /// sandbox each push has an id.
+    #[serde(skip)]
     pub details: Vec<Detail>,
     /// The pushes that have a letter.
     #[serde(skip)]
@@ -39,8 +40,6 @@ struct Row {
     waiting: Vec<Waiting>,
     #[serde(default)]
     endings: String,
-    #[serde(default)]
-    details: Vec<Detail>,
 }
 
 /// What a runner has.
@@ -261,7 +260,7 @@ impl From<Row> for Progress {
             claim: row.claim,
             waiting: row.waiting,
             endings: row.endings,
-            details: row.details,
+            details: Vec::new(),
             ended,
         }
     }

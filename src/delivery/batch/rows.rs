@@ -1,15 +1,16 @@
 //! The tables of a batch's object.
 //!
 //! A chunk is two rows: its device lines, written once as they arrive, and how far it is, written with each claim and
-//! each settling. What else the batch knows are facts by name, as JSON text. One that walks fill has a row for each of
+//! each settling. What single pushes have beside their ending is in a third row, which only grows: a batch that is loaded
+//! does not read it. What else the batch knows are facts by name, as JSON text. One that walks fill has a row for each of
 //! them, written after the chunk that it brought: what that says last is what there is.
 
-use super::{Progress, Record, Size, Walk, at};
+use super::{Detail, Progress, Record, Size, Walk, at};
 use crate::delivery::sql::{BadRow, Row, Statement};
 
 /// Makes the tables, if there are none.
 #[must_use]
-pub fn create() -> [Statement; 3] {
+pub fn create() -> [Statement; 4] {
     [
         Statement::new(
             "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID",
@@ -22,6 +23,7 @@ pub fn create() -> [Statement; 3] {
         Statement::new(
             "CREATE TABLE IF NOT EXISTS progress (number INTEGER PRIMARY KEY, text TEXT NOT NULL)",
         ),
+        Statement::new("CREATE TABLE IF NOT EXISTS details (number INTEGER PRIMARY KEY, text TEXT NOT NULL)"),
     ]
 }
 
@@ -177,29 +179,6 @@ pub fn next_page(page: impl ExactSizeIterator<Item = u32>) -> Option<u32> {
     page.last().filter(|_| is_full).map(|last| last.saturating_add(1))
 }
 
-/// Reads the chunks that hold any of the pushes from one position to another: number, first push, pushes.
-#[must_use]
-pub fn chunks_between(first: u64, last: u64) -> Statement {
-    Statement::new(
-        "SELECT number, first, pushes FROM chunks WHERE first <= ? AND first + pushes > ? ORDER BY number",
-    )
-    .bind(last)
-    .bind(first)
-}
-
-/// A row of [`chunks_between`]: the chunk's number and size.
-///
-/// # Errors
-/// The row is not as it must be.
-pub fn numbered_size(row: &Row) -> Result<(u32, Size), BadRow> {
-    let number = u32::try_from(row.number(0)?).unwrap_or(u32::MAX);
-    let size = Size {
-        first: u32::try_from(row.number(1)?).unwrap_or(u32::MAX),
-        pushes: usize::try_from(row.number(2)?).unwrap_or(usize::MAX),
-    };
-    Ok((number, size))
-}
-
 /// Reads how far one chunk is: one row, or none.
 #[must_use]
 pub fn one_progress(number: u32) -> Statement {
@@ -225,19 +204,77 @@ pub fn write_progress(number: u32, progress: &Progress) -> Statement {
         .bind(serde_json::to_string(progress).unwrap_or_default())
 }
 
+/// Adds what single pushes of a chunk have beside their ending: lines of JSON.
+#[must_use]
+pub fn add_details(number: u32, details: &[Detail]) -> Statement {
+    let lines = details
+        .iter()
+        .filter_map(|detail| serde_json::to_string(detail).ok());
+    let text: String = lines.flat_map(|line| [line, "\n".to_owned()]).collect();
+    Statement::new(
+        "INSERT INTO details (number, text) VALUES (?, ?) \
+         ON CONFLICT (number) DO UPDATE SET text = text || excluded.text",
+    )
+    .bind(number)
+    .bind(text)
+}
+
+/// Reads a chunk's device lines and its details: one row, or none.
+#[must_use]
+pub fn contents(number: u32) -> Statement {
+    Statement::new("SELECT lines, text FROM chunks LEFT JOIN details USING (number) WHERE number = ?")
+        .bind(number)
+}
+
+/// What a chunk's receipts need beside how far it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Its device lines.
+    pub lines: String,
+    /// What single pushes have beside their ending.
+    pub details: Vec<Detail>,
+}
+
+impl Contents {
+    /// The contents in the rows of [`contents`].
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn read(rows: &[Row]) -> Result<Self, String> {
+        let Some(row) = rows.first() else {
+            return Ok(Self::default());
+        };
+        let lines = row.text(0).map_err(|error| error.to_string())?;
+        let details = row.maybe_text(1).map_err(|error| error.to_string())?;
+        let details: Result<Vec<Detail>, _> = details
+            .unwrap_or_default()
+            .lines()
+            .map(serde_json::from_str)
+            .collect();
+        Ok(Self {
+            lines: lines.to_owned(),
+            details: details.map_err(|error| format!("details cannot be read: {error}"))?,
+        })
+    }
+}
+
 /// Writes the batch's own row.
 #[must_use]
 pub fn write_record(record: &Record) -> Statement {
     Fact::Record.write(serde_json::to_string(record).unwrap_or_default())
 }
 
-/// How many rows are read at once: half a megabyte of chunks with 500 letters each.
-pub const PAGE: u32 = 1000;
+/// How many rows are read at once: a row is some 600 bytes, and 60 KB if each of its 500 pushes waits for a moment of its
+/// own, so that a page is 150 KB and never more than 15 MB.
+pub const PAGE: u32 = 250;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::batch::Part;
+    use crate::delivery::places::Places;
     use crate::delivery::sql::fixture::Database;
+    use crate::time::Timestamp;
 
     fn with_tables() -> Database {
         let database = Database::new();
@@ -291,6 +328,98 @@ mod tests {
         assert_eq!(sizes.iter().map(|size| size.first).collect::<Vec<_>>(), [0, 2]);
     }
 
+    /// A page of chunks of 500 pushes that were sent in the sandbox, where each has an id; each chunk as `progress` says.
+    fn page_of(progress: impl Fn() -> Progress) -> (Database, usize) {
+        let database = with_tables();
+        let details: Vec<Detail> = (0..500)
+            .map(|place| Detail {
+                place,
+                since: None,
+                unique_id: Some("6f9a2f1c-7a0e-8a44-9f0e-0f3f0f9c2c55".to_owned()),
+            })
+            .collect();
+        for number in 0..PAGE {
+            database.execute(&write_progress(number, &progress()));
+            database.execute(&add_details(number, &details));
+        }
+        let rows = database.execute(&progress_from(0));
+        assert_eq!(rows.len(), at(PAGE));
+        let bytes = rows.iter().map(|row| row.text(1).unwrap().len()).sum();
+        (database, bytes)
+    }
+
+    #[test]
+    fn a_page_of_progress_is_small_in_the_sandbox_too() {
+        let all_ended = || {
+            let mut progress = Progress::default();
+            progress.end(Places::first(500), 0, 500);
+            progress
+        };
+        let (database, bytes) = page_of(all_ended);
+        assert!(bytes < 150_000, "{bytes}");
+        let details = database.execute(&Statement::new("SELECT text FROM details WHERE number = 0"));
+        assert!(
+            details[0].text(0).unwrap().len() > 30_000,
+            "that is what loading does not read"
+        );
+    }
+
+    #[test]
+    fn a_page_of_progress_in_which_each_push_waits_for_a_moment_of_its_own_is_bounded() {
+        let all_wait = || {
+            let mut progress = Progress::default();
+            for place in 0..500_u64 {
+                let part = Part {
+                    rounds: 99,
+                    attempts: 255,
+                    first_at: Some(Timestamp::from_millis(1_795_420_800_000 + place)),
+                    places: std::iter::once(usize::try_from(place).unwrap()).collect(),
+                };
+                progress.put_back(
+                    part,
+                    Timestamp::from_millis(1_795_420_900_000 + place),
+                    Timestamp::default(),
+                );
+            }
+            progress
+        };
+        let (_, bytes) = page_of(all_wait);
+        assert!(bytes < 15_000_000, "{bytes}");
+    }
+
+    #[test]
+    fn details_of_a_chunk_are_added_to_those_that_it_has() {
+        let database = with_tables();
+        let detail = |place| Detail {
+            place,
+            since: Some(Timestamp::from_millis(7)),
+            unique_id: None,
+        };
+        let read = || Contents::read(&database.execute(&contents(3))).unwrap();
+        assert_eq!(read(), Contents::default());
+        database.execute(&add_chunk(3, 0, 2, "a\nb\n".to_owned()));
+        assert_eq!(read().details, []);
+        database.execute(&add_details(3, &[detail(0)]));
+        database.execute(&add_details(3, &[detail(1), detail(2)]));
+        assert_eq!(read().details, [detail(0), detail(1), detail(2)]);
+        assert_eq!(read().lines, "a\nb\n");
+    }
+
+    #[test]
+    fn details_format_unchanged() {
+        // Receipts read it.
+        let database = with_tables();
+        let detail = Detail {
+            place: 1,
+            since: Some(Timestamp::from_millis(1_700_000_000_000)),
+            unique_id: Some("u".to_owned()),
+        };
+        database.execute(&add_details(0, &[detail]));
+        let rows = database.execute(&Statement::new("SELECT text FROM details"));
+        let expected = "{\"place\":1,\"since\":1700000000000,\"unique_id\":\"u\"}\n";
+        assert_eq!(rows[0].text(0), Ok(expected));
+    }
+
     #[test]
     fn progress_is_read_a_page_at_a_time_in_the_order_of_its_chunks() {
         let database = with_tables();
@@ -308,7 +437,7 @@ mod tests {
                 None => break,
             }
         }
-        assert_eq!(pages, [1000, 1000, 1]);
+        assert_eq!(pages, [250, 250, 1]);
         assert_eq!(read, (0..2 * PAGE + 1).collect::<Vec<_>>());
     }
 }

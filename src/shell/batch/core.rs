@@ -232,6 +232,9 @@ impl Core {
         let written = || -> Result<()> {
             for number in &chunks {
                 if let Some(progress) = batch.progress(*number) {
+                    if !progress.details.is_empty() {
+                        database.execute(rows::add_details(*number, &progress.details))?;
+                    }
                     database.execute(rows::write_progress(*number, progress))?;
                 }
             }

@@ -10,11 +10,10 @@ use futures::{StreamExt, TryStreamExt};
 use worker::Env;
 
 use super::core::Core;
-use crate::api::batch as contract;
 use crate::api::batch::DeviceList;
-use crate::api::batch::receipts::{self, Chunk};
+use crate::api::batch::receipts;
 use crate::delivery::audience::{AudienceRef, Command, Gone, shard_of};
-use crate::delivery::batch::{self, Outcome, Progress, Report, rows};
+use crate::delivery::batch::{self, Outcome, Report};
 use crate::delivery::calendar;
 use crate::shell;
 use crate::time::Timestamp;
@@ -91,46 +90,25 @@ async fn tell_of_gone(
 fn refused(core: &Core, from: u32, shards: u32, suspects: bool) -> Result<(Refused, Option<u32>), String> {
     let mut lists = vec![DeviceList::Gone];
     lists.extend(suspects.then_some(DeviceList::Suspect));
-    let database = core.database();
     let record = core.with(|batch| batch.record().clone());
     let record = record.ok_or("the batch was forgotten")?;
-    let page = database
-        .rows(rows::progress_from(from))
-        .map_err(|error| error.to_string())?;
-    let page: Result<Vec<(u32, Progress)>, String> = page.iter().map(rows::progress).collect();
-    let page = page?;
-    let chunk = |number, progress| {
-        let size = core.with(|batch| batch.size(number)).flatten()?;
-        Some(Chunk {
-            record: &record,
-            seed: contract::seed(&record.id).unwrap_or_default(),
-            size,
-            lines: "",
-            progress,
-        })
-    };
+    let (page, _) = core.progress_page(from)?;
     let counted = page.iter().map(|(number, progress)| {
-        let of = |chunk: Chunk<'_>| lists.iter().map(|list| chunk.count(*list)).sum();
-        (*number, chunk(*number, progress).map_or(0, of))
+        let refused = core.look_at(&record, (*number, progress), |chunk| {
+            lists.iter().map(|list| chunk.count(*list)).sum()
+        });
+        (*number, refused.unwrap_or_default())
     });
     let counted: Vec<(u32, usize)> = counted.collect();
     let portion = batch::portion(&counted, shards);
     let mut devices = Vec::new();
-    for ((number, progress), (_, refused)) in page.iter().zip(&counted).take(portion.chunks) {
-        let Some(chunk) = chunk(*number, progress).filter(|_| *refused > 0) else {
-            continue;
-        };
-        let lines = database
-            .text(rows::lines(*number))
-            .map_err(|error| error.to_string())?;
-        let lines = lines.unwrap_or_default();
-        let chunk = Chunk {
-            lines: &lines,
-            ..chunk
-        };
+    let told = counted.iter().take(portion.chunks);
+    for (number, _) in told.filter(|(_, refused)| *refused > 0) {
         for list in &lists {
-            let refused = receipts::devices(&chunk, *list, 0, u64::MAX);
-            devices.extend(refused.into_iter().map(|device| {
+            let refused = core.read_chunk(&record, *number, |chunk| {
+                receipts::devices(chunk, *list, 0, u64::MAX)
+            });
+            devices.extend(refused?.into_iter().flatten().map(|device| {
                 let (token, since) = (device.token, device.since);
                 (Gone { token, since }, *list)
             }));

@@ -29,8 +29,20 @@ pub(super) fn find_gone(core: &Core, config: &Config, from: u32) -> Result<Outco
     let app = core.with(|batch| batch.record().app.clone()).unwrap_or_default();
     let status = core.document(config.app(&app));
     let status = status.map_err(|problem| problem.detail().to_owned())?;
-    let (gone, next) = core.count_gone(from)?;
-    Ok(Outcome::FoundGone { gone, next, status })
+    let record = core.with(|batch| batch.record().clone());
+    let record = record.ok_or("the batch was forgotten")?;
+    let (page, next) = core.progress_page(from)?;
+    let counted = page.iter().filter_map(|(number, progress)| {
+        let gone = core.look_at(&record, (*number, progress), |chunk| {
+            chunk.count(DeviceList::Gone)
+        })?;
+        Some((*number, gone)).filter(|(_, gone)| *gone > 0)
+    });
+    Ok(Outcome::FoundGone {
+        gone: counted.collect(),
+        next,
+        status,
+    })
 }
 
 /// Makes an attempt, whose outcome is the answer or why there was none.
@@ -56,10 +68,13 @@ fn render(core: &Core, record: &Record, delivery: &Delivery) -> Result<String, S
     };
     let mut devices: Vec<RefusedDevice> = Vec::new();
     for number in chunks {
-        let read = core.chunk(record, *number, |chunk| {
+        let read = core.read_chunk(record, *number, |chunk| {
             receipts::devices(chunk, DeviceList::Gone, 0, u64::MAX)
         });
-        let read = read.map_err(|_| "the body could not be made".to_owned())?;
+        let read = read.map_err(|problem| {
+            internal(problem);
+            "the body could not be made".to_owned()
+        })?;
         devices.extend(read.into_iter().flatten());
     }
     let mut gone = devices.iter().map(|device| webhook::GoneDevice {

@@ -171,6 +171,33 @@ fn before_the_first_message(transport: &str) {
 
 #[test]
 #[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_batch_whose_rows_could_not_be_read_for_a_while_goes_on_by_itself() {
+    let mut stage = stage("socket");
+    let queue = Queue::of_transport(Some("socket"));
+    stage.kill();
+    stage.configure(Queue {
+        takes: false,
+        ..queue
+    });
+    stage.restart();
+    let devices = stage.devices(&SHOP, "crashes, rows", 20);
+    let batch = Batch::upload(&stage, &sale(&devices));
+    stage.log_with("the queue refused", 1);
+    stage.kill();
+    stage.change_batches("UPDATE facts SET text = text || '{' WHERE name = 'record'");
+    stage.configure(queue);
+    stage.restart();
+    // Each alarm that finds the rows as they are sets the next.
+    stage.log_with("state_lost", 2);
+    assert_eq!(shown(&stage, &devices), 0);
+    stage.kill();
+    stage.change_batches("UPDATE facts SET text = rtrim(text, '{') WHERE name = 'record'");
+    stage.restart();
+    assert_whole(&stage, &batch, &devices);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn during_the_upload() {
     let mut stage = stage("socket");
     let devices = stage.devices(&SHOP, "crashes, upload", 700);

@@ -1,19 +1,19 @@
 //! What a batch's endpoint is told.
 
-mod endpoint;
+pub(crate) mod endpoint;
 
 use apns_mock::{Options, Registration, Standing};
 use ring::hmac;
 use serde_json::{Value, json};
 
-use self::endpoint::{Endpoint, Message};
+use self::endpoint::{Endpoint, Message, NEVER};
 use super::{Batch, head, lines, upload};
 use crate::deployment::SHOP;
 use crate::shared::Shared;
 use crate::stage::{Stage, until, until_within};
 
 /// `WEBHOOK_SECRET`, and the bytes that it stands for.
-const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+pub(crate) const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 #[test]
@@ -46,6 +46,8 @@ fn the_endpoint_is_told_of_the_end_and_of_gone_devices_until_it_has_taken_it() {
     for message in &messages {
         assert_eq!(message.head[0], "POST /a-path-that-nobody-else-knows HTTP/1.1");
         assert_eq!(message.header("content-type"), "application/json");
+        let user_agent = message.header("user-agent");
+        assert_eq!(user_agent, concat!("apns-edge/", env!("CARGO_PKG_VERSION")));
         assert_signed(message);
     }
     let log = deliveries();
@@ -163,6 +165,56 @@ fn a_worker_that_is_killed_between_two_attempts_makes_the_next_one_when_it_is_ba
     assert_eq!(first.header("webhook-id"), second.header("webhook-id"));
     assert_eq!(first.body, second.body);
     assert_signed(second);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_worker_that_is_killed_while_its_endpoint_hangs_delivers_when_it_is_back_and_nobody_asks() {
+    let mut stage = Stage::alone(Options::default(), &[("WEBHOOK_SECRET", SECRET)]);
+    stage.add_secret(SECRET);
+    let endpoint = Endpoint::start(&[NEVER; 2]);
+    let devices = stage.devices(&SHOP, "batches, webhooks, hanging", 2);
+    stage.register(Registration {
+        tokens: devices[..1].to_vec(),
+        state: Standing::Unregistered,
+        since: Some(1_795_420_800_000),
+        ..Registration::device(SHOP.environment, SHOP.topic, "")
+    });
+    let url = endpoint.url("/hook");
+    Batch::upload(&stage, &lines(&head(json!({ "webhook": url })), &devices));
+    until("two attempts side by side", || endpoint.messages().len() == 2);
+    stage.kill();
+    stage.restart();
+    until("both again", || endpoint.messages().len() >= 4);
+    let messages = endpoint.messages();
+    for first in &messages[..2] {
+        let again = messages[2..].iter().filter(|message| message.body == first.body);
+        assert_eq!(again.count(), 1, "{messages:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_delivery_that_cannot_be_signed_any_more_is_not_sent_and_says_why() {
+    let mut stage = Stage::alone(Options::default(), &[("WEBHOOK_SECRET", SECRET)]);
+    stage.add_secret(SECRET);
+    let endpoint = Endpoint::start(&[500]);
+    let devices = stage.devices(&SHOP, "batches, webhooks, no secret", 1);
+    let url = endpoint.url("/hook");
+    let batch = Batch::upload(&stage, &lines(&head(json!({ "webhook": url })), &devices));
+    until("the first attempt", || endpoint.messages().len() == 1);
+    stage.kill();
+    stage.unset("WEBHOOK_SECRET");
+    stage.restart();
+    let mut problem = String::new();
+    until("the second attempt", || {
+        let log = stage.get(&batch.path("/deliveries")).with_status(200);
+        let said = log["deliveries"][0]["attempts"][1]["problem"].as_str();
+        problem = said.unwrap_or_default().to_owned();
+        !problem.is_empty()
+    });
+    assert!(problem.contains("WEBHOOK_SECRET"), "{problem}");
+    assert_eq!(endpoint.messages().len(), 1);
 }
 
 #[test]

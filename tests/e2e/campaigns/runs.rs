@@ -1,11 +1,14 @@
 //! Runs: what a trigger starts, whom it reaches, and what stops it.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use apns_mock::{Options, Registration, Standing};
 use serde_json::json;
 
 use super::{Audience, Campaign, lines, send, shown, soon, strike, strike_soon};
+use crate::batches::webhooks::SECRET;
+use crate::batches::webhooks::endpoint::{Endpoint, NEVER};
 use crate::deployment::{Caller, NEWS, SHOP, digest};
 use crate::stage::{Stage, until};
 
@@ -63,6 +66,31 @@ fn a_trigger_that_comes_twice_starts_one_run_and_each_device_gets_its_own_words_
         .filter_map(|line| line["ref"].as_str().map(str::to_owned))
         .collect();
     assert_eq!(references.len(), expected);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_run_whose_endpoint_hangs_is_done_in_its_campaign_within_seconds() {
+    let stage = Stage::alone(Options::default(), &[("WEBHOOK_SECRET", SECRET)]);
+    stage.add_secret(SECRET);
+    let endpoint = Endpoint::start(&[NEVER; 9]);
+    let audience = Audience::create(&stage, "hanging", 1);
+    let devices = stage.devices(&SHOP, "campaigns, hanging", 10);
+    audience.import(&stage, &lines(&devices, |_| json!({})));
+    let mut document = soon(&audience, "Hello");
+    document["webhook"] = json!(endpoint.url("/hook"));
+    let campaign = Campaign::create(&stage, &document);
+    strike_soon(&stage);
+    until("an attempt that hangs", || !endpoint.messages().is_empty());
+    let attempted = Instant::now();
+    campaign.done(&stage);
+    // An attempt is given up after 20 s.
+    assert!(
+        attempted.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        attempted.elapsed()
+    );
+    assert_eq!(campaign.status(&stage)["state"], "done");
 }
 
 #[test]

@@ -10,6 +10,7 @@ fn gone_devices_are_listed_in_full() {
         seed: seed(ID).unwrap(),
         size: Size { first: 0, pushes: 6 },
         lines: &lines,
+        details: &details(),
         progress: &progress,
     };
     assert_eq!(
@@ -56,6 +57,7 @@ fn a_token_that_apns_refused_with_400_is_suspect_and_never_gone() {
             seed: seed(ID).unwrap(),
             size: Size { first: 0, pushes: 8 },
             lines: &lines,
+            details: &[],
             progress,
         };
         assert_eq!(

@@ -231,6 +231,26 @@ fn what_fails_is_tried_again_later_each_time_and_not_at_once() {
 }
 
 #[test]
+fn no_alarm_comes_in_vain_for_a_batch_whose_time_is_over_and_whose_deliveries_cannot_be_made_yet() {
+    let (mut batch, mut tasks, begun) = ended();
+    for (number, _) in begun {
+        tasks.handle(&mut batch, end(number, Outcome::Failed), BEGIN);
+    }
+    let outdated = batch.outdated_at().unwrap();
+    let again = calls(&tasks.handle(&mut batch, Event::Look, outdated));
+    let announcement = number_of(&again, |call| matches!(call, Call::FindGone(_)));
+    let mut effects = Vec::new();
+    for (number, _) in again
+        .iter()
+        .filter(|(number, _)| *number != announcement)
+        .chain(&again)
+    {
+        effects = tasks.handle(&mut batch, end(*number, Outcome::Failed), outdated);
+    }
+    assert!(alarm(&effects) >= outdated + secs(5), "{effects:?}");
+}
+
+#[test]
 fn an_end_that_comes_after_its_call_was_given_up_changes_nothing() {
     let (mut batch, mut tasks, begun) = ended();
     let report = number_of(&begun, |call| matches!(call, Call::Report(_)));
@@ -304,7 +324,7 @@ fn fate() -> impl Strategy<Value = Fate> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 200 } else { 2000 }))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
     fn everything_that_was_accepted_ends_wherever_the_object_stops(
         chunks in 1..12_usize,

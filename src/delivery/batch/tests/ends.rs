@@ -31,12 +31,12 @@ fn a_batch_without_pushes_is_done_at_once() {
 #[test]
 fn a_batch_is_kept_for_its_retention_time() {
     let mut batch = sealed(terms(), 1, 1);
-    assert!(!batch.is_outdated(BEGIN + secs(365 * 86_400)));
+    assert_eq!(batch.outdated_at(), None);
     let work = batch.claim(0, BEGIN).unwrap();
     batch.settle(0, work.until, &accepted([0]), true, BEGIN);
     let wake = batch.wake(BEGIN).unwrap();
     assert_eq!(wake, BEGIN + secs(7 * 86_400));
-    assert!(batch.is_outdated(wake) && !batch.is_outdated(wake - secs(1)));
+    assert_eq!(batch.outdated_at(), Some(wake));
 }
 
 #[test]

@@ -8,66 +8,74 @@ use std::thread;
 use serde_json::Value;
 
 /// It answers its first messages as it was told, and all others with 200.
-pub(super) struct Endpoint {
+pub(crate) struct Endpoint {
     port: u16,
     messages: Arc<Mutex<Vec<Message>>>,
 }
 
+/// The status of a message that is never answered: its connection stays open.
+pub(crate) const NEVER: u16 = 0;
+
 /// What it was told.
 #[derive(Clone, Debug)]
-pub(super) struct Message {
+pub(crate) struct Message {
     /// The request's line and its headers.
-    pub(super) head: Vec<String>,
+    pub(crate) head: Vec<String>,
     /// Its body.
-    pub(super) body: String,
+    pub(crate) body: String,
 }
 
 impl Endpoint {
     /// Listens until the tests are over.
-    pub(super) fn start(statuses: &[u16]) -> Self {
+    pub(crate) fn start(statuses: &[u16]) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let messages = Arc::new(Mutex::new(Vec::new()));
         let (log, statuses) = (Arc::clone(&messages), statuses.to_vec());
         thread::spawn(move || {
             let mut statuses = statuses.into_iter();
+            let mut unanswered = Vec::new();
             for connection in listener.incoming() {
-                let Some(message) = connection.ok().and_then(|connection| {
-                    let status = statuses.next().unwrap_or(200);
-                    answer(connection, status)
-                }) else {
+                let Ok(mut connection) = connection else { continue };
+                let Some(message) = read(&connection) else {
                     continue;
                 };
                 log.lock().unwrap().push(message);
+                match statuses.next().unwrap_or(200) {
+                    NEVER => unanswered.push(connection),
+                    status => {
+                        let _ = connection.write_all(answer(status).as_bytes());
+                    }
+                }
             }
         });
         Self { port, messages }
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    pub(super) fn messages(&self) -> Vec<Message> {
+    pub(crate) fn messages(&self) -> Vec<Message> {
         self.messages.lock().unwrap().clone()
     }
 }
 
 impl Message {
     #[track_caller]
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         let mut headers = self.head.iter().filter_map(|line| line.split_once(": "));
         let found = headers.find(|(known, _)| known.eq_ignore_ascii_case(name));
         found.unwrap_or_else(|| panic!("no {name}: {:?}", self.head)).1
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 }
 
-/// Reads one request of a connection and answers it.
-fn answer(connection: TcpStream, status: u16) -> Option<Message> {
+/// Reads one request of a connection.
+fn read(connection: &TcpStream) -> Option<Message> {
     let mut reader = BufReader::new(connection);
     let mut head = Vec::new();
     loop {
@@ -85,9 +93,11 @@ fn answer(connection: TcpStream, status: u16) -> Option<Message> {
     let mut body = vec![0; message.header("content-length").parse().ok()?];
     reader.read_exact(&mut body).ok()?;
     message.body = String::from_utf8(body).ok()?;
-    let answer = format!(
-        "HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\nLocation: /elsewhere\r\nConnection: close\r\n\r\n"
-    );
-    reader.get_mut().write_all(answer.as_bytes()).ok()?;
     Some(message)
+}
+
+fn answer(status: u16) -> String {
+    format!(
+        "HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\nLocation: /elsewhere\r\nConnection: close\r\n\r\n"
+    )
 }
