@@ -64,7 +64,7 @@ fn status(caller: &Caller, id: &BatchId) -> Result<Exit, Failure> {
     let answer = caller.patiently(|| caller.client.get(&id.path(), &[]))?;
     let document = Document::read(&answer.text).map_err(|error| caller.client.unreadable(error))?;
     caller.screen.result(&answer.text, || document.to_text())?;
-    Ok(document.exit())
+    Ok(document.exit(&caller.fail_on))
 }
 
 /// Has the server do something with the batch. Done is done, whatever had become of its pushes.

@@ -9,7 +9,7 @@ use std::io::{self, Read};
 /// Reads the lines of an order. After an error of its source it is at its end.
 #[derive(Debug)]
 pub(crate) struct Lines<R> {
-    source: R,
+    source: WithoutMark<R>,
     /// What the source gave last; `taken` of its `filled` bytes are done with.
     piece: Box<[u8; PIECE]>,
     taken: usize,
@@ -34,7 +34,7 @@ impl<R: Read> Lines<R> {
     /// The lines of `devices`, behind the head if there is one: lines that go as they are.
     pub(crate) fn new(head: Option<&str>, devices: R) -> Self {
         Self {
-            source: devices,
+            source: WithoutMark::new(devices),
             piece: Box::new([0; PIECE]),
             taken: 0,
             filled: 0,
@@ -115,6 +115,45 @@ impl Line {
     }
 }
 
+/// A source without the byte order mark at its beginning, which editors and spreadsheets write: behind a head it would be a
+/// part of the first device.
+#[derive(Debug)]
+struct WithoutMark<R> {
+    source: R,
+    /// The first bytes, while they are not read; none before anything was read.
+    first: Option<io::Cursor<Vec<u8>>>,
+}
+
+impl<R: Read> WithoutMark<R> {
+    const fn new(source: R) -> Self {
+        Self { source, first: None }
+    }
+}
+
+impl<R: Read> Read for WithoutMark<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let first = match &mut self.first {
+            Some(first) => first,
+            None => {
+                let mut start = Vec::with_capacity(MARK.len());
+                let mut source = (&mut self.source).take(MARK.len() as u64);
+                source.read_to_end(&mut start)?;
+                if start == MARK {
+                    start.clear();
+                }
+                self.first.insert(io::Cursor::new(start))
+            }
+        };
+        match first.read(buffer)? {
+            0 => self.source.read(buffer),
+            count => Ok(count),
+        }
+    }
+}
+
+/// The byte order mark of UTF-8.
+const MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// How much is read of the source at once: few system calls for a file, and no more memory than a page of a book.
 const PIECE: usize = 16 * 1024;
 
@@ -160,6 +199,9 @@ mod tests {
             ("00 ff\n", "00 ff\n".to_owned()),
             ("ab,cd\n00ff", "ab,cd\n{\"token\":\"00ff\"}".to_owned()),
             ("<00ff>\n", "<00ff>\n".to_owned()),
+            ("\u{feff}00ff\n", "{\"token\":\"00ff\"}\n".to_owned()),
+            ("\u{feff}{}\n\u{feff}", "{}\n\u{feff}".to_owned()),
+            ("0", "{\"token\":\"0\"}".to_owned()),
             (&long, long.clone()),
             ("", String::new()),
         ] {

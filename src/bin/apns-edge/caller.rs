@@ -3,6 +3,7 @@
 use std::thread;
 
 use crate::client::Client;
+use crate::fail_on::FailOn;
 use crate::failure::Failure;
 use crate::patience::Patience;
 use crate::screen::Screen;
@@ -16,6 +17,8 @@ pub(crate) struct Caller {
     /// The way to the user.
     pub(crate) screen: Screen,
     attempts: u32,
+    /// What of the pushes' results fails the command.
+    pub(crate) fail_on: Vec<FailOn>,
 }
 
 impl Caller {
@@ -23,7 +26,12 @@ impl Caller {
     ///
     /// # Errors
     /// A setting is missing or at fault.
-    pub(crate) fn new(flags: &Flags, screen: Screen, attempts: u32) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        flags: &Flags,
+        screen: Screen,
+        attempts: u32,
+        fail_on: Vec<FailOn>,
+    ) -> Result<Self, Failure> {
         let variable = |name: &str| std::env::var(name).ok();
         let settings = Settings::find(flags, variable, std::env::home_dir())?;
         for warning in &settings.warnings {
@@ -33,6 +41,7 @@ impl Caller {
             client: Client::new(&settings),
             screen,
             attempts,
+            fail_on,
         })
     }
 

@@ -1,5 +1,7 @@
 //! `apns-edge doctor`: what the deployment says of itself, for a person.
 
+use std::fmt;
+
 use serde::Deserialize;
 
 use crate::caller::Caller;
@@ -23,7 +25,16 @@ pub(crate) fn run(caller: &Caller) -> Result<Exit, Failure> {
 struct Report {
     healthy: bool,
     apps: Vec<App>,
+    #[serde(default)]
+    broken_apps: Vec<BrokenApp>,
+    #[serde(default)]
+    api_key_faults: Vec<Finding>,
     gates: Vec<Gate>,
+    #[serde(default)]
+    paused_batches: Vec<PausedBatch>,
+    #[serde(default)]
+    more_paused_batches: bool,
+    batches_problem: Option<String>,
     probes: Vec<Probe>,
     #[serde(default)]
     local_origins: bool,
@@ -35,6 +46,28 @@ struct App {
     topic: String,
     environment: String,
     transport: String,
+    #[serde(default)]
+    warnings: Vec<Finding>,
+}
+
+#[derive(Deserialize)]
+struct BrokenApp {
+    name: String,
+    faults: Vec<Finding>,
+}
+
+#[derive(Deserialize)]
+struct Finding {
+    pointer: String,
+    detail: String,
+}
+
+#[derive(Deserialize)]
+struct PausedBatch {
+    id: String,
+    app: String,
+    created_at: String,
+    pushes: u64,
 }
 
 #[derive(Deserialize)]
@@ -64,9 +97,16 @@ struct Probe {
 impl Report {
     fn to_text(&self) -> String {
         let mut lines = vec!["Apps that your key reaches".to_owned()];
-        lines.extend(self.apps.iter().map(App::to_line));
+        lines.extend(self.apps.iter().flat_map(App::to_lines));
+        lines.extend(self.broken_apps.iter().flat_map(BrokenApp::to_lines));
+        if !self.api_key_faults.is_empty() {
+            lines.push("API keys".to_owned());
+            let faults = self.api_key_faults.iter();
+            lines.extend(faults.map(|fault| line("FAIL", &[&fault.to_string()])));
+        }
         lines.push("Provider tokens and permits".to_owned());
         lines.extend(self.gates.iter().map(Gate::to_line));
+        lines.extend(self.batch_lines());
         lines.push("Ways to APNs".to_owned());
         lines.extend(self.probes.iter().map(Probe::to_line));
         if self.local_origins {
@@ -84,17 +124,51 @@ impl Report {
     }
 }
 
+impl Report {
+    /// The batches that wait for somebody. They are no fault of the deployment.
+    fn batch_lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(problem) = &self.batches_problem {
+            lines.push("Paused batches".to_owned());
+            lines.push(line("FAIL", &[problem]));
+        } else if !self.paused_batches.is_empty() {
+            lines.push("Paused batches; go on with: apns-edge batch resume ID".to_owned());
+        }
+        lines.extend(self.paused_batches.iter().map(|batch| {
+            let pushes = format!("{} pushes", batch.pushes);
+            line("-", &[&batch.id, &batch.app, &batch.created_at, &pushes])
+        }));
+        if self.more_paused_batches {
+            let more = "and more: apns-edge batch list --state paused";
+            lines.push(line("-", &[more]));
+        }
+        lines
+    }
+}
+
 impl App {
-    fn to_line(&self) -> String {
-        line(
-            "ok",
-            &[
-                &self.name,
-                &self.topic,
-                &self.environment,
-                &format!("by {}", self.transport),
-            ],
-        )
+    fn to_lines(&self) -> Vec<String> {
+        let way = format!("by {}", self.transport);
+        let parts = [&self.name, &self.topic, &self.environment, &way];
+        let mut lines = vec![line("ok", &parts.map(String::as_str))];
+        let warnings = self.warnings.iter();
+        lines.extend(warnings.map(|warning| line("warn", &[&self.name, &warning.to_string()])));
+        lines
+    }
+}
+
+impl BrokenApp {
+    fn to_lines(&self) -> Vec<String> {
+        let faults = self.faults.iter();
+        faults
+            .map(|fault| line("FAIL", &[&self.name, &fault.to_string()]))
+            .collect()
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.pointer, self.detail)
     }
 }
 

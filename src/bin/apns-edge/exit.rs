@@ -5,9 +5,9 @@ use std::process::ExitCode;
 /// The exit codes. They are part of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// What was asked for is done; of what was sent, all was accepted.
+    /// What was asked for is done. Devices that are gone are no failure.
     Done = 0,
-    /// Some pushes were not delivered, lines were left out, or the doctor found something.
+    /// Something needs a person: pushes with a fault, unknown or given up, lines that were left out, or what the doctor found.
     Undelivered = 1,
     /// The command line, the settings or a file on this machine is at fault. It is clap's code as well.
     Usage = 2,
@@ -31,8 +31,9 @@ pub(crate) const INTERRUPTED: i32 = 130;
 /// The codes, for `--help`.
 pub(crate) const HELP: &str = "\
 Exit codes:
-  0    done; of what was sent, all was accepted
-  1    some pushes were not delivered, lines were left out, or the doctor found something
+  0    done; devices that are gone or whose tokens were refused are no failure
+  1    something needs a person: pushes with a fault, unknown or given up, lines left out, or what the doctor found;
+       and what --fail-on names
   2    the command line, the settings or a file is at fault
   3    the server refused the request (4xx)
   4    the server could not be reached, or answered 5xx

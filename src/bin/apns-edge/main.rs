@@ -20,6 +20,7 @@ mod client;
 mod doctor;
 mod events;
 mod exit;
+mod fail_on;
 mod failure;
 mod id;
 mod interrupt;
@@ -35,10 +36,12 @@ mod receipts;
 mod screen;
 mod settings;
 mod source;
+mod ticker;
 mod warning;
 
 use caller::Caller;
 use exit::Exit;
+use fail_on::FailOn;
 use failure::Failure;
 use screen::Screen;
 use settings::{Flags, HEADING};
@@ -64,6 +67,9 @@ struct Common {
     /// How often in a row to try what can safely be repeated: uploads of files, reading, watching
     #[arg(long, global = true, help_heading = HEADING, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     attempts: u32,
+    /// Results of pushes that end the command with exit code 1, beside those that need a person
+    #[arg(long, global = true, help_heading = HEADING, value_name = "WHAT", value_delimiter = ',')]
+    fail_on: Vec<FailOn>,
 }
 
 /// What can be done.
@@ -95,7 +101,8 @@ impl Cli {
         if let Command::Key(key) = &self.command {
             return key.run(screen);
         }
-        let caller = Caller::new(&self.common.flags, screen, self.common.attempts)?;
+        let fail_on = self.common.fail_on.clone();
+        let caller = Caller::new(&self.common.flags, screen, self.common.attempts, fail_on)?;
         match &self.command {
             Command::Push(push) => push.run(&caller),
             Command::Batch(batch) => batch.run(&caller),

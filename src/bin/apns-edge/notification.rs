@@ -143,6 +143,25 @@ mod tests {
     }
 
     #[test]
+    fn a_payload_file_may_have_a_byte_order_mark() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "\u{feff}{\"aps\":{}}\n").unwrap();
+        let path = file.path().to_str().unwrap();
+        assert_eq!(
+            parse(&["--payload", path]).unwrap().to_string(),
+            r#"{"payload":{"aps":{}}}"#
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_far_too_large_is_told_the_bytes_that_matter() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "x".repeat(5 * 1024 * 1024)).unwrap();
+        let error = parse(&["--payload", file.path().to_str().unwrap()]).unwrap_err();
+        assert!(error.to_string().contains("4,096 bytes"), "{error}");
+    }
+
+    #[test]
     fn a_payload_that_is_no_object_is_refused_here() {
         for text in ["{", "{\"aps\":}"] {
             let error = parse(&["--payload", text]).unwrap_err();

@@ -27,7 +27,7 @@ pub(crate) fn text(text: Option<&str>) -> Option<Value> {
 /// # Errors
 /// The file cannot be read or is too large, or there is something else in its place.
 pub(crate) fn inline(flag: &str, text: &str) -> Result<Value, Failure> {
-    if text.trim_start().starts_with('{') {
+    if text.trim_start_matches('\u{feff}').trim_start().starts_with('{') {
         object(flag, text)
     } else {
         read(Path::new(text))
@@ -55,9 +55,30 @@ pub(crate) fn read(path: &Path) -> Result<Value, Failure> {
         .map_err(at_fault)?;
     let path = path.display();
     if text.len() as u64 > MAX_DOCUMENT {
-        return Err(Failure::Usage(format!("{path}: is too large for one document")));
+        return Err(Failure::Usage(format!(
+            "{path}: has more than {MAX_DOCUMENT} bytes. Apple takes a payload of at most 4,096 bytes (5,120 for VoIP): link to \
+             images and long texts instead of sending them"
+        )));
     }
     object(&path.to_string(), &text)
+}
+
+/// Checks that `notification` is one and no payload alone.
+///
+/// # Errors
+/// It is Apple's JSON.
+pub(crate) fn check_notification(what: &str, notification: &Value) -> Result<(), Failure> {
+    if notification.get("aps").is_some() && notification.get("payload").is_none() {
+        return Err(Failure::Usage(format!(
+            "{what}: holds a payload, with `aps` at the top. A notification has it inside: {{\"payload\": {{\"aps\": …}}}}"
+        )));
+    }
+    if notification.get("notification").is_some() && notification.get("payload").is_none() {
+        return Err(Failure::Usage(format!(
+            "{what}: holds a whole order. Give what is inside `notification`, and the rest as flags"
+        )));
+    }
+    Ok(())
 }
 
 fn object(what: &str, text: &str) -> Result<Value, Failure> {

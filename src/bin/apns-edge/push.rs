@@ -15,9 +15,11 @@ use crate::body::Lines;
 use crate::caller::Caller;
 use crate::client::{Answer, Target};
 use crate::exit::Exit;
+use crate::fail_on::{Ending, FailOn, fails};
 use crate::failure::Failure;
 use crate::notification::{Notification, OnInvalid};
 use crate::object::{some, text};
+use crate::source::Source;
 use crate::warning::{Place, Warnings};
 
 /// Send a notification to some devices, and print what became of each
@@ -73,10 +75,7 @@ impl Push {
         ]);
         let mut body = format!("{head}\n");
         for device in &self.device {
-            let (token, reference) = match device.split_once('=') {
-                Some((token, reference)) => (token, Some(reference)),
-                None => (device.as_str(), None),
-            };
+            let (token, reference) = device_of(device);
             let device = some([("token", Some(json!(token))), ("ref", text(reference))]);
             body.push_str(&format!("{device}\n"));
         }
@@ -87,6 +86,7 @@ impl Push {
             path: path.clone(),
             fault,
         };
+        Source::find(path)?.check_lines()?;
         let file = File::open(path).map_err(at_fault)?;
         let mut lines = Vec::new();
         Lines::new(Some(body.trim_end()), file)
@@ -100,6 +100,15 @@ impl Push {
             )));
         }
         Ok(lines)
+    }
+}
+
+/// The token and the name in `TOKEN[=REF]`. Base64 ends with signs of its own: the server says what it is.
+fn device_of(text: &str) -> (&str, Option<&str>) {
+    match text.split_once('=') {
+        Some((_, rest)) if rest.trim_matches('=').is_empty() => (text, None),
+        Some((token, reference)) => (token.trim_end(), Some(reference)),
+        None => (text, None),
     }
 }
 
@@ -117,10 +126,21 @@ pub(crate) fn tell(caller: &Caller, answer: &Answer, place: Place) -> Result<Exi
     let results: Results =
         serde_json::from_str(&answer.text).map_err(|error| caller.client.unreadable(error.to_string()))?;
     caller.screen.result(&answer.text, || results.to_text())?;
-    Ok(if results.counts.accepted == results.counts.devices {
-        Exit::Done
-    } else {
+    let fails = |result: &PushResult| {
+        let ending = Ending {
+            status: &result.status,
+            verdict: result.verdict.as_deref(),
+            gave_up: false,
+        };
+        fails(ending, &caller.fail_on)
+    };
+    // Where nothing arrives, somebody has to look.
+    let is_in_vain = results.counts.accepted == 0 && results.counts.devices > 0;
+    let is_failed = is_in_vain && !caller.fail_on.contains(&FailOn::Never);
+    Ok(if is_failed || results.results.iter().any(fails) {
         Exit::Undelivered
+    } else {
+        Exit::Done
     })
 }
 
@@ -207,3 +227,16 @@ const ACCEPTED: u16 = 202;
 
 /// The largest order that is sent at once: the largest body that the server takes, by any transport.
 const MAX_BODY: u64 = 16 * 1024 * 1024;
+
+#[test]
+fn a_device_has_a_name_behind_its_token_unless_it_is_base64() {
+    for (given, expected) in [
+        ("00ff=user-1", ("00ff", Some("user-1"))),
+        ("<00ff 11ee> = a=b", ("<00ff 11ee>", Some(" a=b"))),
+        ("00ff", ("00ff", None)),
+        ("AP8R7g==", ("AP8R7g==", None)),
+        ("AP8R7g=", ("AP8R7g=", None)),
+    ] {
+        assert_eq!(device_of(given), expected, "{given}");
+    }
+}

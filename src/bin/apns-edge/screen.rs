@@ -32,6 +32,11 @@ impl Screen {
         self.json
     }
 
+    /// Whether progress is told in lines: a person will read it, and no terminal shows a bar.
+    pub(crate) const fn wants_lines(self) -> bool {
+        !self.is_terminal && !self.json
+    }
+
     /// Writes a result: the document for a machine, the text for a person.
     ///
     /// # Errors

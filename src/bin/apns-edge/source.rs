@@ -13,6 +13,7 @@ use crate::body::Lines;
 use crate::caller::Caller;
 use crate::client::{Answer, Target};
 use crate::failure::Failure;
+use crate::ticker::{Ticker, mebibytes};
 
 /// A source of lines.
 #[derive(Debug)]
@@ -81,6 +82,9 @@ impl Source {
         let mut input = Watched {
             input,
             bar: bar.clone(),
+            lines: Ticker::after_a_while(caller.screen),
+            read: 0,
+            length,
             fault: None,
         };
         let answer = match head {
@@ -115,6 +119,27 @@ impl Source {
         Ok((Box::new(file), None))
     }
 
+    /// Looks at the beginning of a file of devices, before it is uploaded in vain.
+    ///
+    /// # Errors
+    /// It is a table, or JSON that is not a device a line.
+    pub(crate) fn check_lines(&self) -> Result<(), Failure> {
+        let Some(path) = self.path.as_ref().filter(|_| self.can_repeat) else {
+            // What is read of standard input is gone.
+            return Ok(());
+        };
+        let mut start = Vec::new();
+        let (input, _) = self.open()?;
+        input
+            .take(START)
+            .read_to_end(&mut start)
+            .map_err(|fault| self.at_fault(fault))?;
+        match instead_of_lines(&String::from_utf8_lossy(&start)) {
+            Some(what) => Err(Failure::Usage(format!("{}: {what}", path.display()))),
+            None => Ok(()),
+        }
+    }
+
     /// The failure to read it.
     pub(crate) fn at_fault(&self, fault: io::Error) -> Failure {
         let path = self.path.clone();
@@ -130,10 +155,21 @@ pub(crate) fn bar(caller: &Caller, length: Option<u64>) -> ProgressBar {
     caller.screen.bar(length, BAR, COUNT)
 }
 
+/// How much of a file is sent, on a line.
+pub(crate) fn sent(read: u64, length: Option<u64>) -> String {
+    match length {
+        Some(length) => format!("{} of {} sent", mebibytes(read), mebibytes(length)),
+        None => format!("{} sent", mebibytes(read)),
+    }
+}
+
 /// An input that shows how far it is read, and remembers its fault.
 struct Watched {
     input: Box<dyn Read>,
     bar: ProgressBar,
+    lines: Ticker,
+    read: u64,
+    length: Option<u64>,
     fault: Option<io::Error>,
 }
 
@@ -142,6 +178,8 @@ impl Read for Watched {
         match self.input.read(buffer) {
             Ok(count) => {
                 self.bar.inc(count as u64);
+                self.read += count as u64;
+                self.lines.tell(|| sent(self.read, self.length));
                 Ok(count)
             }
             Err(error) => {
@@ -153,8 +191,64 @@ impl Read for Watched {
     }
 }
 
+/// What a file of devices is that has no device a line.
+fn instead_of_lines(start: &str) -> Option<&'static str> {
+    let text = start.trim_start_matches('\u{feff}').trim_start();
+    let line = text.lines().next().unwrap_or_default().trim_end();
+    if line == "{" {
+        return Some(
+            "is one JSON document over several lines; each device is one line, as `jq -c` writes them",
+        );
+    }
+    if line == "[" || line.starts_with("[{") || line.starts_with("[\"") {
+        return Some("is one JSON array; each device is one line, as `jq -c '.[]'` writes them");
+    }
+    let is_json = line.starts_with(['{', '[']);
+    let cells: Vec<&str> = line.split([',', ';', '\t']).collect();
+    let is_cell_of_table = |cell: &&str| {
+        let cell = cell.trim().trim_matches('"');
+        let is_token = cell.len() >= 64 && cell.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_token || cell.eq_ignore_ascii_case("token") || cell.eq_ignore_ascii_case("device_token")
+    };
+    let is_table = !is_json && cells.len() > 1 && cells.iter().any(is_cell_of_table);
+    is_table.then_some(
+        "is CSV; this command takes a device a line, as JSON such as {\"token\": \"…\", \"ref\": \"user-1\"} or as a token. \
+         `apns-edge audience import` takes CSV",
+    )
+}
+
+/// How much of a file is looked at before it is uploaded.
+const START: u64 = 4096;
+
 /// The bar of an upload.
 const BAR: &str = "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} to go";
 
 /// What is shown in its place when nobody knows how much there is.
 const COUNT: &str = "{spinner} {bytes} sent, {bytes_per_sec}";
+
+#[test]
+fn a_file_that_is_no_list_of_devices_is_named_for_what_it_is() {
+    let token = "a1".repeat(32);
+    for table in [
+        "token,ref\n".to_owned(),
+        "\u{feff}\"ref\";\"Token\"\r\n".to_owned(),
+        format!("{token},user-1\n"),
+        format!("user-1\t{token}"),
+    ] {
+        assert!(
+            instead_of_lines(&table).is_some_and(|what| what.starts_with("is CSV")),
+            "{table}"
+        );
+    }
+    assert!(instead_of_lines("[\n{").is_some_and(|what| what.contains("array")));
+    assert!(instead_of_lines("{\n  \"devices\"").is_some_and(|what| what.contains("document")));
+    for lines in [
+        "",
+        "00ff\n",
+        "{\"token\": \"00ff\", \"ref\": 1}\n",
+        "<00ff 11ee>\n",
+        &token,
+    ] {
+        assert_eq!(instead_of_lines(lines), None, "{lines}");
+    }
+}

@@ -17,7 +17,8 @@ use crate::client::{Method, Target};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt::Farewell;
-use crate::source::{Source, bar};
+use crate::source::{Source, bar, sent};
+use crate::ticker::Ticker;
 
 /// Where the devices of an audience go, and what they are.
 #[derive(Debug)]
@@ -83,6 +84,7 @@ impl<'u> Upload<'u> {
     /// What that one failed by.
     pub(crate) fn send_all<R: BufRead>(&mut self, mut parts: Parts<R>) -> Result<(), Failure> {
         let mut before = 0;
+        let mut lines = Ticker::after_a_while(self.caller.screen);
         while let Some(part) = parts.cut().map_err(|fault| self.source.at_fault(fault))? {
             let after = self.read.get();
             if let Some(report) = &mut self.report
@@ -98,6 +100,7 @@ impl<'u> Upload<'u> {
                 }
             }
             before = after;
+            lines.tell(|| sent(after, self.bar.length()));
             self.line = parts.line();
             self.farewell.set(cut_off(Some(self.line)));
         }

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::BatchId;
 use crate::exit::Exit;
+use crate::fail_on::{Ending, FailOn, fails};
 use crate::warning::{Place, Warnings};
 
 /// How a batch stands.
@@ -70,6 +71,7 @@ struct Reason {
     code: u16,
     reason: Option<String>,
     verdict: Option<String>,
+    gave_up: Option<String>,
     count: u64,
 }
 
@@ -113,14 +115,34 @@ impl Document {
     }
 
     /// How a command ends that waited for the batch.
-    pub(crate) const fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self, fail_on: &[FailOn]) -> Exit {
         match self.state {
             State::Staging | State::Running => Exit::Done,
             State::Paused | State::Cancelling | State::Cancelled => Exit::Stopped,
-            // A line that was left out is a device that got nothing.
-            State::Done if self.counts.accepted == self.pushes && self.invalid == 0 => Exit::Done,
-            State::Done => Exit::Undelivered,
+            State::Done if self.fails(fail_on) => Exit::Undelivered,
+            State::Done => Exit::Done,
         }
+    }
+
+    fn fails(&self, fail_on: &[FailOn]) -> bool {
+        if fail_on.contains(&FailOn::Never) {
+            return false;
+        }
+        let by_reason = |reason: &Reason| {
+            let ending = Ending {
+                status: &reason.status,
+                verdict: reason.verdict.as_deref(),
+                gave_up: reason.gave_up.is_some(),
+            };
+            fails(ending, fail_on)
+        };
+        // A line that was left out is a device that got nothing.
+        // Where nothing arrives, somebody has to look.
+        self.invalid > 0
+            || (self.counts.accepted == 0 && self.pushes > 0)
+            || self.suspect.is_some()
+            || self.reasons.iter().any(by_reason)
+            || (self.reasons.is_empty() && self.counts.accepted != self.pushes)
     }
 
     /// Whether nothing will change any more.
@@ -205,6 +227,15 @@ impl Document {
         let warnings = self.warnings.to_lines(Place::Line(0)).into_iter();
         lines.extend(warnings.map(|warning| format!("warning: {warning}")));
         lines.join("\n")
+    }
+
+    /// How far it is, on a line.
+    pub(crate) fn progress(&self) -> String {
+        let state = match self.state {
+            State::Running => self.pace(),
+            state => state.as_str().to_owned(),
+        };
+        format!("{} of {} pushes, {state}", self.settled(), self.pushes)
     }
 
     /// How fast it is, and how long it will take.
@@ -319,15 +350,36 @@ mod tests {
 
     #[test]
     fn a_batch_ends_as_its_pushes_did() {
-        assert_eq!(document("done", "").exit(), Exit::Undelivered);
-        assert_eq!(document("running", "").exit(), Exit::Done);
-        assert_eq!(document("paused", "").exit(), Exit::Stopped);
-        assert_eq!(document("cancelled", "").exit(), Exit::Stopped);
+        assert_eq!(document("done", "").exit(&[]), Exit::Undelivered);
+        assert_eq!(document("running", "").exit(&[]), Exit::Done);
+        assert_eq!(document("paused", "").exit(&[]), Exit::Stopped);
+        assert_eq!(document("cancelled", "").exit(&[]), Exit::Stopped);
         let mut delivered = document("done", "");
         delivered.counts.accepted = 1000;
-        assert_eq!(delivered.exit(), Exit::Done);
+        assert_eq!(delivered.exit(&[]), Exit::Done);
         delivered.invalid = 1;
-        assert_eq!(delivered.exit(), Exit::Undelivered);
+        assert_eq!(delivered.exit(&[]), Exit::Undelivered);
+        assert_eq!(delivered.exit(&[FailOn::Never]), Exit::Done);
+    }
+
+    #[test]
+    fn dead_tokens_are_no_failure_and_what_needs_a_person_is() {
+        let with = |verdict: &str, rest: &str| {
+            let reasons = format!(
+                r#","reasons":[{{"status":"rejected","code":410,"verdict":"{verdict}","count":10{rest}}}]"#
+            );
+            document("done", &reasons)
+        };
+        let dead = with("drop_device", "");
+        assert_eq!(dead.exit(&[]), Exit::Done);
+        assert_eq!(dead.exit(&[FailOn::Gone]), Exit::Undelivered);
+        assert_eq!(with("fix_request", "").exit(&[]), Exit::Undelivered);
+        assert_eq!(with("retry", r#","gave_up":"time""#).exit(&[]), Exit::Undelivered);
+        let wrong = document(
+            "done",
+            r#","reasons":[{"status":"rejected","verdict":"check_token","count":10}],"suspect":{"reason":"BadDeviceToken","count":10}"#,
+        );
+        assert_eq!(wrong.exit(&[]), Exit::Undelivered);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The upload always carries an Idempotency-Key, so that one that broke, or whose answer was lost, can be repeated: the
 //! server takes it once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, value_parser};
 use serde_json::Value;
@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::interrupt::Farewell;
 use crate::key::random_hex;
 use crate::notification::OnInvalid;
-use crate::object::{read, some, text};
+use crate::object::{check_notification, read, some, text};
 use crate::problem::Problem;
 use crate::source::Source;
 use crate::warning::{Place, Warnings};
@@ -68,6 +68,7 @@ impl Send {
     pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
         let head = self.head()?;
         let source = Source::find(&self.file)?;
+        source.check_lines()?;
         let key = match &self.idempotency_key {
             Some(key) => key.clone(),
             None => random_hex::<KEY_BYTES>()?,
@@ -104,7 +105,7 @@ impl Send {
         if self.no_watch {
             return Ok(Exit::Done);
         }
-        Ok(watch(caller, &id, &resume(&id))?.exit())
+        Ok(watch(caller, &id, &resume(&id))?.exit(&caller.fail_on))
     }
 
     /// The first line of the body, if the flags make it.
@@ -121,13 +122,19 @@ impl Send {
         let is_set = batch.as_object().is_some_and(|batch| !batch.is_empty());
         let head = some([
             ("app", text(self.app.as_deref())),
-            ("notification", Some(read(notification)?)),
+            ("notification", Some(read_notification(notification)?)),
             ("on_invalid", self.on_invalid.map(OnInvalid::to_json)),
             ("strict", self.strict.then_some(Value::Bool(true))),
             ("batch", is_set.then_some(batch)),
         ]);
         Ok(Some(head.to_string()))
     }
+}
+
+fn read_notification(path: &Path) -> Result<Value, Failure> {
+    let notification = read(path)?;
+    check_notification(&path.display().to_string(), &notification)?;
+    Ok(notification)
 }
 
 /// A source and the key that its upload is known by.

@@ -15,6 +15,7 @@ use crate::events::Events;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt::Farewell;
+use crate::ticker::Ticker;
 
 /// Show the progress of a batch until it has ended, and then what became of it
 #[derive(Debug, Args)]
@@ -28,7 +29,7 @@ impl Watch {
     /// Runs the command.
     pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
         let _farewell = Farewell::new(farewell(&self.id));
-        Ok(watch(caller, &self.id, &resume(&self.id))?.exit())
+        Ok(watch(caller, &self.id, &resume(&self.id))?.exit(&caller.fail_on))
     }
 }
 
@@ -52,6 +53,7 @@ pub(crate) fn watch(caller: &Caller, id: &BatchId, resume: &str) -> Result<Docum
         caller,
         bar: None,
         last: String::new(),
+        lines: Ticker::at_once(caller.screen),
         resume,
     };
     loop {
@@ -83,6 +85,7 @@ struct View<'c> {
     caller: &'c Caller,
     bar: Option<ProgressBar>,
     last: String,
+    lines: Ticker,
     resume: &'c str,
 }
 
@@ -112,6 +115,7 @@ impl View<'_> {
         let bar = self
             .bar
             .get_or_insert_with(|| screen.bar(Some(document.pushes), BAR, BAR));
+        self.lines.tell(|| document.progress());
         bar.set_length(document.pushes);
         bar.set_position(document.settled());
         bar.set_message(match document.state {

@@ -7,6 +7,7 @@ use super::CampaignId;
 use crate::batch::BatchId;
 use crate::caller::Caller;
 use crate::exit::Exit;
+use crate::fail_on::FailOn;
 use crate::failure::Failure;
 use crate::listing::Listing;
 
@@ -86,13 +87,13 @@ impl Run {
     }
 
     /// How a command ends that waited for it.
-    pub(crate) fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self, fail_on: &[FailOn]) -> Exit {
         match self.state {
             State::Starting | State::Running => Exit::Done,
             State::Paused | State::Cancelled => Exit::Stopped,
             State::Missed | State::Failed => Exit::Undelivered,
-            State::Done if self.pushes.unwrap_or(0) == self.accepted() => Exit::Done,
-            State::Done => Exit::Undelivered,
+            State::Done if self.fails(fail_on) => Exit::Undelivered,
+            State::Done => Exit::Done,
         }
     }
 
@@ -125,8 +126,19 @@ impl Run {
         format!("run of {}", self.to_line())
     }
 
-    fn accepted(&self) -> u64 {
-        self.counts.as_ref().map_or(0, |counts| counts.accepted)
+    /// Whether pushes that were not accepted fail the command. Only the counts are left of a run: of devices that are
+    /// gone alone it is known that nobody has to do anything.
+    fn fails(&self, fail_on: &[FailOn]) -> bool {
+        let (accepted, gone) = self
+            .counts
+            .as_ref()
+            .map_or((0, 0), |counts| (counts.accepted, counts.gone));
+        let pushes = self.pushes.unwrap_or(0);
+        let gone_fails = [FailOn::Gone, FailOn::Any]
+            .iter()
+            .any(|what| fail_on.contains(what));
+        let others = pushes != accepted.saturating_add(gone);
+        !fail_on.contains(&FailOn::Never) && (others || (gone > 0 && gone_fails))
     }
 }
 
@@ -158,7 +170,7 @@ fn a_run_ends_as_its_pushes_did() {
         let text = format!(
             r#"{{"scheduled_at":"2026-11-23T09:00:00.000Z","state":"{state}","pushes":4,"counts":{{"accepted":{accepted}}}}}"#
         );
-        serde_json::from_str::<Run>(&text).unwrap().exit()
+        serde_json::from_str::<Run>(&text).unwrap().exit(&[])
     };
     assert_eq!(exit("done", 4), Exit::Done);
     assert_eq!(exit("done", 3), Exit::Undelivered);

@@ -190,15 +190,17 @@ impl Watcher<'_> {
                 match batch::watch(self.caller, &batch, &resume) {
                     Ok(last) if last.state == batch::State::Paused => {
                         self.paused.insert(run.scheduled_at.clone());
-                        return Ok(last.exit());
+                        return Ok(last.exit(&self.caller.fail_on));
                     }
-                    Ok(last) => last.exit(),
+                    Ok(last) => last.exit(&self.caller.fail_on),
                     // What has ended long ago is forgotten, and the run says what became of it.
-                    Err(failure) if run.state.is_over() && failure.is_absence() => run.exit(),
+                    Err(failure) if run.state.is_over() && failure.is_absence() => {
+                        run.exit(&self.caller.fail_on)
+                    }
                     Err(failure) => return Err(failure),
                 }
             }
-            None => run.exit(),
+            None => run.exit(&self.caller.fail_on),
         };
         self.told.insert(run.scheduled_at.clone());
         if self.exit == Exit::Done {

@@ -1,0 +1,60 @@
+//! Progress for the log of a script: a line now and then where no terminal shows a bar.
+
+use std::time::{Duration, Instant};
+
+use crate::screen::Screen;
+
+/// Writes lines of progress, and not too many.
+#[derive(Debug)]
+pub(crate) struct Ticker {
+    screen: Screen,
+    due: Instant,
+    last: String,
+}
+
+impl Ticker {
+    /// Writes the first line at once.
+    pub(crate) fn at_once(screen: Screen) -> Self {
+        Self::from(screen, Instant::now())
+    }
+
+    /// Writes nothing about what is soon over.
+    pub(crate) fn after_a_while(screen: Screen) -> Self {
+        Self::from(screen, Instant::now() + PAUSE)
+    }
+
+    const fn from(screen: Screen, due: Instant) -> Self {
+        Self {
+            screen,
+            due,
+            last: String::new(),
+        }
+    }
+
+    /// Writes the progress, if it is time for a line and it says something new.
+    pub(crate) fn tell(&mut self, text: impl FnOnce() -> String) {
+        if !self.screen.wants_lines() || Instant::now() < self.due {
+            return;
+        }
+        self.due = Instant::now() + PAUSE;
+        let text = text();
+        if text != self.last {
+            self.screen.note(&text);
+            self.last = text;
+        }
+    }
+}
+
+/// A number of bytes for a person.
+pub(crate) fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / (1024.0 * 1024.0))
+}
+
+/// How long it is silent between two lines.
+const PAUSE: Duration = Duration::from_secs(5);
+
+#[test]
+fn bytes_are_told_in_mebibytes() {
+    assert_eq!(mebibytes(0), "0.0 MiB");
+    assert_eq!(mebibytes(5 * 1024 * 1024 + 512 * 1024), "5.5 MiB");
+}
