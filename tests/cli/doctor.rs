@@ -63,3 +63,34 @@ fn a_caller_that_is_not_known_is_refused() {
     run(&fake, &["doctor"]).with_code(3);
     fake.only();
 }
+
+#[test]
+fn faults_of_settings_refusals_and_paused_batches_are_shown() {
+    let apps = r#"[{"name":"calls","topic":"com.acme.voip","environment":"production","transport":"fetch","warnings":[{"pointer":"/APPS/calls/topic","detail":"ends in `.voip`"}]}]"#;
+    let broken = r#"[{"name":"news","faults":[{"pointer":"/APNS_KEY_NEWSKEY001","detail":"is required"}]}]"#;
+    let keys = r#"[{"pointer":"/API_KEYS/0/name","detail":"`backend` is also the name of entry 1"}]"#;
+    let gate = r#"{"app":"calls","proven":false,"limit":2000,"in_use":0,"waiting":0,"last_refusal":{"reason":"InvalidProviderToken","at":"2026-11-23T08:00:00.000Z"},"problem":"APNs refused the credential with `InvalidProviderToken` at 2026-11-23T08:00:00.000Z. Compare `key_id`"}"#;
+    let batch = r#"{"id":"00112233445566778899aabbccddeeff","app":"calls","created_at":"2026-11-23T07:00:00.000Z","pushes":7}"#;
+    let body = format!(
+        r#"{{"healthy":false,"apps":{apps},"broken_apps":{broken},"api_key_faults":{keys},"gates":[{gate}],"paused_batches":[{batch}],"more_paused_batches":true,"probes":[]}}"#
+    );
+    let fake = Fake::start(vec![json(200, body)]);
+    let told = run(&fake, &["doctor"]).with_code(1);
+    assert_eq!(
+        told.out,
+        "Apps that your key reaches\n\
+         \x20 ok    calls  com.acme.voip  production  by fetch\n\
+         \x20 warn  calls  /APPS/calls/topic: ends in `.voip`\n\
+         \x20 FAIL  news  /APNS_KEY_NEWSKEY001: is required\n\
+         API keys\n\
+         \x20 FAIL  /API_KEYS/0/name: `backend` is also the name of entry 1\n\
+         Provider tokens and permits\n\
+         \x20 FAIL  calls  APNs refused the credential with `InvalidProviderToken` at 2026-11-23T08:00:00.000Z. Compare `key_id`\n\
+         Paused batches; go on with: apns-edge batch resume ID\n\
+         \x20 -     00112233445566778899aabbccddeeff  calls  2026-11-23T07:00:00.000Z  7 pushes\n\
+         \x20 -     and more: apns-edge batch list --state paused\n\
+         Ways to APNs\n\
+         Something is wrong: see the lines that say FAIL.\n"
+    );
+    fake.only();
+}

@@ -11,6 +11,8 @@ mod campaign_watch;
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]
+mod exits;
+#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod import;

@@ -32,8 +32,8 @@ pub(crate) const INTERRUPTED: i32 = 130;
 pub(crate) const HELP: &str = "\
 Exit codes:
   0    done; devices that are gone or whose tokens were refused are no failure
-  1    something needs a person: pushes with a fault, unknown or given up, lines left out, or what the doctor found;
-       and what --fail-on names
+  1    some pushes need a person (fix_*, unknown, given up, none accepted), or have what --fail-on names;
+       lines were left out, or the doctor found something
   2    the command line, the settings or a file is at fault
   3    the server refused the request (4xx)
   4    the server could not be reached, or answered 5xx
