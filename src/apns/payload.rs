@@ -30,7 +30,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 pub use alert::{Alert, AlertDictionary, AlertText, LocalizedText};
-pub use aps::{Aps, InterruptionLevel};
+pub use aps::{Aps, InterruptionLevel, wants_number};
 pub use builder::{BuildError, PayloadBuilder};
 pub use fit::{MAX_PARTS, Part, TooLarge};
 pub use live_activity::Event;

@@ -3,7 +3,7 @@
 //! A payload and its variants are compiled once; then each device has a merge patch (RFC 7396) over the payload, or none if
 //! nothing is its own. Only the strings of a JSON tree are ever filled in, and the tree is written as JSON afterwards: no
 //! value can leave its string, and none is read as a template. In scope: expressions, `{{ name }}` and
-//! `{{ name | default: "x" }}`, of the crate `upon`. Out of scope: blocks, which are refused, and what a payload may be.
+//! `{{ name | default: "x" }}`, of the crate `upon`; a number, where the payload's key wants one and the text is one expression. Out of scope: blocks, which are refused, and what a payload may be.
 
 mod leaf;
 mod locale;
@@ -20,7 +20,7 @@ pub use locale::is_locale;
 use super::audience::Device;
 use crate::apns::payload::Payload;
 use crate::fault::{Faults, Pointer};
-use leaf::Compiler;
+use leaf::{Compiler, is_blank};
 use node::Node;
 
 /// A device, with what is known of it.
@@ -59,7 +59,7 @@ pub struct Templates {
     base: Option<Node>,
     /// By locale, what is laid over the payload.
     variants: Vec<(String, Node)>,
-    /// What stands for a variable that a device does not have.
+    /// What stands for a variable that a device does not have, or whose value is blank.
     defaults: BTreeMap<String, String>,
     variables: BTreeSet<String>,
 }
@@ -70,6 +70,9 @@ pub enum Unrendered {
     /// The device has no such variable, and nothing stands for it.
     #[error("there is no `{0}`, and no default for it")]
     Missing(String),
+    /// A key that wants a number, found there in the payload, has another text.
+    #[error("the text for `{0}` is not a number")]
+    NoNumber(String),
     /// The texts are longer than [`MAX_RENDERED`].
     #[error("its texts are more than {MAX_RENDERED} bytes long when they are filled in")]
     TooLong,
@@ -89,13 +92,25 @@ impl Templates {
         faults: &mut Faults,
     ) -> Self {
         let mut compiler = Compiler::new();
-        let base = Node::part(payload, &mut compiler, at, faults);
+        let base = Node::part(payload, &mut compiler, at, &Pointer::Root, faults);
         let mut compiled = Vec::new();
         for (locale, patch) in variants {
             // The templates of the patch have their faults here; those of the payload had theirs above.
-            Node::part(patch, &mut compiler, &variants_at.key(locale), faults);
+            Node::part(
+                patch,
+                &mut compiler,
+                &variants_at.key(locale),
+                &Pointer::Root,
+                faults,
+            );
             let whole = Payload::merge(payload, patch);
-            let part = Node::part(&whole, &mut compiler, &Pointer::Root, &mut Faults::default());
+            let part = Node::part(
+                &whole,
+                &mut compiler,
+                &Pointer::Root,
+                &Pointer::Root,
+                &mut Faults::default(),
+            );
             compiled.push((locale.clone(), Node::over(patch, part)));
         }
         let defaults = defaults
@@ -127,9 +142,12 @@ impl Templates {
     /// # Errors
     /// A variable has no value, or the texts are too long.
     pub fn patch(&self, recipient: &Recipient<'_>) -> Result<Option<Value>, Unrendered> {
-        let own = |name: &str| value_of(recipient, name).or_else(|| self.defaults.get(name).cloned());
+        let own = |name: &str| match (value_of(recipient, name), self.defaults.get(name)) {
+            (Some(value), Some(default)) if is_blank(&value) => Some(default.clone()),
+            (value, default) => value.or_else(|| default.cloned()),
+        };
         let variant = recipient.locale.and_then(|locale| self.variant(locale));
-        self.render(variant.or(self.base.as_ref()), &own)
+        self.render(variant.or(self.base.as_ref()), &own, None)
     }
 
     /// The same for a device that has a value for each variable: its default, or else [`SAMPLE`]. First without a variant,
@@ -140,7 +158,7 @@ impl Templates {
         let variants = variants.map(|(locale, node)| (Some(locale.as_str()), Some(node)));
         std::iter::once((None, self.base.as_ref()))
             .chain(variants)
-            .map(move |(locale, node)| (locale, self.render(node, &sample)))
+            .map(move |(locale, node)| (locale, self.render(node, &sample, Some(SAMPLE_NUMBER))))
     }
 
     fn variant(&self, locale: &str) -> Option<&Node> {
@@ -152,9 +170,10 @@ impl Templates {
         &self,
         node: Option<&Node>,
         lookup: &dyn Fn(&str) -> Option<String>,
+        sample: Option<u8>,
     ) -> Result<Option<Value>, Unrendered> {
         let mut room = MAX_RENDERED;
-        node.map(|node| node.render(&self.compiler, lookup, &mut room))
+        node.map(|node| node.render(&self.compiler, lookup, &mut room, sample))
             .transpose()
     }
 }
@@ -190,6 +209,9 @@ pub const MAX_RENDERED: usize = 32 * 1024;
 
 /// What stands for a variable where there is no device.
 pub const SAMPLE: &str = "x";
+
+/// What stands for a number where there is no device.
+const SAMPLE_NUMBER: u8 = 1;
 
 #[cfg(test)]
 mod tests;

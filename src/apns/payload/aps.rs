@@ -226,6 +226,22 @@ impl InterruptionLevel {
     }
 }
 
+/// Whether Apple's key at this JSON pointer of a payload has a number for its value.
+#[must_use]
+pub fn wants_number(pointer: &str) -> bool {
+    if matches!(pointer, "/aps/sound/critical" | "/aps/sound/volume") {
+        return true;
+    }
+    let key = pointer.strip_prefix("/aps/");
+    let member = MEMBERS.iter().find(|(name, _)| Some(*name) == key);
+    member.is_some_and(|(_, shape)| {
+        matches!(
+            shape,
+            Shape::Count | Shape::Seconds | Shape::Number | Shape::Fraction | Shape::One | Shape::ZeroOrOne
+        )
+    })
+}
+
 /// The keys of the dictionary.
 pub(super) const MEMBERS: Members = &[
     ("alert", Shape::Alert),

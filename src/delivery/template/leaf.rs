@@ -141,17 +141,32 @@ fn write_value(out: &mut upon::fmt::Formatter<'_>, value: &upon::Value) -> upon:
     }
 }
 
-/// The filter `default: "x"`. What stands for a value must be one, whether it is needed or not.
+/// The filter `default: "x"`, for what is missing, empty or blank. What stands for a value must be one, whether it is needed
+/// or not.
 fn default(value: &upon::Value, fallback: upon::Value) -> Result<upon::Value, &'static str> {
     match (value, fallback) {
         (_, upon::Value::List(_) | upon::Value::Map(_)) => Err("a default is a text, a number or a variable"),
         (upon::Value::None, fallback) => Ok(fallback),
+        (upon::Value::String(text), fallback) if is_blank(text) => Ok(fallback),
         (value, _) => Ok(value.clone()),
     }
 }
 
 fn syntax(error: upon::Error) -> BadTemplate {
     BadTemplate::Syntax(error.to_string())
+}
+
+/// Whether a text shows nothing: it is empty, or all white space and marks without a width.
+pub(super) fn is_blank(text: &str) -> bool {
+    let is_invisible =
+        |c: char| c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
+    text.chars().all(is_invisible)
+}
+
+/// Whether a text is one expression and nothing else.
+pub(super) fn is_one_expression(text: &str) -> bool {
+    let inside = text.trim().strip_prefix("{{");
+    inside.is_some_and(|inside| inside.split_at(end_of_expression(inside)).1 == "}}")
 }
 
 /// What stands between `{{` and `}}`, each.
@@ -251,6 +266,39 @@ mod tests {
         assert_eq!(rendered(r#"{{ name | default: "you" }}"#), "<name>");
         assert_eq!(rendered(r#"{{ none | default: name }}"#), "<name>");
         assert_eq!(rendered(r#"{{ none | default: 5 }}"#), "5");
+    }
+
+    #[test]
+    fn a_default_stands_for_what_is_empty_or_blank_as_well() {
+        let mut compiler = Compiler::new();
+        let leaf = compiler.compile(r#"Hi {{ name | default: "you" }}"#).unwrap();
+        for blank in ["", " ", "\t\r\n", "\u{a0}\u{2003}", "\u{200b}\u{feff}"] {
+            let lookup = |_: &str| Some(blank.to_owned());
+            assert_eq!(
+                compiler.render(&leaf, &lookup, &mut 100).unwrap(),
+                "Hi you",
+                "{blank:?}"
+            );
+        }
+        let lookup = |_: &str| Some(" Ann".to_owned());
+        assert_eq!(compiler.render(&leaf, &lookup, &mut 100).unwrap(), "Hi  Ann");
+        assert_eq!(rendered(r#"{{ "" | default: "you" }}"#), "you");
+        assert_eq!(rendered(r#"{{ none | default: "" | default: "you" }}"#), "you");
+    }
+
+    #[test]
+    fn a_text_that_is_one_expression_is_known() {
+        for (text, expected) in [
+            ("{{ a }}", true),
+            (" {{a | default: 5}} ", true),
+            (r#"{{ a | default: "}}" }}"#, true),
+            ("{{ a }}{{ b }}", false),
+            ("{{ a }} new", false),
+            ("1{{ a }}", false),
+            ("5", false),
+        ] {
+            assert_eq!(is_one_expression(text), expected, "{text}");
+        }
     }
 
     #[test]

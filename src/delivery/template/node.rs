@@ -1,9 +1,10 @@
 //! A JSON tree in which some strings are templates.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::Unrendered;
-use super::leaf::{Compiler, Leaf, is_template};
+use super::leaf::{Compiler, Leaf, is_one_expression, is_template};
+use crate::apns::payload::wants_number;
 use crate::fault::{FaultKind, Faults, Pointer};
 
 /// A value, or what of it is to be filled in.
@@ -12,6 +13,8 @@ pub(super) enum Node {
     Fixed(Value),
     /// A string that is a template.
     Text(Leaf),
+    /// A number that is filled in, and where it stands in the payload.
+    Number(Leaf, String),
     /// An array; it is always whole, since a merge patch cannot change a part of one.
     Array(Vec<Self>),
     /// An object, or some of its members.
@@ -20,10 +23,12 @@ pub(super) enum Node {
 
 impl Node {
     /// The smallest part of `value`, found at `at`, that has all its templates: a merge patch over it. None if it has none.
+    /// `place` is where it stands in the payload.
     pub(super) fn part(
         value: &Value,
         compiler: &mut Compiler,
         at: &Pointer<'_>,
+        place: &Pointer<'_>,
         faults: &mut Faults,
     ) -> Option<Self> {
         match value {
@@ -31,21 +36,34 @@ impl Node {
                 let members: Vec<(String, Self)> = map
                     .iter()
                     .filter_map(|(key, value)| {
-                        let part = Self::part(value, compiler, &at.key(key), faults)?;
+                        let part = Self::part(value, compiler, &at.key(key), &place.key(key), faults)?;
                         Some((key.clone(), part))
                     })
                     .collect();
                 (!members.is_empty()).then_some(Self::Object(members))
             }
-            _ => has_template(value).then(|| Self::whole(value, compiler, at, faults)),
+            _ => has_template(value).then(|| Self::whole(value, compiler, at, place, faults)),
         }
     }
 
     /// All of `value`.
-    fn whole(value: &Value, compiler: &mut Compiler, at: &Pointer<'_>, faults: &mut Faults) -> Self {
+    fn whole(
+        value: &Value,
+        compiler: &mut Compiler,
+        at: &Pointer<'_>,
+        place: &Pointer<'_>,
+        faults: &mut Faults,
+    ) -> Self {
         match value {
             Value::String(text) if is_template(text) => match compiler.compile(text) {
-                Ok(leaf) => Self::Text(leaf),
+                Ok(leaf) => {
+                    let place = place.to_string();
+                    if is_one_expression(text) && wants_number(&place) {
+                        Self::Number(leaf, place)
+                    } else {
+                        Self::Text(leaf)
+                    }
+                }
                 Err(error) => {
                     faults.add(at, FaultKind::Invalid(error.to_string()));
                     Self::Fixed(value.clone())
@@ -53,13 +71,15 @@ impl Node {
             },
             Value::Array(items) => {
                 let items = items.iter().enumerate();
-                let items = items.map(|(index, item)| Self::whole(item, compiler, &at.index(index), faults));
+                let items = items.map(|(index, item)| {
+                    Self::whole(item, compiler, &at.index(index), &place.index(index), faults)
+                });
                 Self::Array(items.collect())
             }
             Value::Object(map) => {
                 let members = map.iter();
                 let members = members.map(|(key, value)| {
-                    let node = Self::whole(value, compiler, &at.key(key), faults);
+                    let node = Self::whole(value, compiler, &at.key(key), &place.key(key), faults);
                     (key.clone(), node)
                 });
                 Self::Object(members.collect())
@@ -85,24 +105,34 @@ impl Node {
         Self::Object(over)
     }
 
-    /// The value with the texts that `lookup` finds; all of them together take their length from `room`.
+    /// The value with the texts that `lookup` finds; all of them together take their length from `room`. For a number whose
+    /// text is none stands `sample`, if there is one.
     pub(super) fn render(
         &self,
         compiler: &Compiler,
         lookup: &dyn Fn(&str) -> Option<String>,
         room: &mut usize,
+        sample: Option<u8>,
     ) -> Result<Value, Unrendered> {
         Ok(match self {
             Self::Fixed(value) => value.clone(),
             Self::Text(leaf) => Value::String(compiler.render(leaf, lookup, room)?),
+            Self::Number(leaf, place) => {
+                let text = compiler.render(leaf, lookup, room)?;
+                let number = serde_json::from_str::<Number>(text.trim()).map(Value::Number);
+                let number = number.ok().or_else(|| sample.map(Value::from));
+                number.ok_or_else(|| Unrendered::NoNumber(place.clone()))?
+            }
             Self::Array(items) => {
-                let items = items.iter().map(|item| item.render(compiler, lookup, room));
+                let items = items
+                    .iter()
+                    .map(|item| item.render(compiler, lookup, room, sample));
                 Value::Array(items.collect::<Result<_, _>>()?)
             }
             Self::Object(members) => {
                 let members = members
                     .iter()
-                    .map(|(key, node)| Ok((key.clone(), node.render(compiler, lookup, room)?)));
+                    .map(|(key, node)| Ok((key.clone(), node.render(compiler, lookup, room, sample)?)));
                 Value::Object(members.collect::<Result<Map<_, _>, _>>()?)
             }
         })

@@ -246,3 +246,67 @@ fn filled(value: &Value, name: &str) -> Value {
         _ => value.clone(),
     }
 }
+
+#[test]
+fn a_default_stands_for_an_attribute_that_is_blank() {
+    let payload = json!({"aps": {"alert": "Hi {{ name }}"}});
+    let templates = compile(&payload, &json!({}), &json!({"name": "you"})).unwrap();
+    for attributes in [
+        json!({}),
+        json!({"name": ""}),
+        json!({"name": " "}),
+        json!({"name": "\u{a0}"}),
+    ] {
+        let expected = json!({"aps": {"alert": "Hi you"}});
+        assert_eq!(
+            patch(&templates, None, &attributes),
+            Ok(Some(expected)),
+            "{attributes}"
+        );
+    }
+    // Without one it is what the caller said.
+    let templates = compile(&payload, &json!({}), &json!({})).unwrap();
+    assert_eq!(
+        patch(&templates, None, &json!({"name": ""})),
+        Ok(Some(json!({"aps": {"alert": "Hi "}})))
+    );
+}
+
+#[test]
+fn a_key_that_wants_a_number_gets_one_from_one_expression() {
+    let payload = json!({
+        "aps": {"badge": "{{ unread }}", "relevance-score": " {{ score | default: 0.5 }}", "sound": {"name": "a", "volume": "{{ score | default: 1 }}"}},
+        "count": "{{ unread }}", "text": "{{ unread }} new",
+    });
+    let variants = json!({"de": {"aps": {"badge": "{{ ungelesen | default: unread }}"}}});
+    let templates = compile(&payload, &variants, &json!({})).unwrap();
+    let filled = |locale, attributes: &Value| {
+        patch(&templates, locale, attributes).map(|patch| patch.unwrap().to_string())
+    };
+    assert_eq!(
+        filled(None, &json!({"unread": 7})).unwrap(),
+        r#"{"aps":{"badge":7,"relevance-score":0.5,"sound":{"volume":1}},"count":"7","text":"7 new"}"#
+    );
+    assert_eq!(
+        filled(Some("de"), &json!({"unread": "12", "score": "0.25"})).unwrap(),
+        r#"{"aps":{"badge":12,"relevance-score":0.25,"sound":{"volume":0.25}},"count":"12","text":"12 new"}"#
+    );
+    for bad in [
+        json!("many"),
+        json!(""),
+        json!("0x1"),
+        json!("1 2"),
+        json!(true),
+        json!("01"),
+        json!("NaN"),
+    ] {
+        let error = filled(None, &json!({"unread": bad})).unwrap_err();
+        assert_eq!(error, Unrendered::NoNumber("/aps/badge".to_owned()), "{bad}");
+    }
+    // Where there is no device, a number stands for it.
+    let samples: Vec<Value> = templates
+        .samples()
+        .map(|(_, sample)| sample.unwrap().unwrap())
+        .collect();
+    assert!(samples.iter().all(|sample| sample["aps"]["badge"] == 1));
+}
