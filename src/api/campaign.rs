@@ -11,8 +11,12 @@ pub mod query;
 pub mod run;
 mod stager;
 pub mod trial;
+pub mod variables;
+
+use std::time::Duration;
 
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 pub use run::Brief;
 pub use stager::{MAX_PROBLEMS, StagedChunk, Stager};
@@ -21,6 +25,7 @@ use super::batch;
 use super::format::{self, check_values};
 use super::problem::{Kind, Problem};
 use super::upload::{Opening, check_webhook};
+use crate::apns::expiration::{BadExpiration, Expiration};
 use crate::config::{App, Batches, Config};
 use crate::delivery::batch::Record;
 use crate::delivery::calendar::{Campaign, Reply, State};
@@ -97,6 +102,15 @@ pub fn read(
     let state = state(map, schedule.is_some(), next, &mut faults);
     // What has an end of its own must last until the first run.
     let content = Content::read(map, app, next.unwrap_or(now).max(now), &mut faults);
+    if let (Some(map), Some(schedule), Some(window), Some(next)) =
+        (document.pointer("/notification"), &schedule, &window, next)
+        && let Some(expiration) = map.get("expiration")
+        && !opens_in_time(expiration, &schedule.begun(now), window, next)
+    {
+        let text = "is over before the `window` opens: no run could ever be sent";
+        let at = root.key("notification");
+        faults.add(&at.key("expiration"), FaultKind::Conflict(text.to_owned()));
+    }
     let options = content.as_ref().map(|content| &content.opening.options);
     let webhook = options.and_then(|options| options.webhook.as_deref());
     let webhook =
@@ -129,6 +143,48 @@ pub fn read(
         runs: 0,
         seen: now,
     })
+}
+
+/// Whether the window of one of the first runs, from the one that is due at `next`, opens before its notification expires.
+fn opens_in_time(expiration: &Value, schedule: &Schedule, window: &Window, next: Timestamp) -> bool {
+    let forever = Timestamp::from_millis(u64::MAX);
+    let runs = schedule.between(next - Duration::from_millis(1), forever, RUNS_LOOKED_AT);
+    runs.iter().any(|run| {
+        let zone = schedule.zone(run.zones.as_deref());
+        let intervals = window.intervals(zone, run.at, run.at + TWO_DAYS);
+        let Some((open, _)) = intervals.first() else {
+            return true;
+        };
+        // What cannot be read is a fault elsewhere.
+        match Expiration::parse(expiration, run.at) {
+            Ok(end) => end == Expiration::AT_ONCE || end.as_secs() > open.as_secs(),
+            Err(BadExpiration::Past { .. }) => false,
+            Err(_) => true,
+        }
+    })
+}
+
+/// The id of the campaign that a caller makes with an `Idempotency-Key`: the same key makes the same campaign.
+#[must_use]
+pub fn named_id(caller: &str, key: &str) -> String {
+    // No API key has a line break in its name.
+    batch::named_id(&format!("campaign\n{caller}"), key)
+}
+
+/// Whether a caller may give a campaign this name for an id: 1 to 64 small letters, digits, `-`, `_` and `.`, and not like an
+/// id of ours.
+#[must_use]
+pub fn is_own_name(name: &str) -> bool {
+    let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
+    let is_ours = name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (1..=MAX_OWN_NAME).contains(&name.len()) && name.bytes().all(is_plain) && !is_ours
+}
+
+/// The hash of the body that a campaign is written with.
+#[must_use]
+pub fn fingerprint(body: &[u8]) -> String {
+    let hash = Sha256::digest(body);
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A campaign's document as a tree.
@@ -272,6 +328,15 @@ const OURS: &[&str] = &[
 /// The largest campaign in bytes: a notification as large as a batch's, and its variants. It is stored as one value, of
 /// which the platform takes 2 MB.
 pub const MAX_BODY: usize = 256 * 1024;
+
+/// The longest name that a caller gives a campaign for an id, in bytes.
+pub const MAX_OWN_NAME: usize = 64;
+
+/// Runs that are looked at for one that could be sent.
+const RUNS_LOOKED_AT: usize = 50;
+
+/// A window opens each day, if clocks do not skip it.
+const TWO_DAYS: Duration = Duration::from_hours(48);
 
 /// The most JSON values of a campaign: as trees they take some 100 bytes each, a hundred variants of two hundred values 2 MB.
 pub const MAX_VALUES: usize = 20_000;

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::segment::Segment;
 use super::sql::{self, BadRow, Query, Row, Statement};
-use super::walk::Walk;
+use super::walk::{Judge, Judged, Walk};
 use crate::time::Timestamp;
 
 pub use count::Counter;
@@ -74,6 +74,8 @@ pub enum Command {
         /// After this id.
         after: u64,
     },
+    /// Whether a run would reach devices.
+    Judge(Judge),
     /// The time zones that devices are in.
     Zones,
     /// APNs has refused these devices.
@@ -127,6 +129,8 @@ pub enum Reply {
         /// The id after which the next page begins, if there is one.
         next: Option<u64>,
     },
+    /// Which devices a run would not reach.
+    Judged(Judged),
     /// The time zones that devices are in, in order; the empty one for devices without any.
     Zones {
         /// IANA names.
@@ -167,6 +171,10 @@ impl Command {
                 suspects: 0,
                 next: None,
             },
+            Self::Judge(_) => Reply::Judged(Judged {
+                outside: Vec::new(),
+                capped: Vec::new(),
+            }),
             Self::Zones => Reply::Zones { names: Vec::new() },
             Self::Gone { .. } => Reply::Gone {
                 removed: 0,
@@ -190,6 +198,7 @@ impl Query for Command {
             Self::Page { after, limit } => vec![rows::page(*after, limit.saturating_add(1))],
             Self::Find { refs } => vec![rows::find(refs, MAX_FOUND)],
             Self::Count { segment, after } => count::statements(segment.as_ref(), *after),
+            Self::Judge(judge) => judge.statements(),
             Self::Zones => vec![rows::zones()],
             Self::Gone {
                 devices,
@@ -224,6 +233,7 @@ impl Query for Command {
                 Ok(Reply::Found { members })
             }
             Self::Count { segment, .. } => count::reply(segment.as_ref(), rows),
+            Self::Judge(judge) => judge.read(rows).map(Reply::Judged),
             Self::Zones => {
                 let names = first.iter().map(|row| row.text(0).map(str::to_owned));
                 Ok(Reply::Zones {

@@ -20,6 +20,7 @@
 
 mod cursor;
 mod frequency;
+mod judge;
 mod sends;
 mod shard_loop;
 mod step;
@@ -34,6 +35,7 @@ use crate::time::Timestamp;
 
 pub use cursor::{BadCursor, Cursor};
 pub use frequency::{Frequency, Of};
+pub use judge::{Judge, Judged};
 pub use shard_loop::{Effect, Event, Notice, ShardLoop};
 pub use step::{Rendered, Step};
 

@@ -93,11 +93,13 @@ pub enum WarningCode {
     UnusualPriority,
     /// The expiration is one that Apple advises against for the push type.
     UnusualExpiration,
+    /// A variable that devices do not have has no default.
+    MissingVariable,
 }
 
 impl WarningCode {
     /// All codes.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::NullValue,
         Self::MisspelledKey,
         Self::MisplacedKey,
@@ -117,6 +119,7 @@ impl WarningCode {
         Self::MutableWithoutAlert,
         Self::UnusualPriority,
         Self::UnusualExpiration,
+        Self::MissingVariable,
     ];
 
     /// The word for it in answers.
@@ -142,6 +145,7 @@ impl WarningCode {
             Self::MutableWithoutAlert => "mutable_without_alert",
             Self::UnusualPriority => "unusual_priority",
             Self::UnusualExpiration => "unusual_expiration",
+            Self::MissingVariable => "missing_variable",
         }
     }
 }

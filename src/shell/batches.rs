@@ -76,13 +76,8 @@ pub(super) async fn upload(
     body: Body,
     env: &Env,
 ) -> Result<Response, Problem> {
-    let key = http::header(request, IDEMPOTENCY_KEY);
-    let id = match &key {
-        Some(key) if key.is_empty() || key.len() > MAX_KEY => {
-            let detail = format!("Idempotency-Key has {} bytes; it has 1 to {MAX_KEY}", key.len());
-            return Err(Problem::new(Kind::InvalidRequest, detail));
-        }
-        Some(key) => contract::named_id(&caller.name, key),
+    let id = match idempotency_key(request)? {
+        Some(key) => contract::named_id(&caller.name, &key),
         None => contract::id(clock::seed()),
     };
     let headers = Headers::new();
@@ -97,6 +92,18 @@ pub(super) async fn upload(
         headers.set(name, value).map_err(unavailable)?;
     }
     batch::upload(env, &id, headers, body).await.map_err(unavailable)
+}
+
+/// The request's `Idempotency-Key`, if it has one.
+pub(super) fn idempotency_key(request: &Request) -> Result<Option<String>, Problem> {
+    let key = http::header(request, IDEMPOTENCY_KEY);
+    match &key {
+        Some(key) if key.is_empty() || key.len() > MAX_KEY => {
+            let detail = format!("Idempotency-Key has {} bytes; it has 1 to {MAX_KEY}", key.len());
+            Err(Problem::new(Kind::InvalidRequest, detail))
+        }
+        Some(_) | None => Ok(key),
+    }
 }
 
 /// Does what is asked of a batch.

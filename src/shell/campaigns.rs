@@ -1,9 +1,10 @@
 //! `/v1/campaigns`, on the Worker's side: reads what callers write, and asks the calendar.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
 
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use worker::{Context, Env, Request, Response};
 
 use super::log::Event;
@@ -14,7 +15,8 @@ use crate::api::batch::{Ask, Question};
 use crate::api::campaign as contract;
 use crate::api::campaign::document;
 use crate::api::campaign::query::{Filter, RunRange};
-use crate::api::campaign::trial;
+use crate::api::campaign::trial::{self, Trial};
+use crate::api::campaign::variables;
 use crate::api::format::Format;
 use crate::api::problem::{Kind, Problem};
 use crate::api::route::CampaignAction;
@@ -53,9 +55,59 @@ pub(super) async fn list(query: &str, visit: Visit<'_>) -> Result<Answer, Proble
 
 /// `POST /v1/campaigns`.
 pub(super) async fn create(request: &mut Request, visit: Visit<'_>) -> Result<Answer, Problem> {
-    let campaign = written(request, &batches::id(clock::seed()), visit).await?;
+    let key = super::batches::idempotency_key(request)?;
+    let body = http::read_body(request, contract::MAX_BODY).await?;
+    let id = match &key {
+        Some(key) => contract::named_id(&visit.caller.name, key),
+        None => batches::id(clock::seed()),
+    };
+    // A repeated request is answered before it is read: its time may have passed by now.
+    if key.is_some()
+        && let Some(known) = known_campaign(&id, visit).await?
+    {
+        return if known.fingerprint.as_deref() == Some(&contract::fingerprint(&body)) {
+            Ok(document::created(&known))
+        } else {
+            Err(refusal(&Reply::Taken))
+        };
+    }
+    make(&body, &id, visit).await
+}
+
+/// Makes the campaign in a request's body.
+async fn make(body: &[u8], id: &str, visit: Visit<'_>) -> Result<Answer, Problem> {
+    let campaign = written(body, id, visit).await?;
     let campaign = campaign_of(ask(visit.env, &Command::Create(Box::new(campaign))).await?)?;
     Ok(document::created(&campaign))
+}
+
+/// The campaign of this id, if there is one that the caller reaches.
+async fn known_campaign(id: &str, visit: Visit<'_>) -> Result<Option<Campaign>, Problem> {
+    match read(id, visit).await {
+        Ok(campaign) => Ok(Some(campaign)),
+        Err(problem) if problem.kind() == Kind::CampaignNotFound => Ok(None),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// `PUT /v1/campaigns/{id}`: replaces the campaign, or makes one with a name of the caller's own.
+async fn put(request: &mut Request, id: &str, visit: Visit<'_>) -> Result<Answer, Problem> {
+    let known = known_campaign(id, visit).await?;
+    let body = http::read_body(request, contract::MAX_BODY).await?;
+    let Some(known) = known else {
+        return if contract::is_own_name(id) {
+            make(&body, id, visit).await
+        } else {
+            Err(not_found())
+        };
+    };
+    if known.fingerprint.as_deref() == Some(&contract::fingerprint(&body)) {
+        return Ok(document::answer(&known));
+    }
+    let mut written = written(&body, id, visit).await?;
+    written.created_at = known.created_at;
+    let replaced = ask(visit.env, &Command::Replace(Box::new(written))).await?;
+    Ok(document::answer(&*campaign_of(replaced)?))
 }
 
 /// What is below `/v1/campaigns/{id}`.
@@ -65,16 +117,14 @@ pub(super) async fn answer(
     action: CampaignAction,
     visit: Visit<'_>,
 ) -> Result<Response, Problem> {
+    if action == CampaignAction::Replace {
+        return respond(put(request, id, visit).await?);
+    }
     let campaign = read(id, visit).await?;
     let id = || campaign.id.clone();
     let act = match action {
         CampaignAction::Read => return respond(document::answer(&campaign)),
-        CampaignAction::Replace => {
-            let mut written = written(request, &campaign.id, visit).await?;
-            written.created_at = campaign.created_at;
-            let replaced = ask(visit.env, &Command::Replace(Box::new(written))).await?;
-            return respond(document::answer(&*campaign_of(replaced)?));
-        }
+        CampaignAction::Replace => return Err(not_found()),
         CampaignAction::Delete => {
             return match ask(visit.env, &Command::Delete { id: id() }).await? {
                 Reply::Done => respond(nothing()),
@@ -140,9 +190,8 @@ async fn is_stopped(campaign: &Campaign, visit: Visit<'_>) -> Result<bool, Probl
 }
 
 /// Reads the campaign in a request's body, for an audience that the caller reaches.
-async fn written(request: &mut Request, id: &str, visit: Visit<'_>) -> Result<Campaign, Problem> {
-    let body = http::read_body(request, contract::MAX_BODY).await?;
-    let document = contract::parse(&body)?;
+async fn written(body: &[u8], id: &str, visit: Visit<'_>) -> Result<Campaign, Problem> {
+    let document = contract::parse(body)?;
     let name = contract::audience(&document)?;
     let audience = audience_of(name, visit)
         .await
@@ -151,7 +200,21 @@ async fn written(request: &mut Request, id: &str, visit: Visit<'_>) -> Result<Ca
             _ => problem,
         })?;
     let app = app_of(&audience.app, visit.config)?;
-    contract::read(id, &document, app, visit.config, clock::now())
+    let mut campaign = contract::read(id, &document, app, visit.config, clock::now())?;
+    campaign.fingerprint = Some(contract::fingerprint(body));
+    let (after, limit) = (0, variables::SAMPLE);
+    let page = audience::ask(
+        visit.env,
+        &audience.reference(),
+        0,
+        &ShardCommand::Page { after, limit },
+    )
+    .await;
+    // Without an answer there is no warning, and the campaign is as good as ever.
+    if let Ok(ShardReply::Page { members, .. }) = page {
+        variables::warn(&mut campaign, app, &members, clock::now())?;
+    }
+    Ok(campaign)
 }
 
 /// The campaign for a few named devices: shown, or sent at once.
@@ -167,15 +230,23 @@ async fn on_trial(
     let members = find(&audience, &refs, visit).await?;
     let recipients: Vec<Recipient<'_>> = members
         .iter()
-        .map(|member| Recipient::of(&member.device))
+        .map(|(_, member)| Recipient::of(&member.device))
         .collect();
     let app = app_of(&campaign.app, visit.config)?;
     let now = clock::now();
-    let body = trial::order(campaign, app, &refs, &recipients, now)?.into_bytes();
     if action == CampaignAction::Preview {
-        let order = Order::parse_for(app, &body, Format::JSON, clock::seed(), now)?;
-        return respond(preview::answer(&order, visit.config)?);
+        let trial = Trial::of(campaign, app, &refs, &recipients, now)?;
+        trial.check_names()?;
+        let reasons = reasons(campaign, &audience, &members, visit).await?;
+        let shown = if trial.rendered.is_empty() {
+            r#"{"pushes":[]}"#.to_owned()
+        } else {
+            let order = Order::parse_for(app, trial.order.as_bytes(), Format::JSON, clock::seed(), now)?;
+            preview::answer(&order, visit.config)?.body
+        };
+        return respond(trial.judged(&shown, &recipients, &reasons));
     }
+    let body = trial::order(campaign, app, &refs, &recipients, now)?.into_bytes();
     let written = Written {
         app,
         body,
@@ -185,18 +256,47 @@ async fn on_trial(
     push::at_once(written, recipients.len(), visit.config, visit.env, visit.context).await
 }
 
-/// The devices that have these names.
-async fn find(audience: &Audience, refs: &[String], visit: Visit<'_>) -> Result<Vec<Member>, Problem> {
+/// Why a run that is due now would not reach these devices, for each that it would not.
+async fn reasons(
+    campaign: &Campaign,
+    audience: &Audience,
+    members: &[(u32, Member)],
+    visit: Visit<'_>,
+) -> Result<Vec<Option<&'static str>>, Problem> {
+    let mut by_shard: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+    for (shard, member) in members {
+        by_shard.entry(*shard).or_default().push(member.id);
+    }
+    let asked = stream::iter(by_shard).map(|(shard, ids)| async move {
+        let judge = ShardCommand::Judge(contract::run::judge(campaign, ids, clock::now()));
+        let judged = audience::ask(visit.env, &audience.reference(), shard, &judge).await;
+        judged
+            .map(|reply| (shard, reply))
+            .map_err(|error| audiences::failed(audience, &error.to_string()))
+    });
+    let judged: BTreeMap<u32, ShardReply> = asked.buffer_unordered(AT_ONCE).try_collect().await?;
+    let reason = |(shard, member): &(u32, Member)| match judged.get(shard) {
+        Some(ShardReply::Judged(judged)) if judged.outside.contains(&member.id) => Some(trial::OUTSIDE),
+        Some(ShardReply::Judged(judged)) if judged.capped.contains(&member.id) => Some(trial::CAPPED),
+        _ => None,
+    };
+    Ok(members.iter().map(reason).collect())
+}
+
+/// The devices that have these names, and in which shard each is.
+async fn find(audience: &Audience, refs: &[String], visit: Visit<'_>) -> Result<Vec<(u32, Member)>, Problem> {
     let refs = refs.to_vec();
     let find = ShardCommand::Find { refs };
     let reference = audience.reference();
     let replies = audience::ask_each(visit.env, &reference, &find);
     let mut replies = pin!(replies);
-    let mut found = Vec::new();
+    let (mut found, mut shards) = (Vec::new(), 0..audience.shards);
     while let Some(reply) = replies.next().await {
         let reply = reply.map_err(|error| audiences::failed(audience, &error.to_string()))?;
+        // They come in the order of the shards.
+        let shard = shards.next().unwrap_or_default();
         if let ShardReply::Found { members } = reply {
-            found.extend(members);
+            found.extend(members.into_iter().map(|member| (shard, member)));
         }
         trial::check_found(found.len())?;
     }
@@ -206,7 +306,7 @@ async fn find(audience: &Audience, refs: &[String], visit: Visit<'_>) -> Result<
 /// The campaign, if the caller reaches it; else there is no such one.
 async fn read(id: &str, visit: Visit<'_>) -> Result<Campaign, Problem> {
     // An id that none of ours can be asks nobody.
-    if batches::seed(id).is_none() {
+    if batches::seed(id).is_none() && !contract::is_own_name(id) {
         return Err(not_found());
     }
     let campaign = campaign_of(ask(visit.env, &Command::Read { id: id.to_owned() }).await?)?;

@@ -51,7 +51,8 @@ impl Totals {
     pub fn add(&mut self, reply: Reply) {
         match reply {
             Reply::Zones { names } => self.zones.extend(names),
-            Reply::Upserted { .. }
+            Reply::Judged(_)
+            | Reply::Upserted { .. }
             | Reply::Removed { .. }
             | Reply::Page { .. }
             | Reply::Found { .. }
@@ -103,6 +104,7 @@ impl Tally {
             }
             Reply::Removed { devices } => self.removed = self.removed.saturating_add(*devices),
             Reply::Counted { .. }
+            | Reply::Judged(_)
             | Reply::Zones { .. }
             | Reply::Page { .. }
             | Reply::Found { .. }

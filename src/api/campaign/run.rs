@@ -10,7 +10,7 @@ use crate::delivery::audience::AudienceRef;
 use crate::delivery::batch::{LONGEST_LIFE, Origin, Record};
 use crate::delivery::calendar::{Campaign, Run};
 use crate::delivery::segment::Segment;
-use crate::delivery::walk::{Frequency, Walk};
+use crate::delivery::walk::{Frequency, Judge, Walk};
 use crate::fault::{Faults, Pointer};
 use crate::time::Timestamp;
 
@@ -52,6 +52,21 @@ pub fn opening(
         record.terms.windows = window.intervals(zone, run.at, run.at + LONGEST_LIFE);
     }
     Ok((record, opening.head.clone()))
+}
+
+/// Whether a run that is due now would reach devices of a shard, in the words of the shard.
+#[must_use]
+pub fn judge(campaign: &Campaign, ids: Vec<u64>, now: Timestamp) -> Judge {
+    let document = super::document_of(campaign);
+    let read = |name: &str| document.get(name).filter(|value| !value.is_null());
+    let mut faults = Faults::default();
+    Judge {
+        ids,
+        segment: read("segment").and_then(|value| Segment::read(value, &Pointer::Root, &mut faults)),
+        frequency: read("frequency").and_then(|value| Frequency::read(value, &Pointer::Root, &mut faults)),
+        campaign: campaign.id.clone(),
+        at: now,
+    }
 }
 
 /// Why a run can never be started, for its document: the first fault with its place, or what the problem says.

@@ -294,3 +294,146 @@ fn the_webhook_that_was_checked_is_the_one_that_is_kept() {
     let document: Value = serde_json::from_str(&campaign.document).unwrap();
     assert_eq!(document["webhook"], "https://example.com/b");
 }
+
+#[test]
+fn a_key_names_one_campaign_of_its_caller_and_a_name_of_ones_own_is_no_id_of_ours() {
+    let id = named_id("backend", "k1");
+    assert_eq!(id, named_id("backend", "k1"));
+    assert!(batch::seed(&id).is_some());
+    for other in [
+        named_id("backend", "k2"),
+        named_id("other", "k1"),
+        batch::named_id("backend", "k1"),
+    ] {
+        assert_ne!(id, other);
+    }
+    assert_ne!(fingerprint(b"{}"), fingerprint(b"{ }"));
+    let longest = "n".repeat(MAX_OWN_NAME);
+    for name in ["monday-news", "2026_12.sale", "0", &longest] {
+        assert!(is_own_name(name), "{name}");
+    }
+    for name in [
+        "",
+        "Monday",
+        "a b",
+        "a/b",
+        "\u{e4}",
+        &format!("{longest}n"),
+        ID,
+        &id,
+    ] {
+        assert!(!is_own_name(name), "{name}");
+    }
+}
+
+#[test]
+fn a_campaign_has_no_more_values_than_memory_has_room_for() {
+    let dense = |values: usize| format!("[{}0]", "0,".repeat(values - 1));
+    let kind = |values| {
+        parse(dense(values).as_bytes())
+            .err()
+            .map(|problem| problem.kind())
+    };
+    assert_eq!(
+        (kind(MAX_VALUES), kind(MAX_VALUES + 1)),
+        (None, Some(Kind::BodyTooLarge))
+    );
+}
+
+#[test]
+fn a_notification_that_expires_before_each_window_opens_is_refused() {
+    // The first run is due at 08:01 in UTC; the window opens at 18:00.
+    let over = vec![
+        "/notification/expiration: is over before the `window` opens: no run could ever be sent".to_owned(),
+    ];
+    let read_it = |schedule: Value, expiration: Value| {
+        let notification = json!({"payload": {"aps": {"alert": "Hi"}}, "expiration": expiration});
+        let window = json!({"from": "18:00", "to": "20:00"});
+        read_it(&with(
+            json!({"notification": notification, "schedule": schedule, "window": window}),
+        ))
+        .map(|_| ())
+    };
+    let cron = json!({"cron": "* * * * *", "time_zone": "UTC"});
+    for schedule in [at(60), cron.clone()] {
+        assert_eq!(
+            read_it(schedule.clone(), json!("2026-11-23T12:00:00Z")),
+            Err(over.clone()),
+            "{schedule}"
+        );
+        for fine in [json!("2026-11-23T18:00:01Z"), json!("12h"), json!(0)] {
+            assert_eq!(
+                read_it(schedule.clone(), fine.clone()),
+                Ok(()),
+                "{schedule} {fine}"
+            );
+        }
+    }
+    assert_eq!(read_it(at(60), json!("2h")), Err(over));
+    // Later runs of this one are in time.
+    let hourly = json!({"cron": "0 * * * *", "time_zone": "UTC"});
+    assert_eq!(read_it(hourly, json!("2h")), Ok(()));
+}
+
+#[test]
+fn a_window_needs_a_clock() {
+    let window = json!({"from": "09:00", "to": "21:00"});
+    let state = |schedule: Value| read_it(&with(json!({"schedule": schedule, "window": window}))).map(|_| ());
+    let needed =
+        "/schedule/time_zone: is required for a `window`: whose clock it goes by, as in `Europe/Berlin`";
+    assert_eq!(state(json!({"at": "now"})), Err(vec![needed.to_owned()]));
+    assert_eq!(state(json!({"at": "now", "time_zone": "Europe/Berlin"})), Ok(()));
+    assert_eq!(state(json!({"at": "2026-12-24T18:00:00+01:00"})), Ok(()));
+}
+
+#[test]
+fn a_variable_that_devices_do_not_have_is_warned_of() {
+    let config = config();
+    let app = config.app("shop").unwrap();
+    let member = |id, name: &str| {
+        let mut device = crate::delivery::audience::Device::new("00".repeat(32));
+        device.attributes.insert(name.to_owned(), "Ann".into());
+        crate::delivery::audience::Member { id, device }
+    };
+    let members = [
+        member(1, "first_name"),
+        member(2, "first_name"),
+        member(3, "nickname"),
+    ];
+    let warned = |fields: Value| {
+        let mut campaign = read_it(&with(fields)).unwrap();
+        let result = variables::warn(&mut campaign, app, &members, NOW);
+        let details = campaign
+            .warnings
+            .kinds()
+            .iter()
+            .map(|kind| serde_json::to_value(kind).unwrap());
+        let details: Vec<Value> = details.collect();
+        result
+            .map(|()| details)
+            .map_err(|problem| problem.detail().to_owned())
+    };
+    let hi = |text: &str| json!({"payload": {"aps": {"alert": text}}});
+    let found = warned(json!({"notification": hi("Hi {{ frist_name }}")})).unwrap();
+    assert_eq!(found.len(), 1);
+    let text = "3 of 3 devices looked at have no `frist_name`, and there is no default: they are left out; did you mean `first_name`?";
+    assert_eq!(
+        (&found[0]["code"], &found[0]["detail"]),
+        (&json!("missing_variable"), &json!(text))
+    );
+    let some = warned(json!({"notification": hi("Hi {{ first_name }}")})).unwrap();
+    assert!(some[0].to_string().contains("1 of 3 devices"), "{some:?}");
+    for fine in [
+        "Hi",
+        "Hi {{ first_name | default: \"you\" }}",
+        "{{ ref | default: locale | default: \"\" }}",
+    ] {
+        assert_eq!(warned(json!({"notification": hi(fine)})), Ok(vec![]), "{fine}");
+    }
+    assert_eq!(
+        warned(json!({"notification": hi("{{ x }}"), "defaults": {"x": "y"}})),
+        Ok(vec![])
+    );
+    let strict = warned(json!({"notification": hi("{{ x }}"), "strict": true})).unwrap_err();
+    assert!(strict.contains("have no `x`"), "{strict}");
+}

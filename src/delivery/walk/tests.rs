@@ -370,3 +370,37 @@ fn a_stored_chunk_format_unchanged() {
         5
     );
 }
+
+#[test]
+fn a_shard_says_which_devices_a_run_would_not_reach() {
+    let database = database(&[
+        device("00", "", "in"),
+        device("01", "", "out"),
+        device("02", "", "in"),
+    ]);
+    let mut sent = walk("earlier");
+    sent.at = NOW - DAY;
+    database.execute(&sent.record(&[1, 2]));
+    let judge = |segment, frequency| {
+        let judge = Command::Judge(Judge {
+            ids: vec![1, 2, 3],
+            segment,
+            frequency,
+            campaign: "c".to_owned(),
+            at: NOW,
+        });
+        match database.ask(&judge, NOW).unwrap() {
+            crate::delivery::audience::Reply::Judged(judged) => (judged.outside, judged.capped),
+            other => panic!("{other:?}"),
+        }
+    };
+    let cap = |max| Frequency {
+        max,
+        per: 2 * 24 * 60 * 60,
+        of: Of::Campaign,
+    };
+    assert_eq!(judge(None, None), (vec![], vec![]));
+    assert_eq!(judge(tagged(), None), (vec![2], vec![]));
+    assert_eq!(judge(tagged(), Some(cap(1))), (vec![2], vec![1, 2]));
+    assert_eq!(judge(None, Some(cap(2))), (vec![], vec![]));
+}

@@ -124,3 +124,45 @@ fn a_key_that_does_not_reach_the_app_finds_no_campaign_and_no_audience() {
     assert!(listed.all(|other| other["app"] == "news"), "{list}");
     assert_eq!(campaign.status(&stage)["state"], "scheduled");
 }
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_repeated_request_makes_one_campaign_which_starts_at_once_if_it_is_due_now() {
+    let stage = &Stage::shared();
+    let audience = Audience::create(stage, "repeated", 1);
+    let devices = stage.devices(&SHOP, "campaigns, repeated", 2);
+    audience.import(stage, &lines(&devices, |_| json!({"tags": ["in"]})));
+    let mut document = later(&audience);
+    document["schedule"] = json!({"at": "now"});
+    document["notification"] =
+        json!({"payload": {"aps": {"alert": {"body": "Hello {{ frist_name | default: \"you\" }}"}}}});
+    let body = document.to_string();
+    let headers = [
+        ("content-type", "application/json"),
+        ("idempotency-key", "monday"),
+    ];
+    let post = |body: &str| stage.call(Caller::Both, "POST", "/v1/campaigns", &headers, body.as_bytes());
+    let first = post(&body).with_status(201);
+    let again = post(&body).with_status(201);
+    assert_eq!(first["id"], again["id"]);
+    post(&body.replace("Hello", "Bye")).problem(409, "idempotency-conflict");
+    let campaign = Campaign(first["id"].as_str().unwrap().to_owned());
+    // No trigger has struck.
+    assert_eq!(campaign.done(stage)["pushes"], 2);
+    assert_eq!(shown(stage, &devices[0]), "Hello you");
+    // The other way: a name of one's own.
+    let mut named = later(&audience);
+    named["segment"] = json!({"eq": {"tags": "out"}});
+    named["notification"] = json!({"payload": {"aps": {"alert": {"body": "{{ frist_name }}"}}}});
+    let made = send(stage, "PUT", "/v1/campaigns/monday-news", &named).with_status(201);
+    assert_eq!(made["id"], "monday-news");
+    assert_eq!(made["warnings"][0]["code"], "missing_variable", "{made}");
+    let again = send(stage, "PUT", "/v1/campaigns/monday-news", &named).with_status(200);
+    assert_eq!(again["created_at"], made["created_at"]);
+    let unknown = format!("/v1/campaigns/{}", "0".repeat(32));
+    send(stage, "PUT", &unknown, &named).problem(404, "campaign-not-found");
+    let preview = stage
+        .post("/v1/campaigns/monday-news/preview", &json!({"refs": ["user-0"]}))
+        .with_status(200);
+    assert_eq!(preview["pushes"][0]["would_send"], false, "{preview}");
+}

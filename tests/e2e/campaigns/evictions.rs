@@ -3,7 +3,7 @@
 use apns_mock::Options;
 use serde_json::json;
 
-use super::{Audience, Campaign, PATIENCE, lines, soon, strike_soon};
+use super::{Audience, Campaign, PATIENCE, lines, soon, strike, strike_soon};
 use crate::deployment::SHOP;
 use crate::stage::{Alone, Stage, until_within};
 
@@ -38,6 +38,42 @@ fn a_run_whose_shards_and_calendar_are_evicted_reaches_each_device_once() {
         (DEVICES as u64, 1)
     );
     assert_eq!(campaign.status(&stage)["state"], "done");
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn three_kills_while_campaigns_are_started_lose_no_run_and_start_none_twice() {
+    let mut stage = Stage::alone(Options::default(), &[]);
+    let devices = stage.devices(&SHOP, "campaigns, killed while they start", 40);
+    let campaigns: Vec<Campaign> = devices
+        .chunks(5)
+        .enumerate()
+        .map(|(number, devices)| {
+            let audience = Audience::create(&stage, &format!("killed-{number}"), 16);
+            audience.import(&stage, &lines(devices, |_| json!({})));
+            Campaign::create(&stage, &soon(&audience, "Hello"))
+        })
+        .collect();
+    strike_soon(&stage);
+    for kill in 1..=3 {
+        // As many have begun as there were kills, if not more: the rest are in the middle of it.
+        until_within(PATIENCE, "runs that begin", || {
+            stage.log().matches(r#""event":"run_started""#).count() >= kill
+        });
+        stage.kill_at_once();
+        stage.restart();
+        strike(&stage);
+    }
+    for campaign in &campaigns {
+        let run = campaign.done(&stage);
+        assert_eq!(
+            (&run["pushes"], &run["counts"]["accepted"]),
+            (&json!(5), &json!(5)),
+            "{run}"
+        );
+    }
+    let shown = stage.apns.shown();
+    assert_eq!((shown.devices, shown.max_shown_on_one_device), (40, 1));
 }
 
 /// Evicts the calendar and all shards, which can be if they are in memory: so they are asked before.

@@ -116,3 +116,63 @@ fn a_name_without_a_device_and_a_device_without_a_value_are_faults() {
         "/refs/1: there is no `name`, and no default for it; /refs/2: names no device of the audience"
     );
 }
+
+#[test]
+fn a_preview_says_whether_a_run_would_reach_a_device_and_why_not() {
+    let config = config();
+    let campaign = read_it(&with(
+        json!({"notification": {"payload": {"aps": {"alert": "Hi {{ name }}"}}}}),
+    ))
+    .unwrap();
+    let app = config.app("shop").unwrap();
+    let names = ["a", "b", "c", "d"].map(str::to_owned);
+    let (ann, nobody) = (json!({"name": "Ann"}), json!({}));
+    let tokens = ["00", "11", "22", "33"].map(|digits| digits.repeat(32));
+    let recipients: Vec<Recipient<'_>> = tokens
+        .iter()
+        .zip(&names)
+        .map(|(token, name)| {
+            let attributes = if name == "b" { &nobody } else { &ann };
+            recipient(token, name, attributes.as_object().unwrap())
+        })
+        .collect();
+    let trial = trial::Trial::of(&campaign, app, &names, &recipients, NOW).unwrap();
+    let order = Order::parse_for(
+        app,
+        trial.order.as_bytes(),
+        crate::api::format::Format::JSON,
+        SEED,
+        NOW,
+    )
+    .unwrap();
+    let shown = crate::api::preview::answer(&order, &config).unwrap().body;
+    let reasons = [None, None, Some(trial::OUTSIDE), Some(trial::CAPPED)];
+    let body: Value = serde_json::from_str(&trial.judged(&shown, &recipients, &reasons).body).unwrap();
+    let told: Vec<(&str, bool, Option<&str>)> = body["pushes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|push| {
+            (
+                push["ref"].as_str().unwrap(),
+                push["would_send"].as_bool().unwrap(),
+                push["reason"].as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("a", true, None),
+            ("c", false, Some(trial::OUTSIDE)),
+            ("d", false, Some(trial::CAPPED)),
+            ("b", false, Some("there is no `name`, and no default for it")),
+        ]
+    );
+    assert!(
+        body["pushes"][0]["request"]["body"]
+            .as_str()
+            .unwrap()
+            .contains("Hi Ann")
+    );
+}

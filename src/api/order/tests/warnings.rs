@@ -225,6 +225,10 @@ fn every_code_is_answered_to_some_order() {
     let seen: BTreeSet<String> = seen
         .filter_map(|kind| Some(kind.split_once(' ')?.0.to_owned()))
         .collect();
-    let all: BTreeSet<String> = WarningCode::ALL.iter().map(ToString::to_string).collect();
+    // Variables are campaigns' alone.
+    let codes = WarningCode::ALL
+        .into_iter()
+        .filter(|code| *code != WarningCode::MissingVariable);
+    let all: BTreeSet<String> = codes.map(|code| code.to_string()).collect();
     assert_eq!(seen, all);
 }
