@@ -9,6 +9,7 @@ mod keys;
 mod links;
 mod memory;
 mod messages;
+mod once;
 mod outcomes;
 pub(crate) mod pieces;
 mod uploads;
