@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use apns_edge::api::format::Format;
-use apns_edge::api::order::Basis;
+use apns_edge::api::order::{Basis, Repeats};
 use apns_edge::api::upload::{Finished, MAX_CHUNK_BYTES, MAX_CHUNK_PUSHES, Staged};
 use apns_edge::api::{Order, Problem, Upload};
 use apns_edge::config::{API_KEYS, APPS, Config};
@@ -74,6 +74,7 @@ fn check_chunks(finished: &Finished<'_>, chunks: &[Staged]) {
         let basis = Basis {
             seed: [7; 16],
             first: chunk.first,
+            repeats: Repeats::Keep,
         };
         let order = Order::parse_chunk(finished.opening.app, body.as_bytes(), basis, NOW).expect("no faults");
         let requests = order

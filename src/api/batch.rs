@@ -17,7 +17,7 @@ use crate::apns::expiration::Expiration;
 use crate::apns::push_type::MergedBy;
 use crate::config::{Batches, Caller, Transport};
 use crate::delivery::batch::{
-    Announcement, Assignment, CutOff, GaveUp, Handover, Overview, Reason, Record, State, Terms,
+    Announcement, Assignment, CutOff, Ending, GaveUp, Handover, Overview, Reason, Record, State, Terms,
 };
 use crate::delivery::fanout::ONE_ATTEMPT_TIME;
 use crate::delivery::verdict::Verdict;
@@ -125,10 +125,13 @@ impl Ask {
 /// The record of a batch whose upload came to `finished`: its caller's options, and the deployment's settings as they are.
 #[must_use]
 pub fn record(id: &str, finished: &Finished<'_>, settings: &Batches, created_at: Timestamp) -> Record {
-    Record {
-        warnings: finished.warnings.clone(),
-        ..opened(id, &finished.opening, finished.invalid, settings, created_at)
+    let mut record = opened(id, &finished.opening, finished.invalid, settings, created_at);
+    record.warnings = finished.warnings.clone();
+    if finished.duplicates > 0 {
+        // The first of its endings, which the rows of staged chunks refer to.
+        record.endings.push(Ending::duplicate());
     }
+    record
 }
 
 /// The record of a batch that begins with `opening`, and of whose devices so many are `invalid` so far.
@@ -212,6 +215,7 @@ pub fn document(record: &Record, overview: &Overview, transport: Option<Transpor
             accepted: counts.accepted,
             rejected: counts.rejected,
             failed: counts.failed,
+            duplicate: counts.duplicate,
             cancelled: counts.cancelled,
             retrying: counts.retrying,
             in_flight: counts.in_flight,
@@ -268,34 +272,21 @@ pub fn accepted(record: &Record, document: String, replayed: bool) -> Answer {
     }
 }
 
-/// The body of a chunk as an order in lines: the head, with a collapse id if the batch gives its own, and the devices.
+/// The collapse id of a chunk's pushes, if the batch gives its own.
 #[must_use]
-pub fn chunk_body(assignment: &Assignment, collapse_repeats: bool, head: &str, lines: &str) -> String {
-    let head = if collapse_repeats {
-        with_collapse_id(head, &format!("{}-{}", assignment.batch, assignment.chunk))
-    } else {
-        head.to_owned()
-    };
+pub fn collapse_id(assignment: &Assignment) -> Option<String> {
+    let has_id = assignment.collapse_repeats;
+    has_id.then(|| format!("{}-{}", assignment.batch, assignment.chunk))
+}
+
+/// The body of a chunk as an order in lines: the head, and the devices.
+#[must_use]
+pub fn chunk_body(head: &str, lines: &str) -> String {
     let mut body = String::with_capacity(head.len() + 1 + lines.len());
-    body.push_str(&head);
+    body.push_str(head);
     body.push('\n');
     body.push_str(lines);
     body
-}
-
-/// The head with a collapse id in its notification; a head that is no order's stays as it is, and is refused when it is
-/// read.
-fn with_collapse_id(head: &str, id: &str) -> String {
-    let Ok(mut head) = serde_json::from_str::<serde_json::Value>(head) else {
-        return head.to_owned();
-    };
-    if let Some(notification) = head
-        .get_mut("notification")
-        .and_then(|value| value.as_object_mut())
-    {
-        notification.insert("collapse_id".to_owned(), id.into());
-    }
-    head.to_string()
 }
 
 /// The 16 bytes that a batch's apns-ids are derived from: its id.
@@ -378,6 +369,7 @@ struct CountsDocument {
     accepted: u64,
     rejected: u64,
     failed: u64,
+    duplicate: u64,
     cancelled: u64,
     retrying: u64,
     in_flight: u64,

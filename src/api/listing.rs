@@ -241,10 +241,11 @@ const PAUSED: u32 = 20;
 pub const STATES: [&str; 6] = ["staging", "running", "paused", "cancelling", "cancelled", "done"];
 
 /// The words for what has become of a push of a batch, so far.
-pub const STATUSES: [&str; 7] = [
+pub const STATUSES: [&str; 8] = [
     "accepted",
     "rejected",
     "failed",
+    "duplicate",
     "cancelled",
     "retrying",
     "in_flight",

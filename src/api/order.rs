@@ -6,6 +6,7 @@ mod device;
 mod head;
 pub mod options;
 mod plain;
+mod repeats;
 
 use std::sync::Arc;
 
@@ -46,21 +47,49 @@ pub struct Push {
     /// What of the device token may be shown.
     pub token_hint: String,
     /// What is sent, or with `on_invalid: "skip"` why nothing is.
-    pub request: Result<Request, Fault>,
+    pub request: Result<Request, Unsent>,
     /// What devices treat badly in its payload; none if there is nothing. Pointers are in the request or in the device.
     pub warnings: Option<Arc<Warnings>>,
 }
 
+/// Why nothing is sent to a device of an order.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsent {
+    /// It has a fault, and `on_invalid` is `skip`.
+    #[error("{0}")]
+    Invalid(Fault),
+    /// An earlier push takes the same content to it.
+    #[error("the same device and content as `/devices/{of}`")]
+    Duplicate {
+        /// The place of that push.
+        of: usize,
+    },
+}
+
+/// What is done with a device that an order names more than once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeats<'b> {
+    /// The same content is sent to it once.
+    LeaveOut,
+    /// Each push has been looked at before, and is sent.
+    Keep,
+    /// The same, and all pushes get this collapse id: each further one to a device gets one of its own, so that it does not
+    /// replace the first.
+    Separate(&'b str),
+}
+
 /// What the apns-ids of an order's pushes are derived from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Basis {
+pub struct Basis<'b> {
     /// 16 random bytes.
     pub seed: [u8; 16],
     /// The number of the order's first push: 0, but in a batch that is sent in several orders.
     pub first: u32,
+    /// What is done with a device that occurs more than once.
+    pub repeats: Repeats<'b>,
 }
 
-impl Basis {
+impl Basis<'_> {
     /// The id of the order's push at `index`.
     fn id(self, index: usize) -> ApnsId {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
@@ -96,7 +125,12 @@ impl<'c> Order<'c> {
         seed: [u8; 16],
         now: Timestamp,
     ) -> Result<Self, Problem> {
-        Self::read(app, body, format, Basis { seed, first: 0 }, now)
+        let basis = Basis {
+            seed,
+            first: 0,
+            repeats: Repeats::LeaveOut,
+        };
+        Self::read(app, body, format, basis, now)
     }
 
     /// Parses a chunk of a durable batch: the batch's head in the first line, and devices that its upload has staged.
@@ -107,7 +141,7 @@ impl<'c> Order<'c> {
     pub fn parse_chunk(
         app: &'c App,
         head_and_lines: &[u8],
-        basis: Basis,
+        basis: Basis<'_>,
         now: Timestamp,
     ) -> Result<Self, Problem> {
         let lines = Format {
@@ -121,11 +155,19 @@ impl<'c> Order<'c> {
         app: &'c App,
         body: &[u8],
         format: Format,
-        basis: Basis,
+        basis: Basis<'_>,
         now: Timestamp,
     ) -> Result<Self, Problem> {
-        plain::read(app, body, format, basis, now)
-            .map_or_else(|| Self::read_carefully(app, body, format, basis, now), Ok)
+        let mut order = match plain::read(app, body, format, basis, now) {
+            Some(order) => order,
+            None => Self::read_carefully(app, body, format, basis, now)?,
+        };
+        match basis.repeats {
+            Repeats::LeaveOut => repeats::leave_out(&mut order.pushes),
+            Repeats::Keep => {}
+            Repeats::Separate(id) => repeats::separate(&mut order.pushes, id),
+        }
+        Ok(order)
     }
 
     /// Reads any body, with the faults of all its fields.
@@ -133,7 +175,7 @@ impl<'c> Order<'c> {
         app: &'c App,
         body: &[u8],
         format: Format,
-        basis: Basis,
+        basis: Basis<'_>,
         now: Timestamp,
     ) -> Result<Self, Problem> {
         if format.lines_in {
@@ -175,7 +217,7 @@ impl<'c> Order<'c> {
         faults.or(order).map_err(Problem::invalid)
     }
 
-    fn read_lines(app: &'c App, body: &[u8], basis: Basis, now: Timestamp) -> Result<Self, Problem> {
+    fn read_lines(app: &'c App, body: &[u8], basis: Basis<'_>, now: Timestamp) -> Result<Self, Problem> {
         let mut texts = lines::whole(body);
         let head = match texts.next() {
             Some((number, text)) => {
@@ -267,9 +309,9 @@ fn read_texts(texts: &[&str]) -> Vec<Result<Value, Faults>> {
 }
 
 /// Reads the devices of an order, one after another.
-struct Devices {
+struct Devices<'b> {
     reader: DeviceReader,
-    basis: Basis,
+    basis: Basis<'b>,
     /// Whether devices with faults are left out, and do not refuse the order.
     skip: bool,
     /// How many there were.
@@ -277,8 +319,8 @@ struct Devices {
     pushes: Vec<Push>,
 }
 
-impl Devices {
-    fn new(head: OrderHead, basis: Basis) -> Self {
+impl<'b> Devices<'b> {
+    fn new(head: OrderHead, basis: Basis<'b>) -> Self {
         Self {
             reader: DeviceReader::new(head.notification, head.is_strict),
             basis,
@@ -321,7 +363,7 @@ fn skipped(device: Option<&Value>, fault: Fault) -> Push {
     Push {
         reference,
         token_hint,
-        request: Err(fault),
+        request: Err(Unsent::Invalid(fault)),
         warnings: None,
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Map;
 
 use super::Answer;
-use super::order::{OWN_PAYLOAD, Order, Push};
+use super::order::{OWN_PAYLOAD, Order, Push, Unsent};
 use super::problem::Problem;
 use crate::config::Config;
 use crate::fault::{FaultKind, Faults, Pointer, Warning, WarningCode, WarningSummary};
@@ -62,6 +62,9 @@ struct Preview<'o> {
     request: Option<RequestPreview<'o>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<Entry<'o>>,
+    /// The place of the device that gets the same content: nothing is sent to this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicate_of: Option<usize>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<WarningEntry<'o>>,
 }
@@ -128,7 +131,14 @@ impl<'o> Preview<'o> {
                 size: request.body.len(),
                 limit: request.headers.push_type.rules().max_payload,
             }),
-            problem: push.request.as_ref().err().map(entry),
+            problem: match &push.request {
+                Err(Unsent::Invalid(fault)) => Some(entry(fault)),
+                Ok(_) | Err(Unsent::Duplicate { .. }) => None,
+            },
+            duplicate_of: match &push.request {
+                Err(Unsent::Duplicate { of }) => Some(*of),
+                Ok(_) | Err(Unsent::Invalid(_)) => None,
+            },
             warnings: push
                 .warnings
                 .iter()

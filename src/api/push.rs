@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Answer;
-use super::order::{Order, Push};
+use super::order::{Order, Push, Unsent};
 use crate::apns::Outcome;
 use crate::config::Transport;
 use crate::delivery::receipt::{Receipt, Status, Tally};
@@ -217,6 +217,9 @@ struct PushResult<'o> {
     since: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
+    /// The place of the device that gets the same content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicate_of: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
     attempts: u8,
@@ -227,7 +230,8 @@ impl<'o> PushResult<'o> {
     fn of(push: &'o Push, receipt: Option<&'o Receipt>) -> Self {
         match &push.request {
             Ok(_) => Self::sent(push, receipt),
-            Err(fault) => Self::skipped(push, fault.to_string()),
+            Err(Unsent::Invalid(fault)) => Self::skipped(push, fault.to_string()),
+            Err(Unsent::Duplicate { of }) => Self::duplicate(push, *of),
         }
     }
 
@@ -260,6 +264,7 @@ impl<'o> PushResult<'o> {
                 .and_then(|reply| reply.since)
                 .map(|since| since.to_string()),
             detail: None,
+            duplicate_of: None,
             retry_after: receipt
                 .and_then(|receipt| receipt.retry_after)
                 .map(|delay| delay.as_secs() + u64::from(delay.subsec_nanos() > 0)),
@@ -267,6 +272,18 @@ impl<'o> PushResult<'o> {
             ms: receipt.map_or(0, |receipt| {
                 u64::try_from(receipt.latency.as_millis()).unwrap_or(u64::MAX)
             }),
+        }
+    }
+
+    fn duplicate(push: &'o Push, of: usize) -> Self {
+        Self {
+            kind: Status::Duplicate,
+            status: Status::Duplicate.as_str(),
+            reason: None,
+            verdict: Verdict::Duplicate.as_str(),
+            detail: None,
+            duplicate_of: Some(of),
+            ..Self::skipped(push, String::new())
         }
     }
 
@@ -284,6 +301,7 @@ impl<'o> PushResult<'o> {
             verdict: Verdict::FixRequest.as_str(),
             since: None,
             detail: Some(detail),
+            duplicate_of: None,
             retry_after: None,
             attempts: 0,
             ms: 0,

@@ -10,12 +10,14 @@ mod document;
 mod fingerprint;
 mod intake;
 mod opening;
+mod recent;
 
 pub(super) use document::head_and_devices;
 pub use fingerprint::Fingerprint;
 pub(super) use intake::read_device;
 pub use opening::Opening;
 pub(super) use opening::check_webhook;
+pub use recent::WINDOW;
 
 pub use super::lines::InvalidLine;
 pub use super::order::Options;
@@ -55,8 +57,11 @@ pub struct Staged {
     pub first: u32,
     /// How many there are, at most [`MAX_CHUNK_PUSHES`].
     pub pushes: u32,
-    /// A line for each device, ended by `\n`; at most [`MAX_CHUNK_BYTES`] in all. No device token stands there twice.
+    /// A line for each device, ended by `\n`; at most [`MAX_CHUNK_BYTES`] in all.
     pub body: String,
+    /// Those that are left out, since an earlier push takes the same content to the device: the place in the chunk, and the
+    /// place of that push among all pushes.
+    pub duplicates: Vec<(usize, u32)>,
 }
 
 /// What an upload came to.
@@ -68,6 +73,8 @@ pub struct Finished<'c> {
     pub staged: Vec<Staged>,
     /// How many pushes there are.
     pub pushes: u32,
+    /// How many of them are left out, since an earlier push takes the same content to the device.
+    pub duplicates: u32,
     /// How many devices were left out.
     pub invalid: u32,
     /// The first hundred of them.

@@ -66,7 +66,8 @@ pub fn for_verdict(verdict: Verdict, retry_after: Option<Duration>) -> Option<Du
         | Verdict::CheckToken
         | Verdict::FixRequest
         | Verdict::FixCredentials
-        | Verdict::Unknown => None,
+        | Verdict::Unknown
+        | Verdict::Duplicate => None,
     }
 }
 

@@ -46,6 +46,7 @@ use serde::{Deserialize, Serialize};
 
 use self::chunk::{Chunk, Stage, Standing};
 use super::places::Places;
+use super::verdict::Verdict;
 use crate::time::Timestamp;
 
 pub use announcement::Announcement;
@@ -145,7 +146,10 @@ impl Batch {
         for (number, progress) in rows {
             self.take_row(number, progress);
         }
-        self.guard = guard::Guard::of(self.counts.iter().sum());
+        // What was left out from the start says nothing of APNs.
+        let counted = self.record.endings.iter().zip(&self.counts);
+        let sent = counted.filter(|(ending, _)| ending.verdict != Verdict::Duplicate);
+        self.guard = guard::Guard::of(sent.map(|(_, count)| count).sum());
     }
 
     fn take_row(&mut self, number: u32, progress: Progress) {
@@ -170,11 +174,16 @@ impl Batch {
     /// A batch whose upload has just ended without a fault.
     #[must_use]
     pub fn seal(record: Record, sizes: Vec<Size>, now: Timestamp) -> Self {
-        let mut batch = Self::load(record, sizes, Vec::new());
-        batch.record.sealed_at = Some(now);
-        batch.turn(State::Running, now);
-        batch.tick(now);
-        batch
+        Self::load(record, sizes, Vec::new()).sealed(now)
+    }
+
+    /// The same for one that was loaded, as it may have pushes that are left out.
+    #[must_use]
+    pub fn sealed(mut self, now: Timestamp) -> Self {
+        self.record.sealed_at = Some(now);
+        self.turn(State::Running, now);
+        self.tick(now);
+        self
     }
 
     /// Its row.

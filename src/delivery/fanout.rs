@@ -229,7 +229,8 @@ impl Fanout {
             | Verdict::DropDevice
             | Verdict::CheckToken
             | Verdict::FixRequest
-            | Verdict::Unknown => Some(receipt(&launch, outcome, verdict, None, now)),
+            | Verdict::Unknown
+            | Verdict::Duplicate => Some(receipt(&launch, outcome, verdict, None, now)),
         }
     }
 

@@ -35,6 +35,8 @@ pub enum Status {
     Retrying,
     /// It was not sent, or nobody knows whether it arrived.
     Failed,
+    /// An earlier push takes the same content to the device.
+    Duplicate,
 }
 
 impl Status {
@@ -46,6 +48,7 @@ impl Status {
             Self::Rejected => "rejected",
             Self::Retrying => "retrying",
             Self::Failed => "failed",
+            Self::Duplicate => "duplicate",
         }
     }
 }
@@ -60,6 +63,7 @@ impl Receipt {
             Verdict::FixCredentials if self.attempts > 0 => Status::Rejected,
             Verdict::Retry(_) => Status::Retrying,
             Verdict::FixCredentials | Verdict::Unknown => Status::Failed,
+            Verdict::Duplicate => Status::Duplicate,
         }
     }
 
@@ -89,6 +93,8 @@ pub struct Tally {
     pub retrying: usize,
     /// They were not sent, or nobody knows whether they arrived.
     pub failed: usize,
+    /// They were left out, since an earlier push takes the same content to the device.
+    pub duplicate: usize,
 }
 
 impl Tally {
@@ -99,6 +105,7 @@ impl Tally {
             Status::Rejected => self.rejected += 1,
             Status::Retrying => self.retrying += 1,
             Status::Failed => self.failed += 1,
+            Status::Duplicate => self.duplicate += 1,
         }
     }
 }

@@ -29,6 +29,8 @@ pub enum Verdict {
     Retry(Again),
     /// It may have been delivered; sent again it may show twice.
     Unknown,
+    /// It was left out: an earlier push takes the same content to the device.
+    Duplicate,
 }
 
 /// Whose condition a resend waits for.
@@ -69,6 +71,7 @@ impl Verdict {
             Self::FixCredentials => "fix_credentials",
             Self::Retry(_) => "retry",
             Self::Unknown => "unknown",
+            Self::Duplicate => "duplicate",
         }
     }
 }
@@ -136,7 +139,8 @@ pub(super) const fn is_untaken(status: u16, verdict: Verdict) -> bool {
         | Verdict::DropDevice
         | Verdict::CheckToken
         | Verdict::FixRequest
-        | Verdict::Unknown => false,
+        | Verdict::Unknown
+        | Verdict::Duplicate => false,
     }
 }
 
@@ -179,7 +183,8 @@ pub fn doubts_setup(verdict: Verdict, reason: Option<&str>) -> bool {
         | Verdict::DropDevice
         | Verdict::FixCredentials
         | Verdict::Retry(_)
-        | Verdict::Unknown => false,
+        | Verdict::Unknown
+        | Verdict::Duplicate => false,
     }
 }
 

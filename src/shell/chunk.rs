@@ -12,7 +12,7 @@ use worker::Env;
 use super::log::{self, Event};
 use super::run::{Means, Run, Span, Transport};
 use super::{batch, clock};
-use crate::api::order::Basis;
+use crate::api::order::{Basis, Repeats};
 use crate::api::{Order, Problem, batch as contract};
 use crate::config::{App, Config, SETTLE_TIME};
 use crate::delivery::backoff;
@@ -27,7 +27,13 @@ pub(super) fn read(
 ) -> Result<Order<'static>, Problem> {
     let seed = contract::seed(&assignment.batch).unwrap_or_default();
     let first = assignment.first;
-    Order::parse_chunk(app, body, Basis { seed, first }, assignment.created_at)
+    let collapse_id = contract::collapse_id(assignment);
+    let basis = Basis {
+        seed,
+        first,
+        repeats: collapse_id.as_deref().map_or(Repeats::Keep, Repeats::Separate),
+    };
+    Order::parse_chunk(app, body, basis, assignment.created_at)
 }
 
 /// Sends what was assigned of an order, and settles it with the batch and the gate.

@@ -32,10 +32,11 @@ const LINES: &str = "application/x-ndjson";
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The counts whose sum is the number of pushes.
-const COUNTS: [&str; 7] = [
+const COUNTS: [&str; 8] = [
     "accepted",
     "rejected",
     "failed",
+    "duplicate",
     "cancelled",
     "retrying",
     "in_flight",

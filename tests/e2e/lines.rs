@@ -58,7 +58,7 @@ fn results_come_as_lines_in_the_order_of_their_completion_with_the_counts_last(s
     assert_eq!(last["app"], "shop");
     assert_eq!(
         last["counts"],
-        json!({ "devices": 6, "accepted": 4, "rejected": 2, "retrying": 0, "failed": 0, "gone": 0 })
+        json!({ "devices": 6, "accepted": 4, "rejected": 2, "retrying": 0, "failed": 0, "duplicate": 0, "gone": 0 })
     );
     // What is skipped is known at once, and the late one last.
     let indexes: Vec<u64> = lines.iter().map(|line| line["index"].as_u64().unwrap()).collect();

@@ -75,7 +75,7 @@ fn state_after_a_mixed_order(transport: &str) -> State {
     );
     assert_eq!(
         answer["counts"],
-        json!({ "devices": GOOD_DEVICES + 4, "accepted": GOOD_DEVICES, "rejected": 4, "retrying": 0, "failed": 0, "gone": 2 })
+        json!({ "devices": GOOD_DEVICES + 4, "accepted": GOOD_DEVICES, "rejected": 4, "retrying": 0, "failed": 0, "duplicate": 0, "gone": 2 })
     );
     let results = answer["results"].as_array().unwrap();
     assert_eq!(results.len(), tokens.len());
@@ -198,7 +198,7 @@ fn devices_at_fault_are_left_out_if_the_caller_says_so() {
     let answer = stage.push(&order);
     assert_eq!(
         answer["counts"],
-        json!({ "devices": 4, "accepted": 2, "rejected": 2, "retrying": 0, "failed": 0, "gone": 0 })
+        json!({ "devices": 4, "accepted": 2, "rejected": 2, "retrying": 0, "failed": 0, "duplicate": 0, "gone": 0 })
     );
     let results = answer["results"].as_array().unwrap();
     let refs: Vec<&Value> = results.iter().map(|result| &result["ref"]).collect();

@@ -169,7 +169,7 @@ fn a_key_that_apns_does_not_take_stops_the_order_after_one_push_and_no_later_ord
     let answer = stage.push(&order(&devices[..50]));
     assert_eq!(
         answer["counts"],
-        json!({ "devices": 50, "accepted": 0, "rejected": 1, "retrying": 0, "failed": 49, "gone": 0 })
+        json!({ "devices": 50, "accepted": 0, "rejected": 1, "retrying": 0, "failed": 49, "duplicate": 0, "gone": 0 })
     );
     assert_eq!(stage.apns.state().requests, 1);
     for (place, result) in answer["results"].as_array().unwrap().iter().enumerate() {

@@ -175,7 +175,10 @@ impl Page {
                 reference: line.reference.as_deref(),
                 token_hint: token.map(|token| token.hint()).unwrap_or_default(),
                 status: word,
-                apns_id: apns_id(chunk, line, position).to_string(),
+                duplicate_of: chunk.progress.duplicate_of(place),
+                // A push that is left out is never sent.
+                apns_id: (word != Status::Duplicate.as_str())
+                    .then(|| apns_id(chunk, line, position).to_string()),
                 apns_unique_id: detail.and_then(|detail| detail.unique_id.as_deref()),
                 code: ending.map_or(0, |ending| ending.code),
                 reason: ending.and_then(|ending| ending.reason.as_deref()),
@@ -333,7 +336,10 @@ struct Receipt<'b> {
     reference: Option<&'b str>,
     token_hint: String,
     status: &'static str,
-    apns_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicate_of: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    apns_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     apns_unique_id: Option<&'b str>,
     code: u16,

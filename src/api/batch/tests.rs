@@ -155,7 +155,7 @@ fn the_status_document_format_unchanged() {
             "id": ID, "app": "shop", "state": "paused",
             "created_at": "2026-11-23T08:00:00.000Z", "sealed_at": "2026-11-23T08:00:00.000Z",
             "transport": "socket", "pushes": 6, "chunks": 1, "invalid": 0,
-            "counts": {"accepted": 2, "rejected": 1, "failed": 0, "cancelled": 0, "retrying": 1, "in_flight": 0,
+            "counts": {"accepted": 2, "rejected": 1, "failed": 0, "duplicate": 0, "cancelled": 0, "retrying": 1, "in_flight": 0,
                        "waiting": 2, "gone": 1},
             "reasons": [
                 {"status": "accepted", "code": 200, "verdict": "accepted", "attempts": 1, "count": 2},
@@ -193,9 +193,10 @@ fn the_answer_to_an_upload_says_where_the_batch_is() {
     assert_eq!(with_invalid_lines("{}".to_owned(), &[]), "{}");
 }
 
-#[test]
-fn a_chunks_pushes_share_a_collapse_id_of_their_own() {
-    let head = r#"{"app":"shop","notification":{"payload":{"aps":{"badge":1.50}}}}"#;
+/// The collapse ids of a chunk's pushes to devices with these payloads of their own.
+fn collapse_ids(collapse_repeats: bool, own: &[(u8, Value)]) -> Vec<Option<String>> {
+    use crate::api::order::{Basis, Order, Repeats};
+    let head = r#"{"app":"shop","notification":{"payload":{"aps":{"alert":"Hi"}}}}"#;
     let assignment = Assignment {
         batch: ID.to_owned(),
         chunk: 7,
@@ -205,18 +206,39 @@ fn a_chunks_pushes_share_a_collapse_id_of_their_own() {
         first: 3500,
         places: Places::first(1),
         weight: 1,
+        collapse_repeats,
         launch_until: None,
     };
-    assert_eq!(
-        chunk_body(&assignment, true, head, "{}\n"),
-        format!(
-            "{{\"app\":\"shop\",\"notification\":{{\"payload\":{{\"aps\":{{\"badge\":1.50}}}},\"collapse_id\":\"{ID}-7\"}}}}\n{{}}\n"
-        )
-    );
-    assert_eq!(
-        chunk_body(&assignment, false, head, "{}\n"),
-        format!("{head}\n{{}}\n")
-    );
+    let lines = own.iter().map(|(token, payload)| {
+        let line = json!({"token": format!("{token:064x}"), "payload": payload});
+        format!("{line}\n")
+    });
+    let body = chunk_body(head, &lines.collect::<String>());
+    let id = collapse_id(&assignment);
+    let basis = Basis {
+        seed: [7; 16],
+        first: 0,
+        repeats: id.as_deref().map_or(Repeats::Keep, Repeats::Separate),
+    };
+    let config = crate::api::fixture::config();
+    let app = config.app("shop").unwrap();
+    let order = Order::parse_chunk(app, body.as_bytes(), basis, NOW).unwrap();
+    let headers = order
+        .pushes
+        .iter()
+        .map(|push| push.request.as_ref().unwrap().headers.clone());
+    headers
+        .map(|headers| headers.collapse_id.as_ref().map(|id| id.as_str().to_owned()))
+        .collect()
+}
+
+#[test]
+fn a_chunks_pushes_share_a_collapse_id_but_for_further_ones_to_a_device() {
+    let own = |badge: u32| json!({"aps": {"badge": badge}});
+    let pushes = [(1, own(1)), (2, own(1)), (1, own(2)), (2, own(3)), (1, own(4))];
+    let expected = ["", "", "-2", "-3", "-4"].map(|end| Some(format!("{ID}-7{end}")));
+    assert_eq!(collapse_ids(true, &pushes), expected);
+    assert_eq!(collapse_ids(false, &pushes), [const { None }; 5]);
 }
 
 #[test]
@@ -354,6 +376,7 @@ fn a_listing_can_ask_for_every_word_that_an_answer_has() {
         Standing::Ended(Status::Accepted),
         Standing::Ended(Status::Rejected),
         Standing::Ended(Status::Failed),
+        Standing::Ended(Status::Duplicate),
         Standing::Cancelled,
         Standing::Retrying,
         Standing::InFlight,

@@ -122,8 +122,7 @@ fn receipts_are_read_from_the_cursor_on_and_by_status() {
 
 #[test]
 fn what_no_receipt_can_be_is_refused() {
-    let rule =
-        "must be of accepted, rejected, failed, cancelled, retrying, in_flight, waiting, with commas between";
+    let rule = "must be of accepted, rejected, failed, duplicate, cancelled, retrying, in_flight, waiting, with commas between";
     for status in ["sent", "accepted,", ",", "accepted;failed", "Accepted"] {
         let read = ReceiptRange::parse(&format!("status={status}"));
         assert_eq!(faults(read), [format!("?status: {rule}")], "{status}");

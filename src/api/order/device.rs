@@ -40,6 +40,11 @@ struct Body {
 }
 
 impl Device<'_> {
+    /// Whom the push goes to, and the payload as APNs gets it.
+    pub(in crate::api) fn into_parts(self) -> (DeviceToken, Bytes) {
+        (self.token, self.body.bytes)
+    }
+
     /// The push to it, with the id `derived` unless the caller chose one.
     pub(super) fn into_push(self, derived: ApnsId) -> Push {
         Push {

@@ -19,7 +19,7 @@ pub(super) fn read<'c>(
     app: &'c App,
     body: &[u8],
     format: Format,
-    basis: Basis,
+    basis: Basis<'_>,
     now: Timestamp,
 ) -> Option<Order<'c>> {
     let (notification, is_strict, devices) = if format.lines_in {

@@ -102,7 +102,7 @@ fn push_answer_format_unchanged() {
     ];
     let answer = answer(&order, &receipts, Transport::Fetch);
     assert_eq!((answer.status, answer.content_type), (200, "application/json"));
-    let counts = r#"{"devices":7,"accepted":1,"rejected":3,"retrying":1,"failed":2,"gone":1}"#;
+    let counts = r#"{"devices":7,"accepted":1,"rejected":3,"retrying":1,"failed":2,"duplicate":0,"gone":1}"#;
     assert_eq!(
         answer.body,
         format!(
@@ -141,7 +141,7 @@ fn results_stand_in_the_order_of_the_request_whatever_came_first_and_was_skipped
     );
     assert_eq!(
         answer["counts"],
-        json!({"devices": 6, "accepted": 1, "rejected": 4, "retrying": 1, "failed": 0, "gone": 0})
+        json!({"devices": 6, "accepted": 1, "rejected": 4, "retrying": 1, "failed": 0, "duplicate": 0, "gone": 0})
     );
 }
 
@@ -175,7 +175,7 @@ fn push_answer_in_lines_format_unchanged() {
         r#"{"index":1,"ref":"Ann","token_hint":"…","status":"rejected","code":0,"reason":"InvalidDevice","verdict":"fix_request","detail":"/devices/1/token: is required","attempts":0,"ms":0}"#,
         r#"{"index":2,"token_hint":"0000…0002","status":"accepted","apns_id":"abababab-abab-8bab-abab-abab00000002","code":200,"verdict":"accepted","attempts":1,"ms":57}"#,
         r#"{"index":0,"token_hint":"0000…0000","status":"rejected","apns_id":"abababab-abab-8bab-abab-abab00000000","code":410,"reason":"Unregistered","verdict":"drop_device","since":"2026-11-23T07:59:59.123Z","attempts":1,"ms":57}"#,
-        r#"{"app":"shop","transport":"fetch","counts":{"devices":3,"accepted":1,"rejected":2,"retrying":0,"failed":0,"gone":1}}"#,
+        r#"{"app":"shop","transport":"fetch","counts":{"devices":3,"accepted":1,"rejected":2,"retrying":0,"failed":0,"duplicate":0,"gone":1}}"#,
         "",
     ];
     assert_eq!(String::from_utf8(lines.take()).unwrap(), expected.join("\n"));

@@ -1,9 +1,6 @@
 //! Cuts devices into chunks.
 
-use std::collections::HashSet;
-
 use super::{MAX_CHUNK_BYTES, MAX_CHUNK_PUSHES, Staged};
-use crate::apns::DeviceToken;
 
 /// The chunk that grows, and those that are complete.
 #[derive(Debug, Default)]
@@ -11,19 +8,26 @@ pub(super) struct Chunker {
     first: u32,
     pushes: u32,
     body: String,
-    /// Whom the chunk goes to. Its pushes share a collapse id, under which two to one device would be one.
-    tokens: HashSet<DeviceToken>,
+    /// The pushes of the chunk that are left out.
+    repeats: Vec<(usize, u32)>,
+    /// How many are left out in all.
+    duplicates: u32,
     complete: Vec<Staged>,
 }
 
 impl Chunker {
-    /// Adds a device's line, which has no line end; a new chunk begins where it does not fit.
-    pub(super) fn add(&mut self, line: &str, token: DeviceToken) {
+    /// Adds a device's line, which has no line end; a new chunk begins where it does not fit. Nothing is sent to a device that
+    /// gets the same content from the push at position `duplicate_of`.
+    pub(super) fn add(&mut self, line: &str, duplicate_of: Option<u32>) {
         let fits = self.pushes < MAX_CHUNK_PUSHES && self.body.len() + line.len() < MAX_CHUNK_BYTES;
-        if !fits || self.tokens.contains(&token) {
+        if !fits {
             self.cut();
         }
-        self.tokens.insert(token);
+        if let Some(of) = duplicate_of {
+            let place = usize::try_from(self.pushes).unwrap_or(usize::MAX);
+            self.repeats.push((place, of));
+            self.duplicates = self.duplicates.saturating_add(1);
+        }
         self.pushes += 1;
         self.body.push_str(line);
         self.body.push('\n');
@@ -37,6 +41,11 @@ impl Chunker {
     /// How many devices were added.
     pub(super) const fn pushes(&self) -> u32 {
         self.first.saturating_add(self.pushes)
+    }
+
+    /// How many of them are left out.
+    pub(super) const fn duplicates(&self) -> u32 {
+        self.duplicates
     }
 
     /// Ends the last chunk.
@@ -54,8 +63,8 @@ impl Chunker {
             first: self.first,
             pushes: self.pushes,
             body: std::mem::take(&mut self.body),
+            duplicates: std::mem::take(&mut self.repeats),
         });
         (self.first, self.pushes) = (next, 0);
-        self.tokens.clear();
     }
 }

@@ -1,8 +1,12 @@
 //! Takes the devices of an upload, one after another: reads each, stages it, or says what is wrong with it.
 
+use bytes::Bytes;
+
 use super::chunker::Chunker;
 use super::opening::Opening;
+use super::recent::Recent;
 use super::{Finished, InvalidLine, MAX_LINE, Staged};
+
 use crate::api::lines::{self, Line};
 use crate::api::order::{DeviceReader, PlainDevice};
 use crate::api::problem::{LineFaults, Problem};
@@ -14,6 +18,7 @@ pub(super) struct Intake<'c> {
     opening: Opening<'c>,
     reader: DeviceReader,
     chunker: Chunker,
+    recent: Recent,
     /// Whether devices with faults are left out, and do not refuse the batch.
     skip: bool,
     max_pushes: u32,
@@ -37,6 +42,7 @@ impl<'c> Intake<'c> {
             opening,
             reader: DeviceReader::new(Some(notification), is_strict),
             chunker: Chunker::default(),
+            recent: Recent::default(),
             skip,
             max_pushes,
             devices: 0,
@@ -78,7 +84,7 @@ impl<'c> Intake<'c> {
             return Err(Problem::invalid_lines(faults, std::mem::take(&mut self.faults)));
         }
         match read {
-            Ok((text, token)) => self.stage(text, token),
+            Ok((text, token, content)) => self.stage(text, &token, &content),
             Err(faults) => {
                 self.note(line, device, &faults);
                 Ok(())
@@ -86,7 +92,7 @@ impl<'c> Intake<'c> {
         }
     }
 
-    fn stage(&mut self, line: &str, token: DeviceToken) -> Result<(), Problem> {
+    fn stage(&mut self, line: &str, token: &DeviceToken, content: &Bytes) -> Result<(), Problem> {
         if self.is_refused() {
             return Ok(());
         }
@@ -94,7 +100,8 @@ impl<'c> Intake<'c> {
             let text = format!("are more than {}, the most of one batch", self.max_pushes);
             return Err(of_devices(text, LineFaults::default()));
         }
-        self.chunker.add(line, token);
+        let duplicate_of = self.recent.note(token, content, self.chunker.pushes());
+        self.chunker.add(line, duplicate_of);
         Ok(())
     }
 
@@ -139,12 +146,14 @@ impl<'c> Intake<'c> {
         if self.reader.has_own_payload() {
             opening.note_own_payload();
         }
+        let duplicates = self.chunker.duplicates();
         let invalid_lines = self.faults.listed().iter().map(InvalidLine::from);
         Ok(Finished {
             invalid_lines: invalid_lines.collect(),
             opening,
             staged: self.chunker.finish(),
             pushes,
+            duplicates,
             invalid: self.invalid,
             warnings: self.reader.into_warnings(),
             sha256,
@@ -152,25 +161,29 @@ impl<'c> Intake<'c> {
     }
 }
 
-/// Reads the device in line `line`: its text, and whom it is for. None of the faults is one of its own if the reader has some.
+/// Reads the device in line `line`: its text, whom it is for, and what is sent to it. None of the faults is one of its own if
+/// the reader has some.
 pub(in crate::api) fn read_device<'l>(
     text: &'l [u8],
     line: u32,
     reader: &mut DeviceReader,
-) -> Result<(&'l str, DeviceToken), Faults> {
+) -> Result<(&'l str, DeviceToken, Bytes), Faults> {
     if let Ok(utf8) = std::str::from_utf8(text)
         && let Some(device) = PlainDevice::of_line(text)
         && let Some(device) = reader.read_plain(device, line)
     {
-        return Ok((utf8, device.token));
+        let (token, content) = device.into_parts();
+        return Ok((utf8, token, content));
     }
     let mut faults = Faults::default();
     let value = lines::value(text, &Pointer::Root)?;
     let device = reader.read(&value, line, &Pointer::Root, &mut faults);
-    let token = faults.or(device.map(|device| device.token))?;
-    // All texts in it have been read, so that it is one; without a token the reader has faults.
+    let device = faults.or(device)?;
+    // All texts in it have been read, so that it is one; without a device the reader has faults.
     let text = std::str::from_utf8(text).ok();
-    text.zip(token).ok_or_else(Faults::default)
+    let (text, device) = text.zip(device).ok_or_else(Faults::default)?;
+    let (token, content) = device.into_parts();
+    Ok((text, token, content))
 }
 
 /// The problem of the devices as a whole.

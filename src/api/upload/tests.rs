@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::api::fixture::{NOW, SEED, caller, config, config_with};
-use crate::api::order::Basis;
+use crate::api::order::{Basis, Repeats};
 use crate::api::{Order, problem};
 use crate::apns::expiration::Expiration;
 
@@ -28,6 +28,7 @@ struct Told {
     collapses: bool,
     chunks: Vec<Staged>,
     pushes: u32,
+    duplicates: u32,
     invalid: u32,
     invalid_lines: Vec<InvalidLine>,
     warnings: WarningSummary,
@@ -59,6 +60,7 @@ fn upload_with(config: &Config, format: Format, max_pushes: u32, pieces: &[&[u8]
         collapses: opening.collapses,
         chunks,
         pushes: finished.pushes,
+        duplicates: finished.duplicates,
         invalid: finished.invalid,
         invalid_lines: finished.invalid_lines,
         warnings: finished.warnings,

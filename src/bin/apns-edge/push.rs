@@ -158,6 +158,8 @@ struct Counts {
     retrying: u64,
     failed: u64,
     #[serde(default)]
+    duplicate: u64,
+    #[serde(default)]
     gone: u64,
 }
 
@@ -173,6 +175,7 @@ struct PushResult {
     verdict: Option<String>,
     since: Option<String>,
     detail: Option<String>,
+    duplicate_of: Option<u64>,
     retry_after: Option<u64>,
     apns_id: Option<String>,
 }
@@ -191,6 +194,7 @@ impl Results {
             (counts.rejected, "rejected"),
             (counts.retrying, "to be sent again"),
             (counts.failed, "failed"),
+            (counts.duplicate, "left out as repeats"),
             (counts.gone, "gone"),
         ];
         parts.extend(
@@ -215,6 +219,7 @@ impl PushResult {
             parts.extend(self.since.as_ref().map(|since| format!("since {since}")));
             parts.extend(self.verdict.as_ref().map(|verdict| format!("({verdict})")));
         }
+        parts.extend(self.duplicate_of.map(|of| format!("repeats device {of}")));
         parts.extend(self.detail.clone());
         parts.extend(self.retry_after.map(|seconds| format!("again in {seconds} s")));
         parts.extend(self.apns_id.clone());

@@ -15,7 +15,7 @@ pub(crate) struct Receipts {
     /// The batch
     #[arg(value_name = "ID")]
     id: BatchId,
-    /// Only those with this status: accepted, rejected, failed, cancelled, retrying, in_flight, waiting
+    /// Only those with this status: accepted, rejected, failed, duplicate, cancelled, retrying, in_flight, waiting
     #[arg(long, value_name = "STATUS", value_delimiter = ',')]
     status: Vec<String>,
     #[command(flatten)]

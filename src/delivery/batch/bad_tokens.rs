@@ -67,7 +67,7 @@ impl Batch {
         let first = if self.is_open() {
             GUARDED
         } else {
-            GUARDED.min(self.pushes())
+            GUARDED.min(self.sendable())
         };
         if refusals.refused < FEWEST || !refusals.exceed(self.record.terms.bad_token_percent, first) {
             return;
@@ -107,7 +107,7 @@ impl Batch {
 
     /// Whether any push has not ended, or may still be added.
     fn is_left(&self) -> bool {
-        self.is_open() || self.guard.ended() < self.pushes()
+        self.is_open() || self.guard.ended() < self.sendable()
     }
 }
 

@@ -145,6 +145,8 @@ pub struct Assignment {
     pub places: Places,
     /// The batch's share of the permits beside other batches.
     pub weight: u32,
+    /// Whether the pushes get a collapse id of the chunk.
+    pub collapse_repeats: bool,
     /// When the runner is to send nothing more, if that may come before the claim ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub launch_until: Option<Timestamp>,

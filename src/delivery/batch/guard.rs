@@ -71,6 +71,8 @@ impl Guard {
                 )
                 | Verdict::FixCredentials
                 | Verdict::Unknown => ill += pushes,
+                // Nothing was sent.
+                Verdict::Duplicate => {}
             }
         }
         if self.is_probing {

@@ -37,6 +37,8 @@ pub struct Counts {
     pub rejected: u64,
     /// They were given up, or nobody knows whether they arrived.
     pub failed: u64,
+    /// They were left out, since an earlier push takes the same content to the device.
+    pub duplicate: u64,
     /// The batch was cancelled before they went out.
     pub cancelled: u64,
     /// They wait for another attempt.
@@ -69,6 +71,7 @@ impl Batch {
                 Status::Accepted => counts.accepted += count,
                 Status::Rejected => counts.rejected += count,
                 Status::Failed | Status::Retrying => counts.failed += count,
+                Status::Duplicate => counts.duplicate += count,
             }
             if ending.verdict == Verdict::DropDevice {
                 counts.gone += count;
@@ -76,7 +79,7 @@ impl Batch {
         }
         counts.in_flight = count(self.out.in_flight);
         counts.retrying = count(self.out.retrying);
-        let ended = counts.accepted + counts.rejected + counts.failed;
+        let ended = counts.accepted + counts.rejected + counts.failed + counts.duplicate;
         let left = pushes.saturating_sub(ended + counts.in_flight + counts.retrying);
         if self.record.state.has_ended() {
             counts.cancelled = left + counts.retrying;
@@ -106,6 +109,14 @@ impl Batch {
         // Chunks follow one another, so that the last one tells.
         let last = self.chunks.last().map(|chunk| chunk.size);
         last.map_or(0, |size| u64::from(size.first) + count(size.pushes))
+    }
+
+    /// How many of them are sent: all but those that repeat another.
+    pub(super) fn sendable(&self) -> u64 {
+        let counted = self.record.endings.iter().zip(&self.counts);
+        let left_out = counted.filter(|(ending, _)| ending.verdict == Verdict::Duplicate);
+        self.pushes()
+            .saturating_sub(left_out.map(|(_, count)| count).sum())
     }
 
     fn reasons(&self) -> Vec<Reason> {

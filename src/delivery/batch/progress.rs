@@ -26,6 +26,10 @@ pub struct Progress {
     /// sandbox each push has an id.
     #[serde(skip)]
     pub details: Vec<Detail>,
+    /// The pushes that are left out: each one's place in the chunk, and the position in the upload of the push that takes the
+    /// same content to its device.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub duplicates: Vec<(usize, u32)>,
     /// The pushes that have a letter.
     #[serde(skip)]
     ended: Places,
@@ -40,6 +44,8 @@ struct Row {
     waiting: Vec<Waiting>,
     #[serde(default)]
     endings: String,
+    #[serde(default)]
+    duplicates: Vec<(usize, u32)>,
 }
 
 /// What a runner has.
@@ -76,6 +82,23 @@ pub struct Waiting {
 }
 
 impl Progress {
+    /// A chunk of so many pushes as it is staged, of which these are left out. Their ending is the batch's first.
+    #[must_use]
+    pub fn staged(pushes: usize, duplicates: Vec<(usize, u32)>) -> Self {
+        let mut progress = Self::default();
+        let places = duplicates.iter().map(|(place, _)| *place).collect();
+        progress.end(places, DUPLICATE, pushes);
+        progress.duplicates = duplicates;
+        progress
+    }
+
+    /// The position of the push that takes the same content to the device as the one at `place`.
+    #[must_use]
+    pub fn duplicate_of(&self, place: usize) -> Option<u32> {
+        let found = self.duplicates.binary_search_by_key(&place, |(place, _)| *place);
+        self.duplicates.get(found.ok()?).map(|(_, of)| *of)
+    }
+
     /// The pushes that a runner has.
     #[must_use]
     pub fn in_flight(&self) -> Places {
@@ -261,10 +284,14 @@ impl From<Row> for Progress {
             waiting: row.waiting,
             endings: row.endings,
             details: Vec::new(),
+            duplicates: row.duplicates,
             ended,
         }
     }
 }
+
+/// The number of the ending of pushes that are left out, in a batch that has some.
+const DUPLICATE: usize = 0;
 
 fn union(sets: impl Iterator<Item = Places>) -> Places {
     sets.fold(Places::NONE, Places::with)

@@ -167,13 +167,29 @@ impl Ending {
         }
     }
 
+    /// How a push ends that is left out, since an earlier one takes the same content to its device.
+    #[must_use]
+    pub const fn duplicate() -> Self {
+        Self {
+            verdict: Verdict::Duplicate,
+            code: 0,
+            reason: None,
+            attempts: 0,
+            gave_up: None,
+        }
+    }
+
     /// Whether the push is done with: it is not sent again. `repeatable` says whether pushes replace themselves on the
     /// device when they are sent twice.
     #[must_use]
     pub const fn is_final(&self, repeatable: bool) -> bool {
         match self.verdict {
             _ if self.gave_up.is_some() => true,
-            Verdict::Accepted | Verdict::DropDevice | Verdict::CheckToken | Verdict::FixRequest => true,
+            Verdict::Accepted
+            | Verdict::DropDevice
+            | Verdict::CheckToken
+            | Verdict::FixRequest
+            | Verdict::Duplicate => true,
             Verdict::Unknown => !repeatable,
             Verdict::FixCredentials | Verdict::Retry(_) => false,
         }
@@ -194,6 +210,7 @@ impl Ending {
             Verdict::DropDevice | Verdict::CheckToken | Verdict::FixRequest => Status::Rejected,
             Verdict::Retry(_) => Status::Retrying,
             Verdict::FixCredentials | Verdict::Unknown => Status::Failed,
+            Verdict::Duplicate => Status::Duplicate,
         }
     }
 }

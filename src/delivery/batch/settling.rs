@@ -143,7 +143,8 @@ impl Batch {
                 | Verdict::DropDevice
                 | Verdict::CheckToken
                 | Verdict::FixRequest
-                | Verdict::Unknown => Again::Network,
+                | Verdict::Unknown
+                | Verdict::Duplicate => Again::Network,
             };
             let asked = found.retry_after_ms.map(Duration::from_millis);
             self.put_off(number, part, &found.ending, again, asked, now);

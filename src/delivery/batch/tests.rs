@@ -169,6 +169,7 @@ pub(super) fn counts(batch: &Batch, now: Timestamp) -> Counts {
     let sum = counts.accepted
         + counts.rejected
         + counts.failed
+        + counts.duplicate
         + counts.cancelled
         + counts.retrying
         + counts.in_flight

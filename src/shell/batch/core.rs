@@ -148,6 +148,22 @@ impl Core {
         }
     }
 
+    /// Takes the rows that say how far chunks are into a batch that was loaded without them, a page at a time.
+    pub(super) fn read_progress(&self, batch: &mut Batch) -> std::result::Result<(), String> {
+        let database = self.database();
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let progress = database
+                .rows(rows::progress_from(from))
+                .map_err(|error| error.to_string())?;
+            let progress: std::result::Result<Vec<_>, _> = progress.iter().map(rows::progress).collect();
+            let progress = progress?;
+            next = rows::next_page(progress.iter().map(|(number, _)| *number));
+            batch.take_rows(progress);
+        }
+        Ok(())
+    }
+
     fn read(&self) -> std::result::Result<Option<Loaded>, String> {
         let database = self.database();
         let rows = |statement| database.rows(statement).map_err(|error| error.to_string());
@@ -171,14 +187,7 @@ impl Core {
         let sizes: std::result::Result<Vec<Size>, _> = sizes.iter().map(rows::size).collect();
         let sizes = sizes.map_err(|error| error.to_string())?;
         let mut batch = Batch::load(record, sizes, Vec::new()).with_walks(walks);
-        let mut next = Some(0);
-        while let Some(from) = next {
-            let progress = rows(rows::progress_from(from))?;
-            let progress: std::result::Result<Vec<_>, _> = progress.iter().map(rows::progress).collect();
-            let progress = progress?;
-            next = rows::next_page(progress.iter().map(|(number, _)| *number));
-            batch.take_rows(progress);
-        }
+        self.read_progress(&mut batch)?;
         let mut outbox = Outbox::new(&batch.record().id);
         if rows::have(&tables, rows::DELIVERIES) {
             let stored = Outbox::load(&batch.record().id, &rows(Outbox::select())?);
@@ -331,11 +340,12 @@ impl Core {
                 first: work.size.first,
                 places: work.places,
                 weight: record.terms.weight,
+                collapse_repeats: record.terms.collapse_repeats,
                 launch_until: work.launch_until,
             };
-            Some((assignment, record.terms.collapse_repeats))
+            Some(assignment)
         });
-        let Some((assignment, collapse_repeats)) = work.flatten() else {
+        let Some(assignment) = work.flatten() else {
             return Ok(None);
         };
         self.spend(|spent| spent.granted += 1);
@@ -345,7 +355,7 @@ impl Core {
         let mut body = serde_json::to_vec(&assignment).map_err(internal)?;
         body.push(b'\n');
         let (head, lines) = (head.unwrap_or_default(), lines.unwrap_or_default());
-        let order = contract::chunk_body(&assignment, collapse_repeats, &head, &lines);
+        let order = contract::chunk_body(&head, &lines);
         body.extend_from_slice(order.as_bytes());
         Ok(Some(body))
     }

@@ -13,7 +13,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::upload::{Fingerprint, Staged, Upload};
 use crate::config::{Caller, Config};
 use crate::delivery::batch::rows::{self, Fact};
-use crate::delivery::batch::{Batch, Size};
+use crate::delivery::batch::{Batch, Progress, Size};
 use crate::delivery::metrics::Delta;
 use crate::shell::log::{self, Event};
 use crate::shell::pieces::Pieces;
@@ -101,6 +101,13 @@ async fn stage(core: &Rc<Core>, request: &Request, intake: Intake) -> Result<Res
             });
             let row = rows::add_chunk(number, chunk.first, chunk.pushes, chunk.body);
             database.execute(row).map_err(internal)?;
+            if !chunk.duplicates.is_empty() {
+                let pushes = usize::try_from(chunk.pushes).unwrap_or(usize::MAX);
+                let progress = Progress::staged(pushes, chunk.duplicates);
+                database
+                    .execute(rows::write_progress(number, &progress))
+                    .map_err(internal)?;
+            }
         }
         Ok(())
     };
@@ -139,7 +146,11 @@ async fn stage(core: &Rc<Core>, request: &Request, intake: Intake) -> Result<Res
         ms: clock::millis_since(intake.now),
     }
     .write();
-    core.begin(Batch::seal(record, sizes, now))?;
+    let mut batch = Batch::load(record, sizes, Vec::new());
+    if finished.duplicates > 0 {
+        core.read_progress(&mut batch).map_err(internal)?;
+    }
+    core.begin(batch.sealed(now))?;
     let mut delta = Delta::default();
     delta.order(&app.name, 202);
     core.state.wait_until(metrics::add(core.env.clone(), delta));

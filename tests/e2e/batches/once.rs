@@ -1,14 +1,67 @@
-//! Nothing is sent after a claim or a pause, also not what waits for a stream of a connection.
+//! Nothing is sent after a claim or a pause, also not what waits for a stream of a connection; and a device that occurs twice
+//! gets equal content once.
 
 use std::thread::sleep;
 use std::time::Duration;
 
 use apns_mock::{Latency, Options};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Batch, head, lines, requests, shown};
 use crate::deployment::SHOP;
+use crate::shared::over_both_transports;
 use crate::stage::{Alone, Stage, until};
+
+over_both_transports! {
+    a_repeated_device_is_a_duplicate_in_an_order_and_a_batch,
+}
+
+fn a_repeated_device_is_a_duplicate_in_an_order_and_a_batch(stage: &Stage) {
+    let name = format!("once, repeats, {}", stage.worker.authority());
+    let devices = stage.devices(&SHOP, &name, 2);
+    let (one, two) = (&devices[0], &devices[1]);
+    let upper = one.to_uppercase();
+    let order = json!({
+        "app": "shop",
+        "notification": { "payload": { "aps": { "alert": "Sale" } } },
+        "devices": [{ "token": one }, { "token": two }, { "token": upper }],
+    });
+    let answer = stage.push(&order);
+    assert_eq!(answer["counts"]["accepted"], 2, "{answer}");
+    assert_eq!(answer["counts"]["duplicate"], 1, "{answer}");
+    let repeat = &answer["results"][2];
+    assert_eq!(
+        (&repeat["status"], &repeat["duplicate_of"]),
+        (&json!("duplicate"), &json!(0))
+    );
+    let screen = |token: &str| stage.apns.device(token)[0].screen.count;
+    assert_eq!((screen(one), screen(two)), (1, 1));
+
+    let line = |token: &str, badge: Option<u32>| {
+        let payload = badge.map(|badge| json!({ "aps": { "badge": badge } }));
+        format!("{}\n", json!({ "token": token, "payload": payload }))
+    };
+    let lines = [
+        line(one, None),
+        line(&upper, None),
+        line(two, None),
+        line(one, Some(7)),
+        line(&format!("<{one}>"), Some(7)),
+    ];
+    let batch = Batch::upload(stage, &format!("{}\n{}", head(json!({})), lines.concat()));
+    let document = batch.once(stage, "done");
+    assert_eq!(document["chunks"], 1);
+    assert_eq!(document["counts"]["accepted"], 3, "{document}");
+    assert_eq!(document["counts"]["duplicate"], 2, "{document}");
+    let receipts = batch.receipts(stage);
+    let fields = |field: &str| -> Vec<Value> { receipts.iter().map(|line| line[field].clone()).collect() };
+    let expected = ["accepted", "duplicate", "accepted", "accepted", "duplicate"];
+    assert_eq!(fields("status"), expected);
+    let named = [Value::Null, json!(0), Value::Null, Value::Null, json!(3)];
+    assert_eq!(fields("duplicate_of"), named);
+    // Both contents are on the screen: neither has replaced the other.
+    assert_eq!((screen(one), screen(two)), (3, 2));
+}
 
 /// APNs with connections that carry one push at a time, each for so long.
 fn one_stream(ms: u64, settings: &[(&str, &str)]) -> Alone {

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::api::Order;
 use crate::api::fixture::SEED;
-use crate::api::order::Basis;
+use crate::api::order::{Basis, Repeats};
 use crate::api::upload::{MAX_CHUNK_BYTES, MAX_CHUNK_PUSHES};
 use crate::delivery::template::Recipient;
 
@@ -230,7 +230,7 @@ proptest! {
                 continue;
             }
             let body = format!("{}\n{}", stager.opening().head, chunk.body);
-            let order = Order::parse_chunk(app, body.as_bytes(), Basis { seed: SEED, first: 0 }, NOW).unwrap();
+            let order = Order::parse_chunk(app, body.as_bytes(), Basis { seed: SEED, first: 0, repeats: Repeats::Keep }, NOW).unwrap();
             prop_assert_eq!(order.pushes.len(), chunk.pushes as usize);
             for push in order.pushes {
                 let body: Value = serde_json::from_slice(&push.request.unwrap().body).unwrap();

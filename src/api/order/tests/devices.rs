@@ -68,6 +68,52 @@ fn one_token_may_stand_in_an_order_twice() {
     assert_eq!(pushes[0].token_hint, pushes[1].token_hint);
 }
 
+/// The places that each device repeats, of an order for these.
+fn duplicates(devices: &Value) -> Vec<Option<usize>> {
+    let mut body = valid(1);
+    body["devices"] = devices.clone();
+    let pushes = parse(&body).unwrap();
+    let of = |push: &Push| match push.request {
+        Err(Unsent::Duplicate { of }) => Some(of),
+        _ => None,
+    };
+    pushes.iter().map(of).collect()
+}
+
+#[test]
+fn a_device_gets_equal_content_once_and_each_repeat_names_the_first() {
+    let (lower, upper) = ("ab".repeat(32), "AB".repeat(32));
+    let devices = json!([
+        {"token": lower},
+        {"token": "cd".repeat(32)},
+        {"token": upper, "ref": "user-1"},
+        {"token": format!("<{lower}>"), "apns_id": "123e4567-e89b-12d3-a456-426614174000"},
+        {"token": lower, "payload": {"aps": {"alert": "Hi"}}},
+    ]);
+    assert_eq!(duplicates(&devices), [None, None, Some(0), Some(0), Some(0)]);
+}
+
+#[test]
+fn a_device_gets_each_of_several_contents_once() {
+    let push = |badge: u32| json!({"token": "ab".repeat(32), "payload": {"aps": {"badge": badge}}});
+    let devices = json!([push(1), push(2), push(1), push(2), push(3)]);
+    assert_eq!(duplicates(&devices), [None, None, Some(0), Some(1), None]);
+}
+
+#[test]
+fn a_repeat_among_10000_devices_is_found_over_a_socket() {
+    use crate::api::fixture::config_with;
+    let config = config_with(|name| (name == "TRANSPORT").then(|| "socket".to_owned()));
+    let mut body = valid(1);
+    body["devices"] = (0..10_000)
+        .map(|index| json!({"token": format!("{:064x}", index % 9999)}))
+        .collect();
+    let text = body.to_string();
+    let order = Order::parse(text.as_bytes(), caller(&config, "backend"), &config, SEED, NOW).unwrap();
+    assert_eq!(order.sendable().count(), 9999);
+    assert_eq!(order.pushes[9999].request, Err(Unsent::Duplicate { of: 0 }));
+}
+
 #[test]
 fn a_token_is_cleaned_before_it_is_sent() {
     let body = changed(

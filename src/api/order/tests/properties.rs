@@ -103,7 +103,11 @@ fn parse_with<'c>(config: &'c Config, body: &[u8]) -> Result<Order<'c>, Problem>
     Order::parse(body, caller(config, "backend"), config, SEED, NOW)
 }
 
-const BASIS: Basis = Basis { seed: SEED, first: 0 };
+const BASIS: Basis<'_> = Basis {
+    seed: SEED,
+    first: 0,
+    repeats: Repeats::Keep,
+};
 
 #[test]
 fn any_json_gives_an_order_or_a_problem() {

@@ -152,16 +152,21 @@ fn a_name_that_occurs_twice_is_refused_with_its_pointer() {
     }
 }
 
+/// The first push goes to the device with this token, and the others repeat it.
+#[track_caller]
+fn assert_same_device(pushes: &[Push], token: &str) {
+    assert_eq!(pushes[0].request.as_ref().unwrap().device_token.as_hex(), token);
+    let is_repeat = |push: &Push| push.request == Err(Unsent::Duplicate { of: 0 });
+    assert!(pushes[1..].iter().all(is_repeat));
+}
+
 #[test]
 fn a_bare_text_is_a_device() {
     let token = "00ff".repeat(16);
     let mut body = valid(0);
     body["devices"] = json!([token, {"token": token, "ref": "Ann"}, format!("<{token}>")]);
     let sent = parse(&body).unwrap();
-    assert!(
-        sent.iter()
-            .all(|push| push.request.as_ref().unwrap().device_token.as_hex() == token)
-    );
+    assert_same_device(&sent, &token);
     body["on_invalid"] = json!("skip");
     assert_eq!(parse(&body).unwrap().len(), 3);
     let mut head = body.clone();
@@ -172,12 +177,8 @@ fn a_bare_text_is_a_device() {
     ] {
         let lines = format!("{own}\n{token}\n\"{token}\"\n <{token}> \r0x{token}");
         let sent = parse_lines(&lines).unwrap();
-        assert!(
-            sent.iter()
-                .all(|push| push.request.as_ref().unwrap().device_token.as_hex() == token),
-            "{skip}"
-        );
-        assert_eq!(sent.len(), 4);
+        assert_same_device(&sent, &token);
+        assert_eq!(sent.len(), 4, "{skip}");
     }
     let mut body = valid(0);
     body["devices"] = json!(["8C2F4A6B-1111-4222-8333-123456789abc"]);

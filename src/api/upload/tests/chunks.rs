@@ -37,7 +37,17 @@ fn a_chunk_of_500_devices_is_an_order_by_either_transport() {
     let chunk = &told.chunks[0];
     let body = format!("{}\n{}", told.head, chunk.body);
     let first = 70_000;
-    let order = Order::parse_chunk(app, body.as_bytes(), Basis { seed: SEED, first }, NOW).unwrap();
+    let order = Order::parse_chunk(
+        app,
+        body.as_bytes(),
+        Basis {
+            seed: SEED,
+            first,
+            repeats: Repeats::Keep,
+        },
+        NOW,
+    )
+    .unwrap();
     let ids = order
         .pushes
         .iter()
@@ -66,25 +76,56 @@ fn a_chunk_has_at_most_60000_bytes() {
     assert_eq!(sizes(&told), [(0, 199), (199, 1)]);
 }
 
+/// The pushes that are left out, with the position of the first like each, in chunks.
+fn duplicates(told: &Told) -> Vec<Vec<(usize, u32)>> {
+    told.chunks.iter().map(|chunk| chunk.duplicates.clone()).collect()
+}
+
 #[test]
-fn a_chunk_goes_to_each_device_once() {
+fn a_repeated_device_is_left_out_and_names_the_first_whatever_the_form_of_its_token() {
     let upper = json!({"token": format!("<{:064X}>", 0xabc)});
-    let told = upload(&lines(
-        &head(),
-        [
-            device(1),
-            device(0xabc),
-            device(2),
-            upper,
-            device(1),
-            device(2),
-            device(1),
-        ],
-    ))
-    .unwrap();
-    assert_eq!(sizes(&told), [(0, 3), (3, 3), (6, 1)]);
-    let told = upload(&lines(&head(), [device(1), device(1), device(1)])).unwrap();
-    assert_eq!(sizes(&told), [(0, 1), (1, 1), (2, 1)]);
+    let devices = [
+        device(1),
+        device(0xabc),
+        device(2),
+        upper,
+        device(1),
+        device(2),
+        device(1),
+    ];
+    let told = upload(&lines(&head(), devices)).unwrap();
+    assert_eq!(sizes(&told), [(0, 7)], "no chunk is cut");
+    assert_eq!(duplicates(&told), [[(3, 1), (4, 0), (5, 2), (6, 0)]]);
+    assert_eq!((told.pushes, told.duplicates), (7, 4));
+}
+
+#[test]
+fn a_repeat_with_another_name_or_id_is_one_and_another_content_is_none() {
+    let with = |field: &str, value: Value| {
+        let mut device = device(1);
+        device[field] = value;
+        device
+    };
+    let devices = [
+        device(1),
+        with("ref", json!("user-1")),
+        with("apns_id", json!("123e4567-e89b-12d3-a456-426614174000")),
+        with("payload", json!({"aps": {"badge": 1}})),
+        // It says what the notification says.
+        with("payload", json!({"aps": {"alert": "Hi"}})),
+        with("payload", json!({"aps": {"badge": 1}})),
+    ];
+    let told = upload(&lines(&head(), devices)).unwrap();
+    assert_eq!(duplicates(&told), [[(1, 0), (2, 0), (4, 0), (5, 3)]]);
+}
+
+#[test]
+fn pairs_of_8000_sorted_lines_fill_their_chunks() {
+    let told = upload(&lines(&head(), (0..8000).map(|index| device(index / 2)))).unwrap();
+    assert_eq!((told.chunks.len(), told.duplicates), (16, 4000));
+    let across = upload(&lines(&head(), (0..1000).map(|index| device(index % 500)))).unwrap();
+    assert_eq!(across.duplicates, 500);
+    assert_eq!(across.chunks[1].duplicates[499], (499, 499));
 }
 
 #[test]

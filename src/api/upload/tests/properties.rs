@@ -41,29 +41,43 @@ fn any_device() -> impl Strategy<Value = Value> {
         })
 }
 
-/// Reads all chunks as they are read when they are sent, with a collapse id each if the caller chose none.
-fn sent(told: &Told, config: &Config) -> Vec<Push> {
+/// Reads all chunks as they are read when they are sent, with a collapse id each if the caller chose none. Gives what is sent,
+/// with its position.
+fn sent(told: &Told, config: &Config) -> Vec<(u32, Push)> {
     let app = config.app(&told.app).unwrap();
     let mut pushes = Vec::new();
     for (number, chunk) in told.chunks.iter().enumerate() {
-        let mut head: Value = serde_json::from_str(&told.head).unwrap();
-        if !told.collapses {
-            head["notification"]["collapse_id"] = json!(format!("{}-{number}", "ab".repeat(16)));
-        }
-        let body = format!("{head}\n{}", chunk.body);
+        let body = format!("{}\n{}", told.head, chunk.body);
+        let id = format!("{}-{number}", "ab".repeat(16));
         let basis = Basis {
             seed: SEED,
             first: chunk.first,
+            repeats: if told.collapses {
+                Repeats::Keep
+            } else {
+                Repeats::Separate(&id)
+            },
         };
         let order = Order::parse_chunk(app, body.as_bytes(), basis, NOW).unwrap();
         assert_eq!(order.pushes.len(), usize::try_from(chunk.pushes).unwrap());
-        let tokens: std::collections::HashSet<String> = order
-            .pushes
-            .iter()
-            .map(|push| push.request.as_ref().unwrap().path())
-            .collect();
-        assert_eq!(tokens.len(), order.pushes.len(), "each device once");
-        pushes.extend(order.pushes);
+        let left_out: Vec<usize> = chunk.duplicates.iter().map(|(place, _)| *place).collect();
+        let kept = (0..)
+            .zip(order.pushes)
+            .filter(|(place, _)| !left_out.contains(place));
+        let kept = kept.map(|(place, push)| (chunk.first + u32::try_from(place).unwrap(), push));
+        let kept: Vec<(u32, Push)> = kept.collect();
+        if !told.collapses {
+            let shown = kept.iter().map(|(_, push)| {
+                let request = push.request.as_ref().unwrap();
+                (
+                    request.path(),
+                    request.headers.collapse_id.as_ref().unwrap().as_str().to_owned(),
+                )
+            });
+            let shown: std::collections::HashSet<_> = shown.collect();
+            assert_eq!(shown.len(), kept.len(), "none replaces another");
+        }
+        pushes.extend(kept);
     }
     pushes
 }
@@ -113,17 +127,20 @@ fn what_is_staged_is_what_an_order_of_it_would_send() {
         };
         taken.set(taken.get() + 1);
         let pushes = sent(&told, &config);
-        prop_assert_eq!(pushes.len(), usize::try_from(told.pushes).unwrap());
+        prop_assert_eq!(
+            pushes.len(),
+            usize::try_from(told.pushes - told.duplicates).unwrap()
+        );
         let expected = order.pushes.iter().filter_map(|push| push.request.as_ref().ok());
         prop_assert_eq!(expected.clone().count(), pushes.len());
         let left_out = order.pushes.len() - pushes.len();
-        prop_assert_eq!(usize::try_from(told.invalid).unwrap(), left_out);
-        for ((push, expected), number) in pushes.iter().zip(expected).zip(0..) {
+        prop_assert_eq!(usize::try_from(told.invalid + told.duplicates).unwrap(), left_out);
+        for ((number, push), expected) in pushes.iter().zip(expected) {
             let request = push.request.as_ref().unwrap();
             prop_assert_eq!(&request.device_token, &expected.device_token);
             prop_assert_eq!(&request.body, &expected.body);
             prop_assert_eq!(request.headers.expiration, expected.headers.expiration);
-            let derived = ApnsId::derive(SEED, number);
+            let derived = ApnsId::derive(SEED, *number);
             prop_assert!(request.apns_id == derived || request.apns_id == expected.apns_id);
         }
         Ok(())

@@ -57,6 +57,7 @@ struct Counts {
     accepted: u64,
     rejected: u64,
     failed: u64,
+    duplicate: u64,
     cancelled: u64,
     retrying: u64,
     in_flight: u64,
@@ -153,7 +154,7 @@ impl Document {
     /// How many pushes have got their final receipt.
     pub(crate) const fn settled(&self) -> u64 {
         let counts = &self.counts;
-        counts.accepted + counts.rejected + counts.failed + counts.cancelled
+        counts.accepted + counts.rejected + counts.failed + counts.duplicate + counts.cancelled
     }
 
     /// What an upload has become. Lines are counted in a body that had `lines` more in front of the caller's.
@@ -203,6 +204,7 @@ impl Document {
             (counts.rejected, "rejected"),
             (counts.gone, "of these gone"),
             (counts.failed, "failed"),
+            (counts.duplicate, "left out as repeats of earlier lines"),
             (counts.cancelled, "cancelled"),
             (counts.retrying, "wait for another attempt"),
             (counts.in_flight, "in flight"),

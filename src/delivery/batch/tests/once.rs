@@ -138,3 +138,54 @@ fn a_runner_is_told_when_the_window_ends_or_its_pushes_are_too_late() {
     };
     assert_eq!(until(expiring), Some(BEGIN + secs(5)));
 }
+
+/// A batch of two chunks with three pushes each, of which the first's last two and all of the second's are left out.
+fn with_duplicates() -> Batch {
+    let mut record = record(terms());
+    record.endings.push(Ending::duplicate());
+    let rows = [
+        (0, Progress::staged(3, vec![(1, 0), (2, 0)])),
+        (1, Progress::staged(3, vec![(0, 0), (1, 0), (2, 0)])),
+    ];
+    Batch::load(record, sizes(2, 3), rows).sealed(BEGIN)
+}
+
+#[test]
+fn pushes_that_are_left_out_are_counted_from_the_start_and_never_handed_out() {
+    let mut batch = with_duplicates();
+    let overview = counts(&batch, BEGIN);
+    assert_eq!((overview.duplicate, overview.waiting), (5, 1));
+    assert_eq!(batch.plan(BEGIN), [0]);
+    let work = batch.claim(0, BEGIN).unwrap();
+    assert_eq!(work.places, Places::first(1));
+    batch.settle(0, work.until, &accepted([0]), true, BEGIN);
+    assert_eq!(batch.record.state, State::Done);
+    let overview = counts(&batch, BEGIN);
+    assert_eq!((overview.accepted, overview.duplicate), (1, 5));
+}
+
+#[test]
+fn pushes_that_are_left_out_say_nothing_about_apns_or_its_tokens() {
+    let mut record = record(terms());
+    record.endings.push(Ending::duplicate());
+    let rows = [(
+        0,
+        Progress::staged(500, (1..500).map(|place| (place, 0)).collect()),
+    )];
+    let batch = Batch::load(record, sizes(3, 500), rows).sealed(BEGIN);
+    assert_eq!(batch.guard.ended(), 0);
+}
+
+#[test]
+fn pushes_that_are_left_out_format_unchanged() {
+    // It is stored with the chunk.
+    let progress = Progress::staged(4, vec![(1, 0), (3, 700_000)]);
+    let text = r##"{"endings":" # #","duplicates":[[1,0],[3,700000]]}"##;
+    assert_eq!(serde_json::to_string(&progress).unwrap(), text);
+    let read: Progress = serde_json::from_str(text).unwrap();
+    assert_eq!(read, progress);
+    assert_eq!(
+        (read.duplicate_of(3), read.duplicate_of(2)),
+        (Some(700_000), None)
+    );
+}
