@@ -263,6 +263,13 @@ pub const TABLE: &[Entry] = &[
         name,
         action: AudienceAction::Remove,
     }),
+    // For clients and proxies that send no body with a DELETE.
+    entry("POST", "/v1/audiences/{name}/devices/remove", |name| {
+        Route::Audience {
+            name,
+            action: AudienceAction::Remove,
+        }
+    }),
     entry("POST", "/v1/audiences/{name}/count", |name| Route::Audience {
         name,
         action: AudienceAction::Count,

@@ -1,8 +1,8 @@
 //! The columns of a table of devices: what its header names, and the device that a row then is.
 //!
 //! They have the names of a device's fields. Tags are separated by `;`, and an attribute is a column `attributes.NAME`. A cell
-//! with nothing in it is a field that is not there. A cell of an attribute that is a JSON number, `true` or `false` is
-//! that, and any other is text.
+//! with nothing in it is a field that is not there, and so is one that is just `NULL` or `\N`, as databases export it. Cells are
+//! text, so that `01067` stays a postcode; an attribute whose column is `attributes.NAME:number` or `:boolean` is that.
 
 use serde_json::Value;
 
@@ -20,7 +20,15 @@ pub(super) struct Columns(Vec<Column>);
 enum Column {
     /// A field by its name.
     Field(&'static str),
-    Attribute(String),
+    Attribute(String, Type),
+}
+
+/// What the cells of an attribute are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Type {
+    Text,
+    Number,
+    Boolean,
 }
 
 impl Columns {
@@ -33,9 +41,10 @@ impl Columns {
             let name = name.trim_start_matches('\u{feff}').trim();
             let column = match name.strip_prefix(ATTRIBUTES) {
                 Some(attribute) => {
+                    let (attribute, kind) = typed(attribute);
                     let checked = fields::is_attribute(attribute, &Value::Bool(true));
                     note(checked, &root.key(name), &mut faults);
-                    Some(Column::Attribute(attribute.to_owned()))
+                    Some(Column::Attribute(attribute.to_owned(), kind))
                 }
                 None => field(name).or_else(|| {
                     let nearest = nearest(name, COLUMNS);
@@ -44,7 +53,10 @@ impl Columns {
                     None
                 }),
             };
-            if column.as_ref().is_some_and(|column| columns.contains(column)) {
+            if column
+                .as_ref()
+                .is_some_and(|column| columns.iter().any(|known: &Column| known.is_same(column)))
+            {
                 faults.add(
                     &root.key(name),
                     FaultKind::Invalid("stands there twice".to_owned()),
@@ -57,7 +69,7 @@ impl Columns {
         }
         let attributes = columns
             .iter()
-            .filter(|column| matches!(column, Column::Attribute(_)));
+            .filter(|column| matches!(column, Column::Attribute(..)));
         note(
             fields::are_few(attributes.count(), MAX_ATTRIBUTES, "attributes"),
             &root,
@@ -67,7 +79,12 @@ impl Columns {
     }
 
     /// The device in a row.
-    pub(super) fn device(&self, cells: &[&[u8]], app: &App) -> Result<Device, Faults> {
+    pub(super) fn device(
+        &self,
+        cells: &[&[u8]],
+        app: &App,
+        warnings: &mut Vec<String>,
+    ) -> Result<Device, Faults> {
         let Self(columns) = self;
         if cells.len() != columns.len() {
             let text = format!("has {} cells, and the header has {}", cells.len(), columns.len());
@@ -78,19 +95,26 @@ impl Columns {
         for (column, cell) in columns.iter().zip(cells) {
             let (parent, name) = match column {
                 Column::Field(name) => (root, *name),
-                Column::Attribute(name) => (root.key("attributes"), name.as_str()),
+                Column::Attribute(name, _) => (root.key("attributes"), name.as_str()),
             };
             let at = parent.key(name);
             let Ok(text) = std::str::from_utf8(cell) else {
                 faults.add(&at, FaultKind::Invalid("is not UTF-8".to_owned()));
                 continue;
             };
+            if NULLS.contains(&text.trim()) {
+                warnings.push(format!(
+                    "{at} is `{}`, which is taken for an empty cell",
+                    text.trim()
+                ));
+                continue;
+            }
             let read = match column {
-                Column::Attribute(_) if text.is_empty() => Ok(()),
-                Column::Attribute(name) => set_attribute(&mut device, name, text),
+                Column::Attribute(..) if text.is_empty() => Ok(()),
+                Column::Attribute(name, kind) => set_attribute(&mut device, name, *kind, text),
                 Column::Field(name) => match text.trim() {
                     "" => Ok(()),
-                    text => set_field(&mut device, name, text, app),
+                    text => set_field(&mut device, name, text, app, warnings),
                 },
             };
             note(read, &at, &mut faults);
@@ -109,12 +133,41 @@ fn field(name: &str) -> Option<Column> {
     known.map(|field| Column::Field(field))
 }
 
-fn set_field(device: &mut Device, name: &str, text: &str, app: &App) -> Result<(), FaultKind> {
+impl Column {
+    /// Whether both set the same of a device.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Attribute(name, _), Self::Attribute(other, _)) => name == other,
+            _ => self == other,
+        }
+    }
+}
+
+/// The name of an attribute, and what its cells are.
+fn typed(name: &str) -> (&str, Type) {
+    let types = [
+        (":number", Type::Number),
+        (":boolean", Type::Boolean),
+        (":text", Type::Text),
+    ];
+    let typed = types
+        .iter()
+        .find_map(|(suffix, kind)| Some((name.strip_suffix(suffix)?, *kind)));
+    typed.unwrap_or((name, Type::Text))
+}
+
+fn set_field(
+    device: &mut Device,
+    name: &str,
+    text: &str,
+    app: &App,
+    warnings: &mut Vec<String>,
+) -> Result<(), FaultKind> {
     match name {
         "token" => device.token = fields::token(text)?,
         "ref" => device.reference = Some(fields::reference(text.to_owned())?),
-        "locale" => device.locale = Some(fields::tag_of_locale(text)?),
-        "time_zone" => device.time_zone = Some(fields::time_zone(text.to_owned())?),
+        "locale" => device.locale = fields::tag_of_locale(text, warnings),
+        "time_zone" => device.time_zone = fields::time_zone(text, warnings),
         "tags" => {
             let tags = text.split(';').map(str::trim).filter(|tag| !tag.is_empty());
             let tags = tags.map(|tag| fields::tag(tag.to_owned()));
@@ -132,11 +185,19 @@ fn set_field(device: &mut Device, name: &str, text: &str, app: &App) -> Result<(
     Ok(())
 }
 
-fn set_attribute(device: &mut Device, name: &str, text: &str) -> Result<(), FaultKind> {
-    let value = match text {
-        "true" => Value::Bool(true),
-        "false" => Value::Bool(false),
-        _ => number(text).unwrap_or_else(|| Value::from(text)),
+fn set_attribute(device: &mut Device, name: &str, kind: Type, text: &str) -> Result<(), FaultKind> {
+    let value = match kind {
+        Type::Text => Value::from(text),
+        Type::Number => number(text.trim())
+            .ok_or_else(|| FaultKind::Invalid("must be a number, as its column says".to_owned()))?,
+        Type::Boolean => match text.trim().to_ascii_lowercase().as_str() {
+            "true" | "1" => Value::Bool(true),
+            "false" | "0" => Value::Bool(false),
+            _ => {
+                let rule = "must be `true` or `false`, as its column says";
+                return Err(FaultKind::Invalid(rule.to_owned()));
+            }
+        },
     };
     fields::is_attribute(name, &value)?;
     device.attributes.insert(name.to_owned(), value);
@@ -170,6 +231,9 @@ const COLUMNS: &[&str] = &[
 /// What stands before the name of an attribute.
 const ATTRIBUTES: &str = "attributes.";
 
+/// What databases write for a value that is not there.
+const NULLS: [&str; 3] = ["NULL", "null", "\\N"];
+
 /// Characters of an unknown name that its fault repeats.
 const MAX_SHOWN_NAME: usize = 64;
 
@@ -181,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_row_is_a_device_and_an_empty_cell_is_nothing() {
-        let text = "\u{feff}token,ref,locale,time_zone,tags,registered_at,app,environment,attributes.name,attributes.score\r\n\
+        let text = "\u{feff}token,ref,locale,time_zone,tags,registered_at,app,environment,attributes.name,attributes.score:number\r\n\
                 ABCD,user-1,de_AT,Europe/Vienna, vip ; beta;,1795420800,shop,production,\"Ada, \"\"Countess\"\"\nof Lovelace\",1.50\r\n\
                 abcd,,,,,2026-11-23T08:00:00Z,,,,\r\n";
         assert_eq!(
@@ -194,24 +258,32 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_of_an_attribute_is_a_number_or_a_boolean_if_it_looks_like_one() {
-        for (cell, value) in [
-            ("7", json!(7)),
-            ("-0.5", json!(-0.5)),
-            ("true", json!(true)),
-            ("false", json!(false)),
-            ("True", json!("True")),
-            ("007", json!("007")),
-            ("+49", json!("+49")),
-            ("1e999", json!("1e999")),
-            ("null", json!("null")),
-            (" 7", json!(" 7")),
+    fn a_cell_is_text_unless_its_column_says_otherwise() {
+        for (column, cell, value) in [
+            ("a", "7", json!("7")),
+            ("a", "01067", json!("01067")),
+            ("a", "true", json!("true")),
+            ("a", "1E5", json!("1E5")),
+            ("a:text", "7", json!("7")),
+            ("a:number", "7", json!(7)),
+            ("a:number", " -0.5", json!(-0.5)),
+            ("a:boolean", "True", json!(true)),
+            ("a:boolean", "0", json!(false)),
         ] {
-            let rows = read(&format!("token,attributes.a\nabcd,{cell}\n"));
+            let rows = read(&format!("token,attributes.{column}\nabcd,{cell}\n"));
             assert_eq!(
                 rows[0].1,
                 json!({"token": "abcd", "attributes": {"a": value}}).to_string()
             );
         }
+        let rows = read("token,attributes.a:number\nabcd,x\n");
+        assert_eq!(rows[0].1, "/attributes/a: must be a number, as its column says");
+    }
+
+    #[test]
+    fn a_cell_that_is_just_null_is_empty() {
+        let rows = read("token,ref,attributes.a\nabcd,NULL,\\N\nabce,NULLA,null\n");
+        assert_eq!(rows[0].1, r#"{"token":"abcd"}"#);
+        assert_eq!(rows[1].1, r#"{"token":"abce","ref":"NULLA"}"#);
     }
 }

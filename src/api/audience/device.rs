@@ -18,18 +18,23 @@ use crate::delivery::audience::Device;
 use crate::fault::{self, FaultKind, Faults, Pointer, Unique};
 
 /// Reads the device in a line; none if the line is the last one of an export.
-pub(super) fn read_line(text: &[u8], app: &App) -> Result<Option<Device>, Faults> {
+pub(super) fn read_line(
+    text: &[u8],
+    app: &App,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Device>, Faults> {
     if let Ok(plain) = serde_json::from_slice::<Plain>(text)
-        && let Ok(device) = plain.device(app)
+        && let Ok(device) = plain.device(app, warnings)
     {
         return Ok(Some(device));
     }
+    warnings.clear();
     let value = lines::value(text, &Pointer::Root)?;
     if is_cursor(text) {
         return Ok(None);
     }
     let mut faults = Faults::default();
-    let device = read(&value, app, &mut faults);
+    let device = read(&value, app, &mut faults, warnings);
     faults.or(device)
 }
 
@@ -68,7 +73,7 @@ struct Plain {
 }
 
 impl Plain {
-    fn device(self, app: &App) -> Result<Device, FaultKind> {
+    fn device(self, app: &App, warnings: &mut Vec<String>) -> Result<Device, FaultKind> {
         let mut device = Device::new(token(&self.token)?);
         if let Some(name) = &self.app {
             is_app(name, app)?;
@@ -80,10 +85,10 @@ impl Plain {
             device.reference = Some(reference(text)?);
         }
         if let Some(text) = &self.locale {
-            device.locale = Some(tag_of_locale(text)?);
+            device.locale = tag_of_locale(text, warnings);
         }
-        if let Some(text) = self.time_zone {
-            device.time_zone = Some(time_zone(text)?);
+        if let Some(text) = &self.time_zone {
+            device.time_zone = time_zone(text, warnings);
         }
         if let Some(tags) = self.tags {
             are_few(tags.len(), MAX_TAGS, "tags")?;
@@ -116,7 +121,7 @@ impl<'de> Deserialize<'de> for Attributes {
 }
 
 /// The careful way.
-fn read(value: &Value, app: &App, faults: &mut Faults) -> Option<Device> {
+fn read(value: &Value, app: &App, faults: &mut Faults, warnings: &mut Vec<String>) -> Option<Device> {
     let root = Pointer::Root;
     if let Value::String(text) = value {
         return note(token(text), &root, faults).map(Device::new);
@@ -134,8 +139,10 @@ fn read(value: &Value, app: &App, faults: &mut Faults) -> Option<Device> {
         given(name).and_then(|value| text(value, &root.key(name), faults, read))
     };
     device.reference = optional("ref", reference);
-    device.locale = optional("locale", |text| tag_of_locale(&text));
-    device.time_zone = optional("time_zone", time_zone);
+    let locale = optional("locale", Ok);
+    device.locale = locale.and_then(|text| tag_of_locale(&text, warnings));
+    let zone = optional("time_zone", Ok);
+    device.time_zone = zone.and_then(|text| time_zone(&text, warnings));
     for (name, is_ours) in [
         ("app", is_app as fn(&str, &App) -> _),
         ("environment", is_environment),
@@ -215,7 +222,7 @@ mod tests {
 
     fn read_text(text: &str) -> Result<Option<Device>, Faults> {
         let config = fixture::config();
-        read_line(text.as_bytes(), &config.apps[0])
+        read_line(text.as_bytes(), &config.apps[0], &mut Vec::new())
     }
 
     fn faults(value: &Value) -> String {
@@ -232,6 +239,60 @@ mod tests {
         let bare =
             json!({"token": "abcd", "ref": null, "tags": null, "attributes": null, "registered_at": null});
         assert!(read_text(&bare.to_string()).unwrap().unwrap() == Device::new("abcd".to_owned()));
+    }
+
+    #[test]
+    fn a_device_with_a_strange_locale_or_zone_stays_with_what_can_be_read() {
+        let config = fixture::config();
+        for (own, locale, zone, warned) in [
+            (
+                json!({"locale": "en_US@calendar=japanese"}),
+                Some("en-US"),
+                None,
+                "/locale is read as `en-US`",
+            ),
+            (
+                json!({"locale": "ar_AE@numbers=latn"}),
+                Some("ar-AE"),
+                None,
+                "/locale is read as `ar-AE`",
+            ),
+            (json!({"locale": "?"}), None, None, "/locale is left out"),
+            (json!({"locale": "", "time_zone": ""}), None, None, ""),
+            (
+                json!({"time_zone": "europe/berlin"}),
+                None,
+                Some("Europe/Berlin"),
+                "",
+            ),
+            (
+                json!({"time_zone": "Mars/Base"}),
+                None,
+                Some("-"),
+                "/time_zone is left out",
+            ),
+        ] {
+            let mut device = json!({"token": "abcd"});
+            device
+                .as_object_mut()
+                .unwrap()
+                .extend(own.as_object().unwrap().clone());
+            let mut warnings = Vec::new();
+            let text = device.to_string();
+            let read = read_line(text.as_bytes(), &config.apps[0], &mut warnings)
+                .unwrap()
+                .unwrap();
+            assert_eq!(read.locale.as_deref(), locale, "{device}");
+            assert_eq!(
+                read.time_zone.as_deref(),
+                zone.filter(|zone| *zone != "-"),
+                "{device}"
+            );
+            assert!(
+                warnings.concat().starts_with(warned) && warnings.is_empty() == warned.is_empty(),
+                "{warnings:?}"
+            );
+        }
     }
 
     #[test]
@@ -259,14 +320,6 @@ mod tests {
             (json!({"ref": ""}), "/ref: is empty"),
             (json!({"ref": "a\0"}), "/ref: has a NUL character"),
             (json!({"ref": 7}), "/ref: must be a string, but is a number"),
-            (
-                json!({"locale": "de AT"}),
-                "/locale: must be a language tag such as `de`, `de-AT` or `zh-Hant-TW`",
-            ),
-            (
-                json!({"time_zone": "Europe Berlin"}),
-                "/time_zone: must be the IANA name of a time zone, such as `Europe/Berlin`",
-            ),
             (json!({"tags": "vip"}), "/tags: must be an array, but is a string"),
             (json!({"tags": ["a", ""]}), "/tags/1: is empty"),
             (
@@ -381,9 +434,9 @@ mod tests {
             let config = fixture::config();
             let app = &config.apps[0];
             let text = value.to_string();
-            let plain = serde_json::from_str::<Plain>(&text).ok().and_then(|plain| plain.device(app).ok());
+            let plain = serde_json::from_str::<Plain>(&text).ok().and_then(|plain| plain.device(app, &mut Vec::new()).ok());
             let mut faults = Faults::default();
-            let careful = read(&value, app, &mut faults).filter(|_| faults.is_empty());
+            let careful = read(&value, app, &mut faults, &mut Vec::new()).filter(|_| faults.is_empty());
             prop_assert!(plain == careful, "{}: {}", text, faults);
         }
     }

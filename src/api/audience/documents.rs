@@ -83,6 +83,10 @@ pub struct Tally {
     pub invalid: u64,
     /// The first hundred of them.
     pub invalid_lines: Vec<InvalidLine>,
+    /// How often something was left out of a device that was taken.
+    pub warnings: u64,
+    /// The first hundred of those.
+    pub warning_lines: Vec<InvalidLine>,
 }
 
 impl Tally {
@@ -143,6 +147,8 @@ pub fn imported(audience: &str, tally: &Tally) -> Answer {
         updated: tally.updated,
         invalid: tally.invalid,
         invalid_lines: &tally.invalid_lines,
+        warnings: tally.warnings,
+        warning_lines: &tally.warning_lines,
     })
 }
 
@@ -225,6 +231,8 @@ struct Imported<'a> {
     updated: u64,
     invalid: u64,
     invalid_lines: &'a [InvalidLine],
+    warnings: u64,
+    warning_lines: &'a [InvalidLine],
 }
 
 #[derive(Serialize)]

@@ -29,18 +29,43 @@ pub(super) fn reference(text: String) -> Result<String, FaultKind> {
     Ok(text)
 }
 
-pub(super) fn tag_of_locale(text: &str) -> Result<String, FaultKind> {
-    locale::canonical(text)
-        .ok_or_else(|| invalid("must be a language tag such as `de`, `de-AT` or `zh-Hant-TW`"))
+/// What of a locale can be read. A device with a strange one is a device all the same.
+pub(super) fn tag_of_locale(text: &str, warnings: &mut Vec<String>) -> Option<String> {
+    let read = locale::lenient(text);
+    match &read {
+        _ if text.trim().is_empty() => {}
+        None => warnings.push(
+            "/locale is left out: it must be a language tag such as `de`, `de-AT` or `zh-Hant-TW`".to_owned(),
+        ),
+        Some((tag, true)) => {
+            warnings.push(format!("/locale is read as `{tag}`: the rest is no language tag"))
+        }
+        Some((_, false)) => {}
+    }
+    read.map(|(tag, _)| tag)
 }
 
-pub(super) fn time_zone(text: String) -> Result<String, FaultKind> {
-    if is_zone(&text) {
-        return Ok(text);
+/// A time zone; none if it is not known.
+pub(super) fn time_zone(text: &str, warnings: &mut Vec<String>) -> Option<String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return None;
     }
-    Err(invalid(
-        "must be the IANA name of a time zone, such as `Europe/Berlin`",
-    ))
+    let zone = is_zone(text)
+        .then(|| text.to_owned())
+        .or_else(|| known_zone(text));
+    if zone.is_none() {
+        let rule = "it must be the IANA name of a time zone, such as `Europe/Berlin`";
+        warnings.push(format!("/time_zone is left out: {rule}"));
+    }
+    zone
+}
+
+/// The name of a zone that is written in another case, or with spaces.
+fn known_zone(text: &str) -> Option<String> {
+    let name = text.replace(' ', "_");
+    let zone = jiff::tz::TimeZone::get(&name).ok()?;
+    zone.iana_name().map(str::to_owned).filter(|name| is_zone(name))
 }
 
 pub(super) fn tag(text: String) -> Result<String, FaultKind> {

@@ -77,6 +77,8 @@ enum Body {
 pub(super) struct Notes {
     received: u64,
     faults: LineFaults,
+    warnings: u64,
+    warning_lines: Vec<InvalidLine>,
 }
 
 impl<'c> Intake<'c> {
@@ -152,7 +154,7 @@ impl<'c> Intake<'c> {
     /// Ends the intake where the body has ended: the last shipments, and the tally, to which the shards' replies are added.
     ///
     /// # Errors
-    /// What [`Intake::feed`] said.
+    /// What [`Intake::feed`] said; 422 if there were lines and none of them could be read.
     pub fn finish(mut self) -> Result<(Vec<Shipment>, Tally), Problem> {
         if let Body::Start(form, start) = &mut self.body {
             let (form, start) = (*form, std::mem::take(start));
@@ -173,9 +175,13 @@ impl<'c> Intake<'c> {
                 table.finish(app, &mut |record| take_record(record, &mut sorter, &mut notes))?;
             }
         }
+        notes.check()?;
         Ok((sorter.finish(), notes.tally()))
     }
 }
+
+/// How many warnings are listed; all are counted.
+const MAX_WARNINGS: usize = 100;
 
 /// Whether a line that says something has ended, or is longer than any line may be.
 pub(super) fn has_first_line(start: &[u8]) -> bool {
@@ -184,17 +190,24 @@ pub(super) fn has_first_line(start: &[u8]) -> bool {
 }
 
 fn take_line(line: &Line<'_>, app: &App, sorter: &mut Sorter, notes: &mut Notes) {
+    let mut warnings = Vec::new();
     let read = match line.text {
         Some([]) => return,
-        Some(text) => device::read_line(text, app),
+        Some(text) => device::read_line(text, app, &mut warnings),
         None => Err(lines::too_long(line.size, MAX_LINE)),
     };
+    if read.is_ok() {
+        notes.warn(line.number, warnings);
+    }
     if let Some(device) = notes.note(line.number, read) {
         sorter.add(device, line.size);
     }
 }
 
 fn take_record(record: Record, sorter: &mut Sorter, notes: &mut Notes) {
+    if record.device.is_ok() {
+        notes.warn(record.line, record.warnings);
+    }
     if let Some(device) = notes.note(record.line, record.device.map(Some)) {
         sorter.add(device, record.size);
     }
@@ -219,11 +232,35 @@ impl Notes {
         }
     }
 
+    /// Counts what was left out of a line whose device stays.
+    fn warn(&mut self, line: u32, warnings: Vec<String>) {
+        for detail in warnings {
+            self.warnings += 1;
+            if self.warning_lines.len() < MAX_WARNINGS {
+                self.warning_lines.push(InvalidLine { line, detail });
+            }
+        }
+    }
+
+    /// Whether anything could be read, if there was anything.
+    ///
+    /// # Errors
+    /// 422 with the first lines.
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        let invalid = u64::try_from(self.faults.len()).unwrap_or(u64::MAX);
+        if self.received == 0 || invalid < self.received {
+            return Ok(());
+        }
+        Err(Problem::invalid_lines(Faults::default(), self.faults.clone()))
+    }
+
     pub(super) fn tally(self) -> Tally {
         Tally {
             received: self.received,
             invalid: u64::try_from(self.faults.len()).unwrap_or(u64::MAX),
             invalid_lines: self.faults.listed().iter().map(InvalidLine::from).collect(),
+            warnings: self.warnings,
+            warning_lines: self.warning_lines,
             ..Tally::default()
         }
     }

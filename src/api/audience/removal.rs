@@ -25,6 +25,8 @@ pub struct Removal {
     refs: Vec<String>,
     notes: Notes,
     ready: Vec<Shipment>,
+    /// Whether no line has come.
+    is_empty: bool,
 }
 
 enum Named {
@@ -43,6 +45,7 @@ impl Removal {
             refs: Vec::new(),
             notes: Notes::default(),
             ready: Vec::new(),
+            is_empty: true,
         }
     }
 
@@ -100,6 +103,13 @@ impl Removal {
         if let Some(line) = lines.last() {
             self.take_line(&line);
         }
+        if self.is_empty {
+            return Err(lines::refused(FORM));
+        }
+        self.notes.check().map_err(|problem| {
+            let told = problem.detail();
+            lines::refused(&format!("{FORM}; {told}"))
+        })?;
         self.ship_all();
         Ok((self.ready, self.notes.tally()))
     }
@@ -110,6 +120,7 @@ impl Removal {
             Some(text) => read_line(text).map(Some),
             None => Err(lines::too_long(line.size, MAX_LINE)),
         };
+        self.is_empty = false;
         match self.notes.note(line.number, read) {
             None => {}
             Some(Named::Token(token)) => self.add_token(token),
@@ -154,6 +165,9 @@ impl Removal {
     }
 }
 
+/// What a body that names no device is told.
+const FORM: &str = "names no device; send a line for each, as `{\"token\": \"...\"}` or `{\"ref\": \"...\"}`";
+
 fn read_line(text: &[u8]) -> Result<Named, Faults> {
     let value = lines::value(text, &Pointer::Root)?;
     let (root, mut faults) = (Pointer::Root, Faults::default());
@@ -182,7 +196,7 @@ fn named(value: &Value, root: &Pointer<'_>, faults: &mut Faults) -> Option<Named
             note(fields::reference(text.to_owned()), &at, faults).map(Named::Reference)
         }
         _ => {
-            let text = "must have either `token` or `ref`";
+            let text = "must have either `token` or `ref`, a line for each device";
             faults.add(root, FaultKind::Invalid(text.to_owned()));
             None
         }

@@ -31,6 +31,45 @@ pub(super) struct Table {
     ended: u32,
     /// On which line the record begins; none between two records.
     line: Option<u32>,
+    /// Whether the record has quotes that are closed.
+    quotes: Quotes,
+}
+
+/// Where the bytes of a record are, as far as quotes go. A quote that is not closed where its cell ends would take in the rows
+/// behind it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Quotes {
+    place: Place,
+    /// Whether a quote was closed in the middle of a cell.
+    is_broken: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    #[default]
+    CellStart,
+    Plain,
+    Quoted,
+    /// Behind a quote in a quoted cell: its end, or the first of two.
+    Quote,
+}
+
+impl Quotes {
+    fn pass(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.place = match (self.place, byte) {
+                (Place::CellStart | Place::Quote, b'"') => Place::Quoted,
+                (Place::Quoted, b'"') => Place::Quote,
+                (Place::Quoted, _) => Place::Quoted,
+                (_, b',' | b'\r' | b'\n') => Place::CellStart,
+                (Place::Quote, _) => {
+                    self.is_broken = true;
+                    Place::Plain
+                }
+                (Place::CellStart | Place::Plain, _) => Place::Plain,
+            };
+        }
+    }
 }
 
 /// A row of a table.
@@ -41,6 +80,8 @@ pub(super) struct Record {
     pub(super) size: usize,
     /// The device in it.
     pub(super) device: Result<Device, Faults>,
+    /// What was left out of it.
+    pub(super) warnings: Vec<String>,
 }
 
 impl Default for Table {
@@ -55,6 +96,7 @@ impl Default for Table {
             kept: (0, 0),
             ended: 0,
             line: None,
+            quotes: Quotes::default(),
         }
     }
 }
@@ -87,6 +129,11 @@ impl Table {
 
     /// Ends the table.
     pub(super) fn finish(&mut self, app: &App, take: &mut impl FnMut(Record)) -> Result<(), Problem> {
+        if let Some(line) = self.line
+            && self.quotes.place == Place::Quoted
+        {
+            return Err(open_quote(line, self.ended.saturating_add(1)));
+        }
         // The reader needs one call for the record that no line end follows; it may need room for it.
         while self.line.is_some() {
             self.read(&[], app, take)?;
@@ -110,6 +157,14 @@ impl Table {
         self.count = self.count.saturating_add(ended);
         let (before, behind) = bytes.split_at_checked(read).unwrap_or((bytes, &[]));
         self.count_lines(before);
+        self.quotes.pass(before);
+        if let Some(line) = self.line
+            && self.ended > line
+            && self.size > MAX_LINE
+            && self.quotes.place == Place::Quoted
+        {
+            return Err(open_quote(line, self.ended));
+        }
         match result {
             ReadRecordResult::InputEmpty => {}
             ReadRecordResult::OutputFull if self.cells.len() <= MAX_LINE => {
@@ -129,6 +184,9 @@ impl Table {
         let (size, count) = (std::mem::take(&mut self.size), std::mem::take(&mut self.count));
         self.kept = (0, 0);
         let line = self.line.take().unwrap_or(self.ended);
+        if std::mem::take(&mut self.quotes).is_broken && self.ended > line {
+            return Err(open_quote(line, self.ended));
+        }
         let Some(columns) = &self.columns else {
             let header = self.cells(size, count).and_then(|cells| Columns::read(&cells));
             self.columns = Some(header.map_err(|faults| problem(line, &faults))?);
@@ -139,8 +197,14 @@ impl Table {
         if cells.as_ref().is_ok_and(is_blank) {
             return Ok(());
         }
-        let device = cells.and_then(|cells| columns.device(&cells, app));
-        take(Record { line, size, device });
+        let mut warnings = Vec::new();
+        let device = cells.and_then(|cells| columns.device(&cells, app, &mut warnings));
+        take(Record {
+            line,
+            size,
+            device,
+            warnings,
+        });
         Ok(())
     }
 
@@ -180,6 +244,15 @@ impl Table {
             .ended
             .saturating_add(u32::try_from(ended).unwrap_or(u32::MAX));
     }
+}
+
+/// The problem of a quote that takes in other rows.
+fn open_quote(line: u32, last: u32) -> Problem {
+    let text = format!(
+        "has a quote that is not closed: it takes in everything up to line {last}. Close it, or write each quote inside a \
+         quoted cell twice; the rows before this line were imported"
+    );
+    problem(line, &lines::of_line(FaultKind::Invalid(text)))
 }
 
 /// The problem of a table whose header has faults.
@@ -313,13 +386,26 @@ pub(super) mod tests {
             table.feed(&[b'a'; 10_000], &config.apps[0], &mut |_| {}).unwrap();
         }
         assert!(table.cells.len() <= MAX_LINE + 1);
-        let mut told = Vec::new();
-        table
-            .finish(&config.apps[0], &mut |record| {
-                told.push((record.line, record.size));
-            })
-            .unwrap();
-        assert_eq!(told, [(2, 1_000_000)]);
+    }
+
+    #[test]
+    fn an_open_quote_takes_in_no_rows_in_silence() {
+        let rows = |count: usize| -> String { (0..count).map(|row| format!("ab{row:04x},x\n")).collect() };
+        for after in [
+            format!("abcd,\"x\n{}", rows(20)),
+            format!("abcd,\"x\n{}", rows(9950)),
+            // Closed by the next quote, far behind.
+            format!("abcd,\"x\n{}abce,\"y\"\n", rows(20)),
+            format!("abcd,\"x\n{}abce,\"y, z\"\n", rows(20)),
+        ] {
+            let told = refused(&format!("token,ref\n{}{after}", rows(49)));
+            assert!(
+                told.starts_with("line 51 has a quote that is not closed"),
+                "{told}"
+            );
+        }
+        // A cell of several lines is a cell.
+        assert_eq!(read("token,ref\nabcd,\"a\n\"\"b\"\"\"\nabce,5\" pipe\n").len(), 2);
     }
 
     proptest! {
@@ -333,7 +419,11 @@ pub(super) mod tests {
             places.extend([0, body.len()]);
             places.sort_unstable();
             let pieces: Vec<&[u8]> = places.windows(2).map(|pair| &body[pair[0]..pair[1]]).collect();
-            prop_assert_eq!(read_pieces(&pieces).unwrap(), read_pieces(&[body]).unwrap());
+            let told = |read: Result<Vec<(u32, String)>, Problem>| read.map_err(|problem| problem.detail().to_owned());
+            prop_assert_eq!(told(read_pieces(&pieces)).is_ok(), told(read_pieces(&[body])).is_ok());
+            if let Ok(whole) = read_pieces(&[body]) {
+                prop_assert_eq!(read_pieces(&pieces).unwrap(), whole);
+            }
         }
 
         #[test]

@@ -128,7 +128,7 @@ fn an_intake_sorts_devices_by_shard_and_leaves_bad_lines_out() {
 #[test]
 fn a_table_and_lines_come_to_the_same() {
     let lines = b"{\"token\":\"aa\",\"tags\":[\"x\",\"y\"]}\n{\"token\":\"bb\",\"attributes\":{\"n\":7}}\n{\"token\":\"\"}\n";
-    let table = b"token,tags,attributes.n\naa,x;y,\nbb,,7\nz,,\n";
+    let table = b"token,tags,attributes.n:number\naa,x;y,\nbb,,7\nz,,\n";
     let (of_lines, tally) = taken(Form::Lines, 4, &[lines]);
     let (of_table, other) = taken(Form::Csv, 4, &[table]);
     assert_eq!(of_lines, of_table);
@@ -138,12 +138,70 @@ fn a_table_and_lines_come_to_the_same() {
 
 #[test]
 fn a_hundred_bad_lines_are_listed_and_all_are_counted() {
-    let (shipments, tally) = taken(Form::Lines, 1, &["{}\n".repeat(150).as_bytes()]);
+    let body = format!("{}{{\"token\":\"aa\"}}\n", "{}\n".repeat(150));
+    let (shipments, tally) = taken(Form::Lines, 1, &[body.as_bytes()]);
     assert_eq!(
         (tally.received, tally.invalid, tally.invalid_lines.len()),
-        (150, 150, 100)
+        (151, 150, 100)
     );
-    assert!(shipments.is_empty());
+    assert_eq!(shipments.len(), 1);
+}
+
+#[test]
+fn an_import_of_which_nothing_can_be_read_is_refused() {
+    let config = fixture::config();
+    for (form, body) in [
+        (Form::Lines, "{\"tokn\":\"aa\"}\n{}\n"),
+        (Form::Csv, "token,ref\nxyz,a\n,b\n"),
+    ] {
+        let mut intake = Intake::new(&config.apps[0], 1, form);
+        let fed = intake.feed(body.as_bytes());
+        let problem = fed.and_then(|()| intake.finish().map(drop)).unwrap_err();
+        assert_eq!(problem.kind(), Kind::InvalidRequest, "{body}");
+    }
+    let (_, tally) = taken(Form::Lines, 1, &[b"{\"token\":\"aa\"}\n{}\n"]);
+    assert_eq!((tally.received, tally.invalid), (2, 1));
+    assert_eq!(taken(Form::Lines, 1, &[b"\n"]).1.received, 0);
+}
+
+#[test]
+fn what_is_left_out_of_a_device_is_counted_and_listed() {
+    let line = "{\"token\":\"aa\",\"locale\":\"en_US@calendar=japanese\",\"time_zone\":\"Mars/Base\"}\n";
+    let (shipments, tally) = taken(Form::Lines, 1, &[line.repeat(60).as_bytes()]);
+    assert_eq!(
+        (
+            tally.received,
+            tally.invalid,
+            tally.warnings,
+            tally.warning_lines.len()
+        ),
+        (60, 0, 120, 100)
+    );
+    assert_eq!(tokens(&shipments).len(), 60);
+    let table = b"token,locale,attributes.plan\naa,de_DE.UTF-8,NULL\n";
+    let (_, tally) = taken(Form::Csv, 1, &[table]);
+    let told: Vec<&str> = tally
+        .warning_lines
+        .iter()
+        .map(|line| line.detail.as_str())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "/locale is read as `de-DE`: the rest is no language tag",
+            "/attributes/plan is `NULL`, which is taken for an empty cell"
+        ]
+    );
+}
+
+#[test]
+fn a_removal_that_names_no_device_is_refused_with_the_form() {
+    for body in ["", "\n", "{}\n", "{\"refs\":[\"a\"]}\n", "{\"devices\":[]}"] {
+        let mut removal = Removal::new(1);
+        let fed = removal.feed(body.as_bytes());
+        let problem = fed.and_then(|()| removal.finish().map(drop)).unwrap_err();
+        assert!(problem.detail().contains("ref"), "{body}: {}", problem.detail());
+    }
 }
 
 #[test]
@@ -191,7 +249,7 @@ fn a_removal_tells_a_token_to_its_shard_and_a_ref_to_all() {
     }
     assert_eq!(
         removed("customers", &tally).body,
-        r#"{"audience":"customers","received":5,"removed":6,"invalid":3,"invalid_lines":[{"line":3,"detail":"must have either `token` or `ref`"},{"line":4,"detail":"must have either `token` or `ref`"},{"line":5,"detail":"/token: has a character at position 0 that is not a hex digit"}]}"#
+        r#"{"audience":"customers","received":5,"removed":6,"invalid":3,"invalid_lines":[{"line":3,"detail":"must have either `token` or `ref`, a line for each device"},{"line":4,"detail":"must have either `token` or `ref`, a line for each device"},{"line":5,"detail":"/token: has a character at position 0 that is not a hex digit"}]}"#
     );
 }
 
@@ -278,7 +336,7 @@ fn the_documents_of_audiences_format_unchanged() {
         (count("customers", &totals), r#"{"audience":"customers","devices":4,"of":20}"#.to_owned()),
         (
             imported("customers", &tally),
-            r#"{"audience":"customers","received":2,"added":1,"updated":2,"invalid":1,"invalid_lines":[{"line":2,"detail":"/token: is required"}]}"#.to_owned(),
+            r#"{"audience":"customers","received":2,"added":1,"updated":2,"invalid":1,"invalid_lines":[{"line":2,"detail":"/token: is required"}],"warnings":0,"warning_lines":[]}"#.to_owned(),
         ),
     ] {
         assert_eq!(answer.body, expected);

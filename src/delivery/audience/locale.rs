@@ -34,8 +34,58 @@ pub fn canonical(text: &str) -> Option<String> {
             }
             _ => tag.push_str(&part.to_ascii_lowercase()),
         }
+        if place == 0
+            && let Some((_, current)) = RENAMED.iter().find(|(old, _)| *old == tag)
+        {
+            (*current).clone_into(&mut tag);
+        }
     }
     Some(tag)
+}
+
+/// Languages by the codes that devices still send, and their codes of today. Source: the IANA registry of language subtags.
+const RENAMED: [(&str, &str); 5] = [
+    ("iw", "he"),
+    ("in", "id"),
+    ("ji", "yi"),
+    ("jw", "jv"),
+    ("mo", "ro"),
+];
+
+/// The tag of what of a text can be read, and whether something was left out: a `.` or `@` and what is behind it, as in
+/// `de_DE.UTF-8` and `en_US@calendar=japanese`, or parts that have no such shape. `None` if not even the language can be read.
+#[must_use]
+pub fn lenient(text: &str) -> Option<(String, bool)> {
+    let text = text.trim();
+    let base = text.split(['.', '@']).next().unwrap_or_default();
+    let mut rest = base;
+    loop {
+        if let Some(tag) = canonical(rest) {
+            return Some((tag, rest.len() < text.len()));
+        }
+        (rest, _) = rest.rsplit_once(['-', '_'])?;
+    }
+}
+
+/// The script that a tag's language is written in there, as far as it decides which text a reader understands: Chinese and
+/// Serbian have two. Source: CLDR, likely subtags.
+#[must_use]
+pub fn script(tag: &str) -> Option<&str> {
+    let mut parts = tag.split('-');
+    let language = parts.next().unwrap_or_default();
+    let rest: Vec<&str> = parts.take_while(|part| part.len() > 1).collect();
+    let is_script = |part: &&&str| part.len() == 4 && part.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if let Some(script) = rest.iter().find(is_script) {
+        return Some(*script);
+    }
+    let is_in = |regions: &[&str]| rest.iter().any(|part| regions.contains(part));
+    match language {
+        "zh" if is_in(&["TW", "HK", "MO"]) => Some("Hant"),
+        "zh" => Some("Hans"),
+        "sr" if is_in(&["ME", "RO", "TR"]) => Some("Latn"),
+        "sr" => Some("Cyrl"),
+        _ => None,
+    }
 }
 
 /// The language of a tag: what stands before its first `-`.
@@ -67,6 +117,36 @@ mod tests {
             assert_eq!(canonical(text).as_deref(), Some(tag), "{text}");
         }
         assert_eq!((language("zh-Hant-TW"), language("de")), ("zh", "de"));
+        assert_eq!(canonical("iw_IL").as_deref(), Some("he-IL"));
+        assert_eq!(canonical("in-ID").as_deref(), Some("id-ID"));
+    }
+
+    #[test]
+    fn what_of_a_locale_can_be_read_is_kept() {
+        for (text, tag, is_cut) in [
+            ("de_AT", "de-AT", false),
+            ("en_US@calendar=japanese", "en-US", true),
+            ("ar_AE@numbers=latn", "ar-AE", true),
+            ("de_DE.UTF-8", "de-DE", true),
+            ("de_ÖS", "de", true),
+        ] {
+            assert_eq!(lenient(text), Some((tag.to_owned(), is_cut)), "{text}");
+        }
+        assert_eq!((lenient(""), lenient("@x"), lenient("1")), (None, None, None));
+    }
+
+    #[test]
+    fn a_script_is_stated_or_likely() {
+        for (tag, expected) in [
+            ("zh", Some("Hans")),
+            ("zh-TW", Some("Hant")),
+            ("zh-HK", Some("Hant")),
+            ("zh-Hans-HK", Some("Hans")),
+            ("sr-Latn-RS", Some("Latn")),
+            ("de-AT", None),
+        ] {
+            assert_eq!(script(tag), expected, "{tag}");
+        }
     }
 
     #[test]

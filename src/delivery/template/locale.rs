@@ -1,9 +1,30 @@
 //! Which variant a device gets: that of the longest prefix of its locale.
 
+use crate::delivery::audience::locale as tags;
+
 /// The value whose key is the longest prefix of `locale`, part by part and whatever the case: `de-AT` takes `de-AT`, or
 /// else `de`.
+///
+/// Both are compared as canonical tags, `iw` as `he`. A key is for readers of its script alone, stated or likely: `zh` is
+/// simplified Chinese, and `zh-TW` takes `zh-Hant` and not `zh`.
 pub(super) fn longest_prefix<'k, T>(locale: &str, keys: impl Iterator<Item = (&'k str, T)>) -> Option<T> {
-    keys.filter(|(key, _)| is_prefix(key, locale))
+    let canonical = |tag: &str| tags::canonical(tag).unwrap_or_else(|| tag.to_owned());
+    let locale = canonical(locale);
+    let script = tags::script(&locale);
+    let without_script = script.map(|script| locale.replacen(&format!("-{script}"), "", 1));
+    let with_script = script.zip(without_script.as_deref()).map(|(script, tag)| {
+        let language = language(tag);
+        format!(
+            "{language}-{script}{}",
+            tag.get(language.len()..).unwrap_or_default()
+        )
+    });
+    let forms = [Some(&locale), without_script.as_ref(), with_script.as_ref()];
+    let matches = |key: &str| {
+        let key = canonical(key);
+        tags::script(&key) == script && forms.iter().flatten().any(|form| is_prefix(&key, form))
+    };
+    keys.filter(|(key, _)| matches(key))
         .max_by_key(|(key, _)| key.len())
         .map(|(_, value)| value)
 }
@@ -61,6 +82,28 @@ mod tests {
         ] {
             assert_eq!(chosen(locale), expected, "{locale}");
         }
+    }
+
+    #[test]
+    fn a_variant_is_found_by_language_and_likely_script() {
+        let keys = ["he", "id", "zh-Hant", "zh"];
+        let chosen = |locale: &str| longest_prefix(locale, keys.iter().map(|key| (*key, *key)));
+        for (locale, expected) in [
+            ("iw-IL", Some("he")),
+            ("in-ID", Some("id")),
+            ("zh-TW", Some("zh-Hant")),
+            ("zh-HK", Some("zh-Hant")),
+            ("zh-Hant-HK", Some("zh-Hant")),
+            ("zh-CN", Some("zh")),
+            ("zh-Hans-HK", Some("zh")),
+            ("zh", Some("zh")),
+        ] {
+            assert_eq!(chosen(locale), expected, "{locale}");
+        }
+        let only = |key: &'static str, locale: &str| longest_prefix(locale, std::iter::once((key, key)));
+        assert_eq!(only("zh", "zh-TW"), None, "it is in another script");
+        assert_eq!(only("zh-TW", "zh-Hant-TW"), Some("zh-TW"));
+        assert_eq!(only("iw", "he-IL"), Some("iw"));
     }
 
     #[test]

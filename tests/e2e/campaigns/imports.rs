@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use apns_mock::Options;
 use serde_json::{Value, json};
 
-use super::{Audience, Campaign, LINES, lines, soon, strike_soon};
+use super::{Audience, Campaign, LINES, lines, send, soon, strike_soon};
 use crate::batches::pieces::Pieces;
-use crate::deployment::{Caller, SHOP};
+use crate::deployment::{Caller, NEWS, SHOP};
 use crate::stage::{REQUESTS_KEPT, Stage, until};
 
 /// What the line of an import begins with.
@@ -136,4 +137,28 @@ fn nothing_is_left_of_an_import_whose_audience_is_deleted_meanwhile() {
     request.end().problem(404, "audience-not-found");
     let again = Audience::create(&stage, "vanishing", 2);
     assert_eq!(again.status(&stage)["devices"], 0);
+}
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn devices_of_a_deleted_audience_never_come_into_the_next_of_its_name() {
+    let stage = Stage::shared();
+    let audience = Audience::create(&stage, "reborn", 2);
+    let devices = stage.tokens("audiences, reborn", 3000);
+    let (first, rest) = devices.split_at(2000);
+    let mut request = Pieces::post(&stage, &audience.path("/devices"), &[("content-type", LINES)]);
+    request.piece(lines(first, |_| json!({})).as_bytes());
+    until("an import under way", || audience.status(&stage)["devices"] != 0);
+    stage
+        .call(Caller::Both, "DELETE", &audience.path(""), &[], b"")
+        .with_status(204);
+    // Another app takes the name, and the import goes on until its caller breaks off.
+    let body = json!({"app": NEWS.name, "shards": 2});
+    send(&stage, "PUT", &audience.path(""), &body).with_status(201);
+    request.piece(lines(rest, |_| json!({})).as_bytes());
+    drop(request);
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(audience.status(&stage)["devices"], 0);
+    assert!(audience.devices(&stage).is_empty());
+    assert_eq!(audience.count(&stage, &json!({"not": {"exists": "tags"}})), 0);
 }
