@@ -168,4 +168,4 @@ const NAME: &str = "calendar";
 
 const COMMAND: &str = "/command";
 const TICK: &str = "/tick";
-const START: &str = "/start";
+pub(super) const START: &str = "/start";

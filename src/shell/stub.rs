@@ -13,7 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use worker::{Env, Method, Request, RequestInit, Response, Result};
 
-use super::{batch, bindings, clock, http};
+use super::{batch, bindings, calendar, clock, http};
+use crate::delivery::calendar::START_TIME;
 
 /// Asks an object, by the name of its binding and its own, and reads its answer.
 ///
@@ -109,6 +110,7 @@ fn limit(binding: &str, path: &str) -> Duration {
         bindings::GATE => GATE,
         bindings::CONNECTION => CONNECTION,
         bindings::AUDIENCE => AUDIENCE,
+        bindings::CALENDAR if path == calendar::START => START_TIME,
         bindings::BATCH if path == batch::UPLOAD => UPLOAD_TIME,
         bindings::BATCH if path == batch::ASK => QUESTION,
         _ => COMMAND,

@@ -12,6 +12,9 @@ use crate::delivery::batch::rows::{self, Contents};
 use crate::delivery::batch::{Progress, Record};
 use crate::shell::http;
 
+/// How far some chunks are, and the chunk to go on with.
+type ProgressPage = (Vec<(u32, Progress)>, Option<u32>);
+
 impl Core {
     /// Reads a page from position `from` on.
     pub(super) fn page(&self, wanted: Wanted<'_>, from: u64, limit: usize) -> Result<Response, Problem> {
@@ -28,7 +31,7 @@ impl Core {
     }
 
     /// Reads how far some chunks are, from one on. Returns them, and the chunk to go on with.
-    pub(super) fn progress_page(&self, from: u32) -> Result<(Vec<(u32, Progress)>, Option<u32>), String> {
+    pub(super) fn progress_page(&self, from: u32) -> Result<ProgressPage, String> {
         let page = self.database().rows(rows::progress_from(from));
         let page = page.map_err(|error| error.to_string())?;
         let page: Result<Vec<(u32, Progress)>, String> = page.iter().map(rows::progress).collect();
