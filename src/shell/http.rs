@@ -55,12 +55,18 @@ pub(super) enum Read {
 
 /// Reads a body until it ends or there are more than `limit` bytes.
 pub(super) async fn read_up_to(request: &Request, limit: usize) -> std::result::Result<Read, Problem> {
-    let mut body = Vec::with_capacity(declared_size(request).min(limit));
+    let declared = declared_size(request).min(limit);
+    let mut body = Vec::with_capacity(declared.min(RESERVED));
     let broken_off = || Problem::new(Kind::NotJson, "the body broke off");
     let Some(mut pieces) = Pieces::of(request, coding(request)?).map_err(|_| broken_off())? else {
         return Ok(Read::Whole(body));
     };
     while let Some(piece) = pieces.next().await.map_err(|error| error.or(broken_off))? {
+        if body.capacity() - body.len() < piece.len() {
+            // No more than has come, so that a header alone takes no memory, and no more than was declared.
+            let rest = declared.saturating_sub(body.len()).min(body.len());
+            body.reserve_exact(rest.max(piece.len()));
+        }
         body.extend_from_slice(&piece);
         if body.len() > limit {
             return Ok(Read::Part(body, pieces));
@@ -128,3 +134,6 @@ pub(super) fn response(answer: Answer) -> Result<Response> {
         _ => response.fixed(answer.body.into_bytes()),
     })
 }
+
+/// How much of a declared body is reserved before any of it has come.
+const RESERVED: usize = 64 * 1024;
