@@ -60,6 +60,13 @@ fn body() -> Vec<u8> {
     .into_bytes()
 }
 
+/// The same order in which each device has a payload of its own.
+fn body_with_payloads() -> Vec<u8> {
+    let body = String::from_utf8(body()).expect("JSON");
+    let with_payload = r#""payload":{"aps":{"badge":7},"order":{"id":20391}},"ref""#;
+    body.replace("\"ref\"", with_payload).into_bytes()
+}
+
 /// The same pushes in lines, without `ref`.
 fn lines() -> Vec<u8> {
     let head = r#"{"notification":{"payload":{"aps":{"alert":"Hi"}}}}"#.to_owned();
@@ -124,6 +131,10 @@ fn hot_path(criterion: &mut Criterion) {
     group.bench_function("skim", |bench| bench.iter(|| Head::skim(&body, Format::JSON)));
     let parse = || Order::parse_for(app, &body, Format::JSON, [7; 16], NOW).expect("an order without faults");
     group.bench_function("parse", |bench| bench.iter(parse));
+    let own = body_with_payloads();
+    let parse_own =
+        || Order::parse_for(app, &own, Format::JSON, [7; 16], NOW).expect("an order without faults");
+    group.bench_function("parse with payloads", |bench| bench.iter(parse_own));
     let in_lines = lines();
     group.bench_function("take in", |bench| bench.iter(|| take_in(&config, &in_lines)));
     group.bench_function("fan out", |bench| bench.iter(fan_out));

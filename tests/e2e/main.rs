@@ -60,4 +60,5 @@ mod stage;
 #[cfg(test)]
 mod teams;
 #[cfg(test)]
+mod warnings;
 mod worker;
