@@ -386,8 +386,9 @@ const fn salt(launch: &Launch) -> u64 {
 /// restarted, too few to hold the caller up.
 pub const MAX_RESENDS: u8 = 2;
 
-/// How long a push with one attempt may wait for it once its turn has come, and be sent again that APNs cannot have taken:
-/// long enough for a permit and a new connection, too short for anybody to be surprised by an old call.
+/// How long a push with one attempt may wait for it once its turn has come, and be sent again that APNs cannot have taken.
+///
+/// It is long enough for a permit and a new connection, and too short for anybody to be surprised by an old call.
 pub const ONE_ATTEMPT_TIME: Duration = Duration::from_secs(30);
 
 /// Requests that a Worker's invocation may have waiting for response headers.

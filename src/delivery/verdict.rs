@@ -118,8 +118,9 @@ pub const fn proves_token(outcome: &Outcome, verdict: Verdict) -> bool {
         )
 }
 
-/// Whether APNs cannot have taken the push: it never left, its stream was refused, or it was refused for its provider
-/// token. A push for which there is one attempt is sent again after such an outcome alone.
+/// Whether APNs cannot have taken the push: it never left, its stream was refused, or its provider token was.
+///
+/// A push for which there is one attempt is sent again after such an outcome alone.
 #[must_use]
 pub const fn cannot_have_been_taken(outcome: &Outcome, verdict: Verdict) -> bool {
     match outcome {
