@@ -50,7 +50,7 @@ use super::verdict::Verdict;
 use crate::time::Timestamp;
 
 pub use announcement::Announcement;
-pub use background::{BackgroundTasks, CALL_TIMEOUT, Call, Effect, Event, Outcome};
+pub use background::{BackgroundTasks, CALL_TIMEOUT, Call, Effect, Event, Outcome, Refusal};
 pub use bad_tokens::Suspect;
 pub use chunk::Size;
 pub use command::{Append, Appended, Assignment, Command, Message, Stands};

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use futures::future::ready;
+use futures::stream::{self, StreamExt};
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object, wasm_bindgen};
 
 use super::database::Database;
 use super::log::Event;
 use super::{batch, bindings, clock, stub};
 use crate::apns::credential::Credential;
-use crate::delivery::batch::Command as BatchCommand;
+use crate::delivery::batch::{Command as BatchCommand, Refusal};
 use crate::delivery::dead_letter::{self, Letter};
 use crate::delivery::registry;
 use crate::delivery::sql::Query;
@@ -59,18 +61,34 @@ pub(super) async fn tell(
     stub::ask(env, (bindings::REGISTRY, &credential.name()), BATCHES, command).await
 }
 
-/// Pauses every other batch of a credential that APNs refuses.
-pub(super) async fn stop_all(env: &Env, credential: &Credential, from: &str, reason: &str) -> Result<()> {
-    let registry::Reply::Active(ids) = tell(env, credential, &registry::Command::Active).await? else {
-        return Err("the registry answered something else".into());
+/// Pauses the other batches of a credential that APNs refuses: those that have not heard, or all if nobody was told, as
+/// long as `goes_on` says so. Returns those that have still not heard: one that fails keeps no other from hearing.
+///
+/// # Errors
+/// The registry does not answer.
+pub(super) async fn pause_others(
+    env: &Env,
+    credential: &Credential,
+    from: &str,
+    refusal: Refusal,
+    goes_on: impl Fn() -> bool,
+) -> Result<Vec<String>> {
+    let Refusal { reason, unheard } = refusal;
+    let ids = match unheard {
+        Some(ids) => ids,
+        None => match tell(env, credential, &registry::Command::Active).await? {
+            registry::Reply::Active(ids) => ids,
+            _ => return Err("the registry answered something else".into()),
+        },
     };
-    for id in ids.iter().filter(|id| *id != from) {
-        let refused = BatchCommand::CredentialRefused {
-            reason: reason.to_owned(),
-        };
-        batch::command(env, id, &refused).await?;
-    }
-    Ok(())
+    let refused = &BatchCommand::CredentialRefused { reason };
+    let goes_on = &goes_on;
+    let told = ids.into_iter().filter(|id| id != from).map(|id| async move {
+        let has_heard = goes_on() && batch::command(env, &id, refused).await.is_ok();
+        (!has_heard).then_some(id)
+    });
+    let told = stream::iter(told).buffer_unordered(SIDE_BY_SIDE);
+    Ok(told.filter_map(ready).collect().await)
 }
 
 /// Keeps a message that nothing can be done with.
@@ -99,6 +117,9 @@ pub(super) async fn bury(
 pub(super) async fn ask_letters(env: &Env, command: &dead_letter::Command) -> Result<dead_letter::Reply> {
     stub::ask(env, (bindings::REGISTRY, LETTERS_NAME), LETTERS, command).await
 }
+
+/// How many batches are paused at a time: an invocation has six connections, and one is left for others.
+const SIDE_BY_SIDE: usize = 5;
 
 /// How long dead letters are kept: as long as a batch can live that they may be of.
 const LETTERS_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);

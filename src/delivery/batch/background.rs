@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use super::lane::Lane;
-use super::{Batch, Notice, Report};
+use super::{Batch, Notice, Report, State};
 use crate::delivery::audience::AudienceRef;
 use crate::delivery::outbox::{Answered, Body, Delivery, Outbox};
 use crate::delivery::webhook::{self, Event as Announced};
@@ -31,8 +31,19 @@ pub struct BackgroundTasks {
     removal: Lane,
     /// Whether the registry may not know the batch's state.
     is_unregistered: bool,
-    /// Why APNs refuses the credential, if its other batches may not know.
-    refused: Option<String>,
+    /// What the credential's other batches may not know.
+    refused: Option<Refusal>,
+    /// Whether the call under way tells them of just that.
+    is_told: bool,
+}
+
+/// That APNs refuses the credential, until all of its other batches have heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// APNs' reason.
+    pub reason: String,
+    /// The batches that have not heard; none if nobody was told yet, and all are to be.
+    pub unheard: Option<Vec<String>>,
 }
 
 /// What has happened.
@@ -74,8 +85,8 @@ pub enum Call {
     Queue(Vec<u32>),
     /// Record the batch's state in the registry.
     Register,
-    /// Pause the credential's other batches, as APNs refuses it for this reason.
-    PauseOthers(String),
+    /// Pause the credential's other batches.
+    PauseOthers(Refusal),
     /// Wake the shards whose walks have not been heard of.
     WakeWalks {
         /// The audience.
@@ -100,6 +111,11 @@ pub enum Outcome {
     Done,
     /// It failed, or nobody knows whether it is done.
     Failed,
+    /// The credential's other batches were told that APNs refuses it.
+    PausedOthers {
+        /// Those that have not heard.
+        unheard: Vec<String>,
+    },
     /// The queue has not taken these chunks.
     Queued {
         /// Those that it refused, or of which nobody knows.
@@ -141,6 +157,7 @@ impl BackgroundTasks {
             removal: Lane::NEW,
             is_unregistered: true,
             refused: None,
+            is_told: false,
         }
     }
 
@@ -193,10 +210,17 @@ impl BackgroundTasks {
             self.is_unregistered |= has_failed;
             self.registry.went(has_failed, now);
         } else if self.others.ends(call) {
-            if !has_failed {
-                self.refused = None;
+            let is_told = std::mem::take(&mut self.is_told);
+            let mut is_heard = false;
+            if let Outcome::PausedOthers { unheard } = outcome {
+                is_heard = unheard.is_empty();
+                // After a resume there is no refusal, or one of which nobody has heard.
+                if let Some(refusal) = self.refused.as_mut().filter(|_| is_told) {
+                    refusal.unheard = Some(unheard);
+                }
+                self.refused.take_if(|_| is_told && is_heard);
             }
-            self.others.went(has_failed, now);
+            self.others.went(!is_heard, now);
         } else if self.walks.ends(call) {
             self.walks.went(has_failed, now);
         } else if self.report.ends(call) {
@@ -242,9 +266,17 @@ impl BackgroundTasks {
             match notice {
                 Notice::StateChanged => {
                     self.is_unregistered = true;
+                    if batch.record().state == State::Running {
+                        // Somebody has resumed it: the credential is mended, or is refused anew.
+                        (self.refused, self.is_told) = (None, false);
+                    }
                     has_ended = batch.record().state.has_ended();
                 }
-                Notice::CredentialRefused { reason } => self.refused = Some(reason),
+                Notice::CredentialRefused { reason } => {
+                    let unheard = None;
+                    self.refused = Some(Refusal { reason, unheard });
+                    self.is_told = false;
+                }
             }
         }
         has_ended
@@ -261,12 +293,13 @@ impl BackgroundTasks {
             calls.push(begin(number, Call::Register));
         }
         self.others.give_up_lost(now);
-        if let Some(reason) = self.refused.clone()
+        if let Some(refusal) = self.refused.clone()
             && self.others.is_free(now)
         {
             let number = self.number();
             self.others.begin(number, now);
-            calls.push(begin(number, Call::PauseOthers(reason)));
+            self.is_told = true;
+            calls.push(begin(number, Call::PauseOthers(refusal)));
         }
         self.walks.give_up_lost(now);
         if self.walks.is_free(now)

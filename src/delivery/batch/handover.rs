@@ -113,7 +113,23 @@ impl Batch {
     }
 
     /// Nobody has heard it: it is told again a little later, and each time later.
+    ///
+    /// After [`REPORT_TIME`] it is given up, so that a batch is deleted some day whatever is broken.
     pub fn not_told(&mut self, now: Timestamp) {
+        if self
+            .record
+            .ended_at
+            .is_some_and(|ended_at| now >= ended_at + REPORT_TIME)
+        {
+            let handover = &mut self.record.handover;
+            *handover = Handover {
+                told: true,
+                over: handover.told,
+                ..*handover
+            };
+            self.went_well();
+            return;
+        }
         self.reports.failures = self.reports.failures.saturating_add(1);
         let doubled = FIRST_PAUSE.saturating_mul(1 << self.reports.failures.min(MAX_DOUBLINGS));
         let salt = u64::from(self.record.handover.next);
@@ -165,6 +181,9 @@ pub fn portion(chunks: &[(u32, usize)], shards: u32) -> Portion {
         next: next.or_else(|| rows::next_page(chunks.iter().map(|(number, _)| *number))),
     }
 }
+
+/// How long after its end others are told of a batch.
+const REPORT_TIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// How long after a failure it is told again, before that doubles: most failures are of an object that moves.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);

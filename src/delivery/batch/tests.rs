@@ -8,6 +8,7 @@ mod interleavings;
 mod once;
 mod planning;
 mod rates;
+mod refusals;
 mod rounds;
 mod walking;
 mod walks;

@@ -14,7 +14,7 @@ use worker::{BatchMessageBuilder, QueueContentType, RawMessageBuilder, Result};
 use super::core::Core;
 use super::{origin, webhooks};
 use crate::config::Config;
-use crate::delivery::batch::{CALL_TIMEOUT, Call, Effect, Event, Message, Outcome, Record};
+use crate::delivery::batch::{CALL_TIMEOUT, Call, Effect, Event, Message, Outcome, Record, Refusal, State};
 use crate::delivery::registry;
 use crate::shell::log::{self, Event as LogEvent};
 use crate::shell::{bindings, clock, registry as directory, stub};
@@ -107,7 +107,7 @@ async fn make(core: &Core, call: Call) -> Outcome {
             refused: queue(core, config, &record, &chunks).await,
         }),
         Call::Register => register(core, config, &record).await,
-        Call::PauseOthers(reason) => pause_others(core, config, &record, &reason).await,
+        Call::PauseOthers(refusal) => pause_others(core, config, &record, refusal).await,
         Call::WakeWalks { audience, shards } => origin::wake_walks(core, &audience, shards).await,
         Call::Report(report) => origin::report(core, report).await,
         Call::FindGone(from) => webhooks::find_gone(core, config, from),
@@ -209,13 +209,19 @@ async fn pause_others(
     core: &Core,
     config: &Config,
     record: &Record,
-    reason: &str,
+    refusal: Refusal,
 ) -> std::result::Result<Outcome, String> {
     let Some(app) = config.app(&record.app) else {
-        return Ok(Outcome::Done);
+        let unheard = Vec::new();
+        return Ok(Outcome::PausedOthers { unheard });
     };
-    let told = directory::stop_all(&core.env, &app.credential, &record.id, reason).await;
-    told.map(|()| Outcome::Done).map_err(|error| error.to_string())
+    let until = clock::now() + PAUSE_TIME;
+    // A batch that was resumed meanwhile pauses no other.
+    let is_refused = || core.with(|batch| batch.record().state) != Some(State::Running);
+    let goes_on = || clock::now() < until && is_refused();
+    let told = directory::pause_others(&core.env, &app.credential, &record.id, refusal, goes_on).await;
+    told.map(|unheard| Outcome::PausedOthers { unheard })
+        .map_err(|error| error.to_string())
 }
 
 /// Removes the batch from the registry, and with it what else is long over. What the registry does not hear is swept when
@@ -239,6 +245,10 @@ pub(super) async fn unregister(core: &Core) {
         }
     }
 }
+
+/// How long other batches are paused by one call. With the time that the last of them may take it is less than
+/// [`CALL_TIMEOUT`].
+const PAUSE_TIME: Duration = Duration::from_secs(25);
 
 /// How many messages a queue takes at once (Cloudflare's limits of Queues); it refuses more.
 const MESSAGES_AT_ONCE: usize = 100;

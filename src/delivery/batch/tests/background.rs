@@ -614,7 +614,8 @@ mod host {
                     self.registered = batch.record().state.as_str().to_owned();
                     Outcome::Done
                 }
-                Call::PauseOthers(_) | Call::WakeWalks { .. } => Outcome::Done,
+                Call::WakeWalks { .. } => Outcome::Done,
+                Call::PauseOthers(_) => Outcome::PausedOthers { unheard: Vec::new() },
                 Call::Report(Report::Ended(_)) => {
                     self.run_ended = true;
                     Outcome::Done

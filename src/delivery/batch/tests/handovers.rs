@@ -89,10 +89,27 @@ fn what_nobody_hears_is_told_again_and_later_each_time() {
 }
 
 #[test]
+fn a_run_that_nobody_ever_hears_of_is_forgotten_after_a_week_of_trying() {
+    let mut batch = ended(&accepted(0..5), 5);
+    let week = BEGIN + secs(7 * 86_400);
+    batch.not_told(week - secs(1));
+    assert!(batch.owes_reports());
+    batch.not_told(week);
+    assert!(
+        matches!(batch.report(week), Some(Report::Gone { .. })),
+        "the audience may hear"
+    );
+    batch.not_told(week);
+    assert_eq!((batch.report(week), batch.owes_reports()), (None, false));
+    assert!(batch.take_unsaved().1);
+    assert_eq!(batch.wake(BEGIN), Some(week), "it is deleted");
+}
+
+#[test]
 fn a_run_is_not_forgotten_before_everybody_knows() {
     let mut batch = ended(&accepted(0..5), 5);
     let outdated = BEGIN + secs(7 * 86_400);
-    batch.not_told(outdated);
+    batch.not_told(outdated - secs(1));
     assert!(batch.owes_reports());
     assert!(
         batch.wake(outdated).unwrap() > outdated,
