@@ -12,7 +12,7 @@ mod warning;
 use std::borrow::Cow;
 use std::fmt;
 
-pub use json::{Unique, is_table, json, not_json, without_mark};
+pub use json::{Unique, is_like_token, is_row, is_table, json, not_json, without_mark};
 pub use read::{
     array, boolean, digits, nearest, number, object, one_of, open_object, string, type_name, unsigned, whole,
     whole_number, wrong_type,

@@ -59,8 +59,12 @@ pub(super) enum Evident {
     Object,
     /// A table.
     Table,
+    /// Rows of a table without a header.
+    Rows,
     /// Compressed, without saying so.
     Gzip,
+    /// A ZIP file, as spreadsheets are.
+    Zip,
     /// Text in another encoding.
     Utf16,
 }
@@ -70,6 +74,7 @@ impl Evident {
     pub(super) fn of(start: &[u8]) -> Option<Self> {
         match start {
             [0x1f, 0x8b, ..] => return Some(Self::Gzip),
+            [b'P', b'K', 3, 4, ..] => return Some(Self::Zip),
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, ..] | [_, 0, ..] => return Some(Self::Utf16),
             _ => {}
         }
@@ -83,7 +88,8 @@ impl Evident {
             [b'[', ..] => Some(Self::Array),
             b"{" => Some(Self::Document),
             [b'{', ..] => Some(Self::Object),
-            _ => fault::is_table(line).then_some(Self::Table),
+            _ if fault::is_table(line) => Some(Self::Table),
+            _ => fault::is_row(line).then_some(Self::Rows),
         }
     }
 
@@ -96,6 +102,10 @@ impl Evident {
                 "is one JSON document over several lines; send a device per line, as `jq -c` writes them",
             ),
             Self::Table => Some("is CSV; send lines of JSON"),
+            Self::Rows => {
+                Some("is CSV without a first line that names its columns; begin with one such as `token,ref`")
+            }
+            Self::Zip => Some("is a ZIP file or a spreadsheet; export it as CSV or as lines of JSON"),
             Self::Gzip => Some("is gzip; send the header `Content-Encoding: gzip` with it"),
             Self::Utf16 => Some("is UTF-16; send UTF-8"),
         }
@@ -142,6 +152,8 @@ mod tests {
             (b"{\n  \"devices\"", Some(Evident::Document)),
             (b"token,ref\n", Some(Evident::Table)),
             (b"\"ref\";\"token\"\r", Some(Evident::Table)),
+            (b"740f4707bebcf74f9b7c25d48e335894,a\n", Some(Evident::Rows)),
+            (b"PK\x03\x04\x14\0", Some(Evident::Zip)),
             (b"\x1f\x8b\x08", Some(Evident::Gzip)),
             (b"\xff\xfe{\0", Some(Evident::Utf16)),
             (b"00ff\n00fe", None),

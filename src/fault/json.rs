@@ -45,10 +45,14 @@ pub fn not_json(text: &[u8], error: &serde_json::Error, at: &Pointer<'_>) -> Fau
     faults
 }
 
-/// The text behind its byte order mark, if it has one.
+/// The text behind its byte order marks, if it has some. Files that are joined may have several, and white space between.
 #[must_use]
 pub fn without_mark(text: &[u8]) -> &[u8] {
-    text.strip_prefix(MARK).unwrap_or(text)
+    let mut rest = text;
+    while let Some(behind) = rest.trim_ascii_start().strip_prefix(MARK) {
+        rest = behind;
+    }
+    rest
 }
 
 /// A value in which no name occurs twice in an object. With `NULLS`, null members are kept.
@@ -207,7 +211,7 @@ fn explanation(text: &[u8], error: &serde_json::Error) -> String {
     } else if error.is_eof() {
         told = format!("it is cut off ({told})");
     } else if told == "trailing characters" && line > 1 {
-        "it is several JSON documents; lines of JSON are sent as `application/x-ndjson`"
+        "it is several JSON documents (send lines of JSON as `application/x-ndjson`), the next begins"
             .clone_into(&mut told);
     }
     if text.contains(&b'\n') {
@@ -223,7 +227,8 @@ fn foreign(text: &[u8]) -> Option<&'static str> {
         [] => Some("it is empty"),
         [0x1f, 0x8b, ..] => Some("it is gzip; send the header `Content-Encoding: gzip` with it"),
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, ..] | [_, 0, ..] => Some("it is UTF-16; send UTF-8"),
-        _ if is_table(text) => Some(
+        [b'P', b'K', 3, 4, ..] => Some("it is a ZIP file or a spreadsheet; send JSON, a device per line"),
+        _ if is_table(text) || is_row(text) => Some(
             "it is CSV; send JSON, a device per line. Only an import to an audience takes CSV, as `text/csv`",
         ),
         _ => None,
@@ -247,6 +252,21 @@ pub fn is_table(text: &[u8]) -> bool {
     })
 }
 
+/// Whether a text begins with a row of a table, with a device token in its first cell.
+#[must_use]
+pub fn is_row(text: &[u8]) -> bool {
+    let text = without_mark(text).trim_ascii_start();
+    let end = text.iter().position(|byte| matches!(byte, b',' | b';' | b'\t'));
+    end.is_some_and(|end| text.get(..end).is_some_and(is_like_token))
+}
+
+/// Whether a cell is evidently a device token.
+#[must_use]
+pub fn is_like_token(cell: &[u8]) -> bool {
+    let cell = without_mark(cell).trim_ascii().trim_ascii_quotes();
+    cell.len() >= MIN_TOKEN && cell.iter().all(u8::is_ascii_hexdigit)
+}
+
 /// A name of a column without quotes around it.
 trait Quoted {
     fn trim_ascii_quotes(&self) -> &Self;
@@ -266,7 +286,10 @@ const MARK: &[u8] = b"\xef\xbb\xbf";
 const NUMBER: &str = "$serde_json::private::Number";
 
 const LONE_SURROGATE: &str = "it has a lone surrogate, half of a character such as `\\ud83d` without its other half: \
-     was a text cut inside an emoji?";
+     a text was cut inside an emoji,";
+
+/// The fewest hex digits that are taken for a device token where none belongs.
+const MIN_TOKEN: usize = 32;
 
 /// The longest first line that is looked at for the names of columns.
 const MAX_HEADER: usize = 16 * 1024;
@@ -321,7 +344,9 @@ mod tests {
 
     #[test]
     fn a_byte_order_mark_is_ignored() {
-        assert_eq!(read("\u{feff}{}"), Ok(value!({})));
+        for text in ["\u{feff}{}", "\u{feff}\u{feff}{}", " \n\u{feff} {}"] {
+            assert_eq!(read(text), Ok(value!({})), "{text:?}");
+        }
     }
 
     #[test]
@@ -333,6 +358,8 @@ mod tests {
             (b"{\0}\0", "it is UTF-16; send UTF-8"),
             (b"\x1f\x8b\x08", "it is gzip"),
             (b"token,ref\n00ff,a\n", "it is CSV"),
+            (b"740f4707bebcf74f9b7c25d48e335894,a\n", "it is CSV"),
+            (b"PK\x03\x04\x14", "it is a ZIP file or a spreadsheet"),
             (b"\xef\xbb\xbf\"ref\";\"Token\"\r\n", "it is CSV"),
             (
                 b"{\"a\": \"\xe9\"}",

@@ -11,7 +11,7 @@ use super::fields::{self, MAX_ATTRIBUTES, MAX_TAGS, note};
 use crate::api::lines;
 use crate::config::App;
 use crate::delivery::audience::Device;
-use crate::fault::{FaultKind, Faults, Pointer, nearest};
+use crate::fault::{self, FaultKind, Faults, Pointer, nearest};
 
 /// The columns, in the order of the header.
 pub(super) struct Columns(Vec<Column>);
@@ -34,6 +34,9 @@ enum Type {
 impl Columns {
     /// Reads a header.
     pub(super) fn read(cells: &[&[u8]]) -> Result<Self, Faults> {
+        if let Some(text) = no_header(cells) {
+            return Err(lines::of_line(FaultKind::Invalid(text)));
+        }
         let (root, mut faults) = (Pointer::Root, Faults::default());
         let mut columns = Vec::new();
         for cell in cells {
@@ -59,7 +62,7 @@ impl Columns {
             {
                 faults.add(
                     &root.key(name),
-                    FaultKind::Invalid("stands there twice".to_owned()),
+                    FaultKind::Invalid("names a second column; keep one of them".to_owned()),
                 );
             }
             columns.extend(column);
@@ -87,7 +90,11 @@ impl Columns {
     ) -> Result<Device, Faults> {
         let Self(columns) = self;
         if cells.len() != columns.len() {
-            let text = format!("has {} cells, and the header has {}", cells.len(), columns.len());
+            let text = format!(
+                "has another number of cells than the header: {}, and not {}",
+                cells.len(),
+                columns.len()
+            );
             return Err(lines::of_line(FaultKind::Invalid(text)));
         }
         let (root, mut faults) = (Pointer::Root, Faults::default());
@@ -102,6 +109,8 @@ impl Columns {
                 faults.add(&at, FaultKind::Invalid("is not UTF-8".to_owned()));
                 continue;
             };
+            // Tables that are joined have byte order marks inside.
+            let text = text.trim_start_matches('\u{feff}');
             if NULLS.contains(&text.trim()) {
                 warnings.push(format!(
                     "{at} is `{}`, which is taken for an empty cell",
@@ -126,6 +135,22 @@ impl Columns {
     }
 }
 
+/// What is wrong with a first line that names no columns.
+fn no_header(cells: &[&[u8]]) -> Option<String> {
+    let mut parts = cells
+        .iter()
+        .flat_map(|cell| cell.split(|byte| matches!(byte, b';' | b'\t')));
+    if parts.any(fault::is_like_token) {
+        let text = "has a device token, and must have the names of the columns, such as `token,ref`";
+        return Some(text.to_owned());
+    }
+    let [line] = cells else { return None };
+    let separators = [(b';', "`;`"), (b'\t', "tabs")];
+    let (_, name) = separators.iter().find(|(byte, _)| line.contains(byte))?;
+    let text = format!("has columns that are separated by {name}; separate them by commas");
+    Some(text)
+}
+
 fn field(name: &str) -> Option<Column> {
     let known = FIELDS
         .iter()
@@ -147,8 +172,13 @@ impl Column {
 fn typed(name: &str) -> (&str, Type) {
     let types = [
         (":number", Type::Number),
+        (":integer", Type::Number),
+        (":int", Type::Number),
+        (":float", Type::Number),
         (":boolean", Type::Boolean),
+        (":bool", Type::Boolean),
         (":text", Type::Text),
+        (":string", Type::Text),
     ];
     let typed = types
         .iter()

@@ -29,6 +29,8 @@ pub(super) struct Table {
     kept: (usize, usize),
     /// How many lines have ended.
     ended: u32,
+    /// Whether the last byte was `\r`, of which `\n` may be the other half.
+    after_return: bool,
     /// On which line the record begins; none between two records.
     line: Option<u32>,
     /// Whether the record has quotes that are closed.
@@ -95,6 +97,7 @@ impl Default for Table {
             count: 0,
             kept: (0, 0),
             ended: 0,
+            after_return: false,
             line: None,
             quotes: Quotes::default(),
         }
@@ -239,10 +242,11 @@ impl Table {
     }
 
     fn count_lines(&mut self, bytes: &[u8]) {
-        let ended = bytes.iter().filter(|byte| **byte == b'\n').count();
-        self.ended = self
-            .ended
-            .saturating_add(u32::try_from(ended).unwrap_or(u32::MAX));
+        for byte in bytes {
+            let ends_line = *byte == b'\r' || (*byte == b'\n' && !self.after_return);
+            self.after_return = *byte == b'\r';
+            self.ended = self.ended.saturating_add(u32::from(ends_line));
+        }
     }
 }
 
@@ -250,7 +254,7 @@ impl Table {
 fn open_quote(line: u32, last: u32) -> Problem {
     let text = format!(
         "has a quote that is not closed: it takes in everything up to line {last}. Close it, or write each quote inside a \
-         quoted cell twice; the rows before this line were imported"
+         quoted cell twice. Then import all rows again: only some of those before this line have been imported"
     );
     problem(line, &lines::of_line(FaultKind::Invalid(text)))
 }
@@ -317,13 +321,52 @@ pub(super) mod tests {
                 r#"4 {"token":"abcd","ref":"a"}"#,
                 "5 /token: is required",
                 "7 /token: has a character at position 0 that is not a hex digit",
-                "8 the body has 1 cells, and the header has 2",
-                "9 the body has 3 cells, and the header has 2",
+                "8 the body has another number of cells than the header: 1, and not 2",
+                "9 the body has another number of cells than the header: 3, and not 2",
                 "10 /token: is required",
             ]
         );
         let bytes: &[u8] = b"token,ref\nabcd,\xff\n";
         assert_eq!(read_pieces(&[bytes]).unwrap()[0].1, "/ref: is not UTF-8");
+    }
+
+    #[test]
+    fn rows_have_the_numbers_of_their_lines_whatever_ends_a_line() {
+        for end in ["\n", "\r", "\r\n"] {
+            let text = ["token,ref", "abcd,\"a", "b\"", "", "xyz,c", ""].join(end);
+            let bytes = text.as_bytes();
+            let pieces: Vec<&[u8]> = bytes.chunks(1).collect();
+            for pieces in [&pieces[..], &[bytes]] {
+                let told = read_pieces(pieces).unwrap();
+                let lines: Vec<u32> = told.iter().map(|(line, _)| *line).collect();
+                assert_eq!(lines, [2, 5], "{end:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn marks_inside_joined_tables_are_no_part_of_a_cell() {
+        let told = read("\u{feff}\u{feff}token,ref\nabcd,a\n\u{feff}abce,b\n");
+        assert_eq!(told[1].1, r#"{"token":"abce","ref":"b"}"#);
+        let told = read("ref,token\n\u{feff}a,\u{feff}abcd\n");
+        assert_eq!(told[0].1, r#"{"token":"abcd","ref":"a"}"#);
+    }
+
+    #[test]
+    fn a_table_without_a_header_is_named_and_no_token_is_quoted() {
+        let token = "740f4707bebcf74f9b7c25d48e3358945f6aa01da5ddb387462c7eaf61bb78ad";
+        for row in [
+            format!("{token},x\n"),
+            format!("x,{token}\n"),
+            format!("{token};x\n"),
+            format!("{token}\n"),
+        ] {
+            let told = refused(&row);
+            assert_eq!(
+                told,
+                "line 1 has a device token, and must have the names of the columns, such as `token,ref`"
+            );
+        }
     }
 
     #[test]
@@ -333,12 +376,28 @@ pub(super) mod tests {
             "line 1: /tokens: is not a known field; did you mean `token`?; line 1: /token: is required"
         );
         assert_eq!(refused("ref"), "line 1: /token: is required");
-        assert_eq!(refused("token,ref,token\n"), "line 1: /token: stands there twice");
+        assert_eq!(
+            refused("token,ref,token\n"),
+            "line 1: /token: names a second column; keep one of them"
+        );
         assert_eq!(
             refused("token,attributes.\n"),
             "line 1: /attributes.: has no name"
         );
-        assert!(refused("token;ref\n").contains("is not a known field"));
+        for header in [
+            "token;ref\n",
+            "\u{feff}\"token\";\"ref\"\r\n",
+            "sep=;\ntoken;ref\n",
+        ] {
+            assert_eq!(
+                refused(header),
+                "line 1 has columns that are separated by `;`; separate them by commas"
+            );
+        }
+        assert_eq!(
+            refused("token\tref\n"),
+            "line 1 has columns that are separated by tabs; separate them by commas"
+        );
         let wide = |attributes: usize| -> String {
             let names: Vec<String> = (0..attributes)
                 .map(|number| format!(",attributes.a{number}"))
@@ -404,6 +463,16 @@ pub(super) mod tests {
                 "{told}"
             );
         }
+        // The same in a file whose lines end at `\r`.
+        let after = format!(
+            "token,ref\rabcd,\"x\r{}abce,\"y\"\r",
+            rows(20).replace('\n', "\r")
+        );
+        let told = refused(&after);
+        assert!(
+            told.starts_with("line 2 has a quote that is not closed"),
+            "{told}"
+        );
         // A cell of several lines is a cell.
         assert_eq!(read("token,ref\nabcd,\"a\n\"\"b\"\"\"\nabce,5\" pipe\n").len(), 2);
     }

@@ -105,7 +105,7 @@ fn what_is_wrong_with_the_document_is_named() {
         ),
         (
             r#"{"app":"shop","notification":{"payload":{"x":"\ud800"}},"devices":[1]}"#,
-            "/notification: is not JSON: it has a lone surrogate, half of a character such as `\\ud83d` without its other half: was a text cut inside an emoji? at column 24",
+            "/notification: is not JSON: it has a lone surrogate, half of a character such as `\\ud83d` without its other half: a text was cut inside an emoji, at column 24",
         ),
         (
             r#"{"app":7,"notification":{"payload":{}},"devices":[1]}"#,
@@ -117,7 +117,7 @@ fn what_is_wrong_with_the_document_is_named() {
         ),
         (
             r#"{"app":"shop","notification":{"payload":{}},"devices":["\ud800"]}"#,
-            "1: /devices/0: is not JSON: it has a lone surrogate, half of a character such as `\\ud83d` without its other half: was a text cut inside an emoji? at column 8",
+            "1: /devices/0: is not JSON: it has a lone surrogate, half of a character such as `\\ud83d` without its other half: a text was cut inside an emoji, at column 8",
         ),
     ] {
         assert_eq!(listed(&raw(text).unwrap_err()), [expected], "{text}");
