@@ -25,7 +25,7 @@ pub(crate) struct Notification {
     #[arg(long, value_name = "TYPE")]
     push_type: Option<String>,
     /// 10, 5 or 1 [default: by the push type]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = priority)]
     priority: Option<u8>,
     /// Epoch seconds, RFC 3339, a duration such as 2h, or 0 for one attempt
     #[arg(long, value_name = "TIME")]
@@ -33,6 +33,15 @@ pub(crate) struct Notification {
     /// The topic, if it is not the app's
     #[arg(long, value_name = "TOPIC")]
     topic: Option<String>,
+}
+
+fn priority(text: &str) -> Result<u8, &'static str> {
+    match text {
+        "10" => Ok(10),
+        "5" => Ok(5),
+        "1" => Ok(1),
+        _ => Err("must be 10 (at once), 5 or 1; 10 is for `high`, 5 for `normal`"),
+    }
 }
 
 impl Notification {

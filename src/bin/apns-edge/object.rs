@@ -1,9 +1,13 @@
 //! JSON objects that flags and files describe.
 
+use std::collections::HashSet;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::failure::Failure;
@@ -83,13 +87,94 @@ pub(crate) fn check_notification(what: &str, notification: &Value) -> Result<(),
 
 fn object(what: &str, text: &str) -> Result<Value, Failure> {
     // Some editors begin each file with a byte order mark.
-    match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
-        Ok(value @ Value::Object(_)) => Ok(value),
-        Ok(_) => Err(Failure::Usage(format!("{what}: must be a JSON object"))),
-        Err(error) => Err(Failure::Usage(format!("{what}: is not JSON: {error}"))),
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    let fault = |text: String| Err(Failure::Usage(format!("{what}: {text}")));
+    if !text.starts_with('{') {
+        return fault("must be a JSON object, which begins with `{`".to_owned());
+    }
+    match serde_json::from_str(text) {
+        Ok(value) => match serde_json::from_str::<Unrepeated>(text) {
+            Ok(Unrepeated) => Ok(value),
+            // The parser of values would drop the first of them.
+            Err(error) => fault(format!("{error}; keep one of them")),
+        },
+        Err(error) => fault(format!("is not JSON: {error}")),
+    }
+}
+
+/// A value in which no name occurs twice in an object.
+struct Unrepeated;
+
+impl<'de> Deserialize<'de> for Unrepeated {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Unrepeated {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self, A::Error> {
+        while elements.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
+        let mut names = HashSet::new();
+        while let Some((name, Self)) = members.next_entry::<String, Self>()? {
+            if names.contains(&name) {
+                return Err(A::Error::custom(format!("has `{name}` twice in one object,")));
+            }
+            names.insert(name);
+        }
+        Ok(self)
     }
 }
 
 /// The largest file with a document: Apple takes notifications of 5 KB, and the server says what is too large better
 /// than we.
 const MAX_DOCUMENT: u64 = 1024 * 1024;
+
+#[test]
+fn a_name_that_occurs_twice_in_a_file_is_refused() {
+    let told = |text: &str| object("f", text).unwrap_err().to_string();
+    assert_eq!(
+        told(r#"{"audience": "a", "audience": "b"}"#),
+        "f: has `audience` twice in one object, at line 1 column 33; keep one of them"
+    );
+    assert!(told("{\"n\": [1, 2.5, null, true, {\"aps\": 1,\n\"aps\": 2}]}").contains("has `aps` twice"));
+    assert_eq!(
+        told("token,ref\n"),
+        "f: must be a JSON object, which begins with `{`"
+    );
+    let once = "\u{feff} {\"a\": {\"a\": [-1, 1, 1.5, null, true, \"x\"]}, \"b\": null}\n";
+    assert_eq!(object("f", once).unwrap()["a"]["a"][4], Value::Bool(true));
+}

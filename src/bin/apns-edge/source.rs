@@ -193,6 +193,15 @@ impl Read for Watched {
 
 /// What a file of devices is that has no device a line.
 fn instead_of_lines(start: &str) -> Option<&'static str> {
+    if start.starts_with('\u{1f}') {
+        return Some("is gzip; unpack it first, as `gunzip -c` does, and give its text");
+    }
+    if start.starts_with("PK\u{3}\u{4}") {
+        return Some("is a ZIP file or a spreadsheet; export it as text");
+    }
+    if start.contains('\0') {
+        return Some("is UTF-16, or no text; save it as UTF-8");
+    }
     let text = start.trim_start_matches('\u{feff}').trim_start();
     let line = text.lines().next().unwrap_or_default().trim_end();
     if line == "{" {
@@ -238,6 +247,17 @@ fn a_file_that_is_no_list_of_devices_is_named_for_what_it_is() {
         assert!(
             instead_of_lines(&table).is_some_and(|what| what.starts_with("is CSV")),
             "{table}"
+        );
+    }
+    for (start, what) in [
+        (&b"\x1f\x8b\x08\0"[..], "gunzip"),
+        (b"PK\x03\x04\x14\0", "spreadsheet"),
+        (b"\xff\xfe{\0\"\0", "UTF-16"),
+    ] {
+        let start = String::from_utf8_lossy(start);
+        assert!(
+            instead_of_lines(&start).is_some_and(|told| told.contains(what)),
+            "{what}"
         );
     }
     assert!(instead_of_lines("[\n{").is_some_and(|what| what.contains("array")));
