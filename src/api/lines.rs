@@ -59,7 +59,7 @@ pub(super) fn value(line: &[u8], at: &Pointer<'_>) -> Result<Value, Faults> {
         Some(token) => match DeviceToken::parse(token) {
             Err(BadDeviceToken::NotHex { .. }) => {
                 let mut faults = Faults::default();
-                let text = "it is no device token either, which has hex digits alone";
+                let text = "it is neither an object nor a device token in hex digits";
                 faults.add(at, FaultKind::NotJson(text.to_owned()));
                 Err(faults)
             }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use device::MAX_REF;
-pub(super) use device::{DeviceReader, OWN_PAYLOAD, PlainDevice};
+pub(super) use device::{DEVICE, DeviceReader, OWN_PAYLOAD, PlainDevice};
 pub(super) use head::{FIELDS, LINE_FIELDS, OrderHead};
 pub use options::Options;
 

@@ -22,16 +22,18 @@ impl DeviceToken {
         if is_clean(text) {
             return Self::sized(text.into());
         }
-        let text = text.trim();
+        let text = text.trim_matches(is_blank);
         if let Some(foreign) = foreign(text) {
             return Err(foreign);
         }
         let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+        let is_separated = is_separated(text);
         let mut clean = String::with_capacity(text.len());
         for (position, character) in digits.unwrap_or(text).chars().enumerate() {
             match character {
                 '<' | '>' => {}
-                _ if character.is_whitespace() => {}
+                _ if is_blank(character) => {}
+                ':' | '-' if is_separated => {}
                 _ if character.is_ascii_hexdigit() => clean.push(character.to_ascii_lowercase()),
                 _ if is_base64(text) => return Err(BadDeviceToken::Base64),
                 _ => return Err(BadDeviceToken::NotHex { position }),
@@ -80,6 +82,19 @@ impl fmt::Debug for DeviceToken {
     }
 }
 
+/// White space, and characters of copied texts that cannot be seen.
+fn is_blank(character: char) -> bool {
+    character.is_whitespace() || INVISIBLE.contains(&character)
+}
+
+/// Whether a text is hex digits in groups of whole bytes: `74:0f:47`, `740f-4707`.
+fn is_separated(text: &str) -> bool {
+    let groups = text.split([':', '-']);
+    groups.into_iter().all(|group| {
+        group.len() >= 2 && group.len() % 2 == 0 && group.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
 fn is_clean(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
@@ -96,7 +111,9 @@ fn foreign(text: &str) -> Option<BadDeviceToken> {
         Some(BadDeviceToken::Expo)
     } else if starts("http:") || starts("https:") {
         Some(BadDeviceToken::Address)
-    } else if text.contains(":APA91") || (text.contains(':') && text.len() >= MIN_FCM && text.is_ascii()) {
+    } else if text.contains(":APA91")
+        || (text.contains(':') && text.len() >= MIN_FCM && text.is_ascii() && !is_separated(text))
+    {
         Some(BadDeviceToken::Fcm)
     } else if is_uuid(text) {
         Some(BadDeviceToken::Uuid)
@@ -119,7 +136,10 @@ fn is_base64(text: &str) -> bool {
     let digits = text.trim_end_matches('=');
     let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
     let padding = text.len() - digits.len();
-    digits.len() >= MIN_BASE64
+    let hex = digits.bytes().filter(u8::is_ascii_hexdigit).count();
+    // Of random base64 a third is hex digits.
+    hex * 4 < digits.len() * 3
+        && digits.len() >= MIN_BASE64
         && digits.bytes().all(is_digit)
         && digits.len() % 4 != 1
         && (padding == 0 || text.len() % 4 == 0)
@@ -201,6 +221,9 @@ pub enum BadDeviceToken {
 /// cap keeps a path short of APNs' header list limit of 8000 bytes.
 pub const MAX_HEX_LEN: usize = 256;
 
+/// Characters that cannot be seen and that copied texts have: zero width space, byte order mark.
+const INVISIBLE: [char; 2] = ['\u{200b}', '\u{feff}'];
+
 /// The digits of the shortest token that may be hex of hex: one of 32 bytes.
 const MIN_TWICE: usize = 128;
 
@@ -239,6 +262,13 @@ mod tests {
         let of_bytes = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
         let twice = of_bytes(token.as_bytes());
         let described = format!("<{} {}>", &token[..32], &token[32..]);
+        let grouped = |size: usize, separator: &str| -> String {
+            let groups: Vec<&str> = (0..64 / size)
+                .map(|group| &token[group * size..(group + 1) * size])
+                .collect();
+            groups.join(separator)
+        };
+        let mistyped = token.replace('0', "O");
         let fcm = format!("dXk3:APA91b{}", "aB_-".repeat(35));
         for (text, expected) in [
             (
@@ -261,6 +291,8 @@ mod tests {
             ("8C2F4A6B-1111-4222-8333-123456789abc", BadDeviceToken::Uuid),
             ("https://web.push.apple.com/QGuQ", BadDeviceToken::Address),
             ("0x", BadDeviceToken::Empty),
+            // Nearly hex is no base64.
+            (&mistyped, BadDeviceToken::NotHex { position: 2 }),
         ] {
             assert_eq!(DeviceToken::parse(text), Err(expected), "{text}");
         }
@@ -268,6 +300,9 @@ mod tests {
             &described,
             &format!("0x{token}"),
             &format!("0X{}", token.to_uppercase()),
+            &grouped(2, ":"),
+            &grouped(8, "-"),
+            &format!("\u{feff}{token}\u{200b}"),
         ] {
             assert_eq!(DeviceToken::parse(text).unwrap().as_hex(), token, "{text}");
         }

@@ -180,6 +180,11 @@ fn priority(
         return Some(rules.default_priority);
     };
     let at = at.key("priority");
+    if value.as_str().is_some_and(|text| fault::digits(text).is_none()) {
+        let text = "must be 10, 5 or 1, and is a word: 10 for `high`, 5 for `normal`";
+        faults.add(&at, FaultKind::Invalid(text.to_owned()));
+        return None;
+    }
     let number = fault::unsigned(value, &at, faults)?;
     let priority = Priority::from_number(number);
     match priority {

@@ -13,6 +13,7 @@ use super::fields::{
     tag, tag_of_locale, time_zone, token,
 };
 use crate::api::lines;
+use crate::api::order::DEVICE;
 use crate::config::App;
 use crate::delivery::audience::Device;
 use crate::fault::{self, FaultKind, Faults, Pointer, Unique};
@@ -125,6 +126,10 @@ fn read(value: &Value, app: &App, faults: &mut Faults, warnings: &mut Vec<String
     let root = Pointer::Root;
     if let Value::String(text) = value {
         return note(token(text), &root, faults).map(Device::new);
+    }
+    if !value.is_object() {
+        fault::wrong_type(DEVICE, value, &root, faults);
+        return None;
     }
     let map = fault::object(value, &root, FIELDS, faults)?;
     let given = |name: &str| map.get(name).filter(|value| !value.is_null());
@@ -345,7 +350,10 @@ mod tests {
             let found = found.map_or_else(|faults| faults.to_string(), |_| String::new());
             assert_eq!(found, expected, "{device}");
         }
-        assert_eq!(faults(&json!([])), "the body must be an object, but is an array");
+        assert_eq!(
+            faults(&json!([])),
+            "the body must be an object with a `token`, or a token in quotes, but is an array"
+        );
         assert!(
             read_text("{")
                 .unwrap_err()

@@ -40,7 +40,10 @@ fn an_audience_has_an_app_and_shards() {
             r#"{"app":"news"}"#,
             "unknown app `news`; the key `backend` can send for: shop",
         ),
-        ("[]", "the body must be an object, but is an array"),
+        (
+            "[]",
+            "the body must be an object with a `token`, or a token in quotes, but is an array",
+        ),
     ] {
         assert_eq!(opening("a", body), Err(detail.to_owned()));
     }
@@ -120,7 +123,7 @@ fn an_intake_sorts_devices_by_shard_and_leaves_bad_lines_out() {
         lines,
         [
             "3 /token: has a character at position 0 that is not a hex digit",
-            "5 is not JSON: it is no device token either, which has hex digits alone"
+            "5 is not JSON: it is neither an object nor a device token in hex digits"
         ]
     );
 }

@@ -151,6 +151,10 @@ impl DeviceReader {
             let body = self.shared_body()?;
             return self.device(token, None, None, body);
         }
+        if !device.is_object() {
+            fault::wrong_type(DEVICE, device, at, faults);
+            return None;
+        }
         let before = faults.len();
         let map = fault::object(device, at, FIELDS, faults)?;
         let reference = map
@@ -383,6 +387,9 @@ pub(in crate::api) const OWN_PAYLOAD: &str = "/payload";
 
 /// What a device may say.
 const FIELDS: &[&str] = &["token", "ref", "payload", "apns_id"];
+
+/// What a device is, in words.
+pub(in crate::api) const DEVICE: &str = "an object with a `token`, or a token in quotes";
 
 /// The longest `ref` in bytes: a UUID or a database key with a prefix, several times over.
 pub const MAX_REF: usize = 256;

@@ -51,7 +51,10 @@ fn an_app_of_the_wrong_type_is_not_called_missing() {
 fn a_device_that_is_no_object_is_named_by_its_place() {
     let mut body = valid(3);
     body["devices"][1] = json!(7);
-    assert_eq!(faults(&body), ["/devices/1: must be an object, but is a number"]);
+    assert_eq!(
+        faults(&body),
+        ["/devices/1: must be an object with a `token`, or a token in quotes, but is a number"]
+    );
 }
 
 #[test]
@@ -115,6 +118,18 @@ fn the_faults_of_the_notification_and_of_every_device_are_reported_at_once() {
             "/devices/3/token: is required",
         ]
     );
+}
+
+#[test]
+fn a_priority_in_words_is_told_its_number() {
+    for word in ["high", "normal", ""] {
+        let mut body = valid(1);
+        body["notification"]["priority"] = json!(word);
+        assert_eq!(
+            faults(&body),
+            ["/notification/priority: must be 10, 5 or 1, and is a word: 10 for `high`, 5 for `normal`"]
+        );
+    }
 }
 
 #[test]

@@ -209,7 +209,8 @@ fn with_skip_a_device_of_a_document_that_cannot_be_read_is_left_out() {
                 .map_or_else(ToString::to_string, |_| "sent".to_owned())
         })
         .collect();
-    assert_eq!((told[0].as_str(), told[3].as_str()), ("sent", "sent"));
+    let repeat = "the same device and content as `/devices/0`";
+    assert_eq!((told[0].as_str(), told[3].as_str()), ("sent", repeat));
     assert!(
         told[1].starts_with("/devices/1: is not JSON: it has a lone surrogate"),
         "{}",

@@ -19,7 +19,7 @@ fn a_fault_names_its_line_and_its_device() {
         [
             "5: /devices/1/tokn: is not a known field; did you mean `token`?",
             "5: /devices/1/token: is required",
-            "7: /devices/2: must be an object, but is an array",
+            "7: /devices/2: must be an object with a `token`, or a token in quotes, but is an array",
             "8: /devices/3/token: has 3 hex digits, an odd number; it was cut off or mistyped",
             "9: /devices/4: is not JSON: invalid number at column 12",
         ]
