@@ -256,7 +256,7 @@ pub fn refusal(reply: &Reply) -> Option<Problem> {
 #[must_use]
 pub fn no_audience() -> Problem {
     let mut faults = Faults::default();
-    let text = "names no audience that there is";
+    let text = "must be the name of an audience that exists; `GET /v1/audiences` lists yours";
     faults.add(
         &Pointer::Root.key("audience"),
         FaultKind::Invalid(text.to_owned()),

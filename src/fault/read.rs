@@ -67,7 +67,7 @@ pub fn unsigned(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<
     if let Value::String(text) = value {
         let read = digits(text).as_ref().and_then(whole);
         if read.is_none() {
-            let text = "must be an integer, but is a text that is not a number";
+            let text = "must be an integer, but is a text that is not an integer";
             faults.add(at, FaultKind::Invalid(text.to_owned()));
         }
         return read;

@@ -128,7 +128,7 @@ fn every_fault_is_named_at_once() {
             "/window: must be an object, but is a string",
             "/draft: must be a boolean, but is a string",
             "/rate: must be an integer from 1 to 1000000, but is 0",
-            "/weight: must be an integer, but is a text that is not a number",
+            "/weight: must be an integer, but is a text that is not an integer",
             "/retry_for: must be a duration from `1m` to `30d`, such as `6h`",
             "/defaults/a: must be a string, a number or a boolean, but is null",
             "/defaults/b: is 1025 bytes long",

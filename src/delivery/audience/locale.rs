@@ -52,12 +52,12 @@ const RENAMED: [(&str, &str); 5] = [
     ("mo", "ro"),
 ];
 
-/// The tag of what of a text can be read, and whether something was left out: a `.` or `@` and what is behind it, as in
-/// `de_DE.UTF-8` and `en_US@calendar=japanese`, or parts that have no such shape. `None` if not even the language can be read.
+/// The tag of what of a text can be read, and whether something was left out: a `.`, `@`, `;` or `,` and what is behind it, as
+/// in `de_DE.UTF-8`, `en_US@calendar=japanese` and `de-AT,de;q=0.9`, or parts that have no such shape. `None` if not even the language can be read.
 #[must_use]
 pub fn lenient(text: &str) -> Option<(String, bool)> {
     let text = text.trim();
-    let base = text.split(['.', '@']).next().unwrap_or_default();
+    let base = text.split(['.', '@', ';', ',']).next().unwrap_or_default();
     let mut rest = base;
     loop {
         if let Some(tag) = canonical(rest) {
@@ -128,6 +128,8 @@ mod tests {
             ("en_US@calendar=japanese", "en-US", true),
             ("ar_AE@numbers=latn", "ar-AE", true),
             ("de_DE.UTF-8", "de-DE", true),
+            ("de-AT,de;q=0.9", "de-AT", true),
+            ("pt_BR;q=1", "pt-BR", true),
             ("de_ÖS", "de", true),
         ] {
             assert_eq!(lenient(text), Some((tag.to_owned(), is_cut)), "{text}");
