@@ -18,7 +18,8 @@ pub struct Problem {
     kind: Kind,
     detail: String,
     faults: Faults,
-    lines: LineFaults,
+    /// In a box, since few problems have any and each is passed up many calls.
+    lines: Box<LineFaults>,
     headers: Vec<(&'static str, String)>,
 }
 
@@ -161,7 +162,7 @@ impl Problem {
             kind,
             detail: detail.into(),
             faults: Faults::default(),
-            lines: LineFaults::default(),
+            lines: Box::default(),
             headers: Vec::new(),
         }
     }
@@ -189,7 +190,7 @@ impl Problem {
         Self {
             detail: details.join("; "),
             faults,
-            lines,
+            lines: Box::new(lines),
             ..Self::new(Kind::InvalidRequest, "")
         }
     }

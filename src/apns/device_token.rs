@@ -142,7 +142,7 @@ fn is_base64(text: &str) -> bool {
         && digits.len() >= MIN_BASE64
         && digits.bytes().all(is_digit)
         && digits.len() % 4 != 1
-        && (padding == 0 || text.len() % 4 == 0)
+        && (padding == 0 || text.len().is_multiple_of(4))
 }
 
 /// Whether hex digits are the codes of characters that a token is written with.

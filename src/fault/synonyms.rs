@@ -5,10 +5,7 @@
 
 /// What `word`, in lower case, means among `known`.
 pub(super) fn meant(word: &str, known: &[&'static str]) -> Option<&'static str> {
-    let plain: String = word
-        .chars()
-        .filter(|character| character.is_ascii_alphanumeric())
-        .collect();
+    let plain: String = word.chars().filter(char::is_ascii_alphanumeric).collect();
     let (_, meanings) = MEANINGS
         .iter()
         .find(|(words, _)| words.contains(&plain.as_str()))?;

@@ -61,4 +61,5 @@ mod stage;
 mod teams;
 #[cfg(test)]
 mod warnings;
+#[cfg(test)]
 mod worker;
