@@ -17,7 +17,8 @@ use crate::apns::expiration::Expiration;
 use crate::apns::push_type::MergedBy;
 use crate::config::{Batches, Caller, Transport};
 use crate::delivery::batch::{
-    Announcement, Assignment, CutOff, Ending, GaveUp, Handover, Overview, Reason, Record, State, Terms,
+    Announcement, Assignment, CutOff, Ending, GaveUp, Handover, LeftOut, Overview, Reason, Record, State,
+    Terms,
 };
 use crate::delivery::fanout::ONE_ATTEMPT_TIME;
 use crate::delivery::verdict::Verdict;
@@ -207,7 +208,8 @@ pub fn document(record: &Record, overview: &Overview, transport: Option<Transpor
         transport: transport.map(Transport::as_str),
         pushes: overview.pushes,
         chunks: overview.chunks,
-        invalid: record.invalid,
+        invalid: u64::from(record.invalid).saturating_add(overview.left_out.unsendable()),
+        left_out: &overview.left_out,
         warnings: &record.warnings,
         cut_off: record.cut_off.map(CutOff::as_str),
         cut_off_detail: record.cut_off_detail.as_deref(),
@@ -343,7 +345,9 @@ struct Document<'b> {
     transport: Option<&'static str>,
     pushes: u64,
     chunks: usize,
-    invalid: u32,
+    invalid: u64,
+    #[serde(skip_serializing_if = "LeftOut::is_nothing")]
+    left_out: &'b LeftOut,
     #[serde(flatten)]
     warnings: &'b WarningSummary,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -103,12 +103,16 @@ impl Calendar {
                 pushes,
                 counts,
                 detail,
+                left_out,
             } => {
                 let key = (campaign, at);
                 let is_first = self.runs.get(&key).is_some_and(|run| run.counts.is_none());
                 self.end(&key, state, pushes, counts, now);
-                if is_first && detail.is_some() {
-                    self.change_run(&key, |run| run.detail = detail);
+                if is_first && (detail.is_some() || !left_out.is_nothing()) {
+                    self.change_run(&key, |run| {
+                        run.detail = detail.or_else(|| run.detail.take());
+                        run.left_out = left_out;
+                    });
                 }
                 Reply::Done
             }

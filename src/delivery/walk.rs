@@ -192,6 +192,18 @@ impl Walk {
         Ok(Page { members, end })
     }
 
+    /// Counts the devices of the run's zones from the cursor up to there, whether they are in the segment or not; nothing to
+    /// count if there is no segment. As many as [`Walk::reach`] lets a page look at.
+    #[must_use]
+    pub fn passed(&self, to: Cursor) -> Option<Statement> {
+        self.segment.as_ref()?;
+        let statement = match &self.zones {
+            Some(zones) => Statement::new(PASSED_IN_ZONES).bind(json!(zones).to_string()),
+            None => Statement::new(PASSED),
+        };
+        Some(statement.bind(self.cursor.0).bind(to.0))
+    }
+
     /// Reads what these devices may have been sent before, for [`Walk::allowed`]; nothing to read if there is no cap.
     #[must_use]
     pub fn sends(&self, members: &[Member]) -> Option<Statement> {
@@ -272,6 +284,11 @@ const REACH_IN_ZONES: &str = "SELECT coalesce(min((SELECT id FROM devices \
 
 const IN_ZONES: &str = " AND id IN (SELECT known.id FROM json_each(?4) AS zone CROSS JOIN devices AS known \
      ON known.time_zone = zone.value WHERE known.id > ?1 AND known.id <= ?2)";
+
+const PASSED: &str = "SELECT count(*) FROM devices WHERE id > ?1 AND id <= ?2";
+
+const PASSED_IN_ZONES: &str = "SELECT count(*) FROM json_each(?1) AS zone CROSS JOIN devices AS known \
+     ON known.time_zone = zone.value WHERE known.id > ?2 AND known.id <= ?3";
 
 /// The most devices that are looked at for a page: some ten milliseconds with a simple segment.
 const MAX_SCANNED: u32 = 10_000;

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::api::Answer;
+use crate::delivery::batch::LeftOut;
 use crate::delivery::calendar::{Campaign, Counts, Page, Run, RunState, State};
 
 /// The answer with a campaign's document: what is ours, and then the fields as its caller wrote them.
@@ -109,6 +110,8 @@ struct RunDocument<'r> {
     pushes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     counts: Option<Counts>,
+    #[serde(skip_serializing_if = "LeftOut::is_nothing")]
+    left_out: &'r LeftOut,
 }
 
 impl<'r> RunDocument<'r> {
@@ -126,6 +129,7 @@ impl<'r> RunDocument<'r> {
             devices: run.devices,
             pushes: run.pushes,
             counts: run.counts,
+            left_out: &run.left_out,
         }
     }
 }

@@ -9,7 +9,8 @@ use crate::api::problem::Problem;
 use crate::api::upload::{MAX_CHUNK_BYTES, MAX_CHUNK_PUSHES, MAX_LINE, Opening, read_device};
 use crate::apns::DeviceToken;
 use crate::config::App;
-use crate::delivery::template::Recipient;
+use crate::delivery::batch::LeftOut;
+use crate::delivery::template::{Recipient, Unrendered};
 use crate::fault::{self, Faults, Pointer, WarningSummary};
 use crate::time::Timestamp;
 
@@ -26,8 +27,8 @@ pub struct StagedChunk {
     pub body: String,
     /// How many lines there are, at most [`MAX_CHUNK_PUSHES`].
     pub pushes: u32,
-    /// How many devices are left out, since nothing can be sent to them.
-    pub invalid: u32,
+    /// How many devices are left out because nothing can be sent to them.
+    pub left_out: LeftOut,
     /// What is wrong with the first [`MAX_PROBLEMS`] of them.
     pub problems: Vec<String>,
     /// Which of the devices the lines are for, by their places.
@@ -82,8 +83,8 @@ impl<'c> Stager<'c> {
                     chunk.pushes += 1;
                     chunk.places.push(place);
                 }
-                Err(problem) => {
-                    chunk.invalid = chunk.invalid.saturating_add(1);
+                Err(refusal) => {
+                    let problem = refusal.count(&mut chunk.left_out);
                     if chunk.problems.len() < MAX_PROBLEMS {
                         chunk.problems.push(format!("{}: {problem}", name_of(recipient)));
                     }
@@ -95,8 +96,8 @@ impl<'c> Stager<'c> {
     }
 
     /// The line of a device, or what is wrong with it first.
-    fn line(&mut self, recipient: &Recipient<'_>) -> Result<String, String> {
-        let line = self.content.line(recipient).map_err(|error| error.to_string())?;
+    fn line(&mut self, recipient: &Recipient<'_>) -> Result<String, Refusal> {
+        let line = self.content.line(recipient).map_err(Refusal::Unrendered)?;
         let line = serde_json::to_string(&line).unwrap_or_default();
         let read = if line.len() > MAX_LINE {
             Err(too_long(line.len(), MAX_LINE))
@@ -107,8 +108,31 @@ impl<'c> Stager<'c> {
             Ok(_) => Ok(line),
             Err(faults) => {
                 let faults = faults.listed().iter().chain(self.reader.faults().listed());
-                Err(faults.map(told).next().unwrap_or_default())
+                Err(Refusal::Fault(faults.map(told).next().unwrap_or_default()))
             }
+        }
+    }
+}
+
+/// Why a device gets no line.
+enum Refusal {
+    /// Its texts cannot be made.
+    Unrendered(Unrendered),
+    /// Its line has a fault.
+    Fault(String),
+}
+
+impl Refusal {
+    /// Counts the device, and says what is wrong with it.
+    fn count(self, left_out: &mut LeftOut) -> String {
+        if let Self::Unrendered(Unrendered::Missing(name)) = &self {
+            left_out.add_missing(name, 1);
+        } else {
+            left_out.invalid = left_out.invalid.saturating_add(1);
+        }
+        match self {
+            Self::Unrendered(error) => error.to_string(),
+            Self::Fault(fault) => fault,
         }
     }
 }

@@ -6,6 +6,7 @@ use super::*;
 use crate::api::fixture::{NOW, config, config_with};
 
 mod documents;
+mod left_out;
 mod staging;
 mod trials;
 mod warnings;

@@ -25,6 +25,7 @@ mod failure;
 mod id;
 mod interrupt;
 mod key;
+mod left_out;
 mod listing;
 mod notification;
 mod object;

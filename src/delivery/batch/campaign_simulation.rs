@@ -251,7 +251,7 @@ impl World {
             from: cursor.clone(),
             to: to.to_string(),
             pushes: u32::try_from(to - from).unwrap(),
-            invalid: 0,
+            left_out: LeftOut::default(),
             last: to == devices,
             fault: None,
         }

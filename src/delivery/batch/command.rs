@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Record, Results, State};
+use super::{LeftOut, Record, Results, State};
 use crate::delivery::places::Places;
 use crate::time::Timestamp;
 
@@ -97,8 +97,9 @@ pub struct Append {
     pub to: String,
     /// How many pushes it brings: a line each, none if no device was found.
     pub pushes: u32,
-    /// How many devices were left out, as no push could be made for them.
-    pub invalid: u32,
+    /// How many devices were left out on the way. A step that leaves out any ends elsewhere than it begins.
+    #[serde(default, skip_serializing_if = "LeftOut::is_nothing")]
+    pub left_out: LeftOut,
     /// Whether the walk is over.
     pub last: bool,
     /// Why the walk cannot go on, if so: nothing more of the campaign can be made, by any walk.
@@ -190,11 +191,14 @@ mod tests {
             from: String::new(),
             to: "0.500".to_owned(),
             pushes: 499,
-            invalid: 1,
+            left_out: LeftOut {
+                invalid: 1,
+                ..LeftOut::default()
+            },
             last: false,
             fault: None,
         });
-        let text = r#"{"append":{"walk":3,"from":"","to":"0.500","pushes":499,"invalid":1,"last":false}}"#;
+        let text = r#"{"append":{"walk":3,"from":"","to":"0.500","pushes":499,"left_out":{"invalid":1},"last":false}}"#;
         assert_eq!(serde_json::to_string(&append).unwrap(), text);
         assert_eq!(serde_json::from_str::<Command>(text).unwrap(), append);
         let appended = Appended {

@@ -80,6 +80,7 @@ impl Batch {
                 state,
                 pushes: self.pushes(),
                 detail: self.record.cut_off_text(),
+                left_out: self.left_out(),
                 counts: calendar::Counts {
                     accepted: counts.accepted,
                     rejected: counts.rejected,

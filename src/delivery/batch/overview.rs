@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Batch, Ending, Suspect, count};
+use super::{Batch, Ending, LeftOut, Suspect, count};
 use crate::delivery::receipt::Status;
 use crate::delivery::verdict::Verdict;
 use crate::time::Timestamp;
@@ -16,6 +16,8 @@ pub struct Overview {
     pub chunks: usize,
     /// What has become of them.
     pub counts: Counts,
+    /// How many devices a run has left out so far.
+    pub left_out: LeftOut,
     /// The ways in which they ended, each with how many did.
     pub reasons: Vec<Reason>,
     /// Why it was likely sent with the wrong environment or topic, once it has ended.
@@ -96,6 +98,7 @@ impl Batch {
             pushes,
             chunks: self.chunks.len(),
             counts,
+            left_out: self.left_out(),
             reasons: self.reasons(),
             suspect: self.suspect(),
             rate,

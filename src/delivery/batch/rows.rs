@@ -33,7 +33,8 @@ pub fn create_walks() -> Statement {
     // `chunks`: how many the batch had when the row was written.
     Statement::new(
         "CREATE TABLE IF NOT EXISTS walks \
-         (walk INTEGER PRIMARY KEY, cursor TEXT NOT NULL, last INTEGER NOT NULL, chunks INTEGER NOT NULL)",
+         (walk INTEGER PRIMARY KEY, cursor TEXT NOT NULL, last INTEGER NOT NULL, chunks INTEGER NOT NULL, \
+         left_out TEXT NOT NULL)",
     )
 }
 
@@ -93,24 +94,27 @@ impl Fact {
     }
 }
 
-/// Reads the walks, in order: number, cursor, last, chunks.
+/// Reads the walks, in order: number, cursor, last, chunks, left out.
 #[must_use]
 pub fn walks() -> Statement {
-    Statement::new("SELECT walk, cursor, last, chunks FROM walks ORDER BY walk")
+    Statement::new("SELECT walk, cursor, last, chunks, left_out FROM walks ORDER BY walk")
 }
 
 /// The rows of [`walks`], and how many chunks they have brought.
 ///
 /// # Errors
-/// A row is not as it must be.
-pub fn read_walks(rows: &[Row]) -> Result<(Vec<Walk>, u32), BadRow> {
+/// What is wrong with a row.
+pub fn read_walks(rows: &[Row]) -> Result<(Vec<Walk>, u32), String> {
+    let bad = |error: BadRow| error.to_string();
     let (mut walks, mut chunks) = (Vec::new(), 0);
     for row in rows {
         walks.push(Walk {
-            cursor: row.text(1)?.to_owned(),
-            last: row.number(2)? != 0,
+            cursor: row.text(1).map_err(bad)?.to_owned(),
+            last: row.number(2).map_err(bad)? != 0,
+            left_out: serde_json::from_str(row.text(4).map_err(bad)?)
+                .map_err(|error| format!("what a walk has left out cannot be read: {error}"))?,
         });
-        chunks = row.number(3)?.max(chunks);
+        chunks = row.number(3).map_err(bad)?.max(chunks);
     }
     Ok((walks, u32::try_from(chunks).unwrap_or(u32::MAX)))
 }
@@ -118,11 +122,14 @@ pub fn read_walks(rows: &[Row]) -> Result<(Vec<Walk>, u32), BadRow> {
 /// Writes a walk, of a batch with so many chunks.
 #[must_use]
 pub fn write_walk(number: u32, walk: &Walk, chunks: u32) -> Statement {
-    Statement::new("INSERT OR REPLACE INTO walks (walk, cursor, last, chunks) VALUES (?, ?, ?, ?)")
-        .bind(number)
-        .bind(walk.cursor.as_str())
-        .bind(u32::from(walk.last))
-        .bind(chunks)
+    Statement::new(
+        "INSERT OR REPLACE INTO walks (walk, cursor, last, chunks, left_out) VALUES (?, ?, ?, ?, ?)",
+    )
+    .bind(number)
+    .bind(walk.cursor.as_str())
+    .bind(u32::from(walk.last))
+    .bind(chunks)
+    .bind(serde_json::to_string(&walk.left_out).unwrap_or_default())
 }
 
 /// Deletes the chunks from one on: those that were written without their walk's row, which failed, and come again.
@@ -271,7 +278,7 @@ pub const PAGE: u32 = 250;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::batch::Part;
+    use crate::delivery::batch::{LeftOut, Part};
     use crate::delivery::places::Places;
     use crate::delivery::sql::fixture::Database;
     use crate::time::Timestamp;
@@ -302,6 +309,10 @@ mod tests {
         let walk = |cursor: &str, last| Walk {
             cursor: cursor.to_owned(),
             last,
+            left_out: LeftOut {
+                frequency_cap: u64::from(last),
+                ..LeftOut::default()
+            },
         };
         let rows = [
             (0, walk("", false), 0),

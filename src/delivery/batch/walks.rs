@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::chunk::Chunk;
-use super::{Append, Appended, Batch, CutOff, Notice, Origin, Record, Size, State, at, count};
+use super::{Append, Appended, Batch, CutOff, LeftOut, Notice, Origin, Record, Size, State, at, count};
 use crate::delivery::audience::AudienceRef;
 use crate::delivery::places;
 use crate::time::Timestamp;
@@ -27,6 +27,8 @@ pub struct Walk {
     pub cursor: String,
     /// Whether it is over.
     pub last: bool,
+    /// How many devices it has left out so far.
+    pub left_out: LeftOut,
 }
 
 /// What came of a step.
@@ -52,7 +54,7 @@ impl Append {
     fn does_anything(&self) -> bool {
         let leads_back = self.to.is_empty() && !self.from.is_empty();
         let moves = self.from != self.to || self.last;
-        !leads_back && (moves || self.invalid > 0)
+        !leads_back && moves
     }
 
     /// Whether these are its device lines, and as many as a chunk may have.
@@ -138,6 +140,16 @@ impl Batch {
         unsaved.into_iter().filter_map(row).collect()
     }
 
+    /// How many devices its walks have left out so far.
+    #[must_use]
+    pub fn left_out(&self) -> LeftOut {
+        let mut sum = LeftOut::default();
+        for walk in &self.walks.walks {
+            sum.add(&walk.left_out);
+        }
+        sum
+    }
+
     /// How many chunks it has.
     #[must_use]
     pub fn chunks(&self) -> u32 {
@@ -192,11 +204,8 @@ impl Batch {
         if let Some(walk) = self.walks.of_mut(append.walk) {
             walk.cursor.clone_from(&append.to);
             walk.last = append.last;
+            walk.left_out.add(&append.left_out);
             self.walks.unsaved.insert(append.walk);
-        }
-        if append.invalid > 0 {
-            self.record.invalid = self.record.invalid.saturating_add(append.invalid);
-            self.is_record_unsaved = true;
         }
         if append.pushes == 0 {
             return None;

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Audience, Campaign, Counts, Run, RunState, State};
+use crate::delivery::batch::LeftOut;
 use crate::time::Timestamp;
 
 /// What the calendar is asked.
@@ -100,6 +101,9 @@ pub enum Command {
         /// Why devices were left out, if they were.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         detail: Option<String>,
+        /// How many devices were left out that the scans met.
+        #[serde(default, skip_serializing_if = "LeftOut::is_nothing")]
+        left_out: LeftOut,
     },
     /// How many campaigns there are: [`Reply::Counted`].
     Count,

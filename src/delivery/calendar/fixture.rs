@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::delivery::batch::LeftOut;
 use crate::delivery::schedule::Schedule;
 use crate::delivery::sql::fixture::Database;
 
@@ -127,6 +128,7 @@ pub(super) fn end(calendar: &mut Calendar, id: &str, at: Timestamp, now: Timesta
             ..Counts::default()
         },
         detail: None,
+        left_out: LeftOut::default(),
     };
     assert_eq!(calendar.apply(ended, GRACE, now), Reply::Done);
 }

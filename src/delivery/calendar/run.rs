@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::delivery::batch::LeftOut;
 use crate::time::Timestamp;
 
 /// A run.
@@ -34,6 +35,9 @@ pub struct Run {
     /// What became of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
+    /// How many devices it has left out, once it has ended.
+    #[serde(default, skip_serializing_if = "LeftOut::is_nothing")]
+    pub left_out: LeftOut,
     /// How many devices a run on the devices' clocks would have had that was missed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub devices: Option<u64>,
@@ -153,6 +157,7 @@ impl Run {
             detail: None,
             pushes: None,
             counts: None,
+            left_out: LeftOut::default(),
             devices: None,
             uncounted: false,
             wanted: What::Resume,

@@ -347,7 +347,7 @@ impl Visit {
         let step = std::mem::take(&mut self.step);
         if cursor == step.to {
             self.pushes += u64::from(step.pushes);
-            self.invalid += u64::from(step.invalid);
+            self.invalid += step.left_out.unsendable();
             let left = MAX_PROBLEMS.saturating_sub(self.problems.len());
             self.problems.extend(step.problems.into_iter().take(left));
         }

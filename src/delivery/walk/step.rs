@@ -6,7 +6,8 @@
 
 use super::{Cursor, Page, Walk};
 use crate::delivery::audience::Member;
-use crate::delivery::sql::{BadRow, Row, Statement};
+use crate::delivery::batch::LeftOut;
+use crate::delivery::sql::{self, BadRow, Row, Statement};
 
 /// A step of a scan, as the batch gets it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,8 +18,8 @@ pub struct Step {
     pub lines: String,
     /// How many pushes there are.
     pub pushes: u32,
-    /// How many devices are left out, because nothing can be sent to them.
-    pub invalid: u32,
+    /// How many devices are left out, and why.
+    pub left_out: LeftOut,
     /// Whether the scan is over.
     pub last: bool,
     /// Why the scan cannot go on, if so: it is over then.
@@ -34,8 +35,8 @@ pub struct Rendered {
     pub lines: String,
     /// How many pushes there are.
     pub pushes: u32,
-    /// How many devices are left out.
-    pub invalid: u32,
+    /// How many of the devices are left out, and why.
+    pub left_out: LeftOut,
     /// What is wrong with some of those.
     pub problems: Vec<String>,
     /// Which of the devices the lines are for, by their indices.
@@ -80,6 +81,7 @@ impl Walk {
         let reach = rows(self.reach())?;
         let found = rows(self.page(&reach, limit).map_err(bad)?)?;
         let Page { members, end } = self.read(&reach, &found, limit).map_err(bad)?;
+        let met: Vec<u64> = members.iter().map(|member| member.id).collect();
         let members = match self.sends(&members) {
             Some(sends) => {
                 let sends = rows(sends)?;
@@ -94,14 +96,28 @@ impl Walk {
         rows(self.record(&ids))?;
         let taken = members.get(..rendered.taken).unwrap_or(&members);
         let is_used_up = rendered.taken >= members.len();
+        let to = taken.last().filter(|_| !is_used_up).map_or(end, Cursor::after);
+        let met = met.partition_point(|id| *id <= to.0);
+        let mut left_out = rendered.left_out;
+        left_out.frequency_cap = number(met.saturating_sub(taken.len()));
+        if let Some(passed) = self.passed(to) {
+            let passed = sql::only(&rows(passed)?)
+                .and_then(|row| row.number(0))
+                .map_err(bad)?;
+            left_out.outside_segment = passed.saturating_sub(number(met));
+        }
         Ok(Step {
-            to: taken.last().filter(|_| !is_used_up).map_or(end, Cursor::after),
+            to,
             lines: rendered.lines,
             pushes: rendered.pushes,
-            invalid: rendered.invalid,
+            left_out,
             last: false,
             fault: None,
             problems: rendered.problems,
         })
     }
+}
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }

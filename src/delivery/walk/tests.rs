@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::delivery::audience::{Command, Device};
+use crate::delivery::batch::LeftOut;
 use crate::delivery::sql::fixture::Database;
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_420_800);
@@ -179,7 +180,8 @@ fn no_page_reads_more_than_it_may() {
             database.plan(&walk.reach()),
             database.plan(&walk.page(&reach, 5).unwrap()),
         ];
-        for plan in plans {
+        let passed = walk.passed(Cursor(9)).map(|passed| database.plan(&passed));
+        for plan in plans.into_iter().chain(passed) {
             let seeks = plan.contains("USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)")
                 || plan == "SCAN CONSTANT ROW";
             assert!(
@@ -192,6 +194,7 @@ fn no_page_reads_more_than_it_may() {
     let plans = [
         database.plan(&in_zones.reach()),
         database.plan(&in_zones.page(&reach, 5).unwrap()),
+        database.plan(&in_zones.passed(Cursor(9)).unwrap()),
     ];
     for plan in plans {
         let seeks =
@@ -310,6 +313,78 @@ fn what_counts_for_a_cap_is_found_in_the_index() {
         plan.contains("SEARCH sends USING INDEX sends_by_time (at>?)"),
         "{plan}"
     );
+}
+
+/// What all steps of a walk together have sent and left out. A chunk has `cut` devices at most.
+fn stepped(database: &Database, walk: Walk, limit: u32, cut: usize) -> (u64, LeftOut) {
+    let mut walk = begun(database, walk);
+    let (mut pushes, mut left_out) = (0, LeftOut::default());
+    while !walk.is_at_end() {
+        let step = walk.step(
+            limit,
+            |statement| Ok(database.execute(&statement)),
+            |members| {
+                let taken = cut.min(members.len());
+                Rendered {
+                    pushes: u32::try_from(taken).unwrap(),
+                    indices: (0..taken).collect(),
+                    taken,
+                    ..Rendered::default()
+                }
+            },
+        );
+        let step = step.unwrap();
+        assert!(step.to > walk.cursor, "a step that comes twice must be known");
+        pushes += u64::from(step.pushes);
+        left_out.add(&step.left_out);
+        walk.move_to(step.to);
+    }
+    (pushes, left_out)
+}
+
+#[test]
+fn a_run_counts_whom_its_cap_and_its_segment_leave_out_however_its_steps_are_cut() {
+    for (limit, cut) in [(1, 1), (3, 2), (4, 3), (5, 1), (7, 7), (100, 100)] {
+        let mut all = devices(20);
+        for device in &mut all[15..] {
+            device.tags = vec!["out".to_owned()];
+        }
+        all.rotate_left(7);
+        let database = database(&all);
+        database.execute(&walk("earlier").record(&[1, 2, 3, 14, 15]));
+        let of = |batch: &str, segment, frequency| {
+            let run = Walk {
+                segment,
+                frequency,
+                ..walk(batch)
+            };
+            let (pushes, left_out) = stepped(&database, run, limit, cut);
+            (pushes, left_out.frequency_cap, left_out.outside_segment)
+        };
+        // Devices 9 to 13 are outside the segment.
+        let name = format!("{limit} {cut}");
+        assert_eq!(of("capped", None, cap(1, Of::All)), (15, 5, 0), "{name}");
+        assert_eq!(of("of-segment", tagged(), None), (15, 0, 5), "{name}");
+        assert_eq!(of("nobody", tagged(), cap(1, Of::All)), (0, 15, 5), "{name}");
+        assert_eq!(of("plain", None, None), (20, 0, 0), "{name}");
+    }
+}
+
+#[test]
+fn devices_of_other_zones_are_outside_no_segment() {
+    let database = database(&[
+        device("00", "Europe/Berlin", "in"),
+        device("01", "Asia/Tokyo", "out"),
+        device("02", "Europe/Berlin", "out"),
+        device("03", "", "out"),
+    ]);
+    let run = Walk {
+        zones: Some(vec!["Europe/Berlin".to_owned(), String::new()]),
+        segment: tagged(),
+        ..walk("r")
+    };
+    let (pushes, left_out) = stepped(&database, run, 2, 9);
+    assert_eq!((pushes, left_out.outside_segment), (1, 2));
 }
 
 #[test]

@@ -149,7 +149,7 @@ fn render(stager: &mut Stager<'_>, members: &[Member]) -> Rendered {
     Rendered {
         lines: chunk.body,
         pushes: chunk.pushes,
-        invalid: chunk.invalid,
+        left_out: chunk.left_out,
         problems: chunk.problems,
         indices: chunk.places,
         taken: chunk.taken,
@@ -163,7 +163,7 @@ async fn hand_over(core: &Core, scan: &Walk, step: Step) -> std::result::Result<
         from: scan.cursor.to_string(),
         to: step.to.to_string(),
         pushes: step.pushes,
-        invalid: step.invalid,
+        left_out: step.left_out,
         last: step.last,
         fault: step.fault,
     };

@@ -178,8 +178,7 @@ impl Core {
         let record: Record = serde_json::from_str(&text).map_err(|error| error.to_string())?;
         let mut walks = Vec::new();
         if rows::have(&tables, rows::WALKS) {
-            let (read, chunks) =
-                rows::read_walks(&rows(rows::walks())?).map_err(|error| error.to_string())?;
+            let (read, chunks) = rows::read_walks(&rows(rows::walks())?)?;
             walks = read;
             rows(rows::drop_chunks(chunks))?;
         }

@@ -5,6 +5,7 @@ use crate::api::Order;
 use crate::api::fixture::SEED;
 use crate::api::order::{Basis, Repeats};
 use crate::api::upload::{MAX_CHUNK_BYTES, MAX_CHUNK_PUSHES};
+use crate::delivery::batch::LeftOut;
 use crate::delivery::template::Recipient;
 
 /// A device of an audience.
@@ -108,12 +109,14 @@ fn what_cannot_be_sent_is_left_out_and_the_first_are_told() {
     members.extend((0..MAX_PROBLEMS).map(|_| Member::new("33ff", "user-4", json!({}))));
     let chunk = stager.stage(&recipients(&members));
     assert_eq!((chunk.pushes, chunk.taken), (1, members.len()));
+    let left_out = LeftOut {
+        missing: [("name".to_owned(), 1 + MAX_PROBLEMS as u64)].into(),
+        invalid: 1,
+        ..LeftOut::default()
+    };
     // What counts for frequency caps: who is left out does not.
     assert_eq!(chunk.places, [2]);
-    assert_eq!(
-        (chunk.invalid as usize, chunk.problems.len()),
-        (2 + MAX_PROBLEMS, MAX_PROBLEMS)
-    );
+    assert_eq!((&chunk.left_out, chunk.problems.len()), (&left_out, MAX_PROBLEMS));
     assert_eq!(
         chunk.problems[..3],
         [
@@ -225,7 +228,7 @@ proptest! {
         while from < all.len() {
             let chunk = stager.stage(&all[from..]);
             prop_assert!(chunk.taken > 0 && chunk.body.len() <= MAX_CHUNK_BYTES);
-            (from, invalid) = (from + chunk.taken, invalid + chunk.invalid as usize);
+            (from, invalid) = (from + chunk.taken, invalid + chunk.left_out.unsendable() as usize);
             if chunk.pushes == 0 {
                 continue;
             }

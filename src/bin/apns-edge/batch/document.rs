@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::BatchId;
 use crate::exit::Exit;
 use crate::fail_on::{Ending, FailOn, fails};
+use crate::left_out::LeftOut;
 use crate::warning::{Place, Warnings};
 
 /// How a batch stands.
@@ -19,6 +20,8 @@ pub(crate) struct Document {
     chunks: u64,
     #[serde(default)]
     invalid: u64,
+    #[serde(default)]
+    left_out: LeftOut,
     counts: Counts,
     #[serde(default)]
     reasons: Vec<Reason>,
@@ -209,10 +212,15 @@ impl Document {
             (counts.retrying, "wait for another attempt"),
             (counts.in_flight, "in flight"),
             (counts.waiting, "waiting"),
-            (self.invalid, "lines left out"),
         ];
         let there = kinds.iter().filter(|(number, _)| *number > 0);
         lines.extend(there.map(|(number, what)| count(*number, what)));
+        let left_out = self.left_out.to_parts();
+        // Of a run, whose devices have no lines, the reasons are known.
+        if self.invalid > 0 && !self.left_out.has_unsendable() {
+            lines.push(count(self.invalid, "lines left out"));
+        }
+        lines.extend(left_out.iter().map(|(number, reason)| count(*number, reason)));
         if self.state == State::Running {
             lines.push(format!("  {}", self.pace()));
         }
@@ -330,6 +338,16 @@ mod tests {
             text.contains("  paused by credential: APNs refuses the key\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_batch_says_what_was_left_out_and_why() {
+        let text = document("done", r#","invalid":3"#).to_text();
+        assert!(text.ends_with("\n           3  lines left out"), "{text}");
+        let run = r#","invalid":3,"left_out":{"missing":{"frist_name":3},"frequency_cap":2}"#;
+        let text = document("done", run).to_text();
+        let expected = "\n           3  left out: they have no `frist_name`\n           2  left out by the frequency cap";
+        assert!(text.ends_with(expected) && !text.contains("lines"), "{text}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::caller::Caller;
 use crate::exit::Exit;
 use crate::fail_on::FailOn;
 use crate::failure::Failure;
+use crate::left_out::LeftOut;
 use crate::listing::Listing;
 
 /// Print the runs of a campaign, newest first
@@ -44,6 +45,8 @@ pub(crate) struct Run {
     detail: Option<String>,
     pushes: Option<u64>,
     counts: Option<Counts>,
+    #[serde(default)]
+    left_out: LeftOut,
 }
 
 /// Where a run is on its way.
@@ -115,6 +118,9 @@ impl Run {
                 line.push_str(&format!("  {count} {what}"));
             }
         }
+        for (count, reason) in self.left_out.to_parts() {
+            line.push_str(&format!("  {count} {reason}"));
+        }
         for rest in [&self.batch, &self.detail].into_iter().flatten() {
             line.push_str(&format!("  {rest}"));
         }
@@ -138,6 +144,7 @@ impl Run {
             .iter()
             .any(|what| fail_on.contains(what));
         let others = pushes != accepted.saturating_add(gone);
+        let others = others || self.left_out.has_unsendable();
         !fail_on.contains(&FailOn::Never) && (others || (gone > 0 && gone_fails))
     }
 }
@@ -176,4 +183,26 @@ fn a_run_ends_as_its_pushes_did() {
     assert_eq!(exit("done", 3), Exit::Undelivered);
     assert_eq!(exit("cancelled", 4), Exit::Stopped);
     assert_eq!(exit("missed", 0), Exit::Undelivered);
+}
+
+#[test]
+fn a_run_says_whom_it_has_left_out_and_fails_for_those_that_could_not_be_sent_anything() {
+    let run = |left_out: &str| {
+        let text = format!(
+            r#"{{"scheduled_at":"2026-11-23T09:00:00.000Z","state":"done","pushes":0,"counts":{{}},"left_out":{left_out}}}"#
+        );
+        serde_json::from_str::<Run>(&text).unwrap()
+    };
+    let missing = run(r#"{"missing":{"frist_name":3},"frequency_cap":2,"outside_segment":1}"#);
+    assert_eq!(
+        missing.to_line(),
+        "2026-11-23T09:00:00.000Z  done               0 pushes          0 accepted  \
+         3 left out: they have no `frist_name`  2 left out by the frequency cap  1 outside the segment"
+    );
+    assert_eq!(missing.exit(&[]), Exit::Undelivered);
+    assert_eq!(run(r#"{"invalid":1}"#).exit(&[]), Exit::Undelivered);
+    assert_eq!(
+        run(r#"{"frequency_cap":2,"outside_segment":1}"#).exit(&[]),
+        Exit::Done
+    );
 }

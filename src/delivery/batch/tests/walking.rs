@@ -83,8 +83,17 @@ impl World {
         let found: Vec<String> = shard.devices.iter().skip(from).take(some).cloned().collect();
         let to = from + found.len();
         let pushes = u32::try_from(found.len()).unwrap();
+        // It has left out as many devices as it has found, the half of them for a missing value.
+        let mut left_out = LeftOut::default();
+        for device in from..to {
+            match device % 2 {
+                0 => left_out.frequency_cap += 1,
+                _ => left_out.add_missing(&format!("name_{}", device % 8), 1),
+            }
+        }
         let append = Append {
             last: to == shard.devices.len(),
+            left_out,
             ..step(
                 u32::try_from(number).unwrap(),
                 &shard.cursor,
@@ -212,6 +221,9 @@ proptest! {
         prop_assert!(world.batch.record().sealed_at.is_some());
         prop_assert_eq!(world.batch.record().cut_off, None);
         world.evict();
+        let (left_out, all) = (world.batch.left_out(), devices.iter().sum::<usize>());
+        prop_assert_eq!(left_out.frequency_cap + left_out.unsendable(), count(all), "each step counts once");
+        prop_assert_eq!(left_out.unsendable(), devices.iter().map(|devices| count(devices / 2)).sum::<u64>());
         let staged = world.staged();
         prop_assert_eq!(staged.len(), devices.iter().sum::<usize>());
         for (number, shard) in world.shards.iter().enumerate() {

@@ -6,7 +6,7 @@ pub(super) fn step(walk: u32, from: &str, to: &str, pushes: u32) -> Append {
         from: from.to_owned(),
         to: to.to_owned(),
         pushes,
-        invalid: 0,
+        left_out: LeftOut::default(),
         last: false,
         fault: None,
     }
@@ -135,14 +135,33 @@ fn a_walk_that_the_batch_does_not_know_is_told_to_stop() {
 #[test]
 fn devices_that_walks_left_out_are_counted_once() {
     let mut batch = opened(terms(), 1);
-    let append = Append {
+    let mut left_out = LeftOut {
+        frequency_cap: 2,
         invalid: 3,
+        outside_segment: 4,
+        ..LeftOut::default()
+    };
+    left_out.add_missing("name", 1);
+    let append = Append {
+        left_out: left_out.clone(),
         ..step(0, "", "0.5", 2)
     };
     for _ in 0..2 {
         batch.append(&append, 0, BEGIN);
     }
-    assert_eq!(batch.record().invalid, 3);
+    assert_eq!(batch.overview(BEGIN).left_out, left_out);
+    let still = Append {
+        from: "0.5".to_owned(),
+        to: "0.5".to_owned(),
+        pushes: 0,
+        ..append
+    };
+    batch.append(&still, 0, BEGIN);
+    assert_eq!(
+        batch.left_out(),
+        left_out,
+        "a step that leads nowhere leaves out nobody"
+    );
 }
 
 #[test]

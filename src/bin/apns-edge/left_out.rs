@@ -1,0 +1,39 @@
+//! The devices that a run has left out, as the server counts them.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// How many devices were left out, by reason.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct LeftOut {
+    missing: BTreeMap<String, u64>,
+    missing_others: u64,
+    frequency_cap: u64,
+    invalid: u64,
+    outside_segment: u64,
+}
+
+impl LeftOut {
+    /// How many devices have each reason, and the reason in words. Nothing without a device.
+    pub(crate) fn to_parts(&self) -> Vec<(u64, String)> {
+        let missing = self.missing.iter();
+        let missing = missing.map(|(name, count)| (*count, format!("left out: they have no `{name}`")));
+        let others = [
+            (self.missing_others, "left out: they lack another variable"),
+            (self.frequency_cap, "left out by the frequency cap"),
+            (self.invalid, "left out: their push has a fault"),
+            (self.outside_segment, "outside the segment"),
+        ];
+        missing
+            .chain(others.map(|(count, reason)| (count, reason.to_owned())))
+            .filter(|(count, _)| *count > 0)
+            .collect()
+    }
+
+    /// Whether devices got nothing because no push could be made for them.
+    pub(crate) fn has_unsendable(&self) -> bool {
+        self.missing_others > 0 || self.invalid > 0 || self.missing.values().any(|count| *count > 0)
+    }
+}
