@@ -168,7 +168,7 @@ fn a_name_that_occurs_twice_in_a_file_is_refused() {
     let told = |text: &str| object("f", text).unwrap_err().to_string();
     assert_eq!(
         told(r#"{"audience": "a", "audience": "b"}"#),
-        "f: has `audience` twice in one object, at line 1 column 33; keep one of them"
+        "f: has `audience` twice in one object, at line 1 column 34; keep one of them"
     );
     assert!(told("{\"n\": [1, 2.5, null, true, {\"aps\": 1,\n\"aps\": 2}]}").contains("has `aps` twice"));
     assert_eq!(
