@@ -136,7 +136,18 @@ const MEANINGS: &[(&[&str], &[&str])] = &[
     (&["retry", "retries", "retryuntil", "retryfor"], &["retry_for"]),
     (&["share"], &["weight"]),
     (
-        &["filter", "filters", "where", "query", "conditions", "targeting"],
+        &[
+            "filter",
+            "filters",
+            "where",
+            "query",
+            "conditions",
+            "targeting",
+            "eq",
+            "any",
+            "not",
+            "exists",
+        ],
         &["segment"],
     ),
     (&["list", "target", "audiencename", "group"], &["audience"]),
@@ -227,6 +238,7 @@ mod tests {
             ("and", segment, "all"),
             ("OR", segment, "any"),
             ("gte", segment, "after"),
+            ("eq", &["segment"], "segment"),
         ] {
             assert_eq!(nearest(word, known), Some(ours), "{word}");
         }

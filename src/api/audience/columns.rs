@@ -52,7 +52,13 @@ impl Columns {
                 None => field(name).or_else(|| {
                     let nearest = nearest(name, COLUMNS);
                     let shown: String = name.chars().take(MAX_SHOWN_NAME).collect();
-                    faults.add(&root.key(&shown), FaultKind::UnknownField { nearest });
+                    let kind = match nearest {
+                        None if !shown.is_empty() => FaultKind::Invalid(format!(
+                            "is not a known column; one of your own is named `attributes.{shown}`"
+                        )),
+                        nearest => FaultKind::UnknownField { nearest },
+                    };
+                    faults.add(&root.key(&shown), kind);
                     None
                 }),
             };

@@ -76,13 +76,14 @@ struct Plain {
 impl Plain {
     fn device(self, app: &App, warnings: &mut Vec<String>) -> Result<Device, FaultKind> {
         let mut device = Device::new(token(&self.token)?);
-        if let Some(name) = &self.app {
-            is_app(name, app)?;
+        let is_stated = |text: &String| !text.trim().is_empty();
+        if let Some(name) = self.app.filter(is_stated) {
+            is_app(&name, app)?;
         }
-        if let Some(name) = &self.environment {
-            is_environment(name, app)?;
+        if let Some(name) = self.environment.filter(is_stated) {
+            is_environment(&name, app)?;
         }
-        if let Some(text) = self.reference {
+        if let Some(text) = self.reference.filter(is_stated) {
             device.reference = Some(reference(text)?);
         }
         if let Some(text) = &self.locale {
@@ -102,7 +103,9 @@ impl Plain {
             }
             device.attributes = attributes;
         }
-        if let Some(value) = &self.registered_at {
+        if let Some(value) = &self.registered_at
+            && value.as_str().is_none_or(|text| !text.trim().is_empty())
+        {
             device.registered_at = Some(registered_at(value)?);
         }
         Ok(device)
@@ -132,7 +135,12 @@ fn read(value: &Value, app: &App, faults: &mut Faults, warnings: &mut Vec<String
         return None;
     }
     let map = fault::object(value, &root, FIELDS, faults)?;
-    let given = |name: &str| map.get(name).filter(|value| !value.is_null());
+    let is_blank = |value: &Value| value.as_str().is_some_and(|text| text.trim().is_empty());
+    // As in a table, nothing in a field is a field that is not there.
+    let given = |name: &str| {
+        let value = map.get(name).filter(|value| !value.is_null());
+        value.filter(|value| name == "token" || !is_blank(value))
+    };
     let mut device = Device::new(String::new());
     match given("token") {
         None => faults.add(&root.key("token"), FaultKind::Missing),
@@ -301,6 +309,22 @@ mod tests {
     }
 
     #[test]
+    fn a_blank_field_is_a_field_that_is_not_there_and_costs_no_device() {
+        for blank in ["", " "] {
+            let own = json!({
+                "token": "abcd", "ref": blank, "locale": blank, "time_zone": blank, "registered_at": blank, "app": blank,
+                "environment": blank,
+            });
+            // The second has what the plain way does not know.
+            for text in [own.to_string(), own.to_string().replace('}', ",\"tags\":\"\"}")] {
+                let read = read_text(&text).unwrap().unwrap();
+                assert!(read == Device::new("abcd".to_owned()), "{text}");
+            }
+            assert_ne!(faults(&json!({"token": blank})), "");
+        }
+    }
+
+    #[test]
     fn the_last_line_of_an_export_is_no_device() {
         assert!(read_text(r#"{"cursor":null}"#).unwrap().is_none());
         assert!(read_text(r#"{"cursor":"3.7"}"#).unwrap().is_none());
@@ -322,7 +346,6 @@ mod tests {
                 json!({"environment": "sandbox"}),
                 "/environment: is not the app's, which is production; APNs would call the token bad",
             ),
-            (json!({"ref": ""}), "/ref: is empty"),
             (json!({"ref": "a\0"}), "/ref: has a NUL character"),
             (json!({"ref": 7}), "/ref: must be a string, but is a number"),
             (json!({"tags": "vip"}), "/tags: must be an array, but is a string"),

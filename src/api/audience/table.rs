@@ -377,6 +377,10 @@ pub(super) mod tests {
         );
         assert_eq!(refused("ref"), "line 1: /token: is required");
         assert_eq!(
+            refused("token,first_name"),
+            "line 1: /first_name: is not a known column; one of your own is named `attributes.first_name`"
+        );
+        assert_eq!(
             refused("token,ref,token\n"),
             "line 1: /token: names a second column; keep one of them"
         );
