@@ -180,6 +180,25 @@ pub fn is_own_name(name: &str) -> bool {
     (1..=MAX_OWN_NAME).contains(&name.len()) && name.bytes().all(is_plain) && !is_ours
 }
 
+/// Checks the name that a caller gives a new campaign.
+///
+/// # Errors
+/// 404 if it is like an id of ours, which no campaign has; 422 if it is no name.
+pub fn check_own_name(name: &str) -> Result<(), Problem> {
+    if is_own_name(name) {
+        return Ok(());
+    }
+    if name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(Problem::new(Kind::CampaignNotFound, "there is no such campaign"));
+    }
+    let mut faults = Faults::default();
+    let rule = format!(
+        "must have 1 to {MAX_OWN_NAME} of a-z, 0-9, `-`, `_` and `.`, or be the id of a campaign that exists"
+    );
+    faults.add(&Pointer::Root.key("id"), FaultKind::Invalid(rule));
+    Err(Problem::invalid(faults))
+}
+
 /// The hash of the body that a campaign is written with.
 #[must_use]
 pub fn fingerprint(body: &[u8]) -> String {

@@ -95,11 +95,8 @@ async fn put(request: &mut Request, id: &str, visit: Visit<'_>) -> Result<Answer
     let known = known_campaign(id, visit).await?;
     let body = http::read_body(request, contract::MAX_BODY).await?;
     let Some(known) = known else {
-        return if contract::is_own_name(id) {
-            make(&body, id, visit).await
-        } else {
-            Err(not_found())
-        };
+        contract::check_own_name(id)?;
+        return make(&body, id, visit).await;
     };
     if known.fingerprint.as_deref() == Some(&contract::fingerprint(&body)) {
         return Ok(document::answer(&known));

@@ -325,6 +325,12 @@ fn a_key_names_one_campaign_of_its_caller_and_a_name_of_ones_own_is_no_id_of_our
     ] {
         assert!(!is_own_name(name), "{name}");
     }
+    assert!(check_own_name("monday-news").is_ok());
+    assert_eq!(check_own_name(ID).unwrap_err().kind(), Kind::CampaignNotFound);
+    assert_eq!(
+        check_own_name("Monday").unwrap_err().detail(),
+        "/id: must have 1 to 64 of a-z, 0-9, `-`, `_` and `.`, or be the id of a campaign that exists"
+    );
 }
 
 #[test]
