@@ -12,6 +12,7 @@ mod messages;
 mod once;
 mod outcomes;
 pub(crate) mod pieces;
+mod refusals;
 mod uploads;
 pub(crate) mod webhooks;
 

@@ -4,6 +4,7 @@ mod audiences;
 mod documents;
 mod evictions;
 mod imports;
+mod refusals;
 mod runs;
 mod scale;
 mod schedules;

@@ -15,6 +15,7 @@ over_both_transports! {
     what_apns_refuses_for_now_or_does_not_answer_goes_out_again_in_rounds,
     a_notification_that_expires_before_apns_takes_it_is_given_up,
     a_start_full_of_bad_device_tokens_pauses_the_batch,
+    a_wrong_topic_pauses_a_batch_that_has_pushes_left_and_no_device_is_gone,
 }
 
 fn gone_devices_are_listed_with_their_moment_and_counted_by_reason(stage: &Stage) {
@@ -183,4 +184,40 @@ fn a_start_full_of_bad_device_tokens_pauses_the_batch(stage: &Stage) {
     let document = batch.once(stage, "done");
     assert_eq!(document["counts"]["accepted"], 459);
     assert_shown_once(stage, &good);
+}
+
+fn a_wrong_topic_pauses_a_batch_that_has_pushes_left_and_no_device_is_gone(stage: &Stage) {
+    let name = format!("refusals, topic, {}", stage.worker.authority());
+    let foreign = |name: &str, count| {
+        let tokens = stage.tokens(name, count);
+        stage.register(Registration {
+            tokens: tokens.clone(),
+            ..Registration::device(SHOP.environment, "com.example.other", "")
+        });
+        tokens
+    };
+    let batch = Batch::upload(stage, &sale(&foreign(&name, 600)));
+    let document = batch.once(stage, "paused");
+    assert_eq!(document["paused"]["by"], "bad_device_tokens", "{document}");
+    let detail = document["paused"]["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("DeviceTokenNotForTopic") && detail.contains("`topic`"),
+        "{detail}"
+    );
+    assert_eq!(batch.pages(stage, "gone?", 1000).concat(), [] as [Value; 0]);
+    // Somebody who wants the rest sent all the same.
+    batch.tell(stage, "resume").with_status(200);
+    let document = batch.once(stage, "done");
+    assert_eq!(
+        document["suspect"],
+        json!({ "reason": "DeviceTokenNotForTopic", "count": 600 })
+    );
+    assert_eq!(document["counts"]["gone"], 0);
+
+    let batch = Batch::upload(stage, &sale(&foreign(&format!("{name}, few"), 10)));
+    let document = batch.once(stage, "done");
+    assert_eq!(
+        document["suspect"],
+        json!({ "reason": "DeviceTokenNotForTopic", "count": 10 })
+    );
 }
