@@ -45,7 +45,7 @@ pub(super) fn caller<'c>(config: &'c Config, name: &str) -> &'c Caller {
     config
         .api_keys
         .iter()
-        .map(|key| key.caller())
+        .map(crate::config::ApiKey::caller)
         .find(|caller| caller.name == name)
         .unwrap()
 }

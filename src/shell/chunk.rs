@@ -160,9 +160,8 @@ where
 {
     let mut failures = 0;
     loop {
-        let problem = match attempt().await {
-            Ok(_) => return,
-            Err(problem) => problem,
+        let Err(problem) = attempt().await else {
+            return;
         };
         failures += 1;
         let salt = u64::from(assignment.chunk);

@@ -50,7 +50,7 @@ pub(super) enum Read {
     /// All of it.
     Whole(Vec<u8>),
     /// More than was asked for, and what is left.
-    Part(Vec<u8>, Pieces),
+    Part(Vec<u8>, Box<Pieces>),
 }
 
 /// Reads a body until it ends or there are more than `limit` bytes.
@@ -69,7 +69,7 @@ pub(super) async fn read_up_to(request: &Request, limit: usize) -> std::result::
         }
         body.extend_from_slice(&piece);
         if body.len() > limit {
-            return Ok(Read::Part(body, pieces));
+            return Ok(Read::Part(body, Box::new(pieces)));
         }
     }
     Ok(Read::Whole(body))

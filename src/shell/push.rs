@@ -49,7 +49,7 @@ pub(super) async fn answer(
     let body = match http::read_up_to(request, limit).await? {
         http::Read::Whole(body) => body,
         http::Read::Part(read, rest) => {
-            return batches::continue_upload(request, caller, format, (read, rest), env).await;
+            return batches::continue_upload(request, caller, format, (read, *rest), env).await;
         }
     };
     let head = match Head::skim(&body, format) {

@@ -84,7 +84,7 @@ pub(super) async fn start(env: &Env, text: &str) -> Result<Response> {
         RunState::Missed => count(env, &start).await,
         _ => begin(env, &start).await,
     };
-    let outcome = outcome.unwrap_or_else(|problem| Outcome::Failed(problem));
+    let outcome = outcome.unwrap_or_else(Outcome::Failed);
     Response::ok(serde_json::to_string(&outcome)?)
 }
 
