@@ -38,7 +38,7 @@ pub(super) fn tag_of_locale(text: &str, warnings: &mut Vec<String>) -> Option<St
             "/locale is left out: it must be a language tag such as `de`, `de-AT` or `zh-Hant-TW`".to_owned(),
         ),
         Some((tag, true)) => {
-            warnings.push(format!("/locale is read as `{tag}`: the rest is no language tag"))
+            warnings.push(format!("/locale is read as `{tag}`: the rest is no language tag"));
         }
         Some((_, false)) => {}
     }

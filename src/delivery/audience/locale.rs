@@ -52,8 +52,10 @@ const RENAMED: [(&str, &str); 5] = [
     ("mo", "ro"),
 ];
 
-/// The tag of what of a text can be read, and whether something was left out: a `.`, `@`, `;` or `,` and what is behind it, as
-/// in `de_DE.UTF-8`, `en_US@calendar=japanese` and `de-AT,de;q=0.9`, or parts that have no such shape. `None` if not even the language can be read.
+/// The tag of what of a text can be read, and whether something was left out.
+///
+/// Left out is a `.`, `@`, `;` or `,` and what is behind it, as in `de_DE.UTF-8`, `en_US@calendar=japanese` and
+/// `de-AT,de;q=0.9`, and parts that have no such shape. `None` if not even the language can be read.
 #[must_use]
 pub fn lenient(text: &str) -> Option<(String, bool)> {
     let text = text.trim();
