@@ -307,6 +307,11 @@ impl Alone {
         self.0.worker.unset(name);
     }
 
+    /// Puts a module in front of a Worker that was killed; see [`Worker::wrap`].
+    pub(crate) fn wrap(&self, module: &str) {
+        self.0.worker.wrap(module);
+    }
+
     /// Changes the rows of all batches of a Worker that was killed.
     pub(crate) fn change_batches(&self, statement: &str) {
         self.0.worker.change_rows("BatchObject", statement);

@@ -168,6 +168,13 @@ impl Worker {
         fs::write(self.folder.join("settings"), env_file(&self.settings)).unwrap();
     }
 
+    /// Puts a module in front of the Worker, that was killed. The module finds the Worker as `./product.js`.
+    pub(crate) fn wrap(&self, module: &str) {
+        let entry = self.folder.join("build/index.js");
+        fs::rename(&entry, self.folder.join("build/product.js")).unwrap();
+        fs::write(entry, module).unwrap();
+    }
+
     /// Changes the rows of all objects of a class, of a Worker that was killed: with SQLite itself.
     pub(crate) fn change_rows(&self, class: &str, statement: &str) {
         let objects = self.folder.join(format!("storage/v3/do/apns-edge-{class}"));

@@ -108,3 +108,30 @@ fn a_push_that_waits_for_a_stream_is_not_sent_after_a_pause() {
     let counts = batch.status(&stage)["counts"].clone();
     assert_eq!((&counts["in_flight"], &counts["failed"]), (&json!(0), &json!(0)));
 }
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_chunk_whose_last_report_is_refused_for_seconds_is_not_sent_again() {
+    // A chunk that the batch never hears of goes out again when its claim ends.
+    let settings = [
+        ("CHUNK_CLAIM_MS", "15000"),
+        ("ATTEMPT_TIMEOUT_MS", "2000"),
+        ("TRANSPORT", "socket"),
+    ];
+    let mut stage = Stage::alone(Options::default(), &settings);
+    stage.kill();
+    stage.wrap(include_str!("unreachable_batch.mjs"));
+    stage.restart();
+    let devices = stage.devices(&SHOP, "once, unreachable", 20);
+    let options = head(json!({ "collapse_repeats": false }));
+    let batch = Batch::upload(&stage, &lines(&options, &devices));
+    until("all pushes", || shown(&stage, &devices) == devices.len());
+    assert_eq!(batch.status(&stage)["counts"]["in_flight"], devices.len());
+    batch.once_accepted(&stage);
+    let refused = stage.worker.log().matches("refused a report").count();
+    assert!(refused >= 5, "only {refused} reports were refused");
+    let sent = requests(&stage);
+    for device in &devices {
+        assert_eq!(sent[device].len(), 1, "the chunk was sent again");
+    }
+}
