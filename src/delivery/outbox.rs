@@ -100,6 +100,17 @@ pub struct Answered {
     pub retry_after: Option<Duration>,
 }
 
+impl Answered {
+    /// Reads an answer that came at `now` with this status and `Retry-After`.
+    #[must_use]
+    pub fn read(code: u16, retry_after: Option<&str>, now: Timestamp) -> Self {
+        Self {
+            code,
+            retry_after: retry_after.and_then(|value| crate::time::retry_after(value, now)),
+        }
+    }
+}
+
 impl Outbox {
     /// The outbox of a batch that has none yet.
     #[must_use]

@@ -8,10 +8,14 @@ const NOW: Timestamp = Timestamp::from_secs(1_795_420_800);
 const DAY: Duration = Duration::from_hours(24);
 
 fn outbox(events: u64) -> Outbox {
+    outbox_at(events, NOW)
+}
+
+fn outbox_at(events: u64, now: Timestamp) -> Outbox {
     let mut outbox = Outbox::new("b");
     for number in 0..events {
         let chunks = vec![u32::try_from(number).unwrap()];
-        outbox.add(Event::DevicesGone, Body::Gone { chunks }, NOW);
+        outbox.add(Event::DevicesGone, Body::Gone { chunks }, now);
     }
     outbox
 }
@@ -131,6 +135,39 @@ fn retry_after_is_obeyed_up_to_a_day_and_never_shortens_a_delay() {
     };
     attempt(&mut outbox, Ok(answer), NOW);
     assert!(outbox.wake().unwrap() >= NOW + SCHEDULE[0] / 2);
+}
+
+#[test]
+fn a_retry_after_that_is_a_date_is_when_an_endpoint_is_asked_again() {
+    // 2026-11-23T13:20:00Z. Within a second the wait ends at the date as well.
+    let date = Timestamp::from_secs(1_795_440_000);
+    for before in [Duration::from_secs(1200), Duration::from_millis(1_200_250)] {
+        for code in [429, 503] {
+            for value in [
+                "Mon, 23 Nov 2026 13:20:00 GMT",
+                "Monday, 23-Nov-26 13:20:00 GMT",
+                "Mon Nov 23 13:20:00 2026",
+            ] {
+                let now = date - before;
+                let mut outbox = outbox_at(1, now);
+                attempt(&mut outbox, Ok(Answered::read(code, Some(value), now)), now);
+                assert_eq!(outbox.wake(), Some(date), "{code} {value}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_retry_after_that_cannot_be_read_or_has_passed_leaves_the_schedule_as_it_is() {
+    for value in [None, Some("soon"), Some("Mon, 23 Nov 2020 13:20:00 GMT")] {
+        let mut outbox = outbox(1);
+        attempt(&mut outbox, Ok(Answered::read(503, value, NOW)), NOW);
+        let delay = outbox.wake().unwrap().since(NOW);
+        assert!(
+            delay >= SCHEDULE[0] / 2 && delay <= SCHEDULE[0],
+            "{value:?}: {delay:?}"
+        );
+    }
 }
 
 #[test]

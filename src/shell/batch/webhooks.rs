@@ -103,10 +103,14 @@ async fn send(url: &str, signed: &[(&str, String)], body: &str) -> Result<Answer
     let fetch = Fetch::Request(request);
     let sending = pin!(fetch.send_with_signal(&signal));
     match select(sending, pin!(clock::at(clock::now() + TIMEOUT))).await {
-        Either::Left((Ok(response), _)) => Ok(Answered {
-            code: response.status_code(),
-            retry_after: retry_after(&response),
-        }),
+        Either::Left((Ok(response), _)) => {
+            let wait = response.headers().get("retry-after").ok().flatten();
+            Ok(Answered::read(
+                response.status_code(),
+                wait.as_deref(),
+                clock::now(),
+            ))
+        }
         // The platform's words could hold the address, which may hold a secret.
         Either::Left((Err(_), _)) => Err("the endpoint could not be reached".to_owned()),
         Either::Right(_) => {
@@ -117,9 +121,4 @@ async fn send(url: &str, signed: &[(&str, String)], body: &str) -> Result<Answer
             ))
         }
     }
-}
-
-fn retry_after(response: &Response) -> Option<Duration> {
-    let value = response.headers().get("retry-after").ok().flatten()?;
-    crate::time::retry_after(&value, clock::now())
 }

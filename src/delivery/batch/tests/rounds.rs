@@ -1,5 +1,7 @@
 use super::*;
-use crate::delivery::verdict::TokenRefusal;
+use crate::apns::{Outcome, Reply};
+use crate::delivery::receipt::Receipt;
+use crate::delivery::verdict::{TokenRefusal, judge};
 
 /// Sends a chunk's only push again and again with one outcome; gives the delay of each round.
 fn delays(results: &Results, rounds: usize) -> Vec<Duration> {
@@ -55,6 +57,41 @@ fn retry_after_is_obeyed() {
     let mut results = overloaded([0]);
     results.found[0].retry_after_ms = Some(1_800_000);
     assert_eq!(delays(&results, 3), [secs(1800); 3]);
+}
+
+#[test]
+fn a_retry_after_that_is_a_date_is_when_the_next_round_is_sent() {
+    // 2027-01-15T09:00:00Z is an hour after `BEGIN`.
+    let date = BEGIN + secs(3600);
+    for (status, reason) in [(429, "TooManyRequests"), (503, "ServiceUnavailable")] {
+        for value in [
+            "Fri, 15 Jan 2027 09:00:00 GMT",
+            "Friday, 15-Jan-27 09:00:00 GMT",
+            "Fri Jan 15 09:00:00 2027",
+        ] {
+            // Within a second the round begins at the date as well.
+            for now in [BEGIN, BEGIN + Duration::from_millis(250)] {
+                let header = |name: &str| (name == "retry-after").then_some(value);
+                let body = format!(r#"{{"reason":"{reason}"}}"#);
+                let outcome = Outcome::Answered(Reply::read(status, header, body.as_bytes(), now));
+                let mut results = Results::default();
+                results.add(&Receipt {
+                    push: 0,
+                    verdict: judge(&outcome),
+                    outcome,
+                    retry_after: None,
+                    attempts: 1,
+                    latency: Duration::ZERO,
+                });
+                let mut batch = sealed(terms(), 1, 1);
+                let work = batch.claim(0, now).unwrap();
+                batch.settle(0, work.until, &results, true, now);
+                assert_eq!(due_at(&batch, 0), date, "{status} {value}");
+                assert_eq!(batch.claim(0, date - Duration::from_millis(1)), None);
+                assert!(batch.claim(0, date).is_some());
+            }
+        }
+    }
 }
 
 #[test]
