@@ -6,6 +6,7 @@
 pub mod audience;
 pub mod auth;
 pub mod batch;
+pub mod byte_budget;
 pub mod campaign;
 pub mod coding;
 pub mod doctor;

@@ -46,7 +46,7 @@ pub enum Kind {
     Misconfigured,
     /// A caller has as many requests of this kind under way as it may.
     TooManyRequests,
-    /// All permits are taken and the queue for them is full.
+    /// All permits are taken and the queue for them is full, or there is no memory for the body.
     Busy,
     /// APNs accepts no provider token for now.
     ProviderTokenRefused,
@@ -137,7 +137,7 @@ impl Kind {
             Self::InvalidRequest => "The request has faults",
             Self::Misconfigured => "The deployment's configuration has faults",
             Self::TooManyRequests => "There are too many such requests at once",
-            Self::Busy => "All permits are taken",
+            Self::Busy => "Too much is being sent",
             Self::ProviderTokenRefused => "APNs accepts no provider token for now",
             Self::Unavailable => "A part of the service did not answer",
             Self::BatchNotFound => "There is no such batch",

@@ -249,6 +249,7 @@ async fn on_trial(
         body,
         format: Format::JSON,
         wait: TRIAL_WAIT,
+        reservation: None,
     };
     push::at_once(written, recipients.len(), visit.config, visit.env, visit.context).await
 }

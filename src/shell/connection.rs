@@ -18,7 +18,8 @@ use worker::{
 
 use super::run::{Means, Run, Span};
 use super::socket::{Links, SocketTransport};
-use super::{bindings, chunk, http, lease, metrics, push, stub};
+use super::{bindings, chunk, clock, http, lease, metrics, push, stub};
+use crate::api::byte_budget::{ByteBudget, MAX_BYTES_IN_FLIGHT, Reservation};
 use crate::api::format::Format;
 use crate::api::problem::{Kind, Problem};
 use crate::apns::request::Headers;
@@ -60,8 +61,14 @@ impl DurableObject for ConnectionObject {
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
+        let size = http::header(&request, ORDER_BYTES).and_then(|value| value.parse().ok());
+        let Ok(reservation) = reserve(size.unwrap_or_default()) else {
+            let headers = worker::Headers::new();
+            headers.set(FULL, "1")?;
+            return Ok(Response::empty()?.with_status(503).with_headers(headers));
+        };
         let body = request.bytes().await?;
-        match self.send(&body).await {
+        match self.send(&body, reservation).await {
             Ok(response) => Ok(response),
             Err(problem) => http::response(problem.answer()),
         }
@@ -69,7 +76,7 @@ impl DurableObject for ConnectionObject {
 }
 
 impl ConnectionObject {
-    async fn send(&self, body: &[u8]) -> std::result::Result<Response, Problem> {
+    async fn send(&self, body: &[u8], reservation: Reservation) -> std::result::Result<Response, Problem> {
         let malformed = || Problem::new(Kind::Unavailable, "the connection got no errand");
         let end = body
             .iter()
@@ -123,7 +130,10 @@ impl ConnectionObject {
         let means = self.means(errand, headers, &links);
         let run = Run::new(Rc::clone(&order), means, span, config);
         let spawn = |work| self.state.wait_until(work);
-        let after = move || links.close_when_idle();
+        let after = move || {
+            drop(reservation);
+            links.close_when_idle();
+        };
         push::send(order, run, format, Transport::Socket, spawn, after).await
     }
 
@@ -199,13 +209,27 @@ fn give_back_unused(env: Env, app: &'static App, mut errand: Errand) -> LocalBox
 pub(super) async fn hand_over(env: &Env, app: &App, errand: &Errand, body: &[u8]) -> Result<Handed> {
     let place = errand.lease.connection.unwrap_or_default();
     let name = format!("{}#{place}", app.credential);
-    let mut text = serde_json::to_vec(errand)?;
-    text.push(b'\n');
-    text.extend_from_slice(body);
+    let mut line = serde_json::to_vec(errand)?;
+    line.push(b'\n');
+    let too_long = |_| worker::Error::from("the body is too long");
+    let start = u32::try_from(line.len()).map_err(too_long)?;
+    let end = u32::try_from(line.len() + body.len()).map_err(too_long)?;
+    // A copy in wasm memory less, which never shrinks.
+    let bytes = Uint8Array::new_with_length(end);
+    bytes.subarray(0, start).copy_from(&line);
+    bytes.subarray(start, end).copy_from(body);
+    let headers = worker::Headers::new();
+    if errand.assignment.is_none() {
+        headers.set(ORDER_BYTES, &body.len().to_string())?;
+    }
     let mut init = RequestInit::new();
     init.with_method(Method::Post)
-        .with_body(Some(Uint8Array::from(text.as_slice()).into()));
+        .with_headers(headers)
+        .with_body(Some(bytes.into()));
     let response = stub::begin(env, (bindings::CONNECTION, &name), "/", &init).await?;
+    if response.headers().has(FULL)? {
+        return Ok(Handed::Full);
+    }
     let shut_for = response
         .headers()
         .get(SHUT_FOR_MS)?
@@ -220,9 +244,25 @@ pub(super) async fn hand_over(env: &Env, app: &App, errand: &Errand, body: &[u8]
 pub(super) enum Handed {
     /// The object's response, which is the caller's.
     Answered(Response),
+    /// The object has no memory for the order, and nothing was sent.
+    Full,
     /// No connection could be opened, and nothing was sent; nor can one be for so long.
     Shut { millis: u64 },
 }
+
+/// Reserves memory for an order's body. Chunks need none: they are small, and permits bound how many there are.
+fn reserve(bytes: usize) -> std::result::Result<Reservation, Problem> {
+    thread_local! {
+        static BODIES: Rc<ByteBudget> = ByteBudget::new(MAX_BYTES_IN_FLIGHT);
+    }
+    BODIES.with(|budget| budget.reserve(bytes, clock::now()))
+}
+
+/// How large the body of an order is.
+const ORDER_BYTES: &str = "x-apns-edge-order-bytes";
+
+/// How an object says that it has no memory for an order.
+const FULL: &str = "x-apns-edge-full";
 
 /// How an object says that it has no connection.
 const SHUT_FOR_MS: &str = "x-apns-edge-shut-for-ms";

@@ -1,11 +1,15 @@
 //! The platform's requests and responses.
 
+use std::rc::Rc;
+
 use worker::js_sys::Uint8Array;
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::{Headers, Request, Response, ResponseBody, ResponseBuilder, Result, web_sys};
 
+use super::clock;
 use super::pieces::Pieces;
 use crate::api::Answer;
+use crate::api::byte_budget::{ByteBudget, MAX_BYTES_IN_FLIGHT, Reservation};
 use crate::api::coding::Coding;
 use crate::api::format::LINES;
 use crate::api::problem::{Kind, Problem};
@@ -40,28 +44,38 @@ pub(super) fn query(request: &Request) -> String {
 pub(super) async fn read_body(request: &Request, limit: usize) -> std::result::Result<Vec<u8>, Problem> {
     check_size(declared_size(request), limit)?;
     match read_up_to(request, limit).await? {
-        Read::Whole(body) => Ok(body),
-        Read::Part(read, _) => Err(too_large(&format!("at least {}", read.len()), limit)),
+        Read::Whole(body, _) => Ok(body),
+        Read::Part(read, ..) => Err(too_large(&format!("at least {}", read.len()), limit)),
     }
 }
 
-/// What was read of a body.
+/// What was read of a body, with the memory reserved for it.
 pub(super) enum Read {
     /// All of it.
-    Whole(Vec<u8>),
+    Whole(Vec<u8>, Reservation),
     /// More than was asked for, and what is left.
-    Part(Vec<u8>, Box<Pieces>),
+    Part(Vec<u8>, Box<Pieces>, Reservation),
 }
 
-/// Reads a body until it ends or there are more than `limit` bytes.
+/// Reserves memory for a request's body.
+fn reserve(bytes: usize) -> std::result::Result<Reservation, Problem> {
+    thread_local! {
+        static BODIES: Rc<ByteBudget> = ByteBudget::new(MAX_BYTES_IN_FLIGHT);
+    }
+    BODIES.with(|budget| budget.reserve(bytes, clock::now()))
+}
+
+/// Reads a body until it ends or there are more than `limit` bytes. Reads nothing if there is no memory for it.
 pub(super) async fn read_up_to(request: &Request, limit: usize) -> std::result::Result<Read, Problem> {
     let declared = declared_size(request).min(limit);
+    let mut reservation = reserve(declared)?;
     let mut body = Vec::with_capacity(declared.min(RESERVED));
     let broken_off = || Problem::new(Kind::NotJson, "the body broke off");
     let Some(mut pieces) = Pieces::of(request, coding(request)?).map_err(|_| broken_off())? else {
-        return Ok(Read::Whole(body));
+        return Ok(Read::Whole(body, reservation));
     };
     while let Some(piece) = pieces.next().await.map_err(|error| error.or(broken_off))? {
+        reservation.grow_to(body.len() + piece.len(), clock::now())?;
         if body.capacity() - body.len() < piece.len() {
             // No more than has come, so that a header alone takes no memory, and no more than was declared.
             let rest = declared.saturating_sub(body.len()).min(body.len());
@@ -69,10 +83,10 @@ pub(super) async fn read_up_to(request: &Request, limit: usize) -> std::result::
         }
         body.extend_from_slice(&piece);
         if body.len() > limit {
-            return Ok(Read::Part(body, Box::new(pieces)));
+            return Ok(Read::Part(body, Box::new(pieces), reservation));
         }
     }
-    Ok(Read::Whole(body))
+    Ok(Read::Whole(body, reservation))
 }
 
 /// The body of an object's response, read by the platform in one piece. `Response::bytes` reads piece by piece, each

@@ -16,6 +16,7 @@ use super::fetch::FetchTransport;
 use super::log::{self, Event};
 use super::run::{self, Means, Run, Span};
 use super::{batches, clock, http, lease, metrics};
+use crate::api::byte_budget::{self, Reservation};
 use crate::api::format::{Format, Head, LINES, Limits};
 use crate::api::problem::{Kind, Problem};
 use crate::api::push::Lines;
@@ -46,9 +47,9 @@ pub(super) async fn answer(
     if batches::is_wanted(request) || http::declared_size(request) > limit {
         return batches::stream_upload(request, caller, format, env).await;
     }
-    let body = match http::read_up_to(request, limit).await? {
-        http::Read::Whole(body) => body,
-        http::Read::Part(read, rest) => {
+    let (body, reservation) = match http::read_up_to(request, limit).await? {
+        http::Read::Whole(body, reservation) => (body, reservation),
+        http::Read::Part(read, rest, _reservation) => {
             return batches::continue_upload(request, caller, format, (read, *rest), env).await;
         }
     };
@@ -69,6 +70,7 @@ pub(super) async fn answer(
         body,
         format,
         wait,
+        reservation: Some(reservation),
     };
     at_once(order, head.devices, config, env, context).await
 }
@@ -80,6 +82,8 @@ pub(super) struct Written {
     pub(super) format: Format,
     /// How long resends may take.
     pub(super) wait: Duration,
+    /// The memory reserved for the body, if it is a request's.
+    pub(super) reservation: Option<Reservation>,
 }
 
 /// Sends an order of so many devices and answers with what became of each.
@@ -97,6 +101,7 @@ pub(super) async fn at_once(
         body: written.body,
         format: written.format,
         wait: written.wait,
+        reservation: written.reservation,
         config,
         env,
         context,
@@ -135,6 +140,7 @@ struct Dispatch<'d> {
     body: Vec<u8>,
     format: Format,
     wait: Duration,
+    reservation: Option<Reservation>,
     config: &'static Config,
     env: &'d Env,
     context: &'d Context,
@@ -160,7 +166,8 @@ impl Dispatch<'_> {
         let span = Span::of_order(&order, self.wait);
         let run = Run::new(Rc::clone(&order), means, span, self.config);
         let spawn = |work| self.context.wait_until(work);
-        send(order, run, self.format, Transport::Fetch, spawn, || ()).await
+        let after = move || drop(self.reservation);
+        send(order, run, self.format, Transport::Fetch, spawn, after).await
     }
 
     async fn by_socket(mut self, devices: usize) -> Result<Response, Problem> {
@@ -186,17 +193,12 @@ impl Dispatch<'_> {
             .map_err(unavailable)?
         {
             Handed::Answered(response) => Ok(response),
+            Handed::Full => {
+                self.give_back(errand, None).await;
+                Err(byte_budget::refusal())
+            }
             Handed::Shut { millis } => {
-                self.delta.merge(errand.delta);
-                self.delta.lease(&self.app.name, true);
-                let settle = Command::Settle {
-                    lease: errand.lease.id,
-                    report: Default::default(),
-                    proven: None,
-                    shut_for_ms: Some(millis),
-                    refused: None,
-                };
-                lease::give_back(self.env, self.app, settle).await;
+                self.give_back(errand, Some(millis)).await;
                 if !self.config.sockets.fallback {
                     let detail = "no connection to APNs can be opened; nothing was sent";
                     return Err(Problem::new(Kind::Unavailable, detail).retry_after_ms(millis));
@@ -210,6 +212,20 @@ impl Dispatch<'_> {
                 self.by_fetch().await
             }
         }
+    }
+
+    /// Gives back a lease under which nothing was sent; no connection can be opened for `shut_for_ms`.
+    async fn give_back(&mut self, errand: Errand, shut_for_ms: Option<u64>) {
+        self.delta.merge(errand.delta);
+        self.delta.lease(&self.app.name, true);
+        let settle = Command::Settle {
+            lease: errand.lease.id,
+            report: Default::default(),
+            proven: None,
+            shut_for_ms,
+            refused: None,
+        };
+        lease::give_back(self.env, self.app, settle).await;
     }
 
     /// A lease of up to `want` permits. One that is granted is counted by whoever uses it.

@@ -1,12 +1,14 @@
 //! What goes wrong on a connection that the Worker holds itself, over the platform's sockets, with many pushes on it; see
 //! `faults` for what becomes of one push.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::Duration;
 
-use apns_mock::{DEFAULT_STREAMS, Fault, FaultKind, LastStream, Latency};
+use apns_mock::{DEFAULT_STREAMS, Fault, FaultKind, LastStream, Latency, Options};
 use serde_json::{Value, json};
 
-use crate::deployment::SHOP;
+use crate::deployment::{Caller, SHOP};
 use crate::shared::Shared;
 use crate::stage::{Stage, header, until};
 
@@ -244,4 +246,37 @@ fn a_server_that_takes_no_stream_at_all_for_a_while_gets_the_pushes_after_it() {
         under_way.join().unwrap();
     });
     assert_eq!(connections(&stage, &devices).len(), 1);
+}
+
+/// The largest body of an order.
+const LARGEST: usize = 16 * 1024 * 1024;
+
+#[test]
+#[ignore = "needs the built Worker: run `cargo xtask test`"]
+fn a_second_order_of_the_largest_size_is_refused_while_another_is_under_way() {
+    let stage = Stage::alone(Options::default(), &[("TRANSPORT", "socket")]);
+    let mut first = TcpStream::connect(stage.worker.authority()).unwrap();
+    let key = Caller::Both.key();
+    let head = format!(
+        "POST /v1/push HTTP/1.1\r\nHost: worker\r\nAuthorization: Bearer {key}\r\nContent-Length: {LARGEST}\r\n\r\n"
+    );
+    first.write_all(head.as_bytes()).unwrap();
+    // Of its body a piece alone has come.
+    first.write_all(&[b' '; 1000]).unwrap();
+    let blank = vec![b' '; LARGEST];
+    let second = || stage.call(Caller::Both, "POST", "/v1/push", &[], &blank);
+    let mut retry_after = None;
+    until("a refusal", || {
+        let answer = second();
+        retry_after = answer.header("retry-after").map(str::to_owned);
+        answer.status == 503
+    });
+    assert_eq!(retry_after.as_deref(), Some("2"));
+    // A small order goes out meanwhile, and a large one is read as soon as the first is over.
+    let device = stage.device("socket, large orders");
+    assert_eq!(stage.push(&order(&[device]))["counts"]["accepted"], 1);
+    first.write_all(&blank[1000..]).unwrap();
+    until("memory for an order of the largest size", || {
+        second().status == 400
+    });
 }
