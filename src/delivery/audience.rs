@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::segment::Segment;
 use super::sql::{self, BadRow, Query, Row, Statement};
-use super::walk::{Judge, Judged, Walk};
+use super::walk::{Judge, Judged, Unaccepted, Walk};
 use crate::time::Timestamp;
 
 pub use count::Counter;
@@ -88,6 +88,8 @@ pub enum Command {
         /// The answers came then or later: the beginning of the batch that they are of.
         answered_at: Timestamp,
     },
+    /// A run has certainly not reached these devices: it counts for no cap of theirs.
+    Unaccepted(Unaccepted),
 }
 
 /// What a shard answers.
@@ -143,6 +145,11 @@ pub enum Reply {
         /// How many were marked as suspect.
         suspected: u64,
     },
+    /// A run counts no more for devices that it has not reached.
+    Uncounted {
+        /// How many rows of the run were changed.
+        rows: u64,
+    },
     /// Nothing was done, as the audience was deleted.
     Deleted,
 }
@@ -180,6 +187,7 @@ impl Command {
                 removed: 0,
                 suspected: 0,
             },
+            Self::Unaccepted(_) => Reply::Uncounted { rows: 0 },
         }
     }
 }
@@ -205,6 +213,21 @@ impl Query for Command {
                 suspects,
                 answered_at,
             } => gone::statements(devices, suspects, *answered_at),
+            Self::Unaccepted(unaccepted) => unaccepted.statements(),
+        }
+    }
+
+    fn changes(&self, rows: &[Vec<Row>]) -> Result<Vec<Statement>, BadRow> {
+        match self {
+            Self::Unaccepted(unaccepted) => unaccepted.changes(rows),
+            Self::Upsert { .. }
+            | Self::Remove { .. }
+            | Self::Page { .. }
+            | Self::Find { .. }
+            | Self::Count { .. }
+            | Self::Judge(_)
+            | Self::Zones
+            | Self::Gone { .. } => Ok(Vec::new()),
         }
     }
 
@@ -244,6 +267,9 @@ impl Query for Command {
                 let (removed, suspected) = gone::counts(rows);
                 Ok(Reply::Gone { removed, suspected })
             }
+            Self::Unaccepted(unaccepted) => Ok(Reply::Uncounted {
+                rows: length(unaccepted.changes(rows)?.len()),
+            }),
         }
     }
 }

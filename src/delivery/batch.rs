@@ -56,7 +56,7 @@ pub use bad_tokens::Suspect;
 pub use chunk::Size;
 pub use command::{Append, Appended, Assignment, Command, Message, Stands};
 pub use guard::GUARDED;
-pub use handover::{Handover, Portion, Report, portion};
+pub use handover::{Handover, Portion, Report, portion, whole_page};
 pub use left_out::LeftOut;
 pub use overview::{Counts, Overview, Reason};
 pub use plan::LONGEST_LIFE;

@@ -31,6 +31,14 @@ pub trait Query: DeserializeOwned {
     /// The statements to execute, in their order.
     fn statements(&self, now: Timestamp) -> Vec<Statement>;
 
+    /// What is to be executed after the statements, from the rows that each of them gave; mostly nothing.
+    ///
+    /// # Errors
+    /// A row is not as it was stored.
+    fn changes(&self, _rows: &[Vec<Row>]) -> Result<Vec<Statement>, BadRow> {
+        Ok(Vec::new())
+    }
+
     /// The reply, from the rows that each of the statements gave.
     ///
     /// # Errors

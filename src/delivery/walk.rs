@@ -16,7 +16,9 @@
 //! **Caps.** The row of [`Walk::record`] is there before the chunk is handed over, so that what was sent is counted. It is keyed by
 //! the run and by the chunk's start: if the chunk is not taken, what is tried next from there takes the row's place. That the
 //! batch is asked first keeps the row of a chunk that was taken from being replaced by one that will not be; it matters to
-//! caps alone. A run never counts itself, so that a chunk that is repeated is not capped by its first attempt.
+//! caps alone. A run never counts itself, so that a chunk that is repeated is not capped by its first attempt. When the batch
+//! stops the walk, the row of the chunk that it has not taken goes ([`Walk::stop`]). When the run has ended, the batch
+//! reports the devices that it has certainly not reached, and their rows are written again ([`Unaccepted`]).
 
 mod cursor;
 mod frequency;
@@ -24,6 +26,7 @@ mod judge;
 mod sends;
 mod shard_loop;
 mod step;
+mod unaccepted;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -38,6 +41,7 @@ pub use frequency::{Frequency, Of};
 pub use judge::{Judge, Judged};
 pub use shard_loop::{Effect, Event, Notice, ShardLoop};
 pub use step::{Rendered, Step};
+pub use unaccepted::Unaccepted;
 
 use sends::Chunk;
 
@@ -259,6 +263,13 @@ impl Walk {
     pub fn load(row: &Row) -> Result<Self, String> {
         let text = row.text(0).map_err(|error| error.to_string())?;
         serde_json::from_str(text).map_err(|error| format!("a walk cannot be read: {error}"))
+    }
+
+    /// Deletes a walk that its batch has stopped, and whom the chunk was for that begins at the cursor: the batch has not taken
+    /// it.
+    #[must_use]
+    pub fn stop(&self) -> Vec<Statement> {
+        vec![self.record(&[]), Self::delete(&self.batch)]
     }
 
     /// Deletes a walk that is done; whom it was for stays known.

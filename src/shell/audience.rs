@@ -89,6 +89,10 @@ impl Core {
         for statement in command.statements(now) {
             rows.push(database.rows(statement)?);
         }
+        let changes = command.changes(&rows);
+        for change in changes.map_err(|error| error.to_string())? {
+            database.execute(change)?;
+        }
         let reply = command.reply(&rows);
         Ok(reply.map_err(|error| error.to_string())?)
     }

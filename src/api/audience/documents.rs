@@ -58,6 +58,7 @@ impl Totals {
             | Reply::Found { .. }
             | Reply::Counted { .. }
             | Reply::Gone { .. }
+            | Reply::Uncounted { .. }
             | Reply::Deleted => {}
         }
     }
@@ -113,6 +114,7 @@ impl Tally {
             | Reply::Page { .. }
             | Reply::Found { .. }
             | Reply::Gone { .. }
+            | Reply::Uncounted { .. }
             | Reply::Deleted => {}
         }
     }

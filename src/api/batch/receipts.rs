@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::DeviceList;
 use crate::apns::{ApnsId, DeviceToken};
 use crate::delivery::batch::{Detail, Ending, GaveUp, OPEN, Progress, Record, Size, State, index};
+use crate::delivery::places::Places;
 use crate::delivery::receipt::Status;
 use crate::time::Timestamp;
 
@@ -78,6 +79,12 @@ impl Chunk<'_> {
         endings.filter(|ending| list.has(ending.verdict)).count()
     }
 
+    /// How many of its pushes APNs has certainly not accepted; known without its lines.
+    #[must_use]
+    pub fn count_unaccepted(&self) -> usize {
+        Sets::of(self).unaccepted(self).len()
+    }
+
     fn position(&self, place: usize) -> u64 {
         u64::from(self.size.first) + u64::try_from(place).unwrap_or(u64::MAX)
     }
@@ -127,6 +134,19 @@ pub fn devices(chunk: &Chunk<'_>, list: DeviceList, first: u64, last: u64) -> Ve
         }
     }
     devices
+}
+
+/// The device tokens of a chunk whose pushes APNs has certainly not accepted, of a batch that has ended.
+#[must_use]
+pub fn unaccepted(chunk: &Chunk<'_>) -> Vec<String> {
+    let unaccepted = Sets::of(chunk).unaccepted(chunk);
+    let lines = chunk.lines.lines().enumerate();
+    lines
+        .filter(|(place, _)| unaccepted.contains(*place))
+        .filter_map(|(_, text)| serde_json::from_str::<Line<'_>>(text).ok())
+        .filter_map(|line| DeviceToken::parse(&line.token).ok())
+        .map(|token| token.as_hex().to_owned())
+        .collect()
 }
 
 /// A page that is being written.
@@ -313,6 +333,18 @@ impl Sets {
             Standing::Waiting
         };
         (standing, None)
+    }
+
+    /// The pushes that were not sent, or refused. One whose runner was never heard of may have been accepted.
+    fn unaccepted(&self, chunk: &Chunk<'_>) -> Places {
+        let has_ended = chunk.record.state.has_ended();
+        let doubtful = chunk.progress.uncertain.with(chunk.progress.in_flight());
+        let is_unaccepted = |place: &usize| {
+            let ending = self.ending(chunk, *place);
+            ending.map_or(has_ended, Ending::is_not_accepted)
+        };
+        let places: Places = (0..chunk.size.pushes).filter(is_unaccepted).collect();
+        places.without(doubtful)
     }
 
     fn attempts(&self, chunk: &Chunk<'_>, place: usize) -> u8 {

@@ -33,6 +33,7 @@ fn the_routes_of_audiences_are_found() {
         ("GET", "/devices", AudienceAction::Export),
         ("POST", "/devices", AudienceAction::Import),
         ("DELETE", "/devices", AudienceAction::Remove),
+        ("POST", "/devices/remove", AudienceAction::Remove),
         ("POST", "/count", AudienceAction::Count),
     ] {
         let path = format!("/v1/audiences/all{below}");

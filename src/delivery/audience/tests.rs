@@ -338,11 +338,15 @@ fn commands_and_replies_format_unchanged() {
             }],
             answered_at: at(2),
         },
+        Command::Unaccepted(Unaccepted {
+            run: "r".to_owned(),
+            tokens: vec!["aa".to_owned()],
+        }),
     ];
     let text = serde_json::to_string(&commands).unwrap();
     assert_eq!(
         text,
-        r#"[{"upsert":{"devices":[{"token":"aa","registered_at":1000}]}},{"remove":{"tokens":["aa"],"refs":["x"]}},{"page":{"after":7,"limit":5}},{"find":{"refs":["x"]}},{"count":{"segment":{"eq":{"tags":"vip"}},"after":7}},"zones",{"gone":{"devices":[{"token":"aa","since":1000}],"suspects":[{"token":"aa"}],"answered_at":2000}}]"#
+        r#"[{"upsert":{"devices":[{"token":"aa","registered_at":1000}]}},{"remove":{"tokens":["aa"],"refs":["x"]}},{"page":{"after":7,"limit":5}},{"find":{"refs":["x"]}},{"count":{"segment":{"eq":{"tags":"vip"}},"after":7}},"zones",{"gone":{"devices":[{"token":"aa","since":1000}],"suspects":[{"token":"aa"}],"answered_at":2000}},{"unaccepted":{"run":"r","tokens":["aa"]}}]"#
     );
     assert_eq!(serde_json::from_str::<Vec<Command>>(&text).unwrap(), commands);
     let member = Member {
@@ -372,12 +376,13 @@ fn commands_and_replies_format_unchanged() {
             removed: 1,
             suspected: 2,
         },
+        Reply::Uncounted { rows: 1 },
         Reply::Deleted,
     ];
     let text = serde_json::to_string(&replies).unwrap();
     assert_eq!(
         text,
-        r#"[{"upserted":{"added":1,"updated":2}},{"removed":{"devices":1}},{"page":{"members":[{"id":7,"device":{"token":"aa","registered_at":1000}}],"more":true}},{"found":{"members":[{"id":7,"device":{"token":"aa","registered_at":1000}}]}},{"counted":{"devices":1,"of":2,"suspects":3,"next":9}},{"zones":{"names":[""]}},{"gone":{"removed":1,"suspected":2}},"deleted"]"#
+        r#"[{"upserted":{"added":1,"updated":2}},{"removed":{"devices":1}},{"page":{"members":[{"id":7,"device":{"token":"aa","registered_at":1000}}],"more":true}},{"found":{"members":[{"id":7,"device":{"token":"aa","registered_at":1000}}]}},{"counted":{"devices":1,"of":2,"suspects":3,"next":9}},{"zones":{"names":[""]}},{"gone":{"removed":1,"suspected":2}},{"uncounted":{"rows":1}},"deleted"]"#
     );
     assert_eq!(serde_json::from_str::<Vec<Reply>>(&text).unwrap(), replies);
 }

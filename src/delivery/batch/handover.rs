@@ -1,14 +1,16 @@
-//! What is told of a run that has ended: to the calendar, how it ended, and to the audience, which devices APNs refused.
+//! What is told of a run that has ended: to the calendar, how it ended, and to the audience, which devices APNs refused, and
+//! which it has certainly not accepted a push for.
 //!
 //! Told until it is heard, and never forgotten before: how far it has come is kept in the batch's row. Both are told again
 //! after a crash, and say the same then. In scope: what is told, in which portions, and when it is over. Out of scope:
 //! telling (`shell`), and what the audience makes of it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Batch, State, at, rows};
+use super::{Batch, Progress, State, at, rows};
 use crate::delivery::audience::AudienceRef;
 use crate::delivery::backoff;
 use crate::delivery::calendar::{self, RunState};
@@ -31,8 +33,8 @@ pub struct Handover {
 pub enum Report {
     /// To the calendar: this. Then [`Batch::told_end`].
     Ended(Box<calendar::Command>),
-    /// To the audience: the refused devices of the chunks from this one on, as many as [`portion`] says. Then
-    /// [`Batch::told_gone`].
+    /// To the audience: the refused devices of the chunks from this one on, and those that no push was accepted for, as many as
+    /// [`portion`] says. Then [`Batch::told_gone`].
     Gone {
         /// The first chunk.
         from: u32,
@@ -155,6 +157,18 @@ impl Batch {
     }
 }
 
+/// The chunks of a page, of which some have begun: those that nobody touched are there as well. `begun` is a page of the chunks that have
+/// begun from `from` on, `chunks` is how many the batch has.
+#[must_use]
+pub fn whole_page(from: u32, chunks: u32, begun: Vec<(u32, Progress)>) -> Vec<(u32, Progress)> {
+    let mut begun: BTreeMap<u32, Progress> = begun.into_iter().collect();
+    let end = chunks.min(from.saturating_add(rows::PAGE));
+    let numbers = from..end;
+    numbers
+        .map(|number| (number, begun.remove(&number).unwrap_or_default()))
+        .collect()
+}
+
 /// What an audience is told of together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Portion {
@@ -164,8 +178,8 @@ pub struct Portion {
     pub next: Option<u32>,
 }
 
-/// What an audience of so many shards is told of together: of a page of the chunks that have begun ([`rows::PAGE`]), each with
-/// how many of its devices are gone.
+/// What an audience of so many shards is told of together: of a page of chunks ([`whole_page`]), each with how many devices there
+/// are to tell of.
 #[must_use]
 pub fn portion(chunks: &[(u32, usize)], shards: u32) -> Portion {
     let most = MAX_GONE * at(shards.clamp(1, MAX_SHARDS_AT_ONCE));

@@ -30,6 +30,9 @@ pub struct Progress {
     /// same content to its device.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub duplicates: Vec<(usize, u32)>,
+    /// The pushes with an attempt of which nobody knows how it ended: APNs may have accepted them, whatever it answered later.
+    #[serde(default, skip_serializing_if = "Places::is_empty")]
+    pub uncertain: Places,
     /// The pushes that have a letter.
     #[serde(skip)]
     ended: Places,
@@ -46,6 +49,8 @@ struct Row {
     endings: String,
     #[serde(default)]
     duplicates: Vec<(usize, u32)>,
+    #[serde(default)]
+    uncertain: Places,
 }
 
 /// What a runner has.
@@ -116,6 +121,11 @@ impl Progress {
     #[must_use]
     pub const fn ended(&self) -> Places {
         self.ended
+    }
+
+    /// Remembers that nobody knows how an attempt at these pushes ended.
+    pub fn doubt(&mut self, places: Places) {
+        self.uncertain = self.uncertain.with(places);
     }
 
     /// The pushes, of so many, that can be sent and were not tried yet.
@@ -285,6 +295,7 @@ impl From<Row> for Progress {
             endings: row.endings,
             details: Vec::new(),
             duplicates: row.duplicates,
+            uncertain: row.uncertain,
             ended,
         }
     }

@@ -201,6 +201,15 @@ impl Ending {
         self.code != 0 && !verdict::is_untaken(self.code, self.verdict)
     }
 
+    /// Whether APNs has certainly not accepted the push: it was not sent, or refused. A device that is gone counts as reached.
+    #[must_use]
+    pub const fn is_not_accepted(&self) -> bool {
+        match self.verdict {
+            Verdict::CheckToken | Verdict::FixRequest | Verdict::FixCredentials | Verdict::Retry(_) => true,
+            Verdict::Accepted | Verdict::DropDevice | Verdict::Unknown | Verdict::Duplicate => false,
+        }
+    }
+
     /// What has become of a push that ended so.
     #[must_use]
     pub const fn status(&self) -> Status {

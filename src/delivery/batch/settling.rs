@@ -112,6 +112,9 @@ impl Batch {
         let parts = progress.map(Progress::take_claim).unwrap_or_default();
         for part in parts {
             if repeatable {
+                if let Some(progress) = self.begun(number) {
+                    progress.doubt(part.places);
+                }
                 self.put_off(number, part, &abandoned(), Again::Network, None, now);
                 continue;
             }
@@ -128,7 +131,13 @@ impl Batch {
     /// Pushes of the claim that runs were not delivered. Tells whether APNs refused the credential.
     fn send_again(&mut self, number: u32, found: &Found, now: Timestamp) -> bool {
         let progress = self.begun(number);
-        let parts = progress.map(|progress| progress.withdraw(found.places));
+        let parts = progress.map(|progress| {
+            let parts = progress.withdraw(found.places);
+            if found.ending.verdict == Verdict::Unknown {
+                parts.iter().for_each(|part| progress.doubt(part.places));
+            }
+            parts
+        });
         let parts = parts.unwrap_or_default();
         let is_refused = found.ending.verdict == Verdict::FixCredentials && !parts.is_empty();
         for part in parts {

@@ -36,6 +36,9 @@ impl Database {
             .iter()
             .map(|statement| self.execute(statement))
             .collect();
+        for change in query.changes(&rows)? {
+            self.execute(&change);
+        }
         query.reply(&rows)
     }
 

@@ -37,9 +37,7 @@ pub(super) struct Chunk<'w> {
 /// Writes the devices of a chunk, whose ids ascend. A chunk of none has no row.
 pub(super) fn write(chunk: Chunk<'_>, ids: &[u64]) -> Statement {
     let (Some(first), Some(last)) = (ids.first(), ids.last()) else {
-        return Statement::new("DELETE FROM sends WHERE run = ? AND start = ?")
-            .bind(chunk.run)
-            .bind(chunk.start);
+        return delete(chunk.run, chunk.start);
     };
     Statement::new(
         "INSERT OR REPLACE INTO sends (run, start, campaign, at, first, last, devices) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -51,6 +49,25 @@ pub(super) fn write(chunk: Chunk<'_>, ids: &[u64]) -> Statement {
     .bind(*first)
     .bind(*last)
     .bind(coded(ids))
+}
+
+/// Leaves these devices in the row of a chunk, whose ids ascend. A chunk of none has no row.
+pub(super) fn rewrite(run: &str, start: &str, ids: &[u64]) -> Statement {
+    let (Some(first), Some(last)) = (ids.first(), ids.last()) else {
+        return delete(run, start);
+    };
+    Statement::new("UPDATE sends SET first = ?, last = ?, devices = ? WHERE run = ? AND start = ?")
+        .bind(*first)
+        .bind(*last)
+        .bind(coded(ids))
+        .bind(run)
+        .bind(start)
+}
+
+fn delete(run: &str, start: &str) -> Statement {
+    Statement::new("DELETE FROM sends WHERE run = ? AND start = ?")
+        .bind(run)
+        .bind(start)
 }
 
 /// Reads the rows that count for a cap of a run that is due at `at`, and that may have devices from `first` to `last`.
@@ -113,7 +130,7 @@ fn coded(ids: &[u64]) -> String {
 }
 
 /// The ids that [`coded`] coded, of which `first` is the first.
-fn decoded(first: u64, text: &str) -> impl Iterator<Item = u64> {
+pub(super) fn decoded(first: u64, text: &str) -> impl Iterator<Item = u64> {
     let distances = text
         .split(',')
         .filter_map(|distance| distance.parse::<u64>().ok());

@@ -60,8 +60,8 @@ pub enum Effect {
     MakeStep(Box<Walk>),
     /// Hand this step of the scan to its batch.
     HandOver(Box<Walk>, Box<Step>),
-    /// Execute this.
-    Write(Statement),
+    /// Execute these, with no wait in between.
+    Write(Vec<Statement>),
     /// End the turn with this error: no alarm could be set, and the platform gives one again that has failed.
     Fail(String),
 }
@@ -261,17 +261,25 @@ impl ShardLoop {
     ) -> Option<Effect> {
         let told = match answer {
             Ok(Some(told)) => told,
-            Ok(None) => return self.over(&visit),
+            Ok(None) => {
+                let delete = vec![Walk::delete(&visit.scan.batch)];
+                return self.over(&visit, delete);
+            }
             Err(problem) => return self.failed(visit, problem, now),
         };
         let Ok(cursor) = told.cursor.parse::<Cursor>() else {
             return self.failed(visit, "the batch has another cursor".to_owned(), now);
         };
         visit.count_step(cursor);
-        if told.stop || told.last {
-            return self.over(&visit);
-        }
         visit.scan.move_to(cursor);
+        if told.stop || told.last {
+            let delete = if told.stop {
+                visit.scan.stop()
+            } else {
+                vec![Walk::delete(&visit.scan.batch)]
+            };
+            return self.over(&visit, delete);
+        }
         let began_at = *visit.began_at.get_or_insert(now);
         let hold = Duration::from_millis(told.hold_ms);
         let share = self.turn.as_ref()?.share;
@@ -290,10 +298,10 @@ impl ShardLoop {
     }
 
     /// Nothing is left of a scan.
-    fn over(&mut self, visit: &Visit) -> Option<Effect> {
+    fn over(&mut self, visit: &Visit, delete: Vec<Statement>) -> Option<Effect> {
         self.report(visit);
-        let batch = &visit.scan.batch;
-        self.go_to(Stage::Deleting(batch.clone()), Effect::Write(Walk::delete(batch)))
+        let stage = Stage::Deleting(visit.scan.batch.clone());
+        self.go_to(stage, Effect::Write(delete))
     }
 
     fn failed(&mut self, visit: Visit, problem: String, now: Timestamp) -> Option<Effect> {

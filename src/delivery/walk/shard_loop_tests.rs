@@ -147,8 +147,10 @@ impl Shard {
                 let rows = self.database.execute(&Walk::all());
                 Event::Loaded(rows.iter().map(|row| Walk::load(row).unwrap()).collect())
             }
-            Effect::Write(statement) => {
-                self.database.execute(&statement);
+            Effect::Write(statements) => {
+                for statement in &statements {
+                    self.database.execute(statement);
+                }
                 Event::Done
             }
         }
@@ -323,4 +325,39 @@ fn a_scan_that_can_not_go_on_tells_its_batch_why() {
         batch: "b0000".to_owned(),
         problem: "unreadable".to_owned()
     }));
+}
+
+#[test]
+fn a_chunk_that_a_stopped_scan_could_not_hand_over_counts_for_no_cap() {
+    for (stop, last, left) in [(true, false, 1), (false, true, 2)] {
+        let devices: Vec<Device> = (0..9)
+            .map(|number| device(&format!("{number}"), "", "in"))
+            .collect();
+        let database = database(&devices);
+        let mut scan = begun(&database, walk("b"));
+        database.execute(&scan.record(&[1, 2, 3]));
+        scan.move_to(Cursor(3));
+        database.execute(&scan.record(&[4, 5, 6]));
+        let mut scans = ShardLoop::default();
+        scans.handle(Event::Alarm, BEGIN);
+        scans.handle(Event::Done, BEGIN);
+        scans.handle(Event::Loaded(vec![scan]), BEGIN);
+        let told = Appended {
+            cursor: Cursor(3).to_string(),
+            last,
+            hold_ms: 0,
+            stop,
+        };
+        let effect = scans.handle(Event::Answered(Ok(Some(told))), BEGIN);
+        let Some(Effect::Write(statements)) = effect else {
+            panic!("{effect:?}")
+        };
+        for statement in &statements {
+            database.execute(statement);
+        }
+        let rows = database.execute(&Statement::new("SELECT start FROM sends"));
+        assert_eq!(rows.len(), left);
+        assert_eq!(rows[0].text(0), Ok(""));
+        assert!(database.execute(&Walk::all()).is_empty());
+    }
 }

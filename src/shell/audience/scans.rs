@@ -98,7 +98,11 @@ async fn perform(core: &Core, effect: Effect, stagers: &mut Stagers) -> Event {
         },
         Effect::MakeStep(scan) => Event::Made(make_step(core, &scan, stagers)),
         Effect::HandOver(scan, step) => Event::Answered(hand_over(core, &scan, *step).await),
-        Effect::Write(statement) => done(core.database().execute(statement)),
+        Effect::Write(statements) => {
+            let database = core.database();
+            let mut statements = statements.into_iter();
+            done(statements.try_for_each(|statement| database.execute(statement)))
+        }
         Effect::Fail(problem) => Event::Failed(problem),
     }
 }

@@ -1,5 +1,5 @@
 //! Tells where a run comes from what has become of it: the calendar how it ended, and the audience's shards which devices
-//! APNs refused.
+//! APNs refused, and for which it has certainly not accepted a push.
 //!
 //! What is told, in which portions and when again is decided by the batch. Whoever is told twice finds nothing new.
 
@@ -15,6 +15,7 @@ use crate::api::batch::receipts;
 use crate::delivery::audience::{AudienceRef, Command, Gone, shard_of};
 use crate::delivery::batch::{self, Outcome, Report};
 use crate::delivery::calendar;
+use crate::delivery::walk::Unaccepted;
 use crate::shell;
 use crate::time::Timestamp;
 
@@ -32,8 +33,14 @@ pub(super) async fn report(core: &Core, report: Report) -> Result<Outcome, Strin
             answered_at,
             suspects,
         } => {
-            let (devices, next) = refused(core, from, audience.shards, suspects)?;
-            tell_of_gone(core, devices, answered_at, &audience).await?;
+            let (found, next) = find(core, from, audience.shards, suspects)?;
+            let run = core.with(|batch| batch.record().id.clone()).unwrap_or_default();
+            tell_audience(
+                core,
+                found.commands(&run, answered_at, audience.shards),
+                &audience,
+            )
+            .await?;
             Ok(Outcome::Reported(next))
         }
     }
@@ -50,71 +57,96 @@ pub(super) async fn wake_walks(
     woken.map(|()| Outcome::Done).map_err(|error| error.to_string())
 }
 
-/// Devices that APNs refused, and whether they are gone.
-type Refused = Vec<(Gone, DeviceList)>;
+/// What there is to tell of the devices of some chunks.
+#[derive(Default)]
+struct Found {
+    /// Devices that APNs refused, and whether they are gone.
+    refused: Vec<(Gone, DeviceList)>,
+    /// The tokens of devices for which it has certainly not accepted a push.
+    unaccepted: Vec<String>,
+}
 
-/// Tells the audience of refused devices.
-async fn tell_of_gone(
-    core: &Core,
-    refused: Refused,
-    answered_at: Timestamp,
-    audience: &AudienceRef,
-) -> Result<(), String> {
-    let mut by_shard: BTreeMap<u32, (Vec<Gone>, Vec<Gone>)> = BTreeMap::new();
-    for (device, list) in refused {
-        let (gone, suspects) = by_shard
-            .entry(shard_of(&device.token, audience.shards))
-            .or_default();
-        match list {
-            DeviceList::Gone => gone.push(device),
-            DeviceList::Suspect => suspects.push(device),
+impl Found {
+    /// What the shards are told, each with its number.
+    fn commands(self, run: &str, answered_at: Timestamp, shards: u32) -> Vec<(u32, Command)> {
+        let mut refused: BTreeMap<u32, (Vec<Gone>, Vec<Gone>)> = BTreeMap::new();
+        for (device, list) in self.refused {
+            let (gone, suspects) = refused.entry(shard_of(&device.token, shards)).or_default();
+            match list {
+                DeviceList::Gone => gone.push(device),
+                DeviceList::Suspect => suspects.push(device),
+            }
         }
-    }
-    core.spend(|spent| spent.told += u32::try_from(by_shard.len()).unwrap_or(u32::MAX));
-    let told = by_shard
-        .into_iter()
-        .map(|(shard, (devices, suspects))| async move {
+        let mut unaccepted: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+        for token in self.unaccepted {
+            unaccepted
+                .entry(shard_of(&token, shards))
+                .or_default()
+                .push(token);
+        }
+        let refused = refused.into_iter().map(|(shard, (devices, suspects))| {
             let command = Command::Gone {
                 devices,
                 suspects,
                 answered_at,
             };
-            let told = shell::audience::ask(&core.env, audience, shard, &command).await;
-            told.map(drop).map_err(|error| error.to_string())
+            (shard, command)
         });
+        let unaccepted = unaccepted.into_iter().map(|(shard, tokens)| {
+            let run = run.to_owned();
+            (shard, Command::Unaccepted(Unaccepted { run, tokens }))
+        });
+        refused.chain(unaccepted).collect()
+    }
+}
+
+/// Tells shards of devices.
+async fn tell_audience(
+    core: &Core,
+    commands: Vec<(u32, Command)>,
+    audience: &AudienceRef,
+) -> Result<(), String> {
+    core.spend(|spent| spent.told += u32::try_from(commands.len()).unwrap_or(u32::MAX));
+    let told = commands.into_iter().map(|(shard, command)| async move {
+        let told = shell::audience::ask(&core.env, audience, shard, &command).await;
+        told.map(drop).map_err(|error| error.to_string())
+    });
     let told = stream::iter(told).buffer_unordered(SIDE_BY_SIDE);
     told.try_collect().await
 }
 
-/// The refused devices of the next chunks, and the chunk after those.
-fn refused(core: &Core, from: u32, shards: u32, suspects: bool) -> Result<(Refused, Option<u32>), String> {
+/// What there is to tell of the next chunks, and the chunk after those.
+fn find(core: &Core, from: u32, shards: u32, suspects: bool) -> Result<(Found, Option<u32>), String> {
     let mut lists = vec![DeviceList::Gone];
     lists.extend(suspects.then_some(DeviceList::Suspect));
-    let record = core.with(|batch| batch.record().clone());
-    let record = record.ok_or("the batch was forgotten")?;
-    let (page, _) = core.progress_page(from)?;
+    let loaded = core.with(|batch| (batch.record().clone(), batch.chunks()));
+    let (record, chunks) = loaded.ok_or("the batch was forgotten")?;
+    let (begun, _) = core.progress_page(from)?;
+    let page = batch::whole_page(from, chunks, begun);
     let counted = page.iter().map(|(number, progress)| {
-        let refused = core.look_at(&record, (*number, progress), |chunk| {
-            lists.iter().map(|list| chunk.count(*list)).sum()
+        let devices = core.look_at(&record, (*number, progress), |chunk| {
+            let refused: usize = lists.iter().map(|list| chunk.count(*list)).sum();
+            refused.saturating_add(chunk.count_unaccepted())
         });
-        (*number, refused.unwrap_or_default())
+        (*number, devices.unwrap_or_default())
     });
     let counted: Vec<(u32, usize)> = counted.collect();
     let portion = batch::portion(&counted, shards);
-    let mut devices = Vec::new();
+    let mut found = Found::default();
     let told = counted.iter().take(portion.chunks);
-    for (number, _) in told.filter(|(_, refused)| *refused > 0) {
-        for list in &lists {
-            let refused = core.read_chunk(&record, *number, |chunk| {
-                receipts::devices(chunk, *list, 0, u64::MAX)
-            });
-            devices.extend(refused?.into_iter().flatten().map(|device| {
-                let (token, since) = (device.token, device.since);
-                (Gone { token, since }, *list)
-            }));
-        }
+    for (number, _) in told.filter(|(_, devices)| *devices > 0) {
+        core.read_chunk(&record, *number, |chunk| {
+            for list in &lists {
+                let refused = receipts::devices(chunk, *list, 0, u64::MAX);
+                found.refused.extend(refused.into_iter().map(|device| {
+                    let (token, since) = (device.token, device.since);
+                    (Gone { token, since }, *list)
+                }));
+            }
+            found.unaccepted.extend(receipts::unaccepted(chunk));
+        })?;
     }
-    Ok((devices, portion.next))
+    Ok((found, portion.next))
 }
 
 /// Tells the calendar how a run ended.
