@@ -2,7 +2,6 @@
 //! call.
 
 use std::pin::pin;
-use std::time::Duration;
 
 use futures::future::{Either, select};
 use worker::{AbortController, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response};
