@@ -287,6 +287,11 @@ impl Alone {
         self.0.worker.kill();
     }
 
+    /// Lets a minute pass while the Worker is killed, as far as alarms go: those that guard what was under way are due.
+    pub(crate) fn away_for_a_minute(&self) {
+        self.0.worker.bring_alarms_forward(Duration::from_secs(60));
+    }
+
     /// Starts a Worker that was killed.
     pub(crate) fn restart(&mut self) {
         self.0.worker.restart();

@@ -190,6 +190,29 @@ impl Worker {
         assert!(changed > 0, "nothing was changed in {}", objects.display());
     }
 
+    /// Brings the alarms of all objects of a Worker that was killed forward, as if it had been away for so long. The platform
+    /// keeps an alarm with its object's rows and in a list of each class.
+    pub(crate) fn bring_alarms_forward(&self, by: Duration) {
+        let nanos = i64::try_from(by.as_nanos()).unwrap();
+        let of_list = "UPDATE _cf_ALARM SET scheduled_time = scheduled_time - ?";
+        let of_object = "UPDATE _cf_METADATA SET value = value - ? WHERE key = 1 AND value IS NOT NULL";
+        let mut changed = 0;
+        for class in fs::read_dir(self.folder.join("storage/v3/do")).unwrap() {
+            for file in fs::read_dir(class.unwrap().path()).unwrap() {
+                let path = file.unwrap().path();
+                if path.extension().is_none_or(|extension| extension != "sqlite") {
+                    continue;
+                }
+                let connection = rusqlite::Connection::open(&path).unwrap();
+                let is_list = path.file_stem().is_some_and(|stem| stem == "metadata");
+                let statement = if is_list { of_list } else { of_object };
+                // An object that never had an alarm has no table for it.
+                changed += connection.execute(statement, [nanos]).unwrap_or_default();
+            }
+        }
+        assert!(changed > 0, "there are no alarms in {}", self.folder.display());
+    }
+
     /// Sends a message to the Worker's own queue.
     pub(crate) fn queue(&mut self, text: &str) {
         let input = self.group.stdin.as_mut().unwrap();
