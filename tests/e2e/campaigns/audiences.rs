@@ -130,6 +130,11 @@ fn csv_is_read_and_segments_count() {
         "{answer}"
     );
     assert_eq!(audience.status(&stage)["devices"], 4);
+    // For clients and proxies that send no body with a DELETE.
+    let path = audience.path("/devices/remove");
+    let answer = stage.call(Caller::Both, "POST", &path, &headers, b"{\"ref\":\"user-2\"}\n");
+    assert_eq!(answer.with_status(200)["removed"], 1);
+    assert_eq!(audience.status(&stage)["devices"], 3);
 }
 
 #[test]
