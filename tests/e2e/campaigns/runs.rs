@@ -170,7 +170,8 @@ fn a_campaign_that_was_cancelled_starts_nothing_and_a_paused_one_nothing_until_i
 
 #[test]
 #[ignore = "needs the built Worker: run `cargo xtask test`"]
-fn a_campaign_that_is_cancelled_in_the_middle_of_its_run_sends_nothing_more() {
+fn a_campaign_that_is_cancelled_in_the_middle_of_its_run_sends_nothing_more_and_leaves_the_rest_to_the_next()
+{
     let stage = Stage::alone(Options::default(), &[]);
     let audience = Audience::create(&stage, "middle", 2);
     let devices = stage.devices(&SHOP, "campaigns, middle", 3000);
@@ -187,6 +188,14 @@ fn a_campaign_that_is_cancelled_in_the_middle_of_its_run_sends_nothing_more() {
     std::thread::sleep(std::time::Duration::from_secs(3));
     assert_eq!(stage.apns.state().requests, sent);
     assert_eq!(run["counts"]["accepted"], sent, "{run}");
+    // Devices that were not reached have not used up their cap.
+    let mut document = soon(&audience, "Corrected");
+    document["frequency"] = json!({"max": 1, "per": "1d", "of": "all"});
+    let corrected = Campaign::create(&stage, &document);
+    strike_soon(&stage);
+    assert_eq!(corrected.done(&stage)["pushes"], 3000 - sent);
+    let shown = stage.apns.shown();
+    assert_eq!((shown.devices, shown.max_shown_on_one_device), (3000, 1));
 }
 
 #[test]
