@@ -86,9 +86,10 @@ impl Drop for Reservation {
     }
 }
 
-/// The bytes of bodies that the requests of an isolate hold, and again those that its connection objects hold: one order of the
-/// largest size, and half as much for all others. Two of the largest size exceed the isolate's memory, if it has a connection
-/// object as well.
+/// The bytes of bodies that the requests of an isolate hold, and again those that its connection objects hold.
+///
+/// One order of the largest size, and half as much for all others: two of the largest size exceed the isolate's memory, if it
+/// has a connection object as well.
 pub const MAX_BYTES_IN_FLIGHT: usize = 24 * 1024 * 1024;
 
 /// A reservation that has not grown for so long counts no more. The platform ends the request of a caller who has gone without

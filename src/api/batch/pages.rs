@@ -132,4 +132,5 @@ impl<'b> PageReader<'b> {
 pub const MAX_CHUNKS: u32 = 1000;
 
 #[cfg(test)]
+#[path = "pages_tests.rs"]
 mod tests;

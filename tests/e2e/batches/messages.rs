@@ -56,12 +56,18 @@ fn a_message_that_comes_again_finds_nothing_to_do() {
 #[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn more_chunks_than_a_queue_takes_at_once_all_go_out() {
     let stage = Stage::alone(Options::default(), &[("TRANSPORT", "socket")]);
-    // No two pushes of a chunk go to one device, so that each of these is a chunk.
-    let device = stage.device("batches, many chunks");
-    let batch = Batch::upload(&stage, &sale(&vec![device.clone(); 150]));
+    let devices = stage.devices(&SHOP, "batches, many chunks", 150);
+    // The lines of a chunk have at most 60,000 bytes: each of these is a chunk.
+    let spaces = " ".repeat(40_000);
+    let mut body = format!("{}\n", head(json!({})));
+    for device in &devices {
+        body.push_str(&format!("{{\"token\":{spaces}\"{device}\"}}\n"));
+    }
+    let batch = Batch::upload(&stage, &body);
     assert_eq!(number(&batch.status(&stage)["chunks"]), 150);
     batch.once_accepted(&stage);
-    assert_eq!(requests(&stage)[&device].len(), 150);
+    let sent = requests(&stage);
+    assert!(devices.iter().all(|device| sent[device].len() == 1));
 }
 
 #[test]

@@ -88,8 +88,12 @@ fn repeats_collapse_unless_the_caller_says_otherwise(stage: &Stage) {
             std::slice::from_ref(&plain),
         ),
         lines(&with_own, std::slice::from_ref(&own)),
-        // Two pushes to a device are two notifications.
-        sale(&[twice.clone(), twice.clone()]),
+        // Two contents for a device are two notifications.
+        format!(
+            "{}{}\n",
+            sale(std::slice::from_ref(&twice)),
+            json!({ "token": twice, "payload": { "aps": { "alert": "It ends" } } })
+        ),
     ]
     .map(|body| Batch::upload(stage, &body));
     for batch in &batches {

@@ -1,3 +1,5 @@
+//! Pages of receipts and of devices, read from the database that an object has.
+
 use std::cell::Cell;
 
 use proptest::prelude::*;
