@@ -18,9 +18,10 @@ use crate::{process, progress, project};
 /// The most bytes that the Worker's wasm may have when it is gzipped, as the platform stores and ships it.
 ///
 /// The platform allows more; this is our own bound, so that growth is noticed. Every start of an isolate in a new place pays
-/// for these bytes. It is what the Worker has, up to the next 50 KB, and not what it should have: 1,000,000 was the bound
-/// before campaigns. The data of time zones alone are 49 KB, nearly all of them about the past.
-const BUDGET: usize = 1_200_000;
+/// for these bytes. It is what the Worker has, up to the next 50 KB, and not what it should have: readers of what people send,
+/// warnings, decompression and the loops of objects added 200 KB. The data of time zones alone are 49 KB, nearly all of them
+/// about the past.
+const BUDGET: usize = 1_400_000;
 
 /// Set for wrangler when build/ is up to date already: its build command has nothing to do then.
 pub(crate) const PREBUILT: &str = "APNS_EDGE_PREBUILT";
