@@ -73,7 +73,7 @@ fn an_order_is_logged_with_its_numbers_and_no_secret_is() {
     stage.get("/v1/doctor").with_status(200);
     let log = stage.log();
     let line = format!(r#"{{{SENT},"app":"shop","transport":"fetch","#);
-    let tally = r#""tally":{"accepted":1,"rejected":0,"retrying":0,"failed":0}"#;
+    let tally = r#""tally":{"accepted":1,"rejected":0,"retrying":0,"failed":0,"duplicate":0}"#;
     assert_eq!(log.matches(&line).count(), 4, "{log}");
     assert_eq!(log.matches(tally).count(), 2, "{log}");
     assert_eq!(log.matches(SENT).count(), 4, "{log}");

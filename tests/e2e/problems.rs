@@ -85,7 +85,7 @@ fn a_body_that_is_not_json_is_400_with_line_and_column() {
     let stage = Stage::shared();
     for (body, place) in [
         ("{\n  \"app\": shop\n}", "line 2 column 10"),
-        ("", "line 1 column 0"),
+        ("", "it is empty"),
         ("{\"app\": \"shop\"", "line 1 column 14"),
     ] {
         let problem = stage
