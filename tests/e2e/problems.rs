@@ -86,7 +86,10 @@ fn a_body_that_is_not_json_is_400_with_line_and_column() {
     for (body, place) in [
         ("{\n  \"app\": shop\n}", "line 2 column 10"),
         ("", "it is empty"),
-        ("{\"app\": \"shop\"", "line 1 column 14"),
+        (
+            "{\"app\": \"shop\"",
+            "it is cut off (EOF while parsing an object) at column 14",
+        ),
     ] {
         let problem = stage
             .call(Caller::Shop, "POST", "/v1/push", &[], body.as_bytes())
