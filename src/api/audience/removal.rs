@@ -165,7 +165,7 @@ impl Removal {
     }
 }
 
-/// What a body that names no device is told.
+/// The error for a body that names no device.
 const FORM: &str = "names no device; send a line for each, as `{\"token\": \"...\"}` or `{\"ref\": \"...\"}`";
 
 fn read_line(text: &[u8]) -> Result<Named, Faults> {
