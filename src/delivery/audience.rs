@@ -27,17 +27,6 @@ pub use device::{Device, Member};
 pub use epoch::{Admission, Epoch, Request};
 pub use gone::Gone;
 
-/// An audience, as whoever talks to its shards knows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AudienceRef {
-    /// Its name.
-    pub name: String,
-    /// When it was created: what tells it from another that has had the name.
-    pub created_at: Timestamp,
-    /// How many shards it has.
-    pub shards: u32,
-}
-
 /// What a shard is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

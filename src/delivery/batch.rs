@@ -56,12 +56,12 @@ pub use bad_tokens::Suspect;
 pub use chunk::Size;
 pub use command::{Append, Appended, Assignment, Command, Message, Stands};
 pub use guard::GUARDED;
-pub use handover::{Handover, Portion, Report, portion, whole_page};
+pub use handover::{Handover, Portion, Report, RunCounts, RunReport, portion, whole_page};
 pub use left_out::LeftOut;
 pub use overview::{Counts, Overview, Reason};
 pub use plan::LONGEST_LIFE;
 pub use progress::{Claim, Part, Progress, Waiting};
-pub use record::{CutOff, Origin, Pause, PausedBy, Record, State, Terms};
+pub use record::{AudienceRef, CutOff, Origin, Pause, PausedBy, Record, State, Terms};
 pub use results::{Detail, Ending, Found, GaveUp, MAX_ENDINGS, OPEN, Results, index, letter};
 pub use walks::{MAX_PUSHES, Taken, Walk};
 

@@ -20,11 +20,12 @@ mod tick;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::delivery::batch::RunReport;
 use crate::time::Timestamp;
 
 pub use campaign::{Audience, Campaign, State};
 pub use command::{Act, Command, Counted, Page, Reply};
-pub use run::{Counts, Run, RunState, What, batch_id};
+pub use run::{Run, RunState, What, batch_id};
 pub use scheduler::{Effect, Event, Scheduler};
 pub use tasks::{Outcome, START_TIME, Task};
 
@@ -96,26 +97,7 @@ impl Calendar {
             Command::Act { id, act } => self.act(&id, act, grace, now),
             Command::Runs { id, before, limit } => self.runs(&id, before, limit),
             Command::Stopping { id, limit } => self.stopping(&id, limit),
-            Command::RunEnded {
-                campaign,
-                at,
-                state,
-                pushes,
-                counts,
-                detail,
-                left_out,
-            } => {
-                let key = (campaign, at);
-                let is_first = self.runs.get(&key).is_some_and(|run| run.counts.is_none());
-                self.end(&key, state, pushes, counts, now);
-                if is_first && (detail.is_some() || !left_out.is_nothing()) {
-                    self.change_run(&key, |run| {
-                        run.detail = detail.or_else(|| run.detail.take());
-                        run.left_out = left_out;
-                    });
-                }
-                Reply::Done
-            }
+            Command::RunEnded(report) => self.end_run(*report, now),
             Command::Count => self.count(),
         }
     }
@@ -125,6 +107,24 @@ impl Calendar {
             Some(campaign) => Reply::Campaign(Box::new(campaign.clone())),
             None => Reply::Missing,
         }
+    }
+
+    fn end_run(&mut self, report: RunReport, now: Timestamp) -> Reply {
+        let key = (report.campaign, report.at);
+        let state = if report.is_cancelled {
+            RunState::Cancelled
+        } else {
+            RunState::Done
+        };
+        let is_first = self.runs.get(&key).is_some_and(|run| run.counts.is_none());
+        self.end(&key, state, report.pushes, report.counts, now);
+        if is_first && (report.detail.is_some() || !report.left_out.is_nothing()) {
+            self.change_run(&key, |run| {
+                run.detail = report.detail.or_else(|| run.detail.take());
+                run.left_out = report.left_out;
+            });
+        }
+        Reply::Done
     }
 
     fn runs(&self, id: &str, before: Option<Timestamp>, limit: u32) -> Reply {

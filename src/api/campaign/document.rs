@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::api::Answer;
-use crate::delivery::batch::LeftOut;
-use crate::delivery::calendar::{Campaign, Counts, Page, Run, RunState, State};
+use crate::delivery::batch::{LeftOut, RunCounts};
+use crate::delivery::calendar::{Campaign, Page, Run, RunState, State};
 
 /// The answer with a campaign's document: what is ours, and then the fields as its caller wrote them.
 #[must_use]
@@ -109,7 +109,7 @@ struct RunDocument<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pushes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    counts: Option<Counts>,
+    counts: Option<RunCounts>,
     #[serde(skip_serializing_if = "LeftOut::is_nothing")]
     left_out: &'r LeftOut,
 }

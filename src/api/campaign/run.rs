@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Stager;
 use crate::api::problem::Problem;
 use crate::config::{App, Config};
-use crate::delivery::audience::AudienceRef;
+use crate::delivery::batch::AudienceRef;
 use crate::delivery::batch::{LONGEST_LIFE, Origin, Record};
 use crate::delivery::calendar::{Campaign, Run};
 use crate::delivery::segment::Segment;

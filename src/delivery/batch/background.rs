@@ -10,8 +10,7 @@
 use std::time::Duration;
 
 use super::lane::Lane;
-use super::{Batch, Notice, Report, State};
-use crate::delivery::audience::AudienceRef;
+use super::{AudienceRef, Batch, Notice, Report, State};
 use crate::delivery::outbox::{Answered, Body, Delivery, Outbox};
 use crate::delivery::webhook::{self, Event as Announced};
 use crate::time::Timestamp;

@@ -10,10 +10,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Batch, Progress, State, at, rows};
-use crate::delivery::audience::AudienceRef;
+use super::{AudienceRef, Batch, LeftOut, Progress, State, at, rows};
 use crate::delivery::backoff;
-use crate::delivery::calendar::{self, RunState};
 use crate::delivery::webhook::MAX_GONE;
 use crate::time::Timestamp;
 
@@ -32,7 +30,7 @@ pub struct Handover {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Report {
     /// To the calendar: this. Then [`Batch::told_end`].
-    Ended(Box<calendar::Command>),
+    Ended(Box<RunReport>),
     /// To the audience: the refused devices of the chunks from this one on, and those that no push was accepted for, as many as
     /// [`portion`] says. Then [`Batch::told_gone`].
     Gone {
@@ -45,6 +43,42 @@ pub enum Report {
         /// Whether it also hears of tokens that were refused with 400.
         suspects: bool,
     },
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunReport {
+    /// The campaign.
+    pub campaign: String,
+    /// When the run was due.
+    pub at: Timestamp,
+    /// Whether it was cancelled before all of its pushes were sent.
+    pub is_cancelled: bool,
+    /// How many pushes it had.
+    pub pushes: u64,
+    /// The results of its pushes.
+    pub counts: RunCounts,
+    /// Why devices were left out, if they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// How many of the devices that the scans met were left out.
+    #[serde(default, skip_serializing_if = "LeftOut::is_nothing")]
+    pub left_out: LeftOut,
+}
+
+/// The results of a run's pushes; `gone` are part of `rejected`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunCounts {
+    /// APNs accepted them.
+    pub accepted: u64,
+    /// APNs refused them for good.
+    pub rejected: u64,
+    /// They were given up.
+    pub failed: u64,
+    /// The run was cancelled before they went out.
+    pub cancelled: u64,
+    /// APNs says that their devices are gone.
+    pub gone: u64,
 }
 
 /// How telling goes; an object that forgot it tells at once.
@@ -70,20 +104,14 @@ impl Batch {
         }
         if !self.record.handover.told {
             let counts = self.overview(now).counts;
-            let state = match self.record.state {
-                State::Cancelled => RunState::Cancelled,
-                State::Staging | State::Running | State::Paused | State::Cancelling | State::Done => {
-                    RunState::Done
-                }
-            };
-            return Some(Report::Ended(Box::new(calendar::Command::RunEnded {
+            return Some(Report::Ended(Box::new(RunReport {
                 campaign: origin.campaign.clone(),
                 at: origin.at,
-                state,
+                is_cancelled: self.record.state == State::Cancelled,
                 pushes: self.pushes(),
                 detail: self.record.cut_off_text(),
                 left_out: self.left_out(),
-                counts: calendar::Counts {
+                counts: RunCounts {
                     accepted: counts.accepted,
                     rejected: counts.rejected,
                     failed: counts.failed,

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::announcement::Announcement;
 use super::handover::Handover;
 use super::results::Ending;
-use crate::delivery::audience::AudienceRef;
 use crate::fault::WarningSummary;
 use crate::time::Timestamp;
 
@@ -87,6 +86,17 @@ pub struct Origin {
     /// When the batch was opened: no answer of APNs is older. The run may have been due before.
     #[serde(default)]
     pub opened_at: Timestamp,
+}
+
+/// An audience, named so that none of the shards mistakes it for an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudienceRef {
+    /// Its name.
+    pub name: String,
+    /// When it was created, which distinguishes it from an earlier audience of the same name.
+    pub created_at: Timestamp,
+    /// How many shards it has.
+    pub shards: u32,
 }
 
 /// Why devices were left out that walks had not come to.

@@ -19,7 +19,6 @@ mod world;
 pub(super) use world::Dice;
 
 use super::*;
-use crate::delivery::audience::AudienceRef;
 use crate::delivery::verdict::{Again, Verdict};
 
 /// When the uploads of these tests began.

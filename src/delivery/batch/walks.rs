@@ -15,8 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::chunk::Chunk;
-use super::{Append, Appended, Batch, CutOff, LeftOut, Notice, Origin, Record, Size, State, at, count};
-use crate::delivery::audience::AudienceRef;
+use super::{
+    Append, Appended, AudienceRef, Batch, CutOff, LeftOut, Notice, Origin, Record, Size, State, at, count,
+};
 use crate::delivery::places;
 use crate::time::Timestamp;
 

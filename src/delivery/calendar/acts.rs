@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::tick::CANCELLED;
-use super::{Act, Audience, Calendar, Campaign, Counts, Key, Reply, RunState, State, What};
+use super::{Act, Audience, Calendar, Campaign, Key, Reply, RunState, State, What};
+use crate::delivery::batch::RunCounts;
 use crate::time::Timestamp;
 
 impl Calendar {
@@ -218,7 +219,7 @@ impl Calendar {
     }
 
     /// The batch of a run has ended.
-    pub(super) fn end(&mut self, key: &Key, state: RunState, pushes: u64, counts: Counts, now: Timestamp) {
+    pub(super) fn end(&mut self, key: &Key, state: RunState, pushes: u64, counts: RunCounts, now: Timestamp) {
         let Some(run) = self.runs.get(key) else { return };
         let is_an_end = matches!(state, RunState::Done | RunState::Cancelled);
         // A run that was cancelled learns what it had sent until then.

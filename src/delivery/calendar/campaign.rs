@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::delivery::audience::AudienceRef;
+use crate::delivery::batch::AudienceRef;
 use crate::delivery::schedule::{Schedule, Window};
 use crate::fault::WarningSummary;
 use crate::time::Timestamp;

@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Audience, Campaign, Counts, Run, RunState, State};
-use crate::delivery::batch::LeftOut;
+use super::{Audience, Campaign, Run, State};
+use crate::delivery::batch::RunReport;
 use crate::time::Timestamp;
 
 /// What the calendar is asked.
@@ -87,24 +87,7 @@ pub enum Command {
         limit: u32,
     },
     /// The batch of a run has ended: [`Reply::Done`], also if it is told again.
-    RunEnded {
-        /// The campaign.
-        campaign: String,
-        /// When the run was due.
-        at: Timestamp,
-        /// How it ended: done or cancelled.
-        state: RunState,
-        /// How many pushes it had.
-        pushes: u64,
-        /// What became of them.
-        counts: Counts,
-        /// Why devices were left out, if they were.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        detail: Option<String>,
-        /// How many devices were left out that the scans met.
-        #[serde(default, skip_serializing_if = "LeftOut::is_nothing")]
-        left_out: LeftOut,
-    },
+    RunEnded(Box<RunReport>),
     /// How many campaigns there are: [`Reply::Counted`].
     Count,
 }
@@ -127,7 +110,7 @@ impl Command {
             | Self::List { .. }
             | Self::Runs { .. }
             | Self::Stopping { .. }
-            | Self::RunEnded { .. }
+            | Self::RunEnded(_)
             | Self::Count => false,
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::delivery::batch::LeftOut;
+use crate::delivery::batch::{LeftOut, RunCounts, RunReport};
 use crate::delivery::schedule::Schedule;
 use crate::delivery::sql::fixture::Database;
 
@@ -118,18 +118,18 @@ pub(super) fn run_states(calendar: &mut Calendar, id: &str) -> Vec<RunState> {
 
 /// The batch of the run ends.
 pub(super) fn end(calendar: &mut Calendar, id: &str, at: Timestamp, now: Timestamp) {
-    let ended = Command::RunEnded {
+    let ended = Command::RunEnded(Box::new(RunReport {
         campaign: id.to_owned(),
         at,
-        state: RunState::Done,
+        is_cancelled: false,
         pushes: 7,
-        counts: Counts {
+        counts: RunCounts {
             accepted: 7,
-            ..Counts::default()
+            ..RunCounts::default()
         },
         detail: None,
         left_out: LeftOut::default(),
-    };
+    }));
     assert_eq!(calendar.apply(ended, GRACE, now), Reply::Done);
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::fixture::{NOW, audience, calendar, campaign, once, work};
 use super::*;
-use crate::delivery::batch::LeftOut;
+use crate::delivery::batch::{LeftOut, RunCounts, RunReport};
 
 fn texts(calendar: &mut Calendar) -> Vec<String> {
     let statements = calendar.take_changes();
@@ -77,21 +77,21 @@ fn the_commands_of_a_calendar_format_unchanged() {
             before: None,
             limit: 9,
         },
-        Command::RunEnded {
+        Command::RunEnded(Box::new(RunReport {
             campaign: "c1".to_owned(),
             at: NOW,
-            state: RunState::Cancelled,
+            is_cancelled: true,
             pushes: 1,
-            counts: Counts {
+            counts: RunCounts {
                 cancelled: 1,
-                ..Counts::default()
+                ..RunCounts::default()
             },
             detail: Some("so".to_owned()),
             left_out: LeftOut {
                 frequency_cap: 2,
                 ..LeftOut::default()
             },
-        },
+        })),
         Command::Stopping {
             id: "c1".to_owned(),
             limit: 9,
@@ -104,7 +104,7 @@ fn the_commands_of_a_calendar_format_unchanged() {
         r#"{"list":{"apps":["shop"],"state":"paused"}}"#,
         r#"{"act":{"id":"c1","act":"schedule"}}"#,
         r#"{"runs":{"id":"c1","before":null,"limit":9}}"#,
-        r#"{"run_ended":{"campaign":"c1","at":1795420800000,"state":"cancelled","pushes":1,"counts":{"accepted":0,"rejected":0,"failed":0,"cancelled":1,"gone":0},"detail":"so","left_out":{"frequency_cap":2}}}"#,
+        r#"{"run_ended":{"campaign":"c1","at":1795420800000,"is_cancelled":true,"pushes":1,"counts":{"accepted":0,"rejected":0,"failed":0,"cancelled":1,"gone":0},"detail":"so","left_out":{"frequency_cap":2}}}"#,
         r#"{"stopping":{"id":"c1","limit":9}}"#,
         r#""count""#,
     ];

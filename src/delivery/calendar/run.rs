@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::delivery::batch::LeftOut;
+use crate::delivery::batch::{LeftOut, RunCounts};
 use crate::time::Timestamp;
 
 /// A run.
@@ -34,7 +34,7 @@ pub struct Run {
     pub pushes: Option<u64>,
     /// What became of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub counts: Option<Counts>,
+    pub counts: Option<RunCounts>,
     /// How many devices it has left out, once it has ended.
     #[serde(default, skip_serializing_if = "LeftOut::is_nothing")]
     pub left_out: LeftOut,
@@ -92,21 +92,6 @@ pub enum What {
     Resume,
     /// Send nothing any more.
     Cancel,
-}
-
-/// What became of a run's pushes; `gone` are part of `rejected`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// APNs took them.
-    pub accepted: u64,
-    /// APNs refused them for good.
-    pub rejected: u64,
-    /// They were given up.
-    pub failed: u64,
-    /// The run was cancelled before they went out.
-    pub cancelled: u64,
-    /// APNs says that their devices are gone.
-    pub gone: u64,
 }
 
 /// How a task is getting on.

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::run::Trying;
 use super::{Calendar, Campaign, Key, Run, RunState, State, What};
-use crate::delivery::audience::AudienceRef;
 use crate::delivery::backoff;
+use crate::delivery::batch::AudienceRef;
 use crate::delivery::verdict::Again;
 use crate::time::Timestamp;
 

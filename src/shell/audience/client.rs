@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use worker::{Env, Result};
 
 use super::{COMMAND, WAKE, WALK, WIPE};
-use crate::delivery::audience::{AudienceRef, Command, Counter, Reply, Request};
+use crate::delivery::audience::{Command, Counter, Reply, Request};
+use crate::delivery::batch::AudienceRef;
 use crate::delivery::segment::Segment;
 use crate::delivery::walk::Walk;
 use crate::shell::{bindings, stub};

@@ -12,8 +12,8 @@ use worker::Env;
 use super::core::Core;
 use crate::api::batch::DeviceList;
 use crate::api::batch::receipts;
-use crate::delivery::audience::{AudienceRef, Command, Gone, shard_of};
-use crate::delivery::batch::{self, Outcome, Report};
+use crate::delivery::audience::{Command, Gone, shard_of};
+use crate::delivery::batch::{self, AudienceRef, Outcome, Report, RunReport};
 use crate::delivery::calendar;
 use crate::delivery::walk::Unaccepted;
 use crate::shell;
@@ -24,7 +24,7 @@ pub(super) async fn report(core: &Core, report: Report) -> Result<Outcome, Strin
     match report {
         Report::Ended(ended) => {
             core.spend(|spent| spent.told += 1);
-            let told = tell_calendar(&core.env, &ended).await;
+            let told = tell_calendar(&core.env, ended).await;
             told.map(|()| Outcome::Done)
         }
         Report::Gone {
@@ -150,8 +150,8 @@ fn find(core: &Core, from: u32, shards: u32, suspects: bool) -> Result<(Found, O
 }
 
 /// Tells the calendar how a run ended.
-async fn tell_calendar(env: &Env, ended: &calendar::Command) -> Result<(), String> {
-    let told = shell::calendar::ask(env, ended).await;
+async fn tell_calendar(env: &Env, ended: Box<RunReport>) -> Result<(), String> {
+    let told = shell::calendar::ask(env, &calendar::Command::RunEnded(ended)).await;
     told.map(drop).map_err(|error| error.to_string())
 }
 

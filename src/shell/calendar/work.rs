@@ -8,7 +8,8 @@ use worker::{Env, Response, Result};
 
 use super::START;
 use crate::api::campaign as contract;
-use crate::delivery::audience::{AudienceRef, Command as ShardCommand, Reply as ShardReply};
+use crate::delivery::audience::{Command as ShardCommand, Reply as ShardReply};
+use crate::delivery::batch::AudienceRef;
 use crate::delivery::batch::Command as BatchCommand;
 use crate::delivery::calendar::{Campaign, Outcome, Run, RunState, Task, What};
 use crate::shell::log::Event;

@@ -2,7 +2,8 @@ use super::*;
 use crate::api::campaign::document;
 use crate::api::campaign::query::{Filter, RunRange, STATES};
 use crate::api::fixture::caller;
-use crate::delivery::calendar::{Counts, Page, Run, RunState};
+use crate::delivery::batch::RunCounts;
+use crate::delivery::calendar::{Page, Run, RunState};
 
 pub(super) fn run(at: Timestamp, state: RunState) -> Run {
     let run = json!({"campaign": ID, "at": at, "batch": "ff", "state": state});
@@ -63,7 +64,7 @@ fn a_run_format_unchanged() {
     done.zones = Some(vec!["Europe/Vienna".to_owned(), String::new()]);
     (done.started_at, done.ended_at) = (Some(NOW), Some(NOW));
     done.pushes = Some(3);
-    done.counts = Some(Counts {
+    done.counts = Some(RunCounts {
         accepted: 1,
         rejected: 2,
         failed: 0,

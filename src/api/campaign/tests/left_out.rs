@@ -1,8 +1,8 @@
 //! A run from its campaign's document to its own: whom it leaves out is counted all the way.
 
 use super::*;
-use crate::delivery::audience::{AudienceRef, Command as ShardCommand, Device};
-use crate::delivery::batch::{Append, Batch, Report};
+use crate::delivery::audience::{Command as ShardCommand, Device};
+use crate::delivery::batch::{Append, AudienceRef, Batch, Report};
 use crate::delivery::calendar::{Audience, Calendar, Command, Page, Run};
 use crate::delivery::sql::fixture::Database;
 use crate::delivery::template::Recipient;
@@ -73,8 +73,8 @@ fn documents_of(campaign: &Value, devices: &[Device]) -> (Value, Value) {
         walk.move_to(told.cursor.parse().unwrap());
     }
     if let Some(Report::Ended(ended)) = batch.report(NOW) {
-        calendar.apply(*ended.clone(), GRACE, NOW);
-        calendar.apply(*ended, GRACE, NOW);
+        calendar.apply(Command::RunEnded(ended.clone()), GRACE, NOW);
+        calendar.apply(Command::RunEnded(ended), GRACE, NOW);
     }
     let run = only_run(&mut calendar);
     let page = Page {

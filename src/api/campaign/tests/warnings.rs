@@ -69,7 +69,7 @@ fn a_run_has_the_warnings_of_its_campaign() {
     let config = config();
     let campaign = read_with(&config, &odd).unwrap();
     let run = documents::run(NOW, crate::delivery::calendar::RunState::Starting);
-    let audience = crate::delivery::audience::AudienceRef {
+    let audience = crate::delivery::batch::AudienceRef {
         name: "customers".to_owned(),
         created_at: run.at,
         shards: 1,
