@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use crate::caller::Answer;
 use crate::deployment::Caller;
-use crate::stage::{REQUESTS_KEPT, Stage, until_within};
+use crate::test_env::{REQUESTS_KEPT, TestEnv, until_within};
 
 /// The type of bodies in lines.
 const LINES: &str = "application/x-ndjson";
@@ -51,8 +51,8 @@ struct Batch(String);
 impl Batch {
     /// Uploads lines; they must become a batch.
     #[track_caller]
-    fn upload(stage: &Stage, body: &str) -> Self {
-        let (batch, _) = Self::accepted(upload(stage, &[], body));
+    fn upload(env: &TestEnv, body: &str) -> Self {
+        let (batch, _) = Self::accepted(upload(env, &[], body));
         batch
     }
 
@@ -74,8 +74,8 @@ impl Batch {
 
     /// How it stands.
     #[track_caller]
-    fn status(&self, stage: &Stage) -> Value {
-        let document = stage.get(&self.path("")).with_status(200);
+    fn status(&self, env: &TestEnv) -> Value {
+        let document = env.get(&self.path("")).with_status(200);
         let counts = &document["counts"];
         let sum: u64 = COUNTS.iter().map(|name| number(&counts[*name])).sum();
         assert_eq!(number(&document["pushes"]), sum, "{document}");
@@ -84,16 +84,16 @@ impl Batch {
 
     /// Tells it to do something.
     #[track_caller]
-    fn tell(&self, stage: &Stage, action: &str) -> Answer {
-        stage.call(Caller::Both, "POST", &self.path(&format!("/{action}")), &[], b"")
+    fn tell(&self, env: &TestEnv, action: &str) -> Answer {
+        env.call(Caller::Both, "POST", &self.path(&format!("/{action}")), &[], b"")
     }
 
     /// Its status document, once it is in this state.
     #[track_caller]
-    fn once(&self, stage: &Stage, state: &str) -> Value {
+    fn once(&self, env: &TestEnv, state: &str) -> Value {
         let mut document = Value::Null;
         until_within(PATIENCE, &format!("a batch that is {state}"), || {
-            document = self.status(stage);
+            document = self.status(env);
             let is_over = ["done", "cancelled"]
                 .iter()
                 .any(|over| document["state"] == *over);
@@ -105,18 +105,18 @@ impl Batch {
 
     /// Its end, with every push accepted.
     #[track_caller]
-    fn once_accepted(&self, stage: &Stage) {
-        let document = self.once(stage, "done");
+    fn once_accepted(&self, env: &TestEnv) {
+        let document = self.once(env, "done");
         assert_eq!(document["counts"]["accepted"], document["pushes"], "{document}");
     }
 
     /// The lines of all pages of a listing, page by page of `limit` lines.
     #[track_caller]
-    fn pages(&self, stage: &Stage, listing: &str, limit: usize) -> Vec<Vec<Value>> {
+    fn pages(&self, env: &TestEnv, listing: &str, limit: usize) -> Vec<Vec<Value>> {
         let mut pages = Vec::new();
         let mut cursor = String::new();
         loop {
-            let answer = stage.get(&self.path(&format!("/{listing}limit={limit}{cursor}")));
+            let answer = env.get(&self.path(&format!("/{listing}limit={limit}{cursor}")));
             assert_eq!(answer.header("content-type"), Some(LINES));
             let body = answer.with_status(200);
             let mut lines = parse(&text(&body));
@@ -132,8 +132,8 @@ impl Batch {
 
     /// All receipts, which have an ending each if the batch has one.
     #[track_caller]
-    fn receipts(&self, stage: &Stage) -> Vec<Value> {
-        let receipts = self.pages(stage, "receipts?", 1000).concat();
+    fn receipts(&self, env: &TestEnv) -> Vec<Value> {
+        let receipts = self.pages(env, "receipts?", 1000).concat();
         let indexes: Vec<u64> = receipts.iter().map(|receipt| number(&receipt["index"])).collect();
         let all: Vec<u64> = (0..receipts.len() as u64).collect();
         assert_eq!(indexes, all);
@@ -143,15 +143,15 @@ impl Batch {
 
 /// Uploads lines with more headers.
 #[track_caller]
-fn upload(stage: &Stage, headers: &[(&str, &str)], body: &str) -> Answer {
-    upload_as(Caller::Both, stage, headers, body)
+fn upload(env: &TestEnv, headers: &[(&str, &str)], body: &str) -> Answer {
+    upload_as(Caller::Both, env, headers, body)
 }
 
 /// The same as a caller.
 #[track_caller]
-fn upload_as(caller: Caller, stage: &Stage, headers: &[(&str, &str)], body: &str) -> Answer {
+fn upload_as(caller: Caller, env: &TestEnv, headers: &[(&str, &str)], body: &str) -> Answer {
     let lines = [("content-type", LINES), ("prefer", "respond-async")];
-    stage.call(
+    env.call(
         caller,
         "POST",
         "/v1/push",
@@ -195,9 +195,9 @@ fn wide(tokens: &[String]) -> String {
 }
 
 /// What APNs got, by device token.
-fn requests(stage: &Stage) -> BTreeMap<String, Vec<RecordedRequest>> {
+fn requests(env: &TestEnv) -> BTreeMap<String, Vec<RecordedRequest>> {
     let mut requests: BTreeMap<String, Vec<RecordedRequest>> = BTreeMap::new();
-    for request in stage.apns.requests(REQUESTS_KEPT) {
+    for request in env.apns.requests(REQUESTS_KEPT) {
         let token = request.path.trim_start_matches("/3/device/").to_owned();
         requests.entry(token).or_default().push(request);
     }
@@ -206,18 +206,16 @@ fn requests(stage: &Stage) -> BTreeMap<String, Vec<RecordedRequest>> {
 
 /// Each device shows one notification, whatever was repeated under its collapse id.
 #[track_caller]
-fn assert_shown_once(stage: &Stage, tokens: &[String]) {
+fn assert_shown_once(env: &TestEnv, tokens: &[String]) {
     for token in tokens {
-        let screen = &stage.apns.device(token)[0].screen;
+        let screen = &env.apns.device(token)[0].screen;
         assert_eq!(screen.count, 1, "{screen:?}");
     }
 }
 
 /// How many of these devices show something.
-fn shown(stage: &Stage, tokens: &[String]) -> usize {
-    let screens = tokens
-        .iter()
-        .map(|token| stage.apns.device(token)[0].screen.count);
+fn shown(env: &TestEnv, tokens: &[String]) -> usize {
+    let screens = tokens.iter().map(|token| env.apns.device(token)[0].screen.count);
     screens.filter(|count| *count > 0).count()
 }
 

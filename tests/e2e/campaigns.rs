@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::caller::{self, Answer};
 use crate::deployment::Caller;
-use crate::stage::{Stage, until_within};
+use crate::test_env::{TestEnv, until_within};
 
 /// The type of bodies in lines.
 const LINES: &str = "application/x-ndjson";
@@ -36,9 +36,9 @@ struct Audience(String);
 impl Audience {
     /// A new one of the shop.
     #[track_caller]
-    fn create(stage: &Stage, name: &str, shards: u32) -> Self {
+    fn create(env: &TestEnv, name: &str, shards: u32) -> Self {
         let body = json!({"app": "shop", "shards": shards});
-        send(stage, "PUT", &format!("/v1/audiences/{name}"), &body).with_status(201);
+        send(env, "PUT", &format!("/v1/audiences/{name}"), &body).with_status(201);
         Self(name.to_owned())
     }
 
@@ -48,9 +48,9 @@ impl Audience {
 
     /// Imports lines.
     #[track_caller]
-    fn import(&self, stage: &Stage, lines: &str) -> Value {
+    fn import(&self, env: &TestEnv, lines: &str) -> Value {
         let headers = [("content-type", LINES)];
-        let answer = stage.call(
+        let answer = env.call(
             Caller::Both,
             "POST",
             &self.path("/devices"),
@@ -62,21 +62,21 @@ impl Audience {
 
     /// Its document.
     #[track_caller]
-    fn status(&self, stage: &Stage) -> Value {
-        stage.get(&self.path("")).with_status(200)
+    fn status(&self, env: &TestEnv) -> Value {
+        env.get(&self.path("")).with_status(200)
     }
 
     /// How many of its devices a segment has.
     #[track_caller]
-    fn count(&self, stage: &Stage, segment: &Value) -> u64 {
-        let answer = stage.post(&self.path("/count"), &json!({"segment": segment}));
+    fn count(&self, env: &TestEnv, segment: &Value) -> u64 {
+        let answer = env.post(&self.path("/count"), &json!({"segment": segment}));
         answer.with_status(200)["devices"].as_u64().unwrap()
     }
 
     /// All its devices.
     #[track_caller]
-    fn devices(&self, stage: &Stage) -> Vec<Value> {
-        let body = stage.get(&self.path("/devices")).with_status(200);
+    fn devices(&self, env: &TestEnv) -> Vec<Value> {
+        let body = env.get(&self.path("/devices")).with_status(200);
         // One line alone is a document.
         let mut lines = match body {
             Value::String(lines) => parse(&lines),
@@ -93,8 +93,8 @@ struct Campaign(String);
 impl Campaign {
     /// A new one.
     #[track_caller]
-    fn create(stage: &Stage, document: &Value) -> Self {
-        let answer = stage.post("/v1/campaigns", document);
+    fn create(env: &TestEnv, document: &Value) -> Self {
+        let answer = env.post("/v1/campaigns", document);
         let location = answer.header("location").map(str::to_owned);
         let document = answer.with_status(201);
         let id = document["id"].as_str().unwrap().to_owned();
@@ -107,28 +107,28 @@ impl Campaign {
     }
 
     #[track_caller]
-    fn status(&self, stage: &Stage) -> Value {
-        stage.get(&self.path("")).with_status(200)
+    fn status(&self, env: &TestEnv) -> Value {
+        env.get(&self.path("")).with_status(200)
     }
 
     #[track_caller]
-    fn tell(&self, stage: &Stage, action: &str) -> Answer {
-        stage.post(&self.path(&format!("/{action}")), &json!({}))
+    fn tell(&self, env: &TestEnv, action: &str) -> Answer {
+        env.post(&self.path(&format!("/{action}")), &json!({}))
     }
 
     #[track_caller]
-    fn runs(&self, stage: &Stage) -> Vec<Value> {
-        let page = stage.get(&self.path("/runs")).with_status(200);
+    fn runs(&self, env: &TestEnv) -> Vec<Value> {
+        let page = env.get(&self.path("/runs")).with_status(200);
         page["runs"].as_array().unwrap().clone()
     }
 
     /// Its only run, once it is in this state.
     #[track_caller]
-    fn run_once(&self, stage: &Stage, state: &str) -> Value {
+    fn run_once(&self, env: &TestEnv, state: &str) -> Value {
         let mut run = Value::Null;
         until_within(PATIENCE, &format!("a run that is {state}"), || {
             sleep(Duration::from_millis(100));
-            let runs = self.runs(stage);
+            let runs = self.runs(env);
             assert!(runs.len() <= 1, "{runs:?}");
             run = runs.first().cloned().unwrap_or_default();
             run["state"] == state
@@ -138,22 +138,22 @@ impl Campaign {
 
     /// Its only run, once it is done.
     #[track_caller]
-    fn done(&self, stage: &Stage) -> Value {
-        self.run_once(stage, "done")
+    fn done(&self, env: &TestEnv) -> Value {
+        self.run_once(env, "done")
     }
 }
 
 /// Sends a document by any method, as the caller that reaches both apps.
 #[track_caller]
-fn send(stage: &Stage, method: &str, path: &str, body: &Value) -> Answer {
+fn send(env: &TestEnv, method: &str, path: &str, body: &Value) -> Answer {
     let headers = [("content-type", "application/json")];
-    stage.call(Caller::Both, method, path, &headers, body.to_string().as_bytes())
+    env.call(Caller::Both, method, path, &headers, body.to_string().as_bytes())
 }
 
 /// Fires the cron trigger, as the platform does each minute.
 #[track_caller]
-fn strike(stage: &Stage) {
-    let answer = caller::call("GET", &stage.worker.url(TRIGGER), &[], b"");
+fn fire_trigger(env: &TestEnv) {
+    let answer = caller::call("GET", &env.worker.url(TRIGGER), &[], b"");
     assert_eq!(answer.status, 200, "{}", answer.body);
 }
 
@@ -174,9 +174,9 @@ fn due_in(delay: Duration, audience: &Audience, body: &str) -> Value {
 }
 
 /// Waits until what is [`soon`] is due, and fires the trigger.
-fn strike_soon(stage: &Stage) {
+fn fire_trigger_soon(env: &TestEnv) {
     sleep(SOON + Duration::from_millis(200));
-    strike(stage);
+    fire_trigger(env);
 }
 
 /// In how long what is to be soon is.
@@ -204,8 +204,8 @@ fn lines(devices: &[String], line: impl Fn(usize) -> Value) -> String {
 
 /// The text of the only notification that a device shows.
 #[track_caller]
-fn shown(stage: &Stage, device: &str) -> String {
-    let requests = stage.requests_to(device);
+fn shown(env: &TestEnv, device: &str) -> String {
+    let requests = env.requests_to(device);
     assert_eq!(requests.len(), 1, "{device}");
     let payload: Value = serde_json::from_str(&requests[0].body).unwrap();
     payload["aps"]["alert"]["body"].as_str().unwrap().to_owned()

@@ -5,13 +5,12 @@ use serde_json::json;
 
 use crate::caller;
 use crate::deployment::{Caller, NEWS, SHOP};
-use crate::stage::Stage;
+use crate::test_env::TestEnv;
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn all_faults_of_the_configuration_are_told_at_once_and_none_of_its_secrets() {
     let apps = json!({ "shop": { "team_id": "SHOPTEAM01", "key_id": "SHOPKEY001", "topic": "com.example.shop", "enviroment": "sandbox" } });
-    let stage = Stage::alone(
+    let env = TestEnv::isolated(
         Options::default(),
         &[
             ("APPS", &apps.to_string()),
@@ -42,7 +41,7 @@ fn all_faults_of_the_configuration_are_told_at_once_and_none_of_its_secrets() {
         ("POST", "/v1/preview"),
         ("GET", "/v1/doctor"),
     ] {
-        let answer = caller::call(method, &stage.worker.url(path), &[], b"");
+        let answer = caller::call(method, &env.worker.url(path), &[], b"");
         let problem = answer.problem(500, "misconfigured");
         let errors = problem["errors"].as_array().unwrap();
         let named: Vec<&str> = errors
@@ -58,15 +57,14 @@ fn all_faults_of_the_configuration_are_told_at_once_and_none_of_its_secrets() {
         );
         assert!(!problem.to_string().contains("s3cr3t"));
     }
-    let health = caller::call("GET", &stage.worker.url("/healthz"), &[], b"");
+    let health = caller::call("GET", &env.worker.url("/healthz"), &[], b"");
     assert_eq!(health.with_status(503), json!({ "status": "unavailable" }));
-    let log = stage.log_with(r#""event":"misconfigured""#, 1);
+    let log = env.log_with(r#""event":"misconfigured""#, 1);
     assert!(log.contains("/PERMITS"), "{log}");
     assert!(!log.contains("s3cr3t"));
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_fault_of_one_app_stops_that_app_alone() {
     let apps = json!({
         SHOP.name: SHOP.setting(),
@@ -74,44 +72,43 @@ fn a_fault_of_one_app_stops_that_app_alone() {
         "calls": { "team_id": "SHOPTEAM01", "key_id": "SHOPKEY001", "topic": "com.acme.voip" },
     });
     // The news have no secret.
-    let stage = Stage::alone(
+    let env = TestEnv::isolated(
         Options::default(),
         &[("APPS", &apps.to_string()), ("APNS_KEY_NEWSKEY001", "")],
     );
-    let health = caller::call("GET", &stage.worker.url("/healthz"), &[], b"");
+    let health = caller::call("GET", &env.worker.url("/healthz"), &[], b"");
     assert_eq!(health.with_status(200), json!({ "status": "degraded" }));
-    let [shop, other] = <[String; 2]>::try_from(stage.devices(&SHOP, "configuration", 2)).unwrap();
+    let [shop, other] = <[String; 2]>::try_from(env.devices(&SHOP, "configuration", 2)).unwrap();
     let order = |app: &str, token: &str| {
         let notification = json!({ "payload": { "aps": { "alert": "Sale" } } });
         json!({ "app": app, "notification": notification, "devices": [{ "token": token }] })
     };
-    assert_eq!(stage.push(&order(SHOP.name, &shop))["counts"]["accepted"], 1);
+    assert_eq!(env.push(&order(SHOP.name, &shop))["counts"]["accepted"], 1);
     let queued = [("prefer", "respond-async")];
     let body = order(SHOP.name, &other).to_string();
-    let batch = stage.call(Caller::Shop, "POST", "/v1/push", &queued, body.as_bytes());
+    let batch = env.call(Caller::Shop, "POST", "/v1/push", &queued, body.as_bytes());
     let id = batch.with_status(202)["id"].as_str().unwrap().to_owned();
-    crate::stage::until("the batch of the app that works ends", || {
-        stage.get(&format!("/v1/batches/{id}")).with_status(200)["state"] == "done"
+    crate::test_env::until("the batch of the app that works ends", || {
+        env.get(&format!("/v1/batches/{id}")).with_status(200)["state"] == "done"
     });
-    assert_eq!(stage.requests_to(&other).len(), 1);
+    assert_eq!(env.requests_to(&other).len(), 1);
 
     // Whoever reaches the broken one is told what is missing, and nobody else.
     let body = order(NEWS.name, &shop).to_string();
     for headers in [&queued[..], &[]] {
         for caller in [Caller::Both, Caller::News] {
-            let answer = stage.call(caller, "POST", "/v1/push", headers, body.as_bytes());
+            let answer = env.call(caller, "POST", "/v1/push", headers, body.as_bytes());
             let problem = answer.problem(500, "misconfigured");
             assert_eq!(problem["pointer"], "/APNS_KEY_NEWSKEY001");
         }
-        stage
-            .call(Caller::Shop, "POST", "/v1/push", headers, body.as_bytes())
+        env.call(Caller::Shop, "POST", "/v1/push", headers, body.as_bytes())
             .problem(403, "forbidden");
     }
-    let doctor = stage.get("/v1/doctor").with_status(200);
+    let doctor = env.get("/v1/doctor").with_status(200);
     assert_eq!(doctor["healthy"], false);
     assert_eq!(doctor["broken_apps"][0]["name"], "news");
     assert_eq!(doctor["apps"][1]["warnings"][0]["pointer"], "/APPS/calls/topic");
-    let doctor = stage.call(Caller::Shop, "GET", "/v1/doctor", &[], b"");
+    let doctor = env.call(Caller::Shop, "GET", "/v1/doctor", &[], b"");
     let doctor = doctor.with_status(200);
     assert_eq!(
         (&doctor["healthy"], doctor.get("broken_apps")),

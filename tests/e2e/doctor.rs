@@ -3,16 +3,15 @@
 use serde_json::{Value, json};
 
 use crate::deployment::{Caller, SHOP, digest};
-use crate::stage::Stage;
+use crate::test_env::TestEnv;
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn the_doctor_says_what_is_set_and_probes_apns() {
-    let stage = Stage::shared();
-    let token = stage.device("doctor");
-    let probes = stage.apns.state().probes;
-    stage.push(&json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": [{ "token": token }] }));
-    let doctor = stage.get("/v1/doctor").with_status(200);
+    let env = TestEnv::shared();
+    let token = env.device("doctor");
+    let probes = env.apns.state().probes;
+    env.push(&json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": [{ "token": token }] }));
+    let doctor = env.get("/v1/doctor").with_status(200);
     assert_eq!(
         (&doctor["healthy"], &doctor["local_origins"]),
         (&json!(true), &json!(true))
@@ -30,17 +29,16 @@ fn the_doctor_says_what_is_set_and_probes_apns() {
             (&json!(true), &json!("403 MissingProviderToken"))
         );
     }
-    assert!(stage.apns.state().probes >= probes + 2);
+    assert!(env.apns.state().probes >= probes + 2);
     let gate = &doctor["gates"][0];
     assert_eq!((&gate["app"], &gate["proven"]), (&json!("shop"), &json!(true)));
     assert!(gate["provider_token_age_s"].as_u64().unwrap() < 60 * 60, "{gate}");
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn the_doctor_shows_a_caller_its_own_apps_and_no_value_of_a_secret() {
-    let stage = Stage::shared();
-    let doctor = stage
+    let env = TestEnv::shared();
+    let doctor = env
         .call(Caller::Shop, "GET", "/v1/doctor", &[], b"")
         .with_status(200);
     assert_eq!(

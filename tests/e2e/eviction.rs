@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 use crate::caller;
 use crate::deployment::{Caller, SHOP};
 use crate::shared::over_each_transport;
-use crate::stage::{Stage, header, until};
+use crate::test_env::{TestEnv, header, until};
 
 fn order(tokens: &[String]) -> Value {
     let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
     json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices })
 }
 
-fn gate(stage: &Stage) -> Value {
-    let doctor = stage.call(Caller::Shop, "GET", "/v1/doctor", &[], b"");
+fn gate(env: &TestEnv) -> Value {
+    let doctor = env.call(Caller::Shop, "GET", "/v1/doctor", &[], b"");
     doctor.with_status(200)["gates"][0].clone()
 }
 
@@ -26,16 +26,15 @@ over_each_transport! {
 }
 
 fn a_killed_worker_comes_back_with_its_provider_token_and_knows_what_was_in_flight(transport: &str) {
-    let mut stage = Stage::alone(Options::default(), &[("PERMITS", "12"), ("TRANSPORT", transport)]);
-    let devices = stage.devices(&SHOP, "eviction", 30);
-    assert_eq!(stage.push(&order(&devices[..10]))["counts"]["accepted"], 10);
+    let mut env = TestEnv::isolated(Options::default(), &[("PERMITS", "12"), ("TRANSPORT", transport)]);
+    let devices = env.devices(&SHOP, "eviction", 30);
+    assert_eq!(env.push(&order(&devices[..10]))["counts"]["accepted"], 10);
 
     // One order never gets its answer: it is under way when the Worker dies.
-    stage
-        .apns
+    env.apns
         .fault(Fault::new(FaultKind::Silence).for_token(&devices[10]))
         .unwrap();
-    let url = stage.worker.url("/v1/push");
+    let url = env.worker.url("/v1/push");
     let authorization = format!("Bearer {}", Caller::Shop.key());
     let body = order(&devices[10..11]).to_string();
     let stuck = thread::spawn(move || {
@@ -48,20 +47,20 @@ fn a_killed_worker_comes_back_with_its_provider_token_and_knows_what_was_in_flig
         .is_err()
     });
     until("the order that gets no answer", || {
-        !stage.requests_to(&devices[10]).is_empty() && gate(&stage)["in_use"] == 1
+        !env.requests_to(&devices[10]).is_empty() && gate(&env)["in_use"] == 1
     });
-    stage.kill_and_restart();
+    env.kill_and_restart();
     assert!(stuck.join().unwrap(), "the Worker died before it could answer");
 
     // The permits of the dead holder are out until their time is over, and the rest can be used.
-    let after = gate(&stage);
+    let after = gate(&env);
     assert_eq!((&after["in_use"], &after["limit"]), (&json!(1), &json!(12)));
-    let answer = stage.push(&order(&devices[11..]));
+    let answer = env.push(&order(&devices[11..]));
     assert_eq!(answer["counts"]["accepted"], 19, "{answer}");
-    let state = stage.apns.state();
+    let state = env.apns.state();
     assert_eq!((state.provider_tokens, state.requests), (1, 30 + state.probes));
     let tokens = devices.iter().map(|device| {
-        header(&stage.requests_to(device)[0], "authorization")
+        header(&env.requests_to(device)[0], "authorization")
             .unwrap()
             .to_owned()
     });
@@ -71,25 +70,24 @@ fn a_killed_worker_comes_back_with_its_provider_token_and_knows_what_was_in_flig
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_gate_that_is_evicted_keeps_its_provider_token_and_gives_the_permits_out_again() {
     let latency = Latency::fixed(Duration::from_millis(300));
     let options = Options {
         latency,
         ..Options::default()
     };
-    let mut stage = Stage::evictable(options, &[("PERMITS", "6")]);
-    let devices = stage.devices(&SHOP, "eviction of the gate", 40);
-    assert_eq!(stage.push(&order(&devices[..6]))["counts"]["accepted"], 6);
-    stage.evict_gate(&SHOP);
-    let gate = gate(&stage);
+    let mut env = TestEnv::evictable(options, &[("PERMITS", "6")]);
+    let devices = env.devices(&SHOP, "eviction of the gate", 40);
+    assert_eq!(env.push(&order(&devices[..6]))["counts"]["accepted"], 6);
+    env.evict_gate(&SHOP);
+    let gate = gate(&env);
     assert_eq!((&gate["proven"], &gate["limit"]), (&json!(true), &json!(6)));
-    assert_eq!(stage.push(&order(&devices[6..12]))["counts"]["accepted"], 6);
+    assert_eq!(env.push(&order(&devices[6..12]))["counts"]["accepted"], 6);
 
     // In the middle of an order, which holds all permits.
     let body = order(&devices[12..36]);
     let under_way = {
-        let url = stage.worker.url("/v1/push");
+        let url = env.worker.url("/v1/push");
         let authorization = format!("Bearer {}", Caller::Shop.key());
         let body = body.to_string();
         thread::spawn(move || {
@@ -98,31 +96,30 @@ fn a_gate_that_is_evicted_keeps_its_provider_token_and_gives_the_permits_out_aga
         })
     };
     until("the order's first push", || {
-        !stage.requests_to(&devices[12]).is_empty()
+        !env.requests_to(&devices[12]).is_empty()
     });
-    stage.evict_gate(&SHOP);
+    env.evict_gate(&SHOP);
     let answer = under_way.join().unwrap().with_status(200);
     assert_eq!(answer["counts"]["accepted"], 24, "{answer}");
-    assert_eq!(stage.push(&order(&devices[36..]))["counts"]["accepted"], 4);
-    let state = stage.apns.state();
+    assert_eq!(env.push(&order(&devices[36..]))["counts"]["accepted"], 4);
+    let state = env.apns.state();
     assert_eq!((state.provider_tokens, state.peak_in_flight), (1, 6));
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_connection_object_that_has_closed_its_connection_can_be_evicted() {
     let settings = [("TRANSPORT", "socket"), ("CONNECTION_IDLE_MS", "1000")];
-    let mut stage = Stage::evictable(Options::default(), &settings);
-    let devices = stage.devices(&SHOP, "eviction of a connection", 20);
-    assert_eq!(stage.push(&order(&devices[..10]))["counts"]["accepted"], 10);
+    let mut env = TestEnv::evictable(Options::default(), &settings);
+    let devices = env.devices(&SHOP, "eviction of a connection", 20);
+    assert_eq!(env.push(&order(&devices[..10]))["counts"]["accepted"], 10);
     until("the end of the idle connection", || {
-        stage.apns.state().connections_open == 0
+        env.apns.state().connections_open == 0
     });
-    stage.evict_connection(&SHOP);
-    let answer = stage.push(&order(&devices[10..]));
+    env.evict_connection(&SHOP);
+    let answer = env.push(&order(&devices[10..]));
     assert_eq!(
         (&answer["counts"]["accepted"], &answer["transport"]),
         (&json!(10), &json!("socket"))
     );
-    assert_eq!(stage.apns.state().provider_tokens, 1);
+    assert_eq!(env.apns.state().provider_tokens, 1);
 }

@@ -4,13 +4,13 @@ use apns_mock::{Fault, FaultKind, Options};
 use serde_json::{Value, json};
 
 use crate::deployment::{NEWS, SHOP};
-use crate::stage::{Alone, Stage, until};
+use crate::test_env::{Isolated, TestEnv, until};
 
 /// An app of the same credential that sends by `fetch`, whose connection can then be used again.
 const BY_FETCH: &str = "shop-by-fetch";
 
-/// A stage that sends over sockets of so many objects, and what it does without one.
-fn stage(fallback: &str, objects: &str) -> Alone {
+/// An environment that sends over sockets of so many objects, and what it does without one.
+fn env(fallback: &str, objects: &str) -> Isolated {
     let mut by_fetch = SHOP.setting();
     by_fetch["transport"] = json!("fetch");
     let apps =
@@ -21,7 +21,7 @@ fn stage(fallback: &str, objects: &str) -> Alone {
         ("SOCKET_FALLBACK", fallback),
         ("MAX_CONNECTIONS", objects),
     ];
-    Stage::alone(Options::default(), &settings)
+    TestEnv::isolated(Options::default(), &settings)
 }
 
 fn order(app: &str, token: &str) -> Value {
@@ -29,22 +29,22 @@ fn order(app: &str, token: &str) -> Value {
 }
 
 /// From now on, or no longer, the server closes new connections at once.
-fn refuse_connections(stage: &Stage, refuse: bool) {
+fn refuse_connections(env: &TestEnv, refuse: bool) {
     let fault = Fault {
         delay_ms: Some(if refuse { 600_000 } else { 0 }),
         ..Fault::new(FaultKind::RefuseConnections)
     };
-    stage.apns.fault(fault).unwrap();
+    env.apns.fault(fault).unwrap();
 }
 
 /// Waits for an order that comes while the delay after a failure runs, and so does not try to connect.
-fn until_an_order_does_not_connect(stage: &Stage, send: impl Fn()) {
+fn until_an_order_does_not_connect(env: &TestEnv, send: impl Fn()) {
     until("an order that does not try to connect", || {
-        let before = stage.worker.log().matches(CONNECT_FAILED).count();
-        let refused = stage.apns.state().connections_refused;
+        let before = env.worker.log().matches(CONNECT_FAILED).count();
+        let refused = env.apns.state().connections_refused;
         send();
-        let after = stage.worker.log().matches(CONNECT_FAILED).count();
-        (before, refused) == (after, stage.apns.state().connections_refused)
+        let after = env.worker.log().matches(CONNECT_FAILED).count();
+        (before, refused) == (after, env.apns.state().connections_refused)
     });
 }
 
@@ -52,42 +52,40 @@ const CONNECT_FAILED: &str = r#""event":"connect_failed""#;
 const FELL_BACK: &str = r#""event":"fell_back""#;
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn an_order_for_which_no_socket_opens_goes_by_fetch_and_later_ones_over_a_socket_again() {
-    let stage = stage("fetch", "1");
-    let token = stage.device("fallback");
+    let env = env("fetch", "1");
+    let token = env.device("fallback");
     // A connection that `fetch` keeps, as no new one is taken.
-    assert_eq!(stage.push(&order(BY_FETCH, &token))["transport"], "fetch");
-    refuse_connections(&stage, true);
+    assert_eq!(env.push(&order(BY_FETCH, &token))["transport"], "fetch");
+    refuse_connections(&env, true);
     let push = || {
-        let answer = stage.push(&order("shop", &token));
+        let answer = env.push(&order("shop", &token));
         assert_eq!(answer["counts"]["accepted"], 1, "{answer}");
         answer["transport"].as_str().unwrap().to_owned()
     };
     assert_eq!(push(), "fetch");
-    let log = stage.log_with(FELL_BACK, 1);
+    let log = env.log_with(FELL_BACK, 1);
     assert_eq!(log.matches(FELL_BACK).count(), 1, "{log}");
     assert_eq!(log.matches(CONNECT_FAILED).count(), 1, "{log}");
     assert!(
         log.contains(r#""event":"fell_back","app":"shop","devices":1"#),
         "{log}"
     );
-    until_an_order_does_not_connect(&stage, || assert_eq!(push(), "fetch"));
+    until_an_order_does_not_connect(&env, || assert_eq!(push(), "fetch"));
 
-    refuse_connections(&stage, false);
+    refuse_connections(&env, false);
     until("an order over a socket", || push() == "socket");
     assert_eq!(push(), "socket");
-    assert_eq!(stage.apns.state().connections_h2, 1);
-    assert_eq!(stage.apns.state().provider_tokens, 1);
+    assert_eq!(env.apns.state().connections_h2, 1);
+    assert_eq!(env.apns.state().provider_tokens, 1);
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn without_a_fallback_an_order_for_which_no_socket_opens_is_turned_away_unsent() {
-    let stage = stage("none", "1");
-    let token = stage.device("fallback, none");
+    let env = env("none", "1");
+    let token = env.device("fallback, none");
     let turned_away = || {
-        let answer = stage.post("/v1/push", &order("shop", &token));
+        let answer = env.post("/v1/push", &order("shop", &token));
         let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
         assert!((1..=60).contains(&wait), "{wait}");
         let problem = answer.problem(503, "unavailable");
@@ -96,38 +94,37 @@ fn without_a_fallback_an_order_for_which_no_socket_opens_is_turned_away_unsent()
             "{problem}"
         );
     };
-    refuse_connections(&stage, true);
+    refuse_connections(&env, true);
     turned_away();
-    until_an_order_does_not_connect(&stage, turned_away);
-    assert_eq!(stage.apns.state().requests, 0);
+    until_an_order_does_not_connect(&env, turned_away);
+    assert_eq!(env.apns.state().requests, 0);
 
-    refuse_connections(&stage, false);
+    refuse_connections(&env, false);
     until("an order over a socket", || {
-        let answer = stage.post("/v1/push", &order("shop", &token));
+        let answer = env.post("/v1/push", &order("shop", &token));
         answer.status == 200 && answer.body["transport"] == "socket"
     });
-    assert_eq!(stage.apns.device(&token)[0].screen.count, 1);
+    assert_eq!(env.apns.device(&token)[0].screen.count, 1);
 
     // Nobody listens any more. The connection that was open has ended, and the order finds that out.
-    stage.apns.stop();
+    env.apns.stop();
     turned_away();
-    assert_eq!(stage.apns.device(&token)[0].screen.count, 1);
-    let log = stage.log_with(CONNECT_FAILED, 1);
+    assert_eq!(env.apns.device(&token)[0].screen.count, 1);
+    let log = env.log_with(CONNECT_FAILED, 1);
     assert_eq!(log.matches(FELL_BACK).count(), 0, "{log}");
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn the_failures_of_a_credential_back_off_together_though_it_may_have_several_connections() {
-    let stage = stage("none", "4");
-    let token = stage.device("fallback, together");
-    refuse_connections(&stage, true);
+    let env = env("none", "4");
+    let token = env.device("fallback, together");
+    refuse_connections(&env, true);
     until("the fourth failure", || {
         let order = order("shop", &token);
-        stage.post("/v1/push", &order).problem(503, "unavailable");
-        stage.worker.log().matches(CONNECT_FAILED).count() >= 4
+        env.post("/v1/push", &order).problem(503, "unavailable");
+        env.worker.log().matches(CONNECT_FAILED).count() >= 4
     });
-    let log = stage.worker.log();
+    let log = env.worker.log();
     let delays = log.split(r#""retry_in_ms":"#).skip(1).map(|rest| {
         let end = rest.find(|character: char| !character.is_ascii_digit()).unwrap();
         rest[..end].parse::<u64>().unwrap()
@@ -139,9 +136,9 @@ fn the_failures_of_a_credential_back_off_together_though_it_may_have_several_con
     }
     assert!(delays.len() >= 4, "{log}");
 
-    refuse_connections(&stage, false);
+    refuse_connections(&env, false);
     until("an order over a socket", || {
-        stage.post("/v1/push", &order("shop", &token)).status == 200
+        env.post("/v1/push", &order("shop", &token)).status == 200
     });
-    assert_eq!(stage.apns.state().connections_h2, 1);
+    assert_eq!(env.apns.state().connections_h2, 1);
 }

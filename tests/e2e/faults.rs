@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::deployment::{Caller, SHOP};
 use crate::shared::over_both_transports;
-use crate::stage::{Stage, header};
+use crate::test_env::{TestEnv, header};
 
 over_both_transports! {
     a_push_that_apns_goes_on_refusing_is_handed_back_with_a_delay,
@@ -39,21 +39,21 @@ fn order(token: &str, collapse_id: Option<&str>) -> Value {
 /// Sends to one device that meets a fault: the result, and what APNs got.
 #[track_caller]
 fn push_into(
-    stage: &Stage,
+    env: &TestEnv,
     name: &str,
     fault: Fault,
     collapse_id: Option<&str>,
 ) -> (Value, Vec<RecordedRequest>) {
-    let token = stage.device(&format!("faults, {name}"));
-    stage.apns.fault(fault.for_token(&token)).unwrap();
-    let answer = stage.push(&order(&token, collapse_id));
-    (answer["results"][0].clone(), stage.requests_to(&token))
+    let token = env.device(&format!("faults, {name}"));
+    env.apns.fault(fault.for_token(&token)).unwrap();
+    let answer = env.push(&order(&token, collapse_id));
+    (answer["results"][0].clone(), env.requests_to(&token))
 }
 
 /// How many notifications the device of [`push_into`] shows, and how many were replaced.
-fn shown(stage: &Stage, name: &str) -> (u64, u64) {
-    let token = stage.tokens(&format!("faults, {name}"), 1).remove(0);
-    let screen = stage.apns.device(&token).remove(0).screen;
+fn shown(env: &TestEnv, name: &str) -> (u64, u64) {
+    let token = env.tokens(&format!("faults, {name}"), 1).remove(0);
+    let screen = env.apns.device(&token).remove(0).screen;
     (screen.count, screen.replaced)
 }
 
@@ -77,7 +77,7 @@ fn assert_attempts(result: &Value, requests: &[RecordedRequest], count: usize) {
     }
 }
 
-fn what_apns_refuses_for_now_is_sent_again_with_the_same_apns_id(stage: &Stage) {
+fn what_apns_refuses_for_now_is_sent_again_with_the_same_apns_id(env: &TestEnv) {
     for (status, reason) in [
         (429, "TooManyRequests"),
         (500, "InternalServerError"),
@@ -87,35 +87,30 @@ fn what_apns_refuses_for_now_is_sent_again_with_the_same_apns_id(stage: &Stage) 
         (500, "SomethingNew"),
     ] {
         let name = format!("again, {reason}");
-        let (result, requests) = push_into(stage, &name, Fault::answer(status, reason).times(1), None);
+        let (result, requests) = push_into(env, &name, Fault::answer(status, reason).times(1), None);
         assert_outcome(&result, "accepted", 200, None, "accepted");
         assert_attempts(&result, &requests, 2);
-        assert_eq!(shown(stage, &name), (1, 0));
+        assert_eq!(shown(env, &name), (1, 0));
     }
 }
 
-fn a_push_that_apns_goes_on_refusing_is_handed_back_with_a_delay(stage: &Stage) {
-    let (result, requests) = push_into(
-        stage,
-        "persistent",
-        Fault::answer(503, "ServiceUnavailable"),
-        None,
-    );
+fn a_push_that_apns_goes_on_refusing_is_handed_back_with_a_delay(env: &TestEnv) {
+    let (result, requests) = push_into(env, "persistent", Fault::answer(503, "ServiceUnavailable"), None);
     assert_outcome(&result, "retrying", 503, Some("ServiceUnavailable"), "retry");
     assert_attempts(&result, &requests, 3);
     // Apple's quarter of an hour.
     assert_eq!(result["retry_after"], 900);
-    assert_eq!(shown(stage, "persistent"), (0, 0));
+    assert_eq!(shown(env, "persistent"), (0, 0));
 }
 
-fn nothing_is_sent_again_before_retry_after_or_past_the_callers_wait(stage: &Stage) {
-    let token = stage.device("faults, retry-after");
+fn nothing_is_sent_again_before_retry_after_or_past_the_callers_wait(env: &TestEnv) {
+    let token = env.device("faults, retry-after");
     let fault = Fault {
         headers: vec![("retry-after".to_owned(), "100".to_owned())],
         ..Fault::answer(429, "TooManyRequests")
     };
-    stage.apns.fault(fault.for_token(&token)).unwrap();
-    let answer = stage.call(
+    env.apns.fault(fault.for_token(&token)).unwrap();
+    let answer = env.call(
         Caller::Both,
         "POST",
         "/v1/push",
@@ -124,15 +119,14 @@ fn nothing_is_sent_again_before_retry_after_or_past_the_callers_wait(stage: &Sta
     );
     let result = answer.with_status(200)["results"][0].clone();
     assert_outcome(&result, "retrying", 429, Some("TooManyRequests"), "retry");
-    assert_attempts(&result, &stage.requests_to(&token), 1);
+    assert_attempts(&result, &env.requests_to(&token), 1);
     assert_eq!(result["retry_after"], 100);
 
-    let token = stage.device("faults, no wait");
-    stage
-        .apns
+    let token = env.device("faults, no wait");
+    env.apns
         .fault(Fault::answer(503, "ServiceUnavailable").for_token(&token))
         .unwrap();
-    let answer = stage.call(
+    let answer = env.call(
         Caller::Both,
         "POST",
         "/v1/push",
@@ -140,52 +134,52 @@ fn nothing_is_sent_again_before_retry_after_or_past_the_callers_wait(stage: &Sta
         order(&token, None).to_string().as_bytes(),
     );
     let result = answer.with_status(200)["results"][0].clone();
-    assert_attempts(&result, &stage.requests_to(&token), 1);
+    assert_attempts(&result, &env.requests_to(&token), 1);
 }
 
-fn a_retry_after_that_fits_is_waited_for(stage: &Stage) {
+fn a_retry_after_that_fits_is_waited_for(env: &TestEnv) {
     let fault = Fault {
         headers: vec![("retry-after".to_owned(), "1".to_owned())],
         ..Fault::answer(503, "ServiceUnavailable").times(1)
     };
-    let (result, requests) = push_into(stage, "short retry-after", fault, None);
+    let (result, requests) = push_into(env, "short retry-after", fault, None);
     assert_outcome(&result, "accepted", 200, None, "accepted");
     assert_attempts(&result, &requests, 2);
 }
 
-fn a_retry_after_as_a_date_is_waited_for(stage: &Stage) {
+fn a_retry_after_as_a_date_is_waited_for(env: &TestEnv) {
     let begin = SystemTime::now();
     let date = httpdate::fmt_http_date(begin + Duration::from_secs(4));
     let fault = Fault {
         headers: vec![("retry-after".to_owned(), date)],
         ..Fault::answer(503, "ServiceUnavailable").times(1)
     };
-    let (result, requests) = push_into(stage, "retry-after as a date", fault, None);
+    let (result, requests) = push_into(env, "retry-after as a date", fault, None);
     assert_outcome(&result, "accepted", 200, None, "accepted");
     assert_attempts(&result, &requests, 2);
     // A date has no fractions of a second, and the two clocks are one.
     assert!(begin.elapsed().unwrap() >= Duration::from_secs(3));
 }
 
-fn an_answer_that_is_not_from_apns_leaves_open_what_became_of_the_push(stage: &Stage) {
+fn an_answer_that_is_not_from_apns_leaves_open_what_became_of_the_push(env: &TestEnv) {
     let html = || Fault {
         body: FaultBody::Html,
         delivered: true,
         ..Fault::answer(502, "Bad Gateway").times(1)
     };
     // Sent again, it could show twice.
-    let (result, requests) = push_into(stage, "html", html(), None);
+    let (result, requests) = push_into(env, "html", html(), None);
     assert_outcome(&result, "failed", 502, Some("AnswerNotFromApns"), "unknown");
     assert_attempts(&result, &requests, 1);
-    assert_eq!(shown(stage, "html"), (1, 0));
+    assert_eq!(shown(env, "html"), (1, 0));
     // With a collapse id it takes its own place.
-    let (result, requests) = push_into(stage, "html, collapse", html(), Some("sale"));
+    let (result, requests) = push_into(env, "html, collapse", html(), Some("sale"));
     assert_outcome(&result, "accepted", 200, None, "accepted");
     assert_attempts(&result, &requests, 2);
-    assert_eq!(shown(stage, "html, collapse"), (1, 1));
+    assert_eq!(shown(env, "html, collapse"), (1, 1));
 }
 
-fn a_proxy_that_could_not_connect_says_that_nothing_was_sent(stage: &Stage) {
+fn a_proxy_that_could_not_connect_says_that_nothing_was_sent(env: &TestEnv) {
     // How Cloudflare's `fetch` tells of a connection that was refused, or broke before the request.
     for status in [521, 522, 525] {
         let fault = Fault {
@@ -193,37 +187,37 @@ fn a_proxy_that_could_not_connect_says_that_nothing_was_sent(stage: &Stage) {
             ..Fault::answer(status, "Connection timed out")
         };
         let name = format!("{status}, once");
-        let (result, requests) = push_into(stage, &name, fault.clone().times(1), None);
+        let (result, requests) = push_into(env, &name, fault.clone().times(1), None);
         assert_outcome(&result, "accepted", 200, None, "accepted");
         assert_attempts(&result, &requests, 2);
-        let (result, requests) = push_into(stage, &format!("{status}, always"), fault, None);
+        let (result, requests) = push_into(env, &format!("{status}, always"), fault, None);
         assert_outcome(&result, "retrying", status, Some("AnswerNotFromApns"), "retry");
         assert_attempts(&result, &requests, 3);
         assert_eq!(result["retry_after"], 10);
     }
 }
 
-fn an_answer_of_apns_that_is_garbled_counts_by_its_status(stage: &Stage) {
+fn an_answer_of_apns_that_is_garbled_counts_by_its_status(env: &TestEnv) {
     for (name, body) in [("broken", FaultBody::BrokenJson), ("empty", FaultBody::Empty)] {
         let garbled = |status| Fault {
             body,
             ..Fault::answer(status, "SomeReason").times(1)
         };
-        let (result, requests) = push_into(stage, &format!("{name} 503"), garbled(503), None);
+        let (result, requests) = push_into(env, &format!("{name} 503"), garbled(503), None);
         assert_outcome(&result, "accepted", 200, None, "accepted");
         assert_attempts(&result, &requests, 2);
-        let (result, requests) = push_into(stage, &format!("{name} 400"), garbled(400), None);
+        let (result, requests) = push_into(env, &format!("{name} 400"), garbled(400), None);
         assert_outcome(&result, "rejected", 400, Some("NoReason"), "fix_request");
         assert_attempts(&result, &requests, 1);
     }
 }
 
-fn a_push_without_an_answer_ends_at_its_deadline_and_is_unknown(stage: &Stage) {
-    let (result, requests) = push_into(stage, "silence", Fault::new(FaultKind::Silence), None);
+fn a_push_without_an_answer_ends_at_its_deadline_and_is_unknown(env: &TestEnv) {
+    let (result, requests) = push_into(env, "silence", Fault::new(FaultKind::Silence), None);
     assert_outcome(&result, "failed", 0, Some("DeadlinePassed"), "unknown");
     assert_attempts(&result, &requests, 1);
     let (result, requests) = push_into(
-        stage,
+        env,
         "silence, collapse",
         Fault::new(FaultKind::Silence),
         Some("sale"),
@@ -233,7 +227,7 @@ fn a_push_without_an_answer_ends_at_its_deadline_and_is_unknown(stage: &Stage) {
     assert_eq!(result.get("retry_after"), None);
 }
 
-fn an_answer_that_comes_too_late_is_no_answer(stage: &Stage) {
+fn an_answer_that_comes_too_late_is_no_answer(env: &TestEnv) {
     let late = || {
         let fault = Fault {
             delay_ms: Some(10_000),
@@ -241,29 +235,24 @@ fn an_answer_that_comes_too_late_is_no_answer(stage: &Stage) {
         };
         fault.times(1)
     };
-    let (result, requests) = push_into(stage, "late", late(), None);
+    let (result, requests) = push_into(env, "late", late(), None);
     assert_outcome(&result, "failed", 0, Some("DeadlinePassed"), "unknown");
     assert_attempts(&result, &requests, 1);
-    assert_eq!(shown(stage, "late"), (1, 0));
-    let (result, requests) = push_into(stage, "late, collapse", late(), Some("sale"));
+    assert_eq!(shown(env, "late"), (1, 0));
+    let (result, requests) = push_into(env, "late, collapse", late(), Some("sale"));
     assert_outcome(&result, "accepted", 200, None, "accepted");
     assert_attempts(&result, &requests, 2);
-    assert_eq!(shown(stage, "late, collapse"), (1, 1));
+    assert_eq!(shown(env, "late, collapse"), (1, 1));
 }
 
-fn an_answer_whose_body_never_ends_counts_by_its_status(stage: &Stage) {
-    let (result, requests) = push_into(
-        stage,
-        "endless",
-        Fault::new(FaultKind::HeadersOnly).times(1),
-        None,
-    );
+fn an_answer_whose_body_never_ends_counts_by_its_status(env: &TestEnv) {
+    let (result, requests) = push_into(env, "endless", Fault::new(FaultKind::HeadersOnly).times(1), None);
     assert_outcome(&result, "accepted", 200, None, "accepted");
     assert_attempts(&result, &requests, 1);
-    assert_eq!(shown(stage, "endless"), (1, 0));
+    assert_eq!(shown(env, "endless"), (1, 0));
 }
 
-fn a_connection_that_breaks_leaves_open_what_became_of_the_push(stage: &Stage) {
+fn a_connection_that_breaks_leaves_open_what_became_of_the_push(env: &TestEnv) {
     for kind in [FaultKind::Close, FaultKind::Reset] {
         for delivered in [true, false] {
             let broken = || Fault {
@@ -271,24 +260,23 @@ fn a_connection_that_breaks_leaves_open_what_became_of_the_push(stage: &Stage) {
                 ..Fault::new(kind).times(1)
             };
             let name = format!("{kind:?} {delivered}");
-            let (result, requests) = push_into(stage, &name, broken(), None);
+            let (result, requests) = push_into(env, &name, broken(), None);
             assert_outcome(&result, "failed", 0, Some("ConnectionLost"), "unknown");
             assert_attempts(&result, &requests, 1);
-            assert_eq!(shown(stage, &name), (u64::from(delivered), 0));
+            assert_eq!(shown(env, &name), (u64::from(delivered), 0));
             let name = format!("{name}, collapse");
-            let (result, requests) = push_into(stage, &name, broken(), Some("sale"));
+            let (result, requests) = push_into(env, &name, broken(), Some("sale"));
             assert_outcome(&result, "accepted", 200, None, "accepted");
             assert_attempts(&result, &requests, 2);
-            assert_eq!(shown(stage, &name), (1, u64::from(delivered)));
+            assert_eq!(shown(env, &name), (1, u64::from(delivered)));
         }
     }
 }
 
-fn a_connection_that_ends_in_good_order_loses_no_push(stage: &Stage) {
-    let tokens = stage.devices(&SHOP, "faults, farewell", 20);
+fn a_connection_that_ends_in_good_order_loses_no_push(env: &TestEnv) {
+    let tokens = env.devices(&SHOP, "faults, farewell", 20);
     for token in tokens.iter().step_by(3) {
-        stage
-            .apns
+        env.apns
             .fault(Fault::new(FaultKind::GoAway).times(1).for_token(token))
             .unwrap();
     }
@@ -296,11 +284,11 @@ fn a_connection_that_ends_in_good_order_loses_no_push(stage: &Stage) {
         streams: Some(1),
         ..Fault::new(FaultKind::StreamLimit).times(1)
     };
-    stage.apns.fault(limit.for_token(&tokens[1])).unwrap();
+    env.apns.fault(limit.for_token(&tokens[1])).unwrap();
     let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
-    let answer = stage.push(&json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices }));
+    let answer = env.push(&json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices }));
     assert_eq!(answer["counts"]["accepted"], tokens.len());
     for token in &tokens {
-        assert_eq!(stage.requests_to(token).len(), 1);
+        assert_eq!(env.requests_to(token).len(), 1);
     }
 }

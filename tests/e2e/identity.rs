@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::caller::{self, Answer};
 use crate::deployment::{App, Caller, NEWS, SHOP, digest};
-use crate::stage::Stage;
+use crate::test_env::TestEnv;
 
 /// What the holder of a key of the news is answered about things of the shop.
 enum Right {
@@ -98,7 +98,7 @@ fn campaign_document(audience: &str) -> Value {
     json!({ "name": "secret", "audience": audience, "notification": alert() })
 }
 
-fn upload(stage: &Stage, key: &str, headers: &[(&str, &str)], app: &App, token: &str) -> Answer {
+fn upload(env: &TestEnv, key: &str, headers: &[(&str, &str)], app: &App, token: &str) -> Answer {
     let order = json!({ "app": app.name, "notification": alert(), "devices": [{ "token": token }] });
     let authorization = format!("Bearer {key}");
     let mut all = vec![
@@ -108,43 +108,40 @@ fn upload(stage: &Stage, key: &str, headers: &[(&str, &str)], app: &App, token: 
     all.extend_from_slice(headers);
     caller::call(
         "POST",
-        &stage.worker.url("/v1/push"),
+        &env.worker.url("/v1/push"),
         &all,
         order.to_string().as_bytes(),
     )
 }
 
-fn get(stage: &Stage, key: &str, path: &str) -> Answer {
+fn get(env: &TestEnv, key: &str, path: &str) -> Answer {
     let authorization = format!("Bearer {key}");
     let headers = [("authorization", authorization.as_str())];
-    caller::call("GET", &stage.worker.url(path), &headers, b"")
+    caller::call("GET", &env.worker.url(path), &headers, b"")
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_key_of_another_app_gets_no_data_by_any_route() {
-    let stage = Stage::shared();
-    let token = stage.device("identity, routes");
+    let env = TestEnv::shared();
+    let token = env.device("identity, routes");
     let audience = "identity-secret";
     let put = json!({ "app": SHOP.name }).to_string();
     let path = format!("/v1/audiences/{audience}");
-    stage
-        .call(Caller::Shop, "PUT", &path, &[], put.as_bytes())
+    env.call(Caller::Shop, "PUT", &path, &[], put.as_bytes())
         .with_status(201);
     let device = json!({ "token": token, "ref": "secret-ref" }).to_string();
     let lines = [("content-type", "application/x-ndjson")];
-    stage
-        .call(
-            Caller::Shop,
-            "POST",
-            &format!("{path}/devices"),
-            &lines,
-            device.as_bytes(),
-        )
-        .with_status(200);
-    let campaign = stage.post("/v1/campaigns", &campaign_document(audience));
+    env.call(
+        Caller::Shop,
+        "POST",
+        &format!("{path}/devices"),
+        &lines,
+        device.as_bytes(),
+    )
+    .with_status(200);
+    let campaign = env.post("/v1/campaigns", &campaign_document(audience));
     let campaign = campaign.with_status(201)["id"].as_str().unwrap().to_owned();
-    let batch = upload(&stage, &Caller::Shop.key(), &[], &SHOP, &token);
+    let batch = upload(&env, &Caller::Shop.key(), &[], &SHOP, &token);
     let batch = batch.with_status(202)["id"].as_str().unwrap().to_owned();
 
     let rows = rows(&batch, audience, &campaign, &token);
@@ -164,7 +161,7 @@ fn a_key_of_another_app_gets_no_data_by_any_route() {
     let hidden = [SHOP.topic, "secret", &token, &hint, &batch, &campaign];
     for (route, right, body) in &rows {
         let (method, path) = route.split_once(' ').unwrap();
-        let answer = stage.call(
+        let answer = env.call(
             Caller::News,
             method,
             path,
@@ -189,21 +186,21 @@ fn a_key_of_another_app_gets_no_data_by_any_route() {
         }
         let is_route = Route::find(method, path).is_ok();
         if is_route && !matches!(right, Right::Open) {
-            let without = caller::call(method, &stage.worker.url(path), &[], body.as_bytes());
+            let without = caller::call(method, &env.worker.url(path), &[], body.as_bytes());
             assert_eq!(without.status, 401, "{route} without a key");
         }
     }
     // Nothing was changed, and nothing sent.
-    let shop = |path: &str| stage.call(Caller::Shop, "GET", path, &[], b"");
+    let shop = |path: &str| env.call(Caller::Shop, "GET", path, &[], b"");
     assert_eq!(shop(&path).with_status(200)["devices"], 1);
     assert_eq!(
         shop(&format!("/v1/campaigns/{campaign}")).with_status(200)["state"],
         "draft"
     );
-    crate::stage::until("the shop's own batch ends", || {
+    crate::test_env::until("the shop's own batch ends", || {
         shop(&format!("/v1/batches/{batch}")).with_status(200)["state"] == "done"
     });
-    assert_eq!(stage.requests_to(&token).len(), 1);
+    assert_eq!(env.requests_to(&token).len(), 1);
 }
 
 fn lines_if_devices(path: &str) -> Vec<(&'static str, &'static str)> {
@@ -213,7 +210,6 @@ fn lines_if_devices(path: &str) -> Vec<(&'static str, &'static str)> {
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn keys_that_clash_are_refused_and_named_and_all_others_work() {
     let key = |name: &str| digest(&format!("identity {name}"));
     let hash = |name: &str| digest(&key(name));
@@ -227,15 +223,15 @@ fn keys_that_clash_are_refused_and_named_and_all_others_work() {
         { "name": odd, "sha256": hash("odd"), "apps": [SHOP.name] },
         { "name": "ops", "sha256": hash("ops"), "apps": "*" },
     ]);
-    let stage = Stage::alone(Options::default(), &[("API_KEYS", &keys.to_string())]);
+    let env = TestEnv::isolated(Options::default(), &[("API_KEYS", &keys.to_string())]);
     let [first, second, third] = {
-        let tokens = stage.devices(&SHOP, "identity, clash", 3);
+        let tokens = env.devices(&SHOP, "identity, clash", 3);
         <[String; 3]>::try_from(tokens).unwrap()
     };
     for clashing in ["first", "second", "shared"] {
         for answer in [
-            upload(&stage, &key(clashing), &[], &SHOP, &first),
-            get(&stage, &key(clashing), "/v1/batches"),
+            upload(&env, &key(clashing), &[], &SHOP, &first),
+            get(&env, &key(clashing), "/v1/batches"),
         ] {
             let problem = answer.problem(401, "unauthenticated");
             assert!(
@@ -244,7 +240,7 @@ fn keys_that_clash_are_refused_and_named_and_all_others_work() {
             );
         }
     }
-    let doctor = get(&stage, &key("ops"), "/v1/doctor").with_status(200);
+    let doctor = get(&env, &key("ops"), "/v1/doctor").with_status(200);
     let named: Vec<&str> = doctor["api_key_faults"]
         .as_array()
         .unwrap()
@@ -267,7 +263,7 @@ fn keys_that_clash_are_refused_and_named_and_all_others_work() {
     let ids: Vec<String> = ["old", "new", "odd"]
         .iter()
         .map(|name| {
-            let answer = upload(&stage, &key(name), &idempotent, &SHOP, &second);
+            let answer = upload(&env, &key(name), &idempotent, &SHOP, &second);
             answer.with_status(202)["id"].as_str().unwrap().to_owned()
         })
         .collect();
@@ -276,27 +272,25 @@ fn keys_that_clash_are_refused_and_named_and_all_others_work() {
     assert_ne!(ids[0], ids[2]);
     for path in ["", "/receipts"] {
         let path = format!("/v1/batches/{}{path}", ids[2]);
-        assert_eq!(get(&stage, &key("odd"), &path).status, 200);
+        assert_eq!(get(&env, &key("odd"), &path).status, 200);
     }
-    let news = upload(&stage, &key("odd"), &[], &NEWS, &third);
+    let news = upload(&env, &key("odd"), &[], &NEWS, &third);
     let problem = news.problem(403, "forbidden");
     assert!(problem["detail"].as_str().unwrap().contains("unknown app `news`"));
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn head_is_answered_with_the_headers_of_get_and_no_body() {
-    let stage = Stage::shared();
-    let token = stage.device("identity, head");
+    let env = TestEnv::shared();
+    let token = env.device("identity, head");
     let audience = "identity-head";
     let path = format!("/v1/audiences/{audience}");
     let put = json!({ "app": SHOP.name }).to_string();
-    stage
-        .call(Caller::Both, "PUT", &path, &[], put.as_bytes())
+    env.call(Caller::Both, "PUT", &path, &[], put.as_bytes())
         .with_status(201);
-    let campaign = stage.post("/v1/campaigns", &campaign_document(audience));
+    let campaign = env.post("/v1/campaigns", &campaign_document(audience));
     let campaign = campaign.with_status(201)["id"].as_str().unwrap().to_owned();
-    let batch = upload(&stage, &Caller::Both.key(), &[], &SHOP, &token);
+    let batch = upload(&env, &Caller::Both.key(), &[], &SHOP, &token);
     let batch = batch.with_status(202)["id"].as_str().unwrap().to_owned();
     for entry in TABLE.iter().filter(|entry| entry.method == "GET") {
         let id = if entry.path.contains("campaigns") {
@@ -305,11 +299,11 @@ fn head_is_answered_with_the_headers_of_get_and_no_body() {
             &batch
         };
         let path = entry.path.replace("{id}", id).replace("{name}", audience);
-        let head = stage.call(Caller::Both, "HEAD", &path, &[], b"");
+        let head = env.call(Caller::Both, "HEAD", &path, &[], b"");
         assert_eq!(head.status, 200, "{path}");
         assert_eq!(head.body, Value::String(String::new()), "{path}");
         if !path.ends_with("/events") {
-            let get = stage.get(&path);
+            let get = env.get(&path);
             assert_eq!(head.header("content-type"), get.header("content-type"), "{path}");
             assert_eq!(
                 head.header("cache-control"),
@@ -320,27 +314,26 @@ fn head_is_answered_with_the_headers_of_get_and_no_body() {
             assert_eq!(head.header("content-type"), Some("text/event-stream"));
         }
     }
-    let missing = stage.call(Caller::Both, "HEAD", "/v1/batches/7", &[], b"");
+    let missing = env.call(Caller::Both, "HEAD", "/v1/batches/7", &[], b"");
     assert_eq!(missing.status, 404);
-    let wrong = stage.call(Caller::Both, "HEAD", "/v1/push", &[], b"");
+    let wrong = env.call(Caller::Both, "HEAD", "/v1/push", &[], b"");
     assert_eq!((wrong.status, wrong.header("allow")), (405, Some("POST")));
-    let unknown = caller::call("HEAD", &stage.worker.url("/v1/batches"), &[], b"");
+    let unknown = caller::call("HEAD", &env.worker.url("/v1/batches"), &[], b"");
     assert_eq!(unknown.status, 401);
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_key_watches_a_batch_sixteen_times_at_once_and_another_key_still_can() {
-    let stage = Stage::shared();
-    let tokens = stage.devices(&SHOP, "identity, watchers", 60);
+    let env = TestEnv::shared();
+    let tokens = env.devices(&SHOP, "identity, watchers", 60);
     let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
     let order =
         json!({ "app": SHOP.name, "notification": alert(), "devices": devices, "batch": { "rate": 1 } });
-    let id = stage.post("/v1/push", &order).with_status(202)["id"]
+    let id = env.post("/v1/push", &order).with_status(202)["id"]
         .as_str()
         .unwrap()
         .to_owned();
-    let url = stage.worker.url(&format!("/v1/batches/{id}/events"));
+    let url = env.worker.url(&format!("/v1/batches/{id}/events"));
     let both = format!("Bearer {}", Caller::Both.key());
     let mut streams: Vec<_> = (0..16)
         .map(|_| caller::stream(&url, &[("authorization", &both)]).1)
@@ -354,5 +347,5 @@ fn a_key_watches_a_batch_sixteen_times_at_once_and_another_key_still_can() {
     let mut line = String::new();
     streams[15].read_line(&mut line).unwrap();
     assert_eq!(line, "event: progress\n");
-    stage.post(&format!("/v1/batches/{id}/cancel"), &Value::Null);
+    env.post(&format!("/v1/batches/{id}/cancel"), &Value::Null);
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::deployment::{Caller, SHOP};
 use crate::shared::{Shared, over_both_transports};
-use crate::stage::{Stage, until};
+use crate::test_env::{TestEnv, until};
 
 over_both_transports! {
     results_come_as_lines_in_the_order_of_their_completion_with_the_counts_last,
@@ -32,28 +32,28 @@ fn order(on_invalid: &str, tokens: &[&str]) -> String {
 }
 
 /// The answer's lines to an order in lines.
-fn push(stage: &Stage, order: &str) -> Vec<Value> {
+fn push(env: &TestEnv, order: &str) -> Vec<Value> {
     let headers = [("content-type", LINES), ("accept", LINES)];
-    let answer = stage.call(Caller::Both, "POST", "/v1/push", &headers, order.as_bytes());
+    let answer = env.call(Caller::Both, "POST", "/v1/push", &headers, order.as_bytes());
     assert_eq!(answer.header("content-type"), Some(LINES));
     let body = answer.with_status(200);
     let lines = body.as_str().unwrap().lines();
     lines.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn results_come_as_lines_in_the_order_of_their_completion_with_the_counts_last(stage: &Stage) {
-    let first = stage.device("lines, first");
+fn results_come_as_lines_in_the_order_of_their_completion_with_the_counts_last(env: &TestEnv) {
+    let first = env.device("lines, first");
     // From now on the provider token is proven: pushes go together.
-    push(stage, &order("reject", &[&first]));
-    let known = stage.devices(&SHOP, "lines", 4);
-    let unknown = stage.tokens("lines, unknown", 1).remove(0);
+    push(env, &order("reject", &[&first]));
+    let known = env.devices(&SHOP, "lines", 4);
+    let unknown = env.tokens("lines, unknown", 1).remove(0);
     let late = Fault {
         delay_ms: Some(1000),
         ..Fault::new(FaultKind::Stall)
     };
-    stage.apns.fault(late.times(1).for_token(&known[0])).unwrap();
+    env.apns.fault(late.times(1).for_token(&known[0])).unwrap();
     let tokens = [&known[0], &known[1], &unknown, "no token", &known[2], &known[3]];
-    let mut lines = push(stage, &order("skip", &tokens.map(|token| token as &str)));
+    let mut lines = push(env, &order("skip", &tokens.map(|token| token as &str)));
     let last = lines.pop().unwrap();
     assert_eq!(last["app"], "shop");
     assert_eq!(
@@ -82,12 +82,12 @@ fn results_come_as_lines_in_the_order_of_their_completion_with_the_counts_last(s
     }
 }
 
-fn a_fault_in_a_line_is_told_with_the_place_of_its_device_and_nothing_is_sent(stage: &Stage) {
-    let known = stage.device("lines, faults");
+fn a_fault_in_a_line_is_told_with_the_place_of_its_device_and_nothing_is_sent(env: &TestEnv) {
+    let known = env.device("lines, faults");
     // The devices' lines are those from the second on.
     let body = order("reject", &[&known, "no token", &known, "nor this"]);
     let headers = [("content-type", LINES), ("accept", LINES)];
-    let answer = stage.call(Caller::Both, "POST", "/v1/push", &headers, body.as_bytes());
+    let answer = env.call(Caller::Both, "POST", "/v1/push", &headers, body.as_bytes());
     let problem = answer.problem(422, "invalid-request");
     let errors = problem["errors"].as_array().unwrap();
     let pointers: Vec<&str> = errors
@@ -95,14 +95,14 @@ fn a_fault_in_a_line_is_told_with_the_place_of_its_device_and_nothing_is_sent(st
         .map(|error| error["pointer"].as_str().unwrap())
         .collect();
     assert_eq!(pointers, ["/devices/1/token", "/devices/3/token"]);
-    assert!(stage.requests_to(&known).is_empty());
+    assert!(env.requests_to(&known).is_empty());
 }
 
-fn an_answer_alone_may_come_in_lines_and_an_order_alone_too(stage: &Stage) {
-    let tokens = stage.devices(&SHOP, "lines, one way", 2);
+fn an_answer_alone_may_come_in_lines_and_an_order_alone_too(env: &TestEnv) {
+    let tokens = env.devices(&SHOP, "lines, one way", 2);
     let body = order("reject", &[&tokens[0], &tokens[1]]);
     let headers = [("content-type", LINES)];
-    let answer = stage.call(Caller::Both, "POST", "/v1/push", &headers, body.as_bytes());
+    let answer = env.call(Caller::Both, "POST", "/v1/push", &headers, body.as_bytes());
     let answer = answer.with_status(200);
     assert_eq!(answer["counts"]["accepted"], 2);
     assert_eq!(answer["results"][1]["ref"], "user-1");
@@ -110,7 +110,7 @@ fn an_answer_alone_may_come_in_lines_and_an_order_alone_too(stage: &Stage) {
     let document = json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": [{ "token": tokens[0] }] });
     let headers = [("accept", LINES)];
     let body = document.to_string();
-    let answer = stage.call(Caller::Both, "POST", "/v1/push", &headers, body.as_bytes());
+    let answer = env.call(Caller::Both, "POST", "/v1/push", &headers, body.as_bytes());
     let answer = answer.with_status(200);
     let lines = answer.as_str().unwrap().lines();
     let lines: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -123,40 +123,39 @@ fn an_answer_alone_may_come_in_lines_and_an_order_alone_too(stage: &Stage) {
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn over_a_socket_a_caller_that_leaves_in_the_middle_of_its_order_stops_no_push() {
-    let stage = Shared::by_wide_socket();
+    let env = Shared::by_wide_socket();
     for accept in [LINES, "application/json"] {
-        let devices = stage.devices(&SHOP, &format!("lines, leaving, {accept}"), 300);
-        stage.apns.set_max_concurrent_streams(20);
+        let devices = env.devices(&SHOP, &format!("lines, leaving, {accept}"), 300);
+        env.apns.set_max_concurrent_streams(20);
         // APNs takes no more, and what was answered until then is on its way to the caller.
         let pause = Fault {
             streams: Some(0),
             ..Fault::new(FaultKind::StreamLimit).times(1)
         };
-        stage.apns.fault(pause.for_token(&devices[150])).unwrap();
+        env.apns.fault(pause.for_token(&devices[150])).unwrap();
         let shown = || {
             let screens = devices
                 .iter()
-                .map(|device| stage.apns.device(device)[0].screen.count);
+                .map(|device| env.apns.device(device)[0].screen.count);
             screens.filter(|count| *count == 1).count()
         };
         let tokens: Vec<&str> = devices.iter().map(String::as_str).collect();
-        let connection = send(&stage, accept, &order("reject", &tokens));
+        let connection = send(&env, accept, &order("reject", &tokens));
         if accept == LINES {
             let mut answer = BufReader::new(&connection).lines().map(Result::unwrap);
             let first = answer.find(|line| line.starts_with(r#"{"index""#)).unwrap();
             assert!(first.contains("accepted"), "{first}");
         }
-        until("the pause", || shown() > 150 && stage.apns.state().in_flight == 0);
+        until("the pause", || shown() > 150 && env.apns.state().in_flight == 0);
         drop(connection);
         sleep(FAREWELL);
         let before = shown();
         assert!(before < devices.len(), "{before}");
-        stage.apns.set_max_concurrent_streams(DEFAULT_STREAMS);
+        env.apns.set_max_concurrent_streams(DEFAULT_STREAMS);
         until("the pushes of the caller that left", || shown() == devices.len());
         for device in &devices {
-            assert_eq!(stage.requests_to(device).len(), 1);
+            assert_eq!(env.requests_to(device).len(), 1);
         }
     }
 }
@@ -165,8 +164,8 @@ fn over_a_socket_a_caller_that_leaves_in_the_middle_of_its_order_stops_no_push()
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Sends an order in lines, and leaves the answer to be read.
-fn send(stage: &Stage, accept: &str, body: &str) -> TcpStream {
-    let mut connection = TcpStream::connect(stage.worker.authority()).unwrap();
+fn send(env: &TestEnv, accept: &str, body: &str) -> TcpStream {
+    let mut connection = TcpStream::connect(env.worker.authority()).unwrap();
     let key = Caller::Both.key();
     let length = body.len();
     let head = format!(

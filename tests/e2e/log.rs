@@ -6,7 +6,7 @@ use apns_mock::{Fault, FaultKind, Options};
 use serde_json::json;
 
 use crate::deployment::{Caller, SHOP};
-use crate::stage::Stage;
+use crate::test_env::TestEnv;
 
 /// What the line of an order that was sent begins with.
 pub(crate) const SENT: &str = r#""event":"sent""#;
@@ -40,38 +40,34 @@ fn a_secret_is_found_whole_and_in_parts() {
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn an_order_is_logged_with_its_numbers_and_no_secret_is() {
-    let stage = Stage::alone(Options::default(), &[("ATTEMPT_TIMEOUT_MS", "1000")]);
-    let known = stage.devices(&SHOP, "log, known", 2);
-    let unknown = stage.tokens("log, unknown", 1).remove(0);
-    let lost = stage.device("log, lost");
-    stage
-        .apns
+    let env = TestEnv::isolated(Options::default(), &[("ATTEMPT_TIMEOUT_MS", "1000")]);
+    let known = env.devices(&SHOP, "log, known", 2);
+    let unknown = env.tokens("log, unknown", 1).remove(0);
+    let lost = env.device("log, lost");
+    env.apns
         .fault(Fault::new(FaultKind::Silence).for_token(&lost))
         .unwrap();
     let order = |token: &str| json!({ "app": "shop", "devices": [{ "token": token }], "notification": { "payload": { "aps": { "alert": "Hello" } } } });
     for token in [&known[0], &unknown, &lost, &known[1]] {
-        stage.push(&order(token));
+        env.push(&order(token));
     }
     // And what is refused: the caller, the app, a token, a field, a body.
     let token = format!("{}x", known[0]);
-    stage.post("/v1/push", &order(&token)).with_status(422);
-    stage.post("/v1/push", &json!({ &known[0]: 1 })).with_status(422);
-    stage
-        .call(
-            Caller::News,
-            "POST",
-            "/v1/push",
-            &[],
-            order(&known[0]).to_string().as_bytes(),
-        )
-        .with_status(403);
-    stage
-        .call(Caller::Shop, "POST", "/v1/push", &[], known[0].as_bytes())
+    env.post("/v1/push", &order(&token)).with_status(422);
+    env.post("/v1/push", &json!({ &known[0]: 1 })).with_status(422);
+    env.call(
+        Caller::News,
+        "POST",
+        "/v1/push",
+        &[],
+        order(&known[0]).to_string().as_bytes(),
+    )
+    .with_status(403);
+    env.call(Caller::Shop, "POST", "/v1/push", &[], known[0].as_bytes())
         .with_status(400);
-    stage.get("/v1/doctor").with_status(200);
-    let log = stage.log();
+    env.get("/v1/doctor").with_status(200);
+    let log = env.log();
     let line = format!(r#"{{{SENT},"app":"shop","transport":"fetch","#);
     let tally = r#""tally":{"accepted":1,"rejected":0,"retrying":0,"failed":0,"duplicate":0}"#;
     assert_eq!(log.matches(&line).count(), 4, "{log}");

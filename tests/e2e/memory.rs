@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::deployment::SHOP;
 use crate::log::SENT;
-use crate::stage::Stage;
+use crate::test_env::TestEnv;
 
 /// Ten of the largest orders, at a server that takes its time: a hundred thousand pushes.
 const ORDERS: usize = 10;
@@ -19,20 +19,19 @@ const FIRST: usize = 3;
 const SLACK_KB: u64 = 8 * 1024;
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn the_isolates_memory_does_not_grow_with_the_pushes() {
     let options = Options {
         latency: Latency::fixed(Duration::from_millis(50)),
         ..Options::default()
     };
-    let stage = Stage::alone(options, &[("TRANSPORT", "socket")]);
-    let devices = stage.devices(&SHOP, "memory", 10_000);
+    let env = TestEnv::isolated(options, &[("TRANSPORT", "socket")]);
+    let devices = env.devices(&SHOP, "memory", 10_000);
     let devices: Vec<Value> = devices.iter().map(|token| json!({ "token": token })).collect();
     let order = json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices });
     for _ in 0..ORDERS {
-        assert_eq!(stage.push(&order)["counts"]["accepted"], 10_000);
+        assert_eq!(env.push(&order)["counts"]["accepted"], 10_000);
     }
-    let log = stage.log_with(SENT, ORDERS);
+    let log = env.log_with(SENT, ORDERS);
     let sizes: Vec<u64> = log
         .lines()
         .filter(|line| line.contains(SENT))

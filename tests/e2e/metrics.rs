@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::caller;
 use crate::deployment::{Caller, NEWS, SHOP};
-use crate::stage::{Stage, until};
+use crate::test_env::{TestEnv, until};
 
 /// An app of the shop's credential that sends by `fetch`.
 const BY_FETCH: &str = "shop-by-fetch";
@@ -19,8 +19,8 @@ struct Samples(BTreeMap<String, f64>);
 
 impl Samples {
     #[track_caller]
-    fn read(stage: &Stage) -> Self {
-        let answer = stage.get("/metrics");
+    fn read(env: &TestEnv) -> Self {
+        let answer = env.get("/metrics");
         let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         assert_eq!(answer.header("content-type"), Some(content_type));
         let body = answer.with_status(200);
@@ -46,10 +46,10 @@ impl Samples {
 
 /// Waits for metrics of which all these are as they should be: they are added after the answer.
 #[track_caller]
-fn until_counted(stage: &Stage, expected: &[(&str, f64)]) -> Samples {
+fn until_counted(env: &TestEnv, expected: &[(&str, f64)]) -> Samples {
     let found = Cell::new(None);
     until(&format!("{expected:?}"), || {
-        let samples = Samples::read(stage);
+        let samples = Samples::read(env);
         let all = expected.iter().all(|(name, value)| samples.of(name) == *value);
         found.set(Some(samples));
         all
@@ -63,7 +63,6 @@ fn order(app: &str, tokens: &[&str]) -> Value {
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn every_way_of_sending_is_counted_once() {
     let mut by_fetch = SHOP.setting();
     by_fetch["transport"] = json!("fetch");
@@ -75,18 +74,17 @@ fn every_way_of_sending_is_counted_once() {
         ("MAX_CONNECTIONS", "1"),
         ("METRICS_SHARDS", "3"),
     ];
-    let stage = Stage::alone(Options::default(), &settings);
-    let known = stage.device("metrics");
-    let unknown = stage.tokens("metrics, unknown", 1).remove(0);
+    let env = TestEnv::isolated(Options::default(), &settings);
+    let known = env.device("metrics");
+    let unknown = env.tokens("metrics, unknown", 1).remove(0);
 
     // By `fetch`: an order that is sent, and one with a fault.
-    let answer = stage.push(&order(BY_FETCH, &[&known, &unknown]));
+    let answer = env.push(&order(BY_FETCH, &[&known, &unknown]));
     assert_eq!(answer["counts"]["accepted"], 1, "{answer}");
-    stage
-        .post("/v1/push", &order(BY_FETCH, &["not a token"]))
+    env.post("/v1/push", &order(BY_FETCH, &["not a token"]))
         .problem(422, "invalid-request");
     let samples = until_counted(
-        &stage,
+        &env,
         &[
             (
                 r#"pushes_total{app="shop-by-fetch",push_type="alert",verdict="accepted",reason="none"}"#,
@@ -121,10 +119,10 @@ fn every_way_of_sending_is_counted_once() {
         delay_ms: Some(millis),
         ..Fault::new(FaultKind::RefuseConnections)
     };
-    stage.apns.fault(refuse_connections_for(600_000)).unwrap();
-    assert_eq!(stage.push(&order(SHOP.name, &[&known]))["transport"], "fetch");
+    env.apns.fault(refuse_connections_for(600_000)).unwrap();
+    assert_eq!(env.push(&order(SHOP.name, &[&known]))["transport"], "fetch");
     until_counted(
-        &stage,
+        &env,
         &[
             (r#"fallbacks_total{app="shop"}"#, 1.0),
             (r#"orders_total{app="shop",code="200"}"#, 1.0),
@@ -139,10 +137,10 @@ fn every_way_of_sending_is_counted_once() {
     );
 
     // Over a socket, as soon as one can be opened; until then `fetch` is fallen back to.
-    stage.apns.fault(refuse_connections_for(0)).unwrap();
+    env.apns.fault(refuse_connections_for(0)).unwrap();
     let fallbacks = Cell::new(1.0);
     until("an order over a socket", || {
-        let transport = stage.push(&order(SHOP.name, &[&known]))["transport"].clone();
+        let transport = env.push(&order(SHOP.name, &[&known]))["transport"].clone();
         if transport == "fetch" {
             fallbacks.set(fallbacks.get() + 1.0);
         }
@@ -150,7 +148,7 @@ fn every_way_of_sending_is_counted_once() {
     });
     let orders = fallbacks.get() + 1.0;
     until_counted(
-        &stage,
+        &env,
         &[
             (r#"fallbacks_total{app="shop"}"#, fallbacks.get()),
             (r#"orders_total{app="shop",code="200"}"#, orders),
@@ -168,14 +166,14 @@ fn every_way_of_sending_is_counted_once() {
     );
 
     // A batch, whose one chunk goes over the socket.
-    let batch = stage.devices(&SHOP, "metrics, batch", 3);
+    let batch = env.devices(&SHOP, "metrics, batch", 3);
     let tokens: Vec<&str> = batch.iter().map(String::as_str).collect();
     let body = order(SHOP.name, &tokens).to_string();
     let headers = [("prefer", "respond-async")];
-    let accepted = stage.call(Caller::Both, "POST", "/v1/push", &headers, body.as_bytes());
+    let accepted = env.call(Caller::Both, "POST", "/v1/push", &headers, body.as_bytes());
     accepted.with_status(202);
     until_counted(
-        &stage,
+        &env,
         &[
             (r#"orders_total{app="shop",code="202"}"#, 1.0),
             (r#"chunks_total{app="shop",transport="socket"}"#, 1.0),
@@ -193,32 +191,30 @@ fn every_way_of_sending_is_counted_once() {
     );
 
     // Nothing of it is a secret, and the ids of teams and keys are not told either.
-    let text = stage.get("/metrics").with_status(200).to_string();
+    let text = env.get("/metrics").with_status(200).to_string();
     for hidden in [&known, &unknown, SHOP.team_id, SHOP.key_id, "eyJ", "Sale"] {
         assert!(!text.contains(hidden), "{hidden} in {text}");
     }
-    assert_eq!(stage.worker.log().matches(r#""event":"metrics_lost""#).count(), 0);
+    assert_eq!(env.worker.log().matches(r#""event":"metrics_lost""#).count(), 0);
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn campaigns_are_counted_by_app_and_state() {
-    let stage = Stage::alone(Options::default(), &[]);
+    let env = TestEnv::isolated(Options::default(), &[]);
     let audience = json!({ "app": SHOP.name, "shards": 1 }).to_string();
-    stage
-        .call(Caller::Both, "PUT", "/v1/audiences/all", &[], audience.as_bytes())
+    env.call(Caller::Both, "PUT", "/v1/audiences/all", &[], audience.as_bytes())
         .with_status(201);
     let notification = json!({ "payload": { "aps": { "alert": "Sale" } } });
     let draft = json!({ "name": "Sale", "audience": "all", "notification": notification });
     let mut scheduled = draft.clone();
     scheduled["schedule"] = json!({ "at": "2099-01-01T00:00:00Z" });
     let [_, id, _] = [draft, scheduled.clone(), scheduled].map(|document| {
-        let made = stage.post("/v1/campaigns", &document).with_status(201);
+        let made = env.post("/v1/campaigns", &document).with_status(201);
         made["id"].as_str().unwrap().to_owned()
     });
     let counted = |draft, scheduled, cancelled| {
         until_counted(
-            &stage,
+            &env,
             &[
                 (r#"campaigns{app="shop",state="draft"}"#, draft),
                 (r#"campaigns{app="shop",state="scheduled"}"#, scheduled),
@@ -227,35 +223,32 @@ fn campaigns_are_counted_by_app_and_state() {
         )
     };
     counted(1.0, 2.0, 0.0);
-    stage
-        .post(&format!("/v1/campaigns/{id}/cancel"), &json!({}))
+    env.post(&format!("/v1/campaigns/{id}/cancel"), &json!({}))
         .with_status(200);
     counted(1.0, 1.0, 1.0);
-    stage
-        .call(Caller::Both, "DELETE", &format!("/v1/campaigns/{id}"), &[], b"")
+    env.call(Caller::Both, "DELETE", &format!("/v1/campaigns/{id}"), &[], b"")
         .with_status(204);
     counted(1.0, 1.0, 0.0);
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn only_a_key_that_reaches_all_apps_reads_the_metrics() {
-    let stage = Stage::shared();
-    let samples = Samples::read(&stage);
+    let env = TestEnv::shared();
+    let samples = Samples::read(&env);
     assert!(
         samples.0.contains_key(r#"permits_limit{credential="news"}"#),
         "{samples:?}"
     );
     for caller in [Caller::Shop, Caller::News] {
-        let answer = stage.call(caller, "GET", "/metrics", &[], b"");
+        let answer = env.call(caller, "GET", "/metrics", &[], b"");
         answer.problem(403, "forbidden");
     }
-    let url = stage.worker.url("/metrics");
+    let url = env.worker.url("/metrics");
     for headers in [vec![], vec![("authorization", "Bearer none")]] {
         let answer = caller::call("GET", &url, &headers, b"");
         assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
         answer.problem(401, "unauthenticated");
     }
-    let answer = stage.call(Caller::Both, "POST", "/metrics", &[], b"");
+    let answer = env.call(Caller::Both, "POST", "/metrics", &[], b"");
     answer.problem(405, "method-not-allowed");
 }

@@ -4,7 +4,7 @@ use apns_mock::{Fault, FaultKind, Options};
 use serde_json::{Value, json};
 
 use crate::deployment::{Caller, SHOP};
-use crate::stage::{Stage, until};
+use crate::test_env::{TestEnv, until};
 
 fn order(tokens: &[String]) -> Value {
     let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
@@ -12,11 +12,10 @@ fn order(tokens: &[String]) -> Value {
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn pushes_to_a_server_that_is_gone_are_unknown_and_the_doctor_says_so() {
-    let stage = Stage::alone(Options::default(), &[]);
-    let tokens = stage.devices(&SHOP, "network", 3);
-    let doctor = stage
+    let env = TestEnv::isolated(Options::default(), &[]);
+    let tokens = env.devices(&SHOP, "network", 3);
+    let doctor = env
         .call(Caller::Shop, "GET", "/v1/doctor", &[], b"")
         .with_status(200);
     assert_eq!(doctor["healthy"], true);
@@ -30,26 +29,26 @@ fn pushes_to_a_server_that_is_gone_are_unknown_and_the_doctor_says_so() {
         now: true,
         ..Fault::new(FaultKind::Close)
     };
-    stage.apns.fault(refuse).unwrap();
-    stage.apns.fault(close).unwrap();
-    let answer = stage.push(&order(&tokens[..1]));
+    env.apns.fault(refuse).unwrap();
+    env.apns.fault(close).unwrap();
+    let answer = env.push(&order(&tokens[..1]));
     let result = &answer["results"][0];
     assert_eq!(
         (&result["code"], &result["status"]),
         (&json!(0), &json!("failed")),
         "{result}"
     );
-    assert_eq!(stage.requests_to(&tokens[0]).len(), 0);
+    assert_eq!(env.requests_to(&tokens[0]).len(), 0);
 
     // Nobody listens: workerd's `fetch` does not tell this from a connection that broke, so that the Worker cannot say
     // that nothing was sent. What replaces itself on the device it tries again; the rest it leaves to the caller.
-    stage.apns.stop();
+    env.apns.stop();
     let mut order = order(&tokens);
     for (attempts, collapse_id) in [(1, Value::Null), (3, json!("sale"))] {
         if !collapse_id.is_null() {
             order["notification"]["collapse_id"] = collapse_id;
         }
-        let answer = stage.push(&order);
+        let answer = env.push(&order);
         assert_eq!(answer["counts"]["failed"], 3, "{answer}");
         for result in answer["results"].as_array().unwrap() {
             let outcome = ["code", "reason", "verdict", "attempts"].map(|field| result[field].clone());
@@ -66,7 +65,7 @@ fn pushes_to_a_server_that_is_gone_are_unknown_and_the_doctor_says_so() {
     }
     // What the doctor found a moment ago it tells again for some seconds.
     until("the doctor finds out", || {
-        let doctor = stage.call(Caller::Shop, "GET", "/v1/doctor", &[], b"");
+        let doctor = env.call(Caller::Shop, "GET", "/v1/doctor", &[], b"");
         let doctor = doctor.with_status(200);
         let probe = &doctor["probes"][0];
         doctor["healthy"] == false

@@ -6,7 +6,7 @@ use apns_mock::{Environment, Latency, Options, Registration, Standing, State};
 use serde_json::{Value, json};
 
 use crate::deployment::SHOP;
-use crate::stage::{Stage, header};
+use crate::test_env::{TestEnv, header};
 
 /// Since when the unregistered device of the test is gone: 2016-02-02, 09:28:33.
 const GONE_SINCE_MS: i64 = 1_454_405_313_000;
@@ -15,14 +15,12 @@ const GONE_SINCE_MS: i64 = 1_454_405_313_000;
 const GOOD_DEVICES: usize = 30;
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn each_device_gets_its_outcome_in_the_order_of_the_request_with_six_in_flight() {
     let state = state_after_a_mixed_order("fetch");
     assert_eq!(state.peak_in_flight, 6);
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn over_a_socket_too_each_device_gets_its_outcome_with_all_in_flight_on_one_connection() {
     let state = state_after_a_mixed_order("socket");
     assert_eq!((state.connections_h2, state.connections_h1), (1, 0));
@@ -33,18 +31,18 @@ fn over_a_socket_too_each_device_gets_its_outcome_with_all_in_flight_on_one_conn
 /// Sends to devices that fare differently, and holds what each transport must.
 fn state_after_a_mixed_order(transport: &str) -> State {
     let latency = Latency::fixed(Duration::from_millis(200));
-    let stage = Stage::alone(
+    let env = TestEnv::isolated(
         Options {
             latency,
             ..Options::default()
         },
         &[("TRANSPORT", transport)],
     );
-    let good = stage.devices(&SHOP, "outcomes, good", GOOD_DEVICES);
+    let good = env.devices(&SHOP, "outcomes, good", GOOD_DEVICES);
     let [gone, expired] =
         [("gone", Standing::Unregistered), ("expired", Standing::Expired)].map(|(name, state)| {
-            let tokens = stage.tokens(&format!("outcomes, {name}"), 1);
-            stage.register(Registration {
+            let tokens = env.tokens(&format!("outcomes, {name}"), 1);
+            env.register(Registration {
                 state,
                 since: Some(GONE_SINCE_MS),
                 tokens: tokens.clone(),
@@ -52,9 +50,9 @@ fn state_after_a_mixed_order(transport: &str) -> State {
             });
             tokens
         });
-    let unknown = stage.tokens("outcomes, unknown", 1);
-    let foreign = stage.tokens("outcomes, foreign", 1);
-    stage.register(Registration {
+    let unknown = env.tokens("outcomes, unknown", 1);
+    let foreign = env.tokens("outcomes, foreign", 1);
+    env.register(Registration {
         tokens: foreign.clone(),
         ..Registration::device(Environment::Production, "com.example.other", "")
     });
@@ -67,7 +65,7 @@ fn state_after_a_mixed_order(transport: &str) -> State {
         .map(|(place, token)| json!({ "token": token, "ref": format!("customer-{place}") }))
         .collect();
 
-    let answer = stage.push(&json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices }));
+    let answer = env.push(&json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices }));
 
     assert_eq!(
         (&answer["app"], &answer["transport"]),
@@ -83,7 +81,7 @@ fn state_after_a_mixed_order(transport: &str) -> State {
         assert_eq!(result["ref"], format!("customer-{place}"));
         assert_eq!(result["token_hint"], format!("{}…{}", &token[..4], &token[60..]));
         assert_eq!(result["attempts"], 1);
-        let requests = stage.requests_to(token);
+        let requests = env.requests_to(token);
         assert_eq!(requests.len(), 1);
         assert_eq!(result["apns_id"], header(&requests[0], "apns-id").unwrap());
         let outcome = ["status", "code", "reason", "verdict", "since"].map(|field| &result[field]);
@@ -116,35 +114,33 @@ fn state_after_a_mixed_order(transport: &str) -> State {
         assert!(!answer.to_string().contains(token.as_str()));
     }
     for token in &good {
-        assert_eq!(stage.apns.device(token)[0].screen.count, 1);
+        assert_eq!(env.apns.device(token)[0].screen.count, 1);
     }
-    let state = stage.apns.state();
+    let state = env.apns.state();
     assert_eq!(state.requests, tokens.len() as u64);
     assert_eq!(state.provider_tokens, 1);
     state
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn five_hundred_devices_are_answered_at_once() {
-    let stage = Stage::shared();
-    let tokens = stage.devices(&SHOP, "outcomes, many", 500);
+    let env = TestEnv::shared();
+    let tokens = env.devices(&SHOP, "outcomes, many", 500);
     let order = |tokens: &[String]| {
         let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
         json!({ "app": "shop", "notification": { "payload": { "aps": { "badge": 1 } } }, "devices": devices })
     };
-    let answer = stage.push(&order(&tokens));
+    let answer = env.push(&order(&tokens));
     assert_eq!(answer["counts"]["accepted"], 500);
     for token in &tokens {
-        assert_eq!(stage.apns.device(token)[0].screen.count, 1);
+        assert_eq!(env.apns.device(token)[0].screen.count, 1);
     }
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn each_device_can_have_a_payload_of_its_own() {
-    let stage = Stage::shared();
-    let tokens = stage.devices(&SHOP, "outcomes, own payload", 3);
+    let env = TestEnv::shared();
+    let tokens = env.devices(&SHOP, "outcomes, own payload", 3);
     let order = json!({
         "app": "shop",
         "notification": { "payload": { "aps": { "alert": { "title": "Hello", "body": "Sale" }, "badge": 1 }, "shop": 7 } },
@@ -154,9 +150,9 @@ fn each_device_can_have_a_payload_of_its_own() {
             { "token": &tokens[2], "payload": { "aps": { "badge": null }, "shop": null } },
         ],
     });
-    assert_eq!(stage.push(&order)["counts"]["accepted"], 3);
+    assert_eq!(env.push(&order)["counts"]["accepted"], 3);
     let shown = tokens.iter().map(|token| {
-        let screen = stage.apns.device(token).remove(0).screen;
+        let screen = env.apns.device(token).remove(0).screen;
         screen.notifications[0].payload.clone()
     });
     assert_eq!(
@@ -170,10 +166,9 @@ fn each_device_can_have_a_payload_of_its_own() {
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn devices_at_fault_are_left_out_if_the_caller_says_so() {
-    let stage = Stage::shared();
-    let tokens = stage.devices(&SHOP, "outcomes, skip", 2);
+    let env = TestEnv::shared();
+    let tokens = env.devices(&SHOP, "outcomes, skip", 2);
     let mut order = json!({
         "app": "shop",
         "notification": { "payload": { "aps": { "alert": "Sale" } } },
@@ -184,7 +179,7 @@ fn devices_at_fault_are_left_out_if_the_caller_says_so() {
             { "token": &tokens[1], "ref": "d" },
         ],
     });
-    let problem = stage.post("/v1/push", &order).problem(422, "invalid-request");
+    let problem = env.post("/v1/push", &order).problem(422, "invalid-request");
     let pointers: Vec<&Value> = problem["errors"]
         .as_array()
         .unwrap()
@@ -192,10 +187,10 @@ fn devices_at_fault_are_left_out_if_the_caller_says_so() {
         .map(|error| &error["pointer"])
         .collect();
     assert_eq!(pointers, ["/devices/1/token", "/devices/2/token"]);
-    assert!(stage.requests_to(&tokens[0]).is_empty());
+    assert!(env.requests_to(&tokens[0]).is_empty());
 
     order["on_invalid"] = json!("skip");
-    let answer = stage.push(&order);
+    let answer = env.push(&order);
     assert_eq!(
         answer["counts"],
         json!({ "devices": 4, "accepted": 2, "rejected": 2, "retrying": 0, "failed": 0, "duplicate": 0, "gone": 0 })

@@ -7,7 +7,7 @@ use apns_mock::{Fault, FaultKind, Latency, Options};
 use serde_json::{Value, json};
 
 use crate::deployment::{Caller, SHOP};
-use crate::stage::{Alone, Stage, until};
+use crate::test_env::{Isolated, TestEnv, until};
 
 /// How many orders may wait for permits.
 const QUEUE: usize = 128;
@@ -17,63 +17,59 @@ fn order(tokens: &[String]) -> Value {
     json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices })
 }
 
-fn gate(stage: &Alone) -> Value {
-    let doctor = stage.call(Caller::Shop, "GET", "/v1/doctor", &[], b"");
+fn gate(env: &Isolated) -> Value {
+    let doctor = env.call(Caller::Shop, "GET", "/v1/doctor", &[], b"");
     doctor.with_status(200)["gates"][0].clone()
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn orders_that_come_at_once_share_the_permits() {
     let latency = Latency::fixed(Duration::from_millis(100));
-    let stage = Stage::alone(
+    let env = TestEnv::isolated(
         Options {
             latency,
             ..Options::default()
         },
         &[("PERMITS", "8")],
     );
-    let devices = stage.devices(&SHOP, "permits, shared", 60);
+    let devices = env.devices(&SHOP, "permits, shared", 60);
     thread::scope(|scope| {
         for part in devices.chunks(20) {
-            scope.spawn(|| assert_eq!(stage.push(&order(part))["counts"]["accepted"], 20));
+            scope.spawn(|| assert_eq!(env.push(&order(part))["counts"]["accepted"], 20));
         }
     });
-    let peak = stage.apns.state().peak_in_flight;
+    let peak = env.apns.state().peak_in_flight;
     assert!((6..=8).contains(&peak), "{peak}");
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn one_permit_lets_one_push_be_in_flight_and_a_full_queue_turns_away() {
-    let stage = Stage::alone(
+    let env = TestEnv::isolated(
         Options::default(),
         &[("PERMITS", "1"), ("ATTEMPT_TIMEOUT_MS", "60000")],
     );
-    let devices = stage.devices(&SHOP, "permits, one", QUEUE + 4);
+    let devices = env.devices(&SHOP, "permits, one", QUEUE + 4);
     // The one permit is held for as long as it takes.
-    stage
-        .apns
+    env.apns
         .fault(Fault::new(FaultKind::Silence).times(1).for_token(&devices[0]))
         .unwrap();
     thread::scope(|scope| {
-        let holder = scope.spawn(|| stage.push(&order(&devices[..1])));
-        until("the holder", || !stage.requests_to(&devices[0]).is_empty());
+        let holder = scope.spawn(|| env.push(&order(&devices[..1])));
+        until("the holder", || !env.requests_to(&devices[0]).is_empty());
         let waiting: Vec<_> = devices[1..=QUEUE]
             .chunks(1)
-            .map(|device| scope.spawn(|| stage.post("/v1/push", &order(device))))
+            .map(|device| scope.spawn(|| env.post("/v1/push", &order(device))))
             .collect();
-        until("the full queue", || gate(&stage)["waiting"] == QUEUE);
+        until("the full queue", || gate(&env)["waiting"] == QUEUE);
         // The doctor's probes are over, and count no more.
-        assert_eq!(stage.take_violations(), Vec::<String>::new());
-        let one_more = stage.post("/v1/push", &order(&devices[QUEUE + 1..]));
+        assert_eq!(env.take_violations(), Vec::<String>::new());
+        let one_more = env.post("/v1/push", &order(&devices[QUEUE + 1..]));
         let wait: u64 = one_more.header("retry-after").unwrap().parse().unwrap();
         assert!((1..=60).contains(&wait), "{wait}");
         one_more.problem(503, "busy");
-        assert_eq!(stage.apns.state().accepted, 0);
+        assert_eq!(env.apns.state().accepted, 0);
 
-        stage
-            .apns
+        env.apns
             .fault(Fault {
                 now: true,
                 ..Fault::new(FaultKind::Close)
@@ -89,11 +85,11 @@ fn one_permit_lets_one_push_be_in_flight_and_a_full_queue_turns_away() {
             }
         }
         assert!(accepted > 0);
-        assert_eq!(stage.apns.state().accepted, accepted);
+        assert_eq!(env.apns.state().accepted, accepted);
     });
-    assert_eq!(stage.apns.state().peak_in_flight, 1);
+    assert_eq!(env.apns.state().peak_in_flight, 1);
     // And everything is given back.
-    assert_eq!(stage.push(&order(&devices[QUEUE + 1..]))["counts"]["accepted"], 3);
-    let gate = gate(&stage);
+    assert_eq!(env.push(&order(&devices[QUEUE + 1..]))["counts"]["accepted"], 3);
+    let gate = gate(&env);
     assert_eq!((&gate["waiting"], &gate["limit"]), (&json!(0), &json!(1)));
 }

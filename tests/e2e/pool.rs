@@ -7,7 +7,7 @@ use apns_mock::{DEFAULT_STREAMS, Environment, Latency, Options};
 use serde_json::{Value, json};
 
 use crate::deployment::{App, NEWS, SHOP};
-use crate::stage::{Stage, until};
+use crate::test_env::{TestEnv, until};
 
 /// The most devices of an order that goes over a socket.
 const MOST_DEVICES: usize = 10_000;
@@ -33,7 +33,6 @@ fn order(app: &App, tokens: &[String]) -> Value {
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn one_connection_carries_the_largest_orders_up_to_the_servers_limit_and_closes_when_idle() {
     let settings = [
         ("TRANSPORT", "socket"),
@@ -45,36 +44,35 @@ fn one_connection_carries_the_largest_orders_up_to_the_servers_limit_and_closes_
         latency: Latency::fixed(Duration::from_millis(500)),
         ..Options::default()
     };
-    let stage = Stage::alone(options, &settings);
-    let devices = stage.devices(&SHOP, "pool", MOST_DEVICES + 1);
-    let answer = stage.push(&order(&SHOP, &devices[..MOST_DEVICES]));
+    let env = TestEnv::isolated(options, &settings);
+    let devices = env.devices(&SHOP, "pool", MOST_DEVICES + 1);
+    let answer = env.push(&order(&SHOP, &devices[..MOST_DEVICES]));
     assert_eq!(answer["transport"], "socket");
     assert_eq!(answer["counts"]["accepted"], MOST_DEVICES);
-    let state = stage.apns.state();
+    let state = env.apns.state();
     assert_eq!(state.peak_in_flight_on_one_connection, u64::from(DEFAULT_STREAMS));
     assert_eq!((state.streams_refused, state.accepted), (0, MOST_DEVICES as u64));
 
     // Two at once.
     thread::scope(|scope| {
         for part in devices[..1000].chunks(500) {
-            let stage = &stage;
-            scope.spawn(move || assert_eq!(stage.push(&order(&SHOP, part))["counts"]["accepted"], 500));
+            let env = &env;
+            scope.spawn(move || assert_eq!(env.push(&order(&SHOP, part))["counts"]["accepted"], 500));
         }
     });
-    let state = stage.apns.state();
+    let state = env.apns.state();
     assert_eq!((state.connections_h2, state.connections_h1), (1, 0));
 
     until("the end of the idle connection", || {
-        stage.apns.state().connections_open == 0
+        env.apns.state().connections_open == 0
     });
-    stage.push(&order(&SHOP, &devices[MOST_DEVICES..]));
-    let state = stage.apns.state();
+    env.push(&order(&SHOP, &devices[MOST_DEVICES..]));
+    let state = env.apns.state();
     assert_eq!((state.connections_h2, state.provider_tokens), (2, 1));
     assert_eq!(state.peak_in_flight_on_one_connection, u64::from(DEFAULT_STREAMS));
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn apps_of_one_credential_share_a_connection_and_no_two_credentials_do() {
     let all = [SHOP, NEWS, OUTLET, TOYS];
     let apps: serde_json::Map<String, Value> = all
@@ -86,20 +84,20 @@ fn apps_of_one_credential_share_a_connection_and_no_two_credentials_do() {
         ("APPS", &Value::from(apps).to_string()),
         (&format!("APNS_KEY_{}", TOYS.key_id), &TOYS.private_pem()),
     ];
-    let stage = Stage::alone(Options::default(), &settings);
-    stage.apns.add_key(TOYS.key()).unwrap();
+    let env = TestEnv::isolated(Options::default(), &settings);
+    env.apns.add_key(TOYS.key()).unwrap();
     let sent = all.map(|app| {
-        let tokens = stage.devices(&app, &format!("pool, {}", app.name), 30);
+        let tokens = env.devices(&app, &format!("pool, {}", app.name), 30);
         (app, tokens)
     });
     thread::scope(|scope| {
         for (app, tokens) in &sent {
-            let stage = &stage;
-            scope.spawn(move || assert_eq!(stage.push(&order(app, tokens))["counts"]["accepted"], 30));
+            let env = &env;
+            scope.spawn(move || assert_eq!(env.push(&order(app, tokens))["counts"]["accepted"], 30));
         }
     });
     let [shop, news, outlet, toys] = sent.map(|(app, tokens)| {
-        let requests = tokens.iter().flat_map(|token| stage.requests_to(token));
+        let requests = tokens.iter().flat_map(|token| env.requests_to(token));
         let mut connections: Vec<u64> = requests.map(|request| request.connection).collect();
         connections.dedup();
         assert_eq!(connections.len(), 1, "{}", app.name);
@@ -107,19 +105,18 @@ fn apps_of_one_credential_share_a_connection_and_no_two_credentials_do() {
     });
     assert_eq!(shop, outlet);
     assert!(shop != toys && shop != news && toys != news);
-    // That no connection saw two teams, the stage's check holds.
-    assert_eq!(stage.apns.state().connections_h2, 3);
+    // That no connection saw two teams, the check of the environment holds.
+    assert_eq!(env.apns.state().connections_h2, 3);
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_connection_that_was_opened_for_an_order_at_fault_closes_when_idle_too() {
     let settings = [("TRANSPORT", "socket"), ("CONNECTION_IDLE_MS", "1000")];
-    let stage = Stage::alone(Options::default(), &settings);
+    let env = TestEnv::isolated(Options::default(), &settings);
     let faulty = order(&SHOP, &["not a token".to_owned()]);
-    stage.post("/v1/push", &faulty).problem(422, "invalid-request");
-    assert_eq!(stage.apns.state().connections_h2, 1);
+    env.post("/v1/push", &faulty).problem(422, "invalid-request");
+    assert_eq!(env.apns.state().connections_h2, 1);
     until("the end of the idle connection", || {
-        stage.apns.state().connections_open == 0
+        env.apns.state().connections_open == 0
     });
 }

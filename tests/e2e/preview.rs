@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::deployment::SHOP;
-use crate::stage::Stage;
+use crate::test_env::TestEnv;
 
 /// Headers that the transport adds and the protocol of APNs does not know.
 const TRANSPORTS_OWN: [&str; 5] = [
@@ -18,17 +18,17 @@ const TRANSPORTS_OWN: [&str; 5] = [
 
 /// Sends the same body to preview and push, and compares. Every push needs its apns-id in the body.
 #[track_caller]
-fn assert_the_same(stage: &Stage, body: &Value, tokens: &[String]) {
-    let preview = stage.post("/v1/preview", body).with_status(200);
+fn assert_the_same(env: &TestEnv, body: &Value, tokens: &[String]) {
+    let preview = env.post("/v1/preview", body).with_status(200);
     let pushes = preview["pushes"].as_array().unwrap();
     assert_eq!(pushes.len(), tokens.len());
     for token in tokens {
-        assert!(stage.requests_to(token).is_empty(), "a preview sends nothing");
+        assert!(env.requests_to(token).is_empty(), "a preview sends nothing");
     }
-    assert_eq!(stage.push(body)["counts"]["accepted"], tokens.len());
+    assert_eq!(env.push(body)["counts"]["accepted"], tokens.len());
     for (push, token) in pushes.iter().zip(tokens) {
         let shown = &push["request"];
-        let sent = stage.requests_to(token).remove(0);
+        let sent = env.requests_to(token).remove(0);
         assert_eq!(
             (shown["method"].as_str(), shown["path"].as_str()),
             (Some(sent.method.as_str()), Some(sent.path.as_str()))
@@ -50,10 +50,9 @@ fn assert_the_same(stage: &Stage, body: &Value, tokens: &[String]) {
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_preview_equals_byte_for_byte_what_apns_gets() {
-    let stage = Stage::shared();
-    let tokens = stage.devices(&SHOP, "preview, alert", 2);
+    let env = TestEnv::shared();
+    let tokens = env.devices(&SHOP, "preview, alert", 2);
     let tomorrow = UNIX_EPOCH.elapsed().unwrap() + Duration::from_secs(24 * 60 * 60);
     let body = json!({
         "app": "shop",
@@ -72,29 +71,28 @@ fn a_preview_equals_byte_for_byte_what_apns_gets() {
             { "token": tokens[1].to_uppercase(), "ref": "b", "apns_id": "123e4567-e89b-42d3-a456-426614174001", "payload": { "aps": { "badge": 13 } } },
         ],
     });
-    assert_the_same(&stage, &body, &tokens);
+    assert_the_same(&env, &body, &tokens);
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_preview_equals_what_apns_gets_for_a_background_push_and_a_shortened_one() {
-    let stage = Stage::shared();
+    let env = TestEnv::shared();
     let id = "123e4567-e89b-42d3-a456-426614174002";
-    let tokens = stage.devices(&SHOP, "preview, background", 1);
+    let tokens = env.devices(&SHOP, "preview, background", 1);
     let background = json!({ "payload": { "aps": { "content-available": 1 }, "sync": true }, "apns_id": id });
     assert_the_same(
-        &stage,
+        &env,
         &json!({ "app": "shop", "notification": background, "devices": [{ "token": &tokens[0] }] }),
         &tokens,
     );
 
-    let tokens = stage.devices(&SHOP, "preview, truncated", 1);
+    let tokens = env.devices(&SHOP, "preview, truncated", 1);
     let long = json!({ "payload": { "aps": { "alert": { "body": "żółw ".repeat(2000) } } }, "truncate": true, "apns_id": id });
     assert_the_same(
-        &stage,
+        &env,
         &json!({ "app": "shop", "notification": long, "devices": [{ "token": &tokens[0] }] }),
         &tokens,
     );
-    let size = stage.requests_to(&tokens[0])[0].body.len();
+    let size = env.requests_to(&tokens[0])[0].body.len();
     assert!((4090..=4096).contains(&size), "{size}");
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::deployment::{Caller, SHOP};
 use crate::shared::over_each_transport;
-use crate::stage::{Alone, Stage, header, until};
+use crate::test_env::{Isolated, TestEnv, header, until};
 
 /// How far apart the times of issue of two provider tokens are.
 const BUCKET_SECS: u64 = 30 * 60;
@@ -24,8 +24,8 @@ fn order(tokens: &[String]) -> Value {
 }
 
 /// The times of issue of the provider tokens that a device's pushes carried, in seconds.
-fn issued_at(stage: &Stage, device: &str) -> Vec<u64> {
-    let requests = stage.requests_to(device);
+fn issued_at(env: &TestEnv, device: &str) -> Vec<u64> {
+    let requests = env.requests_to(device);
     requests
         .iter()
         .map(|request| {
@@ -58,12 +58,12 @@ fn base64url(text: &str) -> Vec<u8> {
 /// A refusal of the provider token that one push to the device meets, on a connection that ends with it, since APNs
 /// judges a connection by the token that it saw first. The Worker closes its own; workerd would use that of a `fetch`
 /// again, unless the server closes it, which has a header in HTTP/1.1 alone.
-fn refuse_once(stage: &Stage, transport: &str, status: u16, reason: &str, device: &str) {
+fn refuse_once(env: &TestEnv, transport: &str, status: u16, reason: &str, device: &str) {
     let mut fault = Fault::answer(status, reason);
     if transport == "fetch" {
         fault.headers = vec![("connection".to_owned(), "close".to_owned())];
     }
-    stage.apns.fault(fault.times(1).for_token(device)).unwrap();
+    env.apns.fault(fault.times(1).for_token(device)).unwrap();
 }
 
 fn now_secs() -> u64 {
@@ -71,17 +71,17 @@ fn now_secs() -> u64 {
 }
 
 /// The next order is refused as a whole, and the doctor says why.
-fn assert_paused(stage: &Alone, devices: &[String]) {
-    let answer = stage.post("/v1/push", &order(devices));
+fn assert_paused(env: &Isolated, devices: &[String]) {
+    let answer = env.post("/v1/push", &order(devices));
     let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=PAUSE_SECS).contains(&wait), "{wait}");
     answer.problem(503, "provider-token-refused");
-    let doctor = stage.get("/v1/doctor").with_status(200);
+    let doctor = env.get("/v1/doctor").with_status(200);
     assert_eq!(doctor["healthy"], false);
     let problem = doctor["gates"][0]["problem"].as_str().unwrap();
     assert!(problem.contains("APNs refuses the provider tokens"), "{problem}");
     for device in devices {
-        assert!(stage.requests_to(device).is_empty());
+        assert!(env.requests_to(device).is_empty());
     }
 }
 
@@ -97,41 +97,41 @@ fn one_provider_token_too_many_is_answered_with_the_one_before_it(transport: &st
         global_token_floor: false,
         ..Options::default()
     };
-    let stage = Stage::alone(options, &[("TRANSPORT", transport)]);
-    let devices = stage.devices(&SHOP, "provider tokens, too many", 8);
+    let env = TestEnv::isolated(options, &[("TRANSPORT", transport)]);
+    let devices = env.devices(&SHOP, "provider tokens, too many", 8);
     // One device an order, and so one connection at a time.
-    let push = |place: usize| stage.push(&order(&devices[place..=place]))["results"][0].clone();
+    let push = |place: usize| env.push(&order(&devices[place..=place]))["results"][0].clone();
     assert_eq!(push(0)["status"], "accepted");
-    let newest = issued_at(&stage, &devices[0])[0];
+    let newest = issued_at(&env, &devices[0])[0];
     assert_eq!(newest % BUCKET_SECS, 0);
     let before = newest - BUCKET_SECS;
 
-    refuse_once(&stage, transport, 429, "TooManyProviderTokenUpdates", &devices[1]);
+    refuse_once(&env, transport, 429, "TooManyProviderTokenUpdates", &devices[1]);
     let age_of_before = now_secs() - before;
     let result = push(1);
     if age_of_before >= USABLE_SECS {
         // It has just become too old: what is left is to wait.
         assert_eq!(result["status"], "retrying", "{result}");
-        assert_eq!(issued_at(&stage, &devices[1]), [newest]);
-        assert_paused(&stage, &devices[2..3]);
+        assert_eq!(issued_at(&env, &devices[1]), [newest]);
+        assert_paused(&env, &devices[2..3]);
         return;
     }
     assert_eq!(result["status"], "accepted", "{result}");
     // The refusal is not the push's: its attempt is not counted.
     assert_eq!(result["attempts"], 1);
-    assert_eq!(issued_at(&stage, &devices[1]), [newest, before]);
+    assert_eq!(issued_at(&env, &devices[1]), [newest, before]);
     assert_eq!(push(2)["status"], "accepted");
-    assert_eq!(issued_at(&stage, &devices[2]), [before]);
+    assert_eq!(issued_at(&env, &devices[2]), [before]);
 
     // That one expires: back to the newest, once.
-    refuse_once(&stage, transport, 403, "ExpiredProviderToken", &devices[3]);
+    refuse_once(&env, transport, 403, "ExpiredProviderToken", &devices[3]);
     assert_eq!(push(3)["status"], "accepted");
-    assert_eq!(issued_at(&stage, &devices[3]), [before, newest]);
+    assert_eq!(issued_at(&env, &devices[3]), [before, newest]);
     assert_eq!(push(4)["status"], "accepted");
-    assert_eq!(issued_at(&stage, &devices[4]), [newest]);
+    assert_eq!(issued_at(&env, &devices[4]), [newest]);
 
     // And now the newest is refused again: there is no other left, and no third is made.
-    refuse_once(&stage, transport, 403, "ExpiredProviderToken", &devices[5]);
+    refuse_once(&env, transport, 403, "ExpiredProviderToken", &devices[5]);
     let result = push(5);
     assert_eq!(
         (&result["status"], &result["attempts"]),
@@ -139,18 +139,18 @@ fn one_provider_token_too_many_is_answered_with_the_one_before_it(transport: &st
     );
     let wait = result["retry_after"].as_u64().unwrap();
     assert!((1..=PAUSE_SECS).contains(&wait), "{result}");
-    assert_eq!(issued_at(&stage, &devices[5]), [newest]);
-    assert_paused(&stage, &devices[6..]);
-    assert_eq!(stage.apns.state().provider_tokens, 2);
+    assert_eq!(issued_at(&env, &devices[5]), [newest]);
+    assert_paused(&env, &devices[6..]);
+    assert_eq!(env.apns.state().provider_tokens, 2);
 }
 
 fn a_provider_token_that_is_expired_by_apns_clock_stops_the_order_after_one_push(transport: &str) {
-    let stage = Stage::alone(Options::default(), &[("TRANSPORT", transport)]);
-    let devices = stage.devices(&SHOP, "provider tokens, expired", 20);
-    stage.apns.set_clock_offset_ms(2 * 60 * 60 * 1000);
-    let answer = stage.push(&order(&devices[..19]));
+    let env = TestEnv::isolated(Options::default(), &[("TRANSPORT", transport)]);
+    let devices = env.devices(&SHOP, "provider tokens, expired", 20);
+    env.apns.set_clock_offset_ms(2 * 60 * 60 * 1000);
+    let answer = env.push(&order(&devices[..19]));
     assert_eq!(answer["counts"]["retrying"], 19, "{answer}");
-    assert_eq!(stage.apns.state().requests, 1);
+    assert_eq!(env.apns.state().requests, 1);
     for result in answer["results"].as_array().unwrap() {
         assert_eq!(
             (&result["verdict"], &result["attempts"]),
@@ -159,19 +159,19 @@ fn a_provider_token_that_is_expired_by_apns_clock_stops_the_order_after_one_push
         let wait = result["retry_after"].as_u64().unwrap();
         assert!((1..=PAUSE_SECS).contains(&wait), "{result}");
     }
-    assert_paused(&stage, &devices[19..]);
+    assert_paused(&env, &devices[19..]);
 }
 
 fn a_key_that_apns_does_not_take_stops_the_order_after_one_push_and_no_later_order(transport: &str) {
-    let stage = Stage::alone(Options::default(), &[("TRANSPORT", transport)]);
-    stage.apns.add_key(SHOP.wrong_key()).unwrap();
-    let devices = stage.devices(&SHOP, "provider tokens, wrong key", 51);
-    let answer = stage.push(&order(&devices[..50]));
+    let env = TestEnv::isolated(Options::default(), &[("TRANSPORT", transport)]);
+    env.apns.add_key(SHOP.wrong_key()).unwrap();
+    let devices = env.devices(&SHOP, "provider tokens, wrong key", 51);
+    let answer = env.push(&order(&devices[..50]));
     assert_eq!(
         answer["counts"],
         json!({ "devices": 50, "accepted": 0, "rejected": 1, "retrying": 0, "failed": 49, "duplicate": 0, "gone": 0 })
     );
-    assert_eq!(stage.apns.state().requests, 1);
+    assert_eq!(env.apns.state().requests, 1);
     for (place, result) in answer["results"].as_array().unwrap().iter().enumerate() {
         assert_eq!(
             (&result["reason"], &result["verdict"]),
@@ -180,15 +180,15 @@ fn a_key_that_apns_does_not_take_stops_the_order_after_one_push_and_no_later_ord
         let sent = (place == 0, if place == 0 { 403 } else { 0 });
         assert_eq!((result["attempts"] == 1, result["code"].as_u64().unwrap()), sent);
     }
-    let violations = stage.take_violations();
+    let violations = env.take_violations();
     assert_eq!(violations.len(), 1, "{violations:?}");
     assert!(violations[0].contains("signature"), "{violations:?}");
-    let batch = paused_batch(&stage, &devices[50..]);
-    stage.take_violations();
+    let batch = paused_batch(&env, &devices[50..]);
+    env.take_violations();
 
     // The doctor says what Apple said, what to compare, and what waits for somebody.
     until("the gate and the registry know", || {
-        let doctor = stage.get("/v1/doctor").with_status(200);
+        let doctor = env.get("/v1/doctor").with_status(200);
         let gate = &doctor["gates"][0];
         gate["last_refusal"]["reason"] == "InvalidProviderToken"
             && gate["problem"].as_str().unwrap().contains("team_id")
@@ -197,21 +197,21 @@ fn a_key_that_apns_does_not_take_stops_the_order_after_one_push_and_no_later_ord
     });
 
     // Mended at APNs, it works: nothing has to be waited for.
-    stage.apns.add_key(SHOP.key()).unwrap();
-    assert_eq!(stage.push(&order(&devices[50..]))["counts"]["accepted"], 1);
+    env.apns.add_key(SHOP.key()).unwrap();
+    assert_eq!(env.push(&order(&devices[50..]))["counts"]["accepted"], 1);
     until("the doctor is content", || {
-        stage.get("/v1/doctor").with_status(200)["healthy"] == true
+        env.get("/v1/doctor").with_status(200)["healthy"] == true
     });
 }
 
 /// A batch to these devices that pauses because APNs refuses the credential.
-fn paused_batch(stage: &Alone, devices: &[String]) -> String {
+fn paused_batch(env: &Isolated, devices: &[String]) -> String {
     let body = order(devices).to_string();
     let queued = [("prefer", "respond-async")];
-    let answer = stage.call(Caller::Both, "POST", "/v1/push", &queued, body.as_bytes());
+    let answer = env.call(Caller::Both, "POST", "/v1/push", &queued, body.as_bytes());
     let id = answer.with_status(202)["id"].as_str().unwrap().to_owned();
     until("the batch pauses", || {
-        stage.get(&format!("/v1/batches/{id}")).with_status(200)["state"] == "paused"
+        env.get(&format!("/v1/batches/{id}")).with_status(200)["state"] == "paused"
     });
     id
 }

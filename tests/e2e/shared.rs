@@ -1,4 +1,4 @@
-//! Stages that tests share, and rules that hold by each transport.
+//! Environments that tests share, and rules that hold by each transport.
 
 use std::ops::Deref;
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -6,38 +6,38 @@ use std::thread::panicking;
 
 use apns_mock::{DEFAULT_STREAMS, Latency, Options};
 
-use crate::stage::{ATTEMPT_TIMEOUT_MS, Stage};
+use crate::test_env::{ATTEMPT_TIMEOUT_MS, TestEnv};
 use crate::worker::Runner;
 
-/// A shared stage in the hands of one test; checked when the test has passed.
+/// A shared environment in the hands of one test; checked when the test has passed.
 pub(crate) struct Shared {
-    stage: &'static Stage,
+    env: &'static TestEnv,
     turn: Turn,
 }
 
-/// Who else may use the stage meanwhile.
+/// Who else may use the environment meanwhile.
 enum Turn {
     /// Whoever keeps to devices of its own: an answer by `fetch` has its connection to itself.
     Any,
     /// Whoever leaves the connection whole, which all pushes share.
     WithOthers { _turn: RwLockReadGuard<'static, ()> },
     /// Nobody.
-    Alone { _turn: RwLockWriteGuard<'static, ()> },
+    Exclusive { _turn: RwLockWriteGuard<'static, ()> },
 }
 
-/// A stage and the right to break its connections.
+/// An environment and the right to break its connections.
 #[derive(Default)]
 struct Slot {
-    stage: OnceLock<Stage>,
+    env: OnceLock<TestEnv>,
     turns: RwLock<()>,
 }
 
 impl Shared {
     /// A Worker that sends by `fetch`.
     pub(crate) fn by_fetch() -> Self {
-        static SLOT: OnceLock<Stage> = OnceLock::new();
+        static SLOT: OnceLock<TestEnv> = OnceLock::new();
         Self {
-            stage: SLOT.get_or_init(|| start(&[("TRANSPORT", "fetch")])),
+            env: SLOT.get_or_init(|| start(&[("TRANSPORT", "fetch")])),
             turn: Turn::Any,
         }
     }
@@ -47,17 +47,17 @@ impl Shared {
         let slot = sockets();
         let turn = slot.turns.read().unwrap_or_else(PoisonError::into_inner);
         let turn = Turn::WithOthers { _turn: turn };
-        let stage = slot.stage.get_or_init(|| start(&[("TRANSPORT", "socket")]));
-        Self { stage, turn }
+        let env = slot.env.get_or_init(|| start(&[("TRANSPORT", "socket")]));
+        Self { env, turn }
     }
 
     /// The same for a test that breaks connections.
-    pub(crate) fn by_socket_alone() -> Self {
+    pub(crate) fn by_socket_exclusive() -> Self {
         let slot = sockets();
         let turn = slot.turns.write().unwrap_or_else(PoisonError::into_inner);
-        let turn = Turn::Alone { _turn: turn };
-        let stage = slot.stage.get_or_init(|| start(&[("TRANSPORT", "socket")]));
-        Self { stage, turn }
+        let turn = Turn::Exclusive { _turn: turn };
+        let env = slot.env.get_or_init(|| start(&[("TRANSPORT", "socket")]));
+        Self { env, turn }
     }
 
     /// Another one, with a single connection and for a test at a time: few pushes fail on it, so that the permits for many
@@ -66,9 +66,9 @@ impl Shared {
         static WIDE: OnceLock<Slot> = OnceLock::new();
         let slot = WIDE.get_or_init(Slot::default);
         let turn = slot.turns.write().unwrap_or_else(PoisonError::into_inner);
-        let turn = Turn::Alone { _turn: turn };
-        let stage = slot.stage.get_or_init(|| start(&WIDE_SETTINGS));
-        Self { stage, turn }
+        let turn = Turn::Exclusive { _turn: turn };
+        let env = slot.env.get_or_init(|| start(&WIDE_SETTINGS));
+        Self { env, turn }
     }
 }
 
@@ -84,33 +84,33 @@ const WIDE_SETTINGS: [(&str, &str); 3] = [
     ("SOCKETS_PER_CONNECTION", "1"),
 ];
 
-fn start(settings: &[(&str, &str)]) -> Stage {
+fn start(settings: &[(&str, &str)]) -> TestEnv {
     let timeout = [("ATTEMPT_TIMEOUT_MS", ATTEMPT_TIMEOUT_MS)];
-    Stage::start(Runner::Dev, Options::default(), &[settings, &timeout].concat())
+    TestEnv::start(Runner::Dev, Options::default(), &[settings, &timeout].concat())
 }
 
 impl Deref for Shared {
-    type Target = Stage;
+    type Target = TestEnv;
 
-    fn deref(&self) -> &Stage {
-        self.stage
+    fn deref(&self) -> &TestEnv {
+        self.env
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        if matches!(self.turn, Turn::Alone { .. }) {
-            self.stage.apns.clear_faults();
-            self.stage.apns.set_latency(Latency::default());
-            self.stage.apns.set_max_concurrent_streams(DEFAULT_STREAMS);
+        if matches!(self.turn, Turn::Exclusive { .. }) {
+            self.env.apns.clear_faults();
+            self.env.apns.set_latency(Latency::default());
+            self.env.apns.set_max_concurrent_streams(DEFAULT_STREAMS);
         }
         if !panicking() {
-            self.stage.check();
+            self.env.check();
         }
     }
 }
 
-/// Makes two tests of each rule, a function of a stage: by `fetch` and over a socket.
+/// Makes two tests of each rule, a function of an environment: by `fetch` and over a socket.
 macro_rules! over_both_transports {
     (
         $($rule:ident),+ $(,)?
@@ -120,14 +120,12 @@ macro_rules! over_both_transports {
             use crate::shared::Shared;
             $(
                 #[test]
-                #[ignore = "needs the built Worker: run `cargo xtask test`"]
                 fn $rule() {
                     super::$rule(&Shared::by_fetch());
                 }
             )+
             $($(
                 #[test]
-                #[ignore = "needs the built Worker: run `cargo xtask test`"]
                 fn $breaking() {
                     super::$breaking(&Shared::by_fetch());
                 }
@@ -137,16 +135,14 @@ macro_rules! over_both_transports {
             use crate::shared::Shared;
             $(
                 #[test]
-                #[ignore = "needs the built Worker: run `cargo xtask test`"]
                 fn $rule() {
                     super::$rule(&Shared::by_socket());
                 }
             )+
             $($(
                 #[test]
-                #[ignore = "needs the built Worker: run `cargo xtask test`"]
                 fn $breaking() {
-                    super::$breaking(&Shared::by_socket_alone());
+                    super::$breaking(&Shared::by_socket_exclusive());
                 }
             )+)?
         }
@@ -154,13 +150,12 @@ macro_rules! over_both_transports {
 }
 pub(crate) use over_both_transports;
 
-/// Makes two tests of each rule, a function of the name of a transport, for rules that need a stage of their own.
+/// Makes two tests of each rule, a function of the name of a transport, for rules that need an environment of their own.
 macro_rules! over_each_transport {
     ($($rule:ident),+ $(,)?) => {
         mod by_fetch {
             $(
                 #[test]
-                #[ignore = "needs the built Worker: run `cargo xtask test`"]
                 fn $rule() {
                     super::$rule("fetch");
                 }
@@ -169,7 +164,6 @@ macro_rules! over_each_transport {
         mod over_a_socket {
             $(
                 #[test]
-                #[ignore = "needs the built Worker: run `cargo xtask test`"]
                 fn $rule() {
                     super::$rule("socket");
                 }

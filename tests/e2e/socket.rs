@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::deployment::{Caller, SHOP};
 use crate::shared::Shared;
-use crate::stage::{Stage, header, until};
+use crate::test_env::{TestEnv, header, until};
 
 /// The HTTP/2 error code of a stream that the server has not looked at.
 const REFUSED_STREAM: u32 = 7;
@@ -18,13 +18,13 @@ const REFUSED_STREAM: u32 = 7;
 /// The highest HTTP/2 error code there is (RFC 9113, section 7).
 const HIGHEST_CODE: u32 = 13;
 
-/// A stage whose server is slow enough for all pushes of an order to be in flight, and whose provider token is proven.
-fn stage() -> Shared {
-    let stage = Shared::by_wide_socket();
-    let first = stage.device("socket, first");
-    assert_eq!(stage.push(&order(&[first]))["counts"]["accepted"], 1);
-    stage.apns.set_latency(Latency::fixed(Duration::from_millis(100)));
-    stage
+/// An environment whose server is slow enough for all pushes of an order to be in flight, and whose provider token is proven.
+fn env() -> Shared {
+    let env = Shared::by_wide_socket();
+    let first = env.device("socket, first");
+    assert_eq!(env.push(&order(&[first]))["counts"]["accepted"], 1);
+    env.apns.set_latency(Latency::fixed(Duration::from_millis(100)));
+    env
 }
 
 fn order(tokens: &[String]) -> Value {
@@ -34,18 +34,18 @@ fn order(tokens: &[String]) -> Value {
 
 /// All devices of an order are pushed over a socket, and each shows its notification once.
 #[track_caller]
-fn assert_all_shown_once(stage: &Stage, devices: &[String]) {
-    let answer = stage.push(&order(devices));
+fn assert_all_shown_once(env: &TestEnv, devices: &[String]) {
+    let answer = env.push(&order(devices));
     assert_eq!(answer["transport"], "socket");
     assert_eq!(answer["counts"]["accepted"], devices.len(), "{answer}");
     for device in devices {
-        assert_eq!(stage.apns.device(device)[0].screen.count, 1);
+        assert_eq!(env.apns.device(device)[0].screen.count, 1);
     }
 }
 
 /// The connections that the pushes to these devices came on, each once.
-fn connections(stage: &Stage, devices: &[String]) -> Vec<u64> {
-    let requests = devices.iter().flat_map(|device| stage.requests_to(device));
+fn connections(env: &TestEnv, devices: &[String]) -> Vec<u64> {
+    let requests = devices.iter().flat_map(|device| env.requests_to(device));
     let mut connections: Vec<u64> = requests.map(|request| request.connection).collect();
     connections.sort_unstable();
     connections.dedup();
@@ -53,49 +53,46 @@ fn connections(stage: &Stage, devices: &[String]) -> Vec<u64> {
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_server_that_says_goodbye_in_the_middle_of_an_order_loses_no_push_and_shows_none_twice() {
-    let stage = stage();
+    let env = env();
     for last in [LastStream::Seen, LastStream::This, LastStream::Before] {
         for reason in [None, Some("Shutdown"), Some("InternalServerError")] {
-            let devices = stage.devices(&SHOP, &format!("socket, {last:?}, {reason:?}"), 40);
+            let devices = env.devices(&SHOP, &format!("socket, {last:?}, {reason:?}"), 40);
             let goodbye = Fault {
                 last,
                 reason: reason.map(str::to_owned),
                 ..Fault::new(FaultKind::GoAway).times(1)
             };
-            stage.apns.fault(goodbye.for_token(&devices[20])).unwrap();
-            assert_all_shown_once(&stage, &devices);
+            env.apns.fault(goodbye.for_token(&devices[20])).unwrap();
+            assert_all_shown_once(&env, &devices);
         }
     }
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_server_that_says_goodbye_between_orders_gets_the_next_one_on_another_connection() {
-    let stage = stage();
-    let devices = stage.devices(&SHOP, "socket, between", 40);
-    assert_all_shown_once(&stage, &devices[..20]);
+    let env = env();
+    let devices = env.devices(&SHOP, "socket, between", 40);
+    assert_all_shown_once(&env, &devices[..20]);
     let goodbye = Fault {
         now: true,
         ..Fault::new(FaultKind::GoAway)
     };
-    stage.apns.fault(goodbye).unwrap();
+    env.apns.fault(goodbye).unwrap();
     until("the end of the connection", || {
-        stage.apns.state().connections_open == 0
+        env.apns.state().connections_open == 0
     });
-    assert_all_shown_once(&stage, &devices[20..]);
+    assert_all_shown_once(&env, &devices[20..]);
     assert_ne!(
-        connections(&stage, &devices[..20]),
-        connections(&stage, &devices[20..])
+        connections(&env, &devices[..20]),
+        connections(&env, &devices[20..])
     );
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_stream_that_fails_fails_alone() {
-    let stage = stage();
-    let devices = stage.devices(&SHOP, "socket, streams", 20);
+    let env = env();
+    let devices = env.devices(&SHOP, "socket, streams", 20);
     let faults = [
         (3, Fault::answer(503, "ServiceUnavailable").times(1)),
         (
@@ -110,9 +107,9 @@ fn a_stream_that_fails_fails_alone() {
         (11, Fault::new(FaultKind::HeadersOnly).times(1)),
     ];
     for (place, fault) in faults {
-        stage.apns.fault(fault.for_token(&devices[place])).unwrap();
+        env.apns.fault(fault.for_token(&devices[place])).unwrap();
     }
-    let answer = stage.push(&order(&devices));
+    let answer = env.push(&order(&devices));
     for (place, result) in answer["results"].as_array().unwrap().iter().enumerate() {
         let outcome = ["status", "attempts", "reason"].map(|field| result[field].clone());
         let expected = match place {
@@ -127,23 +124,22 @@ fn a_stream_that_fails_fails_alone() {
         assert_eq!(outcome, expected, "device {place}");
     }
     // A stream that the server refused before it looked at it was no attempt.
-    let ids = stage
+    let ids = env
         .requests_to(&devices[5])
         .into_iter()
         .map(|request| header(&request, "apns-id").unwrap().to_owned());
     let id = answer["results"][5]["apns_id"].as_str().unwrap();
     assert_eq!(ids.collect::<Vec<_>>(), [id, id]);
-    assert_eq!(connections(&stage, &devices).len(), 1);
+    assert_eq!(connections(&env, &devices).len(), 1);
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_connection_that_breaks_is_replaced_for_the_next_order() {
-    let stage = stage();
-    let devices = stage.devices(&SHOP, "socket, broken", 21);
+    let env = env();
+    let devices = env.devices(&SHOP, "socket, broken", 21);
     let close = Fault::new(FaultKind::Close).times(1);
-    stage.apns.fault(close.for_token(&devices[10])).unwrap();
-    let answer = stage.push(&order(&devices[..20]));
+    env.apns.fault(close.for_token(&devices[10])).unwrap();
+    let answer = env.push(&order(&devices[..20]));
     // What was in flight may have arrived; it is not sent again.
     let counts = &answer["counts"];
     assert_eq!(
@@ -157,20 +153,19 @@ fn a_connection_that_breaks_is_replaced_for_the_next_order() {
     );
     assert!(counts["failed"].as_u64().unwrap() > 0, "{answer}");
     for device in &devices[..20] {
-        assert!(stage.requests_to(device).len() <= 1);
+        assert!(env.requests_to(device).len() <= 1);
     }
-    assert_eq!(stage.push(&order(&devices[20..]))["counts"]["accepted"], 1);
-    let [broken, next] = [&devices[..20], &devices[20..]].map(|part| connections(&stage, part));
+    assert_eq!(env.push(&order(&devices[20..]))["counts"]["accepted"], 1);
+    let [broken, next] = [&devices[..20], &devices[20..]].map(|part| connections(&env, part));
     assert_eq!((broken.len(), next.len()), (1, 1));
     assert_ne!(broken, next);
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn of_all_the_ways_to_reset_a_stream_only_a_refusal_is_sent_again() {
-    let stage = stage();
+    let env = env();
     let codes: Vec<u32> = (0..=HIGHEST_CODE).collect();
-    let devices = stage.devices(&SHOP, "socket, codes", codes.len());
+    let devices = env.devices(&SHOP, "socket, codes", codes.len());
     for (code, device) in codes.iter().zip(&devices) {
         let reset = Fault {
             code: Some(*code),
@@ -178,9 +173,9 @@ fn of_all_the_ways_to_reset_a_stream_only_a_refusal_is_sent_again() {
             delivered: *code != REFUSED_STREAM,
             ..Fault::new(FaultKind::Reset).times(1)
         };
-        stage.apns.fault(reset.for_token(device)).unwrap();
+        env.apns.fault(reset.for_token(device)).unwrap();
     }
-    let answer = stage.push(&order(&devices));
+    let answer = env.push(&order(&devices));
     for (code, device) in codes.iter().zip(&devices) {
         let result = &answer["results"][usize::try_from(*code).unwrap()];
         let outcome = ["status", "attempts", "reason"].map(|field| result[field].clone());
@@ -190,72 +185,69 @@ fn of_all_the_ways_to_reset_a_stream_only_a_refusal_is_sent_again() {
             ([json!("failed"), json!(1), json!("ConnectionLost")], 1)
         };
         assert_eq!(outcome, expected, "code {code}");
-        assert_eq!(stage.requests_to(device).len(), requests, "code {code}");
-        assert_eq!(stage.apns.device(device)[0].screen.count, 1, "code {code}");
+        assert_eq!(env.requests_to(device).len(), requests, "code {code}");
+        assert_eq!(env.apns.device(device)[0].screen.count, 1, "code {code}");
     }
-    assert_eq!(connections(&stage, &devices).len(), 1);
+    assert_eq!(connections(&env, &devices).len(), 1);
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_stream_limit_that_falls_and_rises_in_the_middle_of_an_order_is_obeyed() {
-    let stage = stage();
-    let devices = stage.devices(&SHOP, "socket, limits", 300);
+    let env = env();
+    let devices = env.devices(&SHOP, "socket, limits", 300);
     // The first is met with some three hundred in flight, the last by one of the three.
     for (place, streams) in [(10, 3), (150, 1), (160, 40), (220, DEFAULT_STREAMS)] {
         let limit = Fault {
             streams: Some(streams),
             ..Fault::new(FaultKind::StreamLimit).times(1)
         };
-        stage.apns.fault(limit.for_token(&devices[place])).unwrap();
+        env.apns.fault(limit.for_token(&devices[place])).unwrap();
     }
-    stage.apns.set_max_concurrent_streams(100);
-    assert_all_shown_once(&stage, &devices);
-    assert_eq!(connections(&stage, &devices).len(), 1);
-    // That no stream came above a limit that was acknowledged, the stage's check holds.
+    env.apns.set_max_concurrent_streams(100);
+    assert_all_shown_once(&env, &devices);
+    assert_eq!(connections(&env, &devices).len(), 1);
+    // That no stream came above a limit that was acknowledged, the check of the environment holds.
     for device in &devices {
-        assert_eq!(stage.requests_to(device).len(), 1);
+        assert_eq!(env.requests_to(device).len(), 1);
     }
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_server_that_takes_no_stream_at_all_for_a_while_gets_the_pushes_after_it() {
-    let stage = stage();
-    let devices = stage.devices(&SHOP, "socket, no streams", 60);
-    stage.apns.set_max_concurrent_streams(10);
+    let env = env();
+    let devices = env.devices(&SHOP, "socket, no streams", 60);
+    env.apns.set_max_concurrent_streams(10);
     let none = Fault {
         streams: Some(0),
         ..Fault::new(FaultKind::StreamLimit).times(1)
     };
-    stage.apns.fault(none.for_token(&devices[15])).unwrap();
+    env.apns.fault(none.for_token(&devices[15])).unwrap();
     let sent = || {
         devices
             .iter()
-            .filter(|device| !stage.requests_to(device).is_empty())
+            .filter(|device| !env.requests_to(device).is_empty())
             .count()
     };
     std::thread::scope(|scope| {
-        let under_way = scope.spawn(|| assert_all_shown_once(&stage, &devices));
+        let under_way = scope.spawn(|| assert_all_shown_once(&env, &devices));
         until("the last answer before the pause", || {
-            sent() > 15 && stage.apns.state().in_flight == 0
+            sent() > 15 && env.apns.state().in_flight == 0
         });
         let before = sent();
         assert!(before < devices.len(), "{before}");
-        stage.apns.set_max_concurrent_streams(DEFAULT_STREAMS);
+        env.apns.set_max_concurrent_streams(DEFAULT_STREAMS);
         under_way.join().unwrap();
     });
-    assert_eq!(connections(&stage, &devices).len(), 1);
+    assert_eq!(connections(&env, &devices).len(), 1);
 }
 
 /// The largest body of an order.
 const LARGEST: usize = 16 * 1024 * 1024;
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_second_order_of_the_largest_size_is_refused_while_another_is_under_way() {
-    let stage = Stage::alone(Options::default(), &[("TRANSPORT", "socket")]);
-    let mut first = TcpStream::connect(stage.worker.authority()).unwrap();
+    let env = TestEnv::isolated(Options::default(), &[("TRANSPORT", "socket")]);
+    let mut first = TcpStream::connect(env.worker.authority()).unwrap();
     let key = Caller::Both.key();
     let head = format!(
         "POST /v1/push HTTP/1.1\r\nHost: worker\r\nAuthorization: Bearer {key}\r\nContent-Length: {LARGEST}\r\n\r\n"
@@ -264,7 +256,7 @@ fn a_second_order_of_the_largest_size_is_refused_while_another_is_under_way() {
     // Of its body a piece alone has come.
     first.write_all(&[b' '; 1000]).unwrap();
     let blank = vec![b' '; LARGEST];
-    let second = || stage.call(Caller::Both, "POST", "/v1/push", &[], &blank);
+    let second = || env.call(Caller::Both, "POST", "/v1/push", &[], &blank);
     let mut retry_after = None;
     until("a refusal", || {
         let answer = second();
@@ -273,8 +265,8 @@ fn a_second_order_of_the_largest_size_is_refused_while_another_is_under_way() {
     });
     assert_eq!(retry_after.as_deref(), Some("2"));
     // A small order goes out meanwhile, and a large one is read as soon as the first is over.
-    let device = stage.device("socket, large orders");
-    assert_eq!(stage.push(&order(&[device]))["counts"]["accepted"], 1);
+    let device = env.device("socket, large orders");
+    assert_eq!(env.push(&order(&[device]))["counts"]["accepted"], 1);
     first.write_all(&blank[1000..]).unwrap();
     until("memory for an order of the largest size", || {
         second().status == 400

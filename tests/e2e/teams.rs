@@ -5,7 +5,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::deployment::{App, Caller, NEWS, SHOP};
-use crate::stage::{Stage, header};
+use crate::test_env::{TestEnv, header};
 
 fn order(app: Option<&App>, tokens: &[String]) -> Value {
     let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
@@ -18,24 +18,23 @@ fn order(app: Option<&App>, tokens: &[String]) -> Value {
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn two_teams_send_at_once_each_with_its_own_provider_token() {
-    let stage = Stage::shared();
+    let env = TestEnv::shared();
     let sent = [SHOP, NEWS].map(|app| {
-        let tokens = stage.devices(&app, &format!("teams, {}", app.name), 30);
+        let tokens = env.devices(&app, &format!("teams, {}", app.name), 30);
         (app, tokens)
     });
     let answers = thread::scope(|scope| {
         let both = sent
             .each_ref()
-            .map(|(app, tokens)| scope.spawn(|| stage.push(&order(Some(app), tokens))));
+            .map(|(app, tokens)| scope.spawn(|| env.push(&order(Some(app), tokens))));
         both.map(|one| one.join().unwrap())
     });
     let mut provider_tokens = Vec::new();
     for ((app, tokens), answer) in sent.iter().zip(answers) {
         assert_eq!(answer["counts"]["accepted"], 30, "{answer}");
         for (token, result) in tokens.iter().zip(answer["results"].as_array().unwrap()) {
-            let request = stage.requests_to(token).remove(0);
+            let request = env.requests_to(token).remove(0);
             assert_eq!(request.environment, app.environment);
             assert_eq!(header(&request, "apns-topic"), Some(app.topic));
             provider_tokens.push(header(&request, "authorization").unwrap().to_owned());
@@ -49,32 +48,30 @@ fn two_teams_send_at_once_each_with_its_own_provider_token() {
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_caller_reaches_its_apps_alone() {
-    let stage = Stage::shared();
-    let tokens = [SHOP, NEWS].map(|app| stage.devices(&app, &format!("reach, {}", app.name), 1));
+    let env = TestEnv::shared();
+    let tokens = [SHOP, NEWS].map(|app| env.devices(&app, &format!("reach, {}", app.name), 1));
     for (caller, app, tokens) in [(Caller::Shop, NEWS, &tokens[1]), (Caller::News, SHOP, &tokens[0])] {
         for path in ["/v1/push", "/v1/preview"] {
             let body = order(Some(&app), tokens).to_string();
-            let answer = stage.call(caller, "POST", path, &[], body.as_bytes());
+            let answer = env.call(caller, "POST", path, &[], body.as_bytes());
             answer.problem(403, "forbidden");
         }
-        assert!(stage.requests_to(&tokens[0]).is_empty());
+        assert!(env.requests_to(&tokens[0]).is_empty());
     }
     // An app that there is not looks the same.
     let mut body = order(None, &tokens[0]);
     body["app"] = json!("nothing");
-    stage.post("/v1/push", &body).problem(403, "forbidden");
+    env.post("/v1/push", &body).problem(403, "forbidden");
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn who_reaches_one_app_need_not_name_it_and_who_reaches_two_must() {
-    let stage = Stage::shared();
+    let env = TestEnv::shared();
     for (caller, app) in [(Caller::Shop, SHOP), (Caller::News, NEWS)] {
-        let tokens = stage.devices(&app, &format!("unnamed, {}", app.name), 1);
+        let tokens = env.devices(&app, &format!("unnamed, {}", app.name), 1);
         let body = order(None, &tokens).to_string();
-        let answer = stage
+        let answer = env
             .call(caller, "POST", "/v1/push", &[], body.as_bytes())
             .with_status(200);
         assert_eq!(
@@ -82,8 +79,8 @@ fn who_reaches_one_app_need_not_name_it_and_who_reaches_two_must() {
             (&json!(app.name), &json!(1))
         );
     }
-    let tokens = stage.devices(&SHOP, "unnamed, both", 1);
-    let problem = stage
+    let tokens = env.devices(&SHOP, "unnamed, both", 1);
+    let problem = env
         .post("/v1/push", &order(None, &tokens))
         .problem(422, "invalid-request");
     assert_eq!(problem["pointer"], "/app");

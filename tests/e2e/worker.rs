@@ -96,7 +96,7 @@ impl Worker {
         queue: Queue,
         ca: &str,
     ) -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = root();
         fs::create_dir_all(folder.join("build")).unwrap();
         for file in ["build/index.js", "build/index_bg.wasm"] {
             fs::copy(root.join(file), folder.join(file)).expect("`cargo xtask build` makes the Worker");
@@ -299,7 +299,7 @@ fn launch(runner: Runner, folder: &Path, port: u16) -> Child {
             // WRANGLER/bin/wrangler.js is the program, WRANGLER the package.
             let package = Path::new(&wrangler).ancestors().nth(2).unwrap();
             command = Command::new(node);
-            command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/evict.mjs"));
+            command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("evict.mjs"));
             command.arg(package).arg("settings").stdout(Stdio::piped());
         }
     }
@@ -313,6 +313,13 @@ fn launch(runner: Runner, folder: &Path, port: u16) -> Child {
         .stdin(Stdio::piped())
         .stderr(log);
     command.spawn().unwrap()
+}
+
+/// The root of the checkout.
+fn root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // tests/e2e is two levels down.
+    package.ancestors().nth(2).unwrap()
 }
 
 fn log_file(folder: &Path) -> PathBuf {
@@ -330,7 +337,7 @@ fn signal(leader: &Child, name: &str) {
 
 /// Copies wrangler.toml without what builds, and with the queue as it is wanted.
 fn configure(folder: &Path, queue: Queue) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     let config = fs::read_to_string(root.join("wrangler.toml")).unwrap();
     let mut config = without(BUILD_TABLE, &config);
     for known in [ONE_MESSAGE, PRODUCERS_TABLE, RETRIES, BATCH_BINDING] {

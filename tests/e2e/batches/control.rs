@@ -11,7 +11,7 @@ use super::{Batch, all, head, lines, number, requests, sale, shown, upload_as};
 use crate::caller;
 use crate::deployment::{Caller, NEWS, SHOP};
 use crate::shared::over_both_transports;
-use crate::stage::{Stage, until};
+use crate::test_env::{TestEnv, until};
 
 over_both_transports! {
     a_paused_batch_sends_nothing_until_it_is_resumed,
@@ -25,16 +25,16 @@ over_both_transports! {
 const A_MOMENT: Duration = Duration::from_millis(1500);
 
 /// An upload that takes some seconds: so many pushes at so many a second.
-fn slow(stage: &Stage, name: &str, pushes: usize, rate: u32) -> (Batch, Vec<String>) {
-    let name = format!("batches, {name}, {}", stage.worker.authority());
-    let devices = stage.devices(&SHOP, &name, pushes);
+fn slow(env: &TestEnv, name: &str, pushes: usize, rate: u32) -> (Batch, Vec<String>) {
+    let name = format!("batches, {name}, {}", env.worker.authority());
+    let devices = env.devices(&SHOP, &name, pushes);
     let body = lines(&head(json!({ "rate": rate })), &devices);
-    (Batch::upload(stage, &body), devices)
+    (Batch::upload(env, &body), devices)
 }
 
 /// How many pushes to these devices APNs got.
-fn sent(stage: &Stage, devices: &[String]) -> usize {
-    let requests = requests(stage);
+fn sent(env: &TestEnv, devices: &[String]) -> usize {
+    let requests = requests(env);
     devices
         .iter()
         .filter_map(|device| requests.get(device))
@@ -42,38 +42,38 @@ fn sent(stage: &Stage, devices: &[String]) -> usize {
         .count()
 }
 
-fn a_paused_batch_sends_nothing_until_it_is_resumed(stage: &Stage) {
-    let (batch, devices) = slow(stage, "pause", 60, 20);
-    until("the first pushes", || shown(stage, &devices) > 0);
-    let paused = batch.tell(stage, "pause").with_status(200);
+fn a_paused_batch_sends_nothing_until_it_is_resumed(env: &TestEnv) {
+    let (batch, devices) = slow(env, "pause", 60, 20);
+    until("the first pushes", || shown(env, &devices) > 0);
+    let paused = batch.tell(env, "pause").with_status(200);
     assert_eq!(
         (&paused["state"], &paused["paused"]["by"]),
         (&json!("paused"), &json!("caller"))
     );
     until("the end of what was in flight", || {
-        batch.status(stage)["counts"]["in_flight"] == 0
+        batch.status(env)["counts"]["in_flight"] == 0
     });
-    let before = sent(stage, &devices);
+    let before = sent(env, &devices);
     assert!(before < devices.len());
     sleep(A_MOMENT);
-    assert_eq!(sent(stage, &devices), before);
-    let deleted = stage.call(Caller::Both, "DELETE", &batch.path(""), &[], b"");
+    assert_eq!(sent(env, &devices), before);
+    let deleted = env.call(Caller::Both, "DELETE", &batch.path(""), &[], b"");
     deleted.problem(409, "batch-running");
     // Paused again, it is as paused as before.
-    batch.tell(stage, "pause").with_status(200);
-    batch.tell(stage, "resume").with_status(200);
-    batch.once_accepted(stage);
-    assert_eq!(sent(stage, &devices), devices.len());
+    batch.tell(env, "pause").with_status(200);
+    batch.tell(env, "resume").with_status(200);
+    batch.once_accepted(env);
+    assert_eq!(sent(env, &devices), devices.len());
     for action in ["cancel", "pause", "resume"] {
-        batch.tell(stage, action).problem(409, "batch-ended");
+        batch.tell(env, action).problem(409, "batch-ended");
     }
 }
 
-fn a_cancelled_batch_sends_nothing_once_the_cancel_is_answered(stage: &Stage) {
-    let (batch, devices) = slow(stage, "cancel", 300, 60);
-    until("the first pushes", || shown(stage, &devices) > 20);
-    let cancelled = batch.tell(stage, "cancel").with_status(200);
-    let before = sent(stage, &devices);
+fn a_cancelled_batch_sends_nothing_once_the_cancel_is_answered(env: &TestEnv) {
+    let (batch, devices) = slow(env, "cancel", 300, 60);
+    until("the first pushes", || shown(env, &devices) > 20);
+    let cancelled = batch.tell(env, "cancel").with_status(200);
+    let before = sent(env, &devices);
     assert_eq!(cancelled["state"], "cancelled");
     let counts = ["accepted", "cancelled"].map(|name| number(&cancelled["counts"][name]));
     assert_eq!(
@@ -83,10 +83,10 @@ fn a_cancelled_batch_sends_nothing_once_the_cancel_is_answered(stage: &Stage) {
     );
     assert!(counts[1] > 0);
     sleep(A_MOMENT);
-    assert_eq!(sent(stage, &devices), before);
+    assert_eq!(sent(env, &devices), before);
     // What was in flight is in the receipts as it ended.
-    for (receipt, device) in batch.receipts(stage).iter().zip(&devices) {
-        let expected = match stage.requests_to(device).len() {
+    for (receipt, device) in batch.receipts(env).iter().zip(&devices) {
+        let expected = match env.requests_to(device).len() {
             0 => ("cancelled", 0),
             1 => ("accepted", 1),
             count => panic!("{count} requests for a push"),
@@ -94,38 +94,36 @@ fn a_cancelled_batch_sends_nothing_once_the_cancel_is_answered(stage: &Stage) {
         assert_eq!(receipt["status"], expected.0, "{receipt}");
         assert_eq!(receipt["attempts"], expected.1, "{receipt}");
     }
-    batch.tell(stage, "cancel").with_status(200);
-    batch.tell(stage, "resume").problem(409, "batch-ended");
-    stage
-        .call(Caller::Both, "DELETE", &batch.path(""), &[], b"")
+    batch.tell(env, "cancel").with_status(200);
+    batch.tell(env, "resume").problem(409, "batch-ended");
+    env.call(Caller::Both, "DELETE", &batch.path(""), &[], b"")
         .with_status(204);
     for rest in ["", "/receipts", "/gone", "/suspect", "/events", "/deliveries"] {
-        stage.get(&batch.path(rest)).problem(404, "batch-not-found");
+        env.get(&batch.path(rest)).problem(404, "batch-not-found");
     }
-    batch.tell(stage, "cancel").problem(404, "batch-not-found");
+    batch.tell(env, "cancel").problem(404, "batch-not-found");
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_cancel_answers_before_a_push_that_stays_in_flight_has_ended() {
     // Longer than a cancel waits.
     const ANSWERED_AFTER_MS: u64 = 32_000;
     let settings = [("TRANSPORT", "socket"), ("ATTEMPT_TIMEOUT_MS", "40000")];
-    let stage = Stage::alone(Options::default(), &settings);
-    let devices = stage.devices(&SHOP, "batches, long cancel", 60);
+    let env = TestEnv::isolated(Options::default(), &settings);
+    let devices = env.devices(&SHOP, "batches, long cancel", 60);
     let stall = Fault {
         delay_ms: Some(ANSWERED_AFTER_MS),
         ..Fault::new(FaultKind::Stall)
     };
-    stage.apns.fault(stall.for_token(&devices[5])).unwrap();
+    env.apns.fault(stall.for_token(&devices[5])).unwrap();
     let body = lines(&head(json!({ "rate": 20 })), &devices);
-    let batch = Batch::upload(&stage, &body);
+    let batch = Batch::upload(&env, &body);
     until("the push that waits for its answer", || {
-        stage.apns.state().in_flight == 1 && shown(&stage, &devices) > 10
+        env.apns.state().in_flight == 1 && shown(&env, &devices) > 10
     });
 
     let asked = Instant::now();
-    let cancelling = batch.tell(&stage, "cancel").with_status(202);
+    let cancelling = batch.tell(&env, "cancel").with_status(202);
     assert!(
         asked.elapsed() >= Duration::from_secs(24),
         "{:?}",
@@ -133,28 +131,28 @@ fn a_cancel_answers_before_a_push_that_stays_in_flight_has_ended() {
     );
     assert_eq!(cancelling["state"], "cancelling");
     assert!(number(&cancelling["counts"]["in_flight"]) > 0, "{cancelling}");
-    let before = sent(&stage, &devices);
+    let before = sent(&env, &devices);
     assert!(before < devices.len());
 
     // Its answer is in the receipts nevertheless, and nothing more is sent.
-    let cancelled = batch.once(&stage, "cancelled");
+    let cancelled = batch.once(&env, "cancelled");
     let counts = ["accepted", "cancelled"].map(|name| number(&cancelled["counts"][name]));
     assert_eq!(
         counts,
         [before as u64, (devices.len() - before) as u64],
         "{cancelled}"
     );
-    assert_eq!(batch.receipts(&stage)[5]["status"], "accepted");
-    assert_eq!(sent(&stage, &devices), before);
+    assert_eq!(batch.receipts(&env)[5]["status"], "accepted");
+    assert_eq!(sent(&env, &devices), before);
 }
 
-fn a_cancel_that_meets_the_end_leaves_each_push_with_one_ending(stage: &Stage) {
-    let name = format!("batches, race, {}", stage.worker.authority());
-    let devices = stage.devices(&SHOP, &name, 12 * 10);
+fn a_cancel_that_meets_the_end_leaves_each_push_with_one_ending(env: &TestEnv) {
+    let name = format!("batches, race, {}", env.worker.authority());
+    let devices = env.devices(&SHOP, &name, 12 * 10);
     for (turn, devices) in devices.chunks(12).enumerate() {
-        let batch = Batch::upload(stage, &sale(devices));
-        until("so many pushes", || shown(stage, devices) >= turn * 12 / 9);
-        let answer = batch.tell(stage, "cancel");
+        let batch = Batch::upload(env, &sale(devices));
+        until("so many pushes", || shown(env, devices) >= turn * 12 / 9);
+        let answer = batch.tell(env, "cancel");
         let state = match answer.status {
             200 => answer.body["state"].as_str().unwrap().to_owned(),
             _ => {
@@ -162,17 +160,17 @@ fn a_cancel_that_meets_the_end_leaves_each_push_with_one_ending(stage: &Stage) {
                 "done".to_owned()
             }
         };
-        let document = batch.status(stage);
+        let document = batch.status(env);
         assert_eq!(document["state"], *state);
-        let accepted = sent(stage, devices);
+        let accepted = sent(env, devices);
         let counts = ["accepted", "cancelled"].map(|name| number(&document["counts"][name]));
         assert_eq!(counts, [accepted as u64, (12 - accepted) as u64], "{document}");
     }
 }
 
-fn the_events_of_a_batch_tell_its_progress_and_end_with_it(stage: &Stage) {
-    let (batch, _) = slow(stage, "events", 100, 25);
-    let url = stage.worker.url(&batch.path("/events"));
+fn the_events_of_a_batch_tell_its_progress_and_end_with_it(env: &TestEnv) {
+    let (batch, _) = slow(env, "events", 100, 25);
+    let url = env.worker.url(&batch.path("/events"));
     let authorization = format!("Bearer {}", Caller::Both.key());
     let (content_type, lines) = caller::stream(&url, &[("authorization", &authorization)]);
     assert_eq!(content_type, "text/event-stream");
@@ -208,28 +206,28 @@ fn the_events_of_a_batch_tell_its_progress_and_end_with_it(stage: &Stage) {
     assert_eq!((&*lines[0], lines.len()), ("event: end", 3));
 }
 
-fn batches_are_listed_by_app_state_and_time(stage: &Stage) {
-    let name = format!("batches, listing, {}", stage.worker.authority());
-    let devices = stage.devices(&SHOP, &name, 3);
+fn batches_are_listed_by_app_state_and_time(env: &TestEnv) {
+    let name = format!("batches, listing, {}", env.worker.authority());
+    let devices = env.devices(&SHOP, &name, 3);
     let made: Vec<(Batch, Value)> = devices
         .chunks(1)
         .map(|device| {
-            let batch = Batch::upload(stage, &sale(device));
-            let document = batch.once(stage, "done");
+            let batch = Batch::upload(env, &sale(device));
+            let document = batch.once(env, "done");
             (batch, document)
         })
         .collect();
-    let news = stage.devices(&NEWS, &name, 1);
+    let news = env.devices(&NEWS, &name, 1);
     let mut other = head(json!({}));
     other["app"] = json!("news");
-    let (foreign, _) = Batch::accepted(upload_as(Caller::News, stage, &[], &lines(&other, &news)));
+    let (foreign, _) = Batch::accepted(upload_as(Caller::News, env, &[], &lines(&other, &news)));
 
     // `until` itself is not in it.
     let since = made[0].1["created_at"].as_str().unwrap();
     let until_last = made[2].1["ended_at"].as_str().unwrap();
     let query = format!("app=shop&state=done&since={since}&until={until_last}");
     let list = |caller: Caller, query: &str| {
-        let answer = stage.call(caller, "GET", &format!("/v1/batches?{query}"), &[], b"");
+        let answer = env.call(caller, "GET", &format!("/v1/batches?{query}"), &[], b"");
         answer.with_status(200)
     };
     // Others make batches as well; of these three it lists the newest first.

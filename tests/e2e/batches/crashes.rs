@@ -14,7 +14,7 @@ use super::pieces::Pieces;
 use super::{Batch, PATIENCE, assert_shown_once, number, requests, sale, shown, upload, wide};
 use crate::deployment::{self, Caller, SHOP};
 use crate::shared::over_each_transport;
-use crate::stage::{Alone, Stage, until, until_within};
+use crate::test_env::{Isolated, TestEnv, until, until_within};
 use crate::worker::Queue;
 
 over_each_transport! {
@@ -32,25 +32,25 @@ const SETTINGS: [(&str, &str); 3] = [
     ("CHECKPOINT_PUSHES", "10"),
 ];
 
-fn stage(transport: &str) -> Alone {
+fn env(transport: &str) -> Isolated {
     let transport = [("TRANSPORT", transport)];
-    Stage::alone(Options::default(), &[&SETTINGS[..], &transport].concat())
+    TestEnv::isolated(Options::default(), &[&SETTINGS[..], &transport].concat())
 }
 
 /// The batch has come to its end without anybody's help, and is whole.
 #[track_caller]
-fn assert_whole(stage: &Stage, batch: &Batch, devices: &[String]) {
+fn assert_whole(env: &TestEnv, batch: &Batch, devices: &[String]) {
     until_within(PATIENCE, "all on the screens", || {
-        shown(stage, devices) == devices.len()
+        shown(env, devices) == devices.len()
     });
-    batch.once_accepted(stage);
-    let receipts = batch.receipts(stage);
+    batch.once_accepted(env);
+    let receipts = batch.receipts(env);
     assert_eq!(receipts.len(), devices.len());
     for (place, receipt) in receipts.iter().enumerate() {
         assert_eq!(receipt["status"], "accepted", "{receipt}");
         assert_eq!(receipt["ref"], format!("user-{place}"));
     }
-    assert_shown_once(stage, devices);
+    assert_shown_once(env, devices);
 }
 
 fn after_the_claim_and_before_the_first_push(transport: &str) {
@@ -59,160 +59,158 @@ fn after_the_claim_and_before_the_first_push(transport: &str) {
     let port = silence.local_addr().unwrap().port();
     let origins = deployment::origins_at(port, port);
     let more = [("TRANSPORT", transport), ("APNS_ORIGINS", &origins)];
-    let mut stage = Stage::alone(Options::default(), &[&SETTINGS[..], &more].concat());
-    let devices = stage.devices(&SHOP, "crashes, claim", 30);
-    let batch = Batch::upload(&stage, &sale(&devices));
+    let mut env = TestEnv::isolated(Options::default(), &[&SETTINGS[..], &more].concat());
+    let devices = env.devices(&SHOP, "crashes, claim", 30);
+    let batch = Batch::upload(&env, &sale(&devices));
     let connection = silence.accept().unwrap();
-    assert_eq!(batch.status(&stage)["counts"]["in_flight"], devices.len());
-    stage.kill();
+    assert_eq!(batch.status(&env)["counts"]["in_flight"], devices.len());
+    env.kill();
     drop((connection, silence));
-    stage.set("APNS_ORIGINS", &deployment::origins(&stage.apns));
-    stage.restart();
-    assert_whole(&stage, &batch, &devices);
-    let sent = requests(&stage);
+    env.set("APNS_ORIGINS", &deployment::origins(&env.apns));
+    env.restart();
+    assert_whole(&env, &batch, &devices);
+    let sent = requests(&env);
     assert!(devices.iter().all(|device| sent[device].len() == 1));
 }
 
 fn in_the_middle_of_a_chunk(transport: &str) {
-    let mut stage = stage(transport);
-    let devices = stage.devices(&SHOP, "crashes, middle", 120);
+    let mut env = env(transport);
+    let devices = env.devices(&SHOP, "crashes, middle", 120);
     for device in &devices[60..] {
         let late = Fault {
             delay_ms: Some(2000),
             ..Fault::new(FaultKind::Stall).times(1)
         };
-        stage.apns.fault(late.for_token(device)).unwrap();
+        env.apns.fault(late.for_token(device)).unwrap();
     }
-    let batch = Batch::upload(&stage, &sale(&devices));
+    let batch = Batch::upload(&env, &sale(&devices));
     until("pushes that have ended and others in flight", || {
-        shown(&stage, &devices[..60]) == 60 && !stage.requests_to(&devices[62]).is_empty()
+        shown(&env, &devices[..60]) == 60 && !env.requests_to(&devices[62]).is_empty()
     });
-    stage.kill();
-    stage.apns.clear_faults();
-    let sent = requests(&stage);
+    env.kill();
+    env.apns.clear_faults();
+    let sent = requests(&env);
     let before = sent.values().flatten().count();
-    stage.restart();
-    assert_whole(&stage, &batch, &devices);
+    env.restart();
+    assert_whole(&env, &batch, &devices);
     if transport == "fetch" {
         // What a checkpoint has told is not sent again: of sixty, two checkpoints and what was in flight at the most.
-        let repeated = requests(&stage).values().flatten().count() - devices.len();
+        let repeated = requests(&env).values().flatten().count() - devices.len();
         assert!(before > 60 && repeated <= 10 + 10 + 6, "{repeated} of {before}");
     }
 }
 
 fn before_the_receipt_of_a_chunk_of_which_all_but_one_have_ended(transport: &str) {
-    let mut stage = stage(transport);
-    let devices = stage.devices(&SHOP, "crashes, receipt", 15);
+    let mut env = env(transport);
+    let devices = env.devices(&SHOP, "crashes, receipt", 15);
     let silence = Fault::new(FaultKind::Silence).times(1);
-    stage.apns.fault(silence.for_token(&devices[9])).unwrap();
-    let batch = Batch::upload(&stage, &sale(&devices));
+    env.apns.fault(silence.for_token(&devices[9])).unwrap();
+    let batch = Batch::upload(&env, &sale(&devices));
     until("all pushes but one", || {
-        shown(&stage, &devices) == devices.len() - 1 && stage.apns.state().in_flight == 1
+        shown(&env, &devices) == devices.len() - 1 && env.apns.state().in_flight == 1
     });
-    stage.kill();
-    stage.restart();
-    assert_whole(&stage, &batch, &devices);
-    let sent = requests(&stage);
+    env.kill();
+    env.restart();
+    assert_whole(&env, &batch, &devices);
+    let sent = requests(&env);
     assert!(devices.iter().all(|device| sent[device].len() <= 2));
 }
 
 fn between_the_end_of_a_chunk_and_that_of_its_delivery(transport: &str) {
-    let mut stage = stage(transport);
-    stage.kill();
-    stage.configure(Queue {
+    let mut env = env(transport);
+    env.kill();
+    env.configure(Queue {
         delivery: 32,
         ..Queue::of_transport(Some(transport))
     });
-    stage.restart();
-    let devices = stage.devices(&SHOP, "crashes, delivery", 90);
+    env.restart();
+    let devices = env.devices(&SHOP, "crashes, delivery", 90);
     let silence = Fault::new(FaultKind::Silence).times(1);
-    stage.apns.fault(silence.for_token(&devices[89])).unwrap();
-    let (batch, document) = Batch::accepted(upload(&stage, &[], &wide(&devices)));
+    env.apns.fault(silence.for_token(&devices[89])).unwrap();
+    let (batch, document) = Batch::accepted(upload(&env, &[], &wide(&devices)));
     assert!(number(&document["chunks"]) > 2, "{document}");
     let mut accepted = 0;
     until("chunks that have ended and one that has not", || {
-        let counts = batch.status(&stage)["counts"].clone();
+        let counts = batch.status(&env)["counts"].clone();
         accepted = number(&counts["accepted"]);
-        accepted >= 50 && counts["in_flight"] != 0 && shown(&stage, &devices) == devices.len() - 1
+        accepted >= 50 && counts["in_flight"] != 0 && shown(&env, &devices) == devices.len() - 1
     });
-    stage.kill();
-    stage.restart();
-    assert_whole(&stage, &batch, &devices);
-    let sent = requests(&stage);
+    env.kill();
+    env.restart();
+    assert_whole(&env, &batch, &devices);
+    let sent = requests(&env);
     let once = devices.iter().filter(|device| sent[*device].len() == 1).count();
     assert!(once as u64 >= accepted, "{once} of {accepted}");
 }
 
 fn before_the_first_message(transport: &str) {
-    let mut stage = stage(transport);
+    let mut env = env(transport);
     let queue = Queue::of_transport(Some(transport));
-    stage.kill();
-    stage.configure(Queue {
+    env.kill();
+    env.configure(Queue {
         takes: false,
         ..queue
     });
-    stage.restart();
-    let devices = stage.devices(&SHOP, "crashes, message", 20);
+    env.restart();
+    let devices = env.devices(&SHOP, "crashes, message", 20);
     let key = [("idempotency-key", "crashes, message")];
-    let (batch, _) = Batch::accepted(upload(&stage, &key, &sale(&devices)));
-    stage.log_with("the queue refused", 1);
-    assert_eq!(batch.status(&stage)["counts"]["waiting"], devices.len());
-    stage.kill();
-    stage.configure(queue);
-    stage.restart();
-    assert_whole(&stage, &batch, &devices);
+    let (batch, _) = Batch::accepted(upload(&env, &key, &sale(&devices)));
+    env.log_with("the queue refused", 1);
+    assert_eq!(batch.status(&env)["counts"]["waiting"], devices.len());
+    env.kill();
+    env.configure(queue);
+    env.restart();
+    assert_whole(&env, &batch, &devices);
     // Its key is known as ever.
-    let again = upload(&stage, &key, &sale(&devices));
+    let again = upload(&env, &key, &sale(&devices));
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
     assert_eq!(Batch::accepted(again).0, batch);
-    let sent = requests(&stage);
+    let sent = requests(&env);
     assert!(devices.iter().all(|device| sent[device].len() == 1));
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_batch_whose_rows_could_not_be_read_for_a_while_goes_on_by_itself() {
-    let mut stage = stage("socket");
+    let mut env = env("socket");
     let queue = Queue::of_transport(Some("socket"));
-    stage.kill();
-    stage.configure(Queue {
+    env.kill();
+    env.configure(Queue {
         takes: false,
         ..queue
     });
-    stage.restart();
-    let devices = stage.devices(&SHOP, "crashes, rows", 20);
-    let batch = Batch::upload(&stage, &sale(&devices));
-    stage.log_with("the queue refused", 1);
-    stage.kill();
-    stage.change_batches("UPDATE facts SET text = text || '{' WHERE name = 'record'");
-    stage.configure(queue);
-    stage.restart();
+    env.restart();
+    let devices = env.devices(&SHOP, "crashes, rows", 20);
+    let batch = Batch::upload(&env, &sale(&devices));
+    env.log_with("the queue refused", 1);
+    env.kill();
+    env.change_batches("UPDATE facts SET text = text || '{' WHERE name = 'record'");
+    env.configure(queue);
+    env.restart();
     // Each alarm that finds the rows as they are sets the next.
-    stage.log_with("state_lost", 2);
-    assert_eq!(shown(&stage, &devices), 0);
-    stage.kill();
-    stage.change_batches("UPDATE facts SET text = rtrim(text, '{') WHERE name = 'record'");
-    stage.restart();
-    assert_whole(&stage, &batch, &devices);
+    env.log_with("state_lost", 2);
+    assert_eq!(shown(&env, &devices), 0);
+    env.kill();
+    env.change_batches("UPDATE facts SET text = rtrim(text, '{') WHERE name = 'record'");
+    env.restart();
+    assert_whole(&env, &batch, &devices);
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn during_the_upload() {
-    let mut stage = stage("socket");
-    let devices = stage.devices(&SHOP, "crashes, upload", 700);
+    let mut env = env("socket");
+    let devices = env.devices(&SHOP, "crashes, upload", 700);
     let body = sale(&devices);
     let key = ("idempotency-key", "crashes, upload");
-    let request = Pieces::under_way(&stage, key.1, &body[..body.len() * 5 / 6]);
-    stage.kill();
+    let request = Pieces::under_way(&env, key.1, &body[..body.len() * 5 / 6]);
+    env.kill();
     drop(request);
-    stage.restart();
+    env.restart();
     let batch = Batch(super::keys::id(Caller::Both, key.1));
-    stage.get(&batch.path("")).problem(404, "batch-not-found");
+    env.get(&batch.path("")).problem(404, "batch-not-found");
     // Nothing of it goes out, and nothing of it is in the way.
     std::thread::sleep(Duration::from_secs(1));
-    assert_eq!(shown(&stage, &devices), 0);
-    let (again, document) = Batch::accepted(upload(&stage, &[key], &body));
+    assert_eq!(shown(&env, &devices), 0);
+    let (again, document) = Batch::accepted(upload(&env, &[key], &body));
     assert_eq!((&again, &document["pushes"]), (&batch, &json!(700)));
-    assert_whole(&stage, &batch, &devices);
+    assert_whole(&env, &batch, &devices);
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Batch, assert_shown_once, shown, wide};
 use crate::deployment::SHOP;
 use crate::shared::over_each_transport;
-use crate::stage::{Stage, until};
+use crate::test_env::{TestEnv, until};
 
 over_each_transport! {
     an_immediate_order_does_not_wait_for_a_batch,
@@ -19,20 +19,20 @@ fn an_immediate_order_does_not_wait_for_a_batch(transport: &str) {
         latency: Latency::fixed(Duration::from_millis(50)),
         ..Options::default()
     };
-    let stage = Stage::alone(options, &[("TRANSPORT", transport), ("PERMITS", "6")]);
-    let devices = stage.devices(&SHOP, "batches, fairness", 240);
-    let urgent = stage.device("batches, fairness, urgent");
-    let batch = Batch::upload(&stage, &wide(&devices));
-    until("a batch under way", || shown(&stage, &devices) > 0);
+    let env = TestEnv::isolated(options, &[("TRANSPORT", transport), ("PERMITS", "6")]);
+    let devices = env.devices(&SHOP, "batches, fairness", 240);
+    let urgent = env.device("batches, fairness, urgent");
+    let batch = Batch::upload(&env, &wide(&devices));
+    until("a batch under way", || shown(&env, &devices) > 0);
     let order = json!({
         "app": "shop",
         "notification": { "payload": { "aps": { "alert": "Now" } } },
         "devices": [{ "token": urgent }],
     });
-    assert_eq!(stage.push(&order)["counts"]["accepted"], 1);
-    assert_eq!(batch.status(&stage)["state"], "running");
-    batch.once_accepted(&stage);
-    assert_shown_once(&stage, &devices);
-    let peak = stage.apns.state().peak_in_flight;
+    assert_eq!(env.push(&order)["counts"]["accepted"], 1);
+    assert_eq!(batch.status(&env)["state"], "running");
+    batch.once_accepted(&env);
+    assert_shown_once(&env, &devices);
+    let peak = env.apns.state().peak_in_flight;
     assert!(peak <= 6, "{peak}");
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Batch, assert_shown_once, number, requests, wide};
 use crate::deployment::{NEWS, SHOP};
-use crate::stage::Stage;
+use crate::test_env::TestEnv;
 
 /// An app of the same credential that sends by `fetch`.
 const BY_FETCH: &str = "shop-by-fetch";
@@ -16,7 +16,6 @@ const BY_FETCH: &str = "shop-by-fetch";
 const AT_ONCE: usize = 6;
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_batch_for_which_no_socket_opens_goes_by_fetch() {
     let mut by_fetch = SHOP.setting();
     by_fetch["transport"] = json!("fetch");
@@ -31,12 +30,12 @@ fn a_batch_for_which_no_socket_opens_goes_by_fetch() {
         ("TRANSPORT", "socket"),
         ("MAX_CONNECTIONS", "1"),
     ];
-    let stage = Stage::alone(options, &settings);
+    let env = TestEnv::isolated(options, &settings);
 
     // The connections that `fetch` keeps; then no new one is taken, whatever it is for.
-    let others = stage.devices(&SHOP, "batches, fallback, others", 4 * AT_ONCE);
+    let others = env.devices(&SHOP, "batches, fallback, others", 4 * AT_ONCE);
     let others: Vec<Value> = others.iter().map(|token| json!({ "token": token })).collect();
-    let answer = stage.push(&json!({
+    let answer = env.push(&json!({
         "app": BY_FETCH, "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": others,
     }));
     assert_eq!(answer["counts"]["accepted"], others.len(), "{answer}");
@@ -44,27 +43,27 @@ fn a_batch_for_which_no_socket_opens_goes_by_fetch() {
         delay_ms: Some(600_000),
         ..Fault::new(FaultKind::RefuseConnections)
     };
-    stage.apns.fault(refuse).unwrap();
+    env.apns.fault(refuse).unwrap();
 
-    let devices = stage.devices(&SHOP, "batches, fallback", 60);
-    let batch = Batch::upload(&stage, &wide(&devices));
-    let chunks = number(&batch.status(&stage)["chunks"]);
+    let devices = env.devices(&SHOP, "batches, fallback", 60);
+    let batch = Batch::upload(&env, &wide(&devices));
+    let chunks = number(&batch.status(&env)["chunks"]);
     assert!(chunks > 1);
-    batch.once_accepted(&stage);
-    assert_shown_once(&stage, &devices);
-    let sent = requests(&stage);
+    batch.once_accepted(&env);
+    assert_shown_once(&env, &devices);
+    let sent = requests(&env);
     for device in &devices {
         let protocols: Vec<&str> = sent[device].iter().map(|request| request.protocol).collect();
         assert_eq!(protocols, ["h1"]);
     }
-    let receipts = batch.receipts(&stage);
+    let receipts = batch.receipts(&env);
     assert!(receipts.iter().all(|receipt| receipt["status"] == "accepted"));
     // A chunk that met the closed door says so; what comes later is led past it.
-    let log = stage.log_with(r#""event":"chunk_sent""#, usize::try_from(chunks).unwrap());
+    let log = env.log_with(r#""event":"chunk_sent""#, usize::try_from(chunks).unwrap());
     let fell_back = log.matches(r#""event":"fell_back","app":"shop""#).count();
     assert!(
         (1..=usize::try_from(chunks).unwrap()).contains(&fell_back),
         "{log}"
     );
-    assert_eq!(stage.apns.state().connections_h2, 0);
+    assert_eq!(env.apns.state().connections_h2, 0);
 }

@@ -21,59 +21,57 @@ pub(super) fn id(caller: Caller, key: &str) -> String {
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn the_same_key_and_body_join_the_batch_while_it_runs_and_after_it() {
-    let stage = Shared::by_fetch();
-    let devices = stage.devices(&SHOP, "batches, keys", 40);
+    let env = Shared::by_fetch();
+    let devices = env.devices(&SHOP, "batches, keys", 40);
     let key = [("idempotency-key", "keys, join")];
     let body = sale(&devices);
-    let first = upload(&stage, &key, &body);
+    let first = upload(&env, &key, &body);
     assert_eq!(first.header("idempotent-replayed"), None);
     let (batch, _) = Batch::accepted(first);
     assert_eq!(batch.0, id(Caller::Both, "keys, join"));
     let join = || {
-        let again = upload(&stage, &key, &body);
+        let again = upload(&env, &key, &body);
         assert_eq!(again.header("idempotent-replayed"), Some("true"));
         assert_eq!(Batch::accepted(again).0, batch);
-        let other = upload(&stage, &key, &sale(&devices[1..]));
+        let other = upload(&env, &key, &sale(&devices[1..]));
         other.problem(409, "idempotency-conflict");
     };
     join();
-    batch.once_accepted(&stage);
+    batch.once_accepted(&env);
     join();
-    let sent = requests(&stage);
+    let sent = requests(&env);
     assert!(devices.iter().all(|device| sent[device].len() == 1));
 
     // What was deleted was never there: the same upload is the same pushes again, under the same ids.
-    let deleted = stage.call(Caller::Both, "DELETE", &batch.path(""), &[], b"");
+    let deleted = env.call(Caller::Both, "DELETE", &batch.path(""), &[], b"");
     deleted.with_status(204);
-    stage.get(&batch.path("")).problem(404, "batch-not-found");
-    let (again, _) = Batch::accepted(upload(&stage, &key, &body));
-    again.once_accepted(&stage);
-    super::assert_shown_once(&stage, &devices);
+    env.get(&batch.path("")).problem(404, "batch-not-found");
+    let (again, _) = Batch::accepted(upload(&env, &key, &body));
+    again.once_accepted(&env);
+    super::assert_shown_once(&env, &devices);
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn two_uploads_at_once_with_one_key_are_one_batch() {
-    let stage = Shared::by_fetch();
-    let devices = stage.devices(&SHOP, "batches, at once", 30);
-    let others = stage.devices(&SHOP, "batches, in one moment", 5);
+    let env = Shared::by_fetch();
+    let devices = env.devices(&SHOP, "batches, at once", 30);
+    let others = env.devices(&SHOP, "batches, in one moment", 5);
     let key = ("idempotency-key", "keys, at once");
     let body = sale(&devices);
     let (first, second) = body.split_at(body.len() / 2);
-    let mut slow = Pieces::under_way(&stage, key.1, first);
+    let mut slow = Pieces::under_way(&env, key.1, first);
     slow.piece(second.as_bytes());
     let (batch, _) = Batch::accepted(slow.end());
-    batch.once_accepted(&stage);
-    let (joined, _) = Batch::accepted(upload(&stage, &[key], &body));
+    batch.once_accepted(&env);
+    let (joined, _) = Batch::accepted(upload(&env, &[key], &body));
     assert_eq!(joined, batch);
 
     // All in one moment.
     let key = ("idempotency-key", "keys, in one moment");
     let answers: Vec<Answer> = thread::scope(|scope| {
         let uploads: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| upload(&stage, &[key], &sale(&others))))
+            .map(|_| scope.spawn(|| upload(&env, &[key], &sale(&others))))
             .collect();
         uploads.into_iter().map(|upload| upload.join().unwrap()).collect()
     });
@@ -87,8 +85,8 @@ fn two_uploads_at_once_with_one_key_are_one_batch() {
         }
     }
     assert_eq!(made, 1);
-    Batch(id(Caller::Both, key.1)).once_accepted(&stage);
-    let sent = requests(&stage);
+    Batch(id(Caller::Both, key.1)).once_accepted(&env);
+    let sent = requests(&env);
     assert!(
         devices
             .iter()
@@ -98,21 +96,19 @@ fn two_uploads_at_once_with_one_key_are_one_batch() {
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn callers_are_kept_apart() {
-    let stage = Shared::by_fetch();
-    let devices = stage.devices(&SHOP, "batches, apart", 2);
+    let env = Shared::by_fetch();
+    let devices = env.devices(&SHOP, "batches, apart", 2);
     let key = [("idempotency-key", "keys, apart")];
     let [first, second] = [Caller::Both, Caller::Shop].map(|caller| {
         let body = sale(&devices[..1]);
-        Batch::accepted(upload_as(caller, &stage, &key, &body)).0
+        Batch::accepted(upload_as(caller, &env, &key, &body)).0
     });
     assert_ne!(first, second);
     for batch in [&first, &second] {
-        batch.once_accepted(&stage);
+        batch.once_accepted(&env);
         // Whoever reaches the app sees the batch, and nobody else does.
-        stage
-            .call(Caller::Shop, "GET", &batch.path(""), &[], b"")
+        env.call(Caller::Shop, "GET", &batch.path(""), &[], b"")
             .with_status(200);
         for (method, rest) in [
             ("GET", ""),
@@ -126,22 +122,20 @@ fn callers_are_kept_apart() {
             ("POST", "/pause"),
             ("POST", "/resume"),
         ] {
-            stage
-                .call(Caller::News, method, &batch.path(rest), &[], b"")
+            env.call(Caller::News, method, &batch.path(rest), &[], b"")
                 .problem(404, "batch-not-found");
         }
-        batch.status(&stage);
+        batch.status(&env);
     }
-    let foreign = upload_as(Caller::News, &stage, &[], &sale(&devices[1..]));
+    let foreign = upload_as(Caller::News, &env, &[], &sale(&devices[1..]));
     foreign.problem(403, "forbidden");
     // A key of another caller's opens nothing, though it would name the same batch.
     let news = json!({ "app": NEWS.name, "notification": head(json!({}))["notification"] });
-    let tokens = stage.devices(&NEWS, "batches, apart", 1);
-    let (other, _) = Batch::accepted(upload_as(Caller::News, &stage, &key, &lines(&news, &tokens)));
+    let tokens = env.devices(&NEWS, "batches, apart", 1);
+    let (other, _) = Batch::accepted(upload_as(Caller::News, &env, &key, &lines(&news, &tokens)));
     assert_eq!(other.0, id(Caller::News, "keys, apart"));
-    stage.get(&other.path("")).with_status(200);
-    stage
-        .call(Caller::Shop, "GET", &other.path(""), &[], b"")
+    env.get(&other.path("")).with_status(200);
+    env.call(Caller::Shop, "GET", &other.path(""), &[], b"")
         .problem(404, "batch-not-found");
-    stage.get("/v1/batches/0123").problem(404, "batch-not-found");
+    env.get("/v1/batches/0123").problem(404, "batch-not-found");
 }

@@ -7,16 +7,15 @@ use apns_mock::{Fault, FaultKind, LastStream, Latency, Options};
 use super::{Batch, assert_shown_once, sale};
 use crate::deployment::SHOP;
 use crate::shared::Shared;
-use crate::stage::Stage;
+use crate::test_env::TestEnv;
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn what_is_on_a_connection_that_ends_goes_out_on_another_and_is_shown_once() {
-    let stage = Shared::by_wide_socket();
-    let first = stage.devices(&SHOP, "batches, links, first", 1);
-    Batch::upload(&stage, &sale(&first)).once_accepted(&stage);
+    let env = Shared::by_wide_socket();
+    let first = env.devices(&SHOP, "batches, links, first", 1);
+    Batch::upload(&env, &sale(&first)).once_accepted(&env);
     // All of a chunk are in flight at once.
-    stage.apns.set_latency(Latency::fixed(Duration::from_millis(100)));
+    env.apns.set_latency(Latency::fixed(Duration::from_millis(100)));
     for (name, fault) in [
         ("closed", Fault::new(FaultKind::Close)),
         (
@@ -28,43 +27,39 @@ fn what_is_on_a_connection_that_ends_goes_out_on_another_and_is_shown_once() {
         ),
         ("reset", Fault::new(FaultKind::Reset)),
     ] {
-        let devices = stage.devices(&SHOP, &format!("batches, links, {name}"), 200);
+        let devices = env.devices(&SHOP, &format!("batches, links, {name}"), 200);
         // What was on its way had arrived, or had not: nobody knows.
         for (place, delivered) in [(100, true), (150, false)] {
             let fault = Fault {
                 delivered,
                 ..fault.clone()
             };
-            stage
-                .apns
-                .fault(fault.times(1).for_token(&devices[place]))
-                .unwrap();
+            env.apns.fault(fault.times(1).for_token(&devices[place])).unwrap();
         }
-        let batch = Batch::upload(&stage, &sale(&devices));
-        batch.once_accepted(&stage);
-        assert_shown_once(&stage, &devices);
+        let batch = Batch::upload(&env, &sale(&devices));
+        batch.once_accepted(&env);
+        assert_shown_once(&env, &devices);
     }
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_batch_for_which_no_socket_opens_waits_until_one_does() {
     let settings = [
         ("TRANSPORT", "socket"),
         ("SOCKET_FALLBACK", "none"),
         ("MAX_CONNECTIONS", "1"),
     ];
-    let stage = Stage::alone(Options::default(), &settings);
-    let devices = stage.devices(&SHOP, "batches, links, refused", 10);
+    let env = TestEnv::isolated(Options::default(), &settings);
+    let devices = env.devices(&SHOP, "batches, links, refused", 10);
     let refuse = |delay_ms| Fault {
         delay_ms: Some(delay_ms),
         ..Fault::new(FaultKind::RefuseConnections)
     };
-    stage.apns.fault(refuse(600_000)).unwrap();
-    let batch = Batch::upload(&stage, &sale(&devices));
-    stage.log_with(r#""event":"connect_failed""#, 2);
-    assert_eq!(batch.status(&stage)["state"], "running");
-    stage.apns.fault(refuse(0)).unwrap();
-    batch.once_accepted(&stage);
-    assert_shown_once(&stage, &devices);
+    env.apns.fault(refuse(600_000)).unwrap();
+    let batch = Batch::upload(&env, &sale(&devices));
+    env.log_with(r#""event":"connect_failed""#, 2);
+    assert_eq!(batch.status(&env)["state"], "running");
+    env.apns.fault(refuse(0)).unwrap();
+    batch.once_accepted(&env);
+    assert_shown_once(&env, &devices);
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Batch, head, upload};
 use crate::deployment::digest;
-use crate::stage::Stage;
+use crate::test_env::TestEnv;
 
 /// The lines of the upload: two hundred chunks.
 const PUSHES: usize = 100_000;
@@ -18,14 +18,13 @@ const SLACK_KB: u64 = 8 * 1024;
 const AFTER_UPLOAD_KB: u64 = 24 * 1024;
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn the_isolates_memory_does_not_grow_with_a_batch() {
     let options = Options {
         record: Record::Count,
         unknown: Unknown::Registered,
         ..Options::default()
     };
-    let stage = Stage::alone(options, &[("TRANSPORT", "socket")]);
+    let env = TestEnv::isolated(options, &[("TRANSPORT", "socket")]);
     let mut body = format!("{}\n", head(json!({})));
     for number in 0..PUSHES {
         body.push_str(&format!(
@@ -33,14 +32,14 @@ fn the_isolates_memory_does_not_grow_with_a_batch() {
             json!({ "token": digest(&format!("batches, memory {number}")) })
         ));
     }
-    let (batch, document) = Batch::accepted(upload(&stage, &[], &body));
+    let (batch, document) = Batch::accepted(upload(&env, &[], &body));
     assert_eq!(document["pushes"], PUSHES);
-    batch.once_accepted(&stage);
-    let shown = stage.apns.shown();
+    batch.once_accepted(&env);
+    let shown = env.apns.shown();
     assert_eq!((shown.devices, shown.shown), (PUSHES as u64, PUSHES as u64));
 
     let chunks = PUSHES / 500;
-    let log = stage.log_with(r#""event":"chunk_sent""#, chunks);
+    let log = env.log_with(r#""event":"chunk_sent""#, chunks);
     let events = |name: &str| -> Vec<u64> {
         let wanted = log.lines().filter_map(|line| {
             let event: Value = serde_json::from_str(line[line.find('{')?..].trim_end()).ok()?;

@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 
 use super::{Batch, assert_shown_once, head, lines, number, requests, sale, shown, wide};
 use crate::deployment::{Caller, SHOP};
-use crate::stage::{Alone, Stage, until};
+use crate::test_env::{Isolated, TestEnv, until};
 use crate::worker::Runner;
 
-/// A stage with access to the queue and to the objects.
-fn stage() -> Alone {
-    Stage::evictable(Options::default(), &[("TRANSPORT", "fetch")])
+/// An environment with access to the queue and to the objects.
+fn env() -> Isolated {
+    TestEnv::evictable(Options::default(), &[("TRANSPORT", "fetch")])
 }
 
 fn message(batch: &Batch, chunk: u32) -> String {
@@ -18,73 +18,70 @@ fn message(batch: &Batch, chunk: u32) -> String {
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_message_that_comes_again_finds_nothing_to_do() {
-    let mut stage = stage();
-    let devices = stage.devices(&SHOP, "batches, messages", 60);
-    let batch = Batch::upload(&stage, &wide(&devices));
-    assert!(number(&batch.status(&stage)["chunks"]) > 1);
+    let mut env = env();
+    let devices = env.devices(&SHOP, "batches, messages", 60);
+    let batch = Batch::upload(&env, &wide(&devices));
+    assert!(number(&batch.status(&env)["chunks"]) > 1);
     // Before, while and after the chunks are sent, and of one that there is not.
     for chunk in [1, 0, 1, 0, 2] {
-        stage.queue(&message(&batch, chunk));
+        env.queue(&message(&batch, chunk));
     }
-    batch.once_accepted(&stage);
+    batch.once_accepted(&env);
     for chunk in [1, 0, 99] {
-        stage.queue(&message(&batch, chunk));
+        env.queue(&message(&batch, chunk));
     }
     // One after the other: when the last batch is done, all of these have come.
-    let last = stage.devices(&SHOP, "batches, messages, last", 1);
-    Batch::upload(&stage, &sale(&last)).once_accepted(&stage);
-    let sent = requests(&stage);
+    let last = env.devices(&SHOP, "batches, messages, last", 1);
+    Batch::upload(&env, &sale(&last)).once_accepted(&env);
+    let sent = requests(&env);
     assert!(devices.iter().all(|device| sent[device].len() == 1));
-    assert_eq!(batch.status(&stage)["counts"]["accepted"], 60);
+    assert_eq!(batch.status(&env)["counts"]["accepted"], 60);
 
     // Of a batch that was deleted, or never was, nothing comes back to life.
-    let deleted = stage.call(Caller::Both, "DELETE", &batch.path(""), &[], b"");
+    let deleted = env.call(Caller::Both, "DELETE", &batch.path(""), &[], b"");
     deleted.with_status(204);
     for batch in [&batch, &Batch("0".repeat(32))] {
-        stage.queue(&message(batch, 0));
+        env.queue(&message(batch, 0));
     }
-    let last = stage.devices(&SHOP, "batches, messages, very last", 1);
-    Batch::upload(&stage, &sale(&last)).once_accepted(&stage);
-    stage.get(&batch.path("")).problem(404, "batch-not-found");
-    let sent = requests(&stage);
+    let last = env.devices(&SHOP, "batches, messages, very last", 1);
+    Batch::upload(&env, &sale(&last)).once_accepted(&env);
+    env.get(&batch.path("")).problem(404, "batch-not-found");
+    let sent = requests(&env);
     assert!(devices.iter().all(|device| sent[device].len() == 1));
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn more_chunks_than_a_queue_takes_at_once_all_go_out() {
-    let stage = Stage::alone(Options::default(), &[("TRANSPORT", "socket")]);
-    let devices = stage.devices(&SHOP, "batches, many chunks", 150);
+    let env = TestEnv::isolated(Options::default(), &[("TRANSPORT", "socket")]);
+    let devices = env.devices(&SHOP, "batches, many chunks", 150);
     // The lines of a chunk have at most 60,000 bytes: each of these is a chunk.
     let spaces = " ".repeat(40_000);
     let mut body = format!("{}\n", head(json!({})));
     for device in &devices {
         body.push_str(&format!("{{\"token\":{spaces}\"{device}\"}}\n"));
     }
-    let batch = Batch::upload(&stage, &body);
-    assert_eq!(number(&batch.status(&stage)["chunks"]), 150);
-    batch.once_accepted(&stage);
-    let sent = requests(&stage);
+    let batch = Batch::upload(&env, &body);
+    assert_eq!(number(&batch.status(&env)["chunks"]), 150);
+    batch.once_accepted(&env);
+    let sent = requests(&env);
     assert!(devices.iter().all(|device| sent[device].len() == 1));
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn chunks_are_spread_over_all_queues() {
     let settings = [("TRANSPORT", "socket"), ("QUEUES", "3")];
-    let stage = Stage::with_queue(Runner::Dev, &settings, |queue| queue.shards = 3);
-    let devices = stage.devices(&SHOP, "batches, queues", 3000);
-    let batch = Batch::upload(&stage, &sale(&devices));
-    assert_eq!(number(&batch.status(&stage)["chunks"]), 6);
-    batch.once_accepted(&stage);
-    let sent = requests(&stage);
+    let env = TestEnv::with_queue(Runner::Dev, &settings, |queue| queue.shards = 3);
+    let devices = env.devices(&SHOP, "batches, queues", 3000);
+    let batch = Batch::upload(&env, &sale(&devices));
+    assert_eq!(number(&batch.status(&env)["chunks"]), 6);
+    batch.once_accepted(&env);
+    let sent = requests(&env);
     assert!(devices.iter().all(|device| sent[device].len() == 1));
-    assert_eq!(batch.receipts(&stage).len(), devices.len());
+    assert_eq!(batch.receipts(&env).len(), devices.len());
     for queue in ["apns-edge-pushes", "apns-edge-pushes-2", "apns-edge-pushes-3"] {
         until(&format!("two messages through {queue}"), || {
-            acknowledged(&stage.worker.log(), queue) == 2
+            acknowledged(&env.worker.log(), queue) == 2
         });
     }
 }
@@ -100,15 +97,14 @@ fn acknowledged(log: &str, queue: &str) -> u32 {
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_message_that_the_platform_has_retried_in_vain_is_kept() {
-    let mut stage = Stage::with_queue(Runner::Harness, &[], |queue| {
+    let mut env = TestEnv::with_queue(Runner::Harness, &[], |queue| {
         queue.finds_batches = false;
         queue.retries = 1;
     });
     let message = message(&Batch("0".repeat(32)), 7);
-    stage.queue(&message);
-    let letter = the_dead_letter(&stage, |_| true);
+    env.queue(&message);
+    let letter = the_dead_letter(&env, |_| true);
     assert_eq!(letter["body"], *message, "{letter}");
     let problem = letter["problem"].as_str().unwrap();
     assert!(problem.contains("retried in vain"), "{letter}");
@@ -116,25 +112,25 @@ fn a_message_that_the_platform_has_retried_in_vain_is_kept() {
     // Twice by the consumer of chunks, and once that it was put with the dead letters.
     let failed = |queue: &str| {
         let event = format!(r#""event":"message_failed","queue":"{queue}""#);
-        stage.worker.log().matches(&event).count()
+        env.worker.log().matches(&event).count()
     };
     until("all of it in the log", || failed("apns-edge-dead-letters") == 1);
     assert_eq!(failed("apns-edge-pushes"), 2);
 
     // Sent again, it goes the same way.
     let path = format!("/v1/dead-letters/{}/replay", letter["id"].as_str().unwrap());
-    let replay = stage.call(Caller::Both, "POST", &path, &[], b"");
+    let replay = env.call(Caller::Both, "POST", &path, &[], b"");
     assert!(matches!(replay.status, 200 | 202 | 204), "{}", replay.body);
-    let again = the_dead_letter(&stage, |again| again["id"] != letter["id"]);
+    let again = the_dead_letter(&env, |again| again["id"] != letter["id"]);
     assert_eq!(again["body"], *message);
     assert_eq!(failed("apns-edge-pushes"), 4);
 }
 
 /// The only dead letter, once there is one that fits.
-fn the_dead_letter(stage: &Stage, fits: impl Fn(&Value) -> bool) -> Value {
+fn the_dead_letter(env: &TestEnv, fits: impl Fn(&Value) -> bool) -> Value {
     let mut found = Value::Null;
     until("the dead letter", || {
-        let letters = stage.get("/v1/dead-letters").with_status(200);
+        let letters = env.get("/v1/dead-letters").with_status(200);
         let letters = letters["dead_letters"].as_array().unwrap();
         assert!(letters.len() <= 1, "{letters:?}");
         found = letters
@@ -148,17 +144,16 @@ fn the_dead_letter(stage: &Stage, fits: impl Fn(&Value) -> bool) -> Value {
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_message_that_cannot_be_read_is_kept_and_can_be_sent_again_or_dropped() {
-    let mut stage = stage();
-    let listed = |stage: &Stage| {
-        let letters = stage.get("/v1/dead-letters").with_status(200);
+    let mut env = env();
+    let listed = |env: &TestEnv| {
+        let letters = env.get("/v1/dead-letters").with_status(200);
         letters["dead_letters"].as_array().unwrap().clone()
     };
-    assert!(listed(&stage).is_empty());
-    stage.queue("no message");
-    until("the dead letter", || listed(&stage).len() == 1);
-    let letter = listed(&stage).remove(0);
+    assert!(listed(&env).is_empty());
+    env.queue("no message");
+    until("the dead letter", || listed(&env).len() == 1);
+    let letter = listed(&env).remove(0);
     assert_eq!(letter["body"], "no message", "{letter}");
     let path = format!("/v1/dead-letters/{}", letter["id"].as_str().unwrap());
     for (method, path) in [
@@ -166,51 +161,48 @@ fn a_message_that_cannot_be_read_is_kept_and_can_be_sent_again_or_dropped() {
         ("POST", format!("{path}/replay")),
         ("DELETE", path.clone()),
     ] {
-        let foreign = stage.call(Caller::Shop, method, &path, &[], b"");
+        let foreign = env.call(Caller::Shop, method, &path, &[], b"");
         foreign.problem(403, "forbidden");
     }
     // Sent again, it cannot be read again.
-    let replay = stage.call(Caller::Both, "POST", &format!("{path}/replay"), &[], b"");
+    let replay = env.call(Caller::Both, "POST", &format!("{path}/replay"), &[], b"");
     assert!(matches!(replay.status, 200 | 202 | 204), "{}", replay.body);
     until("the dead letter once more", || {
-        let letters = listed(&stage);
+        let letters = listed(&env);
         letters.len() == 1 && letters[0]["id"] != letter["id"]
     });
-    let letter = listed(&stage).remove(0);
+    let letter = listed(&env).remove(0);
     let path = format!("/v1/dead-letters/{}", letter["id"].as_str().unwrap());
-    stage
-        .call(Caller::Both, "DELETE", &path, &[], b"")
-        .with_status(204);
-    assert!(listed(&stage).is_empty());
+    env.call(Caller::Both, "DELETE", &path, &[], b"").with_status(204);
+    assert!(listed(&env).is_empty());
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_batch_goes_on_when_its_object_and_its_gate_lose_their_memory() {
-    let mut stage = stage();
-    let devices = stage.devices(&SHOP, "batches, evicted", 120);
-    let batch = Batch::upload(&stage, &lines(&head(json!({ "rate": 30 })), &devices));
+    let mut env = env();
+    let devices = env.devices(&SHOP, "batches, evicted", 120);
+    let batch = Batch::upload(&env, &lines(&head(json!({ "rate": 30 })), &devices));
     for count in [10, 60] {
-        until("some pushes", || shown(&stage, &devices) > count);
-        stage.evict_batch(&batch.0);
-        stage.evict_gate(&SHOP);
+        until("some pushes", || shown(&env, &devices) > count);
+        env.evict_batch(&batch.0);
+        env.evict_gate(&SHOP);
     }
-    batch.once_accepted(&stage);
-    assert_shown_once(&stage, &devices);
-    assert_eq!(batch.receipts(&stage).len(), devices.len());
+    batch.once_accepted(&env);
+    assert_shown_once(&env, &devices);
+    assert_eq!(batch.receipts(&env).len(), devices.len());
 
     // Paused, it is as it was.
-    let devices = stage.devices(&SHOP, "batches, evicted, paused", 60);
-    let batch = Batch::upload(&stage, &lines(&head(json!({ "rate": 20 })), &devices));
-    until("some pushes", || shown(&stage, &devices) > 10);
-    batch.tell(&stage, "pause").with_status(200);
-    stage.evict_batch(&batch.0);
-    let document = batch.status(&stage);
+    let devices = env.devices(&SHOP, "batches, evicted, paused", 60);
+    let batch = Batch::upload(&env, &lines(&head(json!({ "rate": 20 })), &devices));
+    until("some pushes", || shown(&env, &devices) > 10);
+    batch.tell(&env, "pause").with_status(200);
+    env.evict_batch(&batch.0);
+    let document = batch.status(&env);
     assert_eq!(
         (&document["state"], &document["paused"]["by"]),
         (&json!("paused"), &json!("caller"))
     );
-    batch.tell(&stage, "resume").with_status(200);
-    batch.once_accepted(&stage);
-    assert_shown_once(&stage, &devices);
+    batch.tell(&env, "resume").with_status(200);
+    batch.once_accepted(&env);
+    assert_shown_once(&env, &devices);
 }

@@ -10,15 +10,15 @@ use serde_json::{Value, json};
 use super::{Batch, head, lines, requests, shown};
 use crate::deployment::SHOP;
 use crate::shared::over_both_transports;
-use crate::stage::{Alone, Stage, until};
+use crate::test_env::{Isolated, TestEnv, until};
 
 over_both_transports! {
     a_repeated_device_is_a_duplicate_in_an_order_and_a_batch,
 }
 
-fn a_repeated_device_is_a_duplicate_in_an_order_and_a_batch(stage: &Stage) {
-    let name = format!("once, repeats, {}", stage.worker.authority());
-    let devices = stage.devices(&SHOP, &name, 2);
+fn a_repeated_device_is_a_duplicate_in_an_order_and_a_batch(env: &TestEnv) {
+    let name = format!("once, repeats, {}", env.worker.authority());
+    let devices = env.devices(&SHOP, &name, 2);
     let (one, two) = (&devices[0], &devices[1]);
     let upper = one.to_uppercase();
     let order = json!({
@@ -26,7 +26,7 @@ fn a_repeated_device_is_a_duplicate_in_an_order_and_a_batch(stage: &Stage) {
         "notification": { "payload": { "aps": { "alert": "Sale" } } },
         "devices": [{ "token": one }, { "token": two }, { "token": upper }],
     });
-    let answer = stage.push(&order);
+    let answer = env.push(&order);
     assert_eq!(answer["counts"]["accepted"], 2, "{answer}");
     assert_eq!(answer["counts"]["duplicate"], 1, "{answer}");
     let repeat = &answer["results"][2];
@@ -34,7 +34,7 @@ fn a_repeated_device_is_a_duplicate_in_an_order_and_a_batch(stage: &Stage) {
         (&repeat["status"], &repeat["duplicate_of"]),
         (&json!("duplicate"), &json!(0))
     );
-    let screen = |token: &str| stage.apns.device(token)[0].screen.count;
+    let screen = |token: &str| env.apns.device(token)[0].screen.count;
     assert_eq!((screen(one), screen(two)), (1, 1));
 
     let line = |token: &str, badge: Option<u32>| {
@@ -48,12 +48,12 @@ fn a_repeated_device_is_a_duplicate_in_an_order_and_a_batch(stage: &Stage) {
         line(one, Some(7)),
         line(&format!("<{one}>"), Some(7)),
     ];
-    let batch = Batch::upload(stage, &format!("{}\n{}", head(json!({})), lines.concat()));
-    let document = batch.once(stage, "done");
+    let batch = Batch::upload(env, &format!("{}\n{}", head(json!({})), lines.concat()));
+    let document = batch.once(env, "done");
     assert_eq!(document["chunks"], 1);
     assert_eq!(document["counts"]["accepted"], 3, "{document}");
     assert_eq!(document["counts"]["duplicate"], 2, "{document}");
-    let receipts = batch.receipts(stage);
+    let receipts = batch.receipts(env);
     let fields = |field: &str| -> Vec<Value> { receipts.iter().map(|line| line[field].clone()).collect() };
     let expected = ["accepted", "duplicate", "accepted", "accepted", "duplicate"];
     assert_eq!(fields("status"), expected);
@@ -64,53 +64,50 @@ fn a_repeated_device_is_a_duplicate_in_an_order_and_a_batch(stage: &Stage) {
 }
 
 /// APNs with connections that carry one push at a time, each for so long.
-fn one_stream(ms: u64, settings: &[(&str, &str)]) -> Alone {
+fn one_stream(ms: u64, settings: &[(&str, &str)]) -> Isolated {
     let options = Options {
         max_concurrent_streams: 1,
         latency: Latency::fixed(Duration::from_millis(ms)),
         ..Options::default()
     };
-    Stage::alone(options, &[settings, &[("TRANSPORT", "socket")]].concat())
+    TestEnv::isolated(options, &[settings, &[("TRANSPORT", "socket")]].concat())
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_push_that_waits_for_a_stream_is_not_sent_after_the_claim_has_ended() {
     // All devices together take longer than a claim, of which a runner launches for a second.
     let settings = [("CHUNK_CLAIM_MS", "5000"), ("ATTEMPT_TIMEOUT_MS", "2000")];
-    let stage = one_stream(500, &settings);
-    let devices = stage.devices(&SHOP, "once, claim", 16);
+    let env = one_stream(500, &settings);
+    let devices = env.devices(&SHOP, "once, claim", 16);
     let batch = Batch::upload(
-        &stage,
+        &env,
         &lines(&head(json!({ "collapse_repeats": false })), &devices),
     );
-    batch.once_accepted(&stage);
-    let sent = requests(&stage);
+    batch.once_accepted(&env);
+    let sent = requests(&env);
     for device in &devices {
         assert_eq!(sent[device].len(), 1, "two runners have sent to one device");
     }
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_push_that_waits_for_a_stream_is_not_sent_after_a_pause() {
-    let stage = one_stream(250, &[]);
-    let devices = stage.devices(&SHOP, "once, pause", 60);
-    let batch = Batch::upload(&stage, &lines(&head(json!({})), &devices));
-    until("the first pushes", || shown(&stage, &devices) >= 2);
-    batch.tell(&stage, "pause").with_status(200);
+    let env = one_stream(250, &[]);
+    let devices = env.devices(&SHOP, "once, pause", 60);
+    let batch = Batch::upload(&env, &lines(&head(json!({})), &devices));
+    until("the first pushes", || shown(&env, &devices) >= 2);
+    batch.tell(&env, "pause").with_status(200);
     // The runner asks every two seconds, and what has a stream is answered.
     sleep(Duration::from_secs(4));
-    let before = requests(&stage).len();
+    let before = requests(&env).len();
     sleep(Duration::from_secs(2));
     assert!(before < 30, "{before}");
-    assert_eq!(requests(&stage).len(), before);
-    let counts = batch.status(&stage)["counts"].clone();
+    assert_eq!(requests(&env).len(), before);
+    let counts = batch.status(&env)["counts"].clone();
     assert_eq!((&counts["in_flight"], &counts["failed"]), (&json!(0), &json!(0)));
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_chunk_whose_last_report_is_refused_for_seconds_is_not_sent_again() {
     // A chunk that the batch never hears of goes out again when its claim ends.
     let settings = [
@@ -118,19 +115,19 @@ fn a_chunk_whose_last_report_is_refused_for_seconds_is_not_sent_again() {
         ("ATTEMPT_TIMEOUT_MS", "2000"),
         ("TRANSPORT", "socket"),
     ];
-    let mut stage = Stage::alone(Options::default(), &settings);
-    stage.kill();
-    stage.wrap(include_str!("unreachable_batch.mjs"));
-    stage.restart();
-    let devices = stage.devices(&SHOP, "once, unreachable", 20);
+    let mut env = TestEnv::isolated(Options::default(), &settings);
+    env.kill();
+    env.wrap(include_str!("unreachable_batch.mjs"));
+    env.restart();
+    let devices = env.devices(&SHOP, "once, unreachable", 20);
     let options = head(json!({ "collapse_repeats": false }));
-    let batch = Batch::upload(&stage, &lines(&options, &devices));
-    until("all pushes", || shown(&stage, &devices) == devices.len());
-    assert_eq!(batch.status(&stage)["counts"]["in_flight"], devices.len());
-    batch.once_accepted(&stage);
-    let refused = stage.worker.log().matches("refused a report").count();
+    let batch = Batch::upload(&env, &lines(&options, &devices));
+    until("all pushes", || shown(&env, &devices) == devices.len());
+    assert_eq!(batch.status(&env)["counts"]["in_flight"], devices.len());
+    batch.once_accepted(&env);
+    let refused = env.worker.log().matches("refused a report").count();
     assert!(refused >= 5, "only {refused} reports were refused");
-    let sent = requests(&stage);
+    let sent = requests(&env);
     for device in &devices {
         assert_eq!(sent[device].len(), 1, "the chunk was sent again");
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{LINES, sale, upload};
 use crate::caller::Answer;
 use crate::deployment::Caller;
-use crate::stage::{Stage, until};
+use crate::test_env::{TestEnv, until};
 
 /// Enough for a request to arrive before one that is sent after it.
 const HEAD_START: Duration = Duration::from_millis(300);
@@ -18,13 +18,13 @@ pub(crate) struct Pieces(TcpStream);
 
 impl Pieces {
     /// Sends the head of an order.
-    pub(super) fn send(stage: &Stage, headers: &[(&str, &str)]) -> Self {
-        Self::post(stage, "/v1/push", headers)
+    pub(super) fn send(env: &TestEnv, headers: &[(&str, &str)]) -> Self {
+        Self::post(env, "/v1/push", headers)
     }
 
     /// Sends the head of a request to a path.
-    pub(crate) fn post(stage: &Stage, path: &str, headers: &[(&str, &str)]) -> Self {
-        let mut connection = TcpStream::connect(stage.worker.authority()).unwrap();
+    pub(crate) fn post(env: &TestEnv, path: &str, headers: &[(&str, &str)]) -> Self {
+        let mut connection = TcpStream::connect(env.worker.authority()).unwrap();
         let key = Caller::Both.key();
         let mut head = format!(
             "POST {path} HTTP/1.1\r\nHost: worker\r\nAuthorization: Bearer {key}\r\nTransfer-Encoding: chunked\r\n"
@@ -38,9 +38,9 @@ impl Pieces {
     }
 
     /// An upload under a key that is known to be under way, with a piece of its body.
-    pub(super) fn under_way(stage: &Stage, key: &str, piece: &str) -> Self {
+    pub(super) fn under_way(env: &TestEnv, key: &str, piece: &str) -> Self {
         let begin = || {
-            let mut request = Self::send(stage, &[("content-type", LINES), ("idempotency-key", key)]);
+            let mut request = Self::send(env, &[("content-type", LINES), ("idempotency-key", key)]);
             request.piece(piece.as_bytes());
             sleep(HEAD_START);
             request
@@ -51,7 +51,7 @@ impl Pieces {
                 // It met another one: a probe of ours, or one that broke off and was not missed yet.
                 request = begin();
             }
-            is_under_way(stage, key) && !request.is_answered()
+            is_under_way(env, key) && !request.is_answered()
         });
         request
     }
@@ -99,18 +99,16 @@ impl Pieces {
     }
 
     /// Closes the connection in the middle of the body, and waits until it is missed.
-    pub(super) fn break_off(self, stage: &Stage, key: &str) {
+    pub(super) fn break_off(self, env: &TestEnv, key: &str) {
         drop(self);
-        until("the end of an upload that broke off", || {
-            !is_under_way(stage, key)
-        });
+        until("the end of an upload that broke off", || !is_under_way(env, key));
     }
 }
 
 /// Whether an upload with this key is under way. If there is none, the question is no upload and leaves nothing behind.
-fn is_under_way(stage: &Stage, key: &str) -> bool {
+fn is_under_way(env: &TestEnv, key: &str) -> bool {
     let refused = sale(&["no token".to_owned()]);
-    let answer = upload(stage, &[("idempotency-key", key)], &refused);
+    let answer = upload(env, &[("idempotency-key", key)], &refused);
     if answer.status == 409 {
         answer.problem(409, "upload-in-progress");
         return true;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Batch, all, head, lines, number, sale};
 use crate::deployment::SHOP;
 use crate::shared::over_each_transport;
-use crate::stage::{Stage, until};
+use crate::test_env::{TestEnv, until};
 
 over_each_transport! {
     a_device_registered_for_voip_is_one_rejection_and_stops_nothing_of_its_credential,
@@ -20,15 +20,15 @@ fn a_device_registered_for_voip_is_one_rejection_and_stops_nothing_of_its_creden
     let mut outlet = SHOP.setting();
     outlet["topic"] = json!(OUTLET);
     let apps = json!({ "shop": SHOP.setting(), "outlet": outlet }).to_string();
-    let stage = Stage::alone(Options::default(), &[("TRANSPORT", transport), ("APPS", &apps)]);
+    let env = TestEnv::isolated(Options::default(), &[("TRANSPORT", transport), ("APPS", &apps)]);
     let topics = vec![SHOP.topic.to_owned(), OUTLET.to_owned()];
     let key = KeySpec {
         topics: Some(topics),
         ..SHOP.key()
     };
-    stage.apns.add_key(key).unwrap();
-    let waiting = stage.tokens("refusals, waiting", 2);
-    stage.register(Registration {
+    env.apns.add_key(key).unwrap();
+    let waiting = env.tokens("refusals, waiting", 2);
+    env.register(Registration {
         tokens: waiting.clone(),
         ..Registration::device(Environment::Production, OUTLET, "")
     });
@@ -37,24 +37,24 @@ fn a_device_registered_for_voip_is_one_rejection_and_stops_nothing_of_its_creden
             headers: vec![("retry-after".to_owned(), "600".to_owned())],
             ..Fault::answer(429, "TooManyRequests").times(1)
         };
-        stage.apns.fault(later.for_token(device)).unwrap();
+        env.apns.fault(later.for_token(device)).unwrap();
     }
     let mut outlets = head(json!({}));
     outlets["app"] = json!("outlet");
-    let other = Batch::upload(&stage, &lines(&outlets, &waiting));
+    let other = Batch::upload(&env, &lines(&outlets, &waiting));
     until("a batch that waits", || {
-        other.status(&stage)["counts"]["retrying"] == 2
+        other.status(&env)["counts"]["retrying"] == 2
     });
-    let voip = stage.tokens("refusals, voip", 1);
-    stage.register(Registration {
+    let voip = env.tokens("refusals, voip", 1);
+    env.register(Registration {
         tokens: voip.clone(),
         ..Registration::device(Environment::Production, "com.example.shop.voip", "")
     });
-    let mut devices = stage.devices(&SHOP, "refusals, alerts", 19);
+    let mut devices = env.devices(&SHOP, "refusals, alerts", 19);
     devices.insert(3, voip[0].clone());
 
     let order: Vec<Value> = devices.iter().map(|token| json!({ "token": token })).collect();
-    let answer = stage.push(&json!({
+    let answer = env.push(&json!({
         "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": order,
     }));
     let counts = ["accepted", "rejected", "gone"].map(|name| number(&answer["counts"][name]));
@@ -65,14 +65,14 @@ fn a_device_registered_for_voip_is_one_rejection_and_stops_nothing_of_its_creden
         (&json!("TopicDisallowed"), &json!("check_token"))
     );
 
-    let batch = Batch::upload(&stage, &sale(&devices));
-    let document = batch.once(&stage, "done");
+    let batch = Batch::upload(&env, &sale(&devices));
+    let document = batch.once(&env, "done");
     let counts = ["accepted", "rejected", "gone"].map(|name| number(&document["counts"][name]));
     assert_eq!(counts, [19, 1, 0], "{document}");
     assert_eq!(document["suspect"], Value::Null);
-    let suspects = batch.pages(&stage, "suspect?", 10).concat();
+    let suspects = batch.pages(&env, "suspect?", 10).concat();
     assert_eq!(all(&suspects, "token"), [&*voip[0]]);
-    let document = other.status(&stage);
+    let document = other.status(&env);
     assert_eq!(
         (&document["state"], &document["counts"]["retrying"]),
         (&json!("running"), &json!(2)),
@@ -81,21 +81,21 @@ fn a_device_registered_for_voip_is_one_rejection_and_stops_nothing_of_its_creden
 }
 
 fn one_refusal_of_the_credential_after_hundreds_of_acceptances_stops_nothing(transport: &str) {
-    let stage = Stage::alone(Options::default(), &[("TRANSPORT", transport)]);
-    let devices = stage.devices(&SHOP, "refusals, mistake", 700);
+    let env = TestEnv::isolated(Options::default(), &[("TRANSPORT", transport)]);
+    let devices = env.devices(&SHOP, "refusals, mistake", 700);
     let refuse_once = |device: &str| {
         let refusal = Fault::answer(403, "InvalidProviderToken").times(1);
-        stage.apns.fault(refusal.for_token(device)).unwrap();
+        env.apns.fault(refusal.for_token(device)).unwrap();
     };
     refuse_once(&devices[650]);
-    let batch = Batch::upload(&stage, &sale(&devices));
-    batch.once_accepted(&stage);
-    let attempts = |place: usize| batch.receipts(&stage)[place]["attempts"].clone();
+    let batch = Batch::upload(&env, &sale(&devices));
+    batch.once_accepted(&env);
+    let attempts = |place: usize| batch.receipts(&env)[place]["attempts"].clone();
     assert_eq!((attempts(650), attempts(649)), (json!(2), json!(1)));
 
     let order = |tokens: &[String]| {
         let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
-        stage.push(&json!({
+        env.push(&json!({
             "app": "shop", "notification": { "payload": { "aps": { "badge": 1 } } }, "devices": devices,
         }))
     };
@@ -103,12 +103,12 @@ fn one_refusal_of_the_credential_after_hundreds_of_acceptances_stops_nothing(tra
     let answer = order(&devices[..4]);
     assert_eq!(answer["counts"]["accepted"], 4, "{answer}");
     if transport == "socket" {
-        assert!(stage.apns.state().connections_h2 >= 3, "each time over another");
+        assert!(env.apns.state().connections_h2 >= 3, "each time over another");
     }
 
     // A second refusal counts.
     let refusal = Fault::answer(403, "InvalidProviderToken").times(2);
-    stage.apns.fault(refusal.for_token(&devices[9])).unwrap();
+    env.apns.fault(refusal.for_token(&devices[9])).unwrap();
     let answer = order(&devices[8..16]);
     let result = &answer["results"][1];
     assert_eq!(

@@ -7,7 +7,7 @@ use super::pieces::Pieces;
 use super::{Batch, LINES, all, assert_shown_once, head, lines, number, requests, sale, upload};
 use crate::deployment::{Caller, SHOP};
 use crate::shared::{Shared, over_both_transports};
-use crate::stage::{Stage, header, until};
+use crate::test_env::{TestEnv, header, until};
 
 over_both_transports! {
     repeats_collapse_unless_the_caller_says_otherwise,
@@ -18,21 +18,19 @@ over_both_transports! {
 const CHUNK: usize = 500;
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn by_fetch_lines_become_a_batch_with_receipts_in_their_order() {
     assert_receipts_in_order(&Shared::by_fetch(), 620);
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn over_a_socket_lines_become_a_batch_with_receipts_in_their_order() {
     assert_receipts_in_order(&Shared::by_socket(), 2500);
 }
 
 #[track_caller]
-fn assert_receipts_in_order(stage: &Stage, pushes: usize) {
-    let devices = stage.devices(&SHOP, &format!("batches, lines, {pushes}"), pushes);
-    let (batch, document) = Batch::accepted(upload(stage, &[], &sale(&devices)));
+fn assert_receipts_in_order(env: &TestEnv, pushes: usize) {
+    let devices = env.devices(&SHOP, &format!("batches, lines, {pushes}"), pushes);
+    let (batch, document) = Batch::accepted(upload(env, &[], &sale(&devices)));
     let told = ["app", "pushes", "chunks", "invalid"].map(|field| document[field].clone());
     assert_eq!(
         told,
@@ -43,8 +41,8 @@ fn assert_receipts_in_order(stage: &Stage, pushes: usize) {
             json!(0)
         ]
     );
-    batch.once_accepted(stage);
-    let pages = batch.pages(stage, "receipts?", 400);
+    batch.once_accepted(env);
+    let pages = batch.pages(env, "receipts?", 400);
     let full = pages.iter().take_while(|page| page.len() == 400).count();
     assert_eq!((full, pages.len()), (pushes / 400, pushes.div_ceil(400)));
 
@@ -52,7 +50,7 @@ fn assert_receipts_in_order(stage: &Stage, pushes: usize) {
         .step_by(2)
         .map(|at| u8::from_str_radix(&batch.0[at..at + 2], 16).unwrap())
         .collect();
-    let requests = requests(stage);
+    let requests = requests(env);
     for (place, receipt) in pages.concat().iter().enumerate() {
         let apns_id = ApnsId::derive(seed.clone().try_into().unwrap(), u32::try_from(place).unwrap());
         let expected = json!({
@@ -75,11 +73,11 @@ fn assert_receipts_in_order(stage: &Stage, pushes: usize) {
     }
 }
 
-fn repeats_collapse_unless_the_caller_says_otherwise(stage: &Stage) {
-    let name = |case: &str| format!("batches, collapsing, {case}, {}", stage.worker.authority());
-    let plain = stage.device(&name("not"));
-    let own = stage.device(&name("own"));
-    let twice = stage.device(&name("twice"));
+fn repeats_collapse_unless_the_caller_says_otherwise(env: &TestEnv) {
+    let name = |case: &str| format!("batches, collapsing, {case}, {}", env.worker.authority());
+    let plain = env.device(&name("not"));
+    let own = env.device(&name("own"));
+    let twice = env.device(&name("twice"));
     let mut with_own = head(json!({}));
     with_own["notification"]["collapse_id"] = json!("sale");
     let batches = [
@@ -95,25 +93,25 @@ fn repeats_collapse_unless_the_caller_says_otherwise(stage: &Stage) {
             json!({ "token": twice, "payload": { "aps": { "alert": "It ends" } } })
         ),
     ]
-    .map(|body| Batch::upload(stage, &body));
+    .map(|body| Batch::upload(env, &body));
     for batch in &batches {
-        batch.once_accepted(stage);
+        batch.once_accepted(env);
     }
     let collapse_id = |device: &str| {
-        let requests = stage.requests_to(device);
+        let requests = env.requests_to(device);
         header(&requests[0], "apns-collapse-id").map(str::to_owned)
     };
     assert_eq!(collapse_id(&plain), None);
     assert_eq!(collapse_id(&own).as_deref(), Some("sale"));
-    assert_eq!(stage.apns.device(&twice)[0].screen.count, 2);
+    assert_eq!(env.apns.device(&twice)[0].screen.count, 2);
 }
 
-fn a_body_without_a_length_becomes_a_batch(stage: &Stage) {
+fn a_body_without_a_length_becomes_a_batch(env: &TestEnv) {
     // Alone it is larger than what is answered at once by either transport.
     let filler = "x".repeat(3000);
-    let devices = stage.devices(
+    let devices = env.devices(
         &SHOP,
-        &format!("batches, no length, {}", stage.worker.authority()),
+        &format!("batches, no length, {}", env.worker.authority()),
         60,
     );
     let mut body = format!("{}\n", head(json!({})));
@@ -124,7 +122,7 @@ fn a_body_without_a_length_becomes_a_batch(stage: &Stage) {
             json!({ "token": device, "payload": { "filler": filler } })
         ));
     }
-    let mut request = Pieces::send(stage, &[("content-type", LINES)]);
+    let mut request = Pieces::send(env, &[("content-type", LINES)]);
     request.piece(body.as_bytes());
     for _ in 0..17 {
         request.piece(padding.as_bytes());
@@ -133,15 +131,14 @@ fn a_body_without_a_length_becomes_a_batch(stage: &Stage) {
     assert_eq!(document["pushes"], 60);
     // A chunk has 60 KB at the most.
     assert!(number(&document["chunks"]) >= 3, "{document}");
-    batch.once_accepted(stage);
-    assert_shown_once(stage, &devices);
+    batch.once_accepted(env);
+    assert_shown_once(env, &devices);
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn what_is_too_much_for_an_answer_or_asks_for_it_becomes_a_batch() {
-    let stage = Shared::by_fetch();
-    let devices = stage.devices(&SHOP, "batches, ways", 501);
+    let env = Shared::by_fetch();
+    let devices = env.devices(&SHOP, "batches, ways", 501);
     let order = |tokens: &[String]| {
         let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
         json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices })
@@ -152,8 +149,8 @@ fn what_is_too_much_for_an_answer_or_asks_for_it_becomes_a_batch() {
     // However it is written.
     let spread = serde_json::to_string_pretty(&few).unwrap().replace('\n', "\r\n");
     let headers = [("prefer", "respond-async")];
-    let answer = stage.call(Caller::Both, "POST", "/v1/push", &headers, spread.as_bytes());
-    Batch::accepted(answer).0.once_accepted(&stage);
+    let answer = env.call(Caller::Both, "POST", "/v1/push", &headers, spread.as_bytes());
+    Batch::accepted(answer).0.once_accepted(&env);
     for (document, header) in [
         (order(&devices), None),
         (few.clone(), Some(("prefer", "respond-async, wait=5"))),
@@ -162,25 +159,24 @@ fn what_is_too_much_for_an_answer_or_asks_for_it_becomes_a_batch() {
     ] {
         let headers: Vec<_> = header.into_iter().collect();
         let body = document.to_string();
-        let answer = stage.call(Caller::Both, "POST", "/v1/push", &headers, body.as_bytes());
+        let answer = env.call(Caller::Both, "POST", "/v1/push", &headers, body.as_bytes());
         let (batch, told) = Batch::accepted(answer);
         assert_eq!(told["pushes"], document["devices"].as_array().unwrap().len());
-        batch.once_accepted(&stage);
+        batch.once_accepted(&env);
     }
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_line_at_fault_refuses_all_or_is_left_out_as_the_caller_says() {
-    let stage = Shared::by_socket();
-    let devices = stage.devices(&SHOP, "batches, faults", 700);
+    let env = Shared::by_socket();
+    let devices = env.devices(&SHOP, "batches, faults", 700);
     let mut tokens = devices.clone();
     // The head is the first line.
     for line in [4, 602] {
         tokens[line - 2] = "no token".to_owned();
     }
     let key = [("idempotency-key", "batches, faults")];
-    let refused = upload(&stage, &key, &sale(&tokens));
+    let refused = upload(&env, &key, &sale(&tokens));
     let problem = refused.problem(422, "invalid-request");
     let errors = problem["errors"].as_array().unwrap();
     let lines_at_fault: Vec<u64> = errors.iter().map(|error| number(&error["line"])).collect();
@@ -190,37 +186,36 @@ fn a_line_at_fault_refuses_all_or_is_left_out_as_the_caller_says() {
     // Nothing is left of it: the key is free.
     let mut skipping = head(json!({}));
     skipping["on_invalid"] = json!("skip");
-    let (batch, document) = Batch::accepted(upload(&stage, &key, &lines(&skipping, &tokens)));
+    let (batch, document) = Batch::accepted(upload(&env, &key, &lines(&skipping, &tokens)));
     let faults = document["invalid_lines"].as_array().unwrap();
     let skipped: Vec<u64> = faults.iter().map(|fault| number(&fault["line"])).collect();
     assert_eq!(
         (&document["pushes"], &document["invalid"], skipped),
         (&json!(698), &json!(2), vec![4, 602])
     );
-    batch.once_accepted(&stage);
-    let sent = requests(&stage);
+    batch.once_accepted(&env);
+    let sent = requests(&env);
     for (place, device) in devices.iter().enumerate() {
         let count = sent.get(device).map_or(0, Vec::len);
         assert_eq!(count, usize::from(tokens[place] == *device));
     }
-    let references = batch.receipts(&stage);
+    let references = batch.receipts(&env);
     assert_eq!(references[2]["ref"], "user-3");
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn of_what_is_refused_or_breaks_off_nothing_is_left() {
-    let stage = Shared::by_socket();
-    let devices = stage.devices(&SHOP, "batches, broken off", 1200);
+    let env = Shared::by_socket();
+    let devices = env.devices(&SHOP, "batches, broken off", 1200);
     let body = sale(&devices);
     let key = ("idempotency-key", "batches, broken off");
     for _ in 0..2 {
         // More than a chunk of it has come, and a line has begun.
-        Pieces::under_way(&stage, key.1, &body[..body.len() * 2 / 3]).break_off(&stage, key.1);
+        Pieces::under_way(&env, key.1, &body[..body.len() * 2 / 3]).break_off(&env, key.1);
     }
     let mut accepted = None;
     until("the end of the upload that broke off", || {
-        let answer = upload(&stage, &[key], &body);
+        let answer = upload(&env, &[key], &body);
         let is_accepted = answer.status == 202;
         if is_accepted {
             assert_eq!(answer.header("idempotent-replayed"), None);
@@ -228,8 +223,8 @@ fn of_what_is_refused_or_breaks_off_nothing_is_left() {
         }
         is_accepted
     });
-    accepted.unwrap().once_accepted(&stage);
-    let sent = requests(&stage);
+    accepted.unwrap().once_accepted(&env);
+    let sent = requests(&env);
     assert!(devices.iter().all(|device| sent[device].len() == 1));
 
     // A body that is refused, and one that never was whole, leave no batch to ask for.
@@ -237,21 +232,20 @@ fn of_what_is_refused_or_breaks_off_nothing_is_left() {
         ("batches, refused", sale(&["no token".to_owned()])),
         ("batches, no JSON", "{\"app\":\"shop\"".to_owned()),
     ] {
-        let answer = upload(&stage, &[("idempotency-key", key)], &body);
+        let answer = upload(&env, &[("idempotency-key", key)], &body);
         assert!(matches!(answer.status, 400 | 422), "{}", answer.body);
         let batch = Batch(super::keys::id(Caller::Both, key));
-        stage.get(&batch.path("")).problem(404, "batch-not-found");
+        env.get(&batch.path("")).problem(404, "batch-not-found");
     }
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_document_has_its_limit_and_says_that_lines_have_none() {
-    let stage = Shared::by_fetch();
+    let env = Shared::by_fetch();
     let mut body = head(json!({})).to_string().into_bytes();
     body.resize(16 * 1024 * 1024 + 1, b' ');
     let headers = [("prefer", "respond-async")];
-    let answer = stage.call(Caller::Both, "POST", "/v1/push", &headers, &body);
+    let answer = env.call(Caller::Both, "POST", "/v1/push", &headers, &body);
     let problem = answer.problem(413, "body-too-large");
     assert!(problem["detail"].as_str().unwrap().contains(LINES), "{problem}");
 }

@@ -10,32 +10,31 @@ use self::endpoint::{Endpoint, Message, NEVER};
 use super::{Batch, head, lines, upload};
 use crate::deployment::SHOP;
 use crate::shared::Shared;
-use crate::stage::{Stage, until, until_within};
+use crate::test_env::{TestEnv, until, until_within};
 
 /// `WEBHOOK_SECRET`, and the bytes that it stands for.
 pub(crate) const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn the_endpoint_is_told_of_the_end_and_of_gone_devices_until_it_has_taken_it() {
-    let stage = Stage::alone(Options::default(), &[("WEBHOOK_SECRET", SECRET)]);
-    stage.add_secret(SECRET);
+    let env = TestEnv::isolated(Options::default(), &[("WEBHOOK_SECRET", SECRET)]);
+    env.add_secret(SECRET);
     // The first attempt of each fails; redirects are not followed.
     let endpoint = Endpoint::start(&[500, 302]);
-    let devices = stage.devices(&SHOP, "batches, webhooks", 6);
-    stage.register(Registration {
+    let devices = env.devices(&SHOP, "batches, webhooks", 6);
+    env.register(Registration {
         tokens: devices[2..4].to_vec(),
         state: Standing::Unregistered,
         since: Some(1_795_420_800_000),
         ..Registration::device(SHOP.environment, SHOP.topic, "")
     });
     let url = endpoint.url("/a-path-that-nobody-else-knows");
-    stage.add_secret("a-path-that-nobody-else-knows");
-    let batch = Batch::upload(&stage, &lines(&head(json!({ "webhook": url })), &devices));
-    let document = batch.once(&stage, "done");
+    env.add_secret("a-path-that-nobody-else-knows");
+    let batch = Batch::upload(&env, &lines(&head(json!({ "webhook": url })), &devices));
+    let document = batch.once(&env, "done");
     assert_eq!(document["options"]["webhook"], url);
-    let deliveries = || stage.get(&batch.path("/deliveries")).with_status(200)["deliveries"].clone();
+    let deliveries = || env.get(&batch.path("/deliveries")).with_status(200)["deliveries"].clone();
     until_within(super::PATIENCE, "both deliveries", || {
         let log = deliveries();
         let log = log.as_array().unwrap();
@@ -143,21 +142,20 @@ fn base64_is_written_as_the_rfcs_examples() {
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_worker_that_is_killed_between_two_attempts_makes_the_next_one_when_it_is_back() {
-    let mut stage = Stage::alone(Options::default(), &[("WEBHOOK_SECRET", SECRET)]);
-    stage.add_secret(SECRET);
+    let mut env = TestEnv::isolated(Options::default(), &[("WEBHOOK_SECRET", SECRET)]);
+    env.add_secret(SECRET);
     let endpoint = Endpoint::start(&[500]);
-    let devices = stage.devices(&SHOP, "batches, webhooks, killed", 2);
+    let devices = env.devices(&SHOP, "batches, webhooks, killed", 2);
     let url = endpoint.url("/hook");
-    let batch = Batch::upload(&stage, &lines(&head(json!({ "webhook": url })), &devices));
+    let batch = Batch::upload(&env, &lines(&head(json!({ "webhook": url })), &devices));
     until("the first attempt", || {
-        let deliveries = stage.get(&batch.path("/deliveries")).with_status(200);
+        let deliveries = env.get(&batch.path("/deliveries")).with_status(200);
         deliveries["deliveries"][0]["attempts"][0]["code"] == 500
     });
-    stage.kill();
+    env.kill();
     assert_eq!(endpoint.messages().len(), 1);
-    stage.restart();
+    env.restart();
     until("the second attempt", || endpoint.messages().len() == 2);
     let [first, second] = &endpoint.messages()[..] else {
         panic!("more than two messages");
@@ -168,23 +166,22 @@ fn a_worker_that_is_killed_between_two_attempts_makes_the_next_one_when_it_is_ba
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_worker_that_is_killed_while_its_endpoint_hangs_delivers_when_it_is_back_and_nobody_asks() {
-    let mut stage = Stage::alone(Options::default(), &[("WEBHOOK_SECRET", SECRET)]);
-    stage.add_secret(SECRET);
+    let mut env = TestEnv::isolated(Options::default(), &[("WEBHOOK_SECRET", SECRET)]);
+    env.add_secret(SECRET);
     let endpoint = Endpoint::start(&[NEVER; 2]);
-    let devices = stage.devices(&SHOP, "batches, webhooks, hanging", 2);
-    stage.register(Registration {
+    let devices = env.devices(&SHOP, "batches, webhooks, hanging", 2);
+    env.register(Registration {
         tokens: devices[..1].to_vec(),
         state: Standing::Unregistered,
         since: Some(1_795_420_800_000),
         ..Registration::device(SHOP.environment, SHOP.topic, "")
     });
     let url = endpoint.url("/hook");
-    Batch::upload(&stage, &lines(&head(json!({ "webhook": url })), &devices));
+    Batch::upload(&env, &lines(&head(json!({ "webhook": url })), &devices));
     until("two attempts side by side", || endpoint.messages().len() == 2);
-    stage.kill();
-    stage.restart();
+    env.kill();
+    env.restart();
     until("both again", || endpoint.messages().len() >= 4);
     let messages = endpoint.messages();
     for first in &messages[..2] {
@@ -194,21 +191,20 @@ fn a_worker_that_is_killed_while_its_endpoint_hangs_delivers_when_it_is_back_and
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_delivery_that_cannot_be_signed_any_more_is_not_sent_and_says_why() {
-    let mut stage = Stage::alone(Options::default(), &[("WEBHOOK_SECRET", SECRET)]);
-    stage.add_secret(SECRET);
+    let mut env = TestEnv::isolated(Options::default(), &[("WEBHOOK_SECRET", SECRET)]);
+    env.add_secret(SECRET);
     let endpoint = Endpoint::start(&[500]);
-    let devices = stage.devices(&SHOP, "batches, webhooks, no secret", 1);
+    let devices = env.devices(&SHOP, "batches, webhooks, no secret", 1);
     let url = endpoint.url("/hook");
-    let batch = Batch::upload(&stage, &lines(&head(json!({ "webhook": url })), &devices));
+    let batch = Batch::upload(&env, &lines(&head(json!({ "webhook": url })), &devices));
     until("the first attempt", || endpoint.messages().len() == 1);
-    stage.kill();
-    stage.unset("WEBHOOK_SECRET");
-    stage.restart();
+    env.kill();
+    env.unset("WEBHOOK_SECRET");
+    env.restart();
     let mut problem = String::new();
     until("the second attempt", || {
-        let log = stage.get(&batch.path("/deliveries")).with_status(200);
+        let log = env.get(&batch.path("/deliveries")).with_status(200);
         let said = log["deliveries"][0]["attempts"][1]["problem"].as_str();
         problem = said.unwrap_or_default().to_owned();
         !problem.is_empty()
@@ -218,17 +214,16 @@ fn a_delivery_that_cannot_be_signed_any_more_is_not_sent_and_says_why() {
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_webhook_that_cannot_be_signed_is_refused() {
-    let stage = Shared::by_fetch();
-    let devices = stage.devices(&SHOP, "batches, unsigned", 1);
+    let env = Shared::by_fetch();
+    let devices = env.devices(&SHOP, "batches, unsigned", 1);
     let body = lines(&head(json!({ "webhook": "https://example.com/hook" })), &devices);
-    let problem = upload(&stage, &[], &body).problem(422, "invalid-request");
+    let problem = upload(&env, &[], &body).problem(422, "invalid-request");
     let error = &problem["errors"][0];
     assert_eq!(error["pointer"], "/batch/webhook", "{problem}");
     assert!(
         error["detail"].as_str().unwrap().contains("WEBHOOK_SECRET"),
         "{problem}"
     );
-    assert!(stage.requests_to(&devices[0]).is_empty());
+    assert!(env.requests_to(&devices[0]).is_empty());
 }

@@ -4,20 +4,19 @@ use serde_json::{Value, json};
 
 use super::{Audience, LINES, LONG_AGO, lines, send, soon};
 use crate::deployment::{Caller, SHOP};
-use crate::stage::Stage;
+use crate::test_env::TestEnv;
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn what_goes_in_comes_out_and_bad_lines_are_told() {
-    let stage = Stage::shared();
-    let audience = Audience::create(&stage, "in-and-out", 3);
-    let devices = stage.tokens("audiences, in and out", 40);
+    let env = TestEnv::shared();
+    let audience = Audience::create(&env, "in-and-out", 3);
+    let devices = env.tokens("audiences, in and out", 40);
     let imported = lines(
         &devices,
         |place| json!({"locale": "de-AT", "time_zone": "Europe/Vienna", "tags": ["a", "b"], "attributes": {"n": place, "vip": true}}),
     );
     let bad = "{\"token\":\"no token\"}\nno json\n{\"token\":\"00\",\"environment\":\"sandbox\"}\n";
-    let answer = audience.import(&stage, &format!("{imported}{bad}"));
+    let answer = audience.import(&env, &format!("{imported}{bad}"));
     assert_eq!(
         (
             &answer["received"],
@@ -38,23 +37,23 @@ fn what_goes_in_comes_out_and_bad_lines_are_told() {
     assert!(!answer.to_string().contains("no token"), "{answer}");
 
     // The same again changes nothing, and what comes out goes in again.
-    let again = audience.import(&stage, &imported);
+    let again = audience.import(&env, &imported);
     assert_eq!((&again["added"], &again["updated"]), (&json!(0), &json!(40)));
-    let mut out = audience.devices(&stage);
+    let mut out = audience.devices(&env);
     out.sort_by_key(|line| line["attributes"]["n"].as_u64());
     assert_eq!(out.len(), 40);
     assert_eq!(out[7]["token"], devices[7]);
     assert_eq!(out[7]["tags"], json!(["a", "b"]));
     assert_eq!(out[7]["attributes"], json!({"n": 7, "vip": true}));
     let text: String = out.iter().map(|line| format!("{line}\n")).collect();
-    let again = audience.import(&stage, &text);
+    let again = audience.import(&env, &text);
     assert_eq!((&again["updated"], &again["invalid"]), (&json!(40), &json!(0)));
 
     // Page by page, all come once.
     let mut paged = Vec::new();
     let mut cursor = String::new();
     loop {
-        let body = stage
+        let body = env
             .get(&audience.path(&format!("/devices?limit=7{cursor}")))
             .with_status(200);
         let mut page = super::parse(body.as_str().unwrap());
@@ -76,11 +75,10 @@ fn what_goes_in_comes_out_and_bad_lines_are_told() {
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn csv_is_read_and_segments_count() {
-    let stage = Stage::shared();
-    let audience = Audience::create(&stage, "segments", 2);
-    let tokens = stage.tokens("audiences, segments", 6);
+    let env = TestEnv::shared();
+    let audience = Audience::create(&env, "segments", 2);
+    let tokens = env.tokens("audiences, segments", 6);
     let mut csv = String::from("token,ref,locale,tags,attributes.first_name,attributes.age,registered_at\n");
     for (place, token) in tokens.iter().enumerate() {
         let locale = if place % 2 == 0 { "de-AT" } else { "en" };
@@ -90,7 +88,7 @@ fn csv_is_read_and_segments_count() {
     }
     let headers = [("content-type", "text/csv")];
     let path = audience.path("/devices");
-    let answer = stage
+    let answer = env
         .call(Caller::Both, "POST", &path, &headers, csv.as_bytes())
         .with_status(200);
     assert_eq!(
@@ -111,9 +109,9 @@ fn csv_is_read_and_segments_count() {
         ),
         (json!({"eq": {"ref": "x' OR '1'='1"}}), 0),
     ] {
-        assert_eq!(audience.count(&stage, &segment), count, "{segment}");
+        assert_eq!(audience.count(&env, &segment), count, "{segment}");
     }
-    let problem = stage.post(&audience.path("/count"), &json!({"segment": {"eq": {"ages": 1}}}));
+    let problem = env.post(&audience.path("/count"), &json!({"segment": {"eq": {"ages": 1}}}));
     problem.problem(422, "invalid-request");
 
     let removed = format!(
@@ -121,7 +119,7 @@ fn csv_is_read_and_segments_count() {
         tokens[0]
     );
     let headers = [("content-type", LINES)];
-    let answer = stage
+    let answer = env
         .call(Caller::Both, "DELETE", &path, &headers, removed.as_bytes())
         .with_status(200);
     assert_eq!(
@@ -129,27 +127,25 @@ fn csv_is_read_and_segments_count() {
         (&json!(3), &json!(2)),
         "{answer}"
     );
-    assert_eq!(audience.status(&stage)["devices"], 4);
+    assert_eq!(audience.status(&env)["devices"], 4);
     // For clients and proxies that send no body with a DELETE.
     let path = audience.path("/devices/remove");
-    let answer = stage.call(Caller::Both, "POST", &path, &headers, b"{\"ref\":\"user-2\"}\n");
+    let answer = env.call(Caller::Both, "POST", &path, &headers, b"{\"ref\":\"user-2\"}\n");
     assert_eq!(answer.with_status(200)["removed"], 1);
-    assert_eq!(audience.status(&stage)["devices"], 3);
+    assert_eq!(audience.status(&env)["devices"], 3);
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn an_audience_is_its_apps_alone_and_its_shape_is_fixed() {
-    let stage = Stage::shared();
-    let audience = Audience::create(&stage, "fixed", 2);
+    let env = TestEnv::shared();
+    let audience = Audience::create(&env, "fixed", 2);
     let path = audience.path("");
-    send(&stage, "PUT", &path, &json!({"app": "shop", "shards": 2})).with_status(200);
-    send(&stage, "PUT", &path, &json!({"app": "shop", "shards": 3})).problem(409, "audience-conflict");
-    stage
-        .call(Caller::News, "GET", &path, &[], b"")
+    send(&env, "PUT", &path, &json!({"app": "shop", "shards": 2})).with_status(200);
+    send(&env, "PUT", &path, &json!({"app": "shop", "shards": 3})).problem(409, "audience-conflict");
+    env.call(Caller::News, "GET", &path, &[], b"")
         .problem(404, "audience-not-found");
     let listed = |caller| {
-        let answer = stage
+        let answer = env
             .call(caller, "GET", "/v1/audiences", &[], b"")
             .with_status(200);
         let mut names = answer["audiences"].as_array().unwrap().iter();
@@ -157,38 +153,33 @@ fn an_audience_is_its_apps_alone_and_its_shape_is_fixed() {
     };
     assert!(listed(Caller::Shop) && !listed(Caller::News));
     let headers = [("content-type", LINES)];
-    stage
-        .call(Caller::News, "POST", &audience.path("/devices"), &headers, b"")
+    env.call(Caller::News, "POST", &audience.path("/devices"), &headers, b"")
         .problem(404, "audience-not-found");
 
     let campaign = super::Campaign::create(
-        &stage,
+        &env,
         &json!({
             "name": "Later", "audience": "fixed", "notification": {"payload": {"aps": {"alert": "x"}}},
             "schedule": {"at": "2099-01-01T00:00:00Z"},
         }),
     );
-    stage
-        .call(Caller::Both, "DELETE", &path, &[], b"")
+    env.call(Caller::Both, "DELETE", &path, &[], b"")
         .problem(409, "audience-in-use");
-    campaign.tell(&stage, "cancel").with_status(200);
-    stage
-        .call(Caller::Both, "DELETE", &path, &[], b"")
-        .with_status(204);
-    stage.get(&path).problem(404, "audience-not-found");
+    campaign.tell(&env, "cancel").with_status(200);
+    env.call(Caller::Both, "DELETE", &path, &[], b"").with_status(204);
+    env.get(&path).problem(404, "audience-not-found");
     // One of the same name begins empty.
-    let again = Audience::create(&stage, "fixed", 2);
-    assert_eq!(again.status(&stage)["devices"], 0);
+    let again = Audience::create(&env, "fixed", 2);
+    assert_eq!(again.status(&env)["devices"], 0);
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_campaign_is_tried_on_named_devices_before_it_is_sent() {
-    let stage = Stage::shared();
-    let audience = Audience::create(&stage, "tried", 4);
-    let devices = stage.devices(&SHOP, "campaigns, tried", 3);
+    let env = TestEnv::shared();
+    let audience = Audience::create(&env, "tried", 4);
+    let devices = env.devices(&SHOP, "campaigns, tried", 3);
     audience.import(
-        &stage,
+        &env,
         &lines(
             &devices,
             |place| json!({"attributes": {"first_name": format!("U{place}")}}),
@@ -196,28 +187,27 @@ fn a_campaign_is_tried_on_named_devices_before_it_is_sent() {
     );
     let mut document = soon(&audience, "Hello {{ first_name }}");
     document["draft"] = json!(true);
-    let campaign = super::Campaign::create(&stage, &document);
-    assert_eq!(campaign.status(&stage)["state"], "draft");
+    let campaign = super::Campaign::create(&env, &document);
+    assert_eq!(campaign.status(&env)["state"], "draft");
     let refs = json!({"refs": ["user-2", "user-0"]});
-    let preview = stage.post(&campaign.path("/preview"), &refs).with_status(200);
+    let preview = env.post(&campaign.path("/preview"), &refs).with_status(200);
     assert!(preview.to_string().contains("Hello U2"), "{preview}");
-    assert!(stage.requests_to(&devices[2]).is_empty());
-    let sent = stage.post(&campaign.path("/test"), &refs).with_status(200);
+    assert!(env.requests_to(&devices[2]).is_empty());
+    let sent = env.post(&campaign.path("/test"), &refs).with_status(200);
     assert_eq!(sent["counts"]["accepted"], 2, "{sent}");
-    assert_eq!(super::shown(&stage, &devices[2]), "Hello U2");
-    assert!(stage.requests_to(&devices[1]).is_empty());
-    stage
-        .post(&campaign.path("/test"), &json!({"refs": ["nobody"]}))
+    assert_eq!(super::shown(&env, &devices[2]), "Hello U2");
+    assert!(env.requests_to(&devices[1]).is_empty());
+    env.post(&campaign.path("/test"), &json!({"refs": ["nobody"]}))
         .problem(422, "invalid-request");
     // A name that too many have is no trial any more.
-    let many = stage.tokens("campaigns, tried by many", 201);
-    audience.import(&stage, &lines(&many, |_| json!({"ref": "everybody"})));
+    let many = env.tokens("campaigns, tried by many", 201);
+    audience.import(&env, &lines(&many, |_| json!({"ref": "everybody"})));
     let everybody = json!({"refs": ["everybody"]});
     for action in ["/preview", "/test"] {
-        let problem = stage
+        let problem = env
             .post(&campaign.path(action), &everybody)
             .problem(422, "invalid-request");
         assert!(problem.to_string().contains("more than 200 devices"), "{problem}");
     }
-    assert!(stage.requests_to(&many[0]).is_empty());
+    assert!(env.requests_to(&many[0]).is_empty());
 }

@@ -3,27 +3,26 @@
 use apns_mock::Options;
 use serde_json::json;
 
-use super::{Audience, Campaign, PATIENCE, lines, soon, strike, strike_soon};
+use super::{Audience, Campaign, PATIENCE, fire_trigger, fire_trigger_soon, lines, soon};
 use crate::deployment::SHOP;
-use crate::stage::{Alone, Stage, until_within};
+use crate::test_env::{Isolated, TestEnv, until_within};
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_run_whose_shards_and_calendar_are_evicted_reaches_each_device_once() {
-    let mut stage = Stage::evictable(Options::default(), &[]);
-    let audience = Audience::create(&stage, "evicted", SHARDS);
-    let devices = stage.devices(&SHOP, "campaigns, evicted", DEVICES);
-    audience.import(&stage, &lines(&devices, |_| json!({})));
+    let mut env = TestEnv::evictable(Options::default(), &[]);
+    let audience = Audience::create(&env, "evicted", SHARDS);
+    let devices = env.devices(&SHOP, "campaigns, evicted", DEVICES);
+    audience.import(&env, &lines(&devices, |_| json!({})));
     // What is known of the audience and of the campaign is stored.
-    evict(&mut stage, &audience);
-    let campaign = Campaign::create(&stage, &soon(&audience, "Hello"));
-    evict(&mut stage, &audience);
-    strike_soon(&stage);
+    evict(&mut env, &audience);
+    let campaign = Campaign::create(&env, &soon(&audience, "Hello"));
+    evict(&mut env, &audience);
+    fire_trigger_soon(&env);
     let (mut run, mut rounds) = (json!(null), 0);
     until_within(PATIENCE, "a run that is done", || {
-        evict(&mut stage, &audience);
+        evict(&mut env, &audience);
         rounds += 1;
-        run = campaign.runs(&stage).pop().unwrap_or_default();
+        run = campaign.runs(&env).pop().unwrap_or_default();
         run["state"] == "done"
     });
     assert!(rounds > 1, "it was over before anything was evicted");
@@ -32,68 +31,67 @@ fn a_run_whose_shards_and_calendar_are_evicted_reaches_each_device_once() {
         (&json!(DEVICES), &json!(DEVICES)),
         "{run}"
     );
-    let shown = stage.apns.shown();
+    let shown = env.apns.shown();
     assert_eq!(
         (shown.devices, shown.max_shown_on_one_device),
         (DEVICES as u64, 1)
     );
-    assert_eq!(campaign.status(&stage)["state"], "done");
+    assert_eq!(campaign.status(&env)["state"], "done");
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn three_kills_while_campaigns_are_started_lose_no_run_and_start_none_twice() {
     // A claim that a kill has left ends soon.
     let settings = [("CHUNK_CLAIM_MS", "5000"), ("ATTEMPT_TIMEOUT_MS", "2000")];
-    let mut stage = Stage::alone(Options::default(), &settings);
-    let devices = stage.devices(&SHOP, "campaigns, killed while they start", 40);
+    let mut env = TestEnv::isolated(Options::default(), &settings);
+    let devices = env.devices(&SHOP, "campaigns, killed while they start", 40);
     let audiences: Vec<Audience> = devices
         .chunks(5)
         .enumerate()
         .map(|(number, devices)| {
-            let audience = Audience::create(&stage, &format!("killed-{number}"), 8);
-            audience.import(&stage, &lines(devices, |_| json!({})));
+            let audience = Audience::create(&env, &format!("killed-{number}"), 8);
+            audience.import(&env, &lines(devices, |_| json!({})));
             audience
         })
         .collect();
     // All are due together, so that the first kill finds most of them unstarted.
     let campaigns: Vec<Campaign> = audiences
         .iter()
-        .map(|audience| Campaign::create(&stage, &soon(audience, "Hello")))
+        .map(|audience| Campaign::create(&env, &soon(audience, "Hello")))
         .collect();
-    strike_soon(&stage);
+    fire_trigger_soon(&env);
     for kill in 1..=3 {
         // As many have begun as there were kills, if not more: the rest are in the middle of it.
         until_within(PATIENCE, "runs that begin", || {
-            stage.log().matches(r#""event":"run_started""#).count() >= kill
+            env.log().matches(r#""event":"run_started""#).count() >= kill
         });
-        stage.kill_at_once();
+        env.kill_at_once();
         if kill == 3 {
             // The alarms that guard what a kill has ended come a minute later.
-            stage.away_for_a_minute();
+            env.away_for_a_minute();
         }
-        stage.restart();
-        strike(&stage);
+        env.restart();
+        fire_trigger(&env);
     }
     for campaign in &campaigns {
-        let run = campaign.done(&stage);
+        let run = campaign.done(&env);
         assert_eq!(
             (&run["pushes"], &run["counts"]["accepted"]),
             (&json!(5), &json!(5)),
             "{run}"
         );
     }
-    let shown = stage.apns.shown();
+    let shown = env.apns.shown();
     assert_eq!((shown.devices, shown.max_shown_on_one_device), (40, 1));
 }
 
 /// Evicts the calendar and all shards, which can be if they are in memory: so they are asked before.
 #[track_caller]
-fn evict(stage: &mut Alone, audience: &Audience) {
-    assert_eq!(audience.status(stage)["devices"], DEVICES);
-    stage.evict_calendar();
+fn evict(env: &mut Isolated, audience: &Audience) {
+    assert_eq!(audience.status(env)["devices"], DEVICES);
+    env.evict_calendar();
     for shard in 0..SHARDS {
-        stage.evict_shard(&audience.0, shard);
+        env.evict_shard(&audience.0, shard);
     }
 }
 

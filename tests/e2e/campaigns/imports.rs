@@ -8,19 +8,18 @@ use std::time::Duration;
 use apns_mock::Options;
 use serde_json::{Value, json};
 
-use super::{Audience, Campaign, LINES, lines, send, soon, strike_soon};
+use super::{Audience, Campaign, LINES, fire_trigger_soon, lines, send, soon};
 use crate::batches::pieces::Pieces;
 use crate::deployment::{Caller, NEWS, SHOP};
-use crate::stage::{REQUESTS_KEPT, Stage, until};
+use crate::test_env::{REQUESTS_KEPT, TestEnv, until};
 
 /// What the line of an import begins with.
 const IMPORTED: &str = r#""event":"devices_imported""#;
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn memory_does_not_grow_with_the_lines_of_an_import() {
-    let stage = Stage::alone(Options::default(), &[]);
-    let audience = Audience::create(&stage, "long", 8);
+    let env = TestEnv::isolated(Options::default(), &[]);
+    let audience = Audience::create(&env, "long", 8);
     // Two of the first size: the allocator takes its pieces with the first.
     for (place, count) in [FEW, FEW, MANY].into_iter().enumerate() {
         let devices: Vec<String> = (0..count).map(|number| format!("{number:064x}")).collect();
@@ -28,18 +27,18 @@ fn memory_does_not_grow_with_the_lines_of_an_import() {
             &devices,
             |number| json!({"tags": ["news"], "attributes": {"n": number}}),
         );
-        let answer = audience.import(&stage, &body);
+        let answer = audience.import(&env, &body);
         assert_eq!(
             (&answer["received"], &answer["invalid"]),
             (&json!(count), &json!(0))
         );
         assert_eq!(
-            stage.log_with(IMPORTED, place + 1).matches(IMPORTED).count(),
+            env.log_with(IMPORTED, place + 1).matches(IMPORTED).count(),
             place + 1
         );
     }
-    assert_eq!(audience.status(&stage)["devices"], MANY);
-    let log = stage.log();
+    assert_eq!(audience.status(&env)["devices"], MANY);
+    let log = env.log();
     let sizes: Vec<u64> = log
         .lines()
         .filter(|line| line.contains(IMPORTED))
@@ -63,16 +62,15 @@ const MANY: usize = 200_000;
 const SLACK_KB: u64 = 8 * 1024;
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn imports_during_a_run_send_to_no_device_twice_and_leave_none_out() {
-    let stage = Stage::alone(Options::default(), &[("TRANSPORT", "socket")]);
-    let audience = Audience::create(&stage, "busy", 2);
-    let devices = stage.devices(&SHOP, "campaigns, busy", 12_000);
+    let env = TestEnv::isolated(Options::default(), &[("TRANSPORT", "socket")]);
+    let audience = Audience::create(&env, "busy", 2);
+    let devices = env.devices(&SHOP, "campaigns, busy", 12_000);
     let (known, more) = devices.split_at(10_000);
-    audience.import(&stage, &lines(known, |_| json!({"time_zone": "Europe/Vienna"})));
+    audience.import(&env, &lines(known, |_| json!({"time_zone": "Europe/Vienna"})));
     let mut document = soon(&audience, "Hello");
     document["rate"] = json!(4000);
-    let campaign = Campaign::create(&stage, &document);
+    let campaign = Campaign::create(&env, &document);
     let is_over = AtomicBool::new(false);
     let run = thread::scope(|scope| {
         scope.spawn(|| {
@@ -87,22 +85,22 @@ fn imports_during_a_run_send_to_no_device_twice_and_leave_none_out() {
                 }
                 let headers = [("content-type", LINES)];
                 let path = audience.path("/devices");
-                let left = stage.call(Caller::Both, "DELETE", &path, &headers, leaving.as_bytes());
+                let left = env.call(Caller::Both, "DELETE", &path, &headers, leaving.as_bytes());
                 left.with_status(200);
                 audience.import(
-                    &stage,
+                    &env,
                     &lines(&devices, |place| json!({"attributes": {"round": round + place}})),
                 );
             }
         });
         // Long enough for the imports to be under way.
-        strike_soon(&stage);
-        let run = campaign.done(&stage);
+        fire_trigger_soon(&env);
+        let run = campaign.done(&env);
         is_over.store(true, Ordering::Relaxed);
         run
     });
     let mut requests: BTreeMap<String, usize> = BTreeMap::new();
-    for request in stage.apns.requests(REQUESTS_KEPT) {
+    for request in env.apns.requests(REQUESTS_KEPT) {
         *requests.entry(request.path).or_default() += 1;
     }
     let sent = |token: &String| {
@@ -115,50 +113,46 @@ fn imports_during_a_run_send_to_no_device_twice_and_leave_none_out() {
     assert!(known[500..].iter().all(|token| sent(token) == 1));
     let all: usize = devices.iter().map(sent).sum();
     assert_eq!(run["counts"]["accepted"], all, "{run}");
-    assert_eq!(audience.status(&stage)["devices"], devices.len());
+    assert_eq!(audience.status(&env)["devices"], devices.len());
     assert_eq!(more.len(), 2000);
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn nothing_is_left_of_an_import_whose_audience_is_deleted_meanwhile() {
-    let stage = Stage::shared();
-    let audience = Audience::create(&stage, "vanishing", 2);
+    let env = TestEnv::shared();
+    let audience = Audience::create(&env, "vanishing", 2);
     let path = audience.path("/devices");
-    let devices = stage.tokens("audiences, vanishing", 3000);
+    let devices = env.tokens("audiences, vanishing", 3000);
     let (first, rest) = devices.split_at(2000);
-    let mut request = Pieces::post(&stage, &path, &[("content-type", LINES)]);
+    let mut request = Pieces::post(&env, &path, &[("content-type", LINES)]);
     request.piece(lines(first, |_| json!({})).as_bytes());
-    until("an import under way", || audience.status(&stage)["devices"] != 0);
-    stage
-        .call(Caller::Both, "DELETE", &audience.path(""), &[], b"")
+    until("an import under way", || audience.status(&env)["devices"] != 0);
+    env.call(Caller::Both, "DELETE", &audience.path(""), &[], b"")
         .with_status(204);
     request.piece(lines(rest, |_| json!({})).as_bytes());
     request.end().problem(404, "audience-not-found");
-    let again = Audience::create(&stage, "vanishing", 2);
-    assert_eq!(again.status(&stage)["devices"], 0);
+    let again = Audience::create(&env, "vanishing", 2);
+    assert_eq!(again.status(&env)["devices"], 0);
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn devices_of_a_deleted_audience_never_come_into_the_next_of_its_name() {
-    let stage = Stage::shared();
-    let audience = Audience::create(&stage, "reborn", 2);
-    let devices = stage.tokens("audiences, reborn", 3000);
+    let env = TestEnv::shared();
+    let audience = Audience::create(&env, "reborn", 2);
+    let devices = env.tokens("audiences, reborn", 3000);
     let (first, rest) = devices.split_at(2000);
-    let mut request = Pieces::post(&stage, &audience.path("/devices"), &[("content-type", LINES)]);
+    let mut request = Pieces::post(&env, &audience.path("/devices"), &[("content-type", LINES)]);
     request.piece(lines(first, |_| json!({})).as_bytes());
-    until("an import under way", || audience.status(&stage)["devices"] != 0);
-    stage
-        .call(Caller::Both, "DELETE", &audience.path(""), &[], b"")
+    until("an import under way", || audience.status(&env)["devices"] != 0);
+    env.call(Caller::Both, "DELETE", &audience.path(""), &[], b"")
         .with_status(204);
     // Another app takes the name, and the import goes on until its caller breaks off.
     let body = json!({"app": NEWS.name, "shards": 2});
-    send(&stage, "PUT", &audience.path(""), &body).with_status(201);
+    send(&env, "PUT", &audience.path(""), &body).with_status(201);
     request.piece(lines(rest, |_| json!({})).as_bytes());
     drop(request);
     thread::sleep(Duration::from_secs(1));
-    assert_eq!(audience.status(&stage)["devices"], 0);
-    assert!(audience.devices(&stage).is_empty());
-    assert_eq!(audience.count(&stage, &json!({"not": {"exists": "tags"}})), 0);
+    assert_eq!(audience.status(&env)["devices"], 0);
+    assert!(audience.devices(&env).is_empty());
+    assert_eq!(audience.count(&env, &json!({"not": {"exists": "tags"}})), 0);
 }

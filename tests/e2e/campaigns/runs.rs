@@ -6,20 +6,19 @@ use std::time::{Duration, Instant};
 use apns_mock::{Options, Registration, Standing};
 use serde_json::json;
 
-use super::{Audience, Campaign, lines, send, shown, soon, strike, strike_soon};
+use super::{Audience, Campaign, fire_trigger, fire_trigger_soon, lines, send, shown, soon};
 use crate::batches::webhooks::SECRET;
 use crate::batches::webhooks::endpoint::{Endpoint, NEVER};
 use crate::deployment::{Caller, NEWS, SHOP, digest};
-use crate::stage::{Stage, until};
+use crate::test_env::{TestEnv, until};
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_trigger_that_comes_twice_starts_one_run_and_each_device_gets_its_own_words_once() {
-    let stage = Stage::alone(Options::default(), &[("TRANSPORT", "socket")]);
-    let audience = Audience::create(&stage, "words", 4);
-    let devices = stage.devices(&SHOP, "campaigns, words", 1300);
+    let env = TestEnv::isolated(Options::default(), &[("TRANSPORT", "socket")]);
+    let audience = Audience::create(&env, "words", 4);
+    let devices = env.devices(&SHOP, "campaigns, words", 1300);
     audience.import(
-        &stage,
+        &env,
         &lines(&devices, |place| {
             let locale = if place % 3 == 0 { "de-CH" } else { "en" };
             let tags = if place % 13 == 0 { json!([]) } else { json!(["news"]) };
@@ -29,10 +28,10 @@ fn a_trigger_that_comes_twice_starts_one_run_and_each_device_gets_its_own_words_
     let mut document = soon(&audience, "Hello {{ first_name }}");
     document["segment"] = json!({"eq": {"tags": "news"}});
     document["variants"] = json!({"de": {"aps": {"alert": {"body": "Hallo {{ first_name }}"}}}});
-    let campaign = Campaign::create(&stage, &document);
-    strike_soon(&stage);
-    strike(&stage);
-    let run = campaign.done(&stage);
+    let campaign = Campaign::create(&env, &document);
+    fire_trigger_soon(&env);
+    fire_trigger(&env);
+    let run = campaign.done(&env);
     let expected = (0..1300).filter(|place| place % 13 != 0).count();
     assert_eq!(
         (&run["pushes"], &run["counts"]["accepted"]),
@@ -41,24 +40,24 @@ fn a_trigger_that_comes_twice_starts_one_run_and_each_device_gets_its_own_words_
     );
     for (place, device) in devices.iter().enumerate().step_by(7) {
         if place % 13 == 0 {
-            assert!(stage.requests_to(device).is_empty());
+            assert!(env.requests_to(device).is_empty());
         } else {
             let greeting = if place % 3 == 0 { "Hallo" } else { "Hello" };
             // What an attribute holds is text, whatever it looks like.
             assert_eq!(
-                shown(&stage, device),
+                shown(&env, device),
                 format!("{greeting} \"U{place}\" {{{{ ref }}}}")
             );
         }
     }
-    assert_eq!(campaign.status(&stage)["state"], "done");
-    strike(&stage);
-    assert_eq!(campaign.runs(&stage).len(), 1);
+    assert_eq!(campaign.status(&env)["state"], "done");
+    fire_trigger(&env);
+    assert_eq!(campaign.runs(&env).len(), 1);
     // A run is a batch like any other.
     let batch = run["batch"].as_str().unwrap();
-    let document = stage.get(&format!("/v1/batches/{batch}")).with_status(200);
+    let document = env.get(&format!("/v1/batches/{batch}")).with_status(200);
     assert_eq!(document["state"], "done");
-    let receipts = stage
+    let receipts = env
         .get(&format!("/v1/batches/{batch}/receipts?limit=10000"))
         .with_status(200);
     let references: BTreeSet<String> = super::parse(receipts.as_str().unwrap())
@@ -69,68 +68,66 @@ fn a_trigger_that_comes_twice_starts_one_run_and_each_device_gets_its_own_words_
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_run_whose_endpoint_hangs_is_done_in_its_campaign_within_seconds() {
-    let stage = Stage::alone(Options::default(), &[("WEBHOOK_SECRET", SECRET)]);
-    stage.add_secret(SECRET);
+    let env = TestEnv::isolated(Options::default(), &[("WEBHOOK_SECRET", SECRET)]);
+    env.add_secret(SECRET);
     let endpoint = Endpoint::start(&[NEVER; 9]);
-    let audience = Audience::create(&stage, "hanging", 1);
-    let devices = stage.devices(&SHOP, "campaigns, hanging", 10);
-    audience.import(&stage, &lines(&devices, |_| json!({})));
+    let audience = Audience::create(&env, "hanging", 1);
+    let devices = env.devices(&SHOP, "campaigns, hanging", 10);
+    audience.import(&env, &lines(&devices, |_| json!({})));
     let mut document = soon(&audience, "Hello");
     document["webhook"] = json!(endpoint.url("/hook"));
-    let campaign = Campaign::create(&stage, &document);
-    strike_soon(&stage);
+    let campaign = Campaign::create(&env, &document);
+    fire_trigger_soon(&env);
     until("an attempt that hangs", || !endpoint.messages().is_empty());
     let attempted = Instant::now();
-    campaign.done(&stage);
+    campaign.done(&env);
     // An attempt is given up after 20 s.
     assert!(
         attempted.elapsed() < Duration::from_secs(10),
         "{:?}",
         attempted.elapsed()
     );
-    assert_eq!(campaign.status(&stage)["state"], "done");
+    assert_eq!(campaign.status(&env)["state"], "done");
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn devices_that_are_gone_leave_the_audience_and_bad_ones_are_suspect() {
-    let stage = Stage::alone(Options::default(), &[]);
-    let audience = Audience::create(&stage, "leaving", 2);
-    let devices = stage.devices(&SHOP, "campaigns, leaving", 40);
-    let gone = stage.tokens("campaigns, gone", 2);
-    stage.register(Registration {
+    let env = TestEnv::isolated(Options::default(), &[]);
+    let audience = Audience::create(&env, "leaving", 2);
+    let devices = env.devices(&SHOP, "campaigns, leaving", 40);
+    let gone = env.tokens("campaigns, gone", 2);
+    env.register(Registration {
         tokens: gone.clone(),
         state: Standing::Unregistered,
         ..Registration::device(SHOP.environment, SHOP.topic, "")
     });
-    let unknown = stage.tokens("campaigns, unknown", 1);
+    let unknown = env.tokens("campaigns, unknown", 1);
     let all = [devices.clone(), gone.clone(), unknown.clone()].concat();
-    audience.import(&stage, &lines(&all, |_| json!({})));
+    audience.import(&env, &lines(&all, |_| json!({})));
     // This one was registered anew after APNs had seen it go.
     let anew = format!(
         "{{\"token\":\"{}\",\"registered_at\":\"2099-01-01T00:00:00Z\"}}\n",
         gone[1]
     );
-    audience.import(&stage, &anew);
-    let campaign = Campaign::create(&stage, &soon(&audience, "Hello"));
-    strike_soon(&stage);
-    let run = campaign.done(&stage);
+    audience.import(&env, &anew);
+    let campaign = Campaign::create(&env, &soon(&audience, "Hello"));
+    fire_trigger_soon(&env);
+    let run = campaign.done(&env);
     assert_eq!(
         (&run["counts"]["accepted"], &run["counts"]["rejected"]),
         (&json!(40), &json!(3)),
         "{run}"
     );
     until("the device that left the audience", || {
-        audience.status(&stage)["devices"] == 42
+        audience.status(&env)["devices"] == 42
     });
     // The bad token, and the one that is said to be registered later than APNs saw it go.
     until("the devices that are marked", || {
-        audience.status(&stage)["suspects"] == 2
+        audience.status(&env)["suspects"] == 2
     });
     let left: BTreeSet<String> = audience
-        .devices(&stage)
+        .devices(&env)
         .iter()
         .map(|line| line["token"].as_str().unwrap().to_owned())
         .collect();
@@ -138,121 +135,116 @@ fn devices_that_are_gone_leave_the_audience_and_bad_ones_are_suspect() {
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_campaign_that_was_cancelled_starts_nothing_and_a_paused_one_nothing_until_it_is_resumed() {
-    let stage = Stage::alone(Options::default(), &[]);
-    let audience = Audience::create(&stage, "stopped", 2);
-    let devices = stage.devices(&SHOP, "campaigns, stopped", 20);
-    audience.import(&stage, &lines(&devices, |_| json!({})));
-    let cancelled = Campaign::create(&stage, &soon(&audience, "Cancelled"));
-    let paused = Campaign::create(&stage, &soon(&audience, "Paused"));
+    let env = TestEnv::isolated(Options::default(), &[]);
+    let audience = Audience::create(&env, "stopped", 2);
+    let devices = env.devices(&SHOP, "campaigns, stopped", 20);
+    audience.import(&env, &lines(&devices, |_| json!({})));
+    let cancelled = Campaign::create(&env, &soon(&audience, "Cancelled"));
+    let paused = Campaign::create(&env, &soon(&audience, "Paused"));
     assert_eq!(
-        cancelled.tell(&stage, "cancel").with_status(200)["state"],
+        cancelled.tell(&env, "cancel").with_status(200)["state"],
         "cancelled"
     );
-    assert_eq!(paused.tell(&stage, "pause").with_status(200)["state"], "paused");
-    strike_soon(&stage);
-    assert!(cancelled.runs(&stage).is_empty());
-    assert!(paused.runs(&stage).iter().all(|run| run["state"] == "missed"));
-    cancelled.tell(&stage, "resume").problem(409, "campaign-state");
+    assert_eq!(paused.tell(&env, "pause").with_status(200)["state"], "paused");
+    fire_trigger_soon(&env);
+    assert!(cancelled.runs(&env).is_empty());
+    assert!(paused.runs(&env).iter().all(|run| run["state"] == "missed"));
+    cancelled.tell(&env, "resume").problem(409, "campaign-state");
     // What a campaign says can be mended while it is paused.
     let mended = soon(&audience, "Mended");
-    send(&stage, "PUT", &paused.path(""), &mended).with_status(200);
-    paused.tell(&stage, "resume").with_status(200);
-    strike_soon(&stage);
+    send(&env, "PUT", &paused.path(""), &mended).with_status(200);
+    paused.tell(&env, "resume").with_status(200);
+    fire_trigger_soon(&env);
     until("the run of a campaign that was resumed", || {
-        paused.runs(&stage).iter().any(|run| run["state"] == "done")
+        paused.runs(&env).iter().any(|run| run["state"] == "done")
     });
     for device in &devices {
-        assert_eq!(shown(&stage, device), "Mended");
+        assert_eq!(shown(&env, device), "Mended");
     }
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_campaign_that_is_cancelled_in_the_middle_of_its_run_sends_nothing_more_and_leaves_the_rest_to_the_next()
 {
-    let stage = Stage::alone(Options::default(), &[]);
-    let audience = Audience::create(&stage, "middle", 2);
-    let devices = stage.devices(&SHOP, "campaigns, middle", 3000);
-    audience.import(&stage, &lines(&devices, |_| json!({})));
+    let env = TestEnv::isolated(Options::default(), &[]);
+    let audience = Audience::create(&env, "middle", 2);
+    let devices = env.devices(&SHOP, "campaigns, middle", 3000);
+    audience.import(&env, &lines(&devices, |_| json!({})));
     let mut document = soon(&audience, "Hello");
     document["rate"] = json!(200);
-    let campaign = Campaign::create(&stage, &document);
-    strike_soon(&stage);
-    until("the first pushes", || stage.apns.state().requests > 100);
-    campaign.tell(&stage, "cancel").with_status(200);
-    let run = campaign.run_once(&stage, "cancelled");
-    let sent = stage.apns.state().requests;
+    let campaign = Campaign::create(&env, &document);
+    fire_trigger_soon(&env);
+    until("the first pushes", || env.apns.state().requests > 100);
+    campaign.tell(&env, "cancel").with_status(200);
+    let run = campaign.run_once(&env, "cancelled");
+    let sent = env.apns.state().requests;
     assert!(sent < 3000);
     std::thread::sleep(std::time::Duration::from_secs(3));
-    assert_eq!(stage.apns.state().requests, sent);
+    assert_eq!(env.apns.state().requests, sent);
     assert_eq!(run["counts"]["accepted"], sent, "{run}");
     // Devices that were not reached have not used up their cap.
     let mut document = soon(&audience, "Corrected");
     document["frequency"] = json!({"max": 1, "per": "1d", "of": "all"});
-    let corrected = Campaign::create(&stage, &document);
-    strike_soon(&stage);
-    assert_eq!(corrected.done(&stage)["pushes"], 3000 - sent);
-    let shown = stage.apns.shown();
+    let corrected = Campaign::create(&env, &document);
+    fire_trigger_soon(&env);
+    assert_eq!(corrected.done(&env)["pushes"], 3000 - sent);
+    let shown = env.apns.shown();
     assert_eq!((shown.devices, shown.max_shown_on_one_device), (3000, 1));
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_run_whose_app_is_gone_can_be_cancelled_and_its_walks_end() {
-    let mut stage = Stage::alone(Options::default(), &[]);
-    let audience = Audience::create(&stage, "orphan", 1);
-    let devices = stage.devices(&SHOP, "campaigns, orphan", 20_000);
-    audience.import(&stage, &lines(&devices, |_| json!({})));
-    let campaign = Campaign::create(&stage, &soon(&audience, "Hello {{ ref }}"));
-    strike_soon(&stage);
-    stage.log_with(r#""event":"run_started""#, 1);
-    stage.kill_at_once();
+    let mut env = TestEnv::isolated(Options::default(), &[]);
+    let audience = Audience::create(&env, "orphan", 1);
+    let devices = env.devices(&SHOP, "campaigns, orphan", 20_000);
+    audience.import(&env, &lines(&devices, |_| json!({})));
+    let campaign = Campaign::create(&env, &soon(&audience, "Hello {{ ref }}"));
+    fire_trigger_soon(&env);
+    env.log_with(r#""event":"run_started""#, 1);
+    env.kill_at_once();
     let key = json!([{"name": "Both", "sha256": digest(&Caller::Both.key()), "apps": "*"}]);
-    stage.set("API_KEYS", &key.to_string());
-    stage.set("APPS", &json!({NEWS.name: NEWS.setting()}).to_string());
-    stage.restart();
+    env.set("API_KEYS", &key.to_string());
+    env.set("APPS", &json!({NEWS.name: NEWS.setting()}).to_string());
+    env.restart();
     let gone = "no app is called `shop` any more";
-    stage.log_with(gone, 1);
-    let cancelled = campaign.tell(&stage, "cancel");
+    env.log_with(gone, 1);
+    let cancelled = campaign.tell(&env, "cancel");
     assert!(matches!(cancelled.status, 200 | 202), "{}", cancelled.body);
-    campaign.run_once(&stage, "cancelled");
+    campaign.run_once(&env, "cancelled");
     // A walk that fails is tried again after five seconds.
-    let failed = stage.log().matches(gone).count();
+    let failed = env.log().matches(gone).count();
     std::thread::sleep(std::time::Duration::from_secs(7));
-    assert_eq!(stage.log().matches(gone).count(), failed);
+    assert_eq!(env.log().matches(gone).count(), failed);
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn no_device_gets_more_of_a_campaign_than_its_frequency_allows() {
-    let stage = Stage::alone(Options::default(), &[]);
-    let audience = Audience::create(&stage, "often", 2);
-    let devices = stage.devices(&SHOP, "campaigns, often", 30);
-    audience.import(&stage, &lines(&devices[..20], |_| json!({})));
-    let first = Campaign::create(&stage, &soon(&audience, "First"));
-    strike_soon(&stage);
-    first.done(&stage);
-    audience.import(&stage, &lines(&devices[20..], |_| json!({})));
+    let env = TestEnv::isolated(Options::default(), &[]);
+    let audience = Audience::create(&env, "often", 2);
+    let devices = env.devices(&SHOP, "campaigns, often", 30);
+    audience.import(&env, &lines(&devices[..20], |_| json!({})));
+    let first = Campaign::create(&env, &soon(&audience, "First"));
+    fire_trigger_soon(&env);
+    first.done(&env);
+    audience.import(&env, &lines(&devices[20..], |_| json!({})));
     let mut document = soon(&audience, "Second");
     document["frequency"] = json!({"max": 1, "per": "1d", "of": "all"});
-    let second = Campaign::create(&stage, &document);
-    strike_soon(&stage);
-    assert_eq!(second.done(&stage)["pushes"], 10);
+    let second = Campaign::create(&env, &document);
+    fire_trigger_soon(&env);
+    assert_eq!(second.done(&env)["pushes"], 10);
     for (place, device) in devices.iter().enumerate() {
-        assert_eq!(shown(&stage, device), if place < 20 { "First" } else { "Second" });
+        assert_eq!(shown(&env, device), if place < 20 { "First" } else { "Second" });
     }
 }
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_campaign_in_the_devices_own_time_reaches_each_zone_when_its_clock_strikes() {
-    let stage = Stage::alone(Options::default(), &[]);
-    let audience = Audience::create(&stage, "own-time", 2);
-    let devices = stage.devices(&SHOP, "campaigns, own time", 9);
+    let env = TestEnv::isolated(Options::default(), &[]);
+    let audience = Audience::create(&env, "own-time", 2);
+    let devices = env.devices(&SHOP, "campaigns, own time", 9);
     audience.import(
-        &stage,
+        &env,
         &lines(&devices, |place| match place % 3 {
             0 => json!({"time_zone": "Asia/Tokyo"}),
             1 => json!({"time_zone": "America/New_York"}),
@@ -267,9 +259,9 @@ fn a_campaign_in_the_devices_own_time_reaches_each_zone_when_its_clock_strikes()
         .to_string();
     let mut document = soon(&audience, "Hello");
     document["schedule"] = json!({"at": at, "time_zone": "device", "default_time_zone": "Europe/Berlin"});
-    let campaign = Campaign::create(&stage, &document);
-    strike_soon(&stage);
-    let run = campaign.done(&stage);
+    let campaign = Campaign::create(&env, &document);
+    fire_trigger_soon(&env);
+    let run = campaign.done(&env);
     assert_eq!(run["pushes"], 3, "{run}");
     assert!(
         run["time_zones"]
@@ -278,7 +270,7 @@ fn a_campaign_in_the_devices_own_time_reaches_each_zone_when_its_clock_strikes()
             .contains(&json!("Asia/Tokyo"))
     );
     for (place, device) in devices.iter().enumerate() {
-        assert_eq!(stage.requests_to(device).len(), usize::from(place % 3 == 0));
+        assert_eq!(env.requests_to(device).len(), usize::from(place % 3 == 0));
     }
-    assert_ne!(campaign.status(&stage)["state"], "done");
+    assert_ne!(campaign.status(&env)["state"], "done");
 }

@@ -6,54 +6,53 @@ use std::time::{Duration, Instant};
 use apns_mock::Options;
 use serde_json::{Value, json};
 
-use super::{Audience, Campaign, PATIENCE, lines, soon, strike_soon};
+use super::{Audience, Campaign, PATIENCE, fire_trigger_soon, lines, soon};
 use crate::deployment::SHOP;
-use crate::stage::{Stage, until_within};
+use crate::test_env::{TestEnv, until_within};
 use crate::worker::Queue;
 
 #[test]
-#[ignore = "needs the built Worker: run `cargo xtask test`"]
 fn a_run_of_a_hundred_thousand_devices_outlives_kills_while_it_walks_and_while_it_sends() {
-    let mut stage = Stage::alone(Options::default(), &SETTINGS);
-    let audience = Audience::create(&stage, "large", 8);
-    let devices = stage.devices(&SHOP, "campaigns, large", DEVICES);
+    let mut env = TestEnv::isolated(Options::default(), &SETTINGS);
+    let audience = Audience::create(&env, "large", 8);
+    let devices = env.devices(&SHOP, "campaigns, large", DEVICES);
     let body = lines(&devices, |_| json!({}));
     let started = Instant::now();
-    let answer = audience.import(&stage, &body);
+    let answer = audience.import(&env, &body);
     let imported = started.elapsed();
     assert_eq!(answer["added"], DEVICES);
     // Words of its own for each device make the walk longer.
-    let campaign = Campaign::create(&stage, &soon(&audience, &"Hello {{ ref }}! ".repeat(10)));
-    strike_soon(&stage);
+    let campaign = Campaign::create(&env, &soon(&audience, &"Hello {{ ref }}! ".repeat(10)));
+    fire_trigger_soon(&env);
     // To ask the Worker how far it is would take as long as the walk does. That is about as long as the import was, on
     // whatever machine.
-    stage.log_with(r#""event":"run_started""#, 1);
+    env.log_with(r#""event":"run_started""#, 1);
     sleep(imported / 3);
-    stage.kill_at_once();
+    env.kill_at_once();
     let killed_at = jiff::Timestamp::now();
     // Who is killed while it sends keeps its permits for two minutes: few chunks at a time leave enough for others.
-    stage.configure(Queue {
+    env.configure(Queue {
         delivery: 4,
         ..Queue::of_transport(Some("socket"))
     });
-    stage.restart();
+    env.restart();
     until_within(PATIENCE, "pushes that are sent", || {
-        stage.apns.shown().devices > 20_000
+        env.apns.shown().devices > 20_000
     });
-    let mut run = campaign.runs(&stage).remove(0);
+    let mut run = campaign.runs(&env).remove(0);
     let batch = format!("/v1/batches/{}", run["batch"].as_str().unwrap());
-    let batch = stage.get(&batch).with_status(200);
+    let batch = env.get(&batch).with_status(200);
     let sealed_at: jiff::Timestamp = batch["sealed_at"].as_str().unwrap().parse().unwrap();
     assert!(sealed_at > killed_at, "it had walked before: {batch}");
     // What was walked before is not walked again: it is told nowhere, as its shards died before they could.
-    let told = walked(&stage.log());
+    let told = walked(&env.log());
     assert!(0 < told && told < DEVICES as u64, "{told}");
-    stage.kill_at_once();
-    assert!(stage.apns.shown().devices < DEVICES as u64, "it had sent all");
-    stage.restart();
+    env.kill_at_once();
+    assert!(env.apns.shown().devices < DEVICES as u64, "it had sent all");
+    env.restart();
     until_within(PATIENCE, "a run that is done", || {
         sleep(Duration::from_millis(200));
-        run = campaign.runs(&stage).remove(0);
+        run = campaign.runs(&env).remove(0);
         run["state"] == "done"
     });
     assert_eq!(
@@ -61,7 +60,7 @@ fn a_run_of_a_hundred_thousand_devices_outlives_kills_while_it_walks_and_while_i
         (&json!(DEVICES), &json!(DEVICES)),
         "{run}"
     );
-    let shown = stage.apns.shown();
+    let shown = env.apns.shown();
     assert_eq!(
         (shown.devices, shown.max_shown_on_one_device),
         (DEVICES as u64, 1)

@@ -13,8 +13,8 @@ use crate::head::Head;
 use crate::link::Link;
 use crate::options::Unknown;
 use crate::reason::Reason;
+use crate::simulation::{Body, Simulation};
 use crate::topic::{self, PushType};
-use crate::world::{Body, World};
 
 /// Where the role lives.
 pub(crate) const PATH: &str = "/3/device";
@@ -54,7 +54,7 @@ fn fault(reason: Reason, detail: &str) -> Refused {
 
 /// Checks a request.
 pub(crate) fn check<'a>(
-    world: &World,
+    simulation: &Simulation,
     link: &Link,
     method: &Method,
     path: &str,
@@ -70,13 +70,15 @@ pub(crate) fn check<'a>(
     }
     let key = {
         let mut session = link.session();
-        let known =
-            world
-                .authority
-                .authenticate(&mut session, head.authorization, link.environment, &world.clock)?;
+        let known = simulation.authority.authenticate(
+            &mut session,
+            head.authorization,
+            link.environment,
+            &simulation.clock,
+        )?;
         std::sync::Arc::clone(&known.key)
     };
-    link.raise(world.streams());
+    link.raise(simulation.streams());
     head.check_id()?;
     let expiration = head.expiration()?;
     let priority = head.priority()?;
@@ -97,8 +99,8 @@ pub(crate) fn check<'a>(
         };
         return Err(fault(Reason::BadPriority, how));
     }
-    note_habits(world, head, push_type, path);
-    let device = check_device(world, link.environment, token, topic)?;
+    note_habits(simulation, head, push_type, path);
+    let device = check_device(simulation, link.environment, token, topic)?;
     Ok(Notification {
         device,
         topic,
@@ -146,22 +148,24 @@ fn check_payload(body: &Body, push_type: Option<PushType>) -> Result<(), Refused
 }
 
 /// Logs what Apple asks for and does not enforce.
-fn note_habits(world: &World, head: &Head<'_>, push_type: Option<PushType>, path: &str) {
+fn note_habits(simulation: &Simulation, head: &Head<'_>, push_type: Option<PushType>, path: &str) {
     if push_type.is_none() {
-        world
+        simulation
             .violations
             .log(|| format!("apns-push-type is missing: {path}"));
     }
     if head.has_upper_case_id() {
-        world.violations.log(|| "apns-id is not in lower case".to_owned());
+        simulation
+            .violations
+            .log(|| "apns-id is not in lower case".to_owned());
     }
     if head.has_absurd_expiration() {
-        world
+        simulation
             .violations
             .log(|| "apns-expiration looks like milliseconds".to_owned());
     }
     if head.content_encoding.is_some() {
-        world
+        simulation
             .violations
             .log(|| "the body is said to be compressed (content-encoding)".to_owned());
     }
@@ -169,23 +173,23 @@ fn note_habits(world: &World, head: &Head<'_>, push_type: Option<PushType>, path
 
 /// Finds the device, checks its topic, standing and rate.
 fn check_device(
-    world: &World,
+    simulation: &Simulation,
     environment: Environment,
     token: &str,
     topic: &str,
 ) -> Result<Option<u32>, Refused> {
     let bad = || Refused::from(Refusal::plain(Reason::BadDeviceToken));
     let token = TokenBytes::parse(token).ok_or_else(bad)?;
-    let devices = world
+    let devices = simulation
         .devices
         .of(environment)
         .read()
         .unwrap_or_else(PoisonError::into_inner);
     let Some(device) = devices.find(token.as_slice()) else {
         drop(devices);
-        return match world.unknown {
+        return match simulation.unknown {
             Unknown::Bad => Err(bad()),
-            Unknown::Registered => Ok(world.adopt(environment, token.as_slice())),
+            Unknown::Registered => Ok(simulation.adopt(environment, token.as_slice())),
         };
     };
     if let Some(registered) = device.topic.filter(|registered| *registered != topic) {
@@ -203,13 +207,13 @@ fn check_device(
         Standing::Expired => Some(Reason::ExpiredToken),
     };
     if let Some(reason) = gone {
-        world.note_gone(environment, device.index);
+        simulation.note_gone(environment, device.index);
         return Err(Refused {
             refusal: Refusal::plain(reason),
             timestamp_ms: Some(device.since_ms),
         });
     }
-    if !world.admit_to_device(environment, device.index) {
+    if !simulation.admit_to_device(environment, device.index) {
         return Err(Refusal::plain(Reason::TooManyRequests).into());
     }
     Ok(Some(device.index))

@@ -16,8 +16,8 @@ use crate::options::Record;
 use crate::reason::Reason;
 use crate::reply::{APNS_ID, APNS_UNIQUE_ID, Reply};
 use crate::screens::Shown;
+use crate::simulation::{Body, RecordedRequest, Simulation};
 use crate::topic::PushType;
-use crate::world::{Body, RecordedRequest, World};
 
 /// RST_STREAM's code if a fault names none: CANCEL.
 const DEFAULT_RESET: u32 = 8;
@@ -46,7 +46,7 @@ pub(crate) struct Plan {
 
 /// Everything about one request.
 struct Exchange<'a> {
-    world: &'a World,
+    simulation: &'a Simulation,
     link: &'a Link,
     stream: Option<u32>,
     head: Head<'a>,
@@ -56,21 +56,21 @@ struct Exchange<'a> {
 
 /// Decides what is done about a request; `stream` is its number in HTTP/2.
 pub(crate) fn exchange(
-    world: &World,
+    simulation: &Simulation,
     link: &Link,
     stream: Option<u32>,
     request: &Parts,
     body: &Body,
 ) -> Plan {
-    world.counters.requests.add(1);
-    world.counters.body_bytes.add(body.length as u64);
+    simulation.counters.requests.add(1);
+    simulation.counters.body_bytes.add(body.length as u64);
     let is_probe = device::is_probe(&request.headers);
     if is_probe {
-        world.counters.probes.add(1);
+        simulation.counters.probes.add(1);
     }
     let path = request.uri.path_and_query().map_or("", |path| path.as_str());
     let head = Head::read(&request.headers);
-    let verdict = device::check(world, link, &request.method, path, &head, body);
+    let verdict = device::check(simulation, link, &request.method, path, &head, body);
     if let Err(Refused {
         refusal: Refusal {
             violation: Some(violation),
@@ -80,26 +80,26 @@ pub(crate) fn exchange(
     }) = &verdict
         && !is_probe
     {
-        world.violations.log(|| violation.clone());
+        simulation.violations.log(|| violation.clone());
     }
     if let Some(name) = head.padded {
-        world
+        simulation
             .violations
             .log(|| format!("{name} begins or ends with a space"));
     }
     let exchange = Exchange {
-        world,
+        simulation,
         link,
         stream,
         head,
         body,
         verdict,
     };
-    if matches!(world.record, Record::Last | Record::All) && world.requests_kept > 0 {
-        world.remember(exchange.recorded(request, path));
+    if matches!(simulation.record, Record::Last | Record::All) && simulation.requests_kept > 0 {
+        simulation.remember(exchange.recorded(request, path));
     }
-    let fault = world.faults.meet(link.environment, path);
-    let delay = world.next_latency();
+    let fault = simulation.faults.meet(link.environment, path);
+    let delay = simulation.next_latency();
     match fault {
         None => Plan {
             delay,
@@ -116,7 +116,7 @@ impl Exchange<'_> {
             Ok(notification) => {
                 let id = self.id();
                 self.deliver(notification, &id);
-                self.world.counters.answered_ok.add(1);
+                self.simulation.counters.answered_ok.add(1);
                 Reply::accepted().with(APNS_ID, id)
             }
             Err(Refused {
@@ -124,28 +124,28 @@ impl Exchange<'_> {
                 timestamp_ms,
             }) => {
                 let reason = match refusal.reason {
-                    Reason::BadEnvironmentKey if self.world.documented_environment_reason => {
+                    Reason::BadEnvironmentKey if self.simulation.documented_environment_reason => {
                         "BadEnvironmentKeyIdInToken"
                     }
                     reason => reason.as_str(),
                 };
                 let status = refusal.reason.status();
-                self.world.counters.refused(status, reason);
+                self.simulation.counters.refused(status, reason);
                 Reply::refused(status, reason, *timestamp_ms).with(APNS_ID, self.id())
             }
         };
         self.throttle(reply.status);
         if self.link.environment == Environment::Sandbox {
-            return reply.with(APNS_UNIQUE_ID, self.world.ids.next());
+            return reply.with(APNS_UNIQUE_ID, self.simulation.ids.next());
         }
         reply
     }
 
     /// Lets the stream limit follow the answers, if that is wanted.
     fn throttle(&self, status: StatusCode) {
-        if self.world.throttle_on_error && self.link.is_raised() {
+        if self.simulation.throttle_on_error && self.link.is_raised() {
             self.link.wire().set_limit(if status == StatusCode::OK {
-                self.world.streams()
+                self.simulation.streams()
             } else {
                 1
             });
@@ -198,7 +198,7 @@ impl Exchange<'_> {
                 plan(Outcome::Answer(self.settle()))
             }
             FaultKind::RefuseConnections => {
-                self.world.refuse_connections_for(fault.delay());
+                self.simulation.refuse_connections_for(fault.delay());
                 plan(Outcome::Answer(self.settle()))
             }
         }
@@ -212,13 +212,13 @@ impl Exchange<'_> {
     }
 
     fn deliver(&self, notification: &Notification<'_>, id: &HeaderValue) {
-        let world = self.world;
-        world.counters.accepted.add(1);
+        let simulation = self.simulation;
+        simulation.counters.accepted.add(1);
         self.link.bind();
         if let Some(device) = notification.device {
-            world.screens.of(self.link.environment).show(
+            simulation.screens.of(self.link.environment).show(
                 device,
-                world.record,
+                simulation.record,
                 notification.collapse_id,
                 || Shown {
                     apns_id: text(id.as_bytes()),
@@ -272,16 +272,20 @@ impl Exchange<'_> {
         }
         self.throttle(reply.status);
         if status == 200 {
-            self.world.counters.answered_ok.add(1);
+            self.simulation.counters.answered_ok.add(1);
         } else {
-            self.world.counters.refused(status, reason);
+            self.simulation.counters.refused(status, reason);
         }
         reply
     }
 
     /// The client's id, or a new one.
     fn id(&self) -> HeaderValue {
-        let mut id = self.head.echo().cloned().unwrap_or_else(|| self.world.ids.next());
+        let mut id = self
+            .head
+            .echo()
+            .cloned()
+            .unwrap_or_else(|| self.simulation.ids.next());
         // Each id is seen once: keep it out of the peer's small HPACK table.
         id.set_sensitive(true);
         id

@@ -20,15 +20,15 @@ use crate::environment::Environment;
 use crate::exchange::{Outcome, exchange};
 use crate::http2::KEPT_BODY;
 use crate::link::Link;
-use crate::world::{Body, World};
+use crate::simulation::{Body, Simulation};
 
 /// Serves a connection until its end.
-pub(crate) async fn serve<T>(io: T, environment: Environment, world: Arc<World>)
+pub(crate) async fn serve<T>(io: T, environment: Environment, simulation: Arc<Simulation>)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    world.counters.connections_h1.add(1);
-    let link = world.link(environment, "h1");
+    simulation.counters.connections_h1.add(1);
+    let link = simulation.link(environment, "h1");
     let service = service_fn(|request| answer(Arc::clone(&link), request));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -57,7 +57,7 @@ async fn answer(link: Arc<Link>, request: Request<Incoming>) -> io::Result<Respo
         bytes: bytes.freeze(),
         length,
     };
-    let plan = exchange(&link.world, &link, None, &parts, &body);
+    let plan = exchange(&link.simulation, &link, None, &parts, &body);
     if !plan.delay.is_zero() {
         sleep(plan.delay).await;
     }
@@ -77,15 +77,18 @@ struct InFlight(Arc<Link>);
 
 impl InFlight {
     fn new(link: Arc<Link>) -> Self {
-        link.world.counters.opened(1);
-        link.world.counters.peak_in_flight_on_one_connection.raise_to(1);
+        link.simulation.counters.opened(1);
+        link.simulation
+            .counters
+            .peak_in_flight_on_one_connection
+            .raise_to(1);
         Self(link)
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.world.counters.in_flight.sub(1);
+        self.0.simulation.counters.in_flight.sub(1);
     }
 }
 

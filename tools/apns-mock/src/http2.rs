@@ -19,10 +19,10 @@ use tokio::time::{Sleep, sleep};
 use crate::environment::Environment;
 use crate::exchange::{Outcome, Plan, exchange};
 use crate::link::Link;
+use crate::simulation::{Body, Simulation};
 use crate::wire::Admission;
 use crate::wire::frame::{HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE};
 use crate::wire::tap::Tap;
-use crate::world::{Body, World};
 
 /// Bytes of a body that are kept; of a longer one only the length is of interest.
 pub(crate) const KEPT_BODY: usize = 16 * 1024;
@@ -34,12 +34,12 @@ const REMEMBERED_RESETS: usize = 10_000;
 const DATA_FRAME_BUDGET: usize = 16 * 1024 * 1024;
 
 /// Serves a connection until its end.
-pub(crate) async fn serve<T>(io: T, environment: Environment, world: Arc<World>)
+pub(crate) async fn serve<T>(io: T, environment: Environment, simulation: Arc<Simulation>)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    world.note_http2_connection();
-    let link = world.link(environment, "h2");
+    simulation.note_http2_connection();
+    let link = simulation.link(environment, "h2");
     let mut builder = Builder::new();
     builder
         .header_table_size(HEADER_TABLE_SIZE)
@@ -58,7 +58,7 @@ where
         let mut server = Server {
             connection,
             link: Arc::clone(&link),
-            world,
+            simulation,
             batch: Vec::new(),
             late: FuturesUnordered::new(),
             held: Vec::new(),
@@ -85,7 +85,7 @@ type Late = Pin<Box<dyn Future<Output = Option<Held>> + Send>>;
 struct Server<T> {
     connection: Connection<Tap<T>, Bytes>,
     link: Arc<Link>,
-    world: Arc<World>,
+    simulation: Arc<Simulation>,
     batch: Vec<(Request<RecvStream>, SendResponse<Bytes>)>,
     /// Requests whose body or answer is not complete yet.
     late: FuturesUnordered<Late>,
@@ -159,7 +159,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Server<T> {
         match admission {
             Admission::Serve => {}
             Admission::Refuse => {
-                self.world.counters.streams_refused.add(1);
+                self.simulation.counters.streams_refused.add(1);
                 respond.send_reset(Reason::REFUSED_STREAM);
                 return;
             }
@@ -177,7 +177,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Server<T> {
         };
         match gather.poll(cx) {
             Poll::Ready(Some(body)) => {
-                let plan = exchange(&self.world, &self.link, Some(stream), &parts, &body);
+                let plan = exchange(&self.simulation, &self.link, Some(stream), &parts, &body);
                 if plan.delay.is_zero() {
                     self.held.extend(perform(&self.link, plan.outcome, respond));
                 } else {
@@ -187,9 +187,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Server<T> {
             }
             Poll::Ready(None) => {}
             Poll::Pending => {
-                let (world, link) = (Arc::clone(&self.world), Arc::clone(&self.link));
+                let (simulation, link) = (Arc::clone(&self.simulation), Arc::clone(&self.link));
                 self.late
-                    .push(Box::pin(finish_late(world, link, parts, gather, respond)));
+                    .push(Box::pin(finish_late(simulation, link, parts, gather, respond)));
             }
         }
     }
@@ -242,7 +242,7 @@ impl Gather {
 }
 
 async fn finish_late(
-    world: Arc<World>,
+    simulation: Arc<Simulation>,
     link: Arc<Link>,
     parts: Parts,
     mut gather: Gather,
@@ -253,7 +253,7 @@ async fn finish_late(
     if link.wire().has_dropped(stream) {
         return Some(Held::Unanswered(respond));
     }
-    let plan = exchange(&world, &link, Some(stream), &parts, &body);
+    let plan = exchange(&simulation, &link, Some(stream), &parts, &body);
     perform_late(link, plan, respond).await
 }
 

@@ -43,11 +43,11 @@ mod replay;
 mod reply;
 mod screens;
 mod server;
+mod simulation;
 mod tls;
 mod topic;
 mod violations;
 mod wire;
-mod world;
 
 pub use auth::{TOKEN_FLOOR_MS, TOKEN_LIFETIME_MS};
 pub use clock::TimeSource;
@@ -63,4 +63,4 @@ pub use options::{
 pub use registration::{DeviceRange, DeviceView, Registration};
 pub use screens::{Screen, Shown, Summary};
 pub use server::Server;
-pub use world::RecordedRequest;
+pub use simulation::RecordedRequest;

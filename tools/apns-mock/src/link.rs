@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Session;
 use crate::environment::Environment;
 use crate::fault::Fault;
+use crate::simulation::Simulation;
 use crate::wire::Wire;
-use crate::world::World;
 
 /// A connection.
 #[derive(Debug)]
 pub(crate) struct Link {
-    pub(crate) world: Arc<World>,
+    pub(crate) simulation: Arc<Simulation>,
     pub(crate) environment: Environment,
     pub(crate) protocol: &'static str,
     pub(crate) number: u64,
@@ -30,21 +30,21 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(
-        world: Arc<World>,
+        simulation: Arc<Simulation>,
         environment: Environment,
         protocol: &'static str,
         number: u64,
     ) -> Self {
-        world.counters.connections_open.add(1);
+        simulation.counters.connections_open.add(1);
         Self {
             environment,
             protocol,
             number,
-            cut: world.stop.child_token(),
+            cut: simulation.stop.child_token(),
             session: Mutex::default(),
-            wire: Mutex::new(Wire::new(world.initial_streams)),
+            wire: Mutex::new(Wire::new(simulation.initial_streams)),
             raised: AtomicBool::new(false),
-            world,
+            simulation,
         }
     }
 
@@ -98,7 +98,7 @@ const LINGER: Duration = Duration::from_millis(500);
 impl Drop for Link {
     fn drop(&mut self) {
         let open = self.wire().open_streams() as u64;
-        self.world.counters.in_flight.sub(open);
-        self.world.counters.connections_open.sub(1);
+        self.simulation.counters.in_flight.sub(open);
+        self.simulation.counters.connections_open.sub(1);
     }
 }

@@ -10,14 +10,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::environment::Environment;
 use crate::replay::Replay;
+use crate::simulation::Simulation;
 use crate::tls::{HTTP_1_1, Tls};
-use crate::world::World;
 use crate::{http1, http2};
 
 /// One push port.
 #[derive(Clone)]
 pub(crate) struct PushPort {
-    pub(crate) world: Arc<World>,
+    pub(crate) simulation: Arc<Simulation>,
     pub(crate) environment: Environment,
     /// None for plain TCP.
     pub(crate) tls: Option<Arc<Tls>>,
@@ -30,7 +30,7 @@ impl PushPort {
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = self.world.stop.cancelled() => return,
+                () = self.simulation.stop.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
             // An error here is the client's (it has gone already) or a lack of descriptors: the next accept tells.
@@ -38,14 +38,14 @@ impl PushPort {
                 tokio::task::yield_now().await;
                 continue;
             };
-            if self.world.refuses_connections() {
-                self.world.counters.connections_refused.add(1);
+            if self.simulation.refuses_connections() {
+                self.simulation.counters.connections_refused.add(1);
                 let _ = tcp.set_zero_linger();
                 continue;
             }
             let port = self.clone();
             tasks.spawn(async move {
-                let stop = port.world.stop.clone();
+                let stop = port.simulation.stop.clone();
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => {}
@@ -60,7 +60,7 @@ impl PushPort {
         let Some(tls) = self.tls.clone() else {
             return self.sniff(tcp).await;
         };
-        let failed = || self.world.counters.handshakes_failed.add(1);
+        let failed = || self.simulation.counters.handshakes_failed.add(1);
         let Ok(start) = LazyConfigAcceptor::new(Acceptor::default(), tcp).await else {
             return failed();
         };
@@ -69,8 +69,8 @@ impl PushPort {
             return failed();
         };
         match stream.get_ref().1.alpn_protocol() {
-            Some(HTTP_1_1) => http1::serve(stream, self.environment, self.world).await,
-            Some(_) => http2::serve(Replay::new(stream), self.environment, self.world).await,
+            Some(HTTP_1_1) => http1::serve(stream, self.environment, self.simulation).await,
+            Some(_) => http2::serve(Replay::new(stream), self.environment, self.simulation).await,
             None => self.sniff(stream).await,
         }
     }
@@ -80,11 +80,11 @@ impl PushPort {
     async fn sniff<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, io: T) {
         let mut io = Replay::new(io);
         if !self.http1 {
-            return http2::serve(io, self.environment, self.world).await;
+            return http2::serve(io, self.environment, self.simulation).await;
         }
         match io.is_http2().await {
-            Ok(true) => http2::serve(io, self.environment, self.world).await,
-            Ok(false) => http1::serve(io, self.environment, self.world).await,
+            Ok(true) => http2::serve(io, self.environment, self.simulation).await,
+            Ok(false) => http1::serve(io, self.environment, self.simulation).await,
             Err(_) => {}
         }
     }

@@ -20,8 +20,8 @@ use crate::listener::PushPort;
 use crate::options::{Latency, Options};
 use crate::registration::{DeviceView, RANGE_TOKEN_BYTES, Registration};
 use crate::screens::Summary;
+use crate::simulation::{RecordedRequest, Simulation};
 use crate::tls::Tls;
-use crate::world::{RecordedRequest, World};
 
 /// A running server. Dropping it leaves it running until the runtime ends; see [`Server::shutdown`].
 #[derive(Clone)]
@@ -30,7 +30,7 @@ pub struct Server {
     sandbox: SocketAddr,
     control: SocketAddr,
     tls: Option<Arc<Tls>>,
-    world: Arc<World>,
+    simulation: Arc<Simulation>,
     tasks: TaskTracker,
 }
 
@@ -45,9 +45,9 @@ impl Server {
         let production = bind(options.production).await?;
         let sandbox = bind(options.sandbox).await?;
         let control = bind(options.control).await?;
-        let world = Arc::new(World::new(&options));
+        let simulation = Arc::new(Simulation::new(&options));
         for key in &options.keys {
-            world.authority.keys.add(key.clone())?;
+            simulation.authority.keys.add(key.clone())?;
         }
         let server = Self {
             production: production.local_addr()?,
@@ -58,7 +58,7 @@ impl Server {
             } else {
                 Some(Arc::new(Tls::new()?))
             },
-            world,
+            simulation,
             tasks: TaskTracker::new(),
         };
         for (environment, listener) in [
@@ -66,7 +66,7 @@ impl Server {
             (Environment::Sandbox, sandbox),
         ] {
             let port = PushPort {
-                world: Arc::clone(&server.world),
+                simulation: Arc::clone(&server.simulation),
                 environment,
                 tls: server.tls.clone(),
                 http1: options.http1,
@@ -107,19 +107,21 @@ impl Server {
 
     /// Adds or replaces a signing key.
     pub fn add_key(&self, key: KeySpec) -> Result<()> {
-        self.world.authority.keys.add(key)
+        self.simulation.authority.keys.add(key)
     }
 
     /// Revokes a signing key; false if it is not known.
     pub fn remove_key(&self, key_id: &str) -> bool {
-        self.world.authority.keys.remove(key_id)
+        self.simulation.authority.keys.remove(key_id)
     }
 
     /// Registers devices or changes what is known of them; gives how many.
     pub fn register(&self, registration: &Registration) -> Result<u64> {
         let topic = registration.topic.as_deref();
-        let since_ms = registration.since.unwrap_or_else(|| self.world.clock.now_ms());
-        let devices = self.world.devices.of(registration.environment);
+        let since_ms = registration
+            .since
+            .unwrap_or_else(|| self.simulation.clock.now_ms());
+        let devices = self.simulation.devices.of(registration.environment);
         let mut devices = devices.write().unwrap_or_else(PoisonError::into_inner);
         let made = registration
             .range
@@ -158,7 +160,7 @@ impl Server {
         };
         let view = |environment| {
             let devices = self
-                .world
+                .simulation
                 .devices
                 .of(environment)
                 .read()
@@ -169,7 +171,7 @@ impl Server {
                 topic: device.topic.map(str::to_owned),
                 state: device.standing,
                 since: device.since_ms,
-                screen: self.world.screens.of(environment).of(device.index),
+                screen: self.simulation.screens.of(environment).of(device.index),
             })
         };
         Environment::ALL.into_iter().filter_map(view).collect()
@@ -177,21 +179,22 @@ impl Server {
 
     /// What all devices show, in numbers.
     pub fn shown(&self) -> Summary {
-        let [one, two] = Environment::ALL.map(|environment| self.world.screens.of(environment).summary());
+        let [one, two] =
+            Environment::ALL.map(|environment| self.simulation.screens.of(environment).summary());
         one.join(two)
     }
 
     /// Arms a fault, or applies it at once if it says so.
     pub fn fault(&self, fault: Fault) -> Result<()> {
         if fault.kind == FaultKind::RefuseConnections {
-            self.world.refuse_connections_for(fault.delay());
+            self.simulation.refuse_connections_for(fault.delay());
             return Ok(());
         }
         if fault.kind == FaultKind::StreamLimit && fault.streams.is_none() {
             bail!("a stream limit needs a number of streams");
         }
         if !fault.now {
-            self.world.faults.arm(fault);
+            self.simulation.faults.arm(fault);
             return Ok(());
         }
         if fault.kind == FaultKind::GoAway && fault.last != LastStream::Seen {
@@ -203,7 +206,7 @@ impl Server {
             FaultKind::StreamLimit => &|link| link.wire().set_limit(fault.streams.unwrap_or_default()),
             kind => bail!("{kind:?} cannot happen without a request"),
         };
-        for link in self.world.links() {
+        for link in self.simulation.links() {
             if fault.environment.is_none_or(|only| only == link.environment) {
                 act(&link);
             }
@@ -213,23 +216,23 @@ impl Server {
 
     /// Removes all faults that wait for requests.
     pub fn clear_faults(&self) {
-        self.world.faults.clear();
+        self.simulation.faults.clear();
     }
 
     /// Moves the server's clock to so many milliseconds from its source's time.
     pub fn set_clock_offset_ms(&self, offset_ms: i64) {
-        self.world.clock.set_offset_ms(offset_ms);
+        self.simulation.clock.set_offset_ms(offset_ms);
     }
 
     /// Replaces the latency.
     pub fn set_latency(&self, latency: Latency) {
-        self.world.set_latency(latency);
+        self.simulation.set_latency(latency);
     }
 
     /// Changes the stream limit of connections to come and of those that have shown a valid token.
     pub fn set_max_concurrent_streams(&self, streams: u32) {
-        self.world.set_streams(streams);
-        for link in self.world.links() {
+        self.simulation.set_streams(streams);
+        for link in self.simulation.links() {
             if link.is_raised() {
                 link.wire().set_limit(streams);
             }
@@ -238,7 +241,7 @@ impl Server {
 
     /// Counters and violations.
     pub fn state(&self) -> State {
-        let counters = &self.world.counters;
+        let counters = &self.simulation.counters;
         let ok = AnswerCount {
             status: 200,
             reason: String::new(),
@@ -246,9 +249,9 @@ impl Server {
         };
         let mut answers: Vec<_> = Some(ok).filter(|ok| ok.count > 0).into_iter().collect();
         answers.extend(counters.refusals());
-        let (violations_total, violations) = self.world.violations.snapshot();
+        let (violations_total, violations) = self.simulation.violations.snapshot();
         let devices = Environment::ALL.map(|environment| {
-            self.world
+            self.simulation
                 .devices
                 .of(environment)
                 .read()
@@ -273,7 +276,7 @@ impl Server {
             peak_in_flight_on_one_connection: counters.peak_in_flight_on_one_connection.get(),
             streams_refused: counters.streams_refused.get(),
             pings: counters.pings.get(),
-            provider_tokens: self.world.authority.token_count(),
+            provider_tokens: self.simulation.authority.token_count(),
             devices: devices.iter().sum(),
             answers,
             violations_total,
@@ -283,21 +286,21 @@ impl Server {
 
     /// The last requests, oldest first, if they are recorded.
     pub fn requests(&self, last: usize) -> Vec<RecordedRequest> {
-        self.world.last_requests(last)
+        self.simulation.last_requests(last)
     }
 
     /// Sets counters to zero and forgets violations and requests; if asked, also what devices show, and which provider
     /// tokens were seen and when.
     pub fn reset(&self, screens: bool, tokens: bool) {
-        self.world.reset(screens);
+        self.simulation.reset(screens);
         if tokens {
-            self.world.authority.forget_tokens();
+            self.simulation.authority.forget_tokens();
         }
     }
 
     /// Says when the server stops.
     pub(crate) fn stop(&self) -> CancellationToken {
-        self.world.stop.clone()
+        self.simulation.stop.clone()
     }
 
     /// Runs a task whose end [`Server::shutdown`] waits for.
@@ -307,7 +310,7 @@ impl Server {
 
     /// Closes the ports and all connections and waits for their end.
     pub async fn shutdown(&self) {
-        self.world.stop.cancel();
+        self.simulation.stop.cancel();
         self.tasks.close();
         // What still runs then is stuck in the middle of a poll, which waiting longer would not help.
         let _ = tokio::time::timeout(Duration::from_secs(10), self.tasks.wait()).await;

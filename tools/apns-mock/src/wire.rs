@@ -15,7 +15,7 @@ use foldhash::fast::FixedState;
 
 use self::frame::{ACK, END_STREAM, FrameHead, Kind};
 use crate::fault::LastStream;
-use crate::world::World;
+use crate::simulation::Simulation;
 
 /// What is to become of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,11 +170,13 @@ impl Wire {
     }
 
     /// Takes note of a frame from the client; true if `h2` must not see it.
-    fn received(&mut self, frame: FrameHead, world: &World) -> bool {
+    fn received(&mut self, frame: FrameHead, simulation: &Simulation) -> bool {
         match frame.kind {
-            Kind::Headers if frame.stream > self.highest => self.arrived(frame.stream, world),
-            Kind::Reset => self.closed(frame.stream, world),
-            Kind::Priority => world.violations.log(|| "a PRIORITY frame was sent".to_owned()),
+            Kind::Headers if frame.stream > self.highest => self.arrived(frame.stream, simulation),
+            Kind::Reset => self.closed(frame.stream, simulation),
+            Kind::Priority => simulation
+                .violations
+                .log(|| "a PRIORITY frame was sent".to_owned()),
             Kind::Settings if frame.has(ACK) => {
                 if self.acked.is_none() {
                     self.acked = Some(self.initial_limit);
@@ -189,19 +191,19 @@ impl Wire {
                     return true;
                 }
             }
-            Kind::Ping => world.counters.pings.add(1),
+            Kind::Ping => simulation.counters.pings.add(1),
             Kind::Headers | Kind::Data | Kind::Settings | Kind::GoAway | Kind::Other => {}
         }
         false
     }
 
     /// A new stream: it is open, or it is too late, or it is one too many.
-    fn arrived(&mut self, stream: u32, world: &World) {
+    fn arrived(&mut self, stream: u32, simulation: &Simulation) {
         self.highest = stream;
         if let Some(farewell) = &self.farewell {
             self.doomed.insert(stream, farewell.later);
             if farewell.confirmed {
-                world
+                simulation
                     .violations
                     .log(|| format!("stream {stream} was opened after GOAWAY had arrived"));
             }
@@ -214,7 +216,7 @@ impl Wire {
                 .acked
                 .map(|acked| self.unacked.iter().copied().fold(acked, u32::max));
             if let Some(allowed) = allowed.filter(|allowed| open >= *allowed) {
-                world.violations.log(|| {
+                simulation.violations.log(|| {
                     format!(
                         "stream {stream} was opened beside {open} others; the acknowledged limit is {allowed}"
                     )
@@ -223,24 +225,24 @@ impl Wire {
             return;
         }
         self.open.insert(stream);
-        world.counters.opened(1);
-        world
+        simulation.counters.opened(1);
+        simulation
             .counters
             .peak_in_flight_on_one_connection
             .raise_to(self.open.len() as u64);
     }
 
-    fn closed(&mut self, stream: u32, world: &World) {
+    fn closed(&mut self, stream: u32, simulation: &Simulation) {
         if self.open.remove(&stream) {
-            world.counters.in_flight.sub(1);
+            simulation.counters.in_flight.sub(1);
         }
     }
 
     /// Takes note of a frame to the client.
-    fn sent(&mut self, frame: FrameHead, world: &World) {
+    fn sent(&mut self, frame: FrameHead, simulation: &Simulation) {
         match frame.kind {
-            Kind::Headers | Kind::Data if frame.has(END_STREAM) => self.closed(frame.stream, world),
-            Kind::Reset => self.closed(frame.stream, world),
+            Kind::Headers | Kind::Data if frame.has(END_STREAM) => self.closed(frame.stream, simulation),
+            Kind::Reset => self.closed(frame.stream, simulation),
             _ => {}
         }
     }

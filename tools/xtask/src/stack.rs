@@ -103,7 +103,7 @@ impl Stack {
     }
 
     /// Fires the Worker's cron trigger, as the platform does each minute.
-    pub(crate) fn strike(&self) -> Result<()> {
+    pub(crate) fn fire_trigger(&self) -> Result<()> {
         http::touch(&format!("{}{TRIGGER}", self.worker.url()))
     }
 

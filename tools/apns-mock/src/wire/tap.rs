@@ -70,7 +70,7 @@ impl<T> Tap<T> {
             let waiting = self.inbox.get(self.start..self.end).unwrap_or_default();
             if self.passing == 0 {
                 if let Some(head) = FrameHead::read(waiting) {
-                    if wire.received(head, &self.link.world) {
+                    if wire.received(head, &self.link.simulation) {
                         self.withholding = head.whole();
                         continue;
                     }
@@ -164,7 +164,7 @@ impl<T: AsyncWrite + Unpin> Tap<T> {
                 let Some(head) = bytes.get(place..).and_then(FrameHead::read) else {
                     return;
                 };
-                wire.sent(head, &link.world);
+                wire.sent(head, &link.simulation);
                 self.writing = head.whole();
             }
             let step = self.writing.min(written - place);
@@ -216,7 +216,7 @@ mod tests {
     use crate::fault::{Fault, FaultKind};
     use crate::http2;
     use crate::options::Options;
-    use crate::world::World;
+    use crate::simulation::Simulation;
 
     /// Reads and writes so few bytes at a time that every frame, and every head of one, comes in pieces.
     struct Narrow<T>(T, usize);
@@ -258,11 +258,11 @@ mod tests {
     async fn frames_in_pieces_are_followed_withheld_and_put_in() {
         for width in [1, 2, 7, 10, 4096] {
             let (near, far) = duplex(4096);
-            let world = Arc::new(World::new(&Options::default()));
+            let simulation = Arc::new(Simulation::new(&Options::default()));
             tokio::spawn(http2::serve(
                 Narrow(far, width),
                 Environment::Production,
-                Arc::clone(&world),
+                Arc::clone(&simulation),
             ));
             let (client, connection) = h2::client::handshake(near).await.unwrap();
             let connection = tokio::spawn(connection);
@@ -279,7 +279,7 @@ mod tests {
             let refused = (403, Bytes::from_static(br#"{"reason":"MissingProviderToken"}"#));
             for limit in [5, 6, 7] {
                 assert_eq!(push().await.unwrap(), refused, "width {width}");
-                world.links().first().unwrap().wire().set_limit(limit);
+                simulation.links().first().unwrap().wire().set_limit(limit);
                 let raised = async {
                     while client.clone().ready().await.unwrap().current_max_send_streams() != limit as usize {
                         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -289,16 +289,16 @@ mod tests {
                     .await
                     .expect("a new limit in time");
             }
-            assert_eq!(world.counters.in_flight.get(), 0);
+            assert_eq!(simulation.counters.in_flight.get(), 0);
             let goaway = Fault {
                 reason: Some("Shutdown".to_owned()),
                 ..Fault::new(FaultKind::GoAway)
             };
-            world.links().first().unwrap().say_farewell(&goaway, None);
+            simulation.links().first().unwrap().say_farewell(&goaway, None);
             let end = tokio::time::timeout(Duration::from_secs(10), connection).await;
             end.expect("it closes").unwrap().unwrap();
             assert!(push().await.is_err());
-            assert_eq!(world.violations.snapshot().0, 0);
+            assert_eq!(simulation.violations.snapshot().0, 0);
         }
     }
 }

@@ -47,12 +47,12 @@ impl Campaign {
             text(&campaign, "next_at")?
         );
         await_minute(&interrupt)?;
-        let struck = Instant::now();
+        let fired = Instant::now();
         for _ in 0..2 {
-            stack.strike()?;
+            stack.fire_trigger()?;
         }
         let batch = watch(&stack, &id, &interrupt)?;
-        let took = struck.elapsed();
+        let took = fired.elapsed();
         stack.post(&format!("/v1/campaigns/{id}/cancel"), &json!({}))?;
         let outcome = Outcome::read(&stack, &id, imported, batch)?;
         if self.options.json {
@@ -126,7 +126,7 @@ fn await_minute(interrupt: &Interrupt) -> Result<()> {
     let left = Duration::from_secs(60 - now.as_secs() % 60) + Duration::from_millis(500);
     let bar = ProgressBar::new(left.as_secs());
     bar.set_style(ProgressStyle::with_template(
-        "{bar:40} {pos} of {len} s until the minute strikes",
+        "{bar:40} {pos} of {len} s until the next minute",
     )?);
     let until = Instant::now() + left;
     while Instant::now() < until {

@@ -19,11 +19,11 @@ use crate::log;
 use crate::shared::Shared;
 use crate::worker::{Queue, Runner, Worker};
 
-/// How long an attempt to send may take on the shared stage: far more than an answer takes, and little enough for tests
+/// How long an attempt to send may take on the shared environment: far more than an answer takes, and little enough for tests
 /// in which none comes.
 pub(crate) const ATTEMPT_TIMEOUT_MS: &str = "2000";
 
-/// How many requests the server keeps: more than any stage sees.
+/// How many requests the server keeps: more than any environment sees.
 pub(crate) const REQUESTS_KEPT: usize = 100_000;
 
 /// How long a test waits for what must come.
@@ -32,14 +32,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is looked whether something has come.
 const POLL: Duration = Duration::from_millis(20);
 
-/// Folders of stages that are older were left behind by a run that is over.
+/// Folders of environments that are older were left behind by a run that is over.
 const STALE: Duration = Duration::from_secs(60 * 60);
 
 /// A Worker and its APNs.
 ///
 /// The fields are dropped in this order: first the Worker, then the files.
 #[derive(Debug)]
-pub(crate) struct Stage {
+pub(crate) struct TestEnv {
     pub(crate) worker: Worker,
     pub(crate) apns: Apns,
     secrets: Mutex<BTreeSet<String>>,
@@ -51,29 +51,29 @@ pub(crate) struct Stage {
 /// The server, stopped when it is dropped.
 pub(crate) struct Apns(Server);
 
-impl Stage {
-    /// The stage that tests share whose pushes do not meet; by `fetch`.
+impl TestEnv {
+    /// The environment that tests share whose pushes do not meet; by `fetch`.
     pub(crate) fn shared() -> Shared {
         Shared::by_fetch()
     }
 
-    /// A stage for one test, with settings beside the usual ones.
-    pub(crate) fn alone(options: Options, settings: &[(&str, &str)]) -> Alone {
-        Alone(Self::start(Runner::Dev, options, settings))
+    /// An environment for one test, with settings beside the usual ones.
+    pub(crate) fn isolated(options: Options, settings: &[(&str, &str)]) -> Isolated {
+        Isolated(Self::start(Runner::Dev, options, settings))
     }
 
     /// The same with objects that can be evicted.
-    pub(crate) fn evictable(options: Options, settings: &[(&str, &str)]) -> Alone {
-        Alone(Self::start(Runner::Harness, options, settings))
+    pub(crate) fn evictable(options: Options, settings: &[(&str, &str)]) -> Isolated {
+        Isolated(Self::start(Runner::Harness, options, settings))
     }
 
-    /// A stage for one test whose queue is not the usual one.
+    /// An environment for one test whose queue is not the usual one.
     pub(crate) fn with_queue(
         runner: Runner,
         settings: &[(&str, &str)],
         change: impl FnOnce(&mut Queue),
-    ) -> Alone {
-        Alone(Self::start_with(runner, Options::default(), settings, change))
+    ) -> Isolated {
+        Isolated(Self::start_with(runner, Options::default(), settings, change))
     }
 
     /// Starts a Worker and an APNs, with settings beside the usual ones.
@@ -256,19 +256,19 @@ pub(crate) fn header<'r>(request: &'r RecordedRequest, name: &str) -> Option<&'r
         .map(|(_, value)| value.as_str())
 }
 
-/// A test's own stage; checked when the test has passed.
+/// A test's own environment; checked when the test has passed.
 #[derive(Debug)]
-pub(crate) struct Alone(Stage);
+pub(crate) struct Isolated(TestEnv);
 
-impl Deref for Alone {
-    type Target = Stage;
+impl Deref for Isolated {
+    type Target = TestEnv;
 
-    fn deref(&self) -> &Stage {
+    fn deref(&self) -> &TestEnv {
         &self.0
     }
 }
 
-impl Alone {
+impl Isolated {
     /// See [`Worker::kill_and_restart`].
     pub(crate) fn kill_and_restart(&mut self) {
         // The lines of a Worker that is killed may be lost on their way: read them before.
@@ -357,7 +357,7 @@ impl Alone {
     }
 }
 
-impl Drop for Alone {
+impl Drop for Isolated {
     fn drop(&mut self) {
         if !panicking() {
             self.0.check();
@@ -409,12 +409,12 @@ fn runtime() -> &'static Runtime {
     RUNTIME.get_or_init(|| Runtime::new().unwrap())
 }
 
-/// A folder for a stage, in cargo's folder for the files of tests.
+/// A folder for an environment, in cargo's folder for the files of tests.
 fn folder() -> TempDir {
     static SWEPT: OnceLock<()> = OnceLock::new();
     let all = env!("CARGO_TARGET_TMPDIR");
     SWEPT.get_or_init(|| {
-        // The shared stage lives as long as its process, which leaves its folder behind.
+        // The shared environment lives as long as its process, which leaves its folder behind.
         for entry in fs::read_dir(all).unwrap().flatten() {
             let changed = entry.metadata().and_then(|data| data.modified());
             let is_stale = changed.is_ok_and(|at| at + STALE < SystemTime::now());
@@ -426,5 +426,5 @@ fn folder() -> TempDir {
     tempfile::Builder::new().prefix(FOLDER).tempdir_in(all).unwrap()
 }
 
-/// What the names of the stages' folders begin with.
+/// What the names of the folders of environments begin with.
 const FOLDER: &str = "e2e-";

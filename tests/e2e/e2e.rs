@@ -1,12 +1,12 @@
 //! End-to-end tests: the built Worker in workerd, under `wrangler dev` and offline, against apns-mock over TLS.
 //!
-//! Nothing between the caller's request and the server's records is replaced, but that workerd's `fetch` speaks HTTP/1.1
-//! where production's speaks HTTP/2. `cargo xtask test` builds the Worker and runs them; a plain `cargo test` leaves
-//! them out, as it has neither the Worker nor wrangler.
+//! Nothing between the caller's request and the server's records is replaced. One difference from production is left:
+//! workerd's `fetch` speaks HTTP/1.1. `cargo xtask e2e` builds the Worker and runs these tests.
 //!
-//! A test makes its own [`stage::Stage`] where it changes what all would see - the latency, the clock, the keys, the
-//! Worker's life; the others share one for each transport ([`shared`]) and keep to devices of their own. On every stage
-//! holds at the end of each test: the server saw no rule broken, and the log holds no secret ([`stage::Stage::check`]).
+//! A test has its own [`test_env::TestEnv`] if it changes what all tests would see: the latency, the clock, the keys, the
+//! Worker's life. The other tests share one environment per transport ([`shared`]) and use their own devices. At the end
+//! of each test the environment is checked: the server saw no rule broken, and the log holds no secret
+//! ([`test_env::TestEnv::check`]).
 
 #[cfg(test)]
 mod batches;
@@ -56,9 +56,9 @@ mod shared;
 #[cfg(test)]
 mod socket;
 #[cfg(test)]
-mod stage;
-#[cfg(test)]
 mod teams;
+#[cfg(test)]
+mod test_env;
 #[cfg(test)]
 mod warnings;
 #[cfg(test)]

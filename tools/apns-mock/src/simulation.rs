@@ -53,7 +53,7 @@ pub struct RecordedRequest {
 
 /// The shared state.
 #[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct Simulation {
     pub(crate) clock: Clock,
     pub(crate) authority: Authority,
     pub(crate) devices: PerEnvironment<RwLock<Devices>>,
@@ -88,7 +88,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl World {
+impl Simulation {
     pub(crate) fn new(options: &Options) -> Self {
         let clock = Clock::new(options.clock.clone());
         let seed = u64::try_from(clock.now_ms()).unwrap_or_default();
@@ -252,7 +252,7 @@ impl World {
         lock(&self.refusing_until).is_some_and(|until| Instant::now() < until)
     }
 
-    /// A link for a new connection, known to [`World::links`] while it lives.
+    /// A link for a new connection, known to [`Simulation::links`] while it lives.
     pub(crate) fn link(self: &Arc<Self>, environment: Environment, protocol: &'static str) -> Arc<Link> {
         let number = self.next_link.fetch_add(1, Ordering::Relaxed);
         let link = Arc::new(Link::new(Arc::clone(self), environment, protocol, number));
@@ -280,11 +280,11 @@ mod tests {
                 max: Duration::from_millis(9),
                 seed,
             };
-            let world = World::new(&Options {
+            let simulation = Simulation::new(&Options {
                 latency,
                 ..Options::default()
             });
-            (0..100).map(|_| world.next_latency()).collect::<Vec<_>>()
+            (0..100).map(|_| simulation.next_latency()).collect::<Vec<_>>()
         };
         let one = draw(1);
         assert!(one.iter().all(|delay| (5..9).contains(&delay.as_millis())));
