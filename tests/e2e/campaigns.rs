@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::caller::{self, Answer};
 use crate::deployment::Caller;
-use crate::test_env::{TestEnv, until_within};
+use crate::test_env::{Isolated, TestEnv, until_within};
 
 /// The type of bodies in lines.
 const LINES: &str = "application/x-ndjson";
@@ -181,6 +181,13 @@ fn fire_trigger_soon(env: &TestEnv) {
 
 /// In how long what is to be soon is.
 const SOON: Duration = Duration::from_millis(1500);
+
+/// Starts a Worker that was killed, with scans that hand over so many steps: however fast the machine is, they are not over.
+fn hold_scans(env: &mut Isolated, steps: u32) {
+    env.wrap(include_str!("campaigns/held_scans.mjs"));
+    env.set("STEPS", &steps.to_string());
+    env.restart();
+}
 
 /// A document for each line.
 fn parse(lines: &str) -> Vec<Value> {

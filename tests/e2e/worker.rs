@@ -192,6 +192,9 @@ impl Worker {
 
     /// Brings the alarms of all objects of a Worker that was killed forward, as if it had been away for so long. The platform
     /// keeps an alarm with its object's rows and in a list of each class.
+    ///
+    /// The tables are workerd's own and documented nowhere. There is no other way to let alarms come early; with a workerd that has
+    /// other tables nothing is changed, and the assertion fails.
     pub(crate) fn bring_alarms_forward(&self, by: Duration) {
         let nanos = i64::try_from(by.as_nanos()).unwrap();
         let of_list = "UPDATE _cf_ALARM SET scheduled_time = scheduled_time - ?";

@@ -43,7 +43,7 @@ fn sent(env: &TestEnv, devices: &[String]) -> usize {
 }
 
 fn a_paused_batch_sends_nothing_until_it_is_resumed(env: &TestEnv) {
-    let (batch, devices) = slow(env, "pause", 60, 20);
+    let (batch, devices) = slow(env, "pause", 40, 4);
     until("the first pushes", || shown(env, &devices) > 0);
     let paused = batch.tell(env, "pause").with_status(200);
     assert_eq!(
@@ -70,7 +70,7 @@ fn a_paused_batch_sends_nothing_until_it_is_resumed(env: &TestEnv) {
 }
 
 fn a_cancelled_batch_sends_nothing_once_the_cancel_is_answered(env: &TestEnv) {
-    let (batch, devices) = slow(env, "cancel", 300, 60);
+    let (batch, devices) = slow(env, "cancel", 600, 30);
     until("the first pushes", || shown(env, &devices) > 20);
     let cancelled = batch.tell(env, "cancel").with_status(200);
     let before = sent(env, &devices);
@@ -110,7 +110,7 @@ fn a_cancel_answers_before_a_push_that_stays_in_flight_has_ended() {
     const ANSWERED_AFTER_MS: u64 = 32_000;
     let settings = [("TRANSPORT", "socket"), ("ATTEMPT_TIMEOUT_MS", "40000")];
     let env = TestEnv::isolated(Options::default(), &settings);
-    let devices = env.devices(&SHOP, "batches, long cancel", 60);
+    let devices = env.devices(&SHOP, "batches, long cancel", 300);
     let stall = Fault {
         delay_ms: Some(ANSWERED_AFTER_MS),
         ..Fault::new(FaultKind::Stall)

@@ -20,7 +20,7 @@ fn an_immediate_order_does_not_wait_for_a_batch(transport: &str) {
         ..Options::default()
     };
     let env = TestEnv::isolated(options, &[("TRANSPORT", transport), ("PERMITS", "6")]);
-    let devices = env.devices(&SHOP, "batches, fairness", 240);
+    let devices = env.devices(&SHOP, "batches, fairness", 480);
     let urgent = env.device("batches, fairness, urgent");
     let batch = Batch::upload(&env, &wide(&devices));
     until("a batch under way", || shown(&env, &devices) > 0);

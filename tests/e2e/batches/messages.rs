@@ -192,9 +192,9 @@ fn a_batch_goes_on_when_its_object_and_its_gate_lose_their_memory() {
     assert_eq!(batch.receipts(&env).len(), devices.len());
 
     // Paused, it is as it was.
-    let devices = env.devices(&SHOP, "batches, evicted, paused", 60);
-    let batch = Batch::upload(&env, &lines(&head(json!({ "rate": 20 })), &devices));
-    until("some pushes", || shown(&env, &devices) > 10);
+    let devices = env.devices(&SHOP, "batches, evicted, paused", 40);
+    let batch = Batch::upload(&env, &lines(&head(json!({ "rate": 5 })), &devices));
+    until("some pushes", || shown(&env, &devices) > 0);
     batch.tell(&env, "pause").with_status(200);
     env.evict_batch(&batch.0);
     let document = batch.status(&env);

@@ -15,7 +15,10 @@ fn a_run_whose_shards_and_calendar_are_evicted_reaches_each_device_once() {
     audience.import(&env, &lines(&devices, |_| json!({})));
     // What is known of the audience and of the campaign is stored.
     evict(&mut env, &audience);
-    let campaign = Campaign::create(&env, &soon(&audience, "Hello"));
+    // It takes three seconds at least, so that it is not over before anything is evicted.
+    let mut document = soon(&audience, "Hello");
+    document["rate"] = json!(800);
+    let campaign = Campaign::create(&env, &document);
     evict(&mut env, &audience);
     fire_trigger_soon(&env);
     let (mut run, mut rounds) = (json!(null), 0);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use apns_mock::{Options, Registration, Standing};
 use serde_json::json;
 
-use super::{Audience, Campaign, fire_trigger, fire_trigger_soon, lines, send, shown, soon};
+use super::{Audience, Campaign, fire_trigger, fire_trigger_soon, hold_scans, lines, send, shown, soon};
 use crate::batches::webhooks::SECRET;
 use crate::batches::webhooks::endpoint::{Endpoint, NEVER};
 use crate::deployment::{Caller, NEWS, SHOP, digest};
@@ -172,7 +172,8 @@ fn a_campaign_that_is_cancelled_in_the_middle_of_its_run_sends_nothing_more_and_
     let devices = env.devices(&SHOP, "campaigns, middle", 3000);
     audience.import(&env, &lines(&devices, |_| json!({})));
     let mut document = soon(&audience, "Hello");
-    document["rate"] = json!(200);
+    // It would take 30 s.
+    document["rate"] = json!(100);
     let campaign = Campaign::create(&env, &document);
     fire_trigger_soon(&env);
     until("the first pushes", || env.apns.state().requests > 100);
@@ -196,16 +197,21 @@ fn a_campaign_that_is_cancelled_in_the_middle_of_its_run_sends_nothing_more_and_
 #[test]
 fn a_run_whose_app_is_gone_can_be_cancelled_and_its_walks_end() {
     let mut env = TestEnv::isolated(Options::default(), &[]);
+    env.kill_at_once();
+    hold_scans(&mut env, 0);
     let audience = Audience::create(&env, "orphan", 1);
-    let devices = env.devices(&SHOP, "campaigns, orphan", 20_000);
+    let devices = env.devices(&SHOP, "campaigns, orphan", 20);
     audience.import(&env, &lines(&devices, |_| json!({})));
     let campaign = Campaign::create(&env, &soon(&audience, "Hello {{ ref }}"));
     fire_trigger_soon(&env);
-    env.log_with(r#""event":"run_started""#, 1);
+    // However fast the machine is, the scan is not over when the Worker dies.
+    env.log_with("held a step", 1);
     env.kill_at_once();
     let key = json!([{"name": "Both", "sha256": digest(&Caller::Both.key()), "apps": "*"}]);
     env.set("API_KEYS", &key.to_string());
     env.set("APPS", &json!({NEWS.name: NEWS.setting()}).to_string());
+    // A scan that was killed goes on with the alarm that was set a minute ahead when it began.
+    env.away_for_a_minute();
     env.restart();
     let gone = "no app is called `shop` any more";
     env.log_with(gone, 1);

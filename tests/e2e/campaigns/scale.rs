@@ -1,55 +1,73 @@
-//! A large run, with a Worker that dies in its middle, twice.
+//! A large run, with a Worker that dies three times at different points of it.
 
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use apns_mock::Options;
+use apns_mock::{Fault, FaultKind, Options};
 use serde_json::{Value, json};
 
-use super::{Audience, Campaign, PATIENCE, fire_trigger_soon, lines, soon};
+use super::{Audience, Campaign, PATIENCE, fire_trigger_soon, hold_scans, lines, soon};
 use crate::deployment::SHOP;
-use crate::test_env::{TestEnv, until_within};
+use crate::test_env::{Isolated, TestEnv, until, until_within};
 use crate::worker::Queue;
 
 #[test]
-fn a_run_of_a_hundred_thousand_devices_outlives_kills_while_it_walks_and_while_it_sends() {
+fn a_run_of_a_hundred_thousand_devices_outlives_kills_while_it_scans_while_it_is_paused_and_while_it_sends() {
     let mut env = TestEnv::isolated(Options::default(), &SETTINGS);
+    // At first nothing is sent, so that the first kill finds a scan and nothing else.
+    env.kill_at_once();
+    let queue = Queue {
+        // A runner that is killed keeps its permits for two minutes: few chunks at a time leave enough for others.
+        delivery: 2,
+        ..Queue::of_transport(Some("socket"))
+    };
+    env.configure(Queue {
+        takes: false,
+        ..queue
+    });
+    hold_scans(&mut env, 40);
     let audience = Audience::create(&env, "large", 8);
     let devices = env.devices(&SHOP, "campaigns, large", DEVICES);
-    let body = lines(&devices, |_| json!({}));
-    let started = Instant::now();
-    let answer = audience.import(&env, &body);
-    let imported = started.elapsed();
+    let answer = audience.import(&env, &lines(&devices, |_| json!({})));
     assert_eq!(answer["added"], DEVICES);
-    // Words of its own for each device make the walk longer.
-    let campaign = Campaign::create(&env, &soon(&audience, &"Hello {{ ref }}! ".repeat(10)));
+    let campaign = Campaign::create(&env, &soon(&audience, "Hello {{ ref }}!"));
     fire_trigger_soon(&env);
-    // To ask the Worker how far it is would take as long as the walk does. That is about as long as the import was, on
-    // whatever machine.
-    env.log_with(r#""event":"run_started""#, 1);
-    sleep(imported / 3);
+    held(&env);
+    let scanned = scanned(&env, &campaign);
+    assert!(0 < scanned && scanned < DEVICES as u64, "{scanned}");
     env.kill_at_once();
-    let killed_at = jiff::Timestamp::now();
-    // Who is killed while it sends keeps its permits for two minutes: few chunks at a time leave enough for others.
-    env.configure(Queue {
-        delivery: 4,
-        ..Queue::of_transport(Some("socket"))
+
+    // Paused, the scans wait.
+    env.set("STEPS", "0");
+    env.configure(queue);
+    come_back(&mut env);
+    campaign.tell(&env, "pause").with_status(200);
+    campaign.run_once(&env, "paused");
+    let before = env.log().matches("a scan waits").count();
+    until("all scans that wait", || {
+        env.log().matches("a scan waits").count() >= before + 8
     });
-    env.restart();
-    until_within(PATIENCE, "pushes that are sent", || {
-        env.apns.shown().devices > 20_000
+    env.kill_at_once();
+    env.set("STEPS", "80");
+    come_back(&mut env);
+    assert_eq!(campaign.run_once(&env, "paused")["state"], "paused");
+
+    // Resumed, some pushes are in flight for as long as it takes to kill the Worker, and some devices are not scanned.
+    for device in devices.iter().step_by(500) {
+        let silence = Fault::new(FaultKind::Silence);
+        env.apns.fault(silence.for_token(device)).unwrap();
+    }
+    campaign.tell(&env, "resume").with_status(200);
+    until_within(PATIENCE, "pushes that are sent, and others in flight", || {
+        let state = env.apns.state();
+        env.apns.shown().devices > 10_000 && state.in_flight > 0
     });
-    let mut run = campaign.runs(&env).remove(0);
-    let batch = format!("/v1/batches/{}", run["batch"].as_str().unwrap());
-    let batch = env.get(&batch).with_status(200);
-    let sealed_at: jiff::Timestamp = batch["sealed_at"].as_str().unwrap().parse().unwrap();
-    assert!(sealed_at > killed_at, "it had walked before: {batch}");
-    // What was walked before is not walked again: it is told nowhere, as its shards died before they could.
-    let told = walked(&env.log());
-    assert!(0 < told && told < DEVICES as u64, "{told}");
     env.kill_at_once();
     assert!(env.apns.shown().devices < DEVICES as u64, "it had sent all");
-    env.restart();
+    env.apns.clear_faults();
+    env.set("STEPS", "Infinity");
+    come_back(&mut env);
+    let mut run = Value::Null;
     until_within(PATIENCE, "a run that is done", || {
         sleep(Duration::from_millis(200));
         run = campaign.runs(&env).remove(0);
@@ -67,17 +85,26 @@ fn a_run_of_a_hundred_thousand_devices_outlives_kills_while_it_walks_and_while_i
     );
 }
 
-/// How many pushes the shards have told that they have walked past.
-fn walked(log: &str) -> u64 {
-    let events = log
-        .lines()
-        .filter(|line| line.contains(r#""event":"shard_walked""#));
-    events
-        .map(|line| {
-            let event: Value = serde_json::from_str(line[line.find('{').unwrap()..].trim_end()).unwrap();
-            event["pushes"].as_u64().unwrap()
-        })
-        .sum()
+/// The Worker comes back a minute later: an alarm that was set before a scan began is due.
+fn come_back(env: &mut Isolated) {
+    env.away_for_a_minute();
+    env.restart();
+}
+
+/// Waits until a scan may not go on.
+#[track_caller]
+fn held(env: &TestEnv) {
+    env.log_with("held a step", 1);
+}
+
+/// How many devices of its run the batch knows.
+#[track_caller]
+fn scanned(env: &TestEnv, campaign: &Campaign) -> u64 {
+    let run = campaign.runs(env).remove(0);
+    let batch = format!("/v1/batches/{}", run["batch"].as_str().unwrap());
+    let batch = env.get(&batch).with_status(200);
+    assert_eq!(batch["sealed_at"], Value::Null, "{batch}");
+    batch["pushes"].as_u64().unwrap()
 }
 
 /// A runner that died keeps its chunks until its claim ends, which is to be soon.
