@@ -1,8 +1,8 @@
 //! `GET /metrics`: what was counted and how things stand, as Prometheus reads it.
 //!
-//! One table says of each metric its name, its labels and what it means; README and dashboard are held against what is
-//! rendered from it. In scope: the form. Out of scope: counting (`delivery::metrics`). Sources: OpenMetrics 1.0 for the
-//! text, which `prometheus-client` writes; Prometheus, "Metric and label naming".
+//! One table says of each metric its name, its labels and what it means; docs/reference/metrics.md and the dashboard are
+//! held against what is rendered from it. In scope: the form. Out of scope: counting (`delivery::metrics`). Sources:
+//! OpenMetrics 1.0 for the text, which `prometheus-client` writes; Prometheus, "Metric and label naming".
 
 use std::fmt;
 use std::time::Duration;

@@ -158,7 +158,10 @@ impl<'p> Route<'p> {
             }
         }
         if allowed.is_empty() {
-            return Err(Problem::new(Kind::NotFound, "see the README for the paths"));
+            return Err(Problem::new(
+                Kind::NotFound,
+                "unknown path; docs/reference/http.md lists all paths",
+            ));
         }
         let allowed = allowed.join(", ");
         let detail = format!("{path} takes {allowed}");

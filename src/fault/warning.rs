@@ -51,7 +51,7 @@ impl Warning {
 
 /// The codes of warnings. They are stable: a code is never renamed, and never gets another meaning.
 ///
-/// docs/warnings.md describes each one to callers.
+/// docs/reference/warnings.md describes each one to callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WarningCode {
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn every_code_is_documented_once() {
-        let page = include_str!("../../docs/warnings.md");
+        let page = include_str!("../../docs/reference/warnings.md");
         for code in WarningCode::ALL {
             assert_eq!(page.matches(&format!("| `{code}` |")).count(), 1, "{code}");
         }

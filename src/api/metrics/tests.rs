@@ -6,8 +6,7 @@ use serde_json::Value;
 
 use super::*;
 
-const README: &str = include_str!("../../../README.md");
-const DASHBOARD: &str = include_str!("../../../docs/grafana.json");
+const DASHBOARD: &str = include_str!("../../../docs/operating/grafana.json");
 
 const PUSH_BOUNDS_MS: &[u64] = Metric::Push.bounds_ms().unwrap();
 
@@ -134,17 +133,14 @@ fn what_never_happened_has_its_description_and_no_sample() {
 }
 
 #[test]
-fn the_readme_names_exactly_what_is_rendered() {
-    let (_, section) = README.split_once("\n## Metrics\n").unwrap();
-    let (section, _) = section.split_once("\n## ").unwrap();
-    let mut told = BTreeMap::new();
-    for line in section.lines().filter(|line| line.starts_with("| `apns_edge_")) {
-        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-        let labels = cells[2].split(", ").filter(|label| !label.is_empty());
+fn the_page_of_metrics_names_exactly_what_is_rendered() {
+    let mut documented = BTreeMap::new();
+    for row in docs_reader::Page::open("docs/reference/metrics.md").rows("metric") {
+        let labels = row[1].split(", ").filter(|label| !label.is_empty());
         let labels: BTreeSet<String> = labels.map(|label| label.trim_matches('`').to_owned()).collect();
-        told.insert(cells[1].trim_matches('`').to_owned(), labels);
+        documented.insert(row[0].trim_matches('`').to_owned(), labels);
     }
-    assert_eq!(told, families(&rendered(total(), standing())));
+    assert_eq!(documented, families(&rendered(total(), standing())));
 }
 
 /// All queries of the dashboard.

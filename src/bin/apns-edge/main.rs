@@ -1,6 +1,6 @@
 //! `apns-edge`: the command line of those who send with a deployment of their own.
 //!
-//! It speaks to the Worker by the HTTP contract of the README and knows no more than that: what is right or wrong with an
+//! It speaks to the Worker by the HTTP contract (docs/reference/http.md) and knows no more than that: what is right or wrong with an
 //! order is the server's to say. In scope: sending, batches and their receipts, audiences, campaigns, the doctor, API
 //! keys. Not in scope: deploying, and anything that only developers of apns-edge do (`cargo xtask`).
 //!
@@ -9,7 +9,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 mod audience;
 mod batch;
@@ -17,8 +17,11 @@ mod body;
 mod caller;
 mod campaign;
 mod client;
+#[cfg(test)]
+mod docs_tests;
 mod doctor;
 mod events;
+mod examples;
 mod exit;
 mod fail_on;
 mod failure;
@@ -36,6 +39,7 @@ mod push;
 mod receipts;
 mod screen;
 mod settings;
+mod shell;
 mod source;
 mod ticker;
 mod warning;
@@ -94,13 +98,18 @@ enum Command {
     /// API keys for the deployment
     #[command(subcommand)]
     Key(key::Key),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
 impl Cli {
     fn run(&self, screen: Screen) -> Result<Exit, Failure> {
-        // The one command that talks to nobody.
-        if let Command::Key(key) = &self.command {
-            return key.run(screen);
+        // These talk to nobody.
+        match &self.command {
+            Command::Key(key) => return key.run(screen),
+            Command::Completions(completions) => return completions.run(),
+            Command::Man(man) => return man.run(),
+            _ => {}
         }
         let fail_on = self.common.fail_on.clone();
         let caller = Caller::new(&self.common.flags, screen, self.common.attempts, fail_on)?;
@@ -114,12 +123,19 @@ impl Cli {
             Command::Campaign(campaign) => campaign.run(&caller),
             Command::Doctor => doctor::run(&caller),
             Command::Key(key) => key.run(screen),
+            Command::Completions(completions) => completions.run(),
+            Command::Man(man) => man.run(),
         }
     }
 }
 
+/// The command with all of its subcommands, and an example in the help of each.
+fn command() -> clap::Command {
+    examples::added(Cli::command())
+}
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
     let screen = Screen::new(cli.common.json);
     let exit = match cli.run(screen) {
         Ok(exit) => exit,
@@ -130,6 +146,5 @@ fn main() -> ExitCode {
 
 #[test]
 fn the_commands_are_well_formed() {
-    use clap::CommandFactory;
-    Cli::command().debug_assert();
+    command().debug_assert();
 }

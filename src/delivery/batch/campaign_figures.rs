@@ -60,7 +60,7 @@ impl Figures {
         println!("in all: ${sum:.4}");
     }
 
-    /// What is charged, how much of it there is, and dollars for a unit: docs/campaigns.md, which has the sources, counts it
+    /// What is charged, how much of it there is, and dollars for a unit: docs/operating/costs.md, which has the sources, counts it
     /// in words.
     fn bill(&self, chunks: usize, shards: usize, seconds: f64) -> [(&'static str, f64, f64); 8] {
         let gone_pages = chunks.div_ceil(GONE_PAGE);
@@ -137,7 +137,7 @@ const ROWS_A_WALK: usize = 4;
 /// Two rows of the calendar when the run is made, started and over; three of the registry.
 const ROWS_ABOUT_IT: usize = 9;
 
-/// What the benchmark of a batch counted (docs/benchmark-batch.md).
+/// What the benchmark of a batch counted (docs/internals/benchmark-batch.md).
 const ROWS_READ_A_CHUNK: usize = 5;
 
 /// To find a gone device and its entries of indices. Counted by workerd.
@@ -146,7 +146,7 @@ const ROWS_READ_A_GONE: usize = 6;
 /// A message is written, read and deleted.
 const OPERATIONS_A_MESSAGE: usize = 3;
 
-/// The processor time of a push, all of workerd's (docs/benchmark-batch.md).
+/// The processor time of a push, all of workerd's (docs/internals/benchmark-batch.md).
 const CPU_US: f64 = 22.3;
 
 /// Objects that count for `/metrics`, connections, and how long those stay open: the defaults of the settings.
@@ -157,7 +157,7 @@ const IDLE_S: f64 = 60.0;
 /// What an object is billed with while it runs.
 const OBJECT_GB: f64 = 0.128;
 
-/// What a batch stores of a push (docs/benchmark-batch.md) until `BATCH_RETENTION` is over.
+/// What a batch stores of a push (docs/internals/benchmark-batch.md) until `BATCH_RETENTION` is over.
 const BYTES_A_PUSH: f64 = 99.5;
 const BATCH_DAYS: f64 = 7.0;
 

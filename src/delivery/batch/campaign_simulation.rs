@@ -22,7 +22,7 @@ use crate::delivery::verdict::Verdict;
 const QUEUES: usize = 8;
 
 /// How long a shard takes to find 500 devices, to render their lines and to write down what it did. Assumed: twice what an
-/// upload takes to read, to check and to write as many lines (docs/benchmark-batch.md: 500,000 a second).
+/// upload takes to read, to check and to write as many lines (docs/internals/benchmark-batch.md: 500,000 a second).
 const PAGE: Duration = Duration::from_millis(2);
 
 /// How long the batch's object takes for a step, of up to 60 KB. Assumed likewise: an upload's chunk takes 1 ms, and here each

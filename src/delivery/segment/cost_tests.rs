@@ -134,7 +134,7 @@ fn a_count_of_many_devices_is_some_pages() {
     assert_eq!((counter.devices, counter.of, pages), (0, 700, 2));
 }
 
-/// Prints what counting costs with each segment; what docs/campaigns.md says is from here.
+/// Prints what counting costs with each segment; what docs/operating/costs.md says is from here.
 #[test]
 #[ignore = "measures, and asserts nothing"]
 fn measure() {

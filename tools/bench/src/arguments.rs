@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
     /// Print the figures as one line of JSON, the last on standard output
     #[arg(long)]
     pub(crate) json: bool,
-    /// Draw the chart into this file [default: docs/benchmark.svg, after a run of everything]
+    /// Draw the chart into this file [default: docs/internals/benchmark.svg, after a run of everything]
     #[arg(long, value_name = "FILE")]
     pub(crate) chart: Option<PathBuf>,
     /// Set when this program runs itself in a network of its own
@@ -59,7 +59,7 @@ pub(crate) struct Arguments {
 /// What else can be measured.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Task {
-    /// One durable batch, from its upload to its last receipt, and what it costs (docs/benchmark-batch.md)
+    /// One durable batch, from its upload to its last receipt, and what it costs (docs/internals/benchmark-batch.md)
     Batch(BatchArguments),
 }
 
@@ -87,7 +87,7 @@ pub(crate) struct BatchArguments {
     /// Print the figures as one line of JSON, the last on standard output
     #[arg(long)]
     pub(crate) json: bool,
-    /// Write the figures into docs/benchmark-batch.md
+    /// Write the figures into docs/internals/benchmark-batch.md
     #[arg(long)]
     pub(crate) write: bool,
 }
@@ -126,7 +126,7 @@ impl Arguments {
     /// Where the chart goes. Without a file it is drawn only by a run that measures everything as documented.
     pub(crate) fn chart(&self) -> Option<PathBuf> {
         let whole = self.pushes.is_none() && self.only.is_empty() && !self.json;
-        let default = || project::root().join("docs").join("benchmark.svg");
+        let default = || project::root().join("docs/internals").join("benchmark.svg");
         self.chart.clone().or_else(|| whole.then(default))
     }
 }

@@ -1,7 +1,7 @@
 //! The benchmark: apns-edge and other senders of push notifications, side by side, against one apns-mock.
 //!
 //! Each sender gets the same orders as JSON and gives results as JSON; what is measured is all in between, the sender's
-//! whole process tree included. `docs/benchmark.md` says how; `cargo xtask bench` makes ready what this program needs
+//! whole process tree included. `docs/internals/benchmark.md` says how; `cargo xtask bench` makes ready what this program needs
 //! and starts it. Linux only: processor time and memory are read from `/proc`.
 
 use std::process::ExitCode;

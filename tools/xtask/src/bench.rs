@@ -5,7 +5,7 @@ use clap::Args;
 
 use crate::{build, process, progress, setup};
 
-/// Measure apns-edge beside other senders (docs/benchmark.md)
+/// Measure apns-edge beside other senders (docs/internals/benchmark.md)
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
     /// Passed on to the benchmark: `--json`, `--pushes N`, `--runs N`, `--only SENDER`, `--memory` ...

@@ -1,6 +1,6 @@
 // What the senders from npm share: orders in, results out, a window of pushes in flight.
 //
-// The protocol of all peers (see docs/benchmark.md): standard input has one order a line, the very JSON document that
+// The protocol of all peers (see docs/internals/benchmark.md): standard input has one order a line, the very JSON document that
 // apns-edge takes over HTTP; standard output gets one result a line; the end of the input ends the program.
 
 import { createInterface } from "node:readline";

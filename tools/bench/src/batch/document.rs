@@ -1,4 +1,4 @@
-//! The published figures: a part of docs/benchmark-batch.md between two marks, of which the rest is written by hand.
+//! The published figures: a part of docs/internals/benchmark-batch.md between two marks, of which the rest is written by hand.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ const END: &str = "<!-- end of the figures -->\n";
 
 /// Puts figures in the place of those before; returns the file.
 pub(super) fn write(figures: &str) -> Result<PathBuf> {
-    let file = project::root().join("docs").join("benchmark-batch.md");
+    let file = project::root().join("docs/internals").join("benchmark-batch.md");
     let page = fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
     let page =
         replaced(&page, figures).with_context(|| format!("{} has no marks for figures", file.display()))?;
@@ -34,7 +34,8 @@ mod tests {
 
     #[test]
     fn figures_are_replaced_between_the_marks_of_the_page() {
-        let page = std::fs::read_to_string(project::root().join("docs").join("benchmark-batch.md")).unwrap();
+        let page = std::fs::read_to_string(project::root().join("docs/internals").join("benchmark-batch.md"))
+            .unwrap();
         let once = replaced(&page, "1").unwrap();
         assert_eq!(replaced(&once, "1").unwrap(), once);
         assert!(once.len() < page.len() + 10);

@@ -244,7 +244,7 @@ fn table(header: &[&str]) -> Table {
     table
 }
 
-/// What others ask for a million pushes by their lists; docs/benchmark-batch.md says where that is written and when it
+/// What others ask for a million pushes by their lists; docs/internals/benchmark-batch.md says where that is written and when it
 /// was looked up.
 const OTHERS: [[&str; 3]; 3] = [
     ["Amazon SNS, mobile push", "$0.50", "by push"],

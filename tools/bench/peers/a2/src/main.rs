@@ -1,6 +1,6 @@
 //! Sends with the crate a2: one client for the process, as its documentation says, and pushes in flight at once.
 //!
-//! The protocol of all peers (see docs/benchmark.md): standard input has one order a line, the very JSON document that
+//! The protocol of all peers (see docs/internals/benchmark.md): standard input has one order a line, the very JSON document that
 //! apns-edge takes over HTTP; standard output gets one result a line; the end of the input ends the program.
 
 use std::env;

@@ -1,0 +1,265 @@
+//! The documentation of the command is what clap knows, and its examples are lines that clap parses.
+//!
+//! `BLESS=1 cargo test cli_reference` writes docs/reference/cli.md anew.
+
+use clap::{Arg, Command, FromArgMatches};
+use docs_reader::{Page, pages, root};
+
+use crate::{Cli, command, examples};
+
+#[test]
+fn the_cli_reference_is_what_clap_knows() {
+    let page = reference();
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(root().join(REFERENCE), &page).unwrap();
+    }
+    let there = Page::open(REFERENCE).text;
+    assert!(
+        there == page,
+        "{REFERENCE} is out of date: run `BLESS=1 cargo test cli_reference`"
+    );
+}
+
+#[test]
+fn every_command_has_an_example_that_is_a_line_for_it() {
+    for (path, _) in leaves(&command(), "") {
+        let example = examples::of(&path).unwrap_or_else(|| panic!("no example of `{path}`"));
+        assert!(example.starts_with(&format!("apns-edge {path}")), "{example}");
+        check(example).unwrap_or_else(|problem| panic!("{problem}"));
+    }
+}
+
+#[test]
+fn every_line_of_the_documentation_is_parsed() {
+    let mut problems = Vec::new();
+    let mut parsed = 0;
+    for page in pages() {
+        for block in page
+            .blocks()
+            .iter()
+            .filter(|block| block.language == "sh" && block.norun.is_none())
+        {
+            for line in commands(&block.text) {
+                parsed += 1;
+                problems.extend(
+                    check(&line)
+                        .err()
+                        .map(|problem| format!("{}: {problem}", block.place)),
+                );
+            }
+        }
+        // Commands in prose and tables. The benchmark's rows are senders.
+        if page.path.contains("benchmark") {
+            continue;
+        }
+        for code in page
+            .text
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|code| code.starts_with("apns-edge "))
+        {
+            let known = leaves(&command(), "");
+            let words = code.trim_start_matches("apns-edge ");
+            let is_known = known
+                .iter()
+                .any(|(path, _)| words == path || words.starts_with(&format!("{path} ")));
+            if !is_known && !code.contains(['\n', '<']) {
+                problems.push(format!("{}: `{code}` is no command", page.path));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{problems:#?}");
+    assert!(parsed > 40, "only {parsed} lines were found");
+}
+
+/// The lines of a block that run something, without comments, and with what is continued joined.
+fn commands(text: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let joined = text.replace("\\\n", " ");
+    let mut rest = joined.lines();
+    while let Some(line) = rest.next() {
+        let mut line = line.to_owned();
+        // What is in quotes may go on over many lines.
+        while line.matches('\'').count() % 2 == 1 {
+            let Some(next) = rest.next() else { break };
+            line.push('\n');
+            line.push_str(next);
+        }
+        if let Some((_, end)) = line.split_once("<<'") {
+            let end = end.trim_end_matches('\'').to_owned();
+            rest.by_ref().find(|line| *line == end);
+        }
+        let trimmed = line.trim();
+        if !trimmed.is_empty() && !trimmed.starts_with('#') {
+            lines.push(trimmed.to_owned());
+        }
+    }
+    lines
+}
+
+/// Whether a line is one that a reader can run: a command of ours with its flags, or one of the few others that pages name.
+fn check(line: &str) -> Result<(), String> {
+    for part in line.split(" && ") {
+        let part = part.split_once(" | ").map_or(part, |(_, after)| after);
+        let words = words(part);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            ["apns-edge", "--help"] => {}
+            ["apns-edge", ..] => {
+                let matches = command().try_get_matches_from(&words);
+                let read = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+                read.map_err(|error| format!("{part}: {error}"))?;
+                for file in words.iter().filter(|word| word.starts_with("examples/")) {
+                    if !root().join(file).is_file() {
+                        return Err(format!("{part}: there is no {file}"));
+                    }
+                }
+            }
+            // tests/docs checks what they send.
+            ["curl", ..] => {}
+            [
+                "cargo",
+                "xtask",
+                "demo" | "test" | "check" | "e2e" | "build" | "bench" | "dist",
+                ..,
+            ] => {}
+            ["cargo", "install", "--path", "."] | ["npm", "ci"] => {}
+            [
+                "npx",
+                "wrangler",
+                "login" | "deploy" | "delete" | "rollback" | "tail",
+            ] => {}
+            ["npx", "wrangler", "deployments", "list"] => {}
+            ["npx", "wrangler", "secret", "put" | "delete", _, ..] => {}
+            ["npx", "wrangler", "queues", "create" | "delete", _] => {}
+            ["export", assignment] if assignment.contains('=') => {}
+            _ => return Err(format!("{part}: is no line that is known to work")),
+        }
+    }
+    Ok(())
+}
+
+/// The words of a line as a shell finds them, up to a redirection or a comment.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    for letter in line.chars() {
+        match (quote, letter) {
+            (Some(open), letter) if letter == open => quote = None,
+            (Some(_), letter) => word.get_or_insert_default().push(letter),
+            (None, '\'' | '"') => {
+                quote = Some(letter);
+                word.get_or_insert_default();
+            }
+            (None, '#' | '>' | '<') if word.is_none() => break,
+            (None, letter) if letter.is_whitespace() => words.extend(word.take()),
+            (None, letter) => word.get_or_insert_default().push(letter),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// The page with all commands.
+fn reference() -> String {
+    let command = command();
+    let mut page = String::from(
+        "# Commands\n\n<!-- Written by `BLESS=1 cargo test cli_reference`. Do not edit. -->\n\nThe \
+         [guide](../guides/command-line.md) explains settings and exit codes. These options are common to all commands:\n\n",
+    );
+    page.push_str(HEAD);
+    for argument in command.get_arguments().filter(|argument| !is_help(argument)) {
+        page.push_str(&row(argument));
+    }
+    for (path, leaf) in leaves(&command, "") {
+        page.push_str(&format!("\n## `apns-edge {path}`\n\n"));
+        let about = leaf.get_long_about().or_else(|| leaf.get_about());
+        page.push_str(&about.map(ToString::to_string).unwrap_or_default());
+        page.push_str(".\n\n");
+        let arguments: Vec<String> = leaf
+            .get_arguments()
+            .filter(|argument| !is_help(argument) && !argument.is_global_set())
+            .map(row)
+            .collect();
+        if !arguments.is_empty() {
+            page.push_str(HEAD);
+            page.extend(arguments);
+            page.push('\n');
+        }
+        let example = examples::of(&path).unwrap_or_default();
+        page.push_str(&format!("```sh\n{example}\n```\n"));
+    }
+    page.replace("..\n", ".\n")
+}
+
+fn row(argument: &Arg) -> String {
+    let values = argument.get_value_names().unwrap_or_default();
+    let values: Vec<String> = values.iter().map(|name| name.to_string()).collect();
+    let takes = argument.get_action().takes_values();
+    let name = match argument.get_long() {
+        Some(long) if takes => format!("--{long} {}", values.join(" ")),
+        Some(long) => format!("--{long}"),
+        None => values.join(" "),
+    };
+    let mut help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+    let possible: Vec<String> = argument
+        .get_possible_values()
+        .iter()
+        .map(|value| format!("`{}`", value.get_name()))
+        .collect();
+    if takes && !possible.is_empty() {
+        help.push_str(&format!(": {}", possible.join(", ")));
+    }
+    let default: Vec<String> = argument
+        .get_default_values()
+        .iter()
+        .map(|value| format!("`{}`", value.to_string_lossy()))
+        .collect();
+    if takes && !default.is_empty() {
+        help.push_str(&format!("; default: {}", default.join(", ")));
+    }
+    if argument.is_required_set() {
+        help.push_str(" (required)");
+    }
+    let name = name.replace('|', "\\|");
+    format!("| `{name}` | {} |\n", help.replace('|', "\\|"))
+}
+
+fn is_help(argument: &Arg) -> bool {
+    ["help", "version"].contains(&argument.get_id().as_str())
+}
+
+/// The commands without subcommands, by their paths.
+fn leaves(command: &Command, above: &str) -> Vec<(String, Command)> {
+    let mut found = Vec::new();
+    for subcommand in command.get_subcommands().filter(|each| each.get_name() != "help") {
+        let path = format!("{above} {}", subcommand.get_name())
+            .trim_start()
+            .to_owned();
+        if subcommand.has_subcommands() {
+            found.extend(leaves(subcommand, &path));
+        } else {
+            found.push((path, subcommand.clone()));
+        }
+    }
+    found
+}
+
+const REFERENCE: &str = "docs/reference/cli.md";
+
+const HEAD: &str = "| argument | meaning |\n|---|---|\n";
+
+#[test]
+fn a_line_is_cut_into_words_as_by_a_shell() {
+    assert_eq!(words("a 'b c' \"d\"e # f"), ["a", "b c", "de"]);
+    assert_eq!(words("a=b > c"), ["a=b"]);
+    assert!(check("apns-edge push --no-such-flag").is_err());
+    assert!(check("apns-edge batch watch nonsense").is_err());
+    assert!(check("rm -rf /").is_err());
+    assert_eq!(
+        commands("a \\\n  b\n# c\nd <<'END'\ne\nEND\nf '\n g'\n"),
+        ["a    b", "d <<'END'", "f '\n g'"]
+    );
+}
