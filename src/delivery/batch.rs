@@ -373,6 +373,9 @@ impl Batch {
         if state.has_ended() {
             self.record.ended_at = Some(now);
         }
+        if state == State::Cancelling {
+            self.stop_walks();
+        }
         if state != State::Paused {
             self.record.paused = None;
         }

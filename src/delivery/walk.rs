@@ -23,6 +23,7 @@
 mod cursor;
 mod frequency;
 mod judge;
+mod remainder;
 mod sends;
 mod shard_loop;
 mod step;
@@ -39,6 +40,7 @@ use crate::time::Timestamp;
 pub use cursor::{BadCursor, Cursor};
 pub use frequency::{Frequency, Of};
 pub use judge::{Judge, Judged};
+pub use remainder::Remainder;
 pub use shard_loop::{Effect, Event, Notice, ShardLoop};
 pub use step::{Rendered, Step};
 pub use unaccepted::Unaccepted;
@@ -73,6 +75,9 @@ pub struct Walk {
     /// What is sent, in the words of whoever renders it.
     #[serde(default)]
     pub document: Value,
+    /// How far the count of the devices has come that it will not come to, once its batch has stopped it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remainder: Option<Remainder>,
 }
 
 /// Devices that a walk meets next.
@@ -131,14 +136,14 @@ impl Walk {
     /// at most [`MAX_SCANNED`] devices. One row, for [`Walk::page`] and [`Walk::read`].
     #[must_use]
     pub fn reach(&self) -> Statement {
-        self.reach_past(self.max_scanned())
+        self.reach_within(PAGE_COST, MAX_SCANNED)
     }
 
-    /// How many devices are looked at for a page: the fewer, the more its conditions cost.
-    fn max_scanned(&self) -> usize {
+    /// The same, for a page that looks at `most` devices, or fewer if its conditions cost more than that.
+    fn reach_within(&self, cost: u32, most: u32) -> Statement {
         let segment = self.segment.as_ref();
-        let devices = segment.map_or(MAX_SCANNED, |segment| segment.devices_within(PAGE_COST));
-        usize::try_from(devices.min(MAX_SCANNED)).unwrap_or(usize::MAX)
+        let devices = segment.map_or(most, |segment| segment.devices_within(cost));
+        self.reach_past(usize::try_from(devices.min(most)).unwrap_or(usize::MAX))
     }
 
     /// The same, past at most so many devices, or one of each zone.
@@ -164,8 +169,25 @@ impl Walk {
     /// The row is not as it must be.
     pub fn page(&self, reach: &[Row], limit: u32) -> Result<Statement, BadRow> {
         let reach = sql::only(reach)?.number(0)?;
-        let mut text = format!("SELECT {} FROM devices WHERE id > ?1 AND id <= ?2", rows::COLUMNS);
-        let mut values: Vec<sql::Value> = vec![self.cursor.0.into(), reach.into(), limit.into()];
+        let (condition, mut values) = self.condition(reach);
+        values.push(limit.into());
+        let (columns, limit) = (rows::COLUMNS, values.len());
+        let text = format!("SELECT {columns} FROM devices WHERE {condition} ORDER BY id LIMIT ?{limit}");
+        let statement = Statement::composed(text);
+        Ok(values.into_iter().fold(statement, Statement::bind))
+    }
+
+    /// Counts the devices that the run is for, from the cursor up to there.
+    fn count(&self, to: u64) -> Statement {
+        let (condition, values) = self.condition(to);
+        let statement = Statement::composed(format!("SELECT count(*) FROM devices WHERE {condition}"));
+        values.into_iter().fold(statement, Statement::bind)
+    }
+
+    /// The condition of devices that the run is for, from the cursor up to there, and its values.
+    fn condition(&self, to: u64) -> (String, Vec<sql::Value>) {
+        let mut text = "id > ?1 AND id <= ?2".to_owned();
+        let mut values: Vec<sql::Value> = vec![self.cursor.0.into(), to.into()];
         if let Some(zones) = &self.zones {
             values.push(json!(zones).to_string().into());
             text.push_str(IN_ZONES);
@@ -176,9 +198,7 @@ impl Walk {
             text.push_str(" AND ");
             text.push_str(&condition);
         }
-        text.push_str(" ORDER BY id LIMIT ?3");
-        let statement = Statement::composed(text);
-        Ok(values.into_iter().fold(statement, Statement::bind))
+        (text, values)
     }
 
     /// The page, from the rows of [`Walk::reach`] and of [`Walk::page`].
@@ -293,7 +313,7 @@ const REACH_IN_ZONES: &str = "SELECT coalesce(min((SELECT id FROM devices \
      WHERE time_zone = zone.value AND id > ?3 AND id <= ?4 ORDER BY id LIMIT 1 OFFSET ?1)), CAST(?4 AS INTEGER)) \
      FROM json_each(?2) AS zone";
 
-const IN_ZONES: &str = " AND id IN (SELECT known.id FROM json_each(?4) AS zone CROSS JOIN devices AS known \
+const IN_ZONES: &str = " AND id IN (SELECT known.id FROM json_each(?3) AS zone CROSS JOIN devices AS known \
      ON known.time_zone = zone.value WHERE known.id > ?1 AND known.id <= ?2)";
 
 const PASSED: &str = "SELECT count(*) FROM devices WHERE id > ?1 AND id <= ?2";

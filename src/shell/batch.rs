@@ -32,7 +32,7 @@ use crate::delivery::batch::{Batch, Command, Pause, PausedBy};
 use crate::time::Timestamp;
 
 pub(super) use client::{Body, ask, command, settle, upload};
-pub(super) use client::{append, open};
+pub(super) use client::{append, left_out, open};
 pub(super) use expense::Expense;
 
 /// The Durable Object of a batch.
@@ -118,6 +118,7 @@ impl BatchObject {
                 batch.cancel(now);
                 batch.stands()
             }),
+            Command::CountLeftOut => self.tell(|batch| batch.left_out()),
         }
     }
 
@@ -133,7 +134,8 @@ impl BatchObject {
             | Command::Open { .. }
             | Command::Pause { .. }
             | Command::Resume
-            | Command::Cancel => spent.others += 1,
+            | Command::Cancel
+            | Command::CountLeftOut => spent.others += 1,
         });
     }
 

@@ -23,7 +23,7 @@ use crate::api::route::CampaignAction;
 use crate::api::{Answer, Order, auth, batch as batches, preview};
 use crate::config::{App, Caller, Config};
 use crate::delivery::audience::{Command as ShardCommand, Member, Reply as ShardReply};
-use crate::delivery::calendar::{Act, Audience, Campaign, Command, Reply};
+use crate::delivery::calendar::{Act, Audience, Campaign, Command, Page, Reply};
 use crate::delivery::template::Recipient;
 
 /// Who asks, and of which deployment.
@@ -136,7 +136,7 @@ pub(super) async fn answer(
                 limit: range.limit,
             };
             return match ask(visit.env, &runs).await? {
-                Reply::Runs(page) => respond(document::runs(&page)),
+                Reply::Runs(page) => respond(document::runs(&with_left_out(page, visit).await)),
                 reply => Err(refusal(&reply)),
             };
         }
@@ -154,6 +154,22 @@ pub(super) async fn answer(
         answer.status = 202;
     }
     respond(answer)
+}
+
+/// The same runs, with what those have left out so far that have not reported their end: their batches know.
+async fn with_left_out(mut page: Page, visit: Visit<'_>) -> Page {
+    let open = page.runs.iter_mut().filter(|run| run.is_known_to_its_batch());
+    let asked = open.take(MOST_OPEN_RUNS).map(|run| async move {
+        // Without an answer the run is listed all the same.
+        if let Ok(left_out) = batch::left_out(visit.env, &run.batch).await {
+            run.left_out = left_out;
+        }
+    });
+    stream::iter(asked)
+        .buffer_unordered(AT_ONCE)
+        .collect::<()>()
+        .await;
+    page
 }
 
 /// Whether nothing more is sent of a campaign that was cancelled, once its batches have heard of it.
@@ -386,6 +402,9 @@ pub(super) fn unavailable() -> Problem {
 
 /// The most batches that are told of a cancel before it is answered; the calendar tells the rest.
 const MOST_RUNS: u32 = 1000;
+
+/// The most batches that are asked what they have left out, for a list of runs. A campaign has few runs under way.
+const MOST_OPEN_RUNS: usize = 100;
 
 /// How many batches are asked at once: an invocation has six connections.
 const AT_ONCE: usize = 5;

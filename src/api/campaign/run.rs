@@ -116,5 +116,6 @@ pub fn walk(campaign: &Campaign, run: &Run) -> Walk {
         segment: read("segment").and_then(|value| Segment::read(value, &Pointer::Root, &mut faults)),
         frequency: read("frequency").and_then(|value| Frequency::read(value, &Pointer::Root, &mut faults)),
         document: serde_json::to_value(brief).unwrap_or_default(),
+        remainder: None,
     }
 }

@@ -13,6 +13,7 @@ pub(crate) struct LeftOut {
     frequency_cap: u64,
     invalid: u64,
     outside_segment: u64,
+    not_reached: u64,
 }
 
 impl LeftOut {
@@ -25,6 +26,7 @@ impl LeftOut {
             (self.frequency_cap, "left out by the frequency cap"),
             (self.invalid, "left out: their push has a fault"),
             (self.outside_segment, "outside the segment"),
+            (self.not_reached, "not reached before the run ended"),
         ];
         missing
             .chain(others.map(|(count, reason)| (count, reason.to_owned())))

@@ -402,6 +402,11 @@ impl BackgroundTasks {
         if batch.unannounced().is_some() {
             moments.extend(self.announcement.again_at());
         }
+        if batch.record().ended_at.is_some()
+            && let Some(silent_at) = batch.silent_at(now)
+        {
+            moments.extend(self.walks.again_at().map(|at| at.max(silent_at)));
+        }
         if let Some(report_at) = batch.report_at() {
             moments.extend(self.report.again_at().map(|at| at.max(report_at)));
         }

@@ -84,6 +84,8 @@ pub enum Command {
     Resume,
     /// Send nothing more, for good.
     Cancel,
+    /// Say how many devices the run has left out so far; answered with [`LeftOut`].
+    CountLeftOut,
 }
 
 /// The next step of a walk.

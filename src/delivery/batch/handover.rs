@@ -2,7 +2,8 @@
 //! which it has certainly not accepted a push for.
 //!
 //! Told until it is heard, and never forgotten before: how far it has come is kept in the batch's row. Both are told again
-//! after a crash, and say the same then. In scope: what is told, in which portions, and when it is over. Out of scope:
+//! after a crash, and say the same then. The calendar is told first, but when the run's walks still count the devices that they
+//! have not come to. In scope: what is told, in which portions, and when it is over. Out of scope:
 //! telling (`shell`), and what the audience makes of it.
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::walks::COUNT_TIME;
 use super::{AudienceRef, Batch, LeftOut, Progress, State, at, rows};
 use crate::delivery::backoff;
 use crate::delivery::webhook::MAX_GONE;
@@ -102,7 +104,7 @@ impl Batch {
         if self.report_at()? > now {
             return None;
         }
-        if !self.record.handover.told {
+        if !self.record.handover.told && !self.awaits_walks(now) {
             let counts = self.overview(now).counts;
             return Some(Report::Ended(Box::new(RunReport {
                 campaign: origin.campaign.clone(),
@@ -119,6 +121,9 @@ impl Batch {
                     gone: counts.gone,
                 },
             })));
+        }
+        if self.record.handover.over {
+            return None;
         }
         Some(Report::Gone {
             from: self.record.handover.next,
@@ -176,7 +181,14 @@ impl Batch {
 
     /// When the next report is due.
     pub(super) fn report_at(&self) -> Option<Timestamp> {
-        self.owes_reports().then_some(self.reports.again_at)
+        let again_at = self.owes_reports().then_some(self.reports.again_at)?;
+        let counted_at = self.record.ended_at.map(|ended_at| ended_at + COUNT_TIME);
+        let waits = self.record.handover.over && self.awaits_walks(again_at);
+        Some(
+            counted_at
+                .filter(|_| waits)
+                .map_or(again_at, |at| at.max(again_at)),
+        )
     }
 
     fn went_well(&mut self) {

@@ -2,6 +2,7 @@
 //!
 //! A scan counts with each step whom it leaves out, and the batch adds that up beside the scan's cursor, in the same row: a
 //! step that comes twice counts once. Devices are counted as the scan found them; one that was removed before is in no count.
+//! A scan that is stopped counts the devices that it has not come to.
 
 use std::collections::BTreeMap;
 
@@ -25,6 +26,9 @@ pub struct LeftOut {
     /// They are not in the campaign's segment.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub outside_segment: u64,
+    /// The run ended before their turn came: it was cut off or cancelled.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub not_reached: u64,
 }
 
 impl LeftOut {
@@ -68,6 +72,7 @@ impl LeftOut {
             (&mut self.frequency_cap, other.frequency_cap),
             (&mut self.invalid, other.invalid),
             (&mut self.outside_segment, other.outside_segment),
+            (&mut self.not_reached, other.not_reached),
         ] {
             *count = count.saturating_add(more);
         }
@@ -125,9 +130,10 @@ mod tests {
             frequency_cap: 10,
             invalid: 4,
             outside_segment: 20,
+            not_reached: 30,
         };
         assert_eq!(left_out.unsendable(), 7);
-        let text = r#"{"missing":{"name":1},"missing_others":2,"frequency_cap":10,"invalid":4,"outside_segment":20}"#;
+        let text = r#"{"missing":{"name":1},"missing_others":2,"frequency_cap":10,"invalid":4,"outside_segment":20,"not_reached":30}"#;
         assert_eq!(serde_json::to_string(&left_out).unwrap(), text);
         assert_eq!(serde_json::from_str::<LeftOut>(text).unwrap(), left_out);
         assert_eq!(serde_json::to_string(&LeftOut::default()).unwrap(), "{}");

@@ -10,6 +10,7 @@ mod planning;
 mod rates;
 mod refusals;
 mod rounds;
+mod stopped_walks;
 mod unaccepted;
 mod walking;
 mod walks;

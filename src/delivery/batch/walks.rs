@@ -10,6 +10,9 @@
 //! each, 5 GB of the 10 GB that an object stores; memory holds 24 bytes a chunk, 2.4 MB of 128 MB. Lines with payloads of
 //! their own are longer: past [`MAX_STORED`] nothing is taken either. What does not fit is left out, the walks end, and the
 //! record says so ([`CutOff::Full`]).
+//!
+//! A walk that is stopped before its end counts the devices that it has not come to, and reports them with its last step. The
+//! report of the run's end waits for that, but not longer than [`COUNT_TIME`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -113,6 +116,9 @@ impl Batch {
                 self.cut_off(CutOff::Full, now);
                 self.tick(now);
             }
+        } else if self.is_count(append) {
+            self.take(append);
+            self.tick(now);
         }
         let appended = self.appended(append, now);
         self.walks
@@ -123,15 +129,29 @@ impl Batch {
     /// The walks that have not been heard of for so long that they may stand still, and where they are: their shards are to be
     /// woken. They count as heard of then.
     pub fn take_silent_walks(&mut self, now: Timestamp) -> Option<(AudienceRef, Vec<u32>)> {
-        let origin = self.record.origin.as_ref().filter(|_| self.is_open())?;
+        let origin = self.record.origin.as_ref().filter(|_| self.awaits_walks(now))?;
         let silent = self.walks.take_silent(now);
         (!silent.is_empty()).then(|| (origin.audience.clone(), silent))
     }
 
     /// When the first of the walks counts as silent.
     pub(super) fn silent_at(&self, now: Timestamp) -> Option<Timestamp> {
-        let may_be_woken = self.is_open() && self.record.origin.is_some();
+        let may_be_woken = self.awaits_walks(now) && self.record.origin.is_some();
         self.walks.silent_at(now).filter(|_| may_be_woken)
+    }
+
+    /// Whether walks are to be heard of that are not over: they bring devices, or count those that they have not come to.
+    pub(super) fn awaits_walks(&self, now: Timestamp) -> bool {
+        let is_in_time = |ended_at| now < ended_at + COUNT_TIME;
+        self.walks.open().next().is_some() && self.record.ended_at.is_none_or(is_in_time)
+    }
+
+    /// The walks are stopped: those that wait are woken at once, to count what they have not come to.
+    pub(super) fn stop_walks(&mut self) {
+        let open: Vec<u32> = self.walks.open().collect();
+        for number in open {
+            self.walks.heard(number, Timestamp::default());
+        }
     }
 
     /// The rows of walks that have changed since the last call.
@@ -179,6 +199,7 @@ impl Batch {
 
     fn close(&mut self, now: Timestamp) {
         self.record.sealed_at = Some(now);
+        self.stop_walks();
         self.is_record_unsaved = true;
         // Who keeps a list of batches did not know how many pushes it has.
         self.notices.push(Notice::StateChanged);
@@ -193,6 +214,17 @@ impl Batch {
             && append.does_anything()
             && walk.is_some_and(|walk| !walk.last && walk.cursor == append.from)
             && (self.plan.fresh() < MAX_FRESH || append.pushes == 0)
+    }
+
+    /// Whether a walk that was stopped says how many devices it has not come to.
+    fn is_count(&self, append: &Append) -> bool {
+        let is_stopped = !self.is_open() || self.record.state == State::Cancelling;
+        let walk = self.walks.of(append.walk);
+        is_stopped
+            && append.last
+            && append.pushes == 0
+            && append.fault.is_none()
+            && walk.is_some_and(|walk| !walk.last && walk.cursor == append.from)
     }
 
     fn fits(&self, append: &Append, stored: u64) -> bool {
@@ -314,6 +346,10 @@ const MAX_FRESH: usize = 2 * FULL;
 /// A walk that was not heard of for so long, though it was expected, may stand still: its shard is woken. A turn of a shard with
 /// many walks takes some minutes.
 const SILENCE: Duration = Duration::from_mins(5);
+
+/// How long after its end a run waits for its walks to count the devices that they have not come to: some hundred pages of a
+/// shard. One that never began counts none.
+pub(super) const COUNT_TIME: Duration = Duration::from_mins(10);
 
 /// Characters of a fault that are kept.
 const MAX_FAULT: usize = 500;

@@ -35,7 +35,7 @@ pub struct Run {
     /// What became of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<RunCounts>,
-    /// How many devices it has left out, once it has ended.
+    /// How many devices it has left out, once it has ended; until then its batch knows.
     #[serde(default, skip_serializing_if = "LeftOut::is_nothing")]
     pub left_out: LeftOut,
     /// How many devices a run on the devices' clocks would have had that was missed.
@@ -124,6 +124,12 @@ impl RunState {
 }
 
 impl Run {
+    /// Whether its batch knows more of it than the calendar: it was started, and has not reported its end.
+    #[must_use]
+    pub const fn is_known_to_its_batch(&self) -> bool {
+        self.started_at.is_some() && self.counts.is_none()
+    }
+
     /// A run that is to be started from `now` on.
     pub(super) fn starting(
         campaign: &str,

@@ -39,7 +39,7 @@ pub enum Event {
     Done,
     /// The scans that [`Effect::Load`] has read.
     Loaded(Vec<Walk>),
-    /// The step that [`Effect::MakeStep`] has made, or why not.
+    /// The step that [`Effect::MakeStep`] or [`Effect::CountRemainder`] has made, or why not.
     Made(Result<Step, String>),
     /// The batch's answer to [`Effect::HandOver`], nothing if it is not there any more, or why there is none.
     Answered(Result<Option<Appended>, String>),
@@ -58,6 +58,8 @@ pub enum Effect {
     Load,
     /// Make the next step of this scan, and write down whom it is for, with no wait in between.
     MakeStep(Box<Walk>),
+    /// Count the next devices that this scan has not come to ([`Walk::count_remainder`]): its batch has stopped it.
+    CountRemainder(Box<Walk>),
     /// Hand this step of the scan to its batch.
     HandOver(Box<Walk>, Box<Step>),
     /// Execute these, with no wait in between.
@@ -190,6 +192,11 @@ impl ShardLoop {
         }
     }
 
+    /// The scan of this batch rests no more: the batch has something to say to it.
+    pub fn wake(&mut self, batch: &str) {
+        self.rests.remove(batch);
+    }
+
     /// What is to be logged since the last call.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
@@ -245,6 +252,7 @@ impl ShardLoop {
     }
 
     fn hand_over(&mut self, mut visit: Visit, step: Step) -> Option<Effect> {
+        visit.scan.remainder = step.remainder.or(visit.scan.remainder);
         let effect = Effect::HandOver(Box::new(visit.scan.clone()), Box::new(step.clone()));
         visit.step = Step {
             lines: String::new(),
@@ -270,9 +278,11 @@ impl ShardLoop {
         let Ok(cursor) = told.cursor.parse::<Cursor>() else {
             return self.failed(visit, "the batch has another cursor".to_owned(), now);
         };
+        // A batch that takes no count does not wait for one.
+        let is_counted = visit.step.last && visit.step.remainder.is_some();
         visit.count_step(cursor);
         visit.scan.move_to(cursor);
-        if told.stop || told.last {
+        if told.last || (told.stop && is_counted) {
             let delete = if told.stop {
                 visit.scan.stop()
             } else {
@@ -293,7 +303,12 @@ impl ShardLoop {
             return self.next_visit(now);
         }
         visit.steps = visit.steps.saturating_add(1);
-        let effect = Effect::MakeStep(Box::new(visit.scan.clone()));
+        let scan = Box::new(visit.scan.clone());
+        let effect = if told.stop {
+            Effect::CountRemainder(scan)
+        } else {
+            Effect::MakeStep(scan)
+        };
         self.go_to(Stage::Visiting(Box::new(visit)), effect)
     }
 

@@ -19,6 +19,9 @@ const BEGIN: Timestamp = Timestamp::from_secs(1_795_420_800);
 struct Batch {
     recorded: Cursor,
     is_over: bool,
+    /// After so many steps it stops the scan.
+    stops_after: Option<u32>,
+    not_reached: u64,
     faults: Vec<String>,
     taken: Vec<String>,
     steps: u32,
@@ -123,7 +126,10 @@ impl Shard {
                 }
                 Event::Answered(Ok(self.append(&scan, &step, mishap)))
             }
-            Effect::MakeStep(_) if fails => Event::Made(Err(failed())),
+            Effect::MakeStep(_) | Effect::CountRemainder(_) if fails => Event::Made(Err(failed())),
+            Effect::CountRemainder(scan) => {
+                Event::Made(scan.count_remainder(|statement| Ok(self.database.execute(&statement))))
+            }
             Effect::MakeStep(scan) => {
                 self.visited.push(scan.batch.clone());
                 Event::Made(self.step(&scan))
@@ -173,7 +179,12 @@ impl Shard {
     fn append(&mut self, scan: &Walk, step: &Step, mishap: Mishap) -> Option<Appended> {
         let batch = self.batches.get_mut(&scan.batch)?;
         let moves = step.to != scan.cursor || step.last;
-        if mishap != Mishap::Hold && scan.cursor == batch.recorded && moves && !batch.is_over {
+        let stop = batch.stops_after.is_some_and(|steps| batch.steps >= steps);
+        if stop && step.last && scan.cursor == batch.recorded && !batch.is_over {
+            batch.is_over = true;
+            batch.not_reached += step.left_out.not_reached;
+        } else if !stop && mishap != Mishap::Hold && scan.cursor == batch.recorded && moves && !batch.is_over
+        {
             batch.recorded = step.to;
             batch.is_over = step.last;
             batch.steps += 1;
@@ -184,7 +195,7 @@ impl Shard {
             cursor: batch.recorded.to_string(),
             last: batch.is_over,
             hold_ms: if mishap == Mishap::Hold { 10_000 } else { 0 },
-            stop: false,
+            stop: stop && !batch.is_over,
         })
     }
 }
@@ -224,6 +235,69 @@ proptest! {
             prop_assert!(turns < 500, "it is woken for nothing");
         }
     }
+}
+
+proptest! {
+    #[test]
+    fn a_scan_that_is_stopped_counts_each_device_that_it_has_not_come_to_once(
+        devices in 0..30_usize, stops_after in 0..8_u32, script in prop::collection::vec(mishaps(), 0..80),
+    ) {
+        let mut shard = Shard::new(devices, 2);
+        shard.batches.get_mut("b0000").unwrap().stops_after = Some(stops_after);
+        shard.script = script.into_iter();
+        for turns in 0.. {
+            if shard.is_done() {
+                break;
+            }
+            prop_assert!(turns < 500, "it comes to no end");
+            shard.turn();
+        }
+        let stopped = &shard.batches["b0000"];
+        let taken = u64::try_from(stopped.taken.len()).unwrap();
+        prop_assert_eq!(taken + stopped.not_reached, u64::try_from(devices).unwrap());
+        prop_assert_eq!(shard.batches["b0001"].taken.len(), devices);
+    }
+}
+
+#[test]
+fn a_scan_that_rests_is_visited_at_once_when_its_batch_wakes_it() {
+    let mut shard = Shard::new(6, 1);
+    shard.script = vec![Mishap::Nothing, Mishap::Nothing, Mishap::Hold].into_iter();
+    shard.turn();
+    assert!(shard.alarm.unwrap() > shard.now, "it rests");
+    shard.alarm = Some(shard.now);
+    shard.turn();
+    assert!(shard.visited.is_empty());
+    shard.scans.wake("b0000");
+    shard.alarm = Some(shard.now);
+    shard.turn();
+    assert!(shard.is_done());
+}
+
+#[test]
+fn a_batch_that_takes_no_count_gets_it_once() {
+    let mut shard = Shard::new(6, 1);
+    shard.turn();
+    let database = &shard.database;
+    let mut scan = begun(database, walk("other"));
+    scan.move_to(Cursor(3));
+    let mut scans = ShardLoop::default();
+    scans.handle(Event::Alarm, BEGIN);
+    scans.handle(Event::Done, BEGIN);
+    scans.handle(Event::Loaded(vec![scan]), BEGIN);
+    let told = || Appended {
+        cursor: Cursor(3).to_string(),
+        last: false,
+        hold_ms: 0,
+        stop: true,
+    };
+    let Some(Effect::CountRemainder(scan)) = scans.handle(Event::Answered(Ok(Some(told()))), BEGIN) else {
+        panic!("it counts")
+    };
+    let step = scan.count_remainder(|statement| Ok(database.execute(&statement)));
+    scans.handle(Event::Made(step), BEGIN);
+    let effect = scans.handle(Event::Answered(Ok(Some(told()))), BEGIN);
+    assert!(matches!(effect, Some(Effect::Write(_))), "{effect:?}");
 }
 
 #[test]
@@ -348,7 +422,12 @@ fn a_chunk_that_a_stopped_scan_could_not_hand_over_counts_for_no_cap() {
             hold_ms: 0,
             stop,
         };
-        let effect = scans.handle(Event::Answered(Ok(Some(told))), BEGIN);
+        let mut effect = scans.handle(Event::Answered(Ok(Some(told.clone()))), BEGIN);
+        if let Some(Effect::CountRemainder(scan)) = &effect {
+            let step = scan.count_remainder(|statement| Ok(database.execute(&statement)));
+            scans.handle(Event::Made(step), BEGIN);
+            effect = scans.handle(Event::Answered(Ok(Some(told))), BEGIN);
+        }
         let Some(Effect::Write(statements)) = effect else {
             panic!("{effect:?}")
         };

@@ -4,7 +4,7 @@
 //! the object's input gate keeps two scans from sending a device what only one of them may. Out of scope: what a line says
 //! (the caller renders it), and handing the step over.
 
-use super::{Cursor, Page, Walk};
+use super::{Cursor, Page, Remainder, Walk};
 use crate::delivery::audience::Member;
 use crate::delivery::batch::LeftOut;
 use crate::delivery::sql::{self, BadRow, Row, Statement};
@@ -26,6 +26,8 @@ pub struct Step {
     pub fault: Option<String>,
     /// What is wrong with some of the devices that are left out, for the log.
     pub problems: Vec<String>,
+    /// How far the count has come of the devices that the scan has not come to, if it was stopped.
+    pub remainder: Option<Remainder>,
 }
 
 /// The lines of some devices.
@@ -114,6 +116,7 @@ impl Walk {
             last: false,
             fault: None,
             problems: rendered.problems,
+            remainder: None,
         })
     }
 }

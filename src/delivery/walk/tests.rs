@@ -53,6 +53,7 @@ pub(super) fn walk(batch: &str) -> Walk {
         segment: None,
         frequency: None,
         document: Value::Null,
+        remainder: None,
     }
 }
 

@@ -44,6 +44,7 @@ pub(super) async fn wake(core: &Core, request: &shard::Request<String>) -> Resul
             .iter()
             .any(|scan| scan.batch == request.command)
     {
+        core.scans.borrow_mut().wake(&request.command);
         clock::set_alarm(&core.state, clock::now()).await?;
     }
     Ok(())
@@ -97,6 +98,12 @@ async fn perform(core: &Core, effect: Effect, stagers: &mut Stagers) -> Event {
             Err(error) => Event::Failed(error.to_string()),
         },
         Effect::MakeStep(scan) => Event::Made(make_step(core, &scan, stagers)),
+        Effect::CountRemainder(scan) => {
+            let database = core.database();
+            Event::Made(
+                scan.count_remainder(|statement| database.rows(statement).map_err(|error| error.to_string())),
+            )
+        }
         Effect::HandOver(scan, step) => Event::Answered(hand_over(core, &scan, *step).await),
         Effect::Write(statements) => {
             let database = core.database();

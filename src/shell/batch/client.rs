@@ -6,7 +6,9 @@ use worker::{Env, Headers, Method, RequestInit, Response, Result};
 use super::{ASK, COMMAND, NOTHING, UPLOAD};
 use crate::api::batch::Question;
 use crate::api::coding::Coding;
-use crate::delivery::batch::{Append, Appended, Assignment, Command, Record, Results, Settled, Stands};
+use crate::delivery::batch::{
+    Append, Appended, Assignment, Command, LeftOut, Record, Results, Settled, Stands,
+};
 use crate::shell::{bindings, stub};
 use crate::time::Timestamp;
 
@@ -39,6 +41,12 @@ pub(in crate::shell) async fn open(
     };
     let body = command(env, &id, &open).await?;
     stub::read(&body.unwrap_or_default())
+}
+
+/// How many devices a run has left out so far; nothing from a batch that is not there.
+pub(in crate::shell) async fn left_out(env: &Env, id: &str) -> std::result::Result<LeftOut, String> {
+    let body = command(env, id, &Command::CountLeftOut).await?;
+    body.map_or_else(|| Ok(LeftOut::default()), |body| stub::read(&body))
 }
 
 /// Brings a walk's next step, with a line for each of its pushes. Nothing comes back from a batch that is not there any

@@ -341,6 +341,12 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_was_cut_off_says_how_many_devices_it_has_not_reached() {
+        let text = document("done", r#","cut_off":"expired","left_out":{"not_reached":1200}"#).to_text();
+        assert!(text.ends_with("1200  not reached before the run ended"), "{text}");
+    }
+
+    #[test]
     fn a_batch_says_what_was_left_out_and_why() {
         let text = document("done", r#","invalid":3"#).to_text();
         assert!(text.ends_with("\n           3  lines left out"), "{text}");

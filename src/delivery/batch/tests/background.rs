@@ -11,7 +11,7 @@ fn with_webhook() -> Terms {
     }
 }
 
-fn run(terms: Terms) -> Record {
+pub(super) fn run(terms: Terms) -> Record {
     Record {
         origin: Some(Origin {
             campaign: "c".to_owned(),
@@ -23,7 +23,7 @@ fn run(terms: Terms) -> Record {
     }
 }
 
-fn tasks() -> BackgroundTasks {
+pub(super) fn tasks() -> BackgroundTasks {
     BackgroundTasks::new(Outbox::new("b"))
 }
 
@@ -61,7 +61,7 @@ fn ended() -> (Batch, BackgroundTasks, Vec<(u64, Call)>) {
     (batch, tasks, calls)
 }
 
-fn calls(effects: &[Effect]) -> Vec<(u64, Call)> {
+pub(super) fn calls(effects: &[Effect]) -> Vec<(u64, Call)> {
     let calls = effects.iter().filter_map(|effect| match effect {
         Effect::Begin { number, call } => Some((*number, call.clone())),
         _ => None,
@@ -69,14 +69,14 @@ fn calls(effects: &[Effect]) -> Vec<(u64, Call)> {
     calls.collect()
 }
 
-fn alarm(effects: &[Effect]) -> Timestamp {
+pub(super) fn alarm(effects: &[Effect]) -> Timestamp {
     let Some(Effect::Arm(at)) = effects.first() else {
         panic!("the alarm comes first: {effects:?}")
     };
     *at
 }
 
-fn end(call: u64, outcome: Outcome) -> Event {
+pub(super) fn end(call: u64, outcome: Outcome) -> Event {
     Event::Ended { call, outcome }
 }
 

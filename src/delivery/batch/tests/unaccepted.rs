@@ -44,6 +44,7 @@ impl Run {
             segment: None,
             frequency: None,
             document: serde_json::Value::Null,
+            remainder: None,
         };
         scan.begin(&database.execute(&Scan::highest())).unwrap();
         let batch = Batch::open(record, 1, BEGIN);

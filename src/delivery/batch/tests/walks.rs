@@ -12,7 +12,7 @@ pub(super) fn step(walk: u32, from: &str, to: &str, pushes: u32) -> Append {
     }
 }
 
-fn last(step: Append) -> Append {
+pub(super) fn last(step: Append) -> Append {
     Append { last: true, ..step }
 }
 
@@ -20,7 +20,7 @@ fn opened(terms: Terms, walks: u32) -> Batch {
     Batch::open(record(terms), walks, BEGIN)
 }
 
-fn append(batch: &mut Batch, step: &Append, now: Timestamp) -> Taken {
+pub(super) fn append(batch: &mut Batch, step: &Append, now: Timestamp) -> Taken {
     batch.append(step, 0, now)
 }
 
@@ -326,7 +326,7 @@ fn no_run_has_more_than_fifty_million_pushes() {
 }
 
 /// A batch of a run that two walks fill.
-fn of_a_run(terms: Terms) -> Batch {
+pub(super) fn of_a_run(terms: Terms) -> Batch {
     let origin = Origin {
         campaign: "c".to_owned(),
         at: BEGIN,
@@ -360,6 +360,8 @@ fn a_run_whose_campaign_cannot_be_read_any_more_ends_and_says_so() {
     let text =
         "devices were left out: the campaign can no longer be read: /notification/topic: is not the app's";
     assert_eq!(record.cut_off_text().as_deref(), Some(text));
+    append(&mut batch, &last(step(0, "0.5", "0.5", 0)), BEGIN);
+    append(&mut batch, &last(step(1, "", "", 0)), BEGIN);
     let Some(Report::Ended(ended)) = batch.report(BEGIN) else {
         panic!("it has ended")
     };
