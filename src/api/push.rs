@@ -8,6 +8,7 @@ use super::Answer;
 use super::order::{Order, Push, Unsent};
 use crate::apns::Outcome;
 use crate::config::Transport;
+use crate::delivery::batch::GaveUp;
 use crate::delivery::receipt::{Receipt, Status, Tally};
 use crate::delivery::verdict::Verdict;
 use crate::fault::WarningSummary;
@@ -222,6 +223,9 @@ struct PushResult<'o> {
     duplicate_of: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    /// Why it is not to be sent again, though APNs did not take it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gave_up: Option<&'static str>,
     attempts: u8,
     ms: u64,
 }
@@ -266,8 +270,11 @@ impl<'o> PushResult<'o> {
             detail: None,
             duplicate_of: None,
             retry_after: receipt
-                .and_then(|receipt| receipt.retry_after)
+                .and_then(Receipt::advice)
                 .map(|delay| delay.as_secs() + u64::from(delay.subsec_nanos() > 0)),
+            gave_up: receipt
+                .filter(|receipt| receipt.is_given_up())
+                .map(|_| GaveUp::Expired.as_str()),
             attempts: receipt.map_or(0, |receipt| receipt.attempts),
             ms: receipt.map_or(0, |receipt| {
                 u64::try_from(receipt.latency.as_millis()).unwrap_or(u64::MAX)
@@ -303,6 +310,7 @@ impl<'o> PushResult<'o> {
             detail: Some(detail),
             duplicate_of: None,
             retry_after: None,
+            gave_up: None,
             attempts: 0,
             ms: 0,
         }

@@ -50,6 +50,7 @@ pub struct Launch {
     token: u8,
     doubts: u8,
     refused: bool,
+    one_attempt: bool,
     at: Timestamp,
 }
 
@@ -304,6 +305,7 @@ impl Fanout {
             token: self.token,
             doubts: self.doubts,
             refused: waiting.refused,
+            one_attempt: self.plan.one_attempt,
             at: now,
         })
     }
@@ -375,6 +377,7 @@ fn receipt(
         retry_after,
         attempts: launch.attempt,
         latency: now.since(launch.at),
+        one_attempt: launch.one_attempt,
     }
 }
 

@@ -16,12 +16,14 @@ pub struct Receipt {
     pub outcome: Outcome,
     /// What that means.
     pub verdict: Verdict,
-    /// With a verdict to retry: how long the caller should wait first.
+    /// With a verdict to retry: how long to wait first. Callers see [`Receipt::advice`].
     pub retry_after: Option<Duration>,
     /// How often it was sent.
     pub attempts: u8,
     /// From the start of its last attempt to its end; zero for a push that was not sent.
     pub latency: Duration,
+    /// Whether it had one attempt (`expiration: 0`): nobody is to send it again, since it would be shown late.
+    pub one_attempt: bool,
 }
 
 /// What has become of a push, in a word.
@@ -61,10 +63,23 @@ impl Receipt {
             Verdict::Accepted => Status::Accepted,
             Verdict::DropDevice | Verdict::CheckToken | Verdict::FixRequest => Status::Rejected,
             Verdict::FixCredentials if self.attempts > 0 => Status::Rejected,
+            Verdict::Retry(_) if self.one_attempt => Status::Failed,
             Verdict::Retry(_) => Status::Retrying,
             Verdict::FixCredentials | Verdict::Unknown => Status::Failed,
             Verdict::Duplicate => Status::Duplicate,
         }
+    }
+
+    /// How long the caller should wait before the push is sent again. Returns `None` if it is not to be.
+    #[must_use]
+    pub fn advice(&self) -> Option<Duration> {
+        self.retry_after.filter(|_| !self.one_attempt)
+    }
+
+    /// Whether it was given up though it could be sent again, since it would come too late.
+    #[must_use]
+    pub const fn is_given_up(&self) -> bool {
+        self.one_attempt && matches!(self.verdict, Verdict::Retry(_))
     }
 
     /// APNs' reason, or ours where APNs gave none; nothing for an accepted push.
@@ -146,7 +161,33 @@ mod tests {
             retry_after: None,
             attempts,
             latency: Duration::ZERO,
+            one_attempt: false,
         }
+    }
+
+    #[test]
+    fn a_push_with_one_attempt_that_was_not_delivered_failed_and_is_not_to_be_sent_again() {
+        let retry = |one_attempt| Receipt {
+            retry_after: Some(Duration::from_secs(900)),
+            one_attempt,
+            ..receipt(503, r#"{"reason":"ServiceUnavailable"}"#, 1)
+        };
+        let (other, one) = (retry(false), retry(true));
+        assert_eq!(other.status(), Status::Retrying);
+        assert_eq!((other.advice(), other.is_given_up()), (other.retry_after, false));
+        assert_eq!((one.status(), one.advice()), (Status::Failed, None));
+        assert_eq!(
+            (one.reason(), one.is_given_up()),
+            (Some("ServiceUnavailable"), true)
+        );
+        let accepted = Receipt {
+            one_attempt: true,
+            ..receipt(200, "", 1)
+        };
+        assert_eq!(
+            (accepted.status(), accepted.is_given_up()),
+            (Status::Accepted, false)
+        );
     }
 
     #[test]

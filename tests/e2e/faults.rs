@@ -12,6 +12,7 @@ use crate::test_env::{TestEnv, header};
 
 over_both_transports! {
     a_push_that_apns_goes_on_refusing_is_handed_back_with_a_delay,
+    a_push_with_one_attempt_that_apns_does_not_take_failed_and_is_not_to_be_sent_again,
     nothing_is_sent_again_before_retry_after_or_past_the_callers_wait,
     a_retry_after_that_fits_is_waited_for,
     a_retry_after_as_a_date_is_waited_for,
@@ -101,6 +102,25 @@ fn a_push_that_apns_goes_on_refusing_is_handed_back_with_a_delay(env: &TestEnv) 
     // Apple's quarter of an hour.
     assert_eq!(result["retry_after"], 900);
     assert_eq!(shown(env, "persistent"), (0, 0));
+}
+
+fn a_push_with_one_attempt_that_apns_does_not_take_failed_and_is_not_to_be_sent_again(env: &TestEnv) {
+    for (status, reason) in [(503, "ServiceUnavailable"), (429, "TooManyRequests")] {
+        let token = env.device(&format!("faults, one attempt, {status}"));
+        let fault = Fault::answer(status, reason);
+        env.apns.fault(fault.for_token(&token)).unwrap();
+        let mut order = order(&token, None);
+        order["notification"]["expiration"] = json!(0);
+        let answer = env.push(&order);
+        assert_eq!(answer["counts"]["failed"], 1, "{answer}");
+        let result = &answer["results"][0];
+        assert_outcome(result, "failed", status, Some(reason), "retry");
+        assert_eq!(
+            (&result["gave_up"], result.get("retry_after")),
+            (&json!("expired"), None)
+        );
+        assert_attempts(result, &env.requests_to(&token), 1);
+    }
 }
 
 fn nothing_is_sent_again_before_retry_after_or_past_the_callers_wait(env: &TestEnv) {

@@ -35,6 +35,7 @@ fn receipt(push: usize, outcome: Outcome) -> Receipt {
         retry_after: None,
         attempts: 1,
         latency: Duration::from_millis(57),
+        one_attempt: false,
     }
 }
 
@@ -70,6 +71,7 @@ fn push_answer_format_unchanged() {
             {"token": "not hex", "ref": "user-4"},
             {"token": token(5)},
             {"token": token(6)},
+            {"token": token(7)},
         ]),
     );
     let receipts = [
@@ -90,6 +92,11 @@ fn push_answer_format_unchanged() {
             ..receipt(5, reply(403, &[], r#"{"reason":"InvalidProviderToken"}"#))
         },
         receipt(6, Outcome::Lost(Trouble::Deadline)),
+        Receipt {
+            retry_after: Some(Duration::from_secs(900)),
+            one_attempt: true,
+            ..receipt(7, reply(503, &[], r#"{"reason":"ServiceUnavailable"}"#))
+        },
     ];
     let expected = [
         r#"{"ref":"user-0","token_hint":"0000…cdef","status":"accepted","apns_id":"abababab-abab-8bab-abab-abab00000000","apns_unique_id":"3f0c8f1e","code":200,"verdict":"accepted","attempts":1,"ms":57}"#,
@@ -99,10 +106,11 @@ fn push_answer_format_unchanged() {
         r#"{"ref":"user-4","token_hint":"…","status":"rejected","code":0,"reason":"InvalidDevice","verdict":"fix_request","detail":"/devices/4/token: has a character at position 0 that is not a hex digit","attempts":0,"ms":0}"#,
         r#"{"token_hint":"0000…cdef","status":"failed","apns_id":"abababab-abab-8bab-abab-abab00000005","code":0,"reason":"InvalidProviderToken","verdict":"fix_credentials","attempts":0,"ms":0}"#,
         r#"{"token_hint":"0000…cdef","status":"failed","apns_id":"abababab-abab-8bab-abab-abab00000006","code":0,"reason":"DeadlinePassed","verdict":"unknown","attempts":1,"ms":57}"#,
+        r#"{"token_hint":"0000…cdef","status":"failed","apns_id":"abababab-abab-8bab-abab-abab00000007","code":503,"reason":"ServiceUnavailable","verdict":"retry","gave_up":"expired","attempts":1,"ms":57}"#,
     ];
     let answer = answer(&order, &receipts, Transport::Fetch);
     assert_eq!((answer.status, answer.content_type), (200, "application/json"));
-    let counts = r#"{"devices":7,"accepted":1,"rejected":3,"retrying":1,"failed":2,"duplicate":0,"gone":1}"#;
+    let counts = r#"{"devices":8,"accepted":1,"rejected":3,"retrying":1,"failed":3,"duplicate":0,"gone":1}"#;
     assert_eq!(
         answer.body,
         format!(

@@ -298,6 +298,7 @@ mod tests {
             retry_after: None,
             attempts,
             latency: Duration::ZERO,
+            one_attempt: false,
         }
     }
 

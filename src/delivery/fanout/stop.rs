@@ -117,6 +117,7 @@ impl Fanout {
         let Some(stop) = self.stopped.clone() else {
             return Next::Wait(None);
         };
+        let one_attempt = self.plan.one_attempt;
         let unsent = |push| Receipt {
             push,
             outcome: stop.outcome,
@@ -124,6 +125,7 @@ impl Fanout {
             retry_after: stop.retry_after,
             attempts: 0,
             latency: Duration::ZERO,
+            one_attempt,
         };
         match self.waiting.pop_first() {
             Some((_, waiting)) if waiting.attempts == 0 => Next::Unsent(unsent(waiting.push)),
@@ -139,6 +141,7 @@ impl Fanout {
                     verdict,
                     attempts: waiting.attempts,
                     latency: Duration::ZERO,
+                    one_attempt,
                 })
             }
             None if self.fresh < self.plan.pushes => {

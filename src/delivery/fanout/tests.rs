@@ -261,8 +261,39 @@ fn a_push_with_one_attempt_is_not_sent_again_once_apns_may_have_taken_it() {
         let launch = launch(&mut fanout, START);
         // Even one that a collapse id would merge: it could be shown late.
         let receipt = fanout.settle(launch, outcome.clone(), true, START);
-        assert_eq!(receipt.expect("its end").attempts, 1, "{outcome:?}");
+        let receipt = receipt.expect("its end");
+        assert_eq!(receipt.attempts, 1, "{outcome:?}");
+        // A caller who is told to come back would have it shown late.
+        assert_eq!((receipt.status(), receipt.advice()), (Status::Failed, None));
         assert_eq!(fanout.next(START), Next::Done);
+    }
+}
+
+#[test]
+fn a_push_with_one_attempt_that_was_never_sent_failed_once_its_time_is_over() {
+    let plan = Plan {
+        one_attempt: true,
+        ..plan(3, 2)
+    };
+    let mut fanout = Fanout::new(plan);
+    let [first, second] = [launch(&mut fanout, START), launch(&mut fanout, START)];
+    let late = plan.resend_until + Duration::from_secs(1);
+    let unsent = Outcome::NotSent(Trouble::StreamRefused);
+    let bounced = fanout.settle(first, unsent.clone(), false, START);
+    assert_eq!(bounced, None, "there is time left");
+    let mut receipts = vec![fanout.settle(second, unsent, false, late).expect("its end")];
+    fanout.halt();
+    while let Next::Unsent(receipt) = fanout.next(late) {
+        receipts.push(receipt);
+    }
+    assert_eq!(receipts.len(), 3);
+    for receipt in receipts {
+        assert_eq!(
+            (receipt.status(), receipt.advice()),
+            (Status::Failed, None),
+            "{receipt:?}"
+        );
+        assert_eq!(receipt.attempts, 0);
     }
 }
 

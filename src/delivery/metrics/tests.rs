@@ -118,6 +118,7 @@ fn every_reason_that_apple_documents_has_a_label_of_its_own() {
             retry_after: None,
             attempts: 1,
             latency: Duration::ZERO,
+            one_attempt: false,
         };
         tally.settled(&receipt);
         expected.push(reason.as_str());

@@ -82,6 +82,7 @@ fn a_retry_after_that_is_a_date_is_when_the_next_round_is_sent() {
                     retry_after: None,
                     attempts: 1,
                     latency: Duration::ZERO,
+                    one_attempt: false,
                 });
                 let mut batch = sealed(terms(), 1, 1);
                 let work = batch.claim(0, now).unwrap();
