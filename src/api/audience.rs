@@ -25,6 +25,7 @@ use super::auth;
 use super::format;
 use super::problem::{Kind, Problem};
 use crate::config::{App, Caller, Config};
+use crate::delivery::calendar::Scope;
 use crate::delivery::segment::Segment;
 use crate::fault::{self, FaultKind, Faults, Pointer};
 
@@ -143,8 +144,13 @@ pub fn in_use(campaign: &str) -> Problem {
 
 /// The problem of one audience too many.
 #[must_use]
-pub fn full(limit: usize) -> Problem {
-    let detail = format!("there are {limit} audiences, the most there may be: delete one that nobody uses");
+pub fn full(scope: Scope, limit: usize) -> Problem {
+    let whose = match scope {
+        Scope::App => "the app",
+        Scope::Deployment => "the deployment",
+    };
+    let detail =
+        format!("{whose} has {limit} audiences, the most that are allowed: delete one that nobody uses");
     Problem::new(Kind::InvalidRequest, detail)
 }
 

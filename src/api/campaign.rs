@@ -28,7 +28,7 @@ use super::upload::{Opening, check_webhook};
 use crate::apns::expiration::{BadExpiration, Expiration};
 use crate::config::{App, Batches, Config};
 use crate::delivery::batch::Record;
-use crate::delivery::calendar::{Campaign, Reply, State};
+use crate::delivery::calendar::{Campaign, Reply, Scope, State};
 use crate::delivery::schedule::{Schedule, Window};
 use crate::delivery::segment::Segment;
 use crate::delivery::walk::Frequency;
@@ -247,14 +247,23 @@ pub fn refusal(reply: &Reply) -> Option<Problem> {
             Kind::CampaignState,
             "a run of the campaign is being started: try again when it has started or failed",
         )),
-        Reply::Full { limit } => {
-            let detail =
-                format!("there are {limit} campaigns, the most there may be: delete some that have ended");
+        Reply::Full { scope, limit } => {
+            let whose = match scope {
+                Scope::App => "the app of this audience",
+                Scope::Deployment => "the deployment",
+            };
+            let detail = format!(
+                "{whose} has {limit} campaigns, the most that are allowed: delete some that have ended"
+            );
             Some(Problem::new(Kind::InvalidRequest, detail))
         }
-        Reply::TooMuch { limit } => {
+        Reply::TooMuch { scope, limit } => {
+            let whose = match scope {
+                Scope::App => "of the app",
+                Scope::Deployment => "of the deployment",
+            };
             let detail = format!(
-                "all campaigns together may have {limit} bytes, and would have more: delete some that have ended"
+                "all campaigns {whose} together may have {limit} bytes, and would have more: delete some that have ended"
             );
             Some(Problem::new(Kind::InvalidRequest, detail))
         }

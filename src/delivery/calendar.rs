@@ -24,7 +24,7 @@ use crate::delivery::batch::RunReport;
 use crate::time::Timestamp;
 
 pub use campaign::{Audience, Campaign, State};
-pub use command::{Act, Command, Counted, Page, Reply};
+pub use command::{Act, Command, Counted, Page, Reply, Scope};
 pub use run::{Run, RunState, What, batch_id};
 pub use scheduler::{Effect, Event, Scheduler};
 pub use tasks::{Outcome, START_TIME, Task};

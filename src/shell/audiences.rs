@@ -87,7 +87,7 @@ async fn put(request: &mut Request, name: &str, visit: Visit<'_>) -> Result<Answ
         }),
         // Whose it is is nothing for this caller to know.
         Reply::Conflict(_) => Err(Problem::new(Kind::AudienceConflict, "the name is taken")),
-        Reply::Full { limit } => Err(contract::full(limit)),
+        Reply::Full { scope, limit } => Err(contract::full(scope, limit)),
         _ => Err(unavailable()),
     }
 }

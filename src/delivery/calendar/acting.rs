@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::fixture::{
-    GRACE, MINUTE, NOW, act, audience, calendar, campaign, database, hourly, in_state, once, read, restarted,
-    run_states, state,
+    GRACE, MINUTE, NOW, act, audience, audience_of, calendar, campaign, campaign_of, database, hourly,
+    in_state, once, read, restarted, run_states, state,
 };
 use super::*;
 
@@ -105,62 +105,112 @@ fn an_audience_whose_devices_are_removed_gets_no_campaign() {
 }
 
 #[test]
-fn campaigns_are_no_longer_together_than_memory_has_room_for() {
-    let long = |id: &str, bytes: usize| {
-        let mut campaign = campaign(id, once());
-        campaign.document = "x".repeat(bytes);
-        Box::new(campaign)
+fn the_campaigns_of_an_app_and_of_all_apps_are_no_longer_together_than_their_limits() {
+    let of_app = acts::MAX_BYTES / acts::APPS;
+    let long = |app: &str, id: &str, bytes: usize| {
+        let document = "x".repeat(bytes);
+        Box::new(Campaign {
+            document,
+            ..campaign_of(app, id)
+        })
     };
-    let (limit, half) = (acts::MAX_BYTES, acts::MAX_BYTES / 2);
-    let mut calendar = calendar(vec![*long("a", half), *long("b", half)]);
-    let too_much = Reply::TooMuch { limit };
-    assert_eq!(
-        calendar.apply(Command::Create(long("c", 3)), GRACE, NOW),
-        too_much
-    );
-    assert_eq!(
-        calendar.apply(Command::Replace(long("a", half + 1)), GRACE, NOW),
-        too_much
-    );
-    for campaign in [long("a", half), long("a", half - 3)] {
-        let replaced = calendar.apply(Command::Replace(campaign), GRACE, NOW);
-        assert!(matches!(replaced, Reply::Campaign(_)));
+    let mut calendar = calendar(vec![]);
+    let mut apply = |command| calendar.apply(command, GRACE, NOW);
+    let apps: Vec<String> = (0..=acts::APPS).map(|number| format!("app-{number}")).collect();
+    for app in &apps {
+        apply(Command::PutAudience(audience_of(app)));
     }
-    assert!(matches!(
-        calendar.apply(Command::Create(long("c", 3)), GRACE, NOW),
-        Reply::Campaign(_)
-    ));
+    // The last byte fits, and one more does not, whether a campaign is made or replaced.
+    let too_much = Reply::TooMuch {
+        scope: Scope::App,
+        limit: of_app,
+    };
+    assert_eq!(apply(Command::Create(long(&apps[0], "a", of_app + 1))), too_much);
+    for (app, id) in apps.iter().zip(["a", "b", "c", "d"]) {
+        let created = apply(Command::Create(long(app, id, of_app)));
+        assert!(matches!(created, Reply::Campaign(_)), "{created:?}");
+    }
+    assert_eq!(apply(Command::Create(long(&apps[0], "more", 1))), too_much);
+    assert_eq!(apply(Command::Replace(long(&apps[0], "a", of_app + 1))), too_much);
+    // What one app may still have, all apps together may not.
+    let last = Command::Create(long(&apps[acts::APPS], "last", 1));
+    let too_much = Reply::TooMuch {
+        scope: Scope::Deployment,
+        limit: acts::MAX_BYTES,
+    };
+    assert_eq!(apply(last.clone()), too_much);
+    for command in [Command::Replace(long(&apps[0], "a", of_app - 1)), last] {
+        let taken = apply(command);
+        assert!(matches!(taken, Reply::Campaign(_)), "{taken:?}");
+    }
 }
 
 #[test]
-fn there_are_so_many_audiences_and_campaigns_and_no_more() {
-    let mut calendar = calendar(vec![]);
-    for number in 1..acts::MAX_AUDIENCES {
-        calendar.apply(Command::PutAudience(audience(&format!("a{number}"))), GRACE, NOW);
-    }
-    let more = Command::PutAudience(audience("more"));
-    assert_eq!(
-        calendar.apply(more, GRACE, NOW),
-        Reply::Full {
-            limit: acts::MAX_AUDIENCES
+fn an_app_and_a_deployment_have_so_many_audiences_and_no_more() {
+    let of_app = acts::MAX_AUDIENCES / acts::APPS;
+    let of = |app: usize, number: usize| {
+        Command::PutAudience(Audience {
+            app: format!("app-{app}"),
+            ..audience(&format!("a-{app}-{number}"))
+        })
+    };
+    let mut calendar = Calendar::default();
+    let mut apply = |command| calendar.apply(command, GRACE, NOW);
+    for app in 0..acts::APPS {
+        for number in 0..of_app {
+            assert!(matches!(apply(of(app, number)), Reply::Created(_)));
         }
-    );
-    for number in 0..acts::MAX_CAMPAIGNS {
-        calendar.apply(
-            Command::Create(Box::new(campaign(&format!("c{number}"), once()))),
-            GRACE,
-            NOW,
-        );
+        // Another key's app is not in the way of the next one.
+        let full = Reply::Full {
+            scope: Scope::App,
+            limit: of_app,
+        };
+        assert_eq!(apply(of(app, of_app)), full);
     }
-    let more = Command::Create(Box::new(campaign("more", once())));
-    assert_eq!(
-        calendar.apply(more, GRACE, NOW),
-        Reply::Full {
-            limit: acts::MAX_CAMPAIGNS
+    let full = Reply::Full {
+        scope: Scope::Deployment,
+        limit: acts::MAX_AUDIENCES,
+    };
+    assert_eq!(apply(of(acts::APPS, 0)), full);
+    // One that is there is no further one.
+    assert!(matches!(apply(of(0, 0)), Reply::Audience(_)));
+    apply(Command::DropAudience {
+        name: "a-0-0".to_owned(),
+    });
+    assert!(matches!(apply(of(acts::APPS, 0)), Reply::Created(_)));
+}
+
+#[test]
+fn an_app_and_a_deployment_have_so_many_campaigns_and_no_more() {
+    let of_app = acts::MAX_CAMPAIGNS / acts::APPS;
+    let of = |app: usize, number: usize| {
+        Command::Create(Box::new(campaign_of(
+            &format!("app-{app}"),
+            &format!("c-{app}-{number}"),
+        )))
+    };
+    let mut calendar = Calendar::default();
+    let mut apply = |command| calendar.apply(command, GRACE, NOW);
+    for app in 0..=acts::APPS {
+        apply(Command::PutAudience(audience_of(&format!("app-{app}"))));
+    }
+    for app in 0..acts::APPS {
+        for number in 0..of_app {
+            assert!(matches!(apply(of(app, number)), Reply::Campaign(_)));
         }
-    );
-    let again = Command::Create(Box::new(campaign("c0", once())));
-    assert!(matches!(calendar.apply(again, GRACE, NOW), Reply::Campaign(_)));
+        let full = Reply::Full {
+            scope: Scope::App,
+            limit: of_app,
+        };
+        assert_eq!(apply(of(app, of_app)), full);
+    }
+    let full = Reply::Full {
+        scope: Scope::Deployment,
+        limit: acts::MAX_CAMPAIGNS,
+    };
+    assert_eq!(apply(of(acts::APPS, 0)), full);
+    // One that is there is no further one.
+    assert!(matches!(apply(of(0, 0)), Reply::Campaign(_)));
 }
 
 #[test]
@@ -372,21 +422,31 @@ fn a_repeated_request_finds_the_campaign_that_it_made() {
 fn documents_are_held_as_text_and_a_full_calendar_has_a_way_back() {
     // As dense as JSON gets: a tree of it would have fifty times as many bytes.
     let dense = |id: &str| {
-        let mut campaign = campaign(id, once());
+        // No app has more than its share.
+        let number = id.trim_start_matches('c').parse().unwrap_or(0);
+        let app = format!("app-{}", number % acts::APPS);
+        let mut campaign = campaign_of(&app, id);
         campaign.document = format!("[{}0]", "0,".repeat(128 * 1024 - 2));
         assert!(campaign.document.len() <= crate::delivery::calendar::acts::MAX_BYTES / 16);
         campaign
     };
     let database = database();
     let ids: Vec<String> = (0..16).map(|number| format!("c{number}")).collect();
-    let mut full = calendar(ids.iter().map(|id| dense(id)).collect());
+    let mut full = calendar(vec![]);
+    for number in 0..acts::APPS {
+        full.apply(
+            Command::PutAudience(audience_of(&format!("app-{number}"))),
+            GRACE,
+            NOW,
+        );
+    }
+    for id in &ids {
+        let created = full.apply(Command::Create(Box::new(dense(id))), GRACE, NOW);
+        assert!(matches!(created, Reply::Campaign(_)), "{created:?}");
+    }
     let more = Command::Create(Box::new(dense("more")));
-    assert_eq!(
-        full.apply(more.clone(), GRACE, NOW),
-        Reply::TooMuch {
-            limit: acts::MAX_BYTES
-        }
-    );
+    let refused = full.apply(more.clone(), GRACE, NOW);
+    assert!(matches!(refused, Reply::TooMuch { .. }), "{refused:?}");
     let mut full = restarted(&database, &mut full);
     let held: usize = full
         .campaigns

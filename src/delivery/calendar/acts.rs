@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::tick::CANCELLED;
-use super::{Act, Audience, Calendar, Campaign, Key, Reply, RunState, State, What};
+use super::{Act, Audience, Calendar, Campaign, Key, Reply, RunState, Scope, State, What};
 use crate::delivery::batch::RunCounts;
 use crate::time::Timestamp;
 
@@ -17,8 +17,10 @@ impl Calendar {
                 Reply::Conflict(found.clone())
             };
         }
-        if self.audiences.len() >= MAX_AUDIENCES {
-            return Reply::Full { limit: MAX_AUDIENCES };
+        let of_app = self.audiences.values().filter(|other| other.app == audience.app);
+        let counts = [of_app.count(), self.audiences.len()];
+        if let Some((scope, limit)) = exceeded(counts, 1, MAX_AUDIENCES) {
+            return Reply::Full { scope, limit };
         }
         self.changed.audiences.insert(audience.name.clone());
         self.audiences.insert(audience.name.clone(), audience.clone());
@@ -68,16 +70,18 @@ impl Calendar {
                 Reply::Taken
             };
         }
-        if self.campaigns.len() >= MAX_CAMPAIGNS {
-            return Reply::Full { limit: MAX_CAMPAIGNS };
-        }
-        if !self.has_room_for(&campaign) {
-            return Reply::TooMuch { limit: MAX_BYTES };
-        }
         let Some(audience) = self.audience_of(&campaign) else {
             return Reply::NoAudience;
         };
         campaign.app.clone_from(&audience.app);
+        let of_app = self.campaigns.values().filter(|other| other.app == campaign.app);
+        let counts = [of_app.count(), self.campaigns.len()];
+        if let Some((scope, limit)) = exceeded(counts, 1, MAX_CAMPAIGNS) {
+            return Reply::Full { scope, limit };
+        }
+        if let Some((scope, limit)) = self.has_no_room_for(&campaign) {
+            return Reply::TooMuch { scope, limit };
+        }
         campaign.runs = 0;
         campaign.next_at = None;
         campaign.seen = now;
@@ -105,14 +109,14 @@ impl Calendar {
             (State::Draft | State::Scheduled, State::Draft) => State::Draft,
             (State::Draft | State::Scheduled, _) => State::Scheduled,
         };
-        if !self.has_room_for(&campaign) {
-            return Reply::TooMuch { limit: MAX_BYTES };
-        }
         let Some(audience) = self.audience_of(&campaign) else {
             return Reply::NoAudience;
         };
         // What an audience is for does not change: the batches of its runs belong to its app.
         campaign.app.clone_from(&audience.app);
+        if let Some((scope, limit)) = self.has_no_room_for(&campaign) {
+            return Reply::TooMuch { scope, limit };
+        }
         campaign.created_at = old.created_at;
         campaign.runs = old.runs;
         campaign.next_at = None;
@@ -144,11 +148,19 @@ impl Calendar {
         audience.filter(|audience| !audience.is_leaving)
     }
 
-    /// Whether there is room for a campaign, beside all but the one whose place it takes.
-    fn has_room_for(&self, campaign: &Campaign) -> bool {
-        let others = self.campaigns.values().filter(|other| other.id != campaign.id);
-        let others: usize = others.map(|other| other.document.len()).sum();
-        others + campaign.document.len() <= MAX_BYTES
+    /// The limit in bytes that a campaign would exceed, beside all but the one whose place it takes.
+    fn has_no_room_for(&self, campaign: &Campaign) -> Option<(Scope, usize)> {
+        let mut bytes = [0, 0];
+        for other in self.campaigns.values().filter(|other| other.id != campaign.id) {
+            let [of_app, of_all] = &mut bytes;
+            *of_app += if other.app == campaign.app {
+                other.document.len()
+            } else {
+                0
+            };
+            *of_all += other.document.len();
+        }
+        exceeded(bytes, campaign.document.len(), MAX_BYTES)
     }
 
     pub(super) fn delete(&mut self, id: &str) -> Reply {
@@ -267,6 +279,20 @@ impl Calendar {
         }
     }
 }
+
+/// The limit that is exceeded by `more` beside what an app and the whole deployment have. The whole may have `most`, and an app its
+/// share of that.
+fn exceeded([of_app, of_all]: [usize; 2], more: usize, most: usize) -> Option<(Scope, usize)> {
+    let limits = [
+        (Scope::App, of_app, most / APPS),
+        (Scope::Deployment, of_all, most),
+    ];
+    let mut exceeded = limits.into_iter().filter(|(_, has, limit)| has + more > *limit);
+    exceeded.next().map(|(scope, _, limit)| (scope, limit))
+}
+
+/// How many apps it takes at least to use up what all apps share: one app may have this part of it.
+pub(super) const APPS: usize = 4;
 
 /// The most audiences: all are held in memory, and each is up to 256 objects.
 pub(super) const MAX_AUDIENCES: usize = 1000;

@@ -153,11 +153,15 @@ pub enum Reply {
     },
     /// There are as many as there may be.
     Full {
+        /// Whose limit it is.
+        scope: Scope,
         /// How many.
         limit: usize,
     },
     /// The campaigns would be longer together than they may be.
     TooMuch {
+        /// Whose limit it is.
+        scope: Scope,
         /// How many bytes they may have.
         limit: usize,
     },
@@ -182,6 +186,16 @@ pub enum Reply {
     Runs(Page),
     /// How many campaigns there are, by app and state.
     Counted(Vec<Counted>),
+}
+
+/// Whose limit is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// That of one app.
+    App,
+    /// That of all apps together.
+    Deployment,
 }
 
 /// Runs in the order of a listing.

@@ -62,6 +62,23 @@ pub(super) fn campaign(id: &str, schedule: Value) -> Campaign {
     }
 }
 
+/// The audience `all` of another app.
+pub(super) fn audience_of(app: &str) -> Audience {
+    Audience {
+        app: app.to_owned(),
+        ..audience(&format!("all-{app}"))
+    }
+}
+
+/// A campaign for [`audience_of`] an app.
+pub(super) fn campaign_of(app: &str, id: &str) -> Campaign {
+    Campaign {
+        app: app.to_owned(),
+        audience: audience_of(app).name,
+        ..campaign(id, once())
+    }
+}
+
 /// A calendar with the audience `all` and these campaigns.
 pub(super) fn calendar(campaigns: Vec<Campaign>) -> Calendar {
     let mut calendar = Calendar::default();

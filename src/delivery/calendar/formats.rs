@@ -121,7 +121,10 @@ fn the_replies_of_a_calendar_format_unchanged() {
         Reply::InUse {
             campaigns: vec!["c1".to_owned()],
         },
-        Reply::Full { limit: 1000 },
+        Reply::Full {
+            scope: Scope::App,
+            limit: 250,
+        },
         Reply::Taken,
         Reply::Starting,
         Reply::State {
@@ -140,7 +143,7 @@ fn the_replies_of_a_calendar_format_unchanged() {
     let texts = [
         r#""done""#,
         r#"{"in_use":{"campaigns":["c1"]}}"#,
-        r#"{"full":{"limit":1000}}"#,
+        r#"{"full":{"scope":"app","limit":250}}"#,
         r#""taken""#,
         r#""starting""#,
         r#"{"state":{"state":"cancelled"}}"#,

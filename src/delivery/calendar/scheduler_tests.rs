@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::fixture::{GRACE, MINUTE, NOW, campaign, database, hourly, once, runs};
+use super::fixture::{GRACE, MINUTE, NOW, audience_of, campaign, campaign_of, database, hourly, once, runs};
 use super::scheduler::{MAX_CALLS, MAX_STARTS, MAX_TELLS, RETRY};
 use super::tasks::CLOCK_SKEW;
 use super::*;
@@ -33,8 +33,22 @@ fn loaded(database: &Database) -> Scheduler {
 }
 
 fn campaigns(count: usize, schedule: &serde_json::Value) -> Calendar {
-    let all = (0..count).map(|number| campaign(&format!("c{number:04}"), schedule.clone()));
-    fixture::calendar(all.collect())
+    let mut calendar = fixture::calendar(vec![]);
+    let mut apply = |command| calendar.apply(command, GRACE, NOW);
+    // No app has more than its share.
+    let app = |number: usize| format!("app-{}", number % acts::APPS);
+    for number in 0..acts::APPS {
+        apply(Command::PutAudience(audience_of(&app(number))));
+    }
+    for number in 0..count {
+        let campaign = Campaign {
+            schedule: Some(Schedule::try_from(schedule.clone()).unwrap()),
+            ..campaign_of(&app(number), &format!("c{number:04}"))
+        };
+        let made = apply(Command::Create(Box::new(campaign)));
+        assert!(matches!(made, Reply::Campaign(_)), "{made:?}");
+    }
+    calendar
 }
 
 fn act(id: &str, act: Act) -> Event {

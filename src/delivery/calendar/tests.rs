@@ -6,7 +6,7 @@ use super::fixture::{
     GRACE, MINUTE, NOW, act, calendar, campaign, database, end, hourly, in_state, minutely, once, read,
     restarted, run_states, runs, state, words, work,
 };
-use super::tick::{LATE, MAX_KEPT, MAX_MISSED, MAX_STARTED, PAUSED};
+use super::tick::{LATE, MAX_KEPT, MAX_KEPT_ALTOGETHER, MAX_MISSED, MAX_STARTED, MAX_ZONES_KEPT, PAUSED};
 use super::*;
 use crate::delivery::sql::Statement;
 
@@ -153,6 +153,48 @@ fn on_the_devices_clocks_a_time_has_a_run_for_each_moment() {
         end(&mut calendar, "c", run.at, now);
     }
     assert_eq!(state(&mut calendar, "c"), State::Done);
+}
+
+/// A calendar with so many runs that have ended, a minute apart, each with the names of so many zones.
+fn with_ended_runs(count: usize, zones: usize) -> Calendar {
+    let mut calendar = calendar(vec![]);
+    let zones: Vec<String> = (0..zones).map(|zone| format!("Zone/{zone}")).collect();
+    for number in 0..count {
+        // No campaign has more runs than are kept of one.
+        let id = format!("c{}", number / MAX_KEPT);
+        let at = NOW + MINUTE * u32::try_from(number).unwrap();
+        let mut run = Run::starting(&id, at, Some(zones.clone()), NOW);
+        run.state = RunState::Done;
+        calendar.runs.insert((id, at), run);
+    }
+    calendar
+}
+
+#[test]
+fn as_many_runs_are_kept_altogether_as_documented_and_the_oldest_go_first() {
+    let mut calendar = with_ended_runs(MAX_KEPT_ALTOGETHER, 0);
+    calendar.tick(GRACE, NOW);
+    assert_eq!(calendar.runs.len(), MAX_KEPT_ALTOGETHER);
+    let mut calendar = with_ended_runs(MAX_KEPT_ALTOGETHER + 1, 0);
+    calendar.tick(GRACE, NOW);
+    assert_eq!(calendar.runs.len(), MAX_KEPT_ALTOGETHER);
+    assert!(!calendar.runs.contains_key(&("c0".to_owned(), NOW)));
+}
+
+#[test]
+fn runs_keep_as_many_names_of_zones_as_documented_and_the_oldest_go_first() {
+    const ZONES: usize = 500;
+    let count = MAX_ZONES_KEPT / ZONES;
+    let mut calendar = with_ended_runs(count, ZONES);
+    calendar.tick(GRACE, NOW);
+    assert_eq!(calendar.runs.len(), count);
+    // One name more, and the oldest run goes.
+    let key = ("c0".to_owned(), NOW + MINUTE);
+    let one_more = |run: &mut Run| run.zones.as_mut().unwrap().push("Zone/more".to_owned());
+    one_more(calendar.runs.get_mut(&key).unwrap());
+    calendar.tick(GRACE, NOW);
+    assert_eq!(calendar.runs.len(), count - 1);
+    assert!(!calendar.runs.contains_key(&("c0".to_owned(), NOW)));
 }
 
 #[test]
