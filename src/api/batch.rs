@@ -163,6 +163,7 @@ pub fn opened(
         ended_at: None,
         state: State::Staging,
         paused: None,
+        refusal: None,
         terms: Terms {
             rate: options.rate,
             weight: options.weight,

@@ -51,7 +51,7 @@ use super::verdict::Verdict;
 use crate::time::Timestamp;
 
 pub use announcement::Announcement;
-pub use background::{BackgroundTasks, CALL_TIMEOUT, Call, Effect, Event, Outcome, Refusal};
+pub use background::{BackgroundTasks, CALL_TIMEOUT, Call, Effect, Event, Outcome};
 pub use bad_tokens::Suspect;
 pub use chunk::Size;
 pub use command::{Append, Appended, Assignment, Command, Message, Stands};
@@ -61,7 +61,7 @@ pub use left_out::LeftOut;
 pub use overview::{Counts, Overview, Reason};
 pub use plan::LONGEST_LIFE;
 pub use progress::{Claim, Part, Progress, Waiting};
-pub use record::{AudienceRef, CutOff, Origin, Pause, PausedBy, Record, State, Terms};
+pub use record::{AudienceRef, CutOff, Origin, Pause, PausedBy, Record, Refusal, State, Terms};
 pub use results::{Detail, Ending, Found, GaveUp, MAX_ENDINGS, OPEN, Results, index, letter};
 pub use walks::{MAX_PUSHES, Taken, Walk};
 
@@ -110,11 +110,8 @@ pub struct Settled {
 /// Something that others must be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// APNs refuses the credential: every batch of it is to be paused.
-    CredentialRefused {
-        /// APNs' reason.
-        reason: String,
-    },
+    /// APNs refuses the credential: every batch of it is to be paused, as [`Record::refusal`] says.
+    CredentialRefused,
     /// Its state is another one.
     StateChanged,
 }
@@ -378,6 +375,10 @@ impl Batch {
         }
         if state != State::Paused {
             self.record.paused = None;
+        }
+        if state == State::Running {
+            // Somebody has resumed it: the credential is mended, or is refused anew.
+            self.record.refusal = None;
         }
         self.is_record_unsaved = true;
         self.notices.push(Notice::StateChanged);

@@ -8,6 +8,7 @@
 //! a field that is added needs a default.
 
 mod cursor;
+mod refusal_round;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,7 @@ use super::sql::{BadRow, MAX_INTEGER, Query, Row, Statement, Value};
 use crate::time::Timestamp;
 
 pub use cursor::{BadCursor, Cursor};
+pub use refusal_round::RefusalRound;
 
 /// What a registry is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

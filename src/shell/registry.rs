@@ -1,9 +1,9 @@
 //! The registries: one Durable Object a credential that knows its batches, and one that keeps dead letters.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
-use futures::future::ready;
-use futures::stream::{self, StreamExt};
+use futures::future::join_all;
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object, wasm_bindgen};
 
 use super::database::Database;
@@ -62,7 +62,7 @@ pub(super) async fn tell(
 }
 
 /// Pauses the other batches of a credential that APNs refuses: those that have not heard, or all if nobody was told, as
-/// long as `goes_on` says so. Returns those that have still not heard: one that fails keeps no other from hearing.
+/// long as `goes_on` says so. Returns those that have still not heard.
 ///
 /// # Errors
 /// The registry does not answer.
@@ -81,14 +81,18 @@ pub(super) async fn pause_others(
             _ => return Err("the registry answered something else".into()),
         },
     };
-    let refused = &BatchCommand::CredentialRefused { reason };
-    let goes_on = &goes_on;
-    let told = ids.into_iter().filter(|id| id != from).map(|id| async move {
-        let has_heard = goes_on() && batch::command(env, &id, refused).await.is_ok();
-        (!has_heard).then_some(id)
-    });
-    let told = stream::iter(told).buffer_unordered(SIDE_BY_SIDE);
-    Ok(told.filter_map(ready).collect().await)
+    let refused = BatchCommand::CredentialRefused { reason };
+    let round = RefCell::new(registry::RefusalRound::new(ids, from));
+    let tell_some = || async {
+        loop {
+            let next = round.borrow_mut().next(goes_on());
+            let Some(id) = next else { return };
+            let told = batch::command(env, &id, &refused).await;
+            round.borrow_mut().told(id, told.is_ok());
+        }
+    };
+    join_all((0..SIDE_BY_SIDE).map(|_| tell_some())).await;
+    Ok(round.into_inner().unheard())
 }
 
 /// Keeps a message that nothing can be done with.

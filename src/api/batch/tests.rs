@@ -26,6 +26,7 @@ pub(super) fn sample() -> Record {
         ended_at: None,
         state: State::Staging,
         paused: None,
+        refusal: None,
         terms: Terms {
             rate: None,
             weight: 1,

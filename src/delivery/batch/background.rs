@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use super::lane::Lane;
-use super::{AudienceRef, Batch, Notice, Report, State};
+use super::{AudienceRef, Batch, Notice, Refusal, Report, State};
 use crate::delivery::outbox::{Answered, Body, Delivery, Outbox};
 use crate::delivery::webhook::{self, Event as Announced};
 use crate::time::Timestamp;
@@ -30,19 +30,8 @@ pub struct BackgroundTasks {
     removal: Lane,
     /// Whether the registry may not know the batch's state.
     is_unregistered: bool,
-    /// What the credential's other batches may not know.
-    refused: Option<Refusal>,
-    /// Whether the call under way tells them of just that.
+    /// Whether the call under way tells the credential's other batches of the refusal that the record has.
     is_told: bool,
-}
-
-/// That APNs refuses the credential, until all of its other batches have heard.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// APNs' reason.
-    pub reason: String,
-    /// The batches that have not heard; none if nobody was told yet, and all are to be.
-    pub unheard: Option<Vec<String>>,
 }
 
 /// What has happened.
@@ -155,7 +144,6 @@ impl BackgroundTasks {
             announcement: Lane::NEW,
             removal: Lane::NEW,
             is_unregistered: true,
-            refused: None,
             is_told: false,
         }
     }
@@ -214,10 +202,9 @@ impl BackgroundTasks {
             if let Outcome::PausedOthers { unheard } = outcome {
                 is_heard = unheard.is_empty();
                 // After a resume there is no refusal, or one of which nobody has heard.
-                if let Some(refusal) = self.refused.as_mut().filter(|_| is_told) {
-                    refusal.unheard = Some(unheard);
+                if is_told {
+                    batch.told_of_refusal(unheard);
                 }
-                self.refused.take_if(|_| is_told && is_heard);
             }
             self.others.went(!is_heard, now);
         } else if self.walks.ends(call) {
@@ -265,17 +252,10 @@ impl BackgroundTasks {
             match notice {
                 Notice::StateChanged => {
                     self.is_unregistered = true;
-                    if batch.record().state == State::Running {
-                        // Somebody has resumed it: the credential is mended, or is refused anew.
-                        (self.refused, self.is_told) = (None, false);
-                    }
+                    self.is_told &= batch.record().state != State::Running;
                     has_ended = batch.record().state.has_ended();
                 }
-                Notice::CredentialRefused { reason } => {
-                    let unheard = None;
-                    self.refused = Some(Refusal { reason, unheard });
-                    self.is_told = false;
-                }
+                Notice::CredentialRefused => self.is_told = false,
             }
         }
         has_ended
@@ -292,7 +272,7 @@ impl BackgroundTasks {
             calls.push(begin(number, Call::Register));
         }
         self.others.give_up_lost(now);
-        if let Some(refusal) = self.refused.clone()
+        if let Some(refusal) = batch.record().refusal.clone()
             && self.others.is_free(now)
         {
             let number = self.number();
@@ -396,7 +376,7 @@ impl BackgroundTasks {
         if self.is_unregistered {
             moments.extend(self.registry.again_at());
         }
-        if self.refused.is_some() {
+        if batch.record().refusal.is_some() {
             moments.extend(self.others.again_at());
         }
         if batch.unannounced().is_some() {

@@ -27,6 +27,9 @@ pub struct Record {
     pub state: State,
     /// Why it is paused, while it is.
     pub paused: Option<Pause>,
+    /// That APNs refuses the credential, until all of its other batches have heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
     /// How it is sent.
     pub terms: Terms,
     /// How many lines of its upload were left out.
@@ -169,6 +172,16 @@ pub struct Pause {
     pub by: PausedBy,
     /// What to look into.
     pub detail: String,
+}
+
+/// That APNs refuses the credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// APNs' reason.
+    pub reason: String,
+    /// The credential's batches that have not heard; none if nobody was told yet, and all are to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unheard: Option<Vec<String>>,
 }
 
 /// Who paused a batch.

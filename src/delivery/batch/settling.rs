@@ -9,7 +9,7 @@ use super::chunk::Chunk;
 use super::plan::expired;
 use super::progress::Part;
 use super::results::{Detail, Ending, Found, GaveUp, MAX_ENDINGS, Results};
-use super::{Batch, Notice, Pause, PausedBy, Progress, Settled, State, at, count};
+use super::{Batch, Notice, Pause, PausedBy, Progress, Refusal, Settled, State, at, count};
 use crate::delivery::backoff;
 use crate::delivery::places::Places;
 use crate::delivery::verdict::{Again, Verdict};
@@ -45,7 +45,10 @@ impl Batch {
         if let Some(ending) = refused.filter(|_| self.record.state == State::Running) {
             let reason = ending.reason.clone().unwrap_or_default();
             let detail = format!("APNs refuses the credential: {reason}");
-            self.notices.push(Notice::CredentialRefused { reason });
+            // Stored with the pause, so that a crash keeps no batch from hearing.
+            let unheard = None;
+            self.record.refusal = Some(Refusal { reason, unheard });
+            self.notices.push(Notice::CredentialRefused);
             let by = PausedBy::Credential;
             self.pause(Pause { by, detail }, now);
         }
@@ -54,6 +57,16 @@ impl Batch {
         Settled {
             stop: !is_current || self.record.state != State::Running || !self.record.terms.is_open_at(now),
         }
+    }
+
+    /// The credential's other batches were told that APNs refuses it, but for these.
+    pub(super) fn told_of_refusal(&mut self, unheard: Vec<String>) {
+        if let Some(refusal) = &mut self.record.refusal {
+            refusal.unheard = Some(unheard);
+        }
+        let all_heard = |refusal: &mut Refusal| refusal.unheard.as_ref().is_some_and(Vec::is_empty);
+        self.record.refusal.take_if(all_heard);
+        self.is_record_unsaved = true;
     }
 
     /// Takes in what a run's results say of APNs and of the run.

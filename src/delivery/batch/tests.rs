@@ -69,6 +69,7 @@ pub(super) fn record(terms: Terms) -> Record {
         ended_at: None,
         state: State::Staging,
         paused: None,
+        refusal: None,
         terms,
         invalid: 0,
         warnings: Default::default(),

@@ -20,7 +20,7 @@ fn a_refused_credential_pauses_the_batch_and_its_pushes_go_out_when_it_is_resume
     let reason = "InvalidProviderToken".to_owned();
     assert_eq!(
         batch.take_notices(),
-        [Notice::CredentialRefused { reason }, Notice::StateChanged]
+        [Notice::CredentialRefused, Notice::StateChanged]
     );
     assert_eq!(batch.plan(BEGIN), NOTHING);
     assert_eq!(batch.claim(2, BEGIN), None);

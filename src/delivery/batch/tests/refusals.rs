@@ -66,6 +66,30 @@ fn only_the_batches_that_have_not_heard_of_a_refusal_are_told_again() {
 }
 
 #[test]
+fn the_other_batches_hear_of_a_refusal_although_a_crash_came_in_between() {
+    let (mut batch, mut tasks, call) = refused_batch();
+    let restarted = |batch: &Batch| {
+        let batch = Batch::load(batch.record().clone(), sizes(1, 1), Vec::new());
+        (batch, BackgroundTasks::new(Outbox::new("b")))
+    };
+    // Before anybody was told, all are.
+    let (mut other, mut others) = restarted(&batch);
+    let (_, refusal) = pausing(&others.handle(&mut other, Event::Look, BEGIN)).unwrap();
+    assert_eq!(
+        (refusal.reason.as_str(), refusal.unheard),
+        ("InvalidProviderToken", None)
+    );
+    // Later those that have not heard.
+    tasks.handle(&mut batch, told(call, &["x"]), BEGIN);
+    let (mut other, mut others) = restarted(&batch);
+    let (call, refusal) = pausing(&others.handle(&mut other, Event::Look, BEGIN)).unwrap();
+    assert_eq!(refusal.unheard, Some(vec!["x".to_owned()]));
+    others.handle(&mut other, told(call, &[]), BEGIN);
+    let (mut last, mut tasks) = restarted(&other);
+    assert_eq!(pausing(&tasks.handle(&mut last, Event::Look, BEGIN)), None);
+}
+
+#[test]
 fn a_refusal_is_forgotten_when_its_batch_is_resumed() {
     let (mut batch, mut tasks, call) = refused_batch();
     tasks.handle(&mut batch, told(call, &["x"]), BEGIN);
