@@ -7,6 +7,7 @@ pub mod audience;
 pub mod auth;
 pub mod batch;
 pub mod byte_budget;
+pub mod call_limit;
 pub mod campaign;
 pub mod coding;
 pub mod doctor;

@@ -22,7 +22,7 @@ use super::sql::{self, BadRow, Query, Row, Statement};
 use super::walk::{Judge, Judged, Unaccepted, Walk};
 use crate::time::Timestamp;
 
-pub use count::Counter;
+pub use count::{CountFault, CountRequests, Counter};
 pub use device::{Device, Member};
 pub use epoch::{Admission, Epoch, Request};
 pub use gone::Gone;

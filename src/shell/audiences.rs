@@ -17,7 +17,7 @@ use crate::api::audience::{
 use crate::api::format::LINES;
 use crate::api::problem::{Kind, Problem};
 use crate::api::route::AudienceAction;
-use crate::delivery::audience::{Command as ShardCommand, Counter, Reply as ShardReply};
+use crate::delivery::audience::{Command as ShardCommand, CountFault, Counter, Reply as ShardReply};
 use crate::delivery::calendar::{Audience, Command, Reply};
 use crate::delivery::segment::Segment;
 
@@ -259,7 +259,10 @@ impl Reader {
 
 async fn count(audience: &Audience, segment: Option<&Segment>, env: &Env) -> Result<Counter, Problem> {
     let counted = audience::count(env, &audience.reference(), segment).await;
-    counted.map_err(|error| failed(audience, &error.to_string()))
+    counted.map_err(|fault| match fault {
+        CountFault::TooManyRequests => Problem::new(Kind::InvalidRequest, fault.to_string()),
+        CountFault::Shard(problem) => failed(audience, &problem),
+    })
 }
 
 async fn ask_shards(

@@ -27,6 +27,7 @@ use super::{clock, http};
 use crate::api::Answer;
 use crate::api::batch::pages::Wanted;
 use crate::api::batch::{Ask, Question};
+use crate::api::call_limit;
 use crate::api::problem::{Kind, Problem};
 use crate::delivery::batch::{Batch, Command, Pause, PausedBy};
 use crate::time::Timestamp;
@@ -187,7 +188,7 @@ impl BatchObject {
                 core.with(|batch| batch.cancel(now));
                 core.save()?;
                 core.go_on();
-                watch::until_ended(core, CANCEL_WAIT).await;
+                watch::until_ended(core, call_limit::CANCEL_WAIT).await;
             }
             Ask::Pause => {
                 let by = PausedBy::Caller;
@@ -253,9 +254,6 @@ pub(super) const CODING: &str = "x-apns-edge-coding";
 
 /// The status of an answer that has nothing to say.
 const NOTHING: u16 = 204;
-
-/// How long a cancel waits for what is in flight: less than the time after which clients give a request up.
-const CANCEL_WAIT: Duration = Duration::from_secs(25);
 
 /// An upload of which nothing has come for so long has broken off.
 const UPLOAD_STALLED: Duration = Duration::from_secs(60);

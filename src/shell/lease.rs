@@ -6,6 +6,7 @@ use worker::Env;
 
 use super::gate;
 use super::log::Event;
+use crate::api::call_limit;
 use crate::api::problem::{Kind, Problem};
 use crate::config::{App, Transport};
 use crate::delivery::gate::{Command, Lease, Refusal, Reply};
@@ -47,7 +48,7 @@ pub(super) async fn ask(
     let command = Command::Lease {
         want,
         ttl_ms: TTL_MS,
-        wait_ms: PERMIT_WAIT_MS,
+        wait_ms: call_limit::PERMIT_WAIT_MS,
         refused,
         pooled: transport == Transport::Socket,
         share,
@@ -78,9 +79,6 @@ pub(super) const LAUNCH_TIME: Duration = Duration::from_secs(60);
 
 /// The life of a lease: the launching time and the longest attempt after it.
 pub(super) const TTL_MS: u64 = 2 * 60 * 1000;
-
-/// How long an order waits for permits before the caller is told to come back.
-const PERMIT_WAIT_MS: u64 = 10_000;
 
 /// When to try again after the gate did not answer.
 const GATE_RETRY_MS: u64 = 1000;

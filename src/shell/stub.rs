@@ -1,8 +1,4 @@
-//! How objects are asked: JSON text there, JSON text back, within a time limit.
-//!
-//! Every call to an object has a limit, chosen by what the object may have to do. A call that has reached it has an unknown
-//! outcome: the object may have done what it was asked, so that the caller asks again, and objects do twice what they are
-//! asked twice without harm.
+//! How objects are asked: JSON text there, JSON text back, within the time limit of the [`Call`].
 
 use std::future::Future;
 use std::pin::pin;
@@ -14,7 +10,7 @@ use serde::de::DeserializeOwned;
 use worker::{Env, Method, Request, RequestInit, Response, Result};
 
 use super::{batch, bindings, calendar, clock, http};
-use crate::delivery::calendar::START_TIME;
+use crate::api::call_limit::{self, Call};
 
 /// Asks an object, by the name of its binding and its own, and reads its answer.
 ///
@@ -27,7 +23,7 @@ pub(super) async fn ask<R: DeserializeOwned>(
     question: &impl Serialize,
 ) -> Result<R> {
     let text = serde_json::to_string(question)?;
-    let answer = within(limit(binding, path), binding, async {
+    let answer = within(call(binding, path).limit(), binding, async {
         let response = fetch(env, (binding, name), path, &post(text)).await?;
         Ok((response.status_code(), http::whole(&response).await?))
     });
@@ -51,7 +47,7 @@ pub(super) async fn send(
     path: &str,
     text: String,
 ) -> Result<(u16, Vec<u8>)> {
-    let answer = within(limit(binding, path), binding, async {
+    let answer = within(call(binding, path).limit(), binding, async {
         let response = fetch(env, (binding, name), path, &post(text)).await?;
         Ok((response.status_code(), http::whole(&response).await?))
     });
@@ -67,7 +63,7 @@ pub(super) async fn begin(
     init: &RequestInit,
 ) -> Result<Response> {
     within(
-        limit(binding, path),
+        call(binding, path).limit(),
         binding,
         fetch(env, (binding, name), path, init),
     )
@@ -97,42 +93,19 @@ pub(super) async fn within<T>(
 ) -> Result<T> {
     match select(pin!(answer), pin!(clock::at(clock::now() + limit))).await {
         Either::Left((answer, _)) => answer,
-        Either::Right(_) => {
-            let secs = limit.as_secs();
-            Err(format!("{whom} did not answer within {secs} s; it may have done what it was asked").into())
-        }
+        Either::Right(_) => Err(call_limit::no_answer(whom, limit).into()),
     }
 }
 
-/// How long an object may take.
-fn limit(binding: &str, path: &str) -> Duration {
+/// What an object is asked for with a request to this path.
+fn call(binding: &str, path: &str) -> Call {
     match binding {
-        bindings::GATE => GATE,
-        bindings::CONNECTION => CONNECTION,
-        bindings::AUDIENCE => AUDIENCE,
-        bindings::CALENDAR if path == calendar::START => START_TIME,
-        bindings::BATCH if path == batch::UPLOAD => UPLOAD_TIME,
-        bindings::BATCH if path == batch::ASK => QUESTION,
-        _ => COMMAND,
+        bindings::GATE => Call::Lease,
+        bindings::CONNECTION => Call::Send,
+        bindings::AUDIENCE => Call::Shard,
+        bindings::CALENDAR if path == calendar::START => Call::StartRun,
+        bindings::BATCH if path == batch::UPLOAD => Call::Upload,
+        bindings::BATCH if path == batch::ASK => Call::BatchRequest,
+        _ => Call::Command,
     }
 }
-
-/// What an object answers from its memory or a few rows: milliseconds, but for a batch that has to read a hundred thousand
-/// rows first, and an object that is being moved.
-const COMMAND: Duration = Duration::from_secs(15);
-
-/// A lease waits up to 10 s for permits.
-const GATE: Duration = Duration::from_secs(25);
-
-/// A connection object answers when all pushes have: a connection may take 45 s to be opened, pushes are launched for 60 s,
-/// and each may take its timeout.
-const CONNECTION: Duration = Duration::from_mins(4);
-
-/// A shard may count the devices of a segment, or delete all of them.
-const AUDIENCE: Duration = Duration::from_secs(60);
-
-/// A cancel waits up to 25 s for what is in flight.
-const QUESTION: Duration = Duration::from_secs(45);
-
-/// An upload lasts as long as its caller sends; one that stops is noticed by the object.
-const UPLOAD_TIME: Duration = Duration::from_hours(12);

@@ -1,6 +1,8 @@
 //! Counts the devices of a shard: those of a segment page by page, each page one request, so that no request blocks the shard
 //! for long and others are served in between.
 
+use std::cell::Cell;
+
 use super::{Command, Reply};
 use crate::delivery::segment::Segment;
 use crate::delivery::sql::{BadRow, Row, Statement, only};
@@ -58,6 +60,41 @@ impl Counter {
     }
 }
 
+/// The requests that a count of all shards may still make.
+#[derive(Debug)]
+pub struct CountRequests(Cell<u32>);
+
+impl CountRequests {
+    /// As many as a count may make.
+    #[must_use]
+    pub const fn all() -> Self {
+        Self(Cell::new(MAX_COUNT_REQUESTS))
+    }
+
+    /// Takes one of them.
+    ///
+    /// # Errors
+    /// None is left.
+    pub fn take(&self) -> Result<(), CountFault> {
+        let left = self.0.get().checked_sub(1).ok_or(CountFault::TooManyRequests)?;
+        self.0.set(left);
+        Ok(())
+    }
+}
+
+/// Why devices could not be counted.
+#[derive(Debug, thiserror::Error)]
+pub enum CountFault {
+    /// The count would make more requests than it may.
+    #[error(
+        "counting this segment takes more than {MAX_COUNT_REQUESTS} pages of devices: use fewer or simpler conditions"
+    )]
+    TooManyRequests,
+    /// A shard has failed.
+    #[error("{0}")]
+    Shard(String),
+}
+
 /// Counts all devices and those that are suspect, which are in an index; or the next devices, and those of them that are in the
 /// segment.
 pub(super) fn statements(segment: Option<&Segment>, after: u64) -> Vec<Statement> {
@@ -98,6 +135,9 @@ pub(super) fn reply(segment: Option<&Segment>, rows: &[Vec<Row>]) -> Result<Repl
     })
 }
 
+/// The most requests of a count: an invocation may make 10,000 (Cloudflare's limits of Workers).
+const MAX_COUNT_REQUESTS: u32 = 9000;
+
 /// How many devices are looked at for a page: some tenths of a second.
 fn limit(segment: &Segment) -> u32 {
     segment.devices_within(PAGE_COST)
@@ -106,3 +146,21 @@ fn limit(segment: &Segment) -> u32 {
 /// What a page may cost, as [`Segment::devices_within`] counts it: 500,000 devices with all that they may have are 80 pages for a
 /// segment with all that it may have.
 const PAGE_COST: u32 = 500_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_makes_as_many_requests_as_documented_and_no_more() {
+        let requests = CountRequests::all();
+        for _ in 0..9000 {
+            requests.take().unwrap();
+        }
+        for _ in 0..2 {
+            let fault = requests.take().unwrap_err();
+            assert!(matches!(fault, CountFault::TooManyRequests));
+            assert!(fault.to_string().contains("more than 9000 pages"), "{fault}");
+        }
+    }
+}

@@ -1,14 +1,12 @@
 //! How the rest of the Worker talks to the shards of an audience.
 
-use std::cell::Cell;
-
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use worker::{Env, Result};
 
 use super::{COMMAND, WAKE, WALK, WIPE};
-use crate::delivery::audience::{Command, Counter, Reply, Request};
+use crate::delivery::audience::{Command, CountFault, CountRequests, Counter, Reply, Request};
 use crate::delivery::batch::AudienceRef;
 use crate::delivery::segment::Segment;
 use crate::delivery::walk::Walk;
@@ -49,18 +47,16 @@ pub(in crate::shell) async fn count(
     env: &Env,
     audience: &AudienceRef,
     segment: Option<&Segment>,
-) -> Result<Counter> {
-    let requests = &Cell::new(0);
+) -> std::result::Result<Counter, CountFault> {
+    let requests = &CountRequests::all();
     let counted = stream::iter(0..audience.shards).map(|shard| async move {
         let mut counter = Counter::default();
         while let Some(command) = counter.next(segment) {
-            requests.set(requests.get() + 1);
-            if requests.get() > MAX_COUNT_REQUESTS {
-                return Err("counting takes too many requests".into());
-            }
-            counter.take(&ask(env, audience, shard, &command).await?);
+            requests.take()?;
+            let reply = ask(env, audience, shard, &command).await;
+            counter.take(&reply.map_err(|error| CountFault::Shard(error.to_string()))?);
         }
-        Ok::<_, worker::Error>(counter)
+        Ok(counter)
     });
     let sum = |all: Counter, one: Counter| async move { Ok(all.and(one)) };
     counted.buffered(AT_ONCE).try_fold(Counter::default(), sum).await
@@ -123,9 +119,6 @@ async fn send<R: DeserializeOwned>(
     let name = format!("{}#{shard}", audience.name);
     stub::ask(env, (bindings::AUDIENCE, &name), path, &request).await
 }
-
-/// The most requests of a count: an invocation may make 10,000 (Cloudflare's limits of Workers).
-const MAX_COUNT_REQUESTS: u32 = 9000;
 
 /// How many shards are asked at once: an invocation has six connections, and one is left for others.
 const AT_ONCE: usize = 5;
