@@ -42,8 +42,8 @@ fn the_calendar_is_told_first_and_then_the_audience_from_where_it_knows() {
     assert_eq!(
         serde_json::to_string(&ended).unwrap(),
         concat!(
-            r#"{"run_ended":{"campaign":"c","at":1800000000000,"state":"done","pushes":5,"#,
-            r#""counts":{"accepted":4,"rejected":1,"failed":0,"cancelled":0,"gone":1}}}"#,
+            r#"{"campaign":"c","at":1800000000000,"is_cancelled":false,"pushes":5,"#,
+            r#""counts":{"accepted":4,"rejected":1,"failed":0,"cancelled":0,"gone":1}}"#,
         )
     );
     batch.told_end();
