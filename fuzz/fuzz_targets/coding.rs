@@ -4,8 +4,8 @@
 
 use std::io::Write;
 
-use apns_edge::api::Problem;
-use apns_edge::api::coding::{Coding, Decoder};
+use api::Problem;
+use api::coding::{Coding, Decoder};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use libfuzzer_sys::fuzz_target;

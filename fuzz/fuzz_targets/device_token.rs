@@ -2,8 +2,8 @@
 
 #![no_main]
 
-use apns_edge::apns::DeviceToken;
-use apns_edge::apns::device_token::MAX_HEX_LEN;
+use apns::DeviceToken;
+use apns::device_token::MAX_HEX_LEN;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

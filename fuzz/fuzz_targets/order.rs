@@ -5,10 +5,10 @@
 
 use std::sync::LazyLock;
 
-use apns_edge::api::format::{Format, Head};
-use apns_edge::api::{Order, Problem, preview, push};
-use apns_edge::config::{API_KEYS, APPS, Config, Transport};
-use apns_edge::time::Timestamp;
+use api::format::{Format, Head};
+use api::{Order, Problem, preview, push};
+use api::config::{API_KEYS, APPS, Config, Transport};
+use apns::time::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, from_slice, from_str};
 

@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use apns_edge::apns::{Outcome, Reply};
-use apns_edge::delivery::receipt::{Receipt, Status};
-use apns_edge::delivery::verdict::{Verdict, judge};
-use apns_edge::time::Timestamp;
+use apns::{Outcome, Reply};
+use delivery::receipt::{Receipt, Status};
+use delivery::verdict::{Verdict, judge};
+use apns::time::Timestamp;
 use libfuzzer_sys::fuzz_target;
 
 /// Status, `apns-id`, `apns-unique-id`, `retry-after`, body.

@@ -6,12 +6,12 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use apns_edge::api::format::Format;
-use apns_edge::api::order::{Basis, Repeats};
-use apns_edge::api::upload::{Finished, MAX_CHUNK_BYTES, MAX_CHUNK_PUSHES, Staged};
-use apns_edge::api::{Order, Problem, Upload};
-use apns_edge::config::{API_KEYS, APPS, Config};
-use apns_edge::time::Timestamp;
+use api::format::Format;
+use api::order::{Basis, Repeats};
+use api::upload::{Finished, MAX_CHUNK_BYTES, MAX_CHUNK_PUSHES, Staged};
+use api::{Order, Problem, Upload};
+use api::config::{API_KEYS, APPS, Config};
+use apns::time::Timestamp;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-use apns_edge::api::route::{Route, TABLE};
+use api::route::{Route, TABLE};
 use apns_mock::Options;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! What becomes a batch, and what is left of what does not.
 
-use apns_edge::apns::ApnsId;
+use apns::ApnsId;
 use serde_json::{Value, json};
 
 use super::pieces::Pieces;

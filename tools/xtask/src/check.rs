@@ -6,7 +6,7 @@ use crate::setup::wasm;
 use crate::steps::Steps;
 use crate::{lints, process};
 
-/// Formatting, clippy on both targets, the unit tests of the Worker.
+/// Formatting, clippy on both targets, the unit tests.
 pub(crate) fn run() -> Result<()> {
     let mut steps = Steps::default();
     steps.run("formatting", |_| lints::formatting())?;
@@ -14,7 +14,7 @@ pub(crate) fn run() -> Result<()> {
     let toolchain = steps.run("set-up for wasm32", |_| wasm::ready())?;
     steps.run("clippy for wasm32", |_| lints::worker(&toolchain))?;
     steps.run("unit tests", |tests| {
-        tests.run(process::cargo().args(["test", "--package", "apns-edge", "--lib"]))
+        tests.run(process::cargo().args(["test", "--workspace", "--lib", "--bins"]))
     })?;
     println!("{}", steps.summary());
     Ok(())

@@ -1,0 +1,170 @@
+//! Audiences: `/v1/audiences`, and devices in and out.
+//!
+//! In scope: what callers may write, the intake of devices as they arrive, and what is answered. Out of scope: where audiences
+//! and devices are kept (`delivery::calendar`, `delivery::audience`), and which shard is asked when (`shell`).
+
+mod columns;
+mod device;
+mod documents;
+mod fields;
+mod intake;
+mod pages;
+mod removal;
+mod sorter;
+mod table;
+
+use serde_json::{Map, Value};
+
+pub use documents::{Described, Tally, Totals, count, device_lines, document, imported, list, removed};
+pub use intake::{Form, Intake};
+pub use pages::{DeviceCursor, DeviceRange, Export, Next, cursor_line};
+pub use removal::Removal;
+pub use sorter::Shipment;
+
+use super::auth;
+use super::format;
+use super::problem::{Kind, Problem};
+use crate::config::{App, Caller, Config};
+use apns::fault::{self, FaultKind, Faults, Pointer};
+use campaign::calendar::Scope;
+use campaign::segment::Segment;
+
+/// What a caller says of an audience that is to be there.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening<'c> {
+    /// Whose devices are in it.
+    pub app: &'c App,
+    /// Into how many objects it is cut.
+    pub shards: u32,
+}
+
+impl<'c> Opening<'c> {
+    /// Reads the body of `PUT /v1/audiences/{name}`.
+    ///
+    /// # Errors
+    /// 400 if it is not JSON, 403 if the caller does not reach the app, 422 with the faults of the name and of all fields.
+    pub fn read(name: &str, body: &[u8], caller: &Caller, config: &'c Config) -> Result<Self, Problem> {
+        let document = object_or_nothing(body)?;
+        let (root, mut faults) = (Pointer::Root, Faults::default());
+        if !is_name(name) {
+            let text = format!(
+                "an audience's name has 1 to {MAX_NAME} of a-z, 0-9, `-` and `_`, and begins with a letter or digit"
+            );
+            faults.add(&root.key("name"), FaultKind::Invalid(text));
+        }
+        let map = fault::object(&document, &root, &["app", "shards"], &mut faults);
+        let app = map
+            .and_then(|map| map.get("app"))
+            .and_then(|app| fault::string(app, &root.key("app"), &mut faults));
+        let shards = match map.and_then(|map| map.get("shards")) {
+            None => Some(SHARDS),
+            Some(value) => read_shards(value, &root.key("shards"), &mut faults),
+        };
+        let shards = faults.or(shards).map_err(Problem::invalid)?.unwrap_or(SHARDS);
+        Ok(Self {
+            app: auth::choose_app(app, caller, config)?,
+            shards,
+        })
+    }
+}
+
+fn read_shards(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<u32> {
+    let shards = fault::unsigned(value, at, faults)?;
+    let within = u32::try_from(shards)
+        .ok()
+        .filter(|shards| (1..=MAX_SHARDS).contains(shards));
+    if within.is_none() {
+        faults.add(at, FaultKind::Invalid(format!("must be from 1 to {MAX_SHARDS}")));
+    }
+    within
+}
+
+/// Whether a text can be the name of an audience.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    text.len() <= MAX_NAME
+        && text.bytes().next().is_some_and(word)
+        && text.bytes().all(|byte| word(byte) || matches!(byte, b'-' | b'_'))
+}
+
+/// Reads the body of `POST /v1/audiences/{name}/count`: the segment, if it has one.
+///
+/// # Errors
+/// 400 if it is not JSON, 422 with all faults of its fields.
+pub fn read_count(body: &[u8]) -> Result<Option<Segment>, Problem> {
+    let document = object_or_nothing(body)?;
+    let (root, mut faults) = (Pointer::Root, Faults::default());
+    let segment = fault::object(&document, &root, &["segment"], &mut faults)
+        .and_then(|map| map.get("segment"))
+        .and_then(|segment| Segment::read(segment, &root.key("segment"), &mut faults));
+    faults.or(segment).map_err(Problem::invalid)
+}
+
+/// A body of JSON; nothing at all says as much as an object without members.
+fn object_or_nothing(body: &[u8]) -> Result<Value, Problem> {
+    match body.trim_ascii() {
+        [] => Ok(Value::Object(Map::new())),
+        body => format::document(body),
+    }
+}
+
+/// The problem of an audience that is not there, or not for this caller.
+#[must_use]
+pub fn not_found() -> Problem {
+    Problem::new(
+        Kind::AudienceNotFound,
+        "the API key reaches no audience of this name",
+    )
+}
+
+/// The problem of an audience that is there and differs from what a caller wants.
+#[must_use]
+pub fn conflict(there: &Described<'_>) -> Problem {
+    let detail = format!(
+        "it is of the app `{}` and has {} shards, which cannot be changed",
+        there.app, there.shards
+    );
+    Problem::new(Kind::AudienceConflict, detail)
+}
+
+/// The problem of an audience that is to be made while one of its name is being deleted.
+#[must_use]
+pub fn leaving() -> Problem {
+    let detail = "one of this name is being deleted: if that has failed, delete it again";
+    Problem::new(Kind::AudienceConflict, detail)
+}
+
+/// The problem of an audience that is not to be deleted while this campaign uses it.
+#[must_use]
+pub fn in_use(campaign: &str) -> Problem {
+    let detail = format!("the campaign {campaign} is for it and has not ended");
+    Problem::new(Kind::AudienceInUse, detail)
+}
+
+/// The problem of one audience too many.
+#[must_use]
+pub fn full(scope: Scope, limit: usize) -> Problem {
+    let whose = match scope {
+        Scope::App => "the app",
+        Scope::Deployment => "the deployment",
+    };
+    let detail =
+        format!("{whose} has {limit} audiences, the most that are allowed: delete one that nobody uses");
+    Problem::new(Kind::InvalidRequest, detail)
+}
+
+/// The longest name; it stands in paths and in the names of objects.
+const MAX_NAME: usize = 64;
+
+/// The shards of an audience, unless the caller says otherwise: enough for some millions of devices.
+const SHARDS: u32 = 8;
+
+/// The most shards: each of them is asked for every count.
+pub const MAX_SHARDS: u32 = 256;
+
+/// The longest line of a device in bytes: a device with all that it may have is longer, but none is meant to be.
+pub const MAX_LINE: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,325 @@
+//! The columns of a table of devices: what its header names, and the device that a row then is.
+//!
+//! They have the names of a device's fields. Tags are separated by `;`, and an attribute is a column `attributes.NAME`. A cell
+//! with nothing in it is a field that is not there, and so is one that is just `NULL` or `\N`, as databases export it. Cells are
+//! text, so that `01067` stays a postcode; an attribute whose column is `attributes.NAME:number` or `:boolean` is that.
+
+use serde_json::Value;
+
+use super::device::FIELDS;
+use super::fields::{self, MAX_ATTRIBUTES, MAX_TAGS, note};
+use crate::config::App;
+use crate::lines;
+use apns::fault::{self, FaultKind, Faults, Pointer, nearest};
+use campaign::audience::Device;
+
+/// The columns, in the order of the header.
+pub(super) struct Columns(Vec<Column>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Column {
+    /// A field by its name.
+    Field(&'static str),
+    Attribute(String, Type),
+}
+
+/// What the cells of an attribute are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Type {
+    Text,
+    Number,
+    Boolean,
+}
+
+impl Columns {
+    /// Reads a header.
+    pub(super) fn read(cells: &[&[u8]]) -> Result<Self, Faults> {
+        if let Some(text) = no_header(cells) {
+            return Err(lines::of_line(FaultKind::Invalid(text)));
+        }
+        let (root, mut faults) = (Pointer::Root, Faults::default());
+        let mut columns = Vec::new();
+        for cell in cells {
+            let name = String::from_utf8_lossy(cell);
+            let name = name.trim_start_matches('\u{feff}').trim();
+            let column = match name.strip_prefix(ATTRIBUTES) {
+                Some(attribute) => {
+                    let (attribute, kind) = typed(attribute);
+                    let checked = fields::is_attribute(attribute, &Value::Bool(true));
+                    note(checked, &root.key(name), &mut faults);
+                    Some(Column::Attribute(attribute.to_owned(), kind))
+                }
+                None => field(name).or_else(|| {
+                    let nearest = nearest(name, COLUMNS);
+                    let shown: String = name.chars().take(MAX_SHOWN_NAME).collect();
+                    let kind = match nearest {
+                        None if !shown.is_empty() => FaultKind::Invalid(format!(
+                            "is not a known column; one of your own is named `attributes.{shown}`"
+                        )),
+                        nearest => FaultKind::UnknownField { nearest },
+                    };
+                    faults.add(&root.key(&shown), kind);
+                    None
+                }),
+            };
+            if column
+                .as_ref()
+                .is_some_and(|column| columns.iter().any(|known: &Column| known.is_same(column)))
+            {
+                faults.add(
+                    &root.key(name),
+                    FaultKind::Invalid("names a second column; keep one of them".to_owned()),
+                );
+            }
+            columns.extend(column);
+        }
+        if !columns.contains(&Column::Field("token")) {
+            faults.add(&root.key("token"), FaultKind::Missing);
+        }
+        let attributes = columns
+            .iter()
+            .filter(|column| matches!(column, Column::Attribute(..)));
+        note(
+            fields::are_few(attributes.count(), MAX_ATTRIBUTES, "attributes"),
+            &root,
+            &mut faults,
+        );
+        faults.or(Self(columns))
+    }
+
+    /// The device in a row.
+    pub(super) fn device(
+        &self,
+        cells: &[&[u8]],
+        app: &App,
+        warnings: &mut Vec<String>,
+    ) -> Result<Device, Faults> {
+        let Self(columns) = self;
+        if cells.len() != columns.len() {
+            let text = format!(
+                "has another number of cells than the header: {}, and not {}",
+                cells.len(),
+                columns.len()
+            );
+            return Err(lines::of_line(FaultKind::Invalid(text)));
+        }
+        let (root, mut faults) = (Pointer::Root, Faults::default());
+        let mut device = Device::new(String::new());
+        for (column, cell) in columns.iter().zip(cells) {
+            let (parent, name) = match column {
+                Column::Field(name) => (root, *name),
+                Column::Attribute(name, _) => (root.key("attributes"), name.as_str()),
+            };
+            let at = parent.key(name);
+            let Ok(text) = std::str::from_utf8(cell) else {
+                faults.add(&at, FaultKind::Invalid("is not UTF-8".to_owned()));
+                continue;
+            };
+            // Tables that are joined have byte order marks inside.
+            let text = text.trim_start_matches('\u{feff}');
+            if NULLS.contains(&text.trim()) {
+                warnings.push(format!(
+                    "{at} is `{}`, which is taken for an empty cell",
+                    text.trim()
+                ));
+                continue;
+            }
+            let read = match column {
+                Column::Attribute(..) if text.is_empty() => Ok(()),
+                Column::Attribute(name, kind) => set_attribute(&mut device, name, *kind, text),
+                Column::Field(name) => match text.trim() {
+                    "" => Ok(()),
+                    text => set_field(&mut device, name, text, app, warnings),
+                },
+            };
+            note(read, &at, &mut faults);
+        }
+        if device.token.is_empty() && faults.is_empty() {
+            faults.add(&root.key("token"), FaultKind::Missing);
+        }
+        faults.or(device)
+    }
+}
+
+/// What is wrong with a first line that names no columns.
+fn no_header(cells: &[&[u8]]) -> Option<String> {
+    let mut parts = cells
+        .iter()
+        .flat_map(|cell| cell.split(|byte| matches!(byte, b';' | b'\t')));
+    if parts.any(fault::is_like_token) {
+        let text = "has a device token, and must have the names of the columns, such as `token,ref`";
+        return Some(text.to_owned());
+    }
+    let [line] = cells else { return None };
+    let separators = [(b';', "`;`"), (b'\t', "tabs")];
+    let (_, name) = separators.iter().find(|(byte, _)| line.contains(byte))?;
+    let text = format!("has columns that are separated by {name}; separate them by commas");
+    Some(text)
+}
+
+fn field(name: &str) -> Option<Column> {
+    let known = FIELDS
+        .iter()
+        .find(|field| **field == name && name != "attributes");
+    known.map(|field| Column::Field(field))
+}
+
+impl Column {
+    /// Whether both set the same of a device.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Attribute(name, _), Self::Attribute(other, _)) => name == other,
+            _ => self == other,
+        }
+    }
+}
+
+/// The name of an attribute, and what its cells are.
+fn typed(name: &str) -> (&str, Type) {
+    let types = [
+        (":number", Type::Number),
+        (":integer", Type::Number),
+        (":int", Type::Number),
+        (":float", Type::Number),
+        (":boolean", Type::Boolean),
+        (":bool", Type::Boolean),
+        (":text", Type::Text),
+        (":string", Type::Text),
+    ];
+    let typed = types
+        .iter()
+        .find_map(|(suffix, kind)| Some((name.strip_suffix(suffix)?, *kind)));
+    typed.unwrap_or((name, Type::Text))
+}
+
+fn set_field(
+    device: &mut Device,
+    name: &str,
+    text: &str,
+    app: &App,
+    warnings: &mut Vec<String>,
+) -> Result<(), FaultKind> {
+    match name {
+        "token" => device.token = fields::token(text)?,
+        "ref" => device.reference = Some(fields::reference(text.to_owned())?),
+        "locale" => device.locale = fields::tag_of_locale(text, warnings),
+        "time_zone" => device.time_zone = fields::time_zone(text, warnings),
+        "tags" => {
+            let tags = text.split(';').map(str::trim).filter(|tag| !tag.is_empty());
+            let tags = tags.map(|tag| fields::tag(tag.to_owned()));
+            device.tags = tags.collect::<Result<_, _>>()?;
+            fields::are_few(device.tags.len(), MAX_TAGS, "tags")?;
+        }
+        "registered_at" => {
+            let value = number(text).unwrap_or_else(|| Value::from(text));
+            device.registered_at = Some(fields::registered_at(&value)?);
+        }
+        "app" => fields::is_app(text, app)?,
+        // The header has no other.
+        _ => fields::is_environment(text, app)?,
+    }
+    Ok(())
+}
+
+fn set_attribute(device: &mut Device, name: &str, kind: Type, text: &str) -> Result<(), FaultKind> {
+    let value = match kind {
+        Type::Text => Value::from(text),
+        Type::Number => number(text.trim())
+            .ok_or_else(|| FaultKind::Invalid("must be a number, as its column says".to_owned()))?,
+        Type::Boolean => match text.trim().to_ascii_lowercase().as_str() {
+            "true" | "1" => Value::Bool(true),
+            "false" | "0" => Value::Bool(false),
+            _ => {
+                let rule = "must be `true` or `false`, as its column says";
+                return Err(FaultKind::Invalid(rule.to_owned()));
+            }
+        },
+    };
+    fields::is_attribute(name, &value)?;
+    device.attributes.insert(name.to_owned(), value);
+    Ok(())
+}
+
+/// The number that a cell is, if a double can hold it.
+fn number(text: &str) -> Option<Value> {
+    let first = text.bytes().next()?;
+    if !first.is_ascii_digit() && first != b'-' {
+        return None;
+    }
+    let number: serde_json::Number = serde_json::from_str(text).ok()?;
+    number.as_f64().filter(|number| number.is_finite())?;
+    Some(Value::Number(number))
+}
+
+/// What a column may be called.
+const COLUMNS: &[&str] = &[
+    "token",
+    "ref",
+    "locale",
+    "time_zone",
+    "tags",
+    "attributes.NAME",
+    "registered_at",
+    "app",
+    "environment",
+];
+
+/// What stands before the name of an attribute.
+const ATTRIBUTES: &str = "attributes.";
+
+/// What databases write for a value that is not there.
+const NULLS: [&str; 3] = ["NULL", "null", "\\N"];
+
+/// Characters of an unknown name that its fault repeats.
+const MAX_SHOWN_NAME: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::audience::table::tests::read;
+
+    #[test]
+    fn a_row_is_a_device_and_an_empty_cell_is_nothing() {
+        let text = "\u{feff}token,ref,locale,time_zone,tags,registered_at,app,environment,attributes.name,attributes.score:number\r\n\
+                ABCD,user-1,de_AT,Europe/Vienna, vip ; beta;,1795420800,shop,production,\"Ada, \"\"Countess\"\"\nof Lovelace\",1.50\r\n\
+                abcd,,,,,2026-11-23T08:00:00Z,,,,\r\n";
+        assert_eq!(
+            read(text),
+            [
+                (2, r#"{"token":"abcd","ref":"user-1","locale":"de-AT","time_zone":"Europe/Vienna","tags":["vip","beta"],"attributes":{"name":"Ada, \"Countess\"\nof Lovelace","score":1.50},"registered_at":1795420800000}"#.to_owned()),
+                (4, r#"{"token":"abcd","registered_at":1795420800000}"#.to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_cell_is_text_unless_its_column_says_otherwise() {
+        for (column, cell, value) in [
+            ("a", "7", json!("7")),
+            ("a", "01067", json!("01067")),
+            ("a", "true", json!("true")),
+            ("a", "1E5", json!("1E5")),
+            ("a:text", "7", json!("7")),
+            ("a:number", "7", json!(7)),
+            ("a:number", " -0.5", json!(-0.5)),
+            ("a:boolean", "True", json!(true)),
+            ("a:boolean", "0", json!(false)),
+        ] {
+            let rows = read(&format!("token,attributes.{column}\nabcd,{cell}\n"));
+            assert_eq!(
+                rows[0].1,
+                json!({"token": "abcd", "attributes": {"a": value}}).to_string()
+            );
+        }
+        let rows = read("token,attributes.a:number\nabcd,x\n");
+        assert_eq!(rows[0].1, "/attributes/a: must be a number, as its column says");
+    }
+
+    #[test]
+    fn a_cell_that_is_just_null_is_empty() {
+        let rows = read("token,ref,attributes.a\nabcd,NULL,\\N\nabce,NULLA,null\n");
+        assert_eq!(rows[0].1, r#"{"token":"abcd"}"#);
+        assert_eq!(rows[1].1, r#"{"token":"abce","ref":"NULLA"}"#);
+    }
+}

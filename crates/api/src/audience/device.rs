@@ -1,0 +1,474 @@
+//! One device of an import: a line of JSON, or a row of a table.
+//!
+//! There are two ways to read a line. The plain way makes no tree of the whole, takes a device without faults alone, and
+//! gives up on the first thing that it does not know; the careful way reads any JSON and says all that is wrong. What both
+//! take, they read alike. Null is taken for a field that is not there: exports of databases are full of it.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use super::fields::{
+    MAX_ATTRIBUTES, MAX_TAGS, are_few, is_app, is_attribute, is_environment, note, reference, registered_at,
+    tag, tag_of_locale, time_zone, token,
+};
+use crate::config::App;
+use crate::lines;
+use crate::order::DEVICE;
+use apns::fault::{self, FaultKind, Faults, Pointer, Unique};
+use campaign::audience::Device;
+
+/// Reads the device in a line; none if the line is the last one of an export.
+pub(super) fn read_line(
+    text: &[u8],
+    app: &App,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Device>, Faults> {
+    if let Ok(plain) = serde_json::from_slice::<Plain>(text)
+        && let Ok(device) = plain.device(app, warnings)
+    {
+        return Ok(Some(device));
+    }
+    warnings.clear();
+    let value = lines::value(text, &Pointer::Root)?;
+    if is_cursor(text) {
+        return Ok(None);
+    }
+    let mut faults = Faults::default();
+    let device = read(&value, app, &mut faults, warnings);
+    faults.or(device)
+}
+
+/// Whether a line is the last one of an export, whose cursor is null if there is nothing more.
+fn is_cursor(text: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Last {
+        #[serde(rename = "cursor")]
+        _cursor: Value,
+    }
+    serde_json::from_slice::<Last>(text).is_ok()
+}
+
+/// A device as it is written, with nothing checked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plain {
+    token: String,
+    #[serde(default, rename = "ref")]
+    reference: Option<String>,
+    #[serde(default)]
+    locale: Option<String>,
+    #[serde(default)]
+    time_zone: Option<String>,
+    #[serde(default)]
+    tags: Option<Vec<String>>,
+    #[serde(default)]
+    attributes: Option<Attributes>,
+    #[serde(default)]
+    registered_at: Option<Value>,
+    #[serde(default)]
+    app: Option<String>,
+    #[serde(default)]
+    environment: Option<String>,
+}
+
+impl Plain {
+    fn device(self, app: &App, warnings: &mut Vec<String>) -> Result<Device, FaultKind> {
+        let mut device = Device::new(token(&self.token)?);
+        let is_stated = |text: &String| !text.trim().is_empty();
+        if let Some(name) = self.app.filter(is_stated) {
+            is_app(&name, app)?;
+        }
+        if let Some(name) = self.environment.filter(is_stated) {
+            is_environment(&name, app)?;
+        }
+        if let Some(text) = self.reference.filter(is_stated) {
+            device.reference = Some(reference(text)?);
+        }
+        if let Some(text) = &self.locale {
+            device.locale = tag_of_locale(text, warnings);
+        }
+        if let Some(text) = &self.time_zone {
+            device.time_zone = time_zone(text, warnings);
+        }
+        if let Some(tags) = self.tags {
+            are_few(tags.len(), MAX_TAGS, "tags")?;
+            device.tags = tags.into_iter().map(tag).collect::<Result<_, _>>()?;
+        }
+        if let Some(Attributes(attributes)) = self.attributes {
+            are_few(attributes.len(), MAX_ATTRIBUTES, "attributes")?;
+            for (name, value) in &attributes {
+                is_attribute(name, value)?;
+            }
+            device.attributes = attributes;
+        }
+        if let Some(value) = &self.registered_at
+            && value.as_str().is_none_or(|text| !text.trim().is_empty())
+        {
+            device.registered_at = Some(registered_at(value)?);
+        }
+        Ok(device)
+    }
+}
+
+/// Attributes by name, none of them twice, and none null.
+struct Attributes(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Attributes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Unique::<false>::deserialize(deserializer)?.0 {
+            Value::Object(map) => Ok(Self(map)),
+            _ => Err(D::Error::custom("no object")),
+        }
+    }
+}
+
+/// The careful way.
+fn read(value: &Value, app: &App, faults: &mut Faults, warnings: &mut Vec<String>) -> Option<Device> {
+    let root = Pointer::Root;
+    if let Value::String(text) = value {
+        return note(token(text), &root, faults).map(Device::new);
+    }
+    if !value.is_object() {
+        fault::wrong_type(DEVICE, value, &root, faults);
+        return None;
+    }
+    let map = fault::object(value, &root, FIELDS, faults)?;
+    let is_blank = |value: &Value| value.as_str().is_some_and(|text| text.trim().is_empty());
+    // As in a table, nothing in a field is a field that is not there.
+    let given = |name: &str| {
+        let value = map.get(name).filter(|value| !value.is_null());
+        value.filter(|value| name == "token" || !is_blank(value))
+    };
+    let mut device = Device::new(String::new());
+    match given("token") {
+        None => faults.add(&root.key("token"), FaultKind::Missing),
+        Some(value) => {
+            device.token = text(value, &root.key("token"), faults, |text| token(&text)).unwrap_or_default();
+        }
+    }
+    let mut optional = |name: &str, read: fn(String) -> Result<String, FaultKind>| {
+        given(name).and_then(|value| text(value, &root.key(name), faults, read))
+    };
+    device.reference = optional("ref", reference);
+    let locale = optional("locale", Ok);
+    device.locale = locale.and_then(|text| tag_of_locale(&text, warnings));
+    let zone = optional("time_zone", Ok);
+    device.time_zone = zone.and_then(|text| time_zone(&text, warnings));
+    for (name, is_ours) in [
+        ("app", is_app as fn(&str, &App) -> _),
+        ("environment", is_environment),
+    ] {
+        if let Some(value) = given(name) {
+            let at = root.key(name);
+            let stated = fault::string(value, &at, faults);
+            note(stated.map_or(Ok(()), |stated| is_ours(stated, app)), &at, faults);
+        }
+    }
+    if let Some(value) = given("tags") {
+        let at = root.key("tags");
+        let values = fault::array(value, &at, faults).unwrap_or_default();
+        if note(are_few(values.len(), MAX_TAGS, "tags"), &at, faults).is_some() {
+            let read = values.iter().enumerate();
+            device.tags = read
+                .filter_map(|(place, value)| text(value, &at.index(place), faults, tag))
+                .collect();
+        }
+    }
+    if let Some(value) = given("attributes") {
+        device.attributes = attributes(value, &root.key("attributes"), faults);
+    }
+    if let Some(value) = given("registered_at") {
+        device.registered_at = note(registered_at(value), &root.key("registered_at"), faults);
+    }
+    Some(device)
+}
+
+fn attributes(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Map<String, Value> {
+    let Some(map) = fault::open_object(value, at, faults) else {
+        return Map::new();
+    };
+    let given = map.iter().filter(|(_, value)| !value.is_null());
+    let given: Map<String, Value> = given.map(|(name, value)| (name.clone(), value.clone())).collect();
+    if note(are_few(given.len(), MAX_ATTRIBUTES, "attributes"), at, faults).is_some() {
+        for (name, value) in &given {
+            note(is_attribute(name, value), &at.key(name), faults);
+        }
+    }
+    given
+}
+
+/// Reads a text that passes.
+fn text<T>(
+    value: &Value,
+    at: &Pointer<'_>,
+    faults: &mut Faults,
+    read: impl Fn(String) -> Result<T, FaultKind>,
+) -> Option<T> {
+    let text = fault::string(value, at, faults)?.to_owned();
+    note(read(text), at, faults)
+}
+
+/// What a device may say.
+pub(super) const FIELDS: &[&str] = &[
+    "token",
+    "ref",
+    "locale",
+    "time_zone",
+    "tags",
+    "attributes",
+    "registered_at",
+    "app",
+    "environment",
+];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::audience::fields::{MAX_ATTRIBUTE, MAX_ATTRIBUTE_NAME, MAX_TAG};
+    use crate::fixture;
+    use crate::order::MAX_REF;
+
+    fn read_text(text: &str) -> Result<Option<Device>, Faults> {
+        let config = fixture::config();
+        read_line(text.as_bytes(), &config.apps[0], &mut Vec::new())
+    }
+
+    fn faults(value: &Value) -> String {
+        read_text(&value.to_string()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_device_is_read_with_all_that_it_may_say() {
+        let text = r#"{"token":"ABCD","ref":"user-1","locale":"de_at","time_zone":"Europe/Vienna","tags":["vip"],
+            "attributes":{"name":"Ada","score":1.50,"ok":true,"none":null},"registered_at":1795420800,"app":"shop","environment":"production"}"#;
+        let device = read_text(text).unwrap().unwrap();
+        let expected = r#"{"token":"abcd","ref":"user-1","locale":"de-AT","time_zone":"Europe/Vienna","tags":["vip"],"attributes":{"name":"Ada","score":1.50,"ok":true},"registered_at":1795420800000}"#;
+        assert_eq!(serde_json::to_string(&device).unwrap(), expected);
+        let bare =
+            json!({"token": "abcd", "ref": null, "tags": null, "attributes": null, "registered_at": null});
+        assert!(read_text(&bare.to_string()).unwrap().unwrap() == Device::new("abcd".to_owned()));
+    }
+
+    #[test]
+    fn a_device_with_a_strange_locale_or_zone_stays_with_what_can_be_read() {
+        let config = fixture::config();
+        for (own, locale, zone, warned) in [
+            (
+                json!({"locale": "en_US@calendar=japanese"}),
+                Some("en-US"),
+                None,
+                "/locale is read as `en-US`",
+            ),
+            (
+                json!({"locale": "ar_AE@numbers=latn"}),
+                Some("ar-AE"),
+                None,
+                "/locale is read as `ar-AE`",
+            ),
+            (json!({"locale": "?"}), None, None, "/locale is left out"),
+            (json!({"locale": "", "time_zone": ""}), None, None, ""),
+            (
+                json!({"time_zone": "europe/berlin"}),
+                None,
+                Some("Europe/Berlin"),
+                "",
+            ),
+            (
+                json!({"time_zone": "Mars/Base"}),
+                None,
+                Some("-"),
+                "/time_zone is left out",
+            ),
+        ] {
+            let mut device = json!({"token": "abcd"});
+            device
+                .as_object_mut()
+                .unwrap()
+                .extend(own.as_object().unwrap().clone());
+            let mut warnings = Vec::new();
+            let text = device.to_string();
+            let read = read_line(text.as_bytes(), &config.apps[0], &mut warnings)
+                .unwrap()
+                .unwrap();
+            assert_eq!(read.locale.as_deref(), locale, "{device}");
+            assert_eq!(
+                read.time_zone.as_deref(),
+                zone.filter(|zone| *zone != "-"),
+                "{device}"
+            );
+            assert!(
+                warnings.concat().starts_with(warned) && warnings.is_empty() == warned.is_empty(),
+                "{warnings:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_blank_field_is_a_field_that_is_not_there_and_costs_no_device() {
+        for blank in ["", " "] {
+            let own = json!({
+                "token": "abcd", "ref": blank, "locale": blank, "time_zone": blank, "registered_at": blank, "app": blank,
+                "environment": blank,
+            });
+            // The second has what the plain way does not know.
+            for text in [own.to_string(), own.to_string().replace('}', ",\"tags\":\"\"}")] {
+                let read = read_text(&text).unwrap().unwrap();
+                assert!(read == Device::new("abcd".to_owned()), "{text}");
+            }
+            assert_ne!(faults(&json!({"token": blank})), "");
+        }
+    }
+
+    #[test]
+    fn the_last_line_of_an_export_is_no_device() {
+        assert!(read_text(r#"{"cursor":null}"#).unwrap().is_none());
+        assert!(read_text(r#"{"cursor":"3.7"}"#).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_where_it_stands() {
+        for (own, expected) in [
+            (
+                json!({"token": "x"}),
+                "/token: has a character at position 0 that is not a hex digit",
+            ),
+            (json!({"token": null}), "/token: is required"),
+            (
+                json!({"app": "news"}),
+                "/app: is not the audience's, which is `shop`",
+            ),
+            (
+                json!({"environment": "sandbox"}),
+                "/environment: is not the app's, which is production; APNs would call the token bad",
+            ),
+            (json!({"ref": "a\0"}), "/ref: has a NUL character"),
+            (json!({"ref": 7}), "/ref: must be a string, but is a number"),
+            (json!({"tags": "vip"}), "/tags: must be an array, but is a string"),
+            (json!({"tags": ["a", ""]}), "/tags/1: is empty"),
+            (
+                json!({"attributes": {"a": [1]}}),
+                "/attributes/a: must be a string, a number or a boolean, but is an array",
+            ),
+            (json!({"attributes": {"": 1}}), "/attributes/: has no name"),
+            (
+                json!({"registered_at": "today"}),
+                "/registered_at: must be an RFC 3339 time such as `2026-11-23T08:00:00Z`, or epoch seconds",
+            ),
+            (
+                json!({"lokale": "de"}),
+                "/lokale: is not a known field; did you mean `locale`?",
+            ),
+        ] {
+            let mut device = json!({"token": "abcd"});
+            device
+                .as_object_mut()
+                .unwrap()
+                .extend(own.as_object().unwrap().clone());
+            let found = read_text(&device.to_string());
+            let found = found.map_or_else(|faults| faults.to_string(), |_| String::new());
+            assert_eq!(found, expected, "{device}");
+        }
+        assert_eq!(
+            faults(&json!([])),
+            "the body must be an object with a `token`, or a token in quotes, but is an array"
+        );
+        assert!(
+            read_text("{")
+                .unwrap_err()
+                .to_string()
+                .starts_with("the body is not JSON: ")
+        );
+        let number = r#"{"token":"abcd","attributes":{"a":1e999}}"#;
+        assert_eq!(
+            read_text(number).unwrap_err().to_string(),
+            "/attributes/a: is beyond the range of a double"
+        );
+    }
+
+    #[test]
+    fn the_limits_are_exact() {
+        let accepts = |own: Value| {
+            let mut device = json!({"token": "abcd"});
+            device
+                .as_object_mut()
+                .unwrap()
+                .extend(own.as_object().unwrap().clone());
+            read_text(&device.to_string()).is_ok()
+        };
+        let text = |length: usize| "a".repeat(length);
+        let many = |count: usize| -> Map<String, Value> {
+            (0..count).map(|number| (number.to_string(), json!(1))).collect()
+        };
+        for (limit, of) in [
+            (
+                MAX_REF,
+                &(|length| json!({"ref": text(length)})) as &dyn Fn(usize) -> Value,
+            ),
+            (MAX_TAG, &|length| json!({"tags": [text(length)]})),
+            (MAX_TAGS, &|count| json!({"tags": vec!["a"; count]})),
+            (MAX_ATTRIBUTES, &|count| json!({"attributes": many(count)})),
+            (
+                MAX_ATTRIBUTE_NAME,
+                &|length| json!({"attributes": {text(length): 1}}),
+            ),
+            (
+                MAX_ATTRIBUTE,
+                &|length| json!({"attributes": {"a": text(length)}}),
+            ),
+        ] {
+            assert_eq!(
+                (accepts(of(limit)), accepts(of(limit + 1))),
+                (true, false),
+                "{limit}"
+            );
+        }
+    }
+
+    fn values() -> impl Strategy<Value = Value> {
+        let scalars = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            prop::sample::select(vec![
+                "",
+                "abcd",
+                "de",
+                "de_AT",
+                "shop",
+                "Europe/Berlin",
+                "\0",
+                "production",
+                "2026-01-01T00:00:00Z"
+            ])
+            .prop_map(Value::from),
+        ];
+        scalars.prop_recursive(2, 8, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::btree_map("[a\0]{0,2}", inner, 0..3).prop_map(|map| json!(map)),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn both_ways_read_alike(given in prop::collection::btree_map(prop::sample::select(FIELDS), values(), 0..5), has_token: bool) {
+            let mut value = json!(given);
+            if has_token {
+                value["token"] = json!("abcd");
+            }
+            let config = fixture::config();
+            let app = &config.apps[0];
+            let text = value.to_string();
+            let plain = serde_json::from_str::<Plain>(&text).ok().and_then(|plain| plain.device(app, &mut Vec::new()).ok());
+            let mut faults = Faults::default();
+            let careful = read(&value, app, &mut faults, &mut Vec::new()).filter(|_| faults.is_empty());
+            prop_assert!(plain == careful, "{}: {}", text, faults);
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! What callers see of audiences and of their devices.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::Answer;
+use crate::lines::InvalidLine;
+use apns::time::Timestamp;
+use campaign::audience::{Counter, Member, Reply};
+
+/// An audience, as it is described.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Described<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The name of its app.
+    pub app: &'a str,
+    /// Into how many objects it is cut.
+    pub shards: u32,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+/// What is in an audience, or in a segment of it, from the replies of all its shards.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// The devices of the segment, or all.
+    pub devices: u64,
+    /// All devices.
+    pub of: u64,
+    /// Those that are suspect.
+    pub suspects: u64,
+    zones: BTreeSet<String>,
+}
+
+impl Totals {
+    /// What was counted in all shards.
+    #[must_use]
+    pub fn of(counted: Counter) -> Self {
+        Self {
+            devices: counted.devices,
+            of: counted.of,
+            suspects: counted.suspects,
+            ..Self::default()
+        }
+    }
+
+    /// Adds a shard's reply to `Zones`; any other says nothing.
+    pub fn add(&mut self, reply: Reply) {
+        match reply {
+            Reply::Zones { names } => self.zones.extend(names),
+            Reply::Judged(_)
+            | Reply::Upserted { .. }
+            | Reply::Removed { .. }
+            | Reply::Page { .. }
+            | Reply::Found { .. }
+            | Reply::Counted { .. }
+            | Reply::Gone { .. }
+            | Reply::Uncounted { .. }
+            | Reply::Deleted => {}
+        }
+    }
+
+    /// The time zones that devices are in, in order; the empty one stands for none.
+    pub fn zones(&self) -> impl Iterator<Item = &str> {
+        self.zones.iter().map(String::as_str)
+    }
+}
+
+/// What became of the lines of a body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many lines there were, but for blank ones.
+    pub received: u64,
+    /// How many devices were not known.
+    pub added: u64,
+    /// How many were known.
+    pub updated: u64,
+    /// How many were removed.
+    pub removed: u64,
+    /// How many lines were left out.
+    pub invalid: u64,
+    /// The first hundred of them.
+    pub invalid_lines: Vec<InvalidLine>,
+    /// How often something was left out of a device that was taken.
+    pub warnings: u64,
+    /// The first hundred of those.
+    pub warning_lines: Vec<InvalidLine>,
+}
+
+impl Tally {
+    /// The same, with what shards have answered.
+    #[must_use]
+    pub const fn with(mut self, delivered: &Self) -> Self {
+        self.added = self.added.saturating_add(delivered.added);
+        self.updated = self.updated.saturating_add(delivered.updated);
+        self.removed = self.removed.saturating_add(delivered.removed);
+        self
+    }
+
+    /// Adds a shard's reply to a shipment; any other says nothing.
+    pub const fn add(&mut self, reply: &Reply) {
+        match reply {
+            Reply::Upserted { added, updated } => {
+                self.added = self.added.saturating_add(*added);
+                self.updated = self.updated.saturating_add(*updated);
+            }
+            Reply::Removed { devices } => self.removed = self.removed.saturating_add(*devices),
+            Reply::Counted { .. }
+            | Reply::Judged(_)
+            | Reply::Zones { .. }
+            | Reply::Page { .. }
+            | Reply::Found { .. }
+            | Reply::Gone { .. }
+            | Reply::Uncounted { .. }
+            | Reply::Deleted => {}
+        }
+    }
+}
+
+/// An audience's document; with `totals`, what is in it.
+#[must_use]
+pub fn document(audience: &Described<'_>, totals: Option<&Totals>) -> Answer {
+    json(&Document {
+        head: head(audience),
+        devices: totals.map(|totals| totals.of),
+        suspects: totals.map(|totals| totals.suspects),
+        time_zones: totals.map(|totals| totals.zones().filter(|zone| !zone.is_empty()).count()),
+    })
+}
+
+/// The answer to `GET /v1/audiences`.
+#[must_use]
+pub fn list(audiences: &[Described<'_>]) -> Answer {
+    json(&List {
+        audiences: audiences.iter().map(head).collect(),
+    })
+}
+
+/// The answer to `POST /v1/audiences/{name}/devices`.
+#[must_use]
+pub fn imported(audience: &str, tally: &Tally) -> Answer {
+    json(&Imported {
+        audience,
+        received: tally.received,
+        added: tally.added,
+        updated: tally.updated,
+        invalid: tally.invalid,
+        invalid_lines: &tally.invalid_lines,
+        warnings: tally.warnings,
+        warning_lines: &tally.warning_lines,
+    })
+}
+
+/// The answer to `DELETE /v1/audiences/{name}/devices`.
+#[must_use]
+pub fn removed(audience: &str, tally: &Tally) -> Answer {
+    json(&Removed {
+        audience,
+        received: tally.received,
+        removed: tally.removed,
+        invalid: tally.invalid,
+        invalid_lines: &tally.invalid_lines,
+    })
+}
+
+/// The answer to `POST /v1/audiences/{name}/count`.
+#[must_use]
+pub fn count(audience: &str, totals: &Totals) -> Answer {
+    json(&Counted {
+        audience,
+        devices: totals.devices,
+        of: totals.of,
+    })
+}
+
+/// Devices as lines, each of which can be imported.
+#[must_use]
+pub fn device_lines(members: &[Member]) -> String {
+    let mut text = String::new();
+    for member in members {
+        text.push_str(&serde_json::to_string(&line(member)).unwrap_or_default());
+        text.push('\n');
+    }
+    text
+}
+
+fn json(document: &impl Serialize) -> Answer {
+    Answer::json(serde_json::to_string(document).unwrap_or_default())
+}
+
+#[derive(Serialize)]
+struct Head<'a> {
+    name: &'a str,
+    app: &'a str,
+    shards: u32,
+    created_at: String,
+}
+
+fn head<'a>(audience: &Described<'a>) -> Head<'a> {
+    Head {
+        name: audience.name,
+        app: audience.app,
+        shards: audience.shards,
+        created_at: audience.created_at.to_string(),
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    head: Head<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    devices: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suspects: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_zones: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    audiences: Vec<Head<'a>>,
+}
+
+#[derive(Serialize)]
+struct Imported<'a> {
+    audience: &'a str,
+    received: u64,
+    added: u64,
+    updated: u64,
+    invalid: u64,
+    invalid_lines: &'a [InvalidLine],
+    warnings: u64,
+    warning_lines: &'a [InvalidLine],
+}
+
+#[derive(Serialize)]
+struct Removed<'a> {
+    audience: &'a str,
+    received: u64,
+    removed: u64,
+    invalid: u64,
+    invalid_lines: &'a [InvalidLine],
+}
+
+#[derive(Serialize)]
+struct Counted<'a> {
+    audience: &'a str,
+    devices: u64,
+    of: u64,
+}
+
+#[derive(Serialize)]
+struct DeviceLine<'m> {
+    token: &'m str,
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    reference: Option<&'m str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locale: Option<&'m str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_zone: Option<&'m str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    tags: &'m [String],
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    attributes: &'m Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registered_at: Option<String>,
+}
+
+fn line(member: &Member) -> DeviceLine<'_> {
+    let device = &member.device;
+    DeviceLine {
+        token: &device.token,
+        reference: device.reference.as_deref(),
+        locale: device.locale.as_deref(),
+        time_zone: device.time_zone.as_deref(),
+        tags: &device.tags,
+        attributes: &device.attributes,
+        registered_at: device.registered_at.map(|moment| moment.to_string()),
+    }
+}

@@ -1,0 +1,267 @@
+//! The intake of devices: a body of any size, read as it arrives. Memory does not grow with it.
+
+use super::MAX_LINE;
+use super::device;
+use super::documents::Tally;
+use super::sorter::{Shipment, Sorter};
+use super::table::{Record, Table};
+use crate::config::App;
+use crate::lines::{self, InvalidLine, Line, Lines};
+use crate::media::{Evident, Media};
+use crate::problem::{LineFaults, Problem};
+use apns::fault::{self, Faults};
+
+/// The form of a body of devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A line of JSON for each.
+    Lines,
+    /// A table with a row for each.
+    Csv,
+    /// Whichever of the two the body evidently is.
+    Unstated,
+}
+
+impl Form {
+    /// What the header `Content-Type` says.
+    #[must_use]
+    pub fn of(content_type: Option<&str>) -> Self {
+        match Media::of_header(content_type) {
+            Media::Csv => Self::Csv,
+            Media::Lines => Self::Lines,
+            Media::Json | Media::Other => Self::Unstated,
+        }
+    }
+
+    /// How a body is read that begins with `start`, at least its first line.
+    fn body(self, start: &[u8]) -> Result<Body, Problem> {
+        let evident = Evident::of(start);
+        let wrong = match (self, evident) {
+            (Self::Csv | Self::Unstated, Some(Evident::Table)) | (Self::Csv, None) => {
+                return Ok(Body::Table(Box::default()));
+            }
+            (Self::Csv, Some(Evident::Object)) => {
+                Some("has lines of JSON, and Content-Type says CSV; send them as `application/x-ndjson`")
+            }
+            (Self::Lines, Some(Evident::Table)) => {
+                Some("is CSV, and Content-Type says lines of JSON; send it as `text/csv`")
+            }
+            (_, evident) => evident.and_then(Evident::instead_of_lines),
+        };
+        wrong.map_or_else(
+            || Ok(Body::Lines(Lines::default())),
+            |text| Err(lines::refused(text)),
+        )
+    }
+}
+
+/// The intake of `POST /v1/audiences/{name}/devices`, fed with the body's bytes.
+pub struct Intake<'c> {
+    app: &'c App,
+    body: Body,
+    sorter: Sorter,
+    notes: Notes,
+    /// Why the rest is not read.
+    problem: Option<Problem>,
+}
+
+enum Body {
+    /// What has come of a body whose first line has not ended: what it is can not be told yet.
+    Start(Form, Vec<u8>),
+    Lines(Lines),
+    Table(Box<Table>),
+}
+
+/// What is counted of lines, and what is wrong with some of them.
+#[derive(Default)]
+pub(super) struct Notes {
+    received: u64,
+    faults: LineFaults,
+    warnings: u64,
+    warning_lines: Vec<InvalidLine>,
+}
+
+impl<'c> Intake<'c> {
+    /// The intake of an audience of `app` that has so many shards.
+    #[must_use]
+    pub fn new(app: &'c App, shards: u32, form: Form) -> Self {
+        Self {
+            app,
+            body: Body::Start(form, Vec::new()),
+            sorter: Sorter::new(shards),
+            notes: Notes::default(),
+            problem: None,
+        }
+    }
+
+    /// Takes the next bytes of the body.
+    ///
+    /// # Errors
+    /// 422 if the body is evidently something else than its devices, or if the header of a table has faults; the rest need not
+    /// be sent. A fault of one device is no error here.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+        if let Some(problem) = &self.problem {
+            return Err(problem.clone());
+        }
+        let Body::Start(form, start) = &mut self.body else {
+            return self.read(bytes);
+        };
+        start.extend_from_slice(bytes);
+        if !has_first_line(start) {
+            return Ok(());
+        }
+        let (form, start) = (*form, std::mem::take(start));
+        self.begin(form, &start)
+    }
+
+    /// Reads the start of a body for what it is.
+    fn begin(&mut self, form: Form, start: &[u8]) -> Result<(), Problem> {
+        self.body = form
+            .body(start)
+            .inspect_err(|problem| self.problem = Some(problem.clone()))?;
+        self.read(start)
+    }
+
+    fn read(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+        let Self {
+            app,
+            body,
+            sorter,
+            notes,
+            ..
+        } = self;
+        let fed = match body {
+            // By now its first line has come.
+            Body::Start(..) => Ok(()),
+            Body::Lines(lines) => {
+                for piece in lines::pieces_of(bytes) {
+                    if let Some(line) = lines.take(piece, MAX_LINE) {
+                        take_line(&line, app, sorter, notes);
+                    }
+                }
+                Ok(())
+            }
+            Body::Table(table) => table.feed(bytes, app, &mut |record| take_record(record, sorter, notes)),
+        };
+        fed.inspect_err(|problem| self.problem = Some(problem.clone()))
+    }
+
+    /// What is to be sent to shards since this was last asked. To be asked after each [`Intake::feed`].
+    pub fn take_ready(&mut self) -> Vec<Shipment> {
+        self.sorter.take()
+    }
+
+    /// Ends the intake where the body has ended: the last shipments, and the tally, to which the shards' replies are added.
+    ///
+    /// # Errors
+    /// What [`Intake::feed`] said; 422 if there were lines and none of them could be read.
+    pub fn finish(mut self) -> Result<(Vec<Shipment>, Tally), Problem> {
+        if let Body::Start(form, start) = &mut self.body {
+            let (form, start) = (*form, std::mem::take(start));
+            self.begin(form, &start)?;
+        }
+        if let Some(problem) = self.problem {
+            return Err(problem);
+        }
+        let (app, mut sorter, mut notes) = (self.app, self.sorter, self.notes);
+        match self.body {
+            Body::Start(..) => {}
+            Body::Lines(mut lines) => {
+                if let Some(line) = lines.last() {
+                    take_line(&line, app, &mut sorter, &mut notes);
+                }
+            }
+            Body::Table(mut table) => {
+                table.finish(app, &mut |record| take_record(record, &mut sorter, &mut notes))?;
+            }
+        }
+        notes.check()?;
+        Ok((sorter.finish(), notes.tally()))
+    }
+}
+
+/// How many warnings are listed; all are counted.
+const MAX_WARNINGS: usize = 100;
+
+/// Whether a line that says something has ended, or is longer than any line may be.
+pub(super) fn has_first_line(start: &[u8]) -> bool {
+    let text = fault::without_mark(start).trim_ascii_start();
+    text.len() > MAX_LINE || text.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
+}
+
+fn take_line(line: &Line<'_>, app: &App, sorter: &mut Sorter, notes: &mut Notes) {
+    let mut warnings = Vec::new();
+    let read = match line.text {
+        Some([]) => return,
+        Some(text) => device::read_line(text, app, &mut warnings),
+        None => Err(lines::too_long(line.size, MAX_LINE)),
+    };
+    if read.is_ok() {
+        notes.warn(line.number, warnings);
+    }
+    if let Some(device) = notes.note(line.number, read) {
+        sorter.add(device, line.size);
+    }
+}
+
+fn take_record(record: Record, sorter: &mut Sorter, notes: &mut Notes) {
+    if record.device.is_ok() {
+        notes.warn(record.line, record.warnings);
+    }
+    if let Some(device) = notes.note(record.line, record.device.map(Some)) {
+        sorter.add(device, record.size);
+    }
+}
+
+impl Notes {
+    /// Counts a line, and gives what was read in it. A line with nothing to read is not counted.
+    pub(super) fn note<T>(&mut self, line: u32, read: Result<Option<T>, Faults>) -> Option<T> {
+        match read {
+            Ok(None) => None,
+            Ok(read) => {
+                self.received += 1;
+                read
+            }
+            Err(faults) => {
+                self.received += 1;
+                if let Some(fault) = faults.listed().first() {
+                    self.faults.push(line, fault.clone());
+                }
+                None
+            }
+        }
+    }
+
+    /// Counts what was left out of a line whose device stays.
+    fn warn(&mut self, line: u32, warnings: Vec<String>) {
+        for detail in warnings {
+            self.warnings += 1;
+            if self.warning_lines.len() < MAX_WARNINGS {
+                self.warning_lines.push(InvalidLine { line, detail });
+            }
+        }
+    }
+
+    /// Whether anything could be read, if there was anything.
+    ///
+    /// # Errors
+    /// 422 with the first lines.
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        let invalid = u64::try_from(self.faults.len()).unwrap_or(u64::MAX);
+        if self.received == 0 || invalid < self.received {
+            return Ok(());
+        }
+        Err(Problem::invalid_lines(Faults::default(), self.faults.clone()))
+    }
+
+    pub(super) fn tally(self) -> Tally {
+        Tally {
+            received: self.received,
+            invalid: u64::try_from(self.faults.len()).unwrap_or(u64::MAX),
+            invalid_lines: self.faults.listed().iter().map(InvalidLine::from).collect(),
+            warnings: self.warnings,
+            warning_lines: self.warning_lines,
+            ..Tally::default()
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Sorts devices by their shards, and sends them off in batches.
+//!
+//! The devices of one shard stay in their order, so that of a token that comes twice the last is it.
+
+use campaign::audience::{Command, Device, shard_of};
+
+/// What a shard is told. Shipments to one shard are to be delivered one after the other, in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shipment {
+    /// The shard's number.
+    pub shard: u32,
+    /// What it is told.
+    pub command: Command,
+}
+
+/// The devices that wait for others of their shard.
+pub(super) struct Sorter {
+    waiting: Vec<Waiting>,
+    /// The bytes of all lines that wait.
+    bytes: usize,
+    ready: Vec<Shipment>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    devices: Vec<Device>,
+    /// The bytes of their lines.
+    bytes: usize,
+}
+
+impl Sorter {
+    pub(super) fn new(shards: u32) -> Self {
+        Self {
+            waiting: (0..shards).map(|_| Waiting::default()).collect(),
+            bytes: 0,
+            ready: Vec::new(),
+        }
+    }
+
+    /// Takes a device whose line has so many bytes.
+    pub(super) fn add(&mut self, device: Device, bytes: usize) {
+        let shard = shard_of(
+            &device.token,
+            u32::try_from(self.waiting.len()).unwrap_or(u32::MAX),
+        );
+        let place = usize::try_from(shard).unwrap_or(usize::MAX);
+        let Some(waiting) = self.waiting.get_mut(place) else {
+            return;
+        };
+        if waiting.bytes + bytes > MAX_BYTES && !waiting.devices.is_empty() {
+            self.bytes -= waiting.bytes;
+            self.ready.push(waiting.ship(shard));
+        }
+        waiting.devices.push(device);
+        waiting.bytes += bytes;
+        self.bytes += bytes;
+        if waiting.devices.len() >= MAX_DEVICES {
+            self.bytes -= waiting.bytes;
+            self.ready.push(waiting.ship(shard));
+        }
+        if self.bytes > MAX_WAITING {
+            self.ship_longest();
+        }
+    }
+
+    /// What has been completed since this was last asked.
+    pub(super) fn take(&mut self) -> Vec<Shipment> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Sends off all that waits.
+    pub(super) fn finish(mut self) -> Vec<Shipment> {
+        for (waiting, shard) in self.waiting.iter_mut().zip(0..) {
+            if !waiting.devices.is_empty() {
+                self.ready.push(waiting.ship(shard));
+            }
+        }
+        self.ready
+    }
+
+    fn ship_longest(&mut self) {
+        let longest = self
+            .waiting
+            .iter_mut()
+            .zip(0..)
+            .max_by_key(|(waiting, _)| waiting.bytes);
+        if let Some((waiting, shard)) = longest {
+            self.bytes -= waiting.bytes;
+            self.ready.push(waiting.ship(shard));
+        }
+    }
+}
+
+impl Waiting {
+    fn ship(&mut self, shard: u32) -> Shipment {
+        let Self { devices, .. } = std::mem::take(self);
+        let command = Command::Upsert { devices };
+        Shipment { shard, command }
+    }
+}
+
+/// The most devices of a shipment: a request to an object for each costs little by the device, and one that is written takes
+/// some ten milliseconds.
+pub(super) const MAX_DEVICES: usize = 500;
+
+/// The most bytes of lines of a shipment.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// The most bytes of lines that wait. As devices they take a few times as much of the isolate's 128 MB.
+const MAX_WAITING: usize = 4 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(number: usize) -> Device {
+        Device::new(format!("{number:064x}"))
+    }
+
+    fn devices(shipment: &Shipment) -> &[Device] {
+        match &shipment.command {
+            Command::Upsert { devices } => devices,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_shipment_has_five_hundred_devices_or_64_kilobytes() {
+        let mut sorter = Sorter::new(1);
+        (0..MAX_DEVICES - 1).for_each(|number| sorter.add(device(number), 1));
+        assert!(sorter.take().is_empty());
+        sorter.add(device(499), 1);
+        assert_eq!(devices(&sorter.take()[0]).len(), MAX_DEVICES);
+        sorter.add(device(0), MAX_BYTES - 1);
+        sorter.add(device(1), 1);
+        assert!(sorter.take().is_empty());
+        sorter.add(device(2), 1);
+        assert_eq!(devices(&sorter.take()[0]).len(), 2);
+        assert_eq!(devices(&sorter.finish()[0]).len(), 1);
+    }
+
+    #[test]
+    fn each_device_comes_to_its_shard_in_order_and_what_waits_is_bounded() {
+        let mut sorter = Sorter::new(256);
+        let (mut shipments, bytes, count) = (Vec::new(), 16 * 1024, 3000);
+        for number in 0..count {
+            sorter.add(device(number), bytes);
+            assert!(sorter.bytes <= MAX_WAITING);
+            assert_eq!(
+                sorter.bytes,
+                sorter.waiting.iter().map(|waiting| waiting.bytes).sum::<usize>()
+            );
+            shipments.extend(sorter.take());
+        }
+        shipments.extend(sorter.finish());
+        let mut found = 0;
+        for shard in 0..256 {
+            let of_shard = shipments.iter().filter(|shipment| shipment.shard == shard);
+            let tokens: Vec<&str> = of_shard
+                .flat_map(devices)
+                .map(|device| device.token.as_str())
+                .collect();
+            assert!(tokens.is_sorted() && tokens.iter().all(|token| shard_of(token, 256) == shard));
+            found += tokens.len();
+        }
+        assert_eq!(found, count);
+    }
+}

@@ -1,0 +1,440 @@
+//! `/v1/batches/{id}`: what callers see of a durable batch.
+//!
+//! In scope: the status document, and the body of a chunk as its runner reads it. The lines of receipts and of refused
+//! devices are in [`receipts`].
+
+pub mod pages;
+pub mod receipts;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Answer;
+use super::problem::{Kind, Problem};
+use super::upload::{Finished, InvalidLine, Opening};
+use crate::config::{Batches, Caller, Transport};
+use apns::expiration::Expiration;
+use apns::fault::WarningSummary;
+use apns::push_type::MergedBy;
+use apns::time::Timestamp;
+use batch::{
+    Announcement, Assignment, CutOff, Ending, GaveUp, Handover, LeftOut, Overview, Reason, Record, State,
+    Terms,
+};
+use delivery::fanout::ONE_ATTEMPT_TIME;
+use delivery::verdict::Verdict;
+
+/// What a caller asks of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// Who asks.
+    pub caller: Caller,
+    /// What.
+    pub ask: Ask,
+}
+
+/// What is asked of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    /// How it stands.
+    Status,
+    /// A page of receipts.
+    Receipts {
+        /// The position in the upload where it begins.
+        from: u64,
+        /// The most lines.
+        limit: usize,
+        /// Those that stand so alone; all if there is none here.
+        only: Vec<String>,
+    },
+    /// A page of the devices that APNs refused.
+    Devices {
+        /// Which.
+        list: DeviceList,
+        /// The position in the upload where it begins.
+        from: u64,
+        /// The most lines.
+        limit: usize,
+    },
+    /// Its progress, as it happens.
+    Events,
+    /// What was told to its webhook.
+    Deliveries,
+    /// Send nothing more, for good.
+    Cancel,
+    /// Send nothing more for now.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Forget it.
+    Delete,
+}
+
+/// A list of devices that APNs refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceList {
+    /// Those that are gone, as APNs said with 410: delete them.
+    Gone,
+    /// Those whose tokens APNs refused with 400: check the app's environment and topic.
+    Suspect,
+}
+
+impl DeviceList {
+    /// Whether a push that ended with this verdict puts its device on the list.
+    #[must_use]
+    pub const fn has(self, verdict: Verdict) -> bool {
+        match self {
+            Self::Gone => matches!(verdict, Verdict::DropDevice),
+            Self::Suspect => matches!(verdict, Verdict::CheckToken),
+        }
+    }
+}
+
+impl Ask {
+    /// Whether a batch that stands so does this.
+    ///
+    /// # Errors
+    /// 409: what has ended is not paused, resumed or, if it is done, cancelled; what has not is not forgotten.
+    pub fn check(&self, state: State) -> Result<(), Problem> {
+        let ended = || {
+            let detail = format!("the batch is {}", state.as_str());
+            Err(Problem::new(Kind::BatchEnded, detail))
+        };
+        match self {
+            Self::Pause | Self::Resume if state.has_ended() => ended(),
+            Self::Cancel if state == State::Done => ended(),
+            Self::Delete if !state.has_ended() => {
+                let detail = "cancel it first: it has not ended";
+                Err(Problem::new(Kind::BatchRunning, detail))
+            }
+            Self::Status
+            | Self::Receipts { .. }
+            | Self::Devices { .. }
+            | Self::Events
+            | Self::Deliveries
+            | Self::Cancel
+            | Self::Pause
+            | Self::Resume
+            | Self::Delete => Ok(()),
+        }
+    }
+}
+
+/// The record of a batch whose upload came to `finished`: its caller's options, and the deployment's settings as they are.
+#[must_use]
+pub fn record(id: &str, finished: &Finished<'_>, settings: &Batches, created_at: Timestamp) -> Record {
+    let mut record = opened(id, &finished.opening, finished.invalid, settings, created_at);
+    record.warnings = finished.warnings.clone();
+    if finished.duplicates > 0 {
+        // The first of its endings, which the rows of staged chunks refer to.
+        record.endings.push(Ending::duplicate());
+    }
+    record
+}
+
+/// The record of a batch that begins with `opening`, and of whose devices so many are `invalid` so far.
+#[must_use]
+pub fn opened(
+    id: &str,
+    opening: &Opening<'_>,
+    invalid: u32,
+    settings: &Batches,
+    created_at: Timestamp,
+) -> Record {
+    let options = &opening.options;
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let one_attempt = opening.expiration == Some(Expiration::AT_ONCE);
+    let by_id = opening.merged_by == MergedBy::CollapseId;
+    // An id of ours is of use only where an id merges.
+    let collapse_repeats = options.collapse_repeats && by_id;
+    // An expiration of nought is one attempt, which has no end.
+    let expiration = opening
+        .expiration
+        .map(Expiration::as_secs)
+        .filter(|secs| *secs > 0);
+    Record {
+        id: id.to_owned(),
+        app: opening.app.name.clone(),
+        created_at,
+        sealed_at: None,
+        ended_at: None,
+        state: State::Staging,
+        paused: None,
+        refusal: None,
+        terms: Terms {
+            rate: options.rate,
+            weight: options.weight,
+            retry_for_ms: millis(if one_attempt {
+                options.retry_for.min(ONE_ATTEMPT_TIME)
+            } else {
+                options.retry_for
+            }),
+            expires_at: expiration.map(Timestamp::from_secs),
+            repeatable: opening.mergeable && (collapse_repeats || opening.collapses || !by_id),
+            one_attempt,
+            collapse_repeats: collapse_repeats && !opening.collapses,
+            bad_token_percent: settings.bad_token_percent,
+            claim_ms: millis(settings.claim),
+            keep_ms: millis(settings.retention),
+            webhook: options.webhook.clone(),
+            windows: Vec::new(),
+        },
+        invalid,
+        ignores_bad_tokens: false,
+        endings: Vec::new(),
+        origin: None,
+        cut_off: None,
+        warnings: WarningSummary::default(),
+        cut_off_detail: None,
+        handover: Handover::default(),
+        announcement: Announcement::default(),
+    }
+}
+
+/// The status document of a batch.
+#[must_use]
+pub fn document(record: &Record, overview: &Overview, transport: Option<Transport>) -> String {
+    let terms = &record.terms;
+    let counts = overview.counts;
+    let document = Document {
+        id: &record.id,
+        app: &record.app,
+        state: record.state.as_str(),
+        created_at: record.created_at.to_string(),
+        sealed_at: record.sealed_at.map(|at| at.to_string()),
+        ended_at: record.ended_at.map(|at| at.to_string()),
+        transport: transport.map(Transport::as_str),
+        pushes: overview.pushes,
+        chunks: overview.chunks,
+        invalid: u64::from(record.invalid).saturating_add(overview.left_out.unsendable()),
+        left_out: &overview.left_out,
+        warnings: &record.warnings,
+        cut_off: record.cut_off.map(CutOff::as_str),
+        cut_off_detail: record.cut_off_detail.as_deref(),
+        counts: CountsDocument {
+            accepted: counts.accepted,
+            rejected: counts.rejected,
+            failed: counts.failed,
+            duplicate: counts.duplicate,
+            cancelled: counts.cancelled,
+            retrying: counts.retrying,
+            in_flight: counts.in_flight,
+            waiting: counts.waiting,
+            gone: counts.gone,
+        },
+        reasons: overview.reasons.iter().map(ReasonDocument::of).collect(),
+        suspect: overview.suspect.as_ref().map(|suspect| SuspectDocument {
+            reason: &suspect.reason,
+            count: suspect.count,
+        }),
+        rate: overview.rate,
+        eta_s: overview.eta.map(|eta| eta.as_secs()),
+        opens_at: overview.opens_at.map(|at| at.to_string()),
+        paused: record.paused.as_ref().map(|pause| PausedDocument {
+            by: pause.by.as_str(),
+            detail: &pause.detail,
+        }),
+        options: OptionsDocument {
+            rate: terms.rate,
+            weight: terms.weight,
+            retry_for_s: terms.retry_for_ms / 1000,
+            collapse_repeats: terms.collapse_repeats,
+            webhook: terms.webhook.as_deref(),
+        },
+    };
+    serde_json::to_string(&document).unwrap_or_default()
+}
+
+/// The document with the lines of the upload that were left out, for the answer to the upload.
+#[must_use]
+pub fn with_invalid_lines(document: String, lines: &[InvalidLine]) -> String {
+    let Some(open) = document.strip_suffix('}').filter(|_| !lines.is_empty()) else {
+        return document;
+    };
+    let lines = serde_json::to_string(lines).unwrap_or_default();
+    format!("{open},\"invalid_lines\":{lines}}}")
+}
+
+/// The answer to an upload that has become a batch, or joined one.
+#[must_use]
+pub fn accepted(record: &Record, document: String, replayed: bool) -> Answer {
+    let mut headers = vec![
+        ("location", format!("/v1/batches/{}", record.id)),
+        ("preference-applied", "respond-async".to_owned()),
+    ];
+    if replayed {
+        headers.push(("idempotent-replayed", "true".to_owned()));
+    }
+    Answer {
+        status: 202,
+        headers,
+        ..Answer::json(document)
+    }
+}
+
+/// The collapse id of a chunk's pushes, if the batch gives its own.
+#[must_use]
+pub fn collapse_id(assignment: &Assignment) -> Option<String> {
+    let has_id = assignment.collapse_repeats;
+    has_id.then(|| format!("{}-{}", assignment.batch, assignment.chunk))
+}
+
+/// The body of a chunk as an order in lines: the head, and the devices.
+#[must_use]
+pub fn chunk_body(head: &str, lines: &str) -> String {
+    let mut body = String::with_capacity(head.len() + 1 + lines.len());
+    body.push_str(head);
+    body.push('\n');
+    body.push_str(lines);
+    body
+}
+
+/// The 16 bytes that a batch's apns-ids are derived from: its id.
+#[must_use]
+pub fn seed(id: &str) -> Option<[u8; 16]> {
+    let mut seed = [0; 16];
+    if id.len() != 2 * seed.len() || !id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return None;
+    }
+    for (byte, pair) in seed.iter_mut().zip(id.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(seed)
+}
+
+/// The number that a batch has at the gate: of its id.
+#[must_use]
+pub fn share(id: &str) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = seed(id).unwrap_or_default();
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// The id of a batch: of its 16 bytes.
+#[must_use]
+pub fn id(bytes: [u8; 16]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The id of the batch that a caller names with an `Idempotency-Key`: the same key makes the same batch.
+#[must_use]
+pub fn named_id(caller: &str, key: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let mut hash = Sha256::new();
+    for part in ["apns-edge batch", caller, key] {
+        // With its length before it, no part can look like the end of another.
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    digest.first_chunk().map(|bytes| id(*bytes)).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+struct Document<'b> {
+    id: &'b str,
+    app: &'b str,
+    state: &'static str,
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealed_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transport: Option<&'static str>,
+    pushes: u64,
+    chunks: usize,
+    invalid: u64,
+    #[serde(skip_serializing_if = "LeftOut::is_nothing")]
+    left_out: &'b LeftOut,
+    #[serde(flatten)]
+    warnings: &'b WarningSummary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut_off: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut_off_detail: Option<&'b str>,
+    counts: CountsDocument,
+    reasons: Vec<ReasonDocument<'b>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suspect: Option<SuspectDocument<'b>>,
+    rate: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eta_s: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opens_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused: Option<PausedDocument<'b>>,
+    options: OptionsDocument<'b>,
+}
+
+#[derive(Serialize)]
+struct CountsDocument {
+    accepted: u64,
+    rejected: u64,
+    failed: u64,
+    duplicate: u64,
+    cancelled: u64,
+    retrying: u64,
+    in_flight: u64,
+    waiting: u64,
+    gone: u64,
+}
+
+#[derive(Serialize)]
+struct ReasonDocument<'b> {
+    status: &'static str,
+    code: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'b str>,
+    verdict: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gave_up: Option<&'static str>,
+    attempts: u8,
+    count: u64,
+}
+
+impl<'b> ReasonDocument<'b> {
+    fn of(reason: &'b Reason) -> Self {
+        let ending = &reason.ending;
+        Self {
+            status: ending.status().as_str(),
+            code: ending.code,
+            reason: ending.reason.as_deref(),
+            verdict: ending.verdict.as_str(),
+            gave_up: ending.gave_up.map(GaveUp::as_str),
+            attempts: ending.attempts,
+            count: reason.count,
+        }
+    }
+}
+
+/// Why the batch was likely sent with the wrong environment or topic.
+#[derive(Serialize)]
+struct SuspectDocument<'b> {
+    reason: &'b str,
+    count: u64,
+}
+
+#[derive(Serialize)]
+struct PausedDocument<'b> {
+    by: &'static str,
+    detail: &'b str,
+}
+
+#[derive(Serialize)]
+struct OptionsDocument<'b> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<u32>,
+    weight: u32,
+    retry_for_s: u64,
+    collapse_repeats: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook: Option<&'b str>,
+}
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod unaccepted_tests;

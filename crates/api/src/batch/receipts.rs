@@ -1,0 +1,406 @@
+//! The lines of a batch's receipts and of its refused devices, in the order of the upload.
+//!
+//! Written chunk by chunk from the rows, so that memory holds one chunk whatever the batch's size. A cursor is the
+//! position in the upload at which the next page begins.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::DeviceList;
+use apns::time::Timestamp;
+use apns::{ApnsId, DeviceToken};
+use batch::places::Places;
+use batch::{Detail, Ending, GaveUp, OPEN, Progress, Record, Size, State, index};
+use delivery::receipt::Status;
+
+/// What has become of a push of a batch, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It has ended.
+    Ended(Status),
+    /// The batch was cancelled before it went out.
+    Cancelled,
+    /// It waits for another attempt.
+    Retrying,
+    /// A runner has it.
+    InFlight,
+    /// It was not tried yet.
+    Waiting,
+}
+
+impl Standing {
+    /// The word for it in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            // A push that has ended is not sent again, whatever its last answer was.
+            Self::Ended(Status::Retrying) => "failed",
+            Self::Ended(status) => status.as_str(),
+            Self::Cancelled => "cancelled",
+            Self::Retrying => "retrying",
+            Self::InFlight => "in_flight",
+            Self::Waiting => "waiting",
+        }
+    }
+}
+
+/// One chunk with all that its receipts need.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunk<'b> {
+    /// The batch.
+    pub record: &'b Record,
+    /// What the batch's apns-ids are derived from.
+    pub seed: [u8; 16],
+    /// Where the chunk stands in the upload.
+    pub size: Size,
+    /// Its device lines.
+    pub lines: &'b str,
+    /// What single pushes have beside their ending.
+    pub details: &'b [Detail],
+    /// How far it is.
+    pub progress: &'b Progress,
+}
+
+impl Chunk<'_> {
+    /// Whether any of its pushes stands in one of these ways; known without its lines.
+    #[must_use]
+    pub fn has_any(&self, only: &[String]) -> bool {
+        let sets = Sets::of(self);
+        let mut words = (0..self.size.pushes).map(|place| sets.standing(self, place).0.as_str());
+        only.is_empty() || words.any(|word| only.iter().any(|wanted| wanted == word))
+    }
+
+    /// How many of its devices are on a list; known without its lines.
+    #[must_use]
+    pub fn count(&self, list: DeviceList) -> usize {
+        let sets = Sets::of(self);
+        let endings = (0..self.size.pushes).filter_map(|place| sets.ending(self, place));
+        endings.filter(|ending| list.has(ending.verdict)).count()
+    }
+
+    /// How many of its pushes APNs has certainly not accepted; known without its lines.
+    #[must_use]
+    pub fn count_unaccepted(&self) -> usize {
+        Sets::of(self).unaccepted(self).len()
+    }
+
+    fn position(&self, place: usize) -> u64 {
+        u64::from(self.size.first) + u64::try_from(place).unwrap_or(u64::MAX)
+    }
+
+    fn detail(&self, place: usize) -> Option<&Detail> {
+        self.details.iter().find(|detail| detail.place == place)
+    }
+}
+
+/// A device that APNs refused, as webhooks and audiences are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedDevice {
+    /// Its device token.
+    pub token: String,
+    /// The caller's name for it.
+    pub reference: Option<String>,
+    /// Since when it is gone, if APNs said so.
+    pub since: Option<Timestamp>,
+    /// APNs' reason.
+    pub reason: String,
+}
+
+/// The devices of a chunk that are on a list, of the pushes from position `first` to `last`.
+#[must_use]
+pub fn devices(chunk: &Chunk<'_>, list: DeviceList, first: u64, last: u64) -> Vec<RefusedDevice> {
+    let sets = Sets::of(chunk);
+    let mut devices = Vec::new();
+    for (place, text) in chunk.lines.lines().enumerate() {
+        let position = chunk.position(place);
+        let ending = sets.ending(chunk, place);
+        let Some(ending) = ending.filter(|ending| list.has(ending.verdict)) else {
+            continue;
+        };
+        let Ok(line) = serde_json::from_str::<Line<'_>>(text) else {
+            continue;
+        };
+        let Ok(token) = DeviceToken::parse(&line.token) else {
+            continue;
+        };
+        if (first..=last).contains(&position) {
+            devices.push(RefusedDevice {
+                token: token.as_hex().to_owned(),
+                reference: line.reference.map(Cow::into_owned),
+                since: chunk.detail(place).and_then(|detail| detail.since),
+                reason: ending.reason.clone().unwrap_or_default(),
+            });
+        }
+    }
+    devices
+}
+
+/// The device tokens of a chunk whose pushes APNs has certainly not accepted, of a batch that has ended.
+#[must_use]
+pub fn unaccepted(chunk: &Chunk<'_>) -> Vec<String> {
+    let unaccepted = Sets::of(chunk).unaccepted(chunk);
+    let lines = chunk.lines.lines().enumerate();
+    lines
+        .filter(|(place, _)| unaccepted.contains(*place))
+        .filter_map(|(_, text)| serde_json::from_str::<Line<'_>>(text).ok())
+        .filter_map(|line| DeviceToken::parse(&line.token).ok())
+        .map(|token| token.as_hex().to_owned())
+        .collect()
+}
+
+/// A page that is being written.
+#[derive(Debug)]
+pub struct Page {
+    /// The lines.
+    pub text: Vec<u8>,
+    limit: usize,
+    written: usize,
+    /// Where the page after this one begins, once this one is full.
+    next: Option<u64>,
+}
+
+impl Page {
+    /// A page of up to `limit` lines.
+    #[must_use]
+    pub const fn new(limit: usize) -> Self {
+        Self {
+            text: Vec::new(),
+            limit,
+            written: 0,
+            next: None,
+        }
+    }
+
+    /// Whether nothing more fits.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// Writes the receipts of a chunk's pushes from position `from` on, of those whose standing is among `only`, or of all
+    /// if that is empty.
+    pub fn add_receipts(&mut self, chunk: &Chunk<'_>, from: u64, only: &[String]) {
+        let sets = Sets::of(chunk);
+        self.walk(chunk, from, |place, position, line| {
+            let (standing, ending) = sets.standing(chunk, place);
+            let word = standing.as_str();
+            if !only.is_empty() && !only.iter().any(|wanted| wanted == word) {
+                return None;
+            }
+            let detail = chunk.detail(place);
+            let token = DeviceToken::parse(&line.token).ok();
+            let receipt = Receipt {
+                index: position,
+                reference: line.reference.as_deref(),
+                token_hint: token.map(|token| token.hint()).unwrap_or_default(),
+                status: word,
+                duplicate_of: chunk.progress.duplicate_of(place),
+                // A push that is left out is never sent.
+                apns_id: (word != Status::Duplicate.as_str())
+                    .then(|| apns_id(chunk, line, position).to_string()),
+                apns_unique_id: detail.and_then(|detail| detail.unique_id.as_deref()),
+                code: ending.map_or(0, |ending| ending.code),
+                reason: ending.and_then(|ending| ending.reason.as_deref()),
+                verdict: ending.map(|ending| ending.verdict.as_str()),
+                gave_up: ending.and_then(|ending| ending.gave_up).map(GaveUp::as_str),
+                since: detail
+                    .and_then(|detail| detail.since)
+                    .map(|since| since.to_string()),
+                attempts: ending.map_or_else(|| sets.attempts(chunk, place), |ending| ending.attempts),
+            };
+            serde_json::to_string(&receipt).ok()
+        });
+    }
+
+    /// Writes the devices on a list, of a chunk's pushes from position `from` on.
+    pub fn add_devices(&mut self, chunk: &Chunk<'_>, list: DeviceList, from: u64) {
+        let sets = Sets::of(chunk);
+        self.walk(chunk, from, |place, position, line| {
+            let ending = sets.ending(chunk, place)?;
+            if !list.has(ending.verdict) {
+                return None;
+            }
+            let detail = chunk.detail(place);
+            let token = DeviceToken::parse(&line.token).ok()?;
+            let device = Refused {
+                index: position,
+                reference: line.reference.as_deref(),
+                token: token.as_hex(),
+                since: detail
+                    .and_then(|detail| detail.since)
+                    .map(|since| since.to_string()),
+                reason: ending.reason.as_deref(),
+            };
+            serde_json::to_string(&device).ok()
+        });
+    }
+
+    /// Ends the page here, unless it is full: the next one begins at this position.
+    pub(super) fn stop_at(&mut self, position: u64) {
+        self.next.get_or_insert(position);
+    }
+
+    /// Writes the last line.
+    pub fn end(&mut self, state: State) {
+        let last = LastLine {
+            cursor: self.next.map(|next| next.to_string()),
+            more: self.next.is_some(),
+            state: state.as_str(),
+        };
+        // Texts and a flag: there is nothing in it that could fail.
+        let _ = serde_json::to_writer(&mut self.text, &last);
+        self.text.push(b'\n');
+    }
+
+    fn walk(
+        &mut self,
+        chunk: &Chunk<'_>,
+        from: u64,
+        mut render: impl FnMut(usize, u64, &Line<'_>) -> Option<String>,
+    ) {
+        for (place, text) in chunk.lines.lines().enumerate() {
+            let position = chunk.position(place);
+            if position < from || self.is_full() {
+                continue;
+            }
+            // What was staged was read before.
+            let Ok(line) = serde_json::from_str::<Line<'_>>(text) else {
+                continue;
+            };
+            let Some(text) = render(place, position, &line) else {
+                continue;
+            };
+            if self.written == self.limit {
+                self.next = Some(position);
+                return;
+            }
+            self.text.extend_from_slice(text.as_bytes());
+            self.text.push(b'\n');
+            self.written += 1;
+        }
+    }
+}
+
+/// The id that a push was sent with.
+fn apns_id(chunk: &Chunk<'_>, line: &Line<'_>, position: u64) -> ApnsId {
+    let own = line.apns_id.as_deref().and_then(|text| ApnsId::parse(text).ok());
+    own.unwrap_or_else(|| ApnsId::derive(chunk.seed, u32::try_from(position).unwrap_or(u32::MAX)))
+}
+
+/// What is read of a device line.
+#[derive(Deserialize)]
+struct Line<'l> {
+    #[serde(borrow)]
+    token: Cow<'l, str>,
+    #[serde(borrow, default, rename = "ref")]
+    reference: Option<Cow<'l, str>>,
+    #[serde(borrow, default)]
+    apns_id: Option<Cow<'l, str>>,
+}
+
+/// A chunk's endings and sets, found once for all its pushes.
+struct Sets {
+    endings: Vec<Option<usize>>,
+}
+
+impl Sets {
+    fn of(chunk: &Chunk<'_>) -> Self {
+        let letters = chunk.progress.endings.chars();
+        Self {
+            endings: letters
+                .map(|letter| if letter == OPEN { None } else { index(letter) })
+                .collect(),
+        }
+    }
+
+    fn ending<'b>(&self, chunk: &Chunk<'b>, place: usize) -> Option<&'b Ending> {
+        let index = self.endings.get(place).copied().flatten()?;
+        chunk.record.endings.get(index)
+    }
+
+    fn standing<'b>(&self, chunk: &Chunk<'b>, place: usize) -> (Standing, Option<&'b Ending>) {
+        if let Some(ending) = self.ending(chunk, place) {
+            return (Standing::Ended(ending.status()), Some(ending));
+        }
+        let standing = if chunk.progress.in_flight().contains(place) {
+            Standing::InFlight
+        } else if chunk.record.state.has_ended() {
+            Standing::Cancelled
+        } else if chunk.progress.put_off().contains(place) {
+            Standing::Retrying
+        } else {
+            Standing::Waiting
+        };
+        (standing, None)
+    }
+
+    /// The pushes that were not sent, or refused. One whose runner was never heard of may have been accepted.
+    fn unaccepted(&self, chunk: &Chunk<'_>) -> Places {
+        let has_ended = chunk.record.state.has_ended();
+        let doubtful = chunk.progress.uncertain.with(chunk.progress.in_flight());
+        let is_unaccepted = |place: &usize| {
+            let ending = self.ending(chunk, *place);
+            ending.map_or(has_ended, Ending::is_not_accepted)
+        };
+        let places: Places = (0..chunk.size.pushes).filter(is_unaccepted).collect();
+        places.without(doubtful)
+    }
+
+    fn attempts(&self, chunk: &Chunk<'_>, place: usize) -> u8 {
+        let waiting = chunk.progress.waiting.iter().map(|waiting| waiting.part);
+        let claimed = chunk
+            .progress
+            .claim
+            .iter()
+            .flat_map(|claim| claim.parts.iter().copied());
+        let mut parts = waiting.chain(claimed);
+        parts
+            .find(|part| part.places.contains(place))
+            .map_or(0, |part| part.attempts)
+    }
+}
+
+#[derive(Serialize)]
+struct Receipt<'b> {
+    index: u64,
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    reference: Option<&'b str>,
+    token_hint: String,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicate_of: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    apns_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    apns_unique_id: Option<&'b str>,
+    code: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'b str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gave_up: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+    attempts: u8,
+}
+
+#[derive(Serialize)]
+struct Refused<'b> {
+    index: u64,
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    reference: Option<&'b str>,
+    token: &'b str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'b str>,
+}
+
+#[derive(Serialize)]
+struct LastLine {
+    cursor: Option<String>,
+    more: bool,
+    state: &'static str,
+}

@@ -1,0 +1,135 @@
+//! What callers see of campaigns and their runs.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::Answer;
+use batch::{LeftOut, RunCounts};
+use campaign::calendar::{Campaign, Page, Run, RunState, State};
+
+/// The answer with a campaign's document: what is ours, and then the fields as its caller wrote them.
+#[must_use]
+pub fn answer(campaign: &Campaign) -> Answer {
+    Answer::json(document(campaign).to_string())
+}
+
+/// The answer to who made a campaign.
+#[must_use]
+pub fn created(campaign: &Campaign) -> Answer {
+    Answer {
+        status: 201,
+        headers: vec![("location", format!("/v1/campaigns/{}", campaign.id))],
+        ..answer(campaign)
+    }
+}
+
+/// The answer to `GET /v1/campaigns`: of each campaign how it stands, its name, audience, schedule and window.
+#[must_use]
+pub fn list<'c>(campaigns: impl Iterator<Item = &'c Campaign>) -> Answer {
+    let campaigns: Vec<Value> = campaigns.map(summary).collect();
+    let mut document = Map::new();
+    document.insert("campaigns".to_owned(), campaigns.into());
+    Answer::json(Value::Object(document).to_string())
+}
+
+fn summary(campaign: &Campaign) -> Value {
+    let mut summary = status(campaign);
+    summary.insert("name".to_owned(), campaign.name.as_str().into());
+    summary.insert("audience".to_owned(), campaign.audience.as_str().into());
+    if let Some(schedule) = &campaign.schedule {
+        summary.insert("schedule".to_owned(), schedule.clone().into());
+    }
+    if let Some(window) = &campaign.window {
+        summary.insert("window".to_owned(), window.clone().into());
+    }
+    Value::Object(summary)
+}
+
+fn document(campaign: &Campaign) -> Value {
+    let mut document = status(campaign);
+    if let Ok(Value::Object(warnings)) = serde_json::to_value(&campaign.warnings) {
+        document.extend(warnings);
+    }
+    if let Value::Object(written) = super::document_of(campaign) {
+        document.extend(written);
+    }
+    if campaign.state == State::Draft {
+        // A draft that is read, changed and put back is not to be sent for that.
+        document.insert("draft".to_owned(), true.into());
+    }
+    Value::Object(document)
+}
+
+/// How a campaign stands.
+fn status(campaign: &Campaign) -> Map<String, Value> {
+    let mut document = Map::new();
+    document.insert("id".to_owned(), campaign.id.as_str().into());
+    document.insert("app".to_owned(), campaign.app.as_str().into());
+    document.insert("state".to_owned(), campaign.state.as_str().into());
+    document.insert("created_at".to_owned(), campaign.created_at.to_string().into());
+    if let Some(next_at) = campaign.next_at {
+        document.insert("next_at".to_owned(), next_at.to_string().into());
+    }
+    document.insert("runs".to_owned(), campaign.runs.into());
+    document
+}
+
+/// The answer to `GET /v1/campaigns/{id}/runs`: the newest first, and where the next page begins if there is one.
+#[must_use]
+pub fn runs(page: &Page) -> Answer {
+    let page = RunsDocument {
+        runs: page.runs.iter().map(RunDocument::of).collect(),
+        cursor: page.cursor.map(|at| at.as_millis().to_string()),
+    };
+    Answer::json(serde_json::to_string(&page).unwrap_or_default())
+}
+
+#[derive(Serialize)]
+struct RunsDocument<'r> {
+    runs: Vec<RunDocument<'r>>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct RunDocument<'r> {
+    scheduled_at: String,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_zones: Option<&'r [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    devices: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pushes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counts: Option<RunCounts>,
+    #[serde(skip_serializing_if = "LeftOut::is_nothing")]
+    left_out: &'r LeftOut,
+}
+
+impl<'r> RunDocument<'r> {
+    fn of(run: &'r Run) -> Self {
+        // A run that was missed never had a batch.
+        let batch = Some(run.batch.as_str()).filter(|_| run.state != RunState::Missed);
+        Self {
+            scheduled_at: run.at.to_string(),
+            state: run.state.as_str(),
+            started_at: run.started_at.map(|at| at.to_string()),
+            ended_at: run.ended_at.map(|at| at.to_string()),
+            batch,
+            detail: run.detail.as_deref(),
+            time_zones: run.zones.as_deref(),
+            devices: run.devices,
+            pushes: run.pushes,
+            counts: run.counts,
+            left_out: &run.left_out,
+        }
+    }
+}

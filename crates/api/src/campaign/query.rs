@@ -1,0 +1,77 @@
+//! The query strings of campaigns' listings.
+
+use crate::config::Caller;
+use crate::listing::parameters::Parameters;
+use apns::fault::Faults;
+use apns::time::Timestamp;
+use campaign::calendar::Campaign;
+
+/// Which campaigns are listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Those of one app; of all that the caller reaches if there is none here.
+    pub app: Option<String>,
+    /// Those that stand so.
+    pub state: Option<String>,
+}
+
+impl Filter {
+    /// Reads the query string of `GET /v1/campaigns`.
+    ///
+    /// # Errors
+    /// All faults, each at its parameter.
+    pub fn parse(query: &str) -> Result<Self, Faults> {
+        let mut parameters = Parameters::read(query, &["app", "state"]);
+        let rule = format!("must be one of {}", STATES.join(", "));
+        let state = parameters.value("state", &rule, |text| {
+            STATES.contains(&text).then(|| text.to_owned())
+        });
+        let app = parameters.text("app").map(str::to_owned);
+        parameters.or(Self { app, state })
+    }
+
+    /// Whether the caller sees the campaign in the list.
+    #[must_use]
+    pub fn takes(&self, campaign: &Campaign, caller: &Caller) -> bool {
+        let wanted = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
+        caller.reaches(&campaign.app)
+            && wanted(&self.app, &campaign.app)
+            && wanted(&self.state, campaign.state.as_str())
+    }
+}
+
+/// Which runs of a campaign are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunRange {
+    /// Those that were due before; from the newest if there is none here. It is the cursor as well, in milliseconds.
+    pub before: Option<Timestamp>,
+    /// The most of them.
+    pub limit: u32,
+}
+
+impl RunRange {
+    /// Reads the query string of `GET /v1/campaigns/{id}/runs`.
+    ///
+    /// # Errors
+    /// All faults, each at its parameter.
+    pub fn parse(query: &str) -> Result<Self, Faults> {
+        let mut parameters = Parameters::read(query, &["limit", "cursor"]);
+        let rule = "must be the `cursor` of an earlier answer";
+        let range = Self {
+            before: parameters
+                .value("cursor", rule, |text| text.parse().ok())
+                .map(Timestamp::from_millis),
+            limit: parameters.limit(RUNS, MAX_RUNS),
+        };
+        parameters.or(range)
+    }
+}
+
+/// The words for a campaign's state.
+pub const STATES: [&str; 6] = ["draft", "scheduled", "running", "paused", "done", "cancelled"];
+
+/// Runs in an answer, unless the caller says otherwise.
+const RUNS: u32 = 100;
+
+/// The most runs in an answer: some 300 KB, unless they are of many time zones.
+const MAX_RUNS: u32 = 1000;

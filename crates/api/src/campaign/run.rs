@@ -1,0 +1,121 @@
+//! A run as others are told of it: its batch, and the shards that walk for it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Stager;
+use crate::config::{App, Config};
+use crate::problem::Problem;
+use apns::fault::{Faults, Pointer};
+use apns::time::Timestamp;
+use batch::AudienceRef;
+use batch::{LONGEST_LIFE, Origin, Record};
+use campaign::calendar::{Campaign, Run};
+use campaign::segment::Segment;
+use campaign::walk::{Frequency, Judge, Walk};
+
+/// What the devices of a walk get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brief {
+    /// The app to send as.
+    pub app: String,
+    /// What counts from the run's beginning counts from here.
+    pub created_at: Timestamp,
+    /// The campaign's document, as text.
+    pub campaign: String,
+}
+
+/// What the batch of a run is to know of itself, and the first line of what is sent. As many walks fill it as the audience
+/// has shards.
+///
+/// # Errors
+/// 422 if nothing can be sent any more.
+pub fn opening(
+    campaign: &Campaign,
+    run: &Run,
+    audience: &AudienceRef,
+    app: &App,
+    config: &Config,
+) -> Result<(Record, String), Problem> {
+    let stager = Stager::new(&super::document_of(campaign), app, run.at)?;
+    let opening = stager.opening();
+    let mut record = super::record(&run.batch, opening, &config.batches, run.at);
+    record.warnings = stager.warnings().clone();
+    record.origin = Some(Origin {
+        campaign: campaign.id.clone(),
+        at: run.at,
+        audience: audience.clone(),
+        opened_at: run.at,
+    });
+    if let (Some(window), Some(schedule)) = (&campaign.window, &campaign.schedule) {
+        let zone = schedule.zone(run.zones.as_deref());
+        record.terms.windows = window.intervals(zone, run.at, run.at + LONGEST_LIFE);
+    }
+    Ok((record, opening.head.clone()))
+}
+
+/// Whether a run that is due now would reach devices of a shard, in the words of the shard.
+#[must_use]
+pub fn judge(campaign: &Campaign, ids: Vec<u64>, now: Timestamp) -> Judge {
+    let document = super::document_of(campaign);
+    let read = |name: &str| document.get(name).filter(|value| !value.is_null());
+    let mut faults = Faults::default();
+    Judge {
+        ids,
+        segment: read("segment").and_then(|value| Segment::read(value, &Pointer::Root, &mut faults)),
+        frequency: read("frequency").and_then(|value| Frequency::read(value, &Pointer::Root, &mut faults)),
+        campaign: campaign.id.clone(),
+        at: now,
+    }
+}
+
+/// Why a run can never be started, for its document: the first fault with its place, or what the problem says.
+#[must_use]
+pub fn reason(problem: &Problem) -> String {
+    let fault = problem.first_fault();
+    fault.map_or_else(|| problem.detail().to_owned(), ToString::to_string)
+}
+
+/// The devices that a run on the devices' clocks is for: those of the campaign's segment in the run's time zones.
+#[must_use]
+pub fn segment(campaign: &Campaign, run: &Run) -> Option<Segment> {
+    let zones = run.zones.as_deref().unwrap_or_default();
+    let mut named =
+        json!({"in": {"time_zone": zones.iter().filter(|zone| !zone.is_empty()).collect::<Vec<_>>()}});
+    if zones.iter().any(String::is_empty) {
+        named = json!({"any": [named, {"not": {"exists": "time_zone"}}]});
+    }
+    let read = |value: &Value| Segment::read(value, &Pointer::Root, &mut Faults::default());
+    let document = super::document_of(campaign);
+    let own = document.get("segment").filter(|value| !value.is_null());
+    // A segment that is as long as it may be leaves no room for more.
+    own.and_then(|own| read(&json!({"all": [own, named]})))
+        .or_else(|| read(&named))
+}
+
+/// The walk of the first shard for a run; the others' differ by their numbers.
+#[must_use]
+pub fn walk(campaign: &Campaign, run: &Run) -> Walk {
+    let brief = Brief {
+        app: campaign.app.clone(),
+        created_at: run.at,
+        campaign: campaign.document.clone(),
+    };
+    // What is stored has been read before, without a fault.
+    let document = super::document_of(campaign);
+    let read = |name: &str| document.get(name).filter(|value| !value.is_null());
+    let mut faults = Faults::default();
+    Walk {
+        batch: run.batch.clone(),
+        campaign: campaign.id.clone(),
+        at: run.at,
+        number: 0,
+        cursor: Default::default(),
+        ceiling: 0,
+        zones: run.zones.clone(),
+        segment: read("segment").and_then(|value| Segment::read(value, &Pointer::Root, &mut faults)),
+        frequency: read("frequency").and_then(|value| Frequency::read(value, &Pointer::Root, &mut faults)),
+        document: serde_json::to_value(brief).unwrap_or_default(),
+        remainder: None,
+    }
+}

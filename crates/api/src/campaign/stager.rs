@@ -1,0 +1,146 @@
+//! The lines of a run's batch: the devices of an audience, as an upload would have them.
+
+use serde_json::Value;
+
+use super::content::Content;
+use crate::config::App;
+use crate::lines::{told, too_long};
+use crate::order::DeviceReader;
+use crate::problem::Problem;
+use crate::upload::{MAX_CHUNK_BYTES, MAX_CHUNK_PUSHES, MAX_LINE, Opening, read_device};
+use apns::DeviceToken;
+use apns::fault::{self, Faults, Pointer, WarningSummary};
+use apns::time::Timestamp;
+use batch::LeftOut;
+use campaign::template::{Recipient, Unrendered};
+
+/// Makes the chunks of a run.
+pub struct Stager<'c> {
+    content: Content<'c>,
+    reader: DeviceReader,
+}
+
+/// Devices of a run that are sent together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StagedChunk {
+    /// A line for each device, ended by `\n`; at most [`MAX_CHUNK_BYTES`] in all.
+    pub body: String,
+    /// How many lines there are, at most [`MAX_CHUNK_PUSHES`].
+    pub pushes: u32,
+    /// How many devices are left out because nothing can be sent to them.
+    pub left_out: LeftOut,
+    /// What is wrong with the first [`MAX_PROBLEMS`] of them.
+    pub problems: Vec<String>,
+    /// Which of the devices the lines are for, by their places.
+    pub places: Vec<usize>,
+    /// How many of the devices are dealt with; the next chunk begins with the one after them.
+    pub taken: usize,
+}
+
+impl<'c> Stager<'c> {
+    /// A stager for a run of the campaign with this document, which sends as `app`. What counts from the run's beginning
+    /// counts from `moment`.
+    ///
+    /// # Errors
+    /// 422 if nothing can be sent: an expiration may be over by now, and the app be another one.
+    pub fn new(document: &Value, app: &'c App, moment: Timestamp) -> Result<Self, Problem> {
+        let mut faults = Faults::default();
+        let map = fault::open_object(document, &Pointer::Root, &mut faults);
+        let content = map.and_then(|map| Content::read(map, app, moment, &mut faults));
+        match faults.or(content).map_err(Problem::invalid)? {
+            Some(content) => Ok(Self {
+                reader: DeviceReader::new(Some(content.notification.clone()), content.is_strict),
+                content,
+            }),
+            None => Err(Problem::invalid(Faults::default())),
+        }
+    }
+
+    /// What stands before the lines, and how they are sent.
+    #[must_use]
+    pub const fn opening(&self) -> &Opening<'c> {
+        &self.content.opening
+    }
+
+    /// What is sent although devices treat it badly, found with samples for the variables.
+    #[must_use]
+    pub const fn warnings(&self) -> &WarningSummary {
+        &self.content.warnings
+    }
+
+    /// Makes a chunk of as many of the recipients, from the first one on, as it takes; of at least one.
+    pub fn stage(&mut self, recipients: &[Recipient<'_>]) -> StagedChunk {
+        let mut chunk = StagedChunk::default();
+        for (place, recipient) in recipients.iter().enumerate() {
+            if chunk.pushes >= MAX_CHUNK_PUSHES {
+                break;
+            }
+            match self.line(recipient) {
+                Ok(line) if chunk.body.len() + line.len() >= MAX_CHUNK_BYTES => break,
+                Ok(line) => {
+                    chunk.body.push_str(&line);
+                    chunk.body.push('\n');
+                    chunk.pushes += 1;
+                    chunk.places.push(place);
+                }
+                Err(refusal) => {
+                    let problem = refusal.count(&mut chunk.left_out);
+                    if chunk.problems.len() < MAX_PROBLEMS {
+                        chunk.problems.push(format!("{}: {problem}", name_of(recipient)));
+                    }
+                }
+            }
+            chunk.taken += 1;
+        }
+        chunk
+    }
+
+    /// The line of a device, or what is wrong with it first.
+    fn line(&mut self, recipient: &Recipient<'_>) -> Result<String, Refusal> {
+        let line = self.content.line(recipient).map_err(Refusal::Unrendered)?;
+        let line = serde_json::to_string(&line).unwrap_or_default();
+        let read = if line.len() > MAX_LINE {
+            Err(too_long(line.len(), MAX_LINE))
+        } else {
+            read_device(line.as_bytes(), 0, &mut self.reader)
+        };
+        match read {
+            Ok(_) => Ok(line),
+            Err(faults) => {
+                let faults = faults.listed().iter().chain(self.reader.faults().listed());
+                Err(Refusal::Fault(faults.map(told).next().unwrap_or_default()))
+            }
+        }
+    }
+}
+
+/// Why a device gets no line.
+enum Refusal {
+    /// Its texts cannot be made.
+    Unrendered(Unrendered),
+    /// Its line has a fault.
+    Fault(String),
+}
+
+impl Refusal {
+    /// Counts the device, and says what is wrong with it.
+    fn count(self, left_out: &mut LeftOut) -> String {
+        if let Self::Unrendered(Unrendered::Missing(name)) = &self {
+            left_out.add_missing(name, 1);
+        } else {
+            left_out.invalid = left_out.invalid.saturating_add(1);
+        }
+        match self {
+            Self::Unrendered(error) => error.to_string(),
+            Self::Fault(fault) => fault,
+        }
+    }
+}
+
+/// What a device is called where its token is not to be shown: in the log. Nor is its `ref`, which may be a person's name.
+fn name_of(recipient: &Recipient<'_>) -> String {
+    DeviceToken::parse(recipient.token).map_or_else(|_| "…".to_owned(), |token| token.hint())
+}
+
+/// Devices of a chunk that were left out and are told about: enough to see why.
+pub const MAX_PROBLEMS: usize = 5;

@@ -1,0 +1,156 @@
+//! A run from its campaign's document to its own: whom it leaves out is counted all the way.
+
+use super::*;
+use ::batch::{Append, AudienceRef, Batch, Report};
+use campaign::audience::{Command as ShardCommand, Device};
+use campaign::calendar::{Audience, Calendar, Command, Page, Run};
+use campaign::template::Recipient;
+use campaign::walk::{Rendered, Walk};
+use delivery::sql::fixture::Database;
+
+const GRACE: Duration = Duration::from_secs(3600);
+
+/// The documents of the run and of its batch. The answer to each step is lost: it is handed over twice.
+fn documents_of(campaign: &Value, devices: &[Device]) -> (Value, Value) {
+    let config = config();
+    let app = config.app("shop").unwrap();
+    let mut calendar = Calendar::default();
+    let audience = Audience {
+        name: "customers".to_owned(),
+        app: "shop".to_owned(),
+        shards: 1,
+        created_at: NOW,
+        is_leaving: false,
+    };
+    calendar.apply(Command::PutAudience(audience), GRACE, NOW);
+    let campaign = read_it(campaign).unwrap();
+    calendar.apply(Command::Create(Box::new(campaign.clone())), GRACE, NOW);
+    calendar.tick(GRACE, NOW);
+    let run = only_run(&mut calendar);
+
+    let shard = Database::of::<ShardCommand>();
+    let devices = devices.to_vec();
+    shard.ask(&ShardCommand::Upsert { devices }, NOW).unwrap();
+    let audience = AudienceRef {
+        name: "customers".to_owned(),
+        created_at: NOW,
+        shards: 1,
+    };
+    let (record, _) = run::opening(&campaign, &run, &audience, app, &config).unwrap();
+    let mut batch = Batch::open(record, 1, NOW);
+    let mut walk = run::walk(&campaign, &run);
+    walk.begin(&shard.execute(&Walk::highest())).unwrap();
+    let mut stager = Stager::new(&document_of(&campaign), app, NOW).unwrap();
+    loop {
+        let rows = |statement| Ok(shard.execute(&statement));
+        let step = walk.step(2, rows, |members| {
+            let recipients = members.iter().map(|member| Recipient::of(&member.device));
+            let chunk = stager.stage(&recipients.collect::<Vec<_>>());
+            Rendered {
+                lines: chunk.body,
+                pushes: chunk.pushes,
+                left_out: chunk.left_out,
+                problems: chunk.problems,
+                indices: chunk.places,
+                taken: chunk.taken,
+            }
+        });
+        let step = step.unwrap();
+        let append = Append {
+            walk: 0,
+            from: walk.cursor.to_string(),
+            to: step.to.to_string(),
+            pushes: step.pushes,
+            left_out: step.left_out,
+            last: step.last,
+            fault: step.fault,
+        };
+        batch.append(&append, 0, NOW);
+        let told = batch.append(&append, 0, NOW).appended;
+        if told.last {
+            break;
+        }
+        walk.move_to(told.cursor.parse().unwrap());
+    }
+    if let Some(Report::Ended(ended)) = batch.report(NOW) {
+        calendar.apply(Command::RunEnded(ended.clone()), GRACE, NOW);
+        calendar.apply(Command::RunEnded(ended), GRACE, NOW);
+    }
+    let run = only_run(&mut calendar);
+    let page = Page {
+        runs: vec![run],
+        cursor: None,
+    };
+    let of_run: Value = serde_json::from_str(&document::runs(&page).body).unwrap();
+    let of_batch = crate::batch::document(batch.record(), &batch.overview(NOW), None);
+    (
+        of_run["runs"][0].clone(),
+        serde_json::from_str(&of_batch).unwrap(),
+    )
+}
+
+fn only_run(calendar: &mut Calendar) -> Run {
+    let runs = Command::Runs {
+        id: ID.to_owned(),
+        before: None,
+        limit: 9,
+    };
+    match calendar.apply(runs, GRACE, NOW) {
+        Reply::Runs(mut page) => page.runs.remove(0),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn device(token: &str, attribute: &str) -> Device {
+    let mut device = Device::new(token.repeat(16));
+    device.attributes.insert(attribute.to_owned(), "Ann".into());
+    device
+}
+
+#[test]
+fn a_run_whose_variable_no_device_has_is_done_with_no_push_and_says_why() {
+    let campaign = with(json!({
+        "notification": {"payload": {"aps": {"alert": "Hi {{ frist_name }}"}}}, "schedule": at(0),
+    }));
+    let devices = ["00ff", "11ff", "22ff"].map(|token| device(token, "first_name"));
+    let (run, batch) = documents_of(&campaign, &devices);
+    let left_out = json!({"missing": {"frist_name": 3}});
+    assert_eq!(
+        (&run["state"], &run["pushes"]),
+        (&json!("done"), &json!(0)),
+        "{run}"
+    );
+    assert_eq!(run["left_out"], left_out, "{run}");
+    assert_eq!((&batch["state"], &batch["pushes"]), (&json!("done"), &json!(0)));
+    assert_eq!(
+        (&batch["left_out"], &batch["invalid"]),
+        (&left_out, &json!(3)),
+        "{batch}"
+    );
+}
+
+#[test]
+fn a_run_whose_segment_no_device_is_in_and_one_whose_payloads_are_too_long_say_so() {
+    let devices = ["00ff", "11ff", "22ff"].map(|token| device(token, "first_name"));
+    let nobody = with(json!({"segment": {"eq": {"tags": "news"}}, "schedule": at(0)}));
+    let (run, _) = documents_of(&nobody, &devices);
+    assert_eq!(run["left_out"], json!({"outside_segment": 3}), "{run}");
+    let mut devices = devices;
+    let long = "x".repeat(4096);
+    devices[1].attributes.insert("first_name".to_owned(), long.into());
+    devices[0]
+        .attributes
+        .insert("first_name".to_owned(), "x".repeat(4096).into());
+    devices[2]
+        .attributes
+        .insert("first_name".to_owned(), "x".repeat(4096).into());
+    let long = with(json!({
+        "notification": {"payload": {"aps": {"alert": "{{ first_name }}"}}}, "schedule": at(0),
+    }));
+    let (run, _) = documents_of(&long, &devices);
+    assert_eq!(
+        (&run["pushes"], &run["left_out"]),
+        (&json!(0), &json!({"invalid": 3})),
+        "{run}"
+    );
+}

@@ -1,0 +1,233 @@
+//! `POST /v1/campaigns/{id}/test` and `/preview`: the campaign for a few devices, named by `ref`.
+//!
+//! Both make an order of it, which is sent or shown like any other.
+
+use serde_json::{Value, json};
+
+use super::content::Content;
+use crate::Answer;
+use crate::config::App;
+use crate::format;
+use crate::order::MAX_REF;
+use crate::problem::Problem;
+use apns::DeviceToken;
+use apns::fault::{self, FaultKind, Faults, Pointer};
+use apns::time::Timestamp;
+use campaign::audience::MAX_FOUND;
+use campaign::calendar::Campaign;
+use campaign::template::Recipient;
+
+/// Reads the body `{"refs":["user-1"]}`: the names, each once.
+///
+/// # Errors
+/// 400 if it is not JSON, 422 if it does not name 1 to [`MAX_REFS`] devices.
+pub fn refs(body: &[u8]) -> Result<Vec<String>, Problem> {
+    let document = format::document(body)?;
+    let mut faults = Faults::default();
+    let refs = read_refs(&document, &mut faults);
+    faults.or(refs.unwrap_or_default()).map_err(Problem::invalid)
+}
+
+fn read_refs(document: &Value, faults: &mut Faults) -> Option<Vec<String>> {
+    let root = Pointer::Root;
+    let map = fault::object(document, &root, &["refs"], faults)?;
+    let at = root.key("refs");
+    let Some(value) = map.get("refs") else {
+        faults.add(&at, FaultKind::Missing);
+        return None;
+    };
+    let list = fault::array(value, &at, faults)?;
+    if !(1..=MAX_REFS).contains(&list.len()) {
+        let text = format!("must name 1 to {MAX_REFS} devices, but names {}", list.len());
+        faults.add(&at, FaultKind::Invalid(text));
+        return None;
+    }
+    let mut refs: Vec<String> = Vec::with_capacity(list.len());
+    for (index, value) in list.iter().enumerate() {
+        let at = at.index(index);
+        let Some(text) = fault::string(value, &at, faults) else {
+            continue;
+        };
+        if text.len() > MAX_REF {
+            let (size, limit, unit) = (text.len(), MAX_REF, "bytes");
+            faults.add(&at, FaultKind::TooLong { size, limit, unit });
+        } else if !refs.iter().any(|known| known == text) {
+            refs.push(text.to_owned());
+        }
+    }
+    Some(refs)
+}
+
+/// Whether so many devices are found that they are too many for a trial: those that are left need not be looked for.
+///
+/// # Errors
+/// 422 if they are more than [`MAX_DEVICES`].
+pub fn check_found(devices: usize) -> Result<(), Problem> {
+    if devices <= MAX_DEVICES {
+        return Ok(());
+    }
+    let mut faults = Faults::default();
+    let text = format!("names more than {MAX_DEVICES} devices");
+    faults.add(&Pointer::Root.key("refs"), FaultKind::Invalid(text));
+    Err(Problem::invalid(faults))
+}
+
+/// The order to the devices of `recipients`, which are those that the `refs` name: a document as `POST /v1/push` takes it.
+///
+/// # Errors
+/// 422 if a name is no device's, if a device has no value for a variable, or if nothing can be sent by now.
+pub fn order(
+    campaign: &Campaign,
+    app: &App,
+    refs: &[String],
+    recipients: &[Recipient<'_>],
+    now: Timestamp,
+) -> Result<String, Problem> {
+    let trial = Trial::of(campaign, app, refs, recipients, now)?;
+    let root = Pointer::Root;
+    let mut faults = Faults::default();
+    let at = root.key("refs");
+    for (index, name) in refs.iter().enumerate() {
+        let at = at.index(index);
+        if trial.unknown.contains(&index) {
+            faults.add(&at, FaultKind::Invalid(UNKNOWN.to_owned()));
+        }
+        for (place, reason) in &trial.unrendered {
+            let reference = recipients.get(*place).and_then(|recipient| recipient.reference);
+            if reference == Some(name.as_str()) {
+                faults.add(&at, FaultKind::Invalid(reason.clone()));
+            }
+        }
+    }
+    faults.or(trial.order).map_err(Problem::invalid)
+}
+
+/// A campaign for a few devices.
+pub struct Trial {
+    /// The order to those that it could be rendered for.
+    pub order: String,
+    /// Those, by their places among the recipients.
+    pub rendered: Vec<usize>,
+    /// The others, and why it could not.
+    pub unrendered: Vec<(usize, String)>,
+    /// The names that are no device's, by their places.
+    unknown: Vec<usize>,
+}
+
+impl Trial {
+    /// Renders the campaign for the devices of `recipients`, which are those that the `refs` name.
+    ///
+    /// # Errors
+    /// 422 if nothing can be sent by now.
+    pub fn of(
+        campaign: &Campaign,
+        app: &App,
+        refs: &[String],
+        recipients: &[Recipient<'_>],
+        now: Timestamp,
+    ) -> Result<Self, Problem> {
+        let root = Pointer::Root;
+        let mut faults = Faults::default();
+        let document = super::document_of(campaign);
+        let map = fault::open_object(&document, &root, &mut faults);
+        let content = map.and_then(|map| Content::read(map, app, now, &mut faults));
+        let Some(content) = faults.or(content).map_err(Problem::invalid)? else {
+            return Err(Problem::invalid(Faults::default()));
+        };
+        let (mut lines, mut rendered, mut unrendered) = (Vec::new(), Vec::new(), Vec::new());
+        let mut unknown = Vec::new();
+        for (index, name) in refs.iter().enumerate() {
+            let named = recipients.iter().enumerate();
+            let named = named.filter(|(_, recipient)| recipient.reference == Some(name.as_str()));
+            let before = rendered.len() + unrendered.len();
+            for (place, recipient) in named {
+                match content.line(recipient) {
+                    Ok(line) => {
+                        lines.push(line);
+                        rendered.push(place);
+                    }
+                    Err(error) => unrendered.push((place, error.to_string())),
+                }
+            }
+            if before == rendered.len() + unrendered.len() {
+                unknown.push(index);
+            }
+        }
+        let head = content.opening.head.strip_suffix('}').unwrap_or_default();
+        let lines = serde_json::to_string(&lines).unwrap_or_default();
+        let order = format!("{head},\"devices\":{lines}}}");
+        Ok(Self {
+            order,
+            rendered,
+            unrendered,
+            unknown,
+        })
+    }
+
+    /// Checks that each name is a device's.
+    ///
+    /// # Errors
+    /// 422 with those that are not.
+    pub fn check_names(&self) -> Result<(), Problem> {
+        let root = Pointer::Root;
+        let (at, mut faults) = (root.key("refs"), Faults::default());
+        for index in &self.unknown {
+            faults.add(&at.index(*index), FaultKind::Invalid(UNKNOWN.to_owned()));
+        }
+        faults.or(()).map_err(Problem::invalid)
+    }
+
+    /// The preview `shown` of the order, with `would_send` for each push and the reason if it would not be; a push that
+    /// could not be rendered has that alone. `reasons` says why a run would not reach a recipient.
+    #[must_use]
+    pub fn judged(&self, shown: &str, recipients: &[Recipient<'_>], reasons: &[Option<&str>]) -> Answer {
+        let mut body: Value = serde_json::from_str(shown).unwrap_or_default();
+        let Some(pushes) = body.get_mut("pushes").and_then(Value::as_array_mut) else {
+            return Answer::json(body.to_string());
+        };
+        for (push, place) in pushes.iter_mut().zip(&self.rendered) {
+            let problem = push
+                .pointer("/problem/detail")
+                .and_then(Value::as_str)
+                .map(str::to_owned);
+            let reason = reasons
+                .get(*place)
+                .copied()
+                .flatten()
+                .map(str::to_owned)
+                .or(problem);
+            if let Some(push) = push.as_object_mut() {
+                push.insert("would_send".to_owned(), reason.is_none().into());
+                if let Some(reason) = reason {
+                    push.insert("reason".to_owned(), reason.into());
+                }
+            }
+        }
+        let unrendered = self.unrendered.iter().filter_map(|(place, reason)| {
+            let recipient = recipients.get(*place)?;
+            let hint = DeviceToken::parse(recipient.token).map(|token| token.hint()).ok();
+            Some(json!({"ref": recipient.reference, "token_hint": hint, "would_send": false, "reason": reason}))
+        });
+        pushes.extend(unrendered);
+        Answer::json(body.to_string())
+    }
+}
+
+/// What is wrong with a name of nobody.
+const UNKNOWN: &str = "names no device of the audience";
+
+/// Why a run would not reach a device that is not in the campaign's segment.
+pub const OUTSIDE: &str = "it is not in the campaign's segment";
+
+/// Why a run would not reach a device that has had enough.
+pub const CAPPED: &str = "it has been sent as much as the campaign's frequency allows";
+
+/// The most names of a trial: what a person looks at.
+pub const MAX_REFS: usize = 100;
+
+/// The most devices of a trial: several may have one name. They are an order that any transport takes, and each may have
+/// 16 KB, of the isolate's 128 MB.
+pub const MAX_DEVICES: usize = 200;
+
+// So that of too many, no shard passes over some in silence.
+const _: () = assert!(MAX_FOUND as usize > MAX_DEVICES);

@@ -1,0 +1,61 @@
+//! Ring 3: our HTTP contract, as a function of the request, the configuration and the moment.
+//!
+//! In scope: which requests there are, what they must look like, and what is answered. Out of scope: sending
+//! (`delivery` decides, `shell` does), and the platform's request and response types.
+
+pub mod audience;
+pub mod auth;
+pub mod batch;
+pub mod byte_budget;
+pub mod call_limit;
+pub mod campaign;
+pub mod coding;
+pub mod config;
+pub mod doctor;
+#[cfg(test)]
+mod fixture;
+pub mod format;
+pub mod health;
+mod lines;
+pub mod listing;
+pub mod media;
+pub mod metrics;
+pub mod order;
+pub mod preview;
+pub mod problem;
+pub mod push;
+pub mod route;
+pub mod upload;
+pub mod webhook_url;
+
+pub use order::Order;
+pub use problem::Problem;
+pub use route::Route;
+pub use upload::Upload;
+pub use webhook_url::WebhookUrl;
+
+/// An answer, ready for the platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// Headers beside `content-type`.
+    pub headers: Vec<(&'static str, String)>,
+    /// `content-type`.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: String,
+}
+
+impl Answer {
+    /// A JSON answer with status 200.
+    #[must_use]
+    pub const fn json(body: String) -> Self {
+        Self {
+            status: 200,
+            headers: Vec::new(),
+            content_type: "application/json",
+            body,
+        }
+    }
+}

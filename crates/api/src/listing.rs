@@ -1,0 +1,276 @@
+//! Lists, read page by page: `GET /v1/batches`, `GET /v1/dead-letters`, and a batch's receipts and gone devices.
+//!
+//! In scope: what their query strings may say, and the listings of batches and dead letters as answers. Out of scope:
+//! the receipts themselves, which their batch writes.
+
+pub(super) mod parameters;
+
+use serde::Serialize;
+
+use super::Answer;
+use crate::config::{Caller, Config};
+use apns::credential::Credential;
+use apns::fault::Faults;
+use batch::dead_letter::{self, Letter};
+use batch::registry::{Cursor, Entry, Filter, Page};
+use parameters::Parameters;
+
+/// Reads the query string of `GET /v1/batches`.
+///
+/// # Errors
+/// All faults, each at its parameter.
+pub fn batch_filter(query: &str) -> Result<Filter, Faults> {
+    let known = ["app", "state", "since", "until", "limit", "cursor"];
+    let mut parameters = Parameters::read(query, &known);
+    let state = one_of(&mut parameters, "state", &STATES);
+    let (since, until) = (parameters.moment("since"), parameters.moment("until"));
+    if since.zip(until).is_some_and(|(since, until)| until < since) {
+        parameters.invalid("until", "lies before `since`");
+    }
+    let filter = Filter {
+        apps: parameters.text("app").map(|app| vec![app.to_owned()]),
+        state: state.map(str::to_owned),
+        since,
+        until,
+        limit: parameters.limit(BATCHES, MAX_BATCHES),
+        cursor: cursor(&mut parameters),
+    };
+    parameters.or(filter)
+}
+
+/// The newest batches that are paused, for the doctor.
+#[must_use]
+pub fn paused_filter() -> Filter {
+    Filter {
+        apps: None,
+        state: Some("paused".to_owned()),
+        since: None,
+        until: None,
+        limit: PAUSED,
+        cursor: None,
+    }
+}
+
+/// What each registry is asked, so that a caller sees the batches of the apps that its key reaches and no others.
+///
+/// The listings are put together by [`Page::merge`].
+#[must_use]
+pub fn by_credential<'c>(
+    filter: &Filter,
+    caller: &Caller,
+    config: &'c Config,
+) -> Vec<(&'c Credential, Filter)> {
+    let wanted = |name: &String| filter.apps.as_ref().is_none_or(|apps| apps.contains(name));
+    let mut filters: Vec<(&Credential, Filter)> = Vec::new();
+    for app in &config.apps {
+        if !caller.reaches(&app.name) || !wanted(&app.name) {
+            continue;
+        }
+        let known = filters
+            .iter_mut()
+            .find(|(credential, _)| **credential == app.credential);
+        if let Some((_, filter)) = known {
+            filter.apps.get_or_insert_default().push(app.name.clone());
+        } else {
+            let apps = Some(vec![app.name.clone()]);
+            filters.push((
+                &app.credential,
+                Filter {
+                    apps,
+                    ..filter.clone()
+                },
+            ));
+        }
+    }
+    filters
+}
+
+/// The query string of `GET /v1/dead-letters`: the most letters, and where an earlier listing ended.
+///
+/// # Errors
+/// All faults, each at its parameter.
+pub fn letter_range(query: &str) -> Result<(u32, Option<Cursor>), Faults> {
+    let mut parameters = Parameters::read(query, &["limit", "cursor"]);
+    let range = (parameters.limit(LETTERS, MAX_LETTERS), cursor(&mut parameters));
+    parameters.or(range)
+}
+
+/// Which receipts of a batch are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiptRange {
+    /// The first push, by its place in the upload. It is the cursor as well, as a text.
+    pub from: u64,
+    /// The most of them.
+    pub limit: u32,
+    /// With these statuses alone; with any if there is none.
+    pub statuses: Vec<&'static str>,
+}
+
+impl ReceiptRange {
+    /// Reads the query string of `GET /v1/batches/{id}/receipts`.
+    ///
+    /// # Errors
+    /// All faults, each at its parameter.
+    pub fn parse(query: &str) -> Result<Self, Faults> {
+        let mut parameters = Parameters::read(query, &["cursor", "limit", "status"]);
+        let range = Self::read(&mut parameters);
+        parameters.or(range)
+    }
+
+    /// Reads the query string of `GET /v1/batches/{id}/gone` and `/suspect`, which take no status.
+    ///
+    /// # Errors
+    /// All faults, each at its parameter.
+    pub fn of_devices(query: &str) -> Result<Self, Faults> {
+        let mut parameters = Parameters::read(query, &["cursor", "limit"]);
+        let range = Self::read(&mut parameters);
+        parameters.or(range)
+    }
+
+    fn read(parameters: &mut Parameters) -> Self {
+        let rule = format!("must be of {}, with commas between", STATUSES.join(", "));
+        let statuses = parameters.value("status", &rule, |text| {
+            let word = |text: &str| STATUSES.into_iter().find(|status| *status == text.trim());
+            text.split(',').map(word).collect()
+        });
+        Self {
+            from: parameters
+                .value("cursor", BAD_CURSOR, |text| text.parse().ok())
+                .unwrap_or_default(),
+            limit: parameters.limit(RECEIPTS, MAX_RECEIPTS),
+            statuses: statuses.unwrap_or_default(),
+        }
+    }
+}
+
+/// The answer to `GET /v1/batches`.
+#[must_use]
+pub fn batches(page: &Page) -> Answer {
+    json(&Batches {
+        batches: page.batches.iter().map(batch).collect(),
+        cursor: page.cursor.as_ref(),
+    })
+}
+
+/// The answer to `GET /v1/dead-letters`.
+#[must_use]
+pub fn dead_letters(page: &dead_letter::Page) -> Answer {
+    json(&DeadLetters {
+        dead_letters: page.letters.iter().map(dead_letter).collect(),
+        cursor: page.cursor.as_ref(),
+    })
+}
+
+fn json(document: &impl Serialize) -> Answer {
+    Answer::json(serde_json::to_string(document).unwrap_or_default())
+}
+
+fn cursor(parameters: &mut Parameters) -> Option<Cursor> {
+    parameters.value("cursor", BAD_CURSOR, |text| text.parse().ok())
+}
+
+fn one_of(parameters: &mut Parameters, name: &str, words: &[&'static str]) -> Option<&'static str> {
+    let rule = format!("must be one of {}", words.join(", "));
+    parameters.value(name, &rule, |text| {
+        words.iter().find(|word| **word == text).copied()
+    })
+}
+
+#[derive(Serialize)]
+struct Batches<'p> {
+    batches: Vec<BatchEntry<'p>>,
+    cursor: Option<&'p Cursor>,
+}
+
+#[derive(Serialize)]
+struct BatchEntry<'p> {
+    id: &'p str,
+    app: &'p str,
+    state: &'p str,
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<String>,
+    pushes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook: Option<&'p str>,
+}
+
+fn batch(entry: &Entry) -> BatchEntry<'_> {
+    BatchEntry {
+        id: &entry.id,
+        app: &entry.app,
+        state: &entry.state,
+        created_at: entry.created_at.to_string(),
+        ended_at: entry.ended_at.map(|ended_at| ended_at.to_string()),
+        pushes: entry.pushes,
+        webhook: entry.webhook.as_deref(),
+    }
+}
+
+#[derive(Serialize)]
+struct DeadLetters<'p> {
+    dead_letters: Vec<LetterEntry<'p>>,
+    cursor: Option<&'p Cursor>,
+}
+
+#[derive(Serialize)]
+struct LetterEntry<'p> {
+    id: &'p str,
+    queue: &'p str,
+    received_at: String,
+    problem: &'p str,
+    bytes: u64,
+    body: &'p str,
+}
+
+fn dead_letter(letter: &Letter) -> LetterEntry<'_> {
+    LetterEntry {
+        id: &letter.id,
+        queue: &letter.queue,
+        received_at: letter.received_at.to_string(),
+        problem: &letter.problem,
+        bytes: letter.bytes,
+        body: &letter.body,
+    }
+}
+
+/// The most paused batches that the doctor lists; it says if there are more.
+const PAUSED: u32 = 20;
+
+/// The words for a batch's state.
+pub const STATES: [&str; 6] = ["staging", "running", "paused", "cancelling", "cancelled", "done"];
+
+/// The words for what has become of a push of a batch, so far.
+pub const STATUSES: [&str; 8] = [
+    "accepted",
+    "rejected",
+    "failed",
+    "duplicate",
+    "cancelled",
+    "retrying",
+    "in_flight",
+    "waiting",
+];
+
+const BAD_CURSOR: &str = "must be the `cursor` of an earlier answer";
+
+/// Batches in an answer, unless the caller says otherwise.
+const BATCHES: u32 = 100;
+
+/// The most batches in an answer: some 300 KB.
+const MAX_BATCHES: u32 = 1000;
+
+/// Letters in an answer, unless the caller says otherwise.
+const LETTERS: u32 = 100;
+
+/// The most letters in an answer: each shows up to a kilobyte of its body.
+const MAX_LETTERS: u32 = 1000;
+
+/// Receipts in an answer, unless the caller says otherwise.
+const RECEIPTS: u32 = 1000;
+
+/// The most receipts in an answer: some two megabytes, built in the batch's object while it does nothing else.
+const MAX_RECEIPTS: u32 = 10_000;
+
+#[cfg(test)]
+mod tests;

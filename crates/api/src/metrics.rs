@@ -1,0 +1,303 @@
+//! `GET /metrics`: what was counted and how things stand, as Prometheus reads it.
+//!
+//! One table says of each metric its name, its labels and what it means; docs/reference/metrics.md and the dashboard are
+//! held against what is rendered from it. In scope: the form. Out of scope: counting (`delivery::metrics`). Sources:
+//! OpenMetrics 1.0 for the text, which `prometheus-client` writes; Prometheus, "Metric and label naming".
+
+use std::fmt;
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::exemplar::Exemplar;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::Answer;
+use super::problem::{Kind, Problem};
+use batch::registry::Counted;
+use campaign::calendar;
+use delivery::gate::Inspection;
+use delivery::metrics::{Delta, Measure, Metric};
+use delivery::pool::Standing as Pool;
+
+/// How things stand when they are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// The gates that answered, each by the name of the first app that has its credential.
+    pub gates: Vec<(String, Inspection)>,
+    /// The batches that are kept.
+    pub batches: Vec<Counted>,
+    /// The campaigns that are kept.
+    pub campaigns: Vec<calendar::Counted>,
+}
+
+/// The answer: all that was ever counted, and how things stand.
+///
+/// # Errors
+/// 503 if it cannot be written, which no value of either is known to do.
+pub fn answer(total: Delta, standing: Standing) -> Result<Answer, Problem> {
+    let mut registry = Registry::with_prefix(PREFIX);
+    registry.register_collector(Box::new(Report { total, standing }));
+    let mut body = String::new();
+    text::encode(&mut body, &registry)
+        .map_err(|_| Problem::new(Kind::Unavailable, "the metrics could not be written"))?;
+    Ok(Answer {
+        content_type: CONTENT_TYPE,
+        ..Answer::json(body)
+    })
+}
+
+struct Report {
+    total: Delta,
+    standing: Standing,
+}
+
+/// Asked for by `prometheus-client`, which shows it nowhere: a derived one would be code that nobody runs.
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Report")
+    }
+}
+
+/// A metric as it is told.
+struct Family {
+    /// Without what stands before all names and what its type puts behind it: `_total`, `_seconds`.
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+}
+
+impl Collector for Report {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let to = &mut encoder;
+        for (metric, help, labels) in COUNTED {
+            let name = metric.as_str();
+            let family = Family { name, help, labels };
+            let rows = self.total.of(*metric, labels.len());
+            match metric.bounds_ms() {
+                Some(bounds_ms) => family.histogram(to, rows, bounds_ms)?,
+                None => family.counter(to, rows)?,
+            }
+        }
+        for (family, figure) in GATES {
+            let mut metric = family.begin(to, None, MetricType::Gauge)?;
+            for (credential, gate) in &self.standing.gates {
+                let figure = figure(gate);
+                family.row(&mut metric, &[credential], |row| row.encode_gauge(&figure))?;
+            }
+        }
+        let mut metric = CONNECTIONS.begin(to, None, MetricType::Gauge)?;
+        for (credential, gate) in &self.standing.gates {
+            let Pool { open, idle, shut } = gate.connections;
+            for (state, connections) in [("open", open), ("idle", idle), ("shut", shut)] {
+                let values = [credential.as_str(), state];
+                CONNECTIONS.row(&mut metric, &values, |row| {
+                    row.encode_gauge(&u64::from(connections))
+                })?;
+            }
+        }
+        let mut metric = BATCHES.begin(to, None, MetricType::Gauge)?;
+        for counted in &self.standing.batches {
+            let values = [&counted.app, &counted.state];
+            BATCHES.row(&mut metric, &values, |row| row.encode_gauge(&counted.batches))?;
+        }
+        let mut metric = CAMPAIGNS.begin(to, None, MetricType::Gauge)?;
+        for counted in &self.standing.campaigns {
+            let values = [counted.app.as_str(), counted.state.as_str()];
+            CAMPAIGNS.row(&mut metric, &values, |row| row.encode_gauge(&counted.campaigns))?;
+        }
+        Ok(())
+    }
+}
+
+impl Family {
+    fn counter<'r>(
+        &self,
+        to: &mut DescriptorEncoder<'_>,
+        rows: impl Iterator<Item = (&'r [String], &'r Measure)>,
+    ) -> fmt::Result {
+        let mut metric = self.begin(to, None, MetricType::Counter)?;
+        for (values, measure) in rows {
+            self.row(&mut metric, values, |row| {
+                row.encode_counter(&measure.count(), None::<&Exemplar<NoLabelSet, u64>>)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn histogram<'r>(
+        &self,
+        to: &mut DescriptorEncoder<'_>,
+        rows: impl Iterator<Item = (&'r [String], &'r Measure)>,
+        bounds_ms: &[u64],
+    ) -> fmt::Result {
+        let mut metric = self.begin(to, Some(&Unit::Seconds), MetricType::Histogram)?;
+        for (values, measure) in rows {
+            let sum = seconds(measure.sum_ms());
+            let buckets = buckets(measure, bounds_ms);
+            self.row(&mut metric, values, |row| {
+                row.encode_histogram::<NoLabelSet>(sum, measure.count(), &buckets, None)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn begin<'e>(
+        &self,
+        to: &'e mut DescriptorEncoder<'_>,
+        unit: Option<&'e Unit>,
+        of: MetricType,
+    ) -> Result<MetricEncoder<'e>, fmt::Error> {
+        to.encode_descriptor(self.name, self.help, unit, of)
+    }
+
+    /// Writes the sample, or the samples, of one combination of label values.
+    fn row(
+        &self,
+        metric: &mut MetricEncoder<'_>,
+        values: &[impl AsRef<str>],
+        write: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
+    ) -> fmt::Result {
+        if values.is_empty() {
+            return write(metric);
+        }
+        let values = values.iter().map(AsRef::as_ref);
+        let labels: Vec<(&str, &str)> = self.labels.iter().copied().zip(values).collect();
+        write(&mut metric.encode_family(&labels)?)
+    }
+}
+
+/// The counts of a histogram up to each bound and beyond, each without those of the bound before.
+fn buckets(measure: &Measure, bounds_ms: &[u64]) -> Vec<(f64, u64)> {
+    let mut before = None;
+    let mut rest = measure.count();
+    let mut buckets = Vec::with_capacity(bounds_ms.len() + 1);
+    for bound in bounds_ms {
+        let count = measure.between(before, *bound).min(rest);
+        rest -= count;
+        buckets.push((seconds(*bound), count));
+        before = Some(*bound);
+    }
+    buckets.push((f64::INFINITY, rest));
+    buckets
+}
+
+fn seconds(millis: u64) -> f64 {
+    Duration::from_millis(millis).as_secs_f64()
+}
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// What stands before all names.
+const PREFIX: &str = "apns_edge";
+
+/// The format that `prometheus-client` writes.
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What is counted: the metric, what it means, and its labels.
+const COUNTED: &[(Metric, &str, &[&str])] = &[
+    (
+        Metric::Pushes,
+        "Pushes that an order or a chunk was done with",
+        &["app", "push_type", "verdict", "reason"],
+    ),
+    (
+        Metric::Push,
+        "How long APNs took to answer an attempt to send a push",
+        &["transport"],
+    ),
+    (
+        Metric::Resends,
+        "Attempts beyond the first of a push in its order or chunk",
+        &["transport"],
+    ),
+    (
+        Metric::Fallbacks,
+        "Orders and chunks that went by fetch since no socket could be opened",
+        &["app"],
+    ),
+    (
+        Metric::Orders,
+        "Orders by the HTTP status of their answer",
+        &["app", "code"],
+    ),
+    (
+        Metric::Chunks,
+        "Chunks of batches that were run",
+        &["app", "transport"],
+    ),
+    (
+        Metric::Queue,
+        "How long a chunk lay in the queue until it was claimed",
+        &[],
+    ),
+    (
+        Metric::Leases,
+        "Leases of permits that were asked for",
+        &["app", "outcome"],
+    ),
+    (
+        Metric::ProviderTokens,
+        "Provider tokens that were signed",
+        &["credential"],
+    ),
+    (
+        Metric::ConnectionOpenings,
+        "Attempts to open a connection to APNs",
+        &["credential", "outcome"],
+    ),
+];
+
+/// What is told of a gate.
+type Figure = fn(&Inspection) -> u64;
+
+/// How the gates stand: the metric, and its figure.
+const GATES: &[(Family, Figure)] = &[
+    (
+        of_gate("permits_limit", "The most pushes that may be in flight now"),
+        |gate| gate.limit.into(),
+    ),
+    (
+        of_gate(
+            "permits_in_use",
+            "Permits that are leased: the pushes that can be in flight",
+        ),
+        |gate| gate.in_use.into(),
+    ),
+    (
+        of_gate("permit_waiters", "Orders and chunks that wait for permits"),
+        |gate| number(gate.waiting),
+    ),
+];
+
+const fn of_gate(name: &'static str, help: &'static str) -> Family {
+    Family {
+        name,
+        help,
+        labels: &["credential"],
+    }
+}
+
+const CONNECTIONS: Family = Family {
+    name: "connections",
+    help: "Connection objects in the pool",
+    labels: &["credential", "state"],
+};
+
+const BATCHES: Family = Family {
+    name: "batches",
+    help: "Batches that are kept",
+    labels: &["app", "state"],
+};
+
+const CAMPAIGNS: Family = Family {
+    name: "campaigns",
+    help: "Campaigns that are kept",
+    labels: &["app", "state"],
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,405 @@
+//! What a caller orders: the body of `POST /v1/push` and of `POST /v1/preview`.
+//!
+//! Parsed as a whole before anything is sent, with all its faults, so that a bad request does nothing by halves.
+
+mod device;
+mod head;
+pub mod options;
+mod plain;
+mod repeats;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+pub use device::MAX_REF;
+pub(super) use device::{DEVICE, DeviceReader, OWN_PAYLOAD, PlainDevice};
+pub(super) use head::{FIELDS, LINE_FIELDS, OrderHead};
+pub use options::Options;
+
+use super::auth;
+use super::format::{self, Format, Head, Limits};
+use super::lines;
+use super::problem::{LineFaults, Problem};
+use super::upload::head_and_devices;
+use crate::config::{App, Caller, Config};
+use apns::fault::{self, Fault, FaultKind, Faults, Pointer, WarningSummary, Warnings};
+use apns::request::Headers;
+use apns::time::Timestamp;
+use apns::{ApnsId, Notification, Request};
+
+/// A parsed request to send.
+#[derive(Debug)]
+pub struct Order<'c> {
+    /// The sender.
+    pub app: &'c App,
+    /// The pushes, in the order of the request.
+    pub pushes: Vec<Push>,
+    /// What is sent although devices treat it badly.
+    pub warnings: WarningSummary,
+}
+
+/// One device of an order.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Push {
+    /// The caller's own name for it.
+    pub reference: Option<String>,
+    /// What of the device token may be shown.
+    pub token_hint: String,
+    /// What is sent, or with `on_invalid: "skip"` why nothing is.
+    pub request: Result<Request, Unsent>,
+    /// What devices treat badly in its payload; none if there is nothing. Pointers are in the request or in the device.
+    pub warnings: Option<Arc<Warnings>>,
+}
+
+/// Why nothing is sent to a device of an order.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsent {
+    /// It has a fault, and `on_invalid` is `skip`.
+    #[error("{0}")]
+    Invalid(Fault),
+    /// An earlier push takes the same content to it.
+    #[error("the same device and content as `/devices/{of}`")]
+    Duplicate {
+        /// The place of that push.
+        of: usize,
+    },
+}
+
+/// What is done with a device that an order names more than once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeats<'b> {
+    /// The same content is sent to it once.
+    LeaveOut,
+    /// Each push has been looked at before, and is sent.
+    Keep,
+    /// The same, and all pushes get this collapse id: each further one to a device gets one of its own, so that it does not
+    /// replace the first.
+    Separate(&'b str),
+}
+
+/// What the apns-ids of an order's pushes are derived from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Basis<'b> {
+    /// 16 random bytes.
+    pub seed: [u8; 16],
+    /// The number of the order's first push: 0, but in a batch that is sent in several orders.
+    pub first: u32,
+    /// What is done with a device that occurs more than once.
+    pub repeats: Repeats<'b>,
+}
+
+impl Basis<'_> {
+    /// The id of the order's push at `index`.
+    fn id(self, index: usize) -> ApnsId {
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        ApnsId::derive(self.seed, self.first.saturating_add(index))
+    }
+}
+
+impl<'c> Order<'c> {
+    /// Parses a JSON body of `caller`. `seed` is 16 random bytes that its apns-ids are derived from.
+    ///
+    /// # Errors
+    /// 400 if it is not JSON, 403 if the caller does not reach the app, 422 with all faults of its fields.
+    pub fn parse(
+        body: &[u8],
+        caller: &Caller,
+        config: &'c Config,
+        seed: [u8; 16],
+        now: Timestamp,
+    ) -> Result<Self, Problem> {
+        let head = Head::skim(body, Format::JSON)?;
+        let app = auth::choose_app(head.app.as_deref(), caller, config)?;
+        Self::parse_for(app, body, Format::JSON, seed, now)
+    }
+
+    /// Parses a body for an app that its caller reaches.
+    ///
+    /// # Errors
+    /// 400 if it is not JSON, 422 with all faults of its fields.
+    pub fn parse_for(
+        app: &'c App,
+        body: &[u8],
+        format: Format,
+        seed: [u8; 16],
+        now: Timestamp,
+    ) -> Result<Self, Problem> {
+        let basis = Basis {
+            seed,
+            first: 0,
+            repeats: Repeats::LeaveOut,
+        };
+        Self::read(app, body, format, basis, now)
+    }
+
+    /// Parses a chunk of a durable batch: the batch's head in the first line, and devices that its upload has staged.
+    /// `now` is the moment of the upload, so that a time that counts from it means the same whenever the chunk is sent.
+    ///
+    /// # Errors
+    /// As [`Order::parse_for`]; none for what was staged.
+    pub fn parse_chunk(
+        app: &'c App,
+        head_and_lines: &[u8],
+        basis: Basis<'_>,
+        now: Timestamp,
+    ) -> Result<Self, Problem> {
+        let lines = Format {
+            lines_in: true,
+            lines_out: false,
+        };
+        Self::read(app, head_and_lines, lines, basis, now)
+    }
+
+    fn read(
+        app: &'c App,
+        body: &[u8],
+        format: Format,
+        basis: Basis<'_>,
+        now: Timestamp,
+    ) -> Result<Self, Problem> {
+        let mut order = match plain::read(app, body, format, basis, now) {
+            Some(order) => order,
+            None => Self::read_carefully(app, body, format, basis, now)?,
+        };
+        match basis.repeats {
+            Repeats::LeaveOut => repeats::leave_out(&mut order.pushes),
+            Repeats::Keep => {}
+            Repeats::Separate(id) => repeats::separate(&mut order.pushes, id),
+        }
+        Ok(order)
+    }
+
+    /// Reads any body, with the faults of all its fields.
+    fn read_carefully(
+        app: &'c App,
+        body: &[u8],
+        format: Format,
+        basis: Basis<'_>,
+        now: Timestamp,
+    ) -> Result<Self, Problem> {
+        if format.lines_in {
+            return Self::read_lines(app, body, basis, now);
+        }
+        let (document, texts) = match format::document(body) {
+            Ok(document) => (document, None),
+            // A device that cannot be read is that device's fault: the others can.
+            Err(problem) => match head_and_devices(body) {
+                Ok((document, texts)) => (document, Some(texts)),
+                Err(_) => return Err(problem),
+            },
+        };
+        let mut faults = Faults::default();
+        let Some(head) = OrderHead::read(&document, FIELDS, app, now, &mut faults) else {
+            return Err(Problem::invalid(faults));
+        };
+        let (mut pushes, mut warnings) = Default::default();
+        let values = match texts {
+            Some(texts) => Some(read_texts(&texts)),
+            None => read_list(document, &mut faults),
+        };
+        if let Some(values) = values
+            && is_count_allowed(values.len(), app, head.notification.as_ref(), &mut faults)
+        {
+            let mut reader = Devices::new(head, basis);
+            for (value, position) in values.iter().zip(1..) {
+                for fault in reader.take(value.as_ref(), position) {
+                    faults.push(fault);
+                }
+            }
+            (pushes, warnings) = reader.finish(&mut faults);
+        }
+        let order = Self {
+            app,
+            pushes,
+            warnings,
+        };
+        faults.or(order).map_err(Problem::invalid)
+    }
+
+    fn read_lines(app: &'c App, body: &[u8], basis: Basis<'_>, now: Timestamp) -> Result<Self, Problem> {
+        let mut texts = lines::whole(body);
+        let head = match texts.next() {
+            Some((number, text)) => {
+                fault::json(text, &Pointer::Root).map_err(|faults| format::head_problem(number, faults))?
+            }
+            None => Value::Null,
+        };
+        let (mut faults, mut line_faults) = (Faults::default(), LineFaults::default());
+        let Some(head) = OrderHead::read(&head, LINE_FIELDS, app, now, &mut faults) else {
+            return Err(Problem::invalid(faults));
+        };
+        let texts: Vec<(u32, &[u8])> = texts.collect();
+        let (mut pushes, mut warnings) = Default::default();
+        if is_count_allowed(texts.len(), app, head.notification.as_ref(), &mut faults) {
+            let mut reader = Devices::new(head, basis);
+            for (number, text) in texts {
+                let root = Pointer::Root;
+                let devices = root.key("devices");
+                let value = lines::value(text, &devices.index(reader.count));
+                for fault in reader.take(value.as_ref(), number) {
+                    line_faults.push(number, fault);
+                }
+            }
+            (pushes, warnings) = reader.finish(&mut faults);
+        }
+        if faults.is_empty() && line_faults.is_empty() {
+            return Ok(Self {
+                app,
+                pushes,
+                warnings,
+            });
+        }
+        Err(Problem::invalid_lines(faults, line_faults))
+    }
+}
+
+impl Order<'_> {
+    /// The places of the devices that something is sent to.
+    pub fn sendable(&self) -> impl Iterator<Item = usize> {
+        self.pushes
+            .iter()
+            .enumerate()
+            .filter(|(_, push)| push.request.is_ok())
+            .map(|(place, _)| place)
+    }
+
+    /// What is sent to the device at `place`.
+    #[must_use]
+    pub fn request(&self, place: usize) -> Option<&Request> {
+        self.pushes.get(place)?.request.as_ref().ok()
+    }
+
+    /// Whether each push has one attempt.
+    #[must_use]
+    pub fn is_one_attempt(&self) -> bool {
+        self.headers().is_some_and(|headers| headers.is_one_attempt())
+    }
+
+    /// The headers that all its pushes share; none if nothing is sent.
+    #[must_use]
+    pub fn headers(&self) -> Option<Arc<Headers>> {
+        self.pushes
+            .iter()
+            .find_map(|push| push.request.as_ref().ok())
+            .map(|request| Arc::clone(&request.headers))
+    }
+}
+
+/// The devices of a document.
+fn read_list(mut document: Value, faults: &mut Faults) -> Option<Vec<Result<Value, Faults>>> {
+    let root = Pointer::Root;
+    let at = root.key("devices");
+    match document.get_mut("devices").map(Value::take) {
+        Some(Value::Array(devices)) => return Some(devices.into_iter().map(Ok).collect()),
+        Some(value) => fault::wrong_type("an array", &value, &at, faults),
+        None => faults.add(&at, FaultKind::Missing),
+    }
+    None
+}
+
+/// The devices of a document of which not all can be read.
+fn read_texts(texts: &[&str]) -> Vec<Result<Value, Faults>> {
+    let root = Pointer::Root;
+    let devices = root.key("devices");
+    let texts = texts.iter().enumerate();
+    texts
+        .map(|(index, text)| fault::json(text.as_bytes(), &devices.index(index)))
+        .collect()
+}
+
+/// Reads the devices of an order, one after another.
+struct Devices<'b> {
+    reader: DeviceReader,
+    basis: Basis<'b>,
+    /// Whether devices with faults are left out, and do not refuse the order.
+    skip: bool,
+    /// How many there were.
+    count: usize,
+    pushes: Vec<Push>,
+}
+
+impl<'b> Devices<'b> {
+    fn new(head: OrderHead, basis: Basis<'b>) -> Self {
+        Self {
+            reader: DeviceReader::new(head.notification, head.is_strict),
+            basis,
+            skip: head.skip,
+            count: 0,
+            pushes: Vec::new(),
+        }
+    }
+
+    /// Reads the next device, which is in line `line`, and returns its faults if they refuse the order.
+    fn take(&mut self, device: Result<&Value, &Faults>, line: u32) -> Vec<Fault> {
+        let (root, index) = (Pointer::Root, self.count);
+        self.count += 1;
+        let devices = root.key("devices");
+        let (mut own, mut read) = (Faults::default(), None);
+        match device {
+            Ok(value) => read = self.reader.read(value, line, &devices.index(index), &mut own),
+            Err(faults) => own.append(faults),
+        }
+        match (own.listed().first(), self.skip) {
+            (None, _) => self
+                .pushes
+                .extend(read.map(|device| device.into_push(self.basis.id(index)))),
+            (Some(fault), true) => self.pushes.push(skipped(device.ok(), fault.clone())),
+            (Some(_), false) => return own.listed().to_vec(),
+        }
+        Vec::new()
+    }
+
+    /// The pushes and their warnings; adds to `faults` what is wrong with what all devices share.
+    fn finish(self, faults: &mut Faults) -> (Vec<Push>, WarningSummary) {
+        faults.append(self.reader.faults());
+        (self.pushes, self.reader.into_warnings())
+    }
+}
+
+/// A device that `on_invalid: "skip"` leaves out, with what can be said of it.
+fn skipped(device: Option<&Value>, fault: Fault) -> Push {
+    let (reference, token_hint) = device::identity(device.unwrap_or(&Value::Null));
+    Push {
+        reference,
+        token_hint,
+        request: Err(Unsent::Invalid(fault)),
+        warnings: None,
+    }
+}
+
+/// Whether there are devices, and not too many to read them one by one.
+fn is_count_allowed(
+    count: usize,
+    app: &App,
+    notification: Option<&Notification>,
+    faults: &mut Faults,
+) -> bool {
+    let limit = Limits::of(app.transport).devices;
+    let root = Pointer::Root;
+    let at = root.key("devices");
+    if count > 1 && notification.is_some_and(|notification| notification.apns_id.is_some()) {
+        let text = format!("is one push's id, but there are {count} devices: use `devices[].apns_id`");
+        faults.add(
+            &root.key("notification").key("apns_id"),
+            FaultKind::Conflict(text),
+        );
+    }
+    if count > limit {
+        faults.add(
+            &at,
+            FaultKind::TooLong {
+                size: count,
+                limit,
+                unit: "devices",
+            },
+        );
+    }
+    if count == 0 {
+        faults.add(&at, FaultKind::Invalid("names no device".to_owned()));
+    }
+    (1..=limit).contains(&count)
+}
+
+#[cfg(test)]
+mod tests;

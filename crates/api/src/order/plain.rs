@@ -1,0 +1,84 @@
+//! The quick way to read an order: one pass, no JSON tree, nothing copied that is not kept.
+//!
+//! It takes orders without faults and without anything unusual, and gives up on the first thing that it does not know;
+//! then the careful reader reads the body again and finds out what is wrong. What both take, they read alike.
+
+use serde::Deserialize;
+
+use super::device::{DeviceReader, PlainDevice, Text};
+use super::{Basis, Order};
+use crate::config::App;
+use crate::format::{Format, Limits};
+use crate::lines;
+use apns::Notification;
+use apns::fault::{self, Faults, Pointer, Unique};
+use apns::time::Timestamp;
+
+/// Reads an order, or nothing if the careful reader must.
+pub(super) fn read<'c>(
+    app: &'c App,
+    body: &[u8],
+    format: Format,
+    basis: Basis<'_>,
+    now: Timestamp,
+) -> Option<Order<'c>> {
+    let (notification, is_strict, devices) = if format.lines_in {
+        let mut lines = lines::whole(body);
+        let (_, head) = lines.next()?;
+        let head: PlainHead<'_> = serde_json::from_slice(head).ok()?;
+        let devices = lines
+            .map(|(number, line)| Some((number, PlainDevice::of_line(line)?)))
+            .collect::<Option<Vec<(u32, PlainDevice<'_>)>>>()?;
+        (head.notification, head.strict, devices)
+    } else {
+        let order: PlainOrder<'_> = serde_json::from_slice(fault::without_mark(body)).ok()?;
+        let devices = (1..).zip(order.devices).collect();
+        (order.notification, order.strict, devices)
+    };
+    let is_strict = is_strict.unwrap_or_default();
+    let mut faults = Faults::default();
+    let root = Pointer::Root;
+    let at = root.key("notification");
+    let notification = Notification::parse(&notification.0, &at, &app.bundle_id, now, &mut faults)?;
+    let fits = (1..=Limits::of(app.transport).devices).contains(&devices.len());
+    let one_id = notification.apns_id.is_none() || devices.len() == 1;
+    let refused = is_strict && !notification.warnings.is_empty();
+    if !fits || !one_id || refused || !faults.is_empty() {
+        return None;
+    }
+    let mut reader = DeviceReader::new(Some(notification), is_strict);
+    let mut pushes = Vec::with_capacity(devices.len());
+    for (index, (line, device)) in devices.into_iter().enumerate() {
+        pushes.push(reader.read_plain(device, line)?.into_push(basis.id(index)));
+    }
+    if !reader.faults().is_empty() {
+        return None;
+    }
+    Some(Order {
+        app,
+        pushes,
+        warnings: reader.into_warnings(),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlainOrder<'b> {
+    #[serde(borrow, default, rename = "app")]
+    _app: Option<Text<'b>>,
+    notification: Unique<false>,
+    #[serde(default)]
+    strict: Option<bool>,
+    #[serde(borrow)]
+    devices: Vec<PlainDevice<'b>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlainHead<'b> {
+    #[serde(borrow, default, rename = "app")]
+    _app: Option<Text<'b>>,
+    notification: Unique<false>,
+    #[serde(default)]
+    strict: Option<bool>,
+}

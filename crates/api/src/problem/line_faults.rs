@@ -1,0 +1,139 @@
+//! The faults of a body's lines, of which there may be as many as lines: some are listed, and equal ones are summed up.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use apns::fault::{Fault, MAX_LISTED, within_device};
+
+/// A fault of one line of the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineFault {
+    /// The line's number, from 1; of a device in a document its place, from 1.
+    pub line: u32,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+impl fmt::Display for LineFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, fault } = self;
+        if fault.pointer.is_empty() {
+            write!(f, "line {line} {}", fault.kind)
+        } else {
+            write!(f, "line {line}: {fault}")
+        }
+    }
+}
+
+/// The faults of lines: the first hundred, how many more there are, and how many of each kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LineFaults {
+    pub(super) listed: Vec<LineFault>,
+    unlisted: usize,
+    /// The kinds in the order of their first lines, at most [`MAX_KINDS`]; of further ones nothing is kept.
+    kinds: Vec<LineFaultKind>,
+}
+
+/// Equal faults of lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct LineFaultKind {
+    pointer: String,
+    summary: Cow<'static, str>,
+    first: LineFault,
+    count: usize,
+}
+
+impl fmt::Display for LineFaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.count == 1 {
+            return self.first.fmt(f);
+        }
+        let (count, line) = (grouped(self.count), self.first.line);
+        match (self.summary.as_ref(), self.pointer.as_str()) {
+            ("is not JSON", "") => write!(f, "{count} lines are not JSON, the first is line {line}"),
+            (summary, "") => write!(f, "{count} lines: each {summary}; the first is line {line}"),
+            (summary, pointer) => write!(f, "{count} lines: {pointer} {summary}; the first is line {line}"),
+        }
+    }
+}
+
+/// A number with a comma before each three digits.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let first = digits.len() % 3;
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && place % 3 == first {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+impl LineFaults {
+    /// Adds a fault; past [`MAX_LISTED`] it is only counted.
+    pub fn push(&mut self, line: u32, fault: Fault) {
+        self.add_to_kinds(line, &fault);
+        if self.listed.len() < MAX_LISTED {
+            self.listed.push(LineFault { line, fault });
+        } else {
+            self.unlisted = self.unlisted.saturating_add(1);
+        }
+    }
+
+    fn add_to_kinds(&mut self, line: u32, fault: &Fault) {
+        let (pointer, summary) = (within_device(&fault.pointer), fault.kind.summary());
+        let known = self.kinds.iter_mut();
+        let mut known = known.filter(|kind| kind.pointer == pointer && kind.summary == summary);
+        if let Some(kind) = known.next() {
+            kind.count += 1;
+        } else if self.kinds.len() < MAX_KINDS {
+            self.kinds.push(LineFaultKind {
+                pointer: pointer.to_owned(),
+                summary,
+                first: LineFault {
+                    line,
+                    fault: fault.clone(),
+                },
+                count: 1,
+            });
+        }
+    }
+
+    /// What is wrong in all, in a few words: equal faults are summed up.
+    pub(super) fn summary(&self) -> (Vec<String>, usize) {
+        let told = self.kinds.iter().take(MAX_TOLD_KINDS);
+        let count = told.clone().map(|kind| kind.count).sum();
+        (told.map(ToString::to_string).collect(), count)
+    }
+
+    /// Adds `count` faults that are only counted.
+    pub const fn count(&mut self, count: usize) {
+        self.unlisted = self.unlisted.saturating_add(count);
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many there are, listed or not.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.listed.len().saturating_add(self.unlisted)
+    }
+
+    /// The faults that are listed.
+    #[must_use]
+    pub fn listed(&self) -> &[LineFault] {
+        &self.listed
+    }
+}
+
+/// Kinds of fault of lines that are counted apart from one another.
+const MAX_KINDS: usize = 50;
+
+/// Kinds of fault of lines that `detail` names.
+const MAX_TOLD_KINDS: usize = 5;

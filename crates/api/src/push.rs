@@ -1,0 +1,330 @@
+//! `POST /v1/push`: the answer with a result for every device.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Answer;
+use super::order::{Order, Push, Unsent};
+use crate::config::Transport;
+use apns::Outcome;
+use apns::fault::WarningSummary;
+use batch::GaveUp;
+use delivery::receipt::{Receipt, Status, Tally};
+use delivery::verdict::Verdict;
+
+/// The answer to an order whose pushes have ended as `receipts` say; each receipt's `push` is a place in the order.
+#[must_use]
+pub fn answer(order: &Order<'_>, receipts: &[Receipt], transport: Transport) -> Answer {
+    let mut by_place: Vec<Option<&Receipt>> = vec![None; order.pushes.len()];
+    for receipt in receipts {
+        if let Some(slot) = by_place.get_mut(receipt.push) {
+            *slot = Some(receipt);
+        }
+    }
+    let results: Vec<PushResult<'_>> = order
+        .pushes
+        .iter()
+        .zip(by_place)
+        .map(|(push, receipt)| PushResult::of(push, receipt))
+        .collect();
+    let mut counts = Counts::default();
+    results.iter().for_each(|result| counts.add(result));
+    let body = PushAnswer {
+        app: &order.app.name,
+        transport: transport.as_str(),
+        counts,
+        warnings: &order.warnings,
+        results,
+    };
+    Answer::json(serde_json::to_string(&body).unwrap_or_default())
+}
+
+/// An answer in lines, written as the outcomes become known.
+#[derive(Debug, Default)]
+pub struct Lines {
+    text: Vec<u8>,
+    counts: Counts,
+}
+
+impl Lines {
+    /// The devices that nothing is sent to.
+    #[must_use]
+    pub fn begin(order: &Order<'_>) -> Self {
+        let mut lines = Self::default();
+        for (place, push) in order
+            .pushes
+            .iter()
+            .enumerate()
+            .filter(|(_, push)| push.request.is_err())
+        {
+            lines.write(place, &PushResult::of(push, None));
+        }
+        lines
+    }
+
+    /// A push has ended.
+    pub fn add(&mut self, order: &Order<'_>, receipt: &Receipt) {
+        if let Some(push) = order.pushes.get(receipt.push) {
+            self.write(receipt.push, &PushResult::of(push, Some(receipt)));
+        }
+    }
+
+    /// All have: the last line.
+    pub fn end(&mut self, order: &Order<'_>, transport: Transport) {
+        let last = LastLine {
+            app: &order.app.name,
+            transport: transport.as_str(),
+            counts: self.counts,
+            warnings: &order.warnings,
+        };
+        self.write_json(&last);
+    }
+
+    /// How much has been written and not taken yet, in bytes.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Whether everything that was written has been taken.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// Takes what has been written: whole lines.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.text)
+    }
+
+    fn write(&mut self, index: usize, result: &PushResult<'_>) {
+        self.counts.add(result);
+        self.write_json(&Line { index, result });
+    }
+
+    fn write_json(&mut self, line: &impl Serialize) {
+        // Text with text for keys, into memory: there is nothing in it that could fail.
+        let _ = serde_json::to_writer(&mut self.text, line);
+        self.text.push(b'\n');
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'l, 'o> {
+    index: usize,
+    #[serde(flatten)]
+    result: &'l PushResult<'o>,
+}
+
+#[derive(Serialize)]
+struct LastLine<'o> {
+    app: &'o str,
+    transport: &'static str,
+    counts: Counts,
+    #[serde(flatten)]
+    warnings: &'o WarningSummary,
+}
+
+/// How long the caller is ready to wait: the preference `wait` of RFC 7240, in seconds, and no longer than [`MAX_WAIT`].
+///
+/// A wait that cannot be read counts as none, as a preference must never be an error (section 2).
+#[must_use]
+pub fn wait(prefer: Option<&str>) -> Duration {
+    split_outside_quotes(prefer.unwrap_or_default(), ',')
+        .filter_map(|preference| split_outside_quotes(preference, ';').next())
+        .map(|preference| preference.split_once('=').unwrap_or((preference, "")))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
+        .and_then(|(_, value)| seconds(value.trim()))
+        .map_or(DEFAULT_WAIT, |wait| wait.min(MAX_WAIT))
+}
+
+/// Whether the caller would rather have an answer before the pushes are sent: the preference `respond-async` of RFC 7240.
+#[must_use]
+pub fn respond_async(prefer: Option<&str>) -> bool {
+    split_outside_quotes(prefer.unwrap_or_default(), ',')
+        .filter_map(|preference| split_outside_quotes(preference, ';').next())
+        .any(|name| name.trim().eq_ignore_ascii_case("respond-async"))
+}
+
+/// Reads digits, which may stand in quotes; a number beyond all bounds is the largest there is.
+fn seconds(text: &str) -> Option<Duration> {
+    let inside = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let digits = inside.unwrap_or(text);
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| Duration::from_secs(digits.parse().unwrap_or(u64::MAX)))
+}
+
+fn split_outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |character| {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ => return character == separator && !quoted,
+        }
+        false
+    })
+}
+
+#[derive(Serialize)]
+struct PushAnswer<'o> {
+    app: &'o str,
+    transport: &'static str,
+    counts: Counts,
+    #[serde(flatten)]
+    warnings: &'o WarningSummary,
+    results: Vec<PushResult<'o>>,
+}
+
+/// How many pushes ended how; `gone` are those of `rejected` whose device APNs says is gone (410).
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Counts {
+    devices: usize,
+    #[serde(flatten)]
+    tally: Tally,
+    gone: usize,
+}
+
+impl Counts {
+    fn add(&mut self, result: &PushResult<'_>) {
+        self.devices += 1;
+        self.tally.add(result.kind);
+        self.gone += usize::from(result.is_gone);
+    }
+}
+
+#[derive(Serialize)]
+struct PushResult<'o> {
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    reference: Option<&'o str>,
+    token_hint: &'o str,
+    #[serde(skip)]
+    kind: Status,
+    #[serde(skip)]
+    is_gone: bool,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    apns_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    apns_unique_id: Option<&'o str>,
+    /// APNs' HTTP status; 0 if APNs did not answer this push.
+    code: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'o str>,
+    verdict: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    /// The place of the device that gets the same content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicate_of: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+    /// Why it is not to be sent again, though APNs did not take it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gave_up: Option<&'static str>,
+    attempts: u8,
+    ms: u64,
+}
+
+impl<'o> PushResult<'o> {
+    fn of(push: &'o Push, receipt: Option<&'o Receipt>) -> Self {
+        match &push.request {
+            Ok(_) => Self::sent(push, receipt),
+            Err(Unsent::Invalid(fault)) => Self::skipped(push, fault.to_string()),
+            Err(Unsent::Duplicate { of }) => Self::duplicate(push, *of),
+        }
+    }
+
+    fn sent(push: &'o Push, receipt: Option<&'o Receipt>) -> Self {
+        let kind = receipt.map_or(Status::Failed, Receipt::status);
+        let answered = receipt
+            .filter(|receipt| receipt.attempts > 0)
+            .and_then(|receipt| match &receipt.outcome {
+                Outcome::Answered(reply) => Some(reply),
+                Outcome::NotSent(_) | Outcome::Lost(_) => None,
+            });
+        Self {
+            reference: push.reference.as_deref(),
+            token_hint: &push.token_hint,
+            kind,
+            is_gone: receipt.is_some_and(|receipt| receipt.verdict == Verdict::DropDevice),
+            status: kind.as_str(),
+            apns_id: push
+                .request
+                .as_ref()
+                .ok()
+                .map(|request| request.apns_id.to_string()),
+            apns_unique_id: answered.and_then(|reply| reply.apns_unique_id.as_deref()),
+            code: answered.map_or(0, |reply| reply.status),
+            reason: receipt.and_then(Receipt::reason),
+            verdict: receipt
+                .map_or(Verdict::Unknown, |receipt| receipt.verdict)
+                .as_str(),
+            since: answered
+                .and_then(|reply| reply.since)
+                .map(|since| since.to_string()),
+            detail: None,
+            duplicate_of: None,
+            retry_after: receipt
+                .and_then(Receipt::advice)
+                .map(|delay| delay.as_secs() + u64::from(delay.subsec_nanos() > 0)),
+            gave_up: receipt
+                .filter(|receipt| receipt.is_given_up())
+                .map(|_| GaveUp::Expired.as_str()),
+            attempts: receipt.map_or(0, |receipt| receipt.attempts),
+            ms: receipt.map_or(0, |receipt| {
+                u64::try_from(receipt.latency.as_millis()).unwrap_or(u64::MAX)
+            }),
+        }
+    }
+
+    fn duplicate(push: &'o Push, of: usize) -> Self {
+        Self {
+            kind: Status::Duplicate,
+            status: Status::Duplicate.as_str(),
+            reason: None,
+            verdict: Verdict::Duplicate.as_str(),
+            detail: None,
+            duplicate_of: Some(of),
+            ..Self::skipped(push, String::new())
+        }
+    }
+
+    fn skipped(push: &'o Push, detail: String) -> Self {
+        Self {
+            reference: push.reference.as_deref(),
+            token_hint: &push.token_hint,
+            kind: Status::Rejected,
+            is_gone: false,
+            status: Status::Rejected.as_str(),
+            apns_id: None,
+            apns_unique_id: None,
+            code: 0,
+            reason: Some(SKIPPED),
+            verdict: Verdict::FixRequest.as_str(),
+            since: None,
+            detail: Some(detail),
+            duplicate_of: None,
+            retry_after: None,
+            gave_up: None,
+            attempts: 0,
+            ms: 0,
+        }
+    }
+}
+
+/// The reason of a device that `on_invalid: "skip"` left out.
+const SKIPPED: &str = "InvalidDevice";
+
+/// How long resends may hold the answer up if the caller says nothing: below the timeout of most HTTP clients.
+pub const DEFAULT_WAIT: Duration = Duration::from_secs(20);
+
+/// The longest wait that a caller may ask for: within the life of a lease.
+pub const MAX_WAIT: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+//! Reads an upload that is one JSON document, without a tree of it.
+//!
+//! A tree takes many times the memory of its text. So the document is checked as a whole, which keeps nothing; then its
+//! `devices` are cut out one after another, each to be read like a line, and what is left is the head.
+//!
+//! `serde_json::value::RawValue` is no way to cut them out: its feature also makes every `Value` follow JSON in the text of
+//! a member of a certain name, from anyone, each time with a new limit of depth, until the stack is full.
+
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
+use serde_json::map::Entry;
+use serde_json::{Map, Value};
+
+use super::MAX_HEAD;
+use super::intake::Intake;
+use super::opening::{self, Context};
+use crate::format;
+use crate::order::FIELDS;
+use crate::problem::{Kind, Problem};
+use apns::fault::{self, FaultKind, Faults, Pointer};
+
+/// Reads a document with its devices.
+pub(super) fn read<'c>(body: &[u8], context: Context<'c>) -> Result<Intake<'c>, Problem> {
+    let parts = split(body)?;
+    if parts.head_size > MAX_HEAD {
+        return Err(opening::too_long(parts.head_size));
+    }
+    let (head, mut faults) = parts.read_head()?;
+    let devices = list(parts.devices, &mut faults);
+    let mut intake = opening::read(&head, FIELDS, faults, context)?;
+    for (device, number) in devices.into_iter().flatten().zip(1_u32..) {
+        // Outside of its strings, a line end is white space; in them there is none.
+        let line: Cow<'_, str> = if device.contains(LINE_ENDS) {
+            device.replace(LINE_ENDS, " ").into()
+        } else {
+            device.into()
+        };
+        intake.take(number, line.len(), Some(line.as_bytes()))?;
+    }
+    Ok(intake)
+}
+
+/// The head of a document, and the text of each of its devices, so that one that cannot be read hides no other.
+///
+/// # Errors
+/// 400 if the document is not JSON, 422 with the faults of its members.
+pub(crate) fn head_and_devices(body: &[u8]) -> Result<(Value, Vec<&str>), Problem> {
+    let parts = split(body)?;
+    let (head, mut faults) = parts.read_head()?;
+    let devices = list(parts.devices, &mut faults).map(Iterator::collect);
+    faults
+        .or((head, devices.unwrap_or_default()))
+        .map_err(Problem::invalid)
+}
+
+/// A document that is JSON, as texts.
+struct Parts<'t> {
+    /// What is between its brackets.
+    inside: &'t str,
+    /// The text of its devices; none if there is none, or `null`.
+    devices: Option<&'t str>,
+    /// The size of the document without them.
+    head_size: usize,
+    faults: Faults,
+}
+
+fn split(body: &[u8]) -> Result<Parts<'_>, Problem> {
+    let body = fault::without_mark(body);
+    serde_json::from_slice::<IgnoredAny>(body)
+        .map_err(|error| format::problem(fault::not_json(body, &error, &Pointer::Root)))?;
+    let text = std::str::from_utf8(body)
+        .map_err(|error| Problem::new(Kind::NotJson, format!("the body is not UTF-8: {error}")))?;
+    let mut faults = Faults::default();
+    let Some(inside) = inside(text, '{', '}') else {
+        fault::wrong_type("an object", &sample(text), &Pointer::Root, &mut faults);
+        return Err(Problem::invalid(faults));
+    };
+    let mut devices = None;
+    for (name, value) in parts(inside, b',').filter_map(member) {
+        if name == DEVICES && devices.replace(value).is_some() {
+            faults.add(&Pointer::Root.key(DEVICES), FaultKind::Duplicate);
+        }
+    }
+    Ok(Parts {
+        inside,
+        devices: devices.filter(|text| *text != "null"),
+        head_size: text.len() - devices.map_or(0, str::len),
+        faults,
+    })
+}
+
+impl Parts<'_> {
+    /// The document without its devices, and no faults yet.
+    ///
+    /// # Errors
+    /// 422 if a member cannot be read, or occurs twice.
+    fn read_head(&self) -> Result<(Value, Faults), Problem> {
+        let (mut head, mut faults) = (Map::new(), self.faults.clone());
+        for (name, value) in parts(self.inside, b',').filter_map(member) {
+            if name == DEVICES {
+                continue;
+            }
+            let at = Pointer::Root.key(&name);
+            // The value of a field that is none of ours does not matter.
+            let read = if FIELDS.contains(&&*name) {
+                fault::json(value.as_bytes(), &at).unwrap_or_else(|own| {
+                    faults.append(&own);
+                    Value::Null
+                })
+            } else {
+                Value::Null
+            };
+            match head.entry(name.as_ref()) {
+                Entry::Occupied(_) => faults.add(&at, FaultKind::Duplicate),
+                Entry::Vacant(entry) => drop(entry.insert(read)),
+            }
+        }
+        faults.or(()).map_err(Problem::invalid)?;
+        // Null is an absent field, and one of no known name is a fault.
+        head.retain(|name, value| !value.is_null() || !FIELDS.contains(&name.as_str()));
+        Ok((Value::Object(head), Faults::default()))
+    }
+}
+
+/// The devices' texts.
+fn list<'t>(
+    devices: Option<&'t str>,
+    faults: &mut Faults,
+) -> Option<impl Iterator<Item = &'t str> + use<'t>> {
+    let root = Pointer::Root;
+    let at = root.key(DEVICES);
+    let Some(text) = devices else {
+        faults.add(&at, FaultKind::Missing);
+        return None;
+    };
+    let inside = inside(text, '[', ']');
+    if inside.is_none() {
+        fault::wrong_type("an array", &sample(text), &at, faults);
+    }
+    inside.map(|inside| parts(inside, b','))
+}
+
+/// What stands between the brackets of a JSON text; none if it has others.
+fn inside(text: &str, open: char, close: char) -> Option<&str> {
+    text.trim_ascii().strip_prefix(open)?.strip_suffix(close)
+}
+
+/// The name and the value of a member.
+fn member(text: &str) -> Option<(Cow<'_, str>, &str)> {
+    let mut parts = parts(text, b':');
+    let (name, value) = (parts.next()?, parts.next()?);
+    // A name that is no text is none of ours.
+    let read = serde_json::from_str::<String>(name).map_or(Cow::Borrowed(name), Cow::Owned);
+    Some((read, value))
+}
+
+/// What stands between the separators that are inside of no brackets and no string. The text is valid JSON between brackets.
+fn parts(text: &str, separator: u8) -> impl Iterator<Item = &str> + Clone {
+    let mut rest = Some(text).filter(|text| !text.trim_ascii().is_empty());
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let end = length(text, separator);
+        rest = text.get(end + 1..);
+        text.get(..end).map(str::trim_ascii)
+    })
+}
+
+/// Where the first such separator is, or the end.
+fn length(text: &str, separator: u8) -> usize {
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    for (place, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ if byte == separator && depth == 0 => return place,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// A value of the type of a JSON text, to name it by.
+fn sample(text: &str) -> Value {
+    match text.trim_ascii().bytes().next() {
+        Some(b'{') => Value::Object(Map::new()),
+        Some(b'[') => Value::Array(Vec::new()),
+        Some(b'"') => Value::String(String::new()),
+        Some(b't' | b'f') => Value::Bool(true),
+        Some(b'n') | None => Value::Null,
+        Some(_) => Value::from(0),
+    }
+}
+
+/// What a reader of lines takes for the end of one.
+const LINE_ENDS: [char; 2] = ['\n', '\r'];
+
+/// The field that is not of the head.
+const DEVICES: &str = "devices";

@@ -1,0 +1,161 @@
+//! The head of an upload: what all its devices share.
+
+use serde_json::{Value, json};
+
+use super::MAX_HEAD;
+use super::intake::Intake;
+use crate::auth;
+use crate::config::{App, Caller, Config};
+use crate::format;
+use crate::lines::Line;
+use crate::order::{LINE_FIELDS, Options, OrderHead};
+use crate::problem::{Kind, Problem};
+use crate::webhook_url::WebhookUrl;
+use apns::expiration::Expiration;
+use apns::fault::{self, FaultKind, Faults, Pointer};
+use apns::push_type::MergedBy;
+use apns::time::Timestamp;
+use apns::{Notification, PushType};
+
+/// What an upload says before its devices.
+#[derive(Clone, Debug)]
+pub struct Opening<'c> {
+    /// The sender.
+    pub app: &'c App,
+    /// `{"app","notification"}` as JSON in one line: what stands before a chunk's devices when it is sent.
+    pub head: String,
+    /// What is asked of the batch.
+    pub options: Options,
+    /// Until when APNs keeps the pushes.
+    pub expiration: Option<Expiration>,
+    /// Whether the caller chose a collapse id.
+    pub collapses: bool,
+    /// What merges two pushes of the notification.
+    pub merged_by: MergedBy,
+    /// Whether a push takes effect once though it is sent twice, if it gets a collapse id.
+    pub mergeable: bool,
+}
+
+impl<'c> Opening<'c> {
+    /// The opening of an upload for `app`, whose `notification` is what was read from what is `written`.
+    pub(crate) fn new(
+        app: &'c App,
+        written: Option<&Value>,
+        notification: &Notification,
+        options: Options,
+    ) -> Self {
+        Self {
+            app,
+            head: json!({"app": app.name, "notification": written}).to_string(),
+            options,
+            expiration: notification.headers.expiration,
+            collapses: notification.headers.collapse_id.is_some(),
+            merged_by: notification.headers.push_type.rules().merged_by,
+            mergeable: notification.is_mergeable(),
+        }
+    }
+}
+
+impl Opening<'_> {
+    /// A device has a payload of its own: nobody knows of all pushes what a Live Activity's event is.
+    pub(crate) fn note_own_payload(&mut self) {
+        self.mergeable &= self.merged_by == MergedBy::CollapseId;
+    }
+}
+
+/// What an upload is read with.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'c> {
+    pub(super) caller: &'c Caller,
+    pub(super) config: &'c Config,
+    pub(super) max_pushes: u32,
+    pub(super) now: Timestamp,
+}
+
+/// Reads the head in the first line; none if it is blank.
+pub(super) fn read_line<'c>(line: &Line<'_>, context: Context<'c>) -> Result<Option<Intake<'c>>, Problem> {
+    let Some(text) = line.text else {
+        return Err(too_long(line.size));
+    };
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let document =
+        fault::json(text, &Pointer::Root).map_err(|faults| format::head_problem(line.number, faults))?;
+    read(&document, LINE_FIELDS, Faults::default(), context).map(Some)
+}
+
+/// Reads a head, of which each member is one of `known`. `faults` are those of the body that are known already.
+pub(super) fn read<'c>(
+    document: &Value,
+    known: &[&'static str],
+    mut faults: Faults,
+    context: Context<'c>,
+) -> Result<Intake<'c>, Problem> {
+    let app = choose_app(document, context)?;
+    let root = Pointer::Root;
+    let mut head = OrderHead::read(document, known, app, context.now, &mut faults);
+    if let Some(notification) = head.as_ref().and_then(|head| head.notification.as_ref())
+        && notification.apns_id.is_some()
+    {
+        let text = "is one push's id, and a batch may have any number: use `devices[].apns_id`";
+        faults.add(
+            &root.key("notification").key("apns_id"),
+            FaultKind::Conflict(text.to_owned()),
+        );
+    }
+    if let Some(webhook) = head.as_mut().and_then(|head| head.options.webhook.as_mut()) {
+        let at = root.key("batch");
+        let checked = check_webhook(webhook, &at.key("webhook"), context.config, &mut faults);
+        *webhook = checked.unwrap_or_default();
+    }
+    // The parts are there if nothing is wrong.
+    let parts = head.and_then(|head| Some((head.notification?, (head.skip, head.is_strict), head.options)));
+    let Some((notification, rules, options)) = faults.or(parts).map_err(Problem::invalid)? else {
+        return Err(Problem::new(Kind::InvalidRequest, "the head cannot be read"));
+    };
+    let opening = Opening::new(app, document.get("notification"), &notification, options);
+    Ok(Intake::new(opening, notification, rules, context.max_pushes))
+}
+
+/// Reads an address that may be told, of a deployment that can sign what it tells. Returns it as the parser writes it: what
+/// was checked is what is kept and called.
+pub(crate) fn check_webhook(
+    text: &str,
+    at: &Pointer<'_>,
+    config: &Config,
+    faults: &mut Faults,
+) -> Option<String> {
+    match WebhookUrl::parse(text, config.origins.is_local()) {
+        Err(error) => faults.add(at, FaultKind::Invalid(error.to_string())),
+        Ok(_) if config.batches.webhook_secrets.is_empty() => {
+            let text = "cannot be signed: the deployment has no secret WEBHOOK_SECRET";
+            faults.add(at, FaultKind::Conflict(text.to_owned()));
+        }
+        Ok(url) => return Some(url.as_str().to_owned()),
+    }
+    None
+}
+
+fn choose_app<'c>(document: &Value, context: Context<'c>) -> Result<&'c App, Problem> {
+    let root = Pointer::Root;
+    let mut faults = Faults::default();
+    let name = document
+        .get("app")
+        .and_then(|name| fault::string(name, &root.key("app"), &mut faults));
+    let name = faults.or(name).map_err(Problem::invalid)?;
+    auth::choose_app(name, context.caller, context.config)
+}
+
+/// The problem of a head that is too long to be kept.
+pub(super) fn too_long(size: usize) -> Problem {
+    let mut faults = Faults::default();
+    let text = format!(
+        "has {size} bytes without its devices; the limit is {MAX_HEAD}. Of a payload, APNs takes {} bytes, and of a VoIP \
+         payload {}",
+        PushType::Alert.rules().max_payload,
+        PushType::Voip.rules().max_payload,
+    );
+    faults.add(&Pointer::Root, FaultKind::Invalid(text));
+    Problem::invalid(faults)
+}

@@ -1,0 +1,177 @@
+//! What moves a connection.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::{Ping, PingPong};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::connection::Shared;
+use super::ledger::End;
+use super::tap::{News, Tap};
+use super::timer::Sleep;
+use apns::time::Timestamp;
+
+/// Reads, writes and keeps the time of a connection, and resolves to why it ended.
+///
+/// Dropped, it ends the connection, and everything under way with it.
+#[must_use = "nothing moves on a connection whose driver is not polled"]
+pub struct Driver<IO: AsyncRead + AsyncWrite + Unpin> {
+    /// Gone once the connection has ended.
+    h2: Option<h2::client::Connection<Tap<IO>, Bytes>>,
+    tap: Tap<IO>,
+    shared: Rc<Shared>,
+    bytes_in: u64,
+    ping: Pinging,
+    /// When to look at the time again; possibly earlier than need be, so that it is not set anew for each push.
+    alarm: Option<(Timestamp, Sleep)>,
+}
+
+/// A PING, which `h2` takes one at a time.
+enum Pinging {
+    Idle(PingPong),
+    Asked(Pin<Box<dyn Future<Output = Option<PingPong>>>>),
+    Over,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
+    pub(super) fn new(
+        mut h2: h2::client::Connection<Tap<IO>, Bytes>,
+        tap: Tap<IO>,
+        shared: Rc<Shared>,
+    ) -> Self {
+        let ping = h2.ping_pong().map_or(Pinging::Over, Pinging::Idle);
+        Self {
+            h2: Some(h2),
+            tap,
+            shared,
+            bytes_in: 0,
+            ping,
+            alarm: None,
+        }
+    }
+
+    /// Moves bytes until neither side can go on; ready when the connection has ended.
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let Some(h2) = &mut self.h2 else {
+            return Poll::Ready(End::Done);
+        };
+        loop {
+            if let Poll::Ready(result) = Pin::new(&mut *h2).poll(cx) {
+                return Poll::Ready(match result {
+                    Ok(()) => End::Broken("the server closed it".to_owned()),
+                    Err(error) => End::Broken(error.to_string()),
+                });
+            }
+            match self.tap.poll_hand_on(cx) {
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(Ok(false)) | Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(End::Broken(error.to_string())),
+            }
+        }
+    }
+
+    /// Tells the books what came.
+    fn report(&mut self, now: Timestamp) {
+        let bytes_in = self.shared.traffic.borrow().bytes_in;
+        if bytes_in != self.bytes_in {
+            self.bytes_in = bytes_in;
+            self.shared.ledger.borrow_mut().heard(now);
+        }
+        while let Some(news) = self.next_news() {
+            match news {
+                News::Settings(streams) => {
+                    self.shared
+                        .with_ledger(|ledger, woken| ledger.settings(streams, woken));
+                }
+                News::GoAway(code, debug) => self.shared.drain(End::go_away(code, &debug)),
+            }
+        }
+    }
+
+    fn next_news(&self) -> Option<News> {
+        self.shared.traffic.borrow_mut().news.pop_front()
+    }
+
+    /// Does what is due; true if the server is gone.
+    fn keep_time(&mut self, now: Timestamp, cx: &mut Context<'_>) -> bool {
+        self.poll_pong(now, cx);
+        let due = self.shared.with_ledger(|ledger, woken| ledger.tick(now, woken));
+        if due.ping {
+            self.ping = match std::mem::replace(&mut self.ping, Pinging::Over) {
+                Pinging::Idle(mut ping) => Pinging::Asked(Box::pin(async move {
+                    let pong = ping.ping(Ping::opaque()).await;
+                    pong.ok().map(|_| ping)
+                })),
+                other => other,
+            };
+            self.poll_pong(now, cx);
+        }
+        due.dead
+    }
+
+    fn poll_pong(&mut self, now: Timestamp, cx: &mut Context<'_>) {
+        if let Pinging::Asked(pong) = &mut self.ping
+            && let Poll::Ready(pong) = pong.as_mut().poll(cx)
+        {
+            self.ping = pong.map_or(Pinging::Over, Pinging::Idle);
+            self.shared.ledger.borrow_mut().ponged(now);
+        }
+    }
+
+    /// Sets the alarm, unless there is an earlier one; true if it has gone off meanwhile.
+    fn poll_alarm(&mut self, now: Timestamp, cx: &mut Context<'_>) -> bool {
+        let next = self.shared.ledger.borrow().next_tick();
+        if self.alarm.as_ref().is_none_or(|(at, _)| next < *at) {
+            self.alarm = Some((next, self.shared.timer.sleep(next.since(now))));
+        }
+        let rang = self
+            .alarm
+            .as_mut()
+            .is_some_and(|(_, alarm)| alarm.as_mut().poll(cx).is_ready());
+        if rang {
+            self.alarm = None;
+        }
+        rang
+    }
+
+    fn end(&mut self, end: End) -> Poll<End> {
+        // `h2` first: whoever is woken finds that everything under way has ended.
+        self.h2 = None;
+        self.alarm = None;
+        self.shared.drain(end.clone());
+        Poll::Ready(self.shared.with_ledger(|ledger, woken| ledger.close(end, woken)))
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Driver<IO> {
+    type Output = End;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            let bytes = self.poll_bytes(cx);
+            let now = self.shared.timer.now();
+            self.report(now);
+            if let Poll::Ready(end) = bytes {
+                return self.end(end);
+            }
+            if self.keep_time(now, cx) {
+                return self.end(End::Silent);
+            }
+            if !self.poll_alarm(now, cx) {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Drop for Driver<IO> {
+    fn drop(&mut self) {
+        if self.h2.is_some() {
+            let _ = self.end(End::Done);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Those who wait for a slot, first come, first served.
+
+use std::collections::VecDeque;
+
+/// A place in the queue.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Ticket(u64);
+
+/// The queue, in the order of its tickets.
+#[derive(Debug)]
+pub(super) struct Queue<W> {
+    waiting: VecDeque<(u64, Option<W>)>,
+    issued: u64,
+}
+
+impl<W> Queue<W> {
+    pub(super) const fn new() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            issued: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn join(&mut self, waker: W) -> Ticket {
+        let ticket = self.issued;
+        self.issued += 1;
+        self.waiting.push_back((ticket, Some(waker)));
+        Ticket(ticket)
+    }
+
+    /// Whether the ticket's holder still waits; if so, `waker` is whom to wake.
+    pub(super) fn renew(&mut self, ticket: &Ticket, waker: W) -> bool {
+        match self.place(ticket).and_then(|place| self.waiting.get_mut(place)) {
+            Some((_, held)) => {
+                *held = Some(waker);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Whether the ticket's holder still waited.
+    pub(super) fn leave(&mut self, ticket: &Ticket) -> bool {
+        self.place(ticket)
+            .and_then(|place| self.waiting.remove(place))
+            .is_some()
+    }
+
+    /// Who is next.
+    pub(super) fn next(&mut self) -> Option<Option<W>> {
+        self.waiting.pop_front().map(|(_, waker)| waker)
+    }
+
+    /// Wakes everybody, and leaves them in the queue: each leaves by itself.
+    pub(super) fn wake_all(&mut self, woken: &mut Vec<W>) {
+        woken.extend(self.waiting.iter_mut().filter_map(|(_, waker)| waker.take()));
+    }
+
+    fn place(&self, Ticket(ticket): &Ticket) -> Option<usize> {
+        self.waiting
+            .binary_search_by_key(ticket, |(waiting, _)| *waiting)
+            .ok()
+    }
+}

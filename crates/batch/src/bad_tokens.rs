@@ -1,0 +1,147 @@
+//! Whether a batch's device tokens fit the app: its environment and its topic.
+//!
+//! A few refusals about token or topic are the faults of those devices. Many of them mean that the app is set up wrong,
+//! and every further push would be refused too. In scope: how many are too many, for pausing the batch, for its status
+//! and for its audience. Out of scope: which refusals these are (`verdict`).
+
+use super::results::Ending;
+use super::{Batch, GUARDED, Pause, PausedBy};
+use apns::Reason;
+use apns::time::Timestamp;
+use delivery::verdict::{Verdict, doubts_setup};
+
+/// The refusals of a batch that are about token or topic, and how many answers it has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Refusals<'b> {
+    answers: u64,
+    refused: u64,
+    /// The most frequent reason, with its count.
+    most: Option<(&'b str, u64)>,
+}
+
+/// Why a batch is likely sent with the wrong environment or topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspect {
+    /// APNs' most frequent reason about token or topic.
+    pub reason: String,
+    /// How many pushes were refused for it.
+    pub count: u64,
+}
+
+impl<'b> Refusals<'b> {
+    fn of(endings: &'b [Ending], counts: &[u64]) -> Self {
+        let mut refusals = Self::default();
+        let mut by_reason: Vec<(&str, u64)> = Vec::new();
+        for (ending, count) in endings.iter().zip(counts).filter(|(ending, _)| is_answer(ending)) {
+            refusals.answers += count;
+            let reason = ending.reason.as_deref();
+            if !doubts_setup(ending.verdict, reason) {
+                continue;
+            }
+            refusals.refused += count;
+            let reason = reason.unwrap_or_default();
+            match by_reason.iter_mut().find(|(known, _)| *known == reason) {
+                Some((_, known)) => *known += count,
+                None => by_reason.push((reason, *count)),
+            }
+        }
+        refusals.most = by_reason.into_iter().max_by_key(|(_, count)| *count);
+        refusals
+    }
+
+    /// Whether more than `percent` of the answers, or of `least` if that is more, are such refusals.
+    const fn exceed(&self, percent: u32, least: u64) -> bool {
+        let answers = if self.answers < least { least } else { self.answers };
+        self.refused.saturating_mul(100) > answers.saturating_mul(percent as u64)
+    }
+}
+
+impl Batch {
+    /// Pauses the batch if it has pushes left and too many were refused about token or topic.
+    pub(super) fn check_tokens(&mut self, now: Timestamp) {
+        if self.record.ignores_bad_tokens || !self.is_left() {
+            return;
+        }
+        let refusals = self.refusals();
+        // Refusals may come first by chance: the share is one of the first pushes, answered or not.
+        let first = if self.is_open() {
+            GUARDED
+        } else {
+            GUARDED.min(self.sendable())
+        };
+        if refusals.refused < FEWEST || !refusals.exceed(self.record.terms.bad_token_percent, first) {
+            return;
+        }
+        let Some((reason, count)) = refusals.most else {
+            return;
+        };
+        let detail = detail(reason, count, refusals.answers);
+        let by = PausedBy::BadDeviceTokens;
+        self.pause(Pause { by, detail }, now);
+    }
+
+    /// Why the batch that has ended was likely sent with the wrong environment or topic, if so many refusals say so.
+    pub(super) fn suspect(&self) -> Option<Suspect> {
+        let refusals = self.refusals();
+        let exceed = refusals.exceed(self.record.terms.bad_token_percent, 0);
+        let is_suspect = self.record.state.has_ended() && refusals.refused >= FEWEST && exceed;
+        let (reason, count) = refusals.most.filter(|_| is_suspect)?;
+        Some(Suspect {
+            reason: reason.to_owned(),
+            count,
+        })
+    }
+
+    /// Whether the audience hears of devices whose tokens were refused with 400.
+    ///
+    /// Where more of a run's answers are such refusals than `BAD_TOKEN_PAUSE_PERCENT`, the app is likely set up wrong and
+    /// the devices are well. That holds for small runs too, and when a caller has resumed the batch.
+    #[must_use]
+    pub fn believes_refusals(&self) -> bool {
+        !self.refusals().exceed(self.record.terms.bad_token_percent, 0)
+    }
+
+    fn refusals(&self) -> Refusals<'_> {
+        Refusals::of(&self.record.endings, &self.counts)
+    }
+
+    /// Whether any push has not ended, or may still be added.
+    fn is_left(&self) -> bool {
+        self.is_open() || self.guard.ended() < self.sendable()
+    }
+}
+
+/// Whether APNs has answered the push, for good or ill.
+const fn is_answer(ending: &Ending) -> bool {
+    ending.gave_up.is_none()
+        && matches!(
+            ending.verdict,
+            Verdict::Accepted | Verdict::DropDevice | Verdict::CheckToken | Verdict::FixRequest
+        )
+}
+
+/// What a person is told to look into.
+fn detail(reason: &str, count: u64, answers: u64) -> String {
+    let likely = if Reason::BAD_DEVICE_TOKEN.as_str() == reason {
+        "The device tokens are likely of the other environment: check the app's `environment`."
+    } else if TOPIC.iter().any(|known| known.as_str() == reason) {
+        "The device tokens are likely of another app or push type: check the app's `topic` and the notification's \
+         `push_type`."
+    } else {
+        "Check the app's `environment` and `topic`."
+    };
+    format!(
+        "APNs refused {count} of {answers} pushes with {reason}. {likely} Resuming sends the rest without this check"
+    )
+}
+
+/// Reasons that a wrong topic has.
+const TOPIC: [Reason; 4] = [
+    Reason::BAD_TOPIC,
+    Reason::DEVICE_TOKEN_NOT_FOR_TOPIC,
+    Reason::MISSING_TOPIC,
+    Reason::TOPIC_DISALLOWED,
+];
+
+/// Fewer refusals say nothing of the app: in a small batch a few devices are a large share.
+const FEWEST: u64 = 5;

@@ -1,0 +1,422 @@
+//! A campaign's run, from its start to its last push, in virtual time: of ten thousand devices, a million, and ten million in
+//! 64 shards.
+//!
+//! The shards walk side by side, and the batch's object serves one request at a time: steps of walks, claims and settlings
+//! stand in one line. What takes how long is named below, with where the number comes from; the network between objects
+//! is in it, and so is a queue that brings messages late. The figures, and what they cost, are printed with
+//! `cargo test campaign_simulation -- --nocapture`; what is asserted must hold whatever takes how long.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use super::campaign_audience::Audience;
+use super::campaign_figures::Figures;
+use super::simulation::{CONSUMERS, PERMITS, PERMITS_A_RUN, PUSHES, ROUND_TRIP};
+use super::tests::{Dice, counts};
+use super::virtual_time::Events;
+use super::walks::MAX_PUSHES;
+use super::*;
+use crate::fixture::{BEGIN, accepted, record, terms, told};
+use delivery::verdict::Verdict;
+
+/// The most there are (`BATCH_QUEUES`).
+const QUEUES: usize = 8;
+
+/// How long a shard takes to find 500 devices, to render their lines and to write down what it did. Assumed: twice what an
+/// upload takes to read, to check and to write as many lines (docs/internals/benchmark-batch.md: 500,000 a second).
+const PAGE: Duration = Duration::from_millis(2);
+
+/// How long the batch's object takes for a step, of up to 60 KB. Assumed likewise: an upload's chunk takes 1 ms, and here each
+/// is a request.
+const STEP: Duration = Duration::from_millis(2);
+
+/// How long it takes for a claim or a settling. Assumed: an object that writes serves 200 to 500 requests a second, as
+/// Cloudflare's users plan with; the benchmark of a batch had 120 a second beside all else on one thread.
+const REQUEST: Duration = Duration::from_millis(2);
+
+/// How long a request is on its way from one object to another. Assumed: they are in the same part of the world.
+const HOP: Duration = Duration::from_millis(5);
+
+/// How long after the one before it a shard is told to begin: six at a time, a hop there and one back.
+const START: Duration = Duration::from_millis(2);
+
+/// How long a shard waits for an answer that does not come.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[test]
+fn ten_thousand_devices_in_8_shards_are_all_sent_to_once() {
+    run(Audience::new(10_000, 8));
+}
+
+#[test]
+fn a_million_devices_in_8_shards_are_all_sent_to_once() {
+    run(Audience::new(1_000_000, 8));
+}
+
+#[test]
+fn ten_million_devices_in_64_shards_are_all_sent_to_once() {
+    let figures = run(Audience::new(10_000_000, 64));
+    assert!(figures.lost_answers > 10 && figures.doubled > 10);
+}
+
+#[test]
+#[ignore = "takes a minute, and holds what the others do"]
+fn fifty_million_devices_in_128_shards_are_all_sent_to_once() {
+    run(Audience::new(MAX_PUSHES, 128));
+}
+
+fn run(audience: Audience) -> Figures {
+    let mut world = World::new(audience);
+    while !world.batch.record().state.has_ended() {
+        world.step();
+    }
+    let took = world.events.now.since(BEGIN);
+    let Audience { devices, shards } = audience;
+    println!("{devices} devices in {shards} shards, {took:.1?} from start to end");
+    world.figures.print(world.staged.len(), shards, took);
+    let record = world.batch.record();
+    assert_eq!((record.state, record.cut_off), (State::Done, None));
+    let counts = counts(&world.batch, world.events.now);
+    assert_eq!(counts.accepted + counts.gone, devices);
+    assert_eq!(world.figures.pushes, devices, "each device once");
+    let mut next = vec![0; at(shards)];
+    for (shard, from, pushes) in &world.staged {
+        let next = &mut next[at(*shard)];
+        assert_eq!(*from, *next, "in the order of its walk");
+        *next += pushes;
+    }
+    assert!((0..shards).all(|shard| next[at(shard)] == audience.devices_of(shard)));
+    let figures = world.figures;
+    assert!(
+        figures.worst_fresh <= 4000 && figures.worst_under_way <= 1024,
+        "memory is flat"
+    );
+    figures
+}
+
+#[derive(Debug)]
+enum Event {
+    /// A shard wakes, and asks how far it is.
+    Wake(u32),
+    /// A shard has read a page.
+    Page(u32),
+    /// A request comes to the batch's object.
+    Ask(Request),
+    /// It is served.
+    Serve(Request),
+    Appended {
+        shard: u32,
+        appended: Appended,
+    },
+    Deliver(u32),
+    Begin {
+        chunk: u32,
+        work: Work,
+    },
+    /// APNs has answered as many pushes of a run as there are permits.
+    Answers(u64),
+    Leave(usize),
+    Alarm,
+}
+
+#[derive(Clone, Debug)]
+enum Request {
+    Append(Append),
+    Claim {
+        chunk: u32,
+    },
+    Settle {
+        chunk: u32,
+        claim: Timestamp,
+        results: Results,
+    },
+}
+
+struct Run {
+    chunk: u32,
+    work: Work,
+    left: VecDeque<usize>,
+    permits: usize,
+}
+
+#[derive(Default)]
+struct Queue {
+    busy: usize,
+    backlog: VecDeque<u32>,
+}
+
+struct World {
+    audience: Audience,
+    events: Events<Event>,
+    batch: Batch,
+    /// When the batch's object is free.
+    free_at: Timestamp,
+    alarm_at: Option<Timestamp>,
+    /// How far each shard believes to be.
+    cursors: Vec<String>,
+    queues: [Queue; QUEUES],
+    permits: usize,
+    waiting: VecDeque<u64>,
+    runs: HashMap<u64, Run>,
+    /// Of each chunk its shard, the first of its devices and how many.
+    staged: Vec<(u32, u64, u64)>,
+    dice: Dice,
+    figures: Figures,
+}
+
+impl World {
+    fn new(audience: Audience) -> Self {
+        let shards = audience.shards;
+        let mut world = Self {
+            audience,
+            events: Events::new(BEGIN),
+            batch: Batch::open(record(terms()), shards, BEGIN),
+            free_at: BEGIN,
+            alarm_at: None,
+            cursors: vec![String::new(); at(shards)],
+            queues: Default::default(),
+            permits: PERMITS,
+            waiting: VecDeque::new(),
+            runs: HashMap::new(),
+            staged: Vec::new(),
+            dice: Dice::new(1),
+            figures: Figures::default(),
+        };
+        world.go_on();
+        for shard in 0..shards {
+            world.events.after(START * shard + HOP, Event::Wake(shard));
+        }
+        world
+    }
+
+    fn step(&mut self) {
+        match self.events.next() {
+            Event::Wake(shard) => {
+                let asks = Append {
+                    to: self.cursors[at(shard)].clone(),
+                    pushes: 0,
+                    last: false,
+                    ..self.next_step(shard)
+                };
+                self.figures.asked += 1;
+                self.events.after(HOP, Event::Ask(Request::Append(asks)));
+            }
+            Event::Page(shard) => {
+                let append = self.next_step(shard);
+                self.events.after(HOP, Event::Ask(Request::Append(append)));
+            }
+            Event::Ask(request) => {
+                let takes = match request {
+                    Request::Append(_) => STEP,
+                    Request::Claim { .. } | Request::Settle { .. } => REQUEST,
+                };
+                let now = self.events.now;
+                self.free_at = self.free_at.max(now) + takes;
+                self.figures.busy += takes;
+                let served = self.free_at.since(now);
+                self.figures.longest_line = self.figures.longest_line.max(served);
+                self.events.after(served, Event::Serve(request));
+            }
+            Event::Serve(request) => {
+                self.serve(request);
+                self.go_on();
+            }
+            Event::Appended { shard, appended } => self.appended(shard, appended),
+            Event::Deliver(chunk) => {
+                self.queues[queue_of(chunk)].backlog.push_back(chunk);
+                self.consume(queue_of(chunk));
+            }
+            Event::Begin { chunk, work } => self.begin(chunk, work),
+            Event::Answers(run) => self.answers(run),
+            Event::Leave(queue) => {
+                self.queues[queue].busy -= 1;
+                self.consume(queue);
+            }
+            Event::Alarm if self.alarm_at == Some(self.events.now) => {
+                self.alarm_at = None;
+                self.figures.alarms += 1;
+                self.go_on();
+            }
+            Event::Alarm => {}
+        }
+    }
+
+    /// The next step of a shard's walk, from where it believes to be: its cursor is how many devices lie behind.
+    fn next_step(&self, shard: u32) -> Append {
+        let cursor = &self.cursors[at(shard)];
+        let from: u64 = cursor.parse().unwrap_or(0);
+        let devices = self.audience.devices_of(shard);
+        let to = (from + count(PUSHES)).min(devices);
+        Append {
+            walk: shard,
+            from: cursor.clone(),
+            to: to.to_string(),
+            pushes: u32::try_from(to - from).unwrap(),
+            left_out: LeftOut::default(),
+            last: to == devices,
+            fault: None,
+        }
+    }
+
+    fn appended(&mut self, shard: u32, appended: Appended) {
+        assert!(!appended.stop);
+        self.cursors[at(shard)] = appended.cursor;
+        if appended.last {
+            return;
+        }
+        match Duration::from_millis(appended.hold_ms) {
+            Duration::ZERO => self.events.after(PAGE, Event::Page(shard)),
+            hold => self.events.after(hold, Event::Wake(shard)),
+        }
+    }
+
+    /// What the batch's object does with a request.
+    fn serve(&mut self, request: Request) {
+        let now = self.events.now;
+        match request {
+            Request::Append(append) => {
+                self.figures.steps += 1;
+                let shard = append.walk;
+                let taken = self.batch.append(&append, 0, now);
+                if let Some((number, size)) = taken.chunk {
+                    assert_eq!(at(number), self.staged.len());
+                    let from = append.from.parse().unwrap_or(0);
+                    self.staged.push((shard, from, count(size.pushes)));
+                    self.figures.batch_rows += 1;
+                }
+                if self.dice.below(500) == 0 {
+                    self.figures.lost_answers += 1;
+                    return self.events.after(PATIENCE, Event::Wake(shard));
+                }
+                let appended = taken.appended;
+                self.events.after(HOP, Event::Appended { shard, appended });
+            }
+            Request::Claim { chunk } => match self.batch.claim(chunk, now) {
+                Some(work) => {
+                    self.figures.claims += 1;
+                    // The answer, and the lease at the gate.
+                    self.events.after(HOP * 3, Event::Begin { chunk, work });
+                }
+                None => {
+                    self.figures.claims_in_vain += 1;
+                    let queue = queue_of(chunk);
+                    self.events.after(HOP, Event::Leave(queue));
+                }
+            },
+            Request::Settle {
+                chunk,
+                claim,
+                results,
+            } => {
+                self.figures.settlings += 1;
+                self.batch.settle(chunk, claim, &results, true, now);
+                let queue = queue_of(chunk);
+                self.events.after(HOP, Event::Leave(queue));
+            }
+        }
+    }
+
+    /// What the object does after each request.
+    fn go_on(&mut self) {
+        self.save();
+        let now = self.events.now;
+        for chunk in self.batch.plan(now) {
+            self.figures.messages += 1;
+            let delay = Duration::from_millis(300 + self.dice.below(2000));
+            self.events.after(delay, Event::Deliver(chunk));
+            if self.dice.below(200) == 0 {
+                self.figures.doubled += 1;
+                self.events.after(delay * 2, Event::Deliver(chunk));
+            }
+        }
+        self.save();
+        let wake = self.batch.wake(now);
+        if let Some(wake) = wake.filter(|wake| self.alarm_at.is_none_or(|set| set > *wake)) {
+            assert!(wake > now, "nothing is left undone");
+            self.alarm_at = Some(wake);
+            self.events.after(wake.since(now), Event::Alarm);
+        }
+        self.figures.note(&self.batch, now.since(BEGIN));
+    }
+
+    fn save(&mut self) {
+        let (chunks, is_record_unsaved) = self.batch.take_unsaved();
+        let walks = self.batch.take_unsaved_walks().len();
+        self.figures.batch_rows += chunks.len() + walks + usize::from(is_record_unsaved);
+        self.batch.saved(&chunks);
+    }
+
+    fn consume(&mut self, queue: usize) {
+        let own = &mut self.queues[queue];
+        while own.busy < CONSUMERS
+            && let Some(chunk) = own.backlog.pop_front()
+        {
+            own.busy += 1;
+            self.events.after(HOP, Event::Ask(Request::Claim { chunk }));
+        }
+    }
+
+    fn begin(&mut self, chunk: u32, work: Work) {
+        let run = self.events.next_number();
+        let left = work.places.iter().collect();
+        let permits = 0;
+        let begun = Run {
+            chunk,
+            work,
+            left,
+            permits,
+        };
+        self.runs.insert(run, begun);
+        self.waiting.push_back(run);
+        self.admit();
+    }
+
+    /// Those that wait get permits in order.
+    fn admit(&mut self) {
+        while self.permits >= PERMITS_A_RUN
+            && let Some(number) = self.waiting.pop_front()
+        {
+            let run = self.runs.get_mut(&number).unwrap();
+            run.permits = run.left.len().min(PERMITS_A_RUN);
+            self.permits -= run.permits;
+            let since = self.events.now.since(BEGIN);
+            self.figures.first_push_after.get_or_insert(since);
+            self.events.after(ROUND_TRIP, Event::Answers(number));
+        }
+    }
+
+    fn answers(&mut self, number: u64) {
+        let mut run = self.runs.remove(&number).unwrap();
+        let answered = run.permits.min(run.left.len());
+        run.left.drain(..answered);
+        self.figures.pushes += count(answered);
+        if !run.left.is_empty() {
+            self.runs.insert(number, run);
+            return self.events.after(ROUND_TRIP, Event::Answers(number));
+        }
+        self.figures.last_push_after = self.events.now.since(BEGIN);
+        self.permits += run.permits;
+        // One device in five hundred is gone.
+        let mut results = accepted(run.work.places.iter().skip(1));
+        results.found.extend(
+            told(
+                Verdict::DropDevice,
+                410,
+                "Unregistered",
+                run.work.places.iter().take(1),
+            )
+            .found,
+        );
+        let settle = Request::Settle {
+            chunk: run.chunk,
+            claim: run.work.until,
+            results,
+        };
+        self.events.after(HOP, Event::Ask(settle));
+        self.admit();
+    }
+}
+
+fn queue_of(chunk: u32) -> usize {
+    at(chunk) % QUEUES
+}

@@ -1,0 +1,371 @@
+//! How the pushes of a chunk ended, as its runner tells the batch and as the batch keeps it.
+//!
+//! Pushes that ended alike are told together: most chunks are one ending and a set of places. Told again, or told in
+//! parts and then as a whole, it says the same, so that a runner repeats everything with each message and none of them
+//! matters. What one push alone has (APNs' timestamp, its unique id) is told beside it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::places::Places;
+use apns::time::Timestamp;
+use apns::{Outcome, Trouble};
+use delivery::receipt::{Receipt, Status};
+use delivery::verdict::{self, Verdict};
+
+/// What has become of pushes of one chunk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Results {
+    /// The pushes that ended, by how.
+    pub found: Vec<Found>,
+    /// What single pushes have beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<Detail>,
+}
+
+/// Pushes that ended alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// How.
+    pub ending: Ending,
+    /// How long APNs, or whoever else stopped them, said to wait, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    /// Whether they were not tried at all, as the run's time was over or it was told to stop.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub untried: bool,
+    /// Which.
+    pub places: Places,
+}
+
+/// How a push ended: what its receipt says, and that of thousands of others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// What it means.
+    pub verdict: Verdict,
+    /// APNs' HTTP status; 0 if APNs did not answer.
+    pub code: u16,
+    /// APNs' reason, or ours where APNs gave none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How often it was sent.
+    pub attempts: u8,
+    /// Why it is not sent again, though it could be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gave_up: Option<GaveUp>,
+}
+
+/// Why a batch gave a push up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GaveUp {
+    /// The notification's expiration came before the next attempt.
+    Expired,
+    /// The time that the batch has for retries was over.
+    OutOfRetries,
+}
+
+impl GaveUp {
+    /// The word for it in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::OutOfRetries => "out_of_retries",
+        }
+    }
+}
+
+/// What belongs to one push alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detail {
+    /// Its place in the chunk.
+    pub place: usize,
+    /// Since when its device is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// `apns-unique-id`, which the sandbox gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unique_id: Option<String>,
+}
+
+impl Results {
+    /// Adds the end of a run's push; `push` of the receipt is the place in the chunk.
+    pub fn add(&mut self, receipt: &Receipt) {
+        let mut ending = Ending::of(receipt);
+        let is_final = ending.is_final(false);
+        let untried = receipt.outcome == Outcome::NotSent(Trouble::OutOfTime);
+        let asked = receipt.outcome.retry_after();
+        // A push that was never sent has the wait of what stopped it.
+        let wait = if receipt.attempts == 0 {
+            receipt.retry_after
+        } else {
+            asked
+        };
+        let retry_after_ms = wait.filter(|_| !is_final && !untried).map(millis);
+        if untried {
+            ending.reason = None;
+        }
+        self.detail(receipt);
+        let same = |found: &&mut Found| {
+            (&found.ending, found.retry_after_ms, found.untried) == (&ending, retry_after_ms, untried)
+        };
+        if let Some(found) = self.found.iter_mut().find(same) {
+            found.places.insert(receipt.push);
+            return;
+        }
+        let places = std::iter::once(receipt.push).collect();
+        self.found.push(Found {
+            ending,
+            retry_after_ms,
+            untried,
+            places,
+        });
+    }
+
+    /// How many pushes it tells of.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.found.iter().map(|found| found.places.len()).sum()
+    }
+
+    /// Whether it tells of none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    fn detail(&mut self, receipt: &Receipt) {
+        let Outcome::Answered(reply) = &receipt.outcome else {
+            return;
+        };
+        let (since, unique_id) = (reply.since, reply.apns_unique_id.clone());
+        if since.is_some() || unique_id.is_some() {
+            let place = receipt.push;
+            self.details.push(Detail {
+                place,
+                since,
+                unique_id,
+            });
+        }
+    }
+}
+
+impl Ending {
+    fn of(receipt: &Receipt) -> Self {
+        let code = match &receipt.outcome {
+            Outcome::Answered(reply) => reply.status,
+            Outcome::NotSent(_) | Outcome::Lost(_) => 0,
+        };
+        Self {
+            verdict: receipt.verdict,
+            code,
+            reason: receipt.reason().map(str::to_owned),
+            attempts: receipt.attempts,
+            gave_up: None,
+        }
+    }
+
+    /// How a push ends that is left out, since an earlier one takes the same content to its device.
+    #[must_use]
+    pub const fn duplicate() -> Self {
+        Self {
+            verdict: Verdict::Duplicate,
+            code: 0,
+            reason: None,
+            attempts: 0,
+            gave_up: None,
+        }
+    }
+
+    /// Whether the push is done with: it is not sent again. `repeatable` says whether pushes replace themselves on the
+    /// device when they are sent twice.
+    #[must_use]
+    pub const fn is_final(&self, repeatable: bool) -> bool {
+        match self.verdict {
+            _ if self.gave_up.is_some() => true,
+            Verdict::Accepted
+            | Verdict::DropDevice
+            | Verdict::CheckToken
+            | Verdict::FixRequest
+            | Verdict::Duplicate => true,
+            Verdict::Unknown => !repeatable,
+            Verdict::FixCredentials | Verdict::Retry(_) => false,
+        }
+    }
+
+    /// Whether APNs may have taken the push, though it did not say so.
+    #[must_use]
+    pub const fn may_have_been_taken(&self) -> bool {
+        self.code != 0 && !verdict::is_untaken(self.code, self.verdict)
+    }
+
+    /// Whether APNs has certainly not accepted the push: it was not sent, or refused. A device that is gone counts as reached.
+    #[must_use]
+    pub const fn is_not_accepted(&self) -> bool {
+        match self.verdict {
+            Verdict::CheckToken | Verdict::FixRequest | Verdict::FixCredentials | Verdict::Retry(_) => true,
+            Verdict::Accepted | Verdict::DropDevice | Verdict::Unknown | Verdict::Duplicate => false,
+        }
+    }
+
+    /// What has become of a push that ended so.
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        match self.verdict {
+            _ if self.gave_up.is_some() => Status::Failed,
+            Verdict::Accepted => Status::Accepted,
+            Verdict::DropDevice | Verdict::CheckToken | Verdict::FixRequest => Status::Rejected,
+            Verdict::Retry(_) => Status::Retrying,
+            Verdict::FixCredentials | Verdict::Unknown => Status::Failed,
+            Verdict::Duplicate => Status::Duplicate,
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+/// The letter that stands in a chunk's row for a push with ending number `index`.
+#[must_use]
+pub fn letter(index: usize) -> char {
+    let code = u32::try_from(index).ok().and_then(|index| {
+        // The printable ASCII that JSON writes as it is, then what lies beyond ASCII: a byte a push as long as a batch has no
+        // more than ninety ways to end.
+        let code = FIRST_LETTER.checked_add(index)?;
+        Some(match code {
+            ..BACKSLASH => code,
+            BACKSLASH..=LAST_BEFORE => code + 1,
+            _ => code - LAST_ASCII + BEYOND_ASCII,
+        })
+    });
+    code.and_then(char::from_u32).unwrap_or(OPEN)
+}
+
+/// The number of the ending that a letter stands for; none for [`OPEN`].
+#[must_use]
+pub fn index(letter: char) -> Option<usize> {
+    let code = u32::from(letter);
+    let index = match code {
+        FIRST_LETTER..=LAST_ASCII if code < BACKSLASH => code - FIRST_LETTER,
+        FIRST_LETTER..=LAST_ASCII if code > BACKSLASH => code - 1 - FIRST_LETTER,
+        BEYOND_ASCII.. => code - BEYOND_ASCII + LAST_ASCII - FIRST_LETTER,
+        _ => return None,
+    };
+    usize::try_from(index).ok()
+}
+
+/// `#`: the first after the quotation mark, which JSON would escape.
+const FIRST_LETTER: u32 = 0x23;
+
+/// The one other character of printable ASCII that JSON escapes.
+const BACKSLASH: u32 = 0x5c;
+
+/// `~`.
+const LAST_ASCII: u32 = 0x7e;
+
+/// The one before [`LAST_ASCII`].
+const LAST_BEFORE: u32 = LAST_ASCII - 1;
+
+/// Where letters go on: two bytes each.
+const BEYOND_ASCII: u32 = 0x100;
+
+/// The letter of a push that has no ending yet.
+pub const OPEN: char = ' ';
+
+/// The most ways to end that a batch keeps apart: reasons are APNs' words, and a broken server must not fill memory.
+pub const MAX_ENDINGS: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use apns::Reply;
+    use delivery::verdict::judge;
+
+    fn receipt(push: usize, outcome: Outcome, attempts: u8) -> Receipt {
+        let verdict = judge(&outcome);
+        Receipt {
+            push,
+            outcome,
+            verdict,
+            retry_after: None,
+            attempts,
+            latency: Duration::ZERO,
+            one_attempt: false,
+        }
+    }
+
+    fn answered(status: u16, body: &str) -> Outcome {
+        let header = |name: &str| (name == "apns-id").then_some("id");
+        Outcome::Answered(Reply::read(status, header, body.as_bytes(), Timestamp::default()))
+    }
+
+    #[test]
+    fn every_ending_has_a_letter_of_its_own_that_json_does_not_escape() {
+        for number in 0..MAX_ENDINGS {
+            let written = letter(number);
+            assert_ne!(written, OPEN);
+            assert_eq!(index(written), Some(number), "{written}");
+            assert_eq!(serde_json::to_string(&written).unwrap(), format!("\"{written}\""));
+        }
+        assert_eq!(index(OPEN), None);
+        assert_eq!(letter(0), '#');
+    }
+
+    #[test]
+    fn pushes_that_ended_alike_are_told_together() {
+        let mut results = Results::default();
+        for push in 0..499 {
+            results.add(&receipt(push, answered(200, ""), 1));
+        }
+        let gone = answered(410, r#"{"reason":"Unregistered","timestamp":1795420800000}"#);
+        results.add(&receipt(499, gone, 1));
+        assert_eq!((results.len(), results.found.len()), (500, 2));
+        assert_eq!(
+            serde_json::to_string(&results).unwrap(),
+            r#"{"found":[{"ending":{"verdict":"accepted","code":200,"attempts":1},"places":[[0,498]]},{"ending":{"verdict":"drop_device","code":410,"reason":"Unregistered","attempts":1},"places":[[499,499]]}],"details":[{"place":499,"since":1795420800000}]}"#
+        );
+    }
+
+    #[test]
+    fn results_format_unchanged() {
+        // A runner of the last deployment tells a batch of this one.
+        let text = r#"{"found":[{"ending":{"verdict":{"retry":{"provider_token":"expired"}},"code":403,"reason":"ExpiredProviderToken","attempts":1},"retry_after_ms":5,"untried":true,"places":[[3,4]]}]}"#;
+        let results: Results = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&results).unwrap(), text);
+    }
+
+    #[test]
+    fn what_was_not_tried_is_told_so() {
+        let mut results = Results::default();
+        let stopped = Receipt {
+            retry_after: Some(Duration::from_secs(1)),
+            ..receipt(3, Outcome::NotSent(Trouble::OutOfTime), 0)
+        };
+        results.add(&stopped);
+        let found = &results.found[0];
+        assert!(found.untried && found.retry_after_ms.is_none());
+        let refused = Receipt {
+            retry_after: Some(Duration::from_secs(9)),
+            ..receipt(4, Outcome::NotSent(Trouble::TokenRefused), 0)
+        };
+        results.add(&refused);
+        assert_eq!(results.found[1].retry_after_ms, Some(9000));
+    }
+
+    #[test]
+    fn a_lost_answer_is_final_unless_the_push_may_be_repeated() {
+        let mut results = Results::default();
+        results.add(&receipt(0, Outcome::Lost(Trouble::Deadline), 1));
+        let ending = &results.found[0].ending;
+        assert!(ending.is_final(false) && !ending.is_final(true));
+        assert_eq!(ending.status(), Status::Failed);
+    }
+}

@@ -1,0 +1,454 @@
+//! The tables of a batch's object.
+//!
+//! A chunk is two rows: its device lines, written once as they arrive, and how far it is, written with each claim and
+//! each settling. What single pushes have beside their ending is in a third row, which only grows: a batch that is loaded
+//! does not read it. What else the batch knows are facts by name, as JSON text. One that walks fill has a row for each of
+//! them, written after the chunk that it brought: what that says last is what there is.
+
+use super::{Detail, Progress, Record, Size, Walk, at};
+use delivery::sql::{BadRow, Row, Statement};
+
+/// Makes the tables, if there are none.
+#[must_use]
+pub fn create() -> [Statement; 4] {
+    [
+        Statement::new(
+            "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID",
+        ),
+        // The lines come last, so that SQLite does not read them with the rest.
+        Statement::new(
+            "CREATE TABLE IF NOT EXISTS chunks \
+             (number INTEGER PRIMARY KEY, first INTEGER NOT NULL, pushes INTEGER NOT NULL, lines TEXT NOT NULL)",
+        ),
+        Statement::new(
+            "CREATE TABLE IF NOT EXISTS progress (number INTEGER PRIMARY KEY, text TEXT NOT NULL)",
+        ),
+        Statement::new("CREATE TABLE IF NOT EXISTS details (number INTEGER PRIMARY KEY, text TEXT NOT NULL)"),
+    ]
+}
+
+/// Makes the table of walks as well, for a batch that is opened.
+#[must_use]
+pub fn create_walks() -> Statement {
+    // `chunks`: how many the batch had when the row was written.
+    Statement::new(
+        "CREATE TABLE IF NOT EXISTS walks \
+         (walk INTEGER PRIMARY KEY, cursor TEXT NOT NULL, last INTEGER NOT NULL, chunks INTEGER NOT NULL, \
+         left_out TEXT NOT NULL)",
+    )
+}
+
+/// Reads which tables exist. Reading creates none, so that an id that nobody uploaded stores nothing.
+#[must_use]
+pub fn exist() -> Statement {
+    Statement::new("SELECT name FROM sqlite_master WHERE type = 'table'")
+}
+
+/// Whether a table is among the rows of [`exist`].
+#[must_use]
+pub fn have(rows: &[Row], table: &str) -> bool {
+    rows.iter().any(|row| row.text(0) == Ok(table))
+}
+
+/// The table of facts, which every batch has.
+pub const FACTS: &str = "facts";
+
+/// The table of walks.
+pub const WALKS: &str = "walks";
+
+/// The table of deliveries.
+pub const DELIVERIES: &str = "deliveries";
+
+/// What a batch knows beside its chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// Its [`Record`].
+    Record,
+    /// The first line of its upload: what every push has.
+    Head,
+    /// The SHA-256 of its upload's body, in hex.
+    Fingerprint,
+}
+
+impl Fact {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Record => "record",
+            Self::Head => "head",
+            Self::Fingerprint => "fingerprint",
+        }
+    }
+
+    /// Reads it: one row with its text, or none.
+    #[must_use]
+    pub fn read(self) -> Statement {
+        Statement::new("SELECT text FROM facts WHERE name = ?").bind(self.name())
+    }
+
+    /// Writes it.
+    #[must_use]
+    pub fn write(self, text: String) -> Statement {
+        Statement::new("INSERT OR REPLACE INTO facts (name, text) VALUES (?, ?)")
+            .bind(self.name())
+            .bind(text)
+    }
+}
+
+/// Reads the walks, in order: number, cursor, last, chunks, left out.
+#[must_use]
+pub fn walks() -> Statement {
+    Statement::new("SELECT walk, cursor, last, chunks, left_out FROM walks ORDER BY walk")
+}
+
+/// The rows of [`walks`], and how many chunks they have brought.
+///
+/// # Errors
+/// What is wrong with a row.
+pub fn read_walks(rows: &[Row]) -> Result<(Vec<Walk>, u32), String> {
+    let bad = |error: BadRow| error.to_string();
+    let (mut walks, mut chunks) = (Vec::new(), 0);
+    for row in rows {
+        walks.push(Walk {
+            cursor: row.text(1).map_err(bad)?.to_owned(),
+            last: row.number(2).map_err(bad)? != 0,
+            left_out: serde_json::from_str(row.text(4).map_err(bad)?)
+                .map_err(|error| format!("what a walk has left out cannot be read: {error}"))?,
+        });
+        chunks = row.number(3).map_err(bad)?.max(chunks);
+    }
+    Ok((walks, u32::try_from(chunks).unwrap_or(u32::MAX)))
+}
+
+/// Writes a walk, of a batch with so many chunks.
+#[must_use]
+pub fn write_walk(number: u32, walk: &Walk, chunks: u32) -> Statement {
+    Statement::new(
+        "INSERT OR REPLACE INTO walks (walk, cursor, last, chunks, left_out) VALUES (?, ?, ?, ?, ?)",
+    )
+    .bind(number)
+    .bind(walk.cursor.as_str())
+    .bind(u32::from(walk.last))
+    .bind(chunks)
+    .bind(serde_json::to_string(&walk.left_out).unwrap_or_default())
+}
+
+/// Deletes the chunks from one on: those that were written without their walk's row, which failed, and come again.
+#[must_use]
+pub fn drop_chunks(from: u32) -> Statement {
+    Statement::new("DELETE FROM chunks WHERE number >= ?").bind(from)
+}
+
+/// Writes a chunk's device lines.
+#[must_use]
+pub fn add_chunk(number: u32, first: u32, pushes: u32, lines: String) -> Statement {
+    Statement::new("INSERT OR REPLACE INTO chunks (number, first, pushes, lines) VALUES (?, ?, ?, ?)")
+        .bind(number)
+        .bind(first)
+        .bind(pushes)
+        .bind(lines)
+}
+
+/// Reads a chunk's device lines: one row with the text, or none.
+#[must_use]
+pub fn lines(number: u32) -> Statement {
+    Statement::new("SELECT lines FROM chunks WHERE number = ?").bind(number)
+}
+
+/// Reads the sizes of all chunks, in order.
+#[must_use]
+pub fn sizes() -> Statement {
+    Statement::new("SELECT first, pushes FROM chunks ORDER BY number")
+}
+
+/// A row of [`sizes`].
+///
+/// # Errors
+/// The row is not as it must be.
+pub fn size(row: &Row) -> Result<Size, BadRow> {
+    Ok(Size {
+        first: u32::try_from(row.number(0)?).unwrap_or(u32::MAX),
+        pushes: usize::try_from(row.number(1)?).unwrap_or(usize::MAX),
+    })
+}
+
+/// Reads how far those chunks are that were ever claimed, from one on: [`PAGE`] rows at the most.
+#[must_use]
+pub fn progress_from(number: u32) -> Statement {
+    Statement::new("SELECT number, text FROM progress WHERE number >= ? ORDER BY number LIMIT ?")
+        .bind(number)
+        .bind(PAGE)
+}
+
+/// The chunk from which [`progress_from`] gives the page after this one; none if this is the last.
+#[must_use]
+pub fn next_page(page: impl ExactSizeIterator<Item = u32>) -> Option<u32> {
+    let is_full = page.len() >= at(PAGE);
+    page.last().filter(|_| is_full).map(|last| last.saturating_add(1))
+}
+
+/// Reads how far one chunk is: one row, or none.
+#[must_use]
+pub fn one_progress(number: u32) -> Statement {
+    Statement::new("SELECT number, text FROM progress WHERE number = ?").bind(number)
+}
+
+/// A row of [`progress_from`] and [`one_progress`].
+///
+/// # Errors
+/// What is wrong with it.
+pub fn progress(row: &Row) -> Result<(u32, Progress), String> {
+    let number = row.number(0).map_err(|error| error.to_string())?;
+    let text = row.text(1).map_err(|error| error.to_string())?;
+    let progress = serde_json::from_str(text).map_err(|error| format!("progress cannot be read: {error}"))?;
+    Ok((u32::try_from(number).unwrap_or(u32::MAX), progress))
+}
+
+/// Writes how far a chunk is.
+#[must_use]
+pub fn write_progress(number: u32, progress: &Progress) -> Statement {
+    Statement::new("INSERT OR REPLACE INTO progress (number, text) VALUES (?, ?)")
+        .bind(number)
+        .bind(serde_json::to_string(progress).unwrap_or_default())
+}
+
+/// Adds what single pushes of a chunk have beside their ending: lines of JSON.
+#[must_use]
+pub fn add_details(number: u32, details: &[Detail]) -> Statement {
+    let lines = details
+        .iter()
+        .filter_map(|detail| serde_json::to_string(detail).ok());
+    let text: String = lines.flat_map(|line| [line, "\n".to_owned()]).collect();
+    Statement::new(
+        "INSERT INTO details (number, text) VALUES (?, ?) \
+         ON CONFLICT (number) DO UPDATE SET text = text || excluded.text",
+    )
+    .bind(number)
+    .bind(text)
+}
+
+/// Reads a chunk's device lines and its details: one row, or none.
+#[must_use]
+pub fn contents(number: u32) -> Statement {
+    Statement::new("SELECT lines, text FROM chunks LEFT JOIN details USING (number) WHERE number = ?")
+        .bind(number)
+}
+
+/// What a chunk's receipts need beside how far it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Its device lines.
+    pub lines: String,
+    /// What single pushes have beside their ending.
+    pub details: Vec<Detail>,
+}
+
+impl Contents {
+    /// The contents in the rows of [`contents`].
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn read(rows: &[Row]) -> Result<Self, String> {
+        let Some(row) = rows.first() else {
+            return Ok(Self::default());
+        };
+        let lines = row.text(0).map_err(|error| error.to_string())?;
+        let details = row.maybe_text(1).map_err(|error| error.to_string())?;
+        let details: Result<Vec<Detail>, _> = details
+            .unwrap_or_default()
+            .lines()
+            .map(serde_json::from_str)
+            .collect();
+        Ok(Self {
+            lines: lines.to_owned(),
+            details: details.map_err(|error| format!("details cannot be read: {error}"))?,
+        })
+    }
+}
+
+/// Writes the batch's own row.
+#[must_use]
+pub fn write_record(record: &Record) -> Statement {
+    Fact::Record.write(serde_json::to_string(record).unwrap_or_default())
+}
+
+/// How many rows are read at once: a row is some 600 bytes, and 60 KB if each of its 500 pushes waits for a moment of its
+/// own, so that a page is 150 KB and never more than 15 MB.
+pub const PAGE: u32 = 250;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::places::Places;
+    use crate::{LeftOut, Part};
+    use apns::time::Timestamp;
+    use delivery::sql::fixture::Database;
+
+    fn with_tables() -> Database {
+        let database = Database::new();
+        for statement in create() {
+            database.execute(&statement);
+        }
+        database
+    }
+
+    #[test]
+    fn a_batch_that_was_uploaded_has_no_walks() {
+        let database = Database::new();
+        assert!(database.execute(&exist()).is_empty());
+        let database = with_tables();
+        let has_walks = |database: &Database| have(&database.execute(&exist()), WALKS);
+        assert!(!has_walks(&database));
+        database.execute(&create_walks());
+        assert!(has_walks(&database));
+    }
+
+    #[test]
+    fn walks_are_read_as_they_were_written() {
+        let database = with_tables();
+        database.execute(&create_walks());
+        let walk = |cursor: &str, last| Walk {
+            cursor: cursor.to_owned(),
+            last,
+            left_out: LeftOut {
+                frequency_cap: u64::from(last),
+                ..LeftOut::default()
+            },
+        };
+        let rows = [
+            (0, walk("", false), 0),
+            (1, walk("", false), 0),
+            (1, walk("3.7", true), 5),
+            (2, walk("0.9", false), 4),
+        ];
+        for (number, walk, chunks) in &rows {
+            database.execute(&write_walk(*number, walk, *chunks));
+        }
+        let walks_read = read_walks(&database.execute(&walks())).unwrap();
+        let written = vec![walk("", false), walk("3.7", true), walk("0.9", false)];
+        assert_eq!(walks_read, (written, 5));
+    }
+
+    #[test]
+    fn a_chunk_without_its_walks_row_is_not_there() {
+        let database = with_tables();
+        for number in 0..3 {
+            database.execute(&add_chunk(number, number * 2, 2, "a\nb\n".to_owned()));
+        }
+        database.execute(&drop_chunks(2));
+        let sizes: Vec<Size> = database.execute(&sizes()).iter().flat_map(size).collect();
+        assert_eq!(sizes.iter().map(|size| size.first).collect::<Vec<_>>(), [0, 2]);
+    }
+
+    /// A page of chunks of 500 pushes that were sent in the sandbox, where each has an id; each chunk as `progress` says.
+    fn page_of(progress: impl Fn() -> Progress) -> (Database, usize) {
+        let database = with_tables();
+        let details: Vec<Detail> = (0..500)
+            .map(|place| Detail {
+                place,
+                since: None,
+                unique_id: Some("6f9a2f1c-7a0e-8a44-9f0e-0f3f0f9c2c55".to_owned()),
+            })
+            .collect();
+        for number in 0..PAGE {
+            database.execute(&write_progress(number, &progress()));
+            database.execute(&add_details(number, &details));
+        }
+        let rows = database.execute(&progress_from(0));
+        assert_eq!(rows.len(), at(PAGE));
+        let bytes = rows.iter().map(|row| row.text(1).unwrap().len()).sum();
+        (database, bytes)
+    }
+
+    #[test]
+    fn a_page_of_progress_is_small_in_the_sandbox_too() {
+        let all_ended = || {
+            let mut progress = Progress::default();
+            progress.end(Places::first(500), 0, 500);
+            progress
+        };
+        let (database, bytes) = page_of(all_ended);
+        assert!(bytes < 150_000, "{bytes}");
+        let details = database.execute(&Statement::new("SELECT text FROM details WHERE number = 0"));
+        assert!(
+            details[0].text(0).unwrap().len() > 30_000,
+            "that is what loading does not read"
+        );
+    }
+
+    #[test]
+    fn a_page_of_progress_in_which_each_push_waits_for_a_moment_of_its_own_is_bounded() {
+        let all_wait = || {
+            let mut progress = Progress::default();
+            for place in 0..500_u64 {
+                let part = Part {
+                    rounds: 99,
+                    attempts: 255,
+                    first_at: Some(Timestamp::from_millis(1_795_420_800_000 + place)),
+                    places: std::iter::once(usize::try_from(place).unwrap()).collect(),
+                };
+                progress.put_back(
+                    part,
+                    Timestamp::from_millis(1_795_420_900_000 + place),
+                    Timestamp::default(),
+                );
+            }
+            progress
+        };
+        let (_, bytes) = page_of(all_wait);
+        assert!(bytes < 15_000_000, "{bytes}");
+    }
+
+    #[test]
+    fn details_of_a_chunk_are_added_to_those_that_it_has() {
+        let database = with_tables();
+        let detail = |place| Detail {
+            place,
+            since: Some(Timestamp::from_millis(7)),
+            unique_id: None,
+        };
+        let read = || Contents::read(&database.execute(&contents(3))).unwrap();
+        assert_eq!(read(), Contents::default());
+        database.execute(&add_chunk(3, 0, 2, "a\nb\n".to_owned()));
+        assert_eq!(read().details, []);
+        database.execute(&add_details(3, &[detail(0)]));
+        database.execute(&add_details(3, &[detail(1), detail(2)]));
+        assert_eq!(read().details, [detail(0), detail(1), detail(2)]);
+        assert_eq!(read().lines, "a\nb\n");
+    }
+
+    #[test]
+    fn details_format_unchanged() {
+        // Receipts read it.
+        let database = with_tables();
+        let detail = Detail {
+            place: 1,
+            since: Some(Timestamp::from_millis(1_700_000_000_000)),
+            unique_id: Some("u".to_owned()),
+        };
+        database.execute(&add_details(0, &[detail]));
+        let rows = database.execute(&Statement::new("SELECT text FROM details"));
+        let expected = "{\"place\":1,\"since\":1700000000000,\"unique_id\":\"u\"}\n";
+        assert_eq!(rows[0].text(0), Ok(expected));
+    }
+
+    #[test]
+    fn progress_is_read_a_page_at_a_time_in_the_order_of_its_chunks() {
+        let database = with_tables();
+        for number in (0..2 * PAGE + 1).rev() {
+            database.execute(&write_progress(number, &Progress::default()));
+        }
+        let (mut from, mut pages, mut read): (u32, Vec<usize>, Vec<u32>) = (0, Vec::new(), Vec::new());
+        loop {
+            let rows = database.execute(&progress_from(from));
+            pages.push(rows.len());
+            let numbers: Vec<u32> = rows.iter().map(|row| progress(row).unwrap().0).collect();
+            read.extend(&numbers);
+            match next_page(numbers.iter().copied()) {
+                Some(next) => from = next,
+                None => break,
+            }
+        }
+        assert_eq!(pages, [250, 250, 1]);
+        assert_eq!(read, (0..2 * PAGE + 1).collect::<Vec<_>>());
+    }
+}

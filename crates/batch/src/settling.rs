@@ -1,0 +1,294 @@
+//! How pushes ended, as runners tell it: what a batch takes down, and what it sends again.
+//!
+//! An ending is taken from whoever tells it first, though his claim is over: it has happened. What is sent again is for
+//! the runner to say whose claim runs. Told again, or in parts and then as a whole, nothing changes.
+
+use std::time::Duration;
+
+use super::chunk::Chunk;
+use super::plan::expired;
+use super::progress::Part;
+use super::results::{Detail, Ending, Found, GaveUp, MAX_ENDINGS, Results};
+use super::{Batch, Notice, Pause, PausedBy, Progress, Refusal, Settled, State, at, count};
+use crate::places::Places;
+use apns::time::Timestamp;
+use delivery::backoff;
+use delivery::verdict::{Again, Verdict};
+
+impl Batch {
+    /// A runner says how pushes ended; with `over` it has done what it could.
+    pub fn settle(
+        &mut self,
+        number: u32,
+        claim: Timestamp,
+        results: &Results,
+        over: bool,
+        now: Timestamp,
+    ) -> Settled {
+        self.tick(now);
+        let is_current = self.has_claim(number, claim);
+        let (repeatable, one_attempt) = (self.record.terms.repeatable, self.record.terms.one_attempt);
+        let mut refused = None;
+        for found in &results.found {
+            if found.ending.is_final(repeatable) {
+                self.end(number, found.places, &found.ending, &results.details);
+            } else if one_attempt && found.ending.may_have_been_taken() {
+                self.end(number, found.places, &given_up(&found.ending), &results.details);
+            } else if is_current && self.send_again(number, found, now) {
+                refused = refused.or(Some(&found.ending));
+            }
+        }
+        if is_current && over {
+            self.look_at(results, now);
+            self.take_back(number, now);
+        }
+        if let Some(ending) = refused.filter(|_| self.record.state == State::Running) {
+            let reason = ending.reason.clone().unwrap_or_default();
+            let detail = format!("APNs refuses the credential: {reason}");
+            // Stored with the pause, so that a crash keeps no batch from hearing.
+            let unheard = None;
+            self.record.refusal = Some(Refusal { reason, unheard });
+            self.notices.push(Notice::CredentialRefused);
+            let by = PausedBy::Credential;
+            self.pause(Pause { by, detail }, now);
+        }
+        self.check_tokens(now);
+        self.tick(now);
+        Settled {
+            stop: !is_current || self.record.state != State::Running || !self.record.terms.is_open_at(now),
+        }
+    }
+
+    /// The credential's other batches were told that APNs refuses it, but for these.
+    pub(super) fn told_of_refusal(&mut self, unheard: Vec<String>) {
+        if let Some(refusal) = &mut self.record.refusal {
+            refusal.unheard = Some(unheard);
+        }
+        let all_heard = |refusal: &mut Refusal| refusal.unheard.as_ref().is_some_and(Vec::is_empty);
+        self.record.refusal.take_if(all_heard);
+        self.is_record_unsaved = true;
+    }
+
+    /// Takes in what a run's results say of APNs and of the run.
+    fn look_at(&mut self, results: &Results, now: Timestamp) {
+        if self.guard.note(results) {
+            // What waits in the queue would go out although there is trouble.
+            self.forget_queue();
+        }
+        if results.found.iter().all(|found| found.untried) {
+            self.hold_until(now + IDLE_PAUSE);
+        }
+    }
+
+    /// How far a chunk is; none if it is done.
+    pub(super) fn begun(&mut self, number: u32) -> Option<&mut Progress> {
+        self.chunks.get_mut(at(number)).and_then(Chunk::open)
+    }
+
+    /// Whether this is the claim that runs.
+    pub(super) fn has_claim(&self, number: u32, claim: Timestamp) -> bool {
+        let progress = self.progress(number);
+        let runs = progress.and_then(|progress| progress.claim.as_ref());
+        runs.is_some_and(|runs| runs.until == claim)
+    }
+
+    /// The runner has the chunk no more; what it has not told of is sent again.
+    pub(super) fn take_back(&mut self, number: u32, now: Timestamp) {
+        if let Some(progress) = self.begun(number) {
+            for part in progress.take_claim() {
+                progress.put_back(part, now, now);
+            }
+            self.unsaved.insert(number);
+        }
+        self.give_up_late(number, now);
+        self.enter(number);
+    }
+
+    /// Pushes with one attempt end whose turn came too long ago.
+    pub(super) fn give_up_late(&mut self, number: u32, now: Timestamp) {
+        let terms = &self.record.terms;
+        let Some(progress) = self.progress(number).filter(|_| terms.one_attempt) else {
+            return;
+        };
+        let parts = progress.waiting.iter().map(|waiting| waiting.part);
+        let is_late = |part: &Part| part.first_at.is_some_and(|at| terms.retries_end(at) <= now);
+        let late: Vec<Places> = parts.filter(is_late).map(|part| part.places).collect();
+        for places in late {
+            self.end(number, places, &expired(), &[]);
+        }
+    }
+
+    /// The time of a claim is over, and nobody knows what its runner has sent.
+    pub(super) fn lapse(&mut self, number: u32, now: Timestamp) {
+        let repeatable = self.record.terms.repeatable;
+        let progress = self.begun(number);
+        let parts = progress.map(Progress::take_claim).unwrap_or_default();
+        for part in parts {
+            if repeatable {
+                if let Some(progress) = self.begun(number) {
+                    progress.doubt(part.places);
+                }
+                self.put_off(number, part, &abandoned(), Again::Network, None, now);
+                continue;
+            }
+            // They may have been sent, and what is sent twice takes effect twice.
+            if let Some(progress) = self.begun(number) {
+                progress.put_back(part, now, now);
+            }
+            self.end(number, part.places, &abandoned(), &[]);
+        }
+        self.unsaved.insert(number);
+        self.enter(number);
+    }
+
+    /// Pushes of the claim that runs were not delivered. Tells whether APNs refused the credential.
+    fn send_again(&mut self, number: u32, found: &Found, now: Timestamp) -> bool {
+        let progress = self.begun(number);
+        let parts = progress.map(|progress| {
+            let parts = progress.withdraw(found.places);
+            if found.ending.verdict == Verdict::Unknown {
+                parts.iter().for_each(|part| progress.doubt(part.places));
+            }
+            parts
+        });
+        let parts = parts.unwrap_or_default();
+        let is_refused = found.ending.verdict == Verdict::FixCredentials && !parts.is_empty();
+        for part in parts {
+            let again = match found.ending.verdict {
+                Verdict::Retry(again) if !found.untried => again,
+                Verdict::Retry(_) | Verdict::FixCredentials => {
+                    // They go out with the next claim, or when the batch is resumed.
+                    self.keep(number, part, &found.ending, now);
+                    continue;
+                }
+                Verdict::Accepted
+                | Verdict::DropDevice
+                | Verdict::CheckToken
+                | Verdict::FixRequest
+                | Verdict::Unknown
+                | Verdict::Duplicate => Again::Network,
+            };
+            let asked = found.retry_after_ms.map(Duration::from_millis);
+            self.put_off(number, part, &found.ending, again, asked, now);
+        }
+        self.unsaved.insert(number);
+        self.enter(number);
+        is_refused
+    }
+
+    fn keep(&mut self, number: u32, part: Part, last: &Ending, now: Timestamp) {
+        let attempts = part.attempts.saturating_add(last.attempts);
+        if let Some(progress) = self.begun(number) {
+            progress.put_back(Part { attempts, ..part }, now, now);
+        }
+    }
+
+    /// Pushes wait for another round, or are given up if it would come too late.
+    fn put_off(
+        &mut self,
+        number: u32,
+        part: Part,
+        last: &Ending,
+        again: Again,
+        asked: Option<Duration>,
+        now: Timestamp,
+    ) {
+        let first_at = part.first_at.unwrap_or(now);
+        let part = Part {
+            rounds: part.rounds.saturating_add(1),
+            attempts: part.attempts.saturating_add(last.attempts),
+            first_at: Some(first_at),
+            ..part
+        };
+        let salt = u64::from(number) << 8 | u64::from(part.rounds);
+        let due_at = now + backoff::round(again, part.rounds, asked, salt);
+        let retries_end = self.record.terms.retries_end(first_at);
+        if due_at > retries_end {
+            let terms = &self.record.terms;
+            let expired = terms.one_attempt || terms.ends_at() == Some(retries_end);
+            let ending = Ending {
+                attempts: part.attempts,
+                gave_up: Some(if expired {
+                    GaveUp::Expired
+                } else {
+                    GaveUp::OutOfRetries
+                }),
+                ..last.clone()
+            };
+            self.end(number, part.places, &ending, &[]);
+        } else if let Some(progress) = self.begun(number) {
+            progress.put_back(part, due_at, now);
+        }
+    }
+
+    /// Pushes have ended, those at least that had not yet, whoever has them. `last` is how their last run ended.
+    pub(super) fn end(&mut self, number: u32, places: Places, last: &Ending, details: &[Detail]) {
+        let Some(chunk) = self.chunks.get_mut(at(number)) else {
+            return;
+        };
+        let pushes = chunk.size.pushes;
+        let parts = chunk.open().map(|progress| progress.take_out(places, pushes));
+        for part in parts.into_iter().flatten() {
+            let attempts = part.attempts.saturating_add(last.attempts);
+            let index = self.ending(&Ending {
+                attempts,
+                ..last.clone()
+            });
+            if let Some(progress) = self.begun(number) {
+                progress.end(part.places, index, pushes);
+                progress.keep_details(details, part.places);
+            }
+            let ended = count(part.places.len());
+            if let Some(counted) = self.counts.get_mut(index) {
+                *counted += ended;
+            }
+            self.guard.count(ended);
+            self.unsaved.insert(number);
+        }
+        self.enter(number);
+    }
+
+    /// The number of an ending; a new one is added.
+    fn ending(&mut self, ending: &Ending) -> usize {
+        let endings = &mut self.record.endings;
+        if let Some(index) = endings.iter().position(|known| known == ending) {
+            return index;
+        }
+        // Verdicts are few: each has its place, though there are too many reasons to keep them apart.
+        let alike = |known: &Ending| known.verdict == ending.verdict && known.gave_up == ending.gave_up;
+        if endings.len() >= MAX_ENDINGS
+            && let Some(index) = endings.iter().position(alike)
+        {
+            return index;
+        }
+        endings.push(ending.clone());
+        self.counts.push(0);
+        self.is_record_unsaved = true;
+        endings.len() - 1
+    }
+}
+
+/// How a push ends that has one attempt, after this one.
+fn given_up(last: &Ending) -> Ending {
+    Ending {
+        gave_up: Some(GaveUp::Expired),
+        ..last.clone()
+    }
+}
+
+/// What is known of pushes whose runner was not heard of again.
+fn abandoned() -> Ending {
+    Ending {
+        verdict: Verdict::Unknown,
+        code: 0,
+        reason: Some(RUNNER_LOST.to_owned()),
+        attempts: 0,
+        gave_up: None,
+    }
+}
+
+/// Stands where APNs' reason would, of a push that no runner brought to an end in all its rounds.
+pub(super) const RUNNER_LOST: &str = "RunnerLost";
+
+/// How long nothing goes out after a run that tried nothing: the next one would find no more time or room than it.
+const IDLE_PAUSE: Duration = Duration::from_secs(1);

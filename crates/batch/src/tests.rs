@@ -1,0 +1,76 @@
+mod background;
+mod claims;
+mod ends;
+mod formats;
+mod guards;
+mod handovers;
+mod interleavings;
+mod once;
+mod planning;
+mod rates;
+mod refusals;
+mod rounds;
+mod stopped_walks;
+mod walking;
+mod walks;
+mod windows;
+mod world;
+
+pub(super) use world::Dice;
+
+use super::*;
+use crate::fixture::{
+    BEGIN, accepted, audience, bad_tokens, both, overloaded, record, refused, secs, sizes, terms, throttled,
+    told, untried,
+};
+use delivery::verdict::{Again, Verdict};
+
+/// What is planned when nothing is to be queued.
+const NOTHING: [u32; 0] = [];
+
+const CLAIM: Duration = Duration::from_secs(120);
+
+/// A batch that was just sealed.
+fn sealed(terms: Terms, chunks: usize, pushes: usize) -> Batch {
+    Batch::seal(record(terms), sizes(chunks, pushes), BEGIN)
+}
+
+/// A batch of which the first chunk was accepted, so that nothing holds it back.
+fn under_way(terms: Terms, chunks: usize, pushes: usize) -> Batch {
+    let mut batch = sealed(terms, chunks, pushes);
+    let mut number = 0;
+    while batch.guard.ended() < GUARDED || number == 0 {
+        let work = batch.claim(number, BEGIN).unwrap();
+        batch.settle(number, work.until, &accepted(0..pushes), true, BEGIN);
+        number += 1;
+    }
+    batch
+}
+
+pub(super) fn counts(batch: &Batch, now: Timestamp) -> Counts {
+    let overview = batch.overview(now);
+    let counts = overview.counts;
+    let sum = counts.accepted
+        + counts.rejected
+        + counts.failed
+        + counts.duplicate
+        + counts.cancelled
+        + counts.retrying
+        + counts.in_flight
+        + counts.waiting;
+    assert_eq!(sum, overview.pushes, "{counts:?}");
+    assert!(counts.gone <= counts.rejected);
+    counts
+}
+
+fn endings(batch: &Batch) -> Vec<(&Ending, u64)> {
+    let counted = batch.record.endings.iter().zip(&batch.counts);
+    counted.map(|(ending, count)| (ending, *count)).collect()
+}
+
+/// When the pushes of a chunk that wait are sent again.
+fn due_at(batch: &Batch, number: u32) -> Timestamp {
+    let waiting = &batch.progress(number).unwrap().waiting;
+    assert_eq!(waiting.len(), 1, "{waiting:?}");
+    waiting[0].due_at
+}

@@ -1,0 +1,262 @@
+use proptest::prelude::*;
+
+use super::walks::step;
+use super::*;
+use crate::rows;
+use delivery::sql::fixture::Database;
+
+/// A batch in its rows, and the shards that walk for it: answers are lost, steps come twice and late, the object forgets
+/// its memory, and a write fails in the middle.
+struct World {
+    now: Timestamp,
+    database: Database,
+    batch: Batch,
+    shards: Vec<Shard>,
+    /// Steps that are on their way once more.
+    late: Vec<(Append, String)>,
+    dice: Dice,
+    evictions: usize,
+    failures: usize,
+}
+
+struct Shard {
+    /// The devices, in its order.
+    devices: Vec<String>,
+    /// How far it believes to be.
+    cursor: String,
+    is_over: bool,
+}
+
+impl World {
+    fn new(devices: &[usize], seed: u64) -> Self {
+        let database = Database::new();
+        for statement in rows::create().iter().chain([&rows::create_walks()]) {
+            database.execute(statement);
+        }
+        let shard = |(shard, devices): (usize, &usize)| Shard {
+            devices: (0..*devices).map(|device| format!("{shard}-{device}")).collect(),
+            cursor: String::new(),
+            is_over: false,
+        };
+        let walks = u32::try_from(devices.len()).unwrap();
+        let mut world = Self {
+            now: BEGIN,
+            database,
+            batch: Batch::open(record(terms()), walks, BEGIN),
+            shards: devices.iter().enumerate().map(shard).collect(),
+            late: Vec::new(),
+            dice: Dice::new(seed),
+            evictions: 0,
+            failures: 0,
+        };
+        world.save(false);
+        world
+    }
+
+    fn happen(&mut self) {
+        self.now = self.now + Duration::from_millis(self.dice.below(100));
+        match self.dice.below(20) {
+            0 => self.evict(),
+            1 if !self.late.is_empty() => {
+                let index = self.dice.below(self.late.len() as u64) as usize;
+                let (append, lines) = self.late[index].clone();
+                self.receive(&append, &lines, false);
+            }
+            2 => self.send(),
+            number => {
+                let shard = number as usize * 7 % self.shards.len();
+                let shard = (shard + self.dice.below(64) as usize) % self.shards.len();
+                self.walk(shard);
+            }
+        }
+    }
+
+    /// A shard takes its next step, from where it believes to be.
+    fn walk(&mut self, number: usize) {
+        let shard = &self.shards[number];
+        if shard.is_over {
+            return;
+        }
+        // A cursor is the number of devices that lie behind it.
+        let from: usize = shard.cursor.parse().unwrap_or(0);
+        let some = self.dice.below(6) as usize;
+        let found: Vec<String> = shard.devices.iter().skip(from).take(some).cloned().collect();
+        let to = from + found.len();
+        let pushes = u32::try_from(found.len()).unwrap();
+        // It has left out as many devices as it has found, the half of them for a missing value.
+        let mut left_out = LeftOut::default();
+        for device in from..to {
+            match device % 2 {
+                0 => left_out.frequency_cap += 1,
+                _ => left_out.add_missing(&format!("name_{}", device % 8), 1),
+            }
+        }
+        let append = Append {
+            last: to == shard.devices.len(),
+            left_out,
+            ..step(
+                u32::try_from(number).unwrap(),
+                &shard.cursor,
+                &to.to_string(),
+                pushes,
+            )
+        };
+        let lines: String = found.iter().map(|device| format!("{device}\n")).collect();
+        if pushes == 0 && !append.last {
+            return;
+        }
+        let fails = self.dice.below(20) == 0;
+        let appended = self.receive(&append, &lines, fails);
+        match (appended, self.dice.below(10)) {
+            // The answer is lost: it takes the same step again, or what it then finds.
+            (_, 0) | (None, _) => {}
+            // It forgets what it was told, and begins anew.
+            (Some(_), 1) => self.shards[number].cursor = String::new(),
+            (Some(appended), _) => {
+                assert!(!appended.stop);
+                let shard = &mut self.shards[number];
+                (shard.cursor, shard.is_over) = (appended.cursor, appended.last);
+            }
+        }
+        if self.dice.below(5) == 0 {
+            self.late.push((append, lines));
+        }
+    }
+
+    /// What the object does with a step.
+    fn receive(&mut self, append: &Append, lines: &str, fails: bool) -> Option<Appended> {
+        assert!(append.has_lines(lines));
+        let taken = self.batch.append(append, 0, self.now);
+        if let Some((number, size)) = taken.chunk {
+            let pushes = u32::try_from(size.pushes).unwrap();
+            let row = rows::add_chunk(number, size.first, pushes, lines.to_owned());
+            self.database.execute(&row);
+        }
+        if self.save(fails) {
+            Some(taken.appended)
+        } else {
+            self.failures += 1;
+            self.evict();
+            None
+        }
+    }
+
+    /// Writes what has changed; a write that fails, right after the chunk's, writes nothing more.
+    fn save(&mut self, fails: bool) -> bool {
+        let (chunks, is_record_unsaved) = self.batch.take_unsaved();
+        let walks = self.batch.take_unsaved_walks();
+        if fails {
+            return false;
+        }
+        for number in &chunks {
+            let progress = self.batch.progress(*number).unwrap();
+            self.database.execute(&rows::write_progress(*number, progress));
+        }
+        self.batch.saved(&chunks);
+        for (number, walk) in walks {
+            let row = rows::write_walk(number, &walk, self.batch.chunks());
+            self.database.execute(&row);
+        }
+        if is_record_unsaved {
+            self.database.execute(&rows::write_record(self.batch.record()));
+        }
+        true
+    }
+
+    /// All is forgotten that is not in the rows.
+    fn evict(&mut self) {
+        self.evictions += 1;
+        let rows = |statement| self.database.execute(&statement);
+        let record = &rows(rows::Fact::Record.read())[0];
+        let record = serde_json::from_str(record.text(0).unwrap()).unwrap();
+        let (walks, chunks) = rows::read_walks(&rows(rows::walks())).unwrap();
+        rows(rows::drop_chunks(chunks));
+        let sizes: Vec<Size> = rows(rows::sizes()).iter().flat_map(rows::size).collect();
+        let progress = rows(rows::progress_from(0));
+        let progress = progress.iter().flat_map(rows::progress);
+        self.batch = Batch::load(record, sizes, progress).with_walks(walks);
+    }
+
+    /// A chunk is sent.
+    fn send(&mut self) {
+        for number in self.batch.plan(self.now).into_iter().take(1) {
+            if let Some(work) = self.batch.claim(number, self.now) {
+                let results = accepted(work.places.iter());
+                self.batch.settle(number, work.until, &results, true, self.now);
+            }
+        }
+        self.save(false);
+    }
+
+    /// The devices of all chunks, in order; chunks follow one another.
+    fn staged(&self) -> Vec<String> {
+        let mut staged = Vec::new();
+        for (number, size) in self.batch.chunks.iter().map(|chunk| chunk.size).enumerate() {
+            let number = u32::try_from(number).unwrap();
+            let lines = self.database.execute(&rows::lines(number));
+            let lines = lines[0].text(0).unwrap();
+            assert_eq!(at(size.first), staged.len());
+            staged.extend(lines.lines().map(str::to_owned));
+            assert_eq!(at(size.first) + size.pushes, staged.len());
+        }
+        staged
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn every_device_is_staged_once_and_in_the_order_of_its_walk(
+        devices in proptest::collection::vec(0_usize..40, 1..8),
+        seed: u64,
+    ) {
+        let mut world = World::new(&devices, seed);
+        for _ in 0..100_000 {
+            if world.shards.iter().all(|shard| shard.is_over) {
+                break;
+            }
+            world.happen();
+        }
+        prop_assert!(world.batch.record().sealed_at.is_some());
+        prop_assert_eq!(world.batch.record().cut_off, None);
+        world.evict();
+        let (left_out, all) = (world.batch.left_out(), devices.iter().sum::<usize>());
+        prop_assert_eq!(left_out.frequency_cap + left_out.unsendable(), count(all), "each step counts once");
+        prop_assert_eq!(left_out.unsendable(), devices.iter().map(|devices| count(devices / 2)).sum::<u64>());
+        let staged = world.staged();
+        prop_assert_eq!(staged.len(), devices.iter().sum::<usize>());
+        for (number, shard) in world.shards.iter().enumerate() {
+            let own = format!("{number}-");
+            let own: Vec<String> = staged.iter().filter(|device| device.starts_with(&own)).cloned().collect();
+            prop_assert_eq!(&own, &shard.devices);
+        }
+        for _ in 0..100_000 {
+            if world.batch.record().state.has_ended() {
+                break;
+            }
+            world.now = world.now + secs(1);
+            world.send();
+        }
+        prop_assert_eq!(world.batch.record().state, State::Done);
+        prop_assert_eq!(counts(&world.batch, world.now).accepted, count(staged.len()));
+    }
+}
+
+#[test]
+fn the_walks_have_everything_happen() {
+    let (mut evictions, mut failures, mut late) = (0, 0, 0);
+    for seed in 0..20 {
+        let mut world = World::new(&[30, 40, 50], seed);
+        while world.shards.iter().any(|shard| !shard.is_over) {
+            world.happen();
+        }
+        evictions += world.evictions;
+        failures += world.failures;
+        late += world.late.len();
+    }
+    assert!(
+        evictions > 40 && failures > 20 && late > 100,
+        "{evictions} evictions, {failures} failures, {late} late"
+    );
+}

@@ -1,0 +1,325 @@
+use std::collections::{BTreeMap, HashMap};
+
+use super::*;
+
+/// A batch with its rows, its queue and its runners, through which time passes by dice.
+///
+/// The rows are JSON text, as in the object: an eviction leaves nothing but them. Messages are lost, doubled, held up
+/// and overtaken. Runners die, come late, tell twice, and send what they were handed.
+pub(super) struct World {
+    pub(super) now: Timestamp,
+    pub(super) batch: Batch,
+    sizes: Vec<Size>,
+    record: String,
+    rows: BTreeMap<u32, String>,
+    queue: Vec<(Timestamp, u32)>,
+    runners: Vec<Runner>,
+    dice: Dice,
+    /// Whether all that is left goes well.
+    pub(super) kind: bool,
+    /// The letter of each push that was ever stored.
+    letters: HashMap<(u32, usize), char>,
+    pub(super) claims: usize,
+    pub(super) evictions: usize,
+}
+
+struct Runner {
+    number: u32,
+    until: Timestamp,
+    /// What it has not sent.
+    left: Vec<usize>,
+    /// What it is still to hand back.
+    has: Places,
+    results: Results,
+    is_dead: bool,
+}
+
+/// Numbers that look random: a xorshift, by Marsaglia.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % bound
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}
+
+impl World {
+    pub(super) fn new(terms: Terms, sizes: Vec<Size>, seed: u64) -> Self {
+        let batch = Batch::seal(record(terms), sizes.clone(), BEGIN);
+        let record = serde_json::to_string(batch.record()).unwrap();
+        let mut world = Self {
+            now: BEGIN,
+            batch,
+            sizes,
+            record,
+            rows: BTreeMap::new(),
+            queue: Vec::new(),
+            runners: Vec::new(),
+            dice: Dice::new(seed),
+            kind: false,
+            letters: HashMap::new(),
+            claims: 0,
+            evictions: 0,
+        };
+        world.save();
+        world
+    }
+
+    /// Something happens.
+    pub(super) fn step(&mut self) {
+        match self.dice.below(if self.kind { 60 } else { 100 }) {
+            0..20 => self.plan(),
+            20..35 => self.deliver(),
+            35..55 => self.run(),
+            55..60 => self.sleep(),
+            60..70 => self.now = self.now + Duration::from_millis(self.dice.below(3000)),
+            70..74 => self.evict(),
+            74..78 => self.lose_or_double(),
+            78..80 => self.deliver_what_nobody_queued(),
+            80..86 => self.kill(),
+            86..90 => self.release(),
+            90..92 => self.pause(),
+            92..99 => self.batch.resume(self.now),
+            _ if self.dice.chance(5) => self.cancel(),
+            _ => {}
+        }
+        self.save();
+    }
+
+    fn plan(&mut self) {
+        let chunks = self.batch.plan(self.now);
+        if !chunks.is_empty() && !self.kind && self.dice.chance(10) {
+            let some = chunks.len() / 2;
+            self.batch.not_queued(&chunks[..some], self.now);
+        }
+        for number in chunks {
+            let delay = Duration::from_millis(self.dice.below(3000));
+            self.queue.push((self.now + delay, number));
+        }
+    }
+
+    fn deliver(&mut self) {
+        let due = self.queue.iter().position(|(at, _)| *at <= self.now);
+        if let Some(index) = due {
+            let (_, number) = self.queue.swap_remove(index);
+            self.claim(number);
+        }
+    }
+
+    fn deliver_what_nobody_queued(&mut self) {
+        let number = self.dice.below(self.sizes.len() as u64 + 1);
+        self.claim(u32::try_from(number).unwrap());
+    }
+
+    /// A runner claims a chunk: everything that must never be is looked for here.
+    fn claim(&mut self, number: u32) {
+        let Some(work) = self.batch.claim(number, self.now) else {
+            return;
+        };
+        self.claims += 1;
+        assert_eq!(
+            self.batch.record().state,
+            State::Running,
+            "nothing is claimed now"
+        );
+        let terms = &self.batch.record().terms;
+        assert!(terms.expires_at.is_none_or(|at| self.now < at), "it has expired");
+        assert!(terms.is_open_at(self.now), "no window is open");
+        assert!(!work.places.is_empty() && work.until > self.now);
+        for place in work.places.iter() {
+            assert!(place < work.size.pushes);
+            assert!(
+                !self.letters.contains_key(&(number, place)),
+                "{number}/{place} has ended"
+            );
+        }
+        for other in self.runners.iter().filter(|other| other.number == number) {
+            assert_ne!(other.until, work.until, "a name for one claim");
+            let is_live = other.until > self.now;
+            assert!(
+                !is_live || other.has.both(work.places).is_empty(),
+                "two live claims of {number} send the same"
+            );
+        }
+        self.runners.push(Runner {
+            number,
+            until: work.until,
+            left: work.places.iter().collect(),
+            has: work.places,
+            results: Results::default(),
+            is_dead: false,
+        });
+    }
+
+    /// A runner sends some and tells; also one whose time is over.
+    fn run(&mut self) {
+        if self.runners.is_empty() {
+            return;
+        }
+        let index = self.dice.below(self.runners.len() as u64) as usize;
+        let mut runner = self.runners.swap_remove(index);
+        if runner.is_dead && !self.dice.chance(20) {
+            // One that was not heard of for long may come back.
+            self.runners.push(runner);
+            return;
+        }
+        let some = 1 + self.dice.below(runner.left.len() as u64 + 1) as usize;
+        for place in runner.left.drain(..some.min(runner.left.len())) {
+            let found = if self.kind {
+                accepted([place])
+            } else {
+                outcome(&mut self.dice, place)
+            };
+            runner.results = both(runner.results, found);
+        }
+        let over = self.dice.chance(if runner.left.is_empty() { 80 } else { 10 });
+        if over {
+            runner.results = both(runner.results, untried(runner.left.drain(..)));
+        }
+        let times = 1 + self.dice.below(2);
+        for _ in 0..times {
+            let settled = self
+                .batch
+                .settle(runner.number, runner.until, &runner.results, over, self.now);
+            if settled.stop && !over {
+                runner.results = both(runner.results, untried(runner.left.drain(..)));
+            }
+            self.save();
+        }
+        runner.has = runner.left.iter().copied().collect();
+        if !over || self.dice.chance(10) {
+            self.runners.push(runner);
+        }
+    }
+
+    fn sleep(&mut self) {
+        let wake = self.batch.wake(self.now).unwrap();
+        let delivery = self.queue.iter().map(|(at, _)| *at).min();
+        let next = delivery.map_or(wake, |at| at.min(wake));
+        if !self.batch.record().state.has_ended() {
+            self.now = self.now.max(next.min(self.now + secs(900)));
+        }
+    }
+
+    fn kill(&mut self) {
+        if !self.runners.is_empty() {
+            let index = self.dice.below(self.runners.len() as u64) as usize;
+            self.runners[index].is_dead = true;
+        }
+    }
+
+    fn release(&mut self) {
+        let index = self.runners.iter().position(|runner| runner.results.is_empty());
+        if let Some(index) = index {
+            let runner = self.runners.swap_remove(index);
+            let after = Duration::from_millis(self.dice.below(2000));
+            self.batch.release(runner.number, runner.until, after, self.now);
+        }
+    }
+
+    fn lose_or_double(&mut self) {
+        if !self.queue.is_empty() {
+            let index = self.dice.below(self.queue.len() as u64) as usize;
+            if self.dice.chance(50) {
+                self.queue.swap_remove(index);
+            } else {
+                let (at, number) = self.queue[index];
+                let delay = Duration::from_millis(self.dice.below(100_000));
+                self.queue.push((at + delay, number));
+            }
+        }
+    }
+
+    fn pause(&mut self) {
+        let (by, detail) = (PausedBy::Caller, String::new());
+        self.batch.pause(Pause { by, detail }, self.now);
+    }
+
+    fn cancel(&mut self) {
+        self.batch.cancel(self.now);
+    }
+
+    /// All is forgotten that is not in the rows.
+    fn evict(&mut self) {
+        self.evictions += 1;
+        // The object is somewhere else a while later.
+        self.now = self.now + Duration::from_millis(1 + self.dice.below(50));
+        self.batch = self.stored();
+    }
+
+    fn stored(&self) -> Batch {
+        let record = serde_json::from_str(&self.record).unwrap();
+        let rows = self.rows.iter();
+        let rows = rows.map(|(number, text)| (*number, serde_json::from_str(text).unwrap()));
+        Batch::load(record, self.sizes.clone(), rows)
+    }
+
+    /// Writes what has changed, as the object does after each command.
+    pub(super) fn save(&mut self) {
+        let (chunks, is_record_unsaved) = self.batch.take_unsaved();
+        for number in &chunks {
+            let progress = self
+                .batch
+                .progress(*number)
+                .expect("it is not forgotten before it is stored");
+            for (place, letter) in progress.endings.chars().enumerate() {
+                let before = self.letters.get(&(*number, place)).copied();
+                assert!(
+                    before.is_none_or(|before| before == letter),
+                    "an ending is the last word"
+                );
+                if letter != OPEN {
+                    self.letters.insert((*number, place), letter);
+                }
+            }
+            self.rows
+                .insert(*number, serde_json::to_string(progress).unwrap());
+        }
+        self.batch.saved(&chunks);
+        if is_record_unsaved {
+            self.record = serde_json::to_string(self.batch.record()).unwrap();
+        }
+    }
+
+    /// What the rows say is what memory says.
+    pub(super) fn assert_stored(&self) {
+        let stored = self.stored();
+        assert_eq!(stored.record(), self.batch.record());
+        assert_eq!(counts(&stored, self.now), counts(&self.batch, self.now));
+        assert_eq!(stored.counts, self.batch.counts);
+        for number in 0..u32::try_from(self.sizes.len()).unwrap() {
+            assert_eq!(stored.progress(number), self.batch.progress(number), "{number}");
+        }
+    }
+
+    pub(super) fn letters(&self) -> usize {
+        self.letters.len()
+    }
+}
+
+/// What APNs and the network do.
+fn outcome(dice: &mut Dice, place: usize) -> Results {
+    let place = [place];
+    match dice.below(40) {
+        0..20 => accepted(place),
+        20..24 => overloaded(place),
+        24..28 => throttled(place),
+        28..30 => bad_tokens(place),
+        30..32 => told(Verdict::FixRequest, 400, "PayloadTooLarge", place),
+        32..35 => told(Verdict::Unknown, 0, "DeadlinePassed", place),
+        35..38 => told(Verdict::Retry(Again::Network), 0, "Unreachable", place),
+        38 => refused(place),
+        _ => untried(place),
+    }
+}

@@ -1,0 +1,228 @@
+//! The signature by which a receiver knows that a webhook is ours.
+//!
+//! Source: Standard Webhooks 1.0 (<https://www.standardwebhooks.com>): HMAC-SHA256 over `{id}.{timestamp}.{body}`, in
+//! base64 after `v1,`; with several secrets, as many signatures with spaces between, so that a receiver can change its
+//! secret while none of ours is missed.
+
+use std::fmt;
+
+use base64ct::{Base64, Encoding};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use apns::time::Timestamp;
+
+/// A secret that the receivers of webhooks share with the deployment. Its `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WebhookSecret(Vec<u8>);
+
+impl WebhookSecret {
+    /// Reads `whsec_` and the base64 of the secret's bytes.
+    ///
+    /// # Errors
+    /// What is wrong with it; never a part of it.
+    pub fn parse(text: &str) -> Result<Self, BadWebhookSecret> {
+        let encoded = text.strip_prefix(PREFIX).ok_or(BadWebhookSecret::Prefix)?;
+        let bytes = Base64::decode_vec(encoded).map_err(|_| BadWebhookSecret::Base64)?;
+        if !(MIN_SECRET..=MAX_SECRET).contains(&bytes.len()) {
+            return Err(BadWebhookSecret::Length { len: bytes.len() });
+        }
+        Ok(Self(bytes))
+    }
+
+    fn sign(&self, id: &str, timestamp: u64, body: &str) -> Option<String> {
+        // An HMAC takes a key of any length, so that this is never none.
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
+        for part in [id, ".", &timestamp.to_string(), ".", body] {
+            mac.update(part.as_bytes());
+        }
+        let digest = Base64::encode_string(&mac.finalize().into_bytes());
+        Some(format!("{VERSION},{digest}"))
+    }
+}
+
+impl fmt::Debug for WebhookSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WebhookSecret(…)")
+    }
+}
+
+/// Why a text is no secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadWebhookSecret {
+    /// It does not begin as one.
+    #[error("must begin with `{PREFIX}`")]
+    Prefix,
+    /// What follows is not base64.
+    #[error("must be `{PREFIX}` and base64 with its padding")]
+    Base64,
+    /// It has too few bytes, or too many.
+    #[error(
+        "has {len} bytes; it must have {MIN_SECRET} to {MAX_SECRET}, as `openssl rand -base64 32` makes them"
+    )]
+    Length {
+        /// How many it has.
+        len: usize,
+    },
+}
+
+/// The value of `webhook-signature`: one signature per secret. Returns `None` if there is no secret: nothing is sent
+/// unsigned.
+///
+/// `timestamp` is the moment of the attempt in seconds since the epoch, the value of `webhook-timestamp`.
+#[must_use]
+pub fn sign(secrets: &[WebhookSecret], id: &str, timestamp: u64, body: &str) -> Option<String> {
+    let signatures: Vec<String> = secrets
+        .iter()
+        .filter_map(|secret| secret.sign(id, timestamp, body))
+        .collect();
+    (!signatures.is_empty()).then(|| signatures.join(" "))
+}
+
+/// The headers of an attempt at `now` to deliver `body`.
+///
+/// # Errors
+/// There is no secret to sign with; the text goes into the log of deliveries.
+pub fn headers(
+    secrets: &[WebhookSecret],
+    id: &str,
+    body: &str,
+    now: Timestamp,
+) -> Result<[(&'static str, String); 5], &'static str> {
+    let timestamp = now.as_secs();
+    let signature = sign(secrets, id, timestamp, body).ok_or(UNSIGNED)?;
+    Ok([
+        ("content-type", "application/json".to_owned()),
+        ("user-agent", USER_AGENT.to_owned()),
+        ("webhook-id", id.to_owned()),
+        ("webhook-timestamp", timestamp.to_string()),
+        ("webhook-signature", signature),
+    ])
+}
+
+/// How a request names its sender: many firewalls refuse requests without it.
+const USER_AGENT: &str = concat!("apns-edge/", env!("CARGO_PKG_VERSION"));
+
+/// What an attempt's problem is when it cannot be signed. The attempt is made again like one that failed.
+const UNSIGNED: &str = "not sent: it cannot be signed, as the deployment has no secret WEBHOOK_SECRET";
+
+/// What a secret begins with, so that it is known for one wherever it turns up.
+const PREFIX: &str = "whsec_";
+
+/// The version of the signature: HMAC-SHA256 with a shared secret.
+const VERSION: &str = "v1";
+
+/// The least bytes of a secret; the specification's number.
+const MIN_SECRET: usize = 24;
+
+/// The most bytes of a secret; the specification's number.
+const MAX_SECRET: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn secret(bytes: &[u8]) -> Result<WebhookSecret, BadWebhookSecret> {
+        WebhookSecret::parse(&format!("whsec_{}", Base64::encode_string(bytes)))
+    }
+
+    #[test]
+    fn a_signature_is_the_one_of_the_specifications_example() {
+        let secret = WebhookSecret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let id = "msg_p5jXN8AQM9LWM0D4loKWxJek";
+        let body = r#"{"test": 2432232314}"#;
+        assert_eq!(
+            sign(&[secret], id, 1_614_265_330, body).as_deref(),
+            Some("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=")
+        );
+    }
+
+    #[test]
+    fn the_headers_carry_what_is_signed() {
+        let secrets = [secret(&[1; 24]).unwrap()];
+        let signature = sign(&secrets, "msg_1", 1_795_420_800, "{}").unwrap();
+        let now = Timestamp::from_millis(1_795_420_800_999);
+        let headers = headers(&secrets, "msg_1", "{}", now).unwrap();
+        let expected = [
+            ("content-type", "application/json"),
+            ("user-agent", concat!("apns-edge/", env!("CARGO_PKG_VERSION"))),
+            ("webhook-id", "msg_1"),
+            ("webhook-timestamp", "1795420800"),
+            ("webhook-signature", &signature),
+        ];
+        assert_eq!(
+            headers.each_ref().map(|(name, value)| (*name, value.as_str())),
+            expected
+        );
+    }
+
+    #[test]
+    fn nothing_is_sent_without_a_signature() {
+        assert_eq!(sign(&[], "msg_1", 7, "{}"), None);
+        let problem = headers(&[], "msg_1", "{}", Timestamp::default()).unwrap_err();
+        assert!(problem.contains("WEBHOOK_SECRET"), "{problem}");
+    }
+
+    #[test]
+    fn while_secrets_change_each_signs() {
+        let (old, new) = (secret(&[1; 24]).unwrap(), secret(&[2; 24]).unwrap());
+        let both = sign(&[old.clone(), new.clone()], "msg_1", 7, "{}").unwrap();
+        let alone = [old, new].map(|secret| sign(&[secret], "msg_1", 7, "{}").unwrap());
+        assert_eq!(both, alone.join(" "));
+        assert_ne!(alone[0], alone[1]);
+    }
+
+    #[test]
+    fn a_secret_has_as_many_bytes_as_the_specification_allows() {
+        for (len, good) in [(0, false), (23, false), (24, true), (64, true), (65, false)] {
+            let parsed = secret(&vec![7; len]);
+            assert_eq!(parsed.is_ok(), good, "{len}");
+            if !good {
+                assert_eq!(parsed, Err(BadWebhookSecret::Length { len }));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_secret_is_refused_and_not_quoted() {
+        let encoded = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        for (text, error) in [
+            (encoded.to_owned(), BadWebhookSecret::Prefix),
+            (format!("WHSEC_{encoded}"), BadWebhookSecret::Prefix),
+            (format!("whsec_{encoded}="), BadWebhookSecret::Base64),
+            (format!("whsec_{encoded}\n"), BadWebhookSecret::Base64),
+            (format!("whsec_-_{encoded}"), BadWebhookSecret::Base64),
+        ] {
+            assert_eq!(WebhookSecret::parse(&text), Err(error), "{text}");
+            assert!(!error.to_string().contains("MfKQ"));
+        }
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_a_secret() {
+        assert_eq!(format!("{:?}", secret(&[7; 24]).unwrap()), "WebhookSecret(…)");
+    }
+
+    proptest! {
+        #[test]
+        fn a_signature_is_what_another_implementation_makes(
+            key in prop::collection::vec(any::<u8>(), 24..=64),
+            id in "msg_[0-9a-f]{1,40}",
+            timestamp: u64,
+            body in ".{0,200}",
+        ) {
+            let signed = ring::hmac::sign(
+                &ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &key),
+                format!("{id}.{timestamp}.{body}").as_bytes(),
+            );
+            let expected = format!("v1,{}", Base64::encode_string(signed.as_ref()));
+            prop_assert_eq!(sign(&[secret(&key).unwrap()], &id, timestamp, &body), Some(expected));
+        }
+
+        #[test]
+        fn parsing_a_secret_never_panics(text in "(whsec_)?.{0,100}") {
+            let _ = WebhookSecret::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! A calendar with a database under it, for tests.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::schedule::Schedule;
+use batch::{LeftOut, RunCounts, RunReport};
+use delivery::sql::fixture::Database;
+
+/// A Monday, 08:00 in UTC.
+pub(super) const NOW: Timestamp = Timestamp::from_secs(1_795_420_800);
+
+pub(super) const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
+
+pub(super) const GRACE: std::time::Duration = std::time::Duration::from_hours(1);
+
+pub(super) fn database() -> Database {
+    let database = Database::new();
+    for statement in Calendar::schema().iter().chain(&Calendar::schema()) {
+        database.execute(statement);
+    }
+    database
+}
+
+/// What a restart makes of the calendar, by way of the database.
+pub(super) fn restarted(database: &Database, calendar: &mut Calendar) -> Calendar {
+    for statement in calendar.take_changes() {
+        database.execute(&statement);
+    }
+    let loaded = Calendar::load(&database.execute(&Calendar::select()));
+    assert_eq!(loaded.fault, None);
+    loaded.machine
+}
+
+pub(super) fn audience(name: &str) -> Audience {
+    Audience {
+        name: name.to_owned(),
+        app: "shop".to_owned(),
+        shards: 8,
+        created_at: NOW,
+        is_leaving: false,
+    }
+}
+
+/// A scheduled campaign of the audience `all`.
+pub(super) fn campaign(id: &str, schedule: Value) -> Campaign {
+    Campaign {
+        id: id.to_owned(),
+        app: "shop".to_owned(),
+        audience: "all".to_owned(),
+        created_at: NOW,
+        state: State::Scheduled,
+        schedule: Some(Schedule::try_from(schedule).unwrap()),
+        window: None,
+        name: "News".to_owned(),
+        document: r#"{"name":"News"}"#.to_owned(),
+        warnings: Default::default(),
+        fingerprint: None,
+        next_at: None,
+        runs: 0,
+        seen: Timestamp::default(),
+    }
+}
+
+/// The audience `all` of another app.
+pub(super) fn audience_of(app: &str) -> Audience {
+    Audience {
+        app: app.to_owned(),
+        ..audience(&format!("all-{app}"))
+    }
+}
+
+/// A campaign for [`audience_of`] an app.
+pub(super) fn campaign_of(app: &str, id: &str) -> Campaign {
+    Campaign {
+        app: app.to_owned(),
+        audience: audience_of(app).name,
+        ..campaign(id, once())
+    }
+}
+
+/// A calendar with the audience `all` and these campaigns.
+pub(super) fn calendar(campaigns: Vec<Campaign>) -> Calendar {
+    let mut calendar = Calendar::default();
+    let made = calendar.apply(Command::PutAudience(audience("all")), GRACE, NOW);
+    assert_eq!(made, Reply::Created(audience("all")));
+    for campaign in campaigns {
+        let made = calendar.apply(Command::Create(Box::new(campaign)), GRACE, NOW);
+        assert!(matches!(made, Reply::Campaign(_)), "{made:?}");
+    }
+    calendar
+}
+
+pub(super) fn minutely() -> Value {
+    json!({"cron": "* * * * *", "time_zone": "UTC"})
+}
+
+pub(super) fn hourly() -> Value {
+    json!({"cron": "0 * * * *", "time_zone": "UTC"})
+}
+
+/// Once, a minute after [`NOW`].
+pub(super) fn once() -> Value {
+    json!({"at": (NOW + MINUTE).to_string()})
+}
+
+pub(super) fn act(calendar: &mut Calendar, id: &str, act: Act, now: Timestamp) -> Reply {
+    let id = id.to_owned();
+    calendar.apply(Command::Act { id, act }, GRACE, now)
+}
+
+pub(super) fn state(calendar: &mut Calendar, id: &str) -> State {
+    read(calendar, id).state
+}
+
+/// The runs of a campaign, the oldest first.
+pub(super) fn runs(calendar: &mut Calendar, id: &str) -> Vec<Run> {
+    let command = Command::Runs {
+        id: id.to_owned(),
+        before: None,
+        limit: u32::MAX,
+    };
+    match calendar.apply(command, GRACE, NOW) {
+        Reply::Runs(mut page) => {
+            page.runs.reverse();
+            page.runs
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(super) fn run_states(calendar: &mut Calendar, id: &str) -> Vec<RunState> {
+    runs(calendar, id).iter().map(|run| run.state).collect()
+}
+
+/// The batch of the run ends.
+pub(super) fn end(calendar: &mut Calendar, id: &str, at: Timestamp, now: Timestamp) {
+    let ended = Command::RunEnded(Box::new(RunReport {
+        campaign: id.to_owned(),
+        at,
+        is_cancelled: false,
+        pushes: 7,
+        counts: RunCounts {
+            accepted: 7,
+            ..RunCounts::default()
+        },
+        detail: None,
+        left_out: LeftOut::default(),
+    }));
+    assert_eq!(calendar.apply(ended, GRACE, now), Reply::Done);
+}
+
+/// What the tasks are, each as a word and its run's moment or batch.
+pub(super) fn words(calendar: &Calendar, now: Timestamp) -> Vec<String> {
+    let word = |task: Task| match task {
+        Task::Start { run, .. } => format!("start {}", run.at.since(NOW).as_secs()),
+        Task::Count { run, .. } => format!("count {}", run.at.since(NOW).as_secs()),
+        Task::Tell { what, .. } => format!("{what:?}").to_lowercase(),
+    };
+    calendar.tasks(now).into_iter().map(word).collect()
+}
+
+/// Does all tasks that there are.
+pub(super) fn work(calendar: &mut Calendar, now: Timestamp) {
+    for key in calendar.due(now) {
+        if let Some(task) = calendar.attempt(&key, now) {
+            calendar.done(&task, now);
+        }
+    }
+}
+
+impl Calendar {
+    /// The tasks that are due, none of them attempted.
+    pub(super) fn tasks(&self, now: Timestamp) -> Vec<Task> {
+        let keys = self.due(now).into_iter();
+        keys.filter_map(|key| self.task(&self.runs[&key])).collect()
+    }
+
+    /// The next task, attempted.
+    pub(super) fn next_task(&mut self, now: Timestamp) -> Task {
+        let key = self.due(now).remove(0);
+        self.attempt(&key, now).unwrap()
+    }
+
+    /// When a task is next due, or was.
+    pub(super) fn wake(&self) -> Option<Timestamp> {
+        self.next_due(|_| false, Timestamp::default())
+    }
+}
+
+/// A calendar whose campaign `c` is in a state.
+pub(super) fn in_state(wanted: State) -> Calendar {
+    let mut new = campaign("c", hourly());
+    if wanted == State::Draft {
+        new.state = State::Draft;
+    }
+    if wanted == State::Done || wanted == State::Running {
+        new = campaign("c", once());
+    }
+    let mut calendar = calendar(vec![new]);
+    match wanted {
+        State::Draft | State::Scheduled => {}
+        State::Paused => _ = act(&mut calendar, "c", Act::Pause, NOW),
+        State::Cancelled => _ = act(&mut calendar, "c", Act::Cancel, NOW),
+        State::Running | State::Done => {
+            calendar.tick(GRACE, NOW + MINUTE);
+            work(&mut calendar, NOW + MINUTE);
+            if wanted == State::Done {
+                end(&mut calendar, "c", NOW + MINUTE, NOW + MINUTE);
+            }
+        }
+    }
+    assert_eq!(state(&mut calendar, "c"), wanted);
+    calendar
+}
+
+/// A campaign.
+pub(super) fn read(calendar: &mut Calendar, id: &str) -> Campaign {
+    match calendar.apply(Command::Read { id: id.to_owned() }, GRACE, NOW) {
+        Reply::Campaign(campaign) => *campaign,
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,309 @@
+//! Ticks, callers, lost reports and restarts in any order, against a model of what must come of them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::fixture::{GRACE, NOW, act, calendar, campaign, database, restarted, runs, state};
+use super::*;
+use crate::schedule::Schedule;
+use delivery::sql::fixture::Database;
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// Time passes.
+    Pass(u64),
+    Tick,
+    Act(usize, Act),
+    /// A task is taken; it lands later.
+    Take(usize),
+    /// A task that was taken is done, or not, and reported as done, or not.
+    Land {
+        which: usize,
+        is_done: bool,
+        is_reported: bool,
+    },
+    /// Everything that is to be done is done and reported; what was taken still is to land.
+    Work,
+    /// A batch ends.
+    End(usize),
+    Restart,
+}
+
+/// What a batch is, out there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Batch {
+    Sending,
+    Paused,
+    Cancelled,
+    Ended,
+}
+
+/// What must have come of an occurrence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Started,
+    Missed,
+}
+
+struct World {
+    calendar: Calendar,
+    database: Database,
+    now: Timestamp,
+    batches: BTreeMap<String, Batch>,
+    /// Batches of which a task has failed: what is wanted of them may have been given up.
+    troubled: Vec<String>,
+    taken: Vec<Task>,
+    /// By campaign: up to where occurrences have their fate.
+    seen: [Timestamp; 2],
+    fates: BTreeMap<Key, Fate>,
+}
+
+const IDS: [&str; 2] = ["c", "d"];
+
+fn schedules() -> [serde_json::Value; 2] {
+    [
+        json!({"cron": "*/20 * * * *", "time_zone": "Europe/Berlin"}),
+        json!({"at": (NOW + 2 * GRACE).to_string()}),
+    ]
+}
+
+impl World {
+    fn new() -> Self {
+        let [first, second] = schedules();
+        Self {
+            calendar: calendar(vec![campaign(IDS[0], first), campaign(IDS[1], second)]),
+            database: database(),
+            now: NOW,
+            batches: BTreeMap::new(),
+            troubled: Vec::new(),
+            taken: Vec::new(),
+            seen: [NOW; 2],
+            fates: BTreeMap::new(),
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Pass(secs) => self.now = self.now + Duration::from_secs(secs),
+            Step::Tick => {
+                for index in 0..IDS.len() {
+                    self.expect(index);
+                }
+                self.calendar.tick(GRACE, self.now);
+            }
+            Step::Act(index, what) => {
+                // What is due is made runs of first, of all campaigns.
+                for index in 0..IDS.len() {
+                    self.expect(index);
+                }
+                act(&mut self.calendar, IDS[index], what, self.now);
+            }
+            Step::Take(which) => {
+                let due = self.calendar.due(self.now);
+                if !due.is_empty() {
+                    let task = self.calendar.attempt(&due[which % due.len()], self.now);
+                    self.taken.extend(task);
+                }
+            }
+            Step::Land {
+                which,
+                is_done,
+                is_reported,
+            } => {
+                if !self.taken.is_empty() {
+                    let task = self.taken.swap_remove(which % self.taken.len());
+                    self.land(&task, is_done, is_reported);
+                }
+            }
+            Step::Work => {
+                self.work();
+            }
+            Step::End(which) => {
+                let sending = self
+                    .batches
+                    .values()
+                    .filter(|batch| **batch == Batch::Sending)
+                    .count();
+                let mut sending_now = self
+                    .batches
+                    .iter_mut()
+                    .filter(|(_, batch)| **batch == Batch::Sending);
+                if let Some((id, batch)) = sending_now.nth(which % sending.max(1)) {
+                    *batch = Batch::Ended;
+                    let id = id.clone();
+                    self.end(&id);
+                }
+            }
+            Step::Restart => {}
+        }
+        // Everything is stored before it is told.
+        self.calendar = restarted(&self.database, &mut self.calendar);
+        self.check();
+    }
+
+    /// What must come of the occurrences up to now.
+    fn expect(&mut self, index: usize) {
+        let state = state(&mut self.calendar, IDS[index]);
+        if !matches!(state, State::Scheduled | State::Running | State::Paused) {
+            return;
+        }
+        let schedule = Schedule::try_from(schedules()[index].clone()).unwrap();
+        for occurrence in schedule.between(self.seen[index], self.now, 1000) {
+            let is_late = self.now.since(occurrence.at) > GRACE;
+            let fate = if is_late || state == State::Paused {
+                Fate::Missed
+            } else {
+                Fate::Started
+            };
+            self.fates.insert((IDS[index].to_owned(), occurrence.at), fate);
+        }
+        self.seen[index] = self.seen[index].max(self.now);
+    }
+
+    fn land(&mut self, task: &Task, is_done: bool, is_reported: bool) {
+        let id = match task {
+            Task::Start { run, .. } | Task::Count { run, .. } => run.batch.clone(),
+            Task::Tell { batch, .. } => batch.clone(),
+        };
+        if is_done {
+            match task {
+                Task::Count { .. } => {}
+                Task::Start { .. } => _ = self.batches.entry(id.clone()).or_insert(Batch::Sending),
+                Task::Tell { what, .. } => {
+                    if let Some(batch @ (Batch::Sending | Batch::Paused)) = self.batches.get_mut(&id) {
+                        *batch = match what {
+                            What::Pause => Batch::Paused,
+                            What::Resume => Batch::Sending,
+                            What::Cancel => Batch::Cancelled,
+                        };
+                    }
+                }
+            }
+        }
+        if is_done && is_reported {
+            self.calendar.done(task, self.now);
+        } else {
+            self.troubled.push(id);
+            self.calendar.failed(task, "no answer", self.now);
+        }
+    }
+
+    /// Does all that is to be done.
+    fn work(&mut self) {
+        for key in self.calendar.due(self.now) {
+            if let Some(task) = self.calendar.attempt(&key, self.now) {
+                self.land(&task, true, true);
+            }
+        }
+    }
+
+    fn end(&mut self, batch: &str) {
+        let found = self.fates.keys().find(|(id, at)| batch_id(id, *at) == *batch);
+        let (campaign, at) = found.unwrap().clone();
+        for _ in 0..2 {
+            super::fixture::end(&mut self.calendar, &campaign, at, self.now);
+        }
+    }
+
+    /// What holds after each step.
+    fn check(&mut self) {
+        for task in self.calendar.tasks(self.now) {
+            if let Task::Start { campaign, .. } = task {
+                assert!(matches!(campaign.state, State::Scheduled | State::Running));
+            }
+        }
+        for id in IDS {
+            for run in runs(&mut self.calendar, id) {
+                let key = (id.to_owned(), run.at);
+                let is_late = self.now.since(run.at) > GRACE;
+                let is_missed = run.state == RunState::Missed;
+                let is_expected = match self.fates[&key] {
+                    Fate::Missed => is_missed,
+                    // Its start has had no turn.
+                    Fate::Started => !is_missed || is_late,
+                };
+                assert!(is_expected, "{run:?}");
+            }
+        }
+        assert_eq!(self.calendar.runs.len(), self.fates.len());
+    }
+
+    /// Does all that is to be done, and checks what has come of everything.
+    fn settle(&mut self) {
+        for task in std::mem::take(&mut self.taken) {
+            self.land(&task, true, true);
+        }
+        while let Some(wake) = self.calendar.wake() {
+            self.now = self.now.max(wake);
+            self.work();
+        }
+        let mut opened = self.batches.clone();
+        for id in IDS {
+            let state = state(&mut self.calendar, id);
+            for run in runs(&mut self.calendar, id) {
+                let batch = opened.remove(&run.batch);
+                match run.state {
+                    RunState::Missed => assert_eq!(batch, None),
+                    RunState::Starting => assert_eq!((state, run.wanted), (State::Paused, What::Pause)),
+                    RunState::Done => assert_eq!(batch, Some(Batch::Ended)),
+                    _ if self.troubled.contains(&run.batch) => {}
+                    RunState::Running => assert_eq!(batch, Some(Batch::Sending)),
+                    RunState::Paused => assert_eq!(batch, Some(Batch::Paused)),
+                    RunState::Cancelled => {
+                        assert!(
+                            matches!(batch, None | Some(Batch::Cancelled | Batch::Ended)),
+                            "{batch:?}"
+                        );
+                    }
+                    RunState::Failed => {
+                        assert!(
+                            matches!(batch, None | Some(Batch::Cancelled | Batch::Ended)),
+                            "{batch:?}"
+                        );
+                    }
+                }
+            }
+        }
+        assert!(opened.is_empty(), "batches of no run: {opened:?}");
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let acts = prop::sample::select(vec![
+        Act::Pause,
+        Act::Resume,
+        Act::Cancel,
+        Act::Pause,
+        Act::Resume,
+    ]);
+    let step = prop_oneof![
+        3 => (0..900_u64).prop_map(Step::Pass),
+        1 => (0..9000_u64).prop_map(Step::Pass),
+        4 => Just(Step::Tick),
+        2 => (0..2_usize, acts).prop_map(|(which, what)| Step::Act(which, what)),
+        4 => (0..100_usize).prop_map(Step::Take),
+        4 => (0..100_usize, prop::bool::weighted(0.8), prop::bool::weighted(0.8))
+            .prop_map(|(which, is_done, is_reported)| Step::Land { which, is_done, is_reported }),
+        3 => Just(Step::Work),
+        2 => (0..100_usize).prop_map(Step::End),
+        1 => Just(Step::Restart),
+    ];
+    prop::collection::vec(step, 0..80)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn each_occurrence_is_started_once_or_recorded_and_nothing_starts_after_a_cancel(steps in steps()) {
+        let mut world = World::new();
+        for step in steps {
+            world.step(step);
+        }
+        world.settle();
+    }
+}

@@ -1,0 +1,12 @@
+//! Campaigns: who gets a notification, when, and in which words.
+//!
+//! In scope: audiences and their devices, segments, templates, schedules, the runs of a campaign, and how a run goes
+//! through an audience, as decisions and as SQL statements. Out of scope: executing them (the Worker), sending the pushes
+//! (crate `batch` and below), and the HTTP contract (crate `api`).
+
+pub mod audience;
+pub mod calendar;
+pub mod schedule;
+pub mod segment;
+pub mod template;
+pub mod walk;

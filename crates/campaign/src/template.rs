@@ -1,0 +1,217 @@
+//! Texts that are different for each device: `{{ first_name }}` in the strings of a payload, and variants by locale.
+//!
+//! A payload and its variants are compiled once; then each device has a merge patch (RFC 7396) over the payload, or none if
+//! nothing is its own. Only the strings of a JSON tree are ever filled in, and the tree is written as JSON afterwards: no
+//! value can leave its string, and none is read as a template. In scope: expressions, `{{ name }}` and
+//! `{{ name | default: "x" }}`, of the crate `upon`; a number, where the payload's key wants one and the text is one expression. Out of scope: blocks, which are refused, and what a payload may be.
+
+mod leaf;
+mod locale;
+mod node;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+pub use leaf::{BadTemplate, MAX_DEPTH};
+pub use locale::is_locale;
+
+use super::audience::Device;
+use apns::fault::{Faults, Pointer};
+use apns::payload::Payload;
+use leaf::{Compiler, is_blank};
+use node::Node;
+
+/// A device, with what is known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Recipient<'d> {
+    /// Its device token.
+    pub token: &'d str,
+    /// The caller's own name for it: the variable `ref`.
+    pub reference: Option<&'d str>,
+    /// Its locale, such as `de-AT`: the variable `locale`, and up to the first `-` the variable `language`.
+    pub locale: Option<&'d str>,
+    /// Its IANA time zone: the variable `time_zone`.
+    pub time_zone: Option<&'d str>,
+    /// All other variables: texts, numbers and booleans.
+    pub attributes: &'d Map<String, Value>,
+}
+
+impl<'d> Recipient<'d> {
+    /// A device of an audience.
+    #[must_use]
+    pub fn of(device: &'d Device) -> Self {
+        Self {
+            token: &device.token,
+            reference: device.reference.as_deref(),
+            locale: device.locale.as_deref(),
+            time_zone: device.time_zone.as_deref(),
+            attributes: &device.attributes,
+        }
+    }
+}
+
+/// A payload with its variants, compiled.
+pub struct Templates {
+    compiler: Compiler,
+    /// What of the payload is filled in; none if nothing is.
+    base: Option<Node>,
+    /// By locale, what is laid over the payload.
+    variants: Vec<(String, Node)>,
+    /// What stands for a variable that a device does not have, or whose value is blank.
+    defaults: BTreeMap<String, String>,
+    variables: BTreeSet<String>,
+}
+
+/// Why a device gets no payload.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unrendered {
+    /// The device has no such variable, and nothing stands for it.
+    #[error("there is no `{0}`, and no default for it")]
+    Missing(String),
+    /// A key that wants a number, found there in the payload, has another text.
+    #[error("the text for `{0}` is not a number")]
+    NoNumber(String),
+    /// The texts are longer than [`MAX_RENDERED`].
+    #[error("its texts are more than {MAX_RENDERED} bytes long when they are filled in")]
+    TooLong,
+    /// An expression that has no text.
+    #[error("{0}")]
+    Expression(String),
+}
+
+impl Templates {
+    /// Compiles `payload`, found at `at`, and the `variants` by locale, found at `variants_at`: each a merge patch over the
+    /// payload. What is no template that we take is added to `faults`, and left as it is.
+    #[must_use]
+    pub fn compile(
+        (payload, at): (&Value, &Pointer<'_>),
+        (variants, variants_at): (&Map<String, Value>, &Pointer<'_>),
+        defaults: &Map<String, Value>,
+        faults: &mut Faults,
+    ) -> Self {
+        let mut compiler = Compiler::new();
+        let base = Node::part(payload, &mut compiler, at, &Pointer::Root, faults);
+        let mut compiled = Vec::new();
+        for (locale, patch) in variants {
+            // The templates of the patch have their faults here; those of the payload had theirs above.
+            Node::part(
+                patch,
+                &mut compiler,
+                &variants_at.key(locale),
+                &Pointer::Root,
+                faults,
+            );
+            let whole = Payload::merge(payload, patch);
+            let part = Node::part(
+                &whole,
+                &mut compiler,
+                &Pointer::Root,
+                &Pointer::Root,
+                &mut Faults::default(),
+            );
+            compiled.push((locale.clone(), Node::over(patch, part)));
+        }
+        let defaults = defaults
+            .iter()
+            .filter_map(|(name, value)| Some((name.clone(), text(value)?)));
+        Self {
+            base,
+            variants: compiled,
+            defaults: defaults.collect(),
+            variables: compiler.take_variables(),
+            compiler,
+        }
+    }
+
+    /// Whether all devices get the payload as it is.
+    #[must_use]
+    pub const fn is_plain(&self) -> bool {
+        self.base.is_none() && self.variants.is_empty()
+    }
+
+    /// The names of all variables in the payload and its variants.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.variables.iter().map(String::as_str)
+    }
+
+    /// What is laid over the payload for a device; none if the payload is the same for all devices of its locale, and that
+    /// has no variant.
+    ///
+    /// # Errors
+    /// A variable has no value, or the texts are too long.
+    pub fn patch(&self, recipient: &Recipient<'_>) -> Result<Option<Value>, Unrendered> {
+        let own = |name: &str| match (value_of(recipient, name), self.defaults.get(name)) {
+            (Some(value), Some(default)) if is_blank(&value) => Some(default.clone()),
+            (value, default) => value.or_else(|| default.cloned()),
+        };
+        let variant = recipient.locale.and_then(|locale| self.variant(locale));
+        self.render(variant.or(self.base.as_ref()), &own, None)
+    }
+
+    /// The same for a device that has a value for each variable: its default, or else [`SAMPLE`]. First without a variant,
+    /// then with each, by its locale.
+    pub fn samples(&self) -> impl Iterator<Item = (Option<&str>, Result<Option<Value>, Unrendered>)> {
+        let sample = |name: &str| Some(self.defaults.get(name).map_or(SAMPLE, String::as_str).to_owned());
+        let variants = self.variants.iter();
+        let variants = variants.map(|(locale, node)| (Some(locale.as_str()), Some(node)));
+        std::iter::once((None, self.base.as_ref()))
+            .chain(variants)
+            .map(move |(locale, node)| (locale, self.render(node, &sample, Some(SAMPLE_NUMBER))))
+    }
+
+    fn variant(&self, locale: &str) -> Option<&Node> {
+        let keys = self.variants.iter().map(|(key, node)| (key.as_str(), node));
+        locale::longest_prefix(locale, keys)
+    }
+
+    fn render(
+        &self,
+        node: Option<&Node>,
+        lookup: &dyn Fn(&str) -> Option<String>,
+        sample: Option<u8>,
+    ) -> Result<Option<Value>, Unrendered> {
+        let mut room = MAX_RENDERED;
+        node.map(|node| node.render(&self.compiler, lookup, &mut room, sample))
+            .transpose()
+    }
+}
+
+/// The value of a variable, as text.
+fn value_of(recipient: &Recipient<'_>, name: &str) -> Option<String> {
+    match name {
+        "ref" => recipient.reference.map(str::to_owned),
+        "locale" => recipient.locale.map(str::to_owned),
+        "language" => recipient.locale.map(|locale| locale::language(locale).to_owned()),
+        "time_zone" => recipient.time_zone.map(str::to_owned),
+        _ => text(recipient.attributes.get(name)?),
+    }
+}
+
+/// A value as it stands in a text; a number keeps its digits.
+fn text(value: &Value) -> Option<String> {
+    let text: Cow<'_, str> = match value {
+        Value::String(text) => text.into(),
+        Value::Number(number) => number.to_string().into(),
+        Value::Bool(true) => "true".into(),
+        Value::Bool(false) => "false".into(),
+        Value::Null | Value::Array(_) | Value::Object(_) => return None,
+    };
+    Some(text.into_owned())
+}
+
+/// The most bytes of all texts of a device that are filled in.
+///
+/// APNs takes 5,120 of a payload, and a body that is to be shortened may have more before it is. Without a bound, a few
+/// kilobytes of expressions would make megabytes for each device.
+pub const MAX_RENDERED: usize = 32 * 1024;
+
+/// What stands for a variable where there is no device.
+pub const SAMPLE: &str = "x";
+
+/// What stands for a number where there is no device.
+const SAMPLE_NUMBER: u8 = 1;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! Who was sent what: a row for each chunk that a run was handed, with the ids of its devices.
+//!
+//! It is what frequency caps count. A row is keyed by its run and by the cursor at which its chunk begins, so that a chunk
+//! that is handed over again after a crash takes the place of the first. A device that was removed and came again is
+//! another one here.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::frequency::{Frequency, MAX_PERIOD, Of};
+use apns::time::Timestamp;
+use delivery::sql::{BadRow, Row, Statement};
+
+/// Makes the table and its index, if they are not there. The index holds all that decides whether a row is read.
+pub(super) fn create() -> Vec<Statement> {
+    vec![
+        Statement::new(
+            "CREATE TABLE IF NOT EXISTS sends (run TEXT NOT NULL, start TEXT NOT NULL, campaign TEXT NOT NULL, \
+             at INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, devices TEXT NOT NULL, \
+             PRIMARY KEY (run, start)) STRICT",
+        ),
+        Statement::new("CREATE INDEX IF NOT EXISTS sends_by_time ON sends (at, first, last, campaign, run)"),
+    ]
+}
+
+/// Which chunk of which run a row is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chunk<'w> {
+    pub(super) run: &'w str,
+    pub(super) campaign: &'w str,
+    /// For when the run was due.
+    pub(super) at: Timestamp,
+    /// The cursor where the chunk begins.
+    pub(super) start: &'w str,
+}
+
+/// Writes the devices of a chunk, whose ids ascend. A chunk of none has no row.
+pub(super) fn write(chunk: Chunk<'_>, ids: &[u64]) -> Statement {
+    let (Some(first), Some(last)) = (ids.first(), ids.last()) else {
+        return delete(chunk.run, chunk.start);
+    };
+    Statement::new(
+        "INSERT OR REPLACE INTO sends (run, start, campaign, at, first, last, devices) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(chunk.run)
+    .bind(chunk.start)
+    .bind(chunk.campaign)
+    .bind(chunk.at)
+    .bind(*first)
+    .bind(*last)
+    .bind(coded(ids))
+}
+
+/// Leaves these devices in the row of a chunk, whose ids ascend. A chunk of none has no row.
+pub(super) fn rewrite(run: &str, start: &str, ids: &[u64]) -> Statement {
+    let (Some(first), Some(last)) = (ids.first(), ids.last()) else {
+        return delete(run, start);
+    };
+    Statement::new("UPDATE sends SET first = ?, last = ?, devices = ? WHERE run = ? AND start = ?")
+        .bind(*first)
+        .bind(*last)
+        .bind(coded(ids))
+        .bind(run)
+        .bind(start)
+}
+
+fn delete(run: &str, start: &str) -> Statement {
+    Statement::new("DELETE FROM sends WHERE run = ? AND start = ?")
+        .bind(run)
+        .bind(start)
+}
+
+/// Reads the rows that count for a cap of a run that is due at `at`, and that may have devices from `first` to `last`.
+pub(super) fn read(
+    cap: &Frequency,
+    run: &str,
+    campaign: &str,
+    at: Timestamp,
+    (first, last): (u64, u64),
+) -> Statement {
+    let campaign = match cap.of {
+        Of::Campaign => Some(campaign),
+        Of::All => None,
+    };
+    // SQLite looks at the index by time alone until a row counts. The `+` keeps it from the one that has the order.
+    Statement::new(
+        "SELECT run, first, devices FROM sends WHERE at > ?1 AND first <= ?2 AND last >= ?3 AND run <> ?4 \
+         AND (?5 IS NULL OR campaign = ?5) ORDER BY +run",
+    )
+    .bind(at - cap.period())
+    .bind(last)
+    .bind(first)
+    .bind(run)
+    .bind(campaign)
+}
+
+/// In how many runs each device was, from the rows of [`read`].
+pub(super) fn counts(rows: &[Row]) -> Result<HashMap<u64, u32>, BadRow> {
+    // With the last run that was counted: two chunks of a run may name one device, if what it was like changed between two
+    // attempts at the first of them.
+    let mut counts: HashMap<u64, (u32, &str)> = HashMap::new();
+    for row in rows {
+        let run = row.text(0)?;
+        for id in decoded(row.number(1)?, row.text(2)?) {
+            let (count, last) = counts.entry(id).or_default();
+            if *last != run {
+                (*count, *last) = (count.saturating_add(1), run);
+            }
+        }
+    }
+    Ok(counts.into_iter().map(|(id, (count, _))| (id, count)).collect())
+}
+
+/// Forgets what no cap counts any more.
+pub(super) fn sweep(now: Timestamp) -> Statement {
+    Statement::new("DELETE FROM sends WHERE at < ?").bind(now - KEPT)
+}
+
+/// The distances from each id to the next, of which most are one digit; one after the other.
+fn coded(ids: &[u64]) -> String {
+    let mut text = String::with_capacity(ids.len() * 2);
+    for pair in ids.windows(2) {
+        let [before, id] = pair else { continue };
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(&id.saturating_sub(*before).to_string());
+    }
+    text
+}
+
+/// The ids that [`coded`] coded, of which `first` is the first.
+pub(super) fn decoded(first: u64, text: &str) -> impl Iterator<Item = u64> {
+    let distances = text
+        .split(',')
+        .filter_map(|distance| distance.parse::<u64>().ok());
+    let following = distances.scan(first, |id, distance| {
+        *id = id.saturating_add(distance);
+        Some(*id)
+    });
+    std::iter::once(first).chain(following)
+}
+
+/// How long it is remembered who was sent what: a day longer than the longest period of a cap, for runs that are late.
+const KEPT: Duration = Duration::from_secs(MAX_PERIOD.as_secs() + 24 * 60 * 60);

@@ -1,0 +1,64 @@
+//! Devices that a run was to reach and has certainly not reached: it counts for no cap of theirs.
+//!
+//! A row of [`super::sends`] counts from the hand-over on. The batch reports at the run's end for which devices APNs has
+//! certainly not accepted a push. Only rows that have such a device are written again, so that a run that went well costs
+//! nothing more. Reported twice, nothing changes.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::sends;
+use delivery::sql::{BadRow, Row, Statement};
+
+/// Devices of a shard that a run has not reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unaccepted {
+    /// The run's batch.
+    pub run: String,
+    /// Their device tokens.
+    pub tokens: Vec<String>,
+}
+
+impl Unaccepted {
+    /// Reads the devices' ids, and the rows of the run that may have them.
+    #[must_use]
+    pub fn statements(&self) -> Vec<Statement> {
+        let tokens = json!(self.tokens).to_string();
+        vec![
+            Statement::new(IDS).bind(tokens.as_str()),
+            Statement::new(ROWS).bind(tokens.as_str()).bind(self.run.as_str()),
+        ]
+    }
+
+    /// Writes the rows again that have such a device, from the rows of [`Unaccepted::statements`].
+    ///
+    /// # Errors
+    /// A row is not as it was stored.
+    pub fn changes(&self, rows: &[Vec<Row>]) -> Result<Vec<Statement>, BadRow> {
+        let (ids, sends) = match rows {
+            [ids, sends] => (ids.as_slice(), sends.as_slice()),
+            _ => (&[][..], &[][..]),
+        };
+        let ids: BTreeSet<u64> = ids.iter().map(|row| row.number(0)).collect::<Result<_, _>>()?;
+        let mut changes = Vec::new();
+        for row in sends {
+            let start = row.text(0)?;
+            let counted: Vec<u64> = sends::decoded(row.number(1)?, row.text(2)?).collect();
+            let left: Vec<u64> = counted.iter().copied().filter(|id| !ids.contains(id)).collect();
+            if left.len() < counted.len() {
+                changes.push(sends::rewrite(&self.run, start, &left));
+            }
+        }
+        Ok(changes)
+    }
+}
+
+const IDS: &str =
+    "SELECT known.id FROM json_each(?1) AS token CROSS JOIN devices AS known ON known.token = token.value";
+
+/// Devices of one chunk are close together: of the run's rows, those between the lowest and the highest id.
+const ROWS: &str = "SELECT start, first, devices FROM sends WHERE run = ?2 \
+     AND first <= (SELECT max(known.id) FROM json_each(?1) AS token CROSS JOIN devices AS known ON known.token = token.value) \
+     AND last >= (SELECT min(known.id) FROM json_each(?1) AS token CROSS JOIN devices AS known ON known.token = token.value)";

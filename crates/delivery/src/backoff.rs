@@ -1,0 +1,212 @@
+//! How long to wait before a push is sent again.
+//!
+//! Two clocks: a *quick* resend inside the caller's request, and the *advice* for a caller who has to come back.
+//! Source of the long delays: Apple's answers page (15 minutes after a 5xx) and its rule of one new provider token
+//! in 20 minutes; the short ones are ours.
+
+use std::time::Duration;
+
+use super::verdict::{Again, TokenRefusal, Verdict};
+use apns::Trouble;
+use apns::time::Timestamp;
+
+/// The delay before quick resend number `resend` (from 1), with jitter drawn from `salt`.
+///
+/// A `retry_after` that came with the answer is never undercut.
+#[must_use]
+pub fn quick(again: Again, resend: u32, retry_after: Option<Duration>, salt: u64) -> Duration {
+    let first = match again {
+        Again::Device => DEVICE_QUICK,
+        Again::Server => SERVER_QUICK,
+        Again::Network => NETWORK_QUICK,
+        Again::Connection | Again::ProviderToken(_) => Duration::ZERO,
+    };
+    let doubled = first.saturating_mul(1 << resend.saturating_sub(1).min(MAX_DOUBLINGS));
+    jittered(doubled, salt).max(retry_after.unwrap_or_default())
+}
+
+/// The delay that a caller should keep before it sends the push in a new request.
+#[must_use]
+pub fn advice(again: Again, retry_after: Option<Duration>) -> Duration {
+    let own = match again {
+        Again::Device => DEVICE_ADVICE,
+        Again::Server => SERVER_ADVICE,
+        Again::Connection => CONNECTION_ADVICE,
+        Again::Network => NETWORK_ADVICE,
+        Again::ProviderToken(TokenRefusal::Expired) => CONNECTION_ADVICE,
+        Again::ProviderToken(TokenRefusal::TooManyUpdates) => TOKEN_ADVICE,
+    };
+    own.max(retry_after.unwrap_or_default())
+}
+
+/// The delay before round `round` (from 1) of a push that a durable batch keeps, with jitter drawn from `salt`.
+///
+/// A `retry_after` that came with the answer is never undercut.
+#[must_use]
+pub fn round(again: Again, round: u32, retry_after: Option<Duration>, salt: u64) -> Duration {
+    let (first, longest) = match again {
+        Again::Device => (DEVICE_ADVICE, LONGEST_ROUND),
+        Again::Server => (SERVER_ROUND, LONGEST_ROUND),
+        Again::Connection | Again::Network | Again::ProviderToken(TokenRefusal::Expired) => {
+            (NETWORK_ROUND, LONGEST_NETWORK_ROUND)
+        }
+        Again::ProviderToken(TokenRefusal::TooManyUpdates) => (DEVICE_ADVICE, TOKEN_ADVICE),
+    };
+    let doubled = first.saturating_mul(1 << round.saturating_sub(1).min(MAX_DOUBLINGS));
+    jittered(doubled.min(longest), salt).max(retry_after.unwrap_or_default())
+}
+
+/// The advice that goes with a verdict, if it is to retry.
+#[must_use]
+pub fn for_verdict(verdict: Verdict, retry_after: Option<Duration>) -> Option<Duration> {
+    match verdict {
+        Verdict::Retry(again) => Some(advice(again, retry_after)),
+        Verdict::Accepted
+        | Verdict::DropDevice
+        | Verdict::CheckToken
+        | Verdict::FixRequest
+        | Verdict::FixCredentials
+        | Verdict::Unknown
+        | Verdict::Duplicate => None,
+    }
+}
+
+/// The delay before a push goes out again that surely was not sent, for the `bounces`-th time.
+///
+/// A stream that a server did not take goes out at once on another connection, the first time; where there is none, the
+/// network gets a moment.
+#[must_use]
+pub fn bounce(trouble: Trouble, bounces: u32, salt: u64) -> Duration {
+    match trouble {
+        Trouble::StreamRefused | Trouble::GoingAway if bounces == 1 => Duration::ZERO,
+        _ => quick(Again::Network, bounces, None, salt),
+    }
+}
+
+/// When a report is made again that failed for the `failures`-th time. Returns `None` once the claim, which ends at `until`,
+/// leaves no time for another attempt.
+///
+/// The last attempt is made shortly before the claim ends, however long the delay would be.
+#[must_use]
+pub fn next_report(failures: u32, salt: u64, until: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let doubled = FIRST_REPORT.saturating_mul(1 << failures.saturating_sub(1).min(MAX_DOUBLINGS));
+    let delay = jittered(
+        doubled.min(LONGEST_REPORT),
+        salt.wrapping_add(u64::from(failures) << 32),
+    );
+    let last_at = until - LAST_REPORT;
+    let next_at = (now + delay).min(last_at);
+    (next_at > now).then_some(next_at)
+}
+
+/// Between half of `delay` and all of it.
+pub fn jittered(delay: Duration, salt: u64) -> Duration {
+    // SplitMix64's finaliser spreads neighbouring salts.
+    let mut mixed = salt.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let half = delay / 2;
+    let share = u32::try_from((mixed >> 32) & 0xffff).unwrap_or_default();
+    half + half.saturating_mul(share) / 0xffff
+}
+
+/// A batch's object that restarts is back within a second.
+const FIRST_REPORT: Duration = Duration::from_millis(200);
+/// One that stays away longer is asked for as often as costs nothing: some 25 times in a claim of two minutes.
+const LONGEST_REPORT: Duration = Duration::from_secs(5);
+/// How long before the end of the claim the last report is made.
+const LAST_REPORT: Duration = Duration::from_millis(500);
+/// A device that got too many pushes needs seconds, not milliseconds.
+const DEVICE_QUICK: Duration = Duration::from_secs(1);
+/// A 5xx of one APNs host is often gone on the next request.
+const SERVER_QUICK: Duration = Duration::from_millis(500);
+/// A new connection takes about a round trip or two.
+const NETWORK_QUICK: Duration = Duration::from_millis(100);
+/// The first round after a 5xx. Jitter takes up to half off, so that nothing goes out again within five seconds; most
+/// troubles are over by then, and those that are not double it.
+const SERVER_ROUND: Duration = Duration::from_secs(10);
+/// The longest round, which is Apple's advice after a 5xx.
+const LONGEST_ROUND: Duration = SERVER_ADVICE;
+/// The first round after a connection that broke or could not be had.
+const NETWORK_ROUND: Duration = Duration::from_secs(1);
+/// A minute after the network is back, at the latest, a batch goes on.
+const LONGEST_NETWORK_ROUND: Duration = Duration::from_secs(60);
+/// Past 2^10 the delay is longer than any request lasts.
+const MAX_DOUBLINGS: u32 = 10;
+
+/// Apple gives no number for `TooManyRequests`; a minute is far above any burst.
+const DEVICE_ADVICE: Duration = Duration::from_secs(60);
+/// Apple: after a 5xx "after 15 minutes".
+const SERVER_ADVICE: Duration = Duration::from_secs(15 * 60);
+/// A connection that went away is replaced at once; a second keeps callers from hammering.
+const CONNECTION_ADVICE: Duration = Duration::from_secs(1);
+/// Outages of the network are longer than one request.
+const NETWORK_ADVICE: Duration = Duration::from_secs(10);
+/// Apple: one new provider token in 20 minutes.
+const TOKEN_ADVICE: Duration = Duration::from_secs(20 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_quick_delay_doubles_and_never_undercuts_retry_after() {
+        for resend in 1..=3 {
+            let full = SERVER_QUICK * (1 << (resend - 1));
+            let delay = quick(Again::Server, resend, None, 7);
+            assert!(delay >= full / 2 && delay <= full, "{resend}: {delay:?}");
+        }
+        let asked = Duration::from_secs(30);
+        assert_eq!(quick(Again::Server, 1, Some(asked), 7), asked);
+    }
+
+    #[test]
+    fn a_new_connection_is_tried_at_once() {
+        assert_eq!(quick(Again::Connection, 1, None, 7), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_advice_after_a_5xx_is_apples_quarter_of_an_hour() {
+        assert_eq!(advice(Again::Server, None), Duration::from_secs(900));
+        assert_eq!(
+            advice(Again::Server, Some(Duration::from_secs(1000))),
+            Duration::from_secs(1000)
+        );
+    }
+
+    #[test]
+    fn a_report_is_repeated_until_the_claim_ends() {
+        let start = Timestamp::from_secs(1_795_420_800);
+        let until = start + Duration::from_secs(120);
+        let (mut now, mut times) = (start, Vec::new());
+        for failures in 1.. {
+            let Some(next_at) = next_report(failures, 7, until, now) else {
+                break;
+            };
+            now = next_at;
+            times.push(next_at.since(start));
+        }
+        assert!(times[0] <= Duration::from_millis(200), "{times:?}");
+        assert_eq!(times.last(), Some(&Duration::from_millis(119_500)));
+        let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max();
+        assert!(longest <= Some(Duration::from_secs(5)), "{times:?}");
+        assert!((20..60).contains(&times.len()), "{times:?}");
+    }
+
+    #[test]
+    fn salts_spread_the_jitter() {
+        let delays: std::collections::HashSet<Duration> =
+            (0..100).map(|salt| quick(Again::Device, 1, None, salt)).collect();
+        assert!(delays.len() > 90, "{}", delays.len());
+    }
+
+    proptest! {
+        #[test]
+        fn no_delay_overflows(resend: u32, salt: u64) {
+            for again in [Again::Device, Again::Server, Again::Connection, Again::Network] {
+                prop_assert!(quick(again, resend, None, salt) <= DEVICE_QUICK * 1024);
+            }
+        }
+    }
+}

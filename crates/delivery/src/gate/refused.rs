@@ -1,0 +1,85 @@
+//! APNs' last word against a credential, for the doctor.
+//!
+//! A refusal of one push says nothing of the credential unless its reason is about the provider token or the key.
+
+use serde::{Deserialize, Serialize};
+
+use crate::verdict::{Again, Verdict};
+use apns::Outcome;
+use apns::time::Timestamp;
+
+/// A refusal of the credential. It holds no token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialRefusal {
+    /// Apple's reason, or the status if there was none.
+    pub reason: String,
+    /// When the answer came.
+    pub at: Timestamp,
+}
+
+impl CredentialRefusal {
+    /// The refusal in an answer; `None` if it is about something else.
+    #[must_use]
+    pub fn of(outcome: &Outcome, verdict: Verdict, now: Timestamp) -> Option<Self> {
+        let is_refusal = matches!(
+            verdict,
+            Verdict::FixCredentials | Verdict::Retry(Again::ProviderToken(_))
+        );
+        match outcome {
+            Outcome::Answered(reply) if is_refusal => Some(Self {
+                reason: reply
+                    .reason
+                    .as_ref()
+                    .map_or_else(|| reply.status.to_string(), ToString::to_string),
+                at: now,
+            }),
+            Outcome::Answered(_) | Outcome::NotSent(_) | Outcome::Lost(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::judge;
+    use apns::{Reply, Trouble};
+
+    fn refusal(status: u16, reason: &str) -> Option<String> {
+        let body = format!(r#"{{"reason":"{reason}"}}"#);
+        let outcome = Outcome::Answered(Reply::read(
+            status,
+            |_| None,
+            body.as_bytes(),
+            Timestamp::from_secs(7),
+        ));
+        let refusal = CredentialRefusal::of(&outcome, judge(&outcome), Timestamp::from_secs(7));
+        refusal.map(|refusal| refusal.reason)
+    }
+
+    #[test]
+    fn only_what_apns_says_of_the_credential_is_a_refusal_of_it() {
+        for reason in [
+            "InvalidProviderToken",
+            "ExpiredProviderToken",
+            "MissingProviderToken",
+            "BadEnvironmentKeyIdInToken",
+            "Forbidden",
+        ] {
+            assert_eq!(refusal(403, reason).as_deref(), Some(reason));
+        }
+        let updates = "TooManyProviderTokenUpdates";
+        assert_eq!(refusal(429, updates).as_deref(), Some(updates));
+        for (status, reason) in [
+            (400, "BadDeviceToken"),
+            (400, "PayloadEmpty"),
+            (410, "Unregistered"),
+            (429, "TooManyRequests"),
+            (503, "ServiceUnavailable"),
+        ] {
+            assert_eq!(refusal(status, reason), None, "{reason}");
+        }
+        let lost = Outcome::Lost(Trouble::Deadline);
+        let fix = Verdict::FixCredentials;
+        assert_eq!(CredentialRefusal::of(&lost, fix, Timestamp::from_secs(7)), None);
+    }
+}

@@ -1,0 +1,351 @@
+//! How many pushes of a credential may be in flight, shared out in leases.
+//!
+//! APNs publishes no rate, so the limit is found as TCP finds its window: it grows by a step for each windowful of
+//! answers, and halves when APNs or the way to it is overloaded. A holder gets permits for a limited time, so that one
+//! that dies gives them back; who finds none waits in order, immediate orders before batches (`queue`). Batches never have
+//! all permits: a reserve stays for immediate orders. In scope: permits and the queue for them. Out of scope: the provider
+//! token that goes with a lease (`gate`), and what an answer means (`verdict`).
+//!
+//! Source: Chiu and Jain, "Analysis of the increase and decrease algorithms" (1989); RFC 5681, sections 3.1 and 3.2;
+//! RFC 7661 for the limit that grows only while it is used.
+
+mod ask;
+mod queue;
+mod report;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::machine::Ticket;
+use apns::time::Timestamp;
+use queue::{Out, Queue, Waiter};
+
+pub use ask::{Ask, Decision, LeaseId, Permits, Share};
+pub use queue::{MAX_WAITING, MAX_WAITING_BATCHES};
+pub use report::{CONGESTED_SHARE, Report};
+
+/// The permits of one credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limiter {
+    limit: u32,
+    /// Answers counted towards the next step.
+    credit: u32,
+    decreased_at: Option<Timestamp>,
+    /// How long a lease was held of late, on average, in milliseconds.
+    held_ms: u64,
+    next_lease: u64,
+    leases: Vec<LiveLease>,
+    #[serde(skip)]
+    queue: Queue,
+    #[serde(skip, default = "default_ceiling")]
+    ceiling: u32,
+}
+
+impl Limiter {
+    /// A limiter without leases.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            limit: START,
+            credit: 0,
+            decreased_at: None,
+            held_ms: HELD_AT_FIRST_MS,
+            next_lease: now.as_millis(),
+            leases: Vec::new(),
+            queue: Queue::default(),
+            ceiling: DEFAULT_CEILING,
+        }
+    }
+
+    /// Sets the most that the limit may grow to, at least one.
+    pub fn set_ceiling(&mut self, ceiling: u32) {
+        self.ceiling = ceiling.max(1);
+    }
+
+    /// Grants permits, or queues the asker, or turns it away. Nobody overtakes who goes before it.
+    pub fn ask(&mut self, ask: Ask, now: Timestamp) -> Decision {
+        self.expire(now);
+        let goes_first = self.queue.goes_first(ask.share, || self.out_by_batch(now));
+        if goes_first && self.has_room(ask, now) {
+            return Decision::Granted(self.grant(ask, now));
+        }
+        if ask.wait.is_zero() || !self.queue.make_place(ask.share, now) {
+            self.queue.turn_away(ask.share);
+            return Decision::Full {
+                retry_after: self.retry_after(ask.share, now),
+            };
+        }
+        let until = now + ask.wait.min(MAX_WAIT);
+        let ticket = self.queue.join(ask, until);
+        Decision::Wait { ticket, until }
+    }
+
+    /// Whether the first of the queue could be admitted.
+    #[must_use]
+    pub fn can_admit(&self, now: Timestamp) -> bool {
+        self.first(now).is_some_and(|first| self.has_room(first.ask, now))
+    }
+
+    /// Grants permits to the first of the queue, if enough are free.
+    pub fn admit(&mut self, now: Timestamp) -> Option<(Ticket, Permits)> {
+        self.expire(now);
+        let first = self.first(now).filter(|first| self.has_room(first.ask, now))?;
+        self.queue.leave(first.ticket);
+        Some((first.ticket, self.grant(first.ask, now)))
+    }
+
+    /// The first of the queue leaves it without permits.
+    pub fn dismiss(&mut self, now: Timestamp) -> Option<Ticket> {
+        let first = self.first(now)?;
+        self.queue.leave(first.ticket);
+        Some(first.ticket)
+    }
+
+    /// One of the queue whose wait is over leaves it without permits, and is told when to ask again.
+    pub fn lapse(&mut self, now: Timestamp) -> Option<(Ticket, Duration)> {
+        let ticket = self.queue.lapsed(now)?;
+        Some((ticket, self.give_up(ticket, now)))
+    }
+
+    /// `ticket` leaves the queue, if it is in it, and is told when to ask again.
+    pub fn give_up(&mut self, ticket: Ticket, now: Timestamp) -> Duration {
+        let share = self.queue.leave(ticket).and_then(|waiter| waiter.ask.share);
+        self.retry_after(share, now)
+    }
+
+    /// Takes a lease's permits back and learns from how it went. The second time, it does nothing; a lease that has
+    /// expired is still learnt from.
+    pub fn settle(&mut self, lease: LeaseId, report: &Report, now: Timestamp) {
+        let in_use = self.in_use(now);
+        let settled = self
+            .leases
+            .iter()
+            .position(|live| live.id == lease)
+            .map(|index| self.leases.remove(index));
+        if let Some(live) = &settled {
+            let held_ms = u64::try_from(now.since(live.granted_at).as_millis()).unwrap_or(u64::MAX);
+            self.held_ms = self
+                .held_ms
+                .saturating_mul(HELD_WEIGHT - 1)
+                .saturating_add(held_ms)
+                / HELD_WEIGHT;
+        }
+        if report.is_congested() {
+            self.decrease(settled.as_ref(), now);
+        } else if settled.is_some() && in_use.saturating_mul(2) >= self.limit() {
+            self.increase(report.answered);
+        }
+        self.expire(now);
+    }
+
+    /// When someone who was turned away should ask again. Each who is turned away before the queue moves is told a
+    /// later time, so that they do not come back all at once.
+    fn retry_after(&self, share: Option<Share>, now: Timestamp) -> Duration {
+        let ahead = self.queue.ahead(share).max(1);
+        let mut expiries: Vec<Timestamp> = self.live(now).map(|live| live.expires_at).collect();
+        expiries.sort_unstable();
+        let leases = u64::try_from(expiries.len()).unwrap_or(u64::MAX).max(1);
+        let by_rate = self.held_ms.saturating_mul(ahead as u64) / leases;
+        let by_expiry = expiries
+            .get(ahead.min(expiries.len()).saturating_sub(1))
+            .map_or(Duration::ZERO, |expiry| expiry.since(now));
+        Duration::from_millis(by_rate)
+            .min(by_expiry)
+            .clamp(MIN_RETRY, MAX_RETRY)
+    }
+
+    /// When the queue may move without a command: a lease expires, or a wait is over. Nothing if nobody waits.
+    #[must_use]
+    pub fn next_event(&self, now: Timestamp) -> Option<Timestamp> {
+        let lapse = self.queue.next_lapse()?;
+        let expiry = self.live(now).map(|live| live.expires_at).min();
+        Some(expiry.map_or(lapse, |expiry| expiry.min(lapse)))
+    }
+
+    /// Forgets the leases that have expired.
+    pub fn expire(&mut self, now: Timestamp) {
+        self.leases.retain(|live| live.expires_at > now);
+    }
+
+    /// The most permits that may be out.
+    #[must_use]
+    pub fn limit(&self) -> u32 {
+        self.limit.min(self.ceiling)
+    }
+
+    /// The permits that are out.
+    #[must_use]
+    pub fn in_use(&self, now: Timestamp) -> u32 {
+        self.live(now).map(|live| live.permits).sum()
+    }
+
+    /// The leases that are out.
+    #[must_use]
+    pub fn leases(&self, now: Timestamp) -> usize {
+        self.live(now).count()
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    fn first(&self, now: Timestamp) -> Option<Waiter> {
+        self.queue.first(|| self.out_by_batch(now))
+    }
+
+    fn live(&self, now: Timestamp) -> impl Iterator<Item = &LiveLease> {
+        self.leases.iter().filter(move |live| live.expires_at > now)
+    }
+
+    fn out_by_batch(&self, now: Timestamp) -> Out {
+        let mut out = Out::new();
+        for live in self.live(now) {
+            if let Some(share) = live.share {
+                let permits = out.entry(share.batch).or_default();
+                *permits = live.permits.saturating_add(*permits);
+            }
+        }
+        out
+    }
+
+    /// The permits that batches have no claim to: the reserve, and what immediate orders have beyond it. A batch's fair
+    /// share is one of the rest, so that batches go on as long as immediate orders leave them anything.
+    fn kept_from_batches(&self, now: Timestamp) -> u32 {
+        let reserve = (self.limit() / RESERVE)
+            .max(1)
+            .min(self.limit().saturating_sub(1));
+        let immediate = self.live(now).filter(|live| live.share.is_none());
+        immediate.map(|live| live.permits).sum::<u32>().max(reserve)
+    }
+
+    /// The permits that an immediate order or a batch may have out in all, and those of them that are free.
+    fn open_to(&self, share: Option<Share>, now: Timestamp) -> (u32, u32) {
+        let free = self.limit().saturating_sub(self.in_use(now));
+        if share.is_none() {
+            return (self.limit(), free);
+        }
+        let batches = self.limit().saturating_sub(self.kept_from_batches(now));
+        let out = self.live(now).filter(|live| live.share.is_some());
+        (
+            batches,
+            free.min(batches.saturating_sub(out.map(|live| live.permits).sum())),
+        )
+    }
+
+    /// Whether enough is free. A lease keeps what it was granted to its end: who has thousands of pushes waits for a fair
+    /// share rather than send them through the few permits that others have left.
+    fn has_room(&self, ask: Ask, now: Timestamp) -> bool {
+        let (all, free) = self.open_to(ask.share, now);
+        free >= ask.want.clamp(1, (all / FAIR_SHARE).max(1))
+    }
+
+    fn grant(&mut self, ask: Ask, now: Timestamp) -> Permits {
+        let (_, free) = self.open_to(ask.share, now);
+        let permits = Permits {
+            lease: LeaseId(self.next_lease),
+            count: ask.want.clamp(1, free.max(1)),
+            expires_at: now + ask.ttl.clamp(MIN_TTL, MAX_TTL),
+            pooled: ask.pooled,
+            share: ask.share,
+        };
+        self.next_lease = self.next_lease.saturating_add(1);
+        self.queue.moved(ask.share);
+        self.leases.push(LiveLease {
+            id: permits.lease,
+            permits: permits.count,
+            granted_at: now,
+            expires_at: permits.expires_at,
+            share: ask.share,
+        });
+        permits
+    }
+
+    /// A lease that was granted before the last decrease, or may have been, tells of the same event.
+    fn decrease(&mut self, settled: Option<&LiveLease>, now: Timestamp) {
+        let granted_at = settled.map_or(now - MAX_TTL, |live| live.granted_at);
+        if self.decreased_at.is_some_and(|decreased| granted_at <= decreased) {
+            return;
+        }
+        self.limit = (self.limit() / 2).max(FLOOR);
+        self.credit = 0;
+        self.decreased_at = Some(now);
+    }
+
+    fn increase(&mut self, answered: u32) {
+        self.credit = self.credit.saturating_add(answered);
+        while self.credit >= self.limit {
+            self.credit -= self.limit;
+            self.limit = self.limit.saturating_add(STEP);
+            if self.limit >= self.ceiling {
+                self.limit = self.ceiling;
+                self.credit = 0;
+                return;
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct LiveLease {
+    id: LeaseId,
+    permits: u32,
+    granted_at: Timestamp,
+    expires_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    share: Option<Share>,
+}
+
+const fn default_ceiling() -> u32 {
+    DEFAULT_CEILING
+}
+
+/// The limit of a new limiter: the streams that APNs was seen to allow on two connections, so that a second large order
+/// runs beside a first. Apple's engineers call 3000 requests at once no problem.
+pub const START: u32 = 2000;
+
+/// The part of the limit that an order waits for, if it could use as much: one in this many.
+pub const FAIR_SHARE: u32 = 4;
+
+/// The part of the limit that batches leave to immediate orders: one in this many.
+///
+/// It is at least one permit, but never all. An order of a few devices finds it free however many batches run; more would
+/// idle in a deployment that sends nothing but batches.
+pub const RESERVE: u32 = 8;
+
+/// The limit never falls below what one invocation can use, six fetches, or a credential in trouble would stand still
+/// and never learn that the trouble is over.
+pub const FLOOR: u32 = 6;
+
+/// The limit never grows above this, unless the configuration says otherwise: the streams of ten connections.
+pub const DEFAULT_CEILING: u32 = 10_000;
+
+/// What the limit grows by for each windowful of answers: from half of [`START`] back to it in 50 windows, which are
+/// about five seconds. More would overshoot further before APNs can object.
+pub const STEP: u32 = 20;
+
+/// The shortest lease: less would expire on the way to its holder.
+pub const MIN_TTL: Duration = Duration::from_secs(1);
+
+/// The longest lease, and so the longest that a dead holder's permits are missing.
+pub const MAX_TTL: Duration = Duration::from_mins(5);
+
+/// The longest wait in the queue: less than the minute after which clients and proxies give a request up.
+pub const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// The soonest that anyone is told to come back: a push's round trip.
+pub const MIN_RETRY: Duration = Duration::from_millis(100);
+
+/// The latest that anyone is told to come back: a queue message can be put off so long without a batch looking stuck.
+pub const MAX_RETRY: Duration = Duration::from_mins(1);
+
+/// How long leases are thought to be held before any was: a chunk of 500 pushes by six fetches of 50 ms.
+const HELD_AT_FIRST_MS: u64 = 4000;
+
+/// The average of what leases were held follows the last eight of them.
+const HELD_WEIGHT: u64 = 8;

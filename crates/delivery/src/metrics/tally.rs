@@ -1,0 +1,89 @@
+//! What the fan-out of one order or chunk counts, push by push: cheap, since each push passes here.
+
+use super::measure::{Measure, PUSH_BOUNDS_MS};
+use super::{Delta, Metric};
+use crate::fanout::Launch;
+use crate::receipt::{NO_REASON, NOT_APNS, Receipt};
+use apns::time::Timestamp;
+use apns::{Outcome, PushType, Reason};
+
+/// The pushes of one fan-out, all of one push type and by one transport.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Verdict, reason and how many: a handful, of which the most frequent mostly comes first.
+    ended: Vec<(&'static str, &'static str, u64)>,
+    answers: Measure,
+    resends: u64,
+    /// One more than the highest place that was launched.
+    launched: usize,
+}
+
+impl Tally {
+    /// An attempt is made. A fan-out launches pushes in their order: one at a lower place was launched before.
+    pub const fn launched(&mut self, launch: &Launch) {
+        if launch.push < self.launched {
+            self.resends = self.resends.saturating_add(1);
+        } else {
+            self.launched = launch.push + 1;
+        }
+    }
+
+    /// An attempt has ended. Its time counts if an answer came: a deadline says nothing about how fast APNs is.
+    pub fn ended(&mut self, launch: &Launch, outcome: &Outcome, now: Timestamp) {
+        if matches!(outcome, Outcome::Answered(_)) {
+            self.answers.observe(now.since(launch.at()), PUSH_BOUNDS_MS);
+        }
+    }
+
+    /// A push has its receipt.
+    pub fn settled(&mut self, receipt: &Receipt) {
+        let (verdict, reason) = (receipt.verdict.as_str(), reason(receipt));
+        let mut known = self.ended.iter_mut();
+        match known.find(|(first, second, _)| (*first, *second) == (verdict, reason)) {
+            Some((_, _, count)) => *count = count.saturating_add(1),
+            None => self.ended.push((verdict, reason, 1)),
+        }
+    }
+
+    /// Moves what was counted into a delta.
+    pub fn take_into(&mut self, delta: &mut Delta, app: &str, push_type: PushType, transport: &str) {
+        let Self {
+            ended,
+            answers,
+            resends,
+            launched: _,
+        } = std::mem::take(self);
+        for (verdict, reason, count) in ended {
+            let labels = [app, push_type.as_str(), verdict, reason];
+            delta.add(Metric::Pushes, &labels, Measure::times(count));
+        }
+        if answers.count() > 0 {
+            delta.add(Metric::Push, &[transport], answers);
+        }
+        if resends > 0 {
+            delta.add(Metric::Resends, &[transport], Measure::times(resends));
+        }
+    }
+}
+
+/// The label for why a push ended as it did: Apple's word if Apple documents it, or ours.
+fn reason(receipt: &Receipt) -> &'static str {
+    match &receipt.outcome {
+        Outcome::NotSent(trouble) | Outcome::Lost(trouble) => trouble.as_str(),
+        Outcome::Answered(reply) => match &reply.reason {
+            Some(reason) => Reason::KNOWN
+                .iter()
+                .find(|known| *known == reason)
+                .map_or(OTHER, Reason::as_str),
+            None if reply.status == 200 => NONE,
+            None if reply.is_from_apns() => NO_REASON,
+            None => NOT_APNS,
+        },
+    }
+}
+
+/// The label of a push that needs no reason.
+const NONE: &str = "none";
+
+/// The label of reasons that Apple has added since: whoever answers must not be able to make labels.
+const OTHER: &str = "other";

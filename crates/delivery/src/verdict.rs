@@ -1,0 +1,260 @@
+//! What the outcome of an attempt means: the one table.
+//!
+//! [`judge`] joins APNs' words ([`Outcome`]) with our decision ([`Verdict`]). A reason that Apple has added since is
+//! judged by its status class. Sources: Apple, "Handling notification responses from APNs"; RFC 9113 for what a
+//! broken connection leaves open; Cloudflare's list of 52x codes for what its proxy says instead of APNs.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use apns::{Outcome, Reason, Reply};
+
+/// Our decision about a push after an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// APNs took it.
+    Accepted,
+    /// APNs says with 410 that the device token is dead for this app: forget it, if it was registered before the answer's
+    /// `since`.
+    DropDevice,
+    /// APNs refuses this device token with this topic: the app's environment or topic may be wrong, or this token alone.
+    CheckToken,
+    /// The request is at fault; sent again unchanged it is refused again.
+    FixRequest,
+    /// The key or the team is at fault: every other push would be refused too.
+    FixCredentials,
+    /// It was not delivered and may be sent again.
+    Retry(Again),
+    /// It may have been delivered; sent again it may show twice.
+    Unknown,
+    /// It was left out: an earlier push takes the same content to the device.
+    Duplicate,
+}
+
+/// Whose condition a resend waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Again {
+    /// The device: it got too many pushes in a row.
+    Device,
+    /// APNs: it is out of order.
+    Server,
+    /// The connection: a new one will do.
+    Connection,
+    /// The network between us and APNs.
+    Network,
+    /// The provider token: another one is needed first.
+    ProviderToken(TokenRefusal),
+}
+
+/// Why APNs refused a provider token that was made as it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenRefusal {
+    /// It is older than an hour by Apple's clock.
+    Expired,
+    /// It came less than 20 minutes after another one.
+    TooManyUpdates,
+}
+
+impl Verdict {
+    /// The word for it in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::DropDevice => "drop_device",
+            Self::CheckToken => "check_token",
+            Self::FixRequest => "fix_request",
+            Self::FixCredentials => "fix_credentials",
+            Self::Retry(_) => "retry",
+            Self::Unknown => "unknown",
+            Self::Duplicate => "duplicate",
+        }
+    }
+}
+
+impl Verdict {
+    /// Whether the connection that the answer came on is of no more use: the server is going away, or it holds what
+    /// it was told before against the provider token.
+    #[must_use]
+    pub const fn ends_connection(self) -> bool {
+        matches!(self, Self::Retry(Again::Connection | Again::ProviderToken(_)))
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Decides about the end of one attempt.
+#[must_use]
+pub fn judge(outcome: &Outcome) -> Verdict {
+    match outcome {
+        Outcome::Answered(reply) => judge_reply(reply),
+        Outcome::NotSent(_) => Verdict::Retry(Again::Network),
+        Outcome::Lost(_) => Verdict::Unknown,
+    }
+}
+
+/// Whether APNs got as far as looking at the push itself, past the provider token.
+#[must_use]
+pub const fn proves_token(outcome: &Outcome, verdict: Verdict) -> bool {
+    let Outcome::Answered(reply) = outcome else {
+        return false;
+    };
+    reply.is_from_apns()
+        && matches!(
+            verdict,
+            Verdict::Accepted
+                | Verdict::DropDevice
+                | Verdict::CheckToken
+                | Verdict::FixRequest
+                | Verdict::Retry(Again::Device | Again::Server)
+        )
+}
+
+/// Whether APNs cannot have taken the push: it never left, its stream was refused, or its provider token was.
+///
+/// A push for which there is one attempt is sent again after such an outcome alone.
+#[must_use]
+pub const fn cannot_have_been_taken(outcome: &Outcome, verdict: Verdict) -> bool {
+    match outcome {
+        Outcome::NotSent(_) => true,
+        Outcome::Answered(reply) => is_untaken(reply.status, verdict),
+        Outcome::Lost(_) => false,
+    }
+}
+
+/// The same for an answer with this status.
+pub const fn is_untaken(status: u16, verdict: Verdict) -> bool {
+    match verdict {
+        // A proxy that could not reach APNs, or the provider token.
+        Verdict::Retry(Again::Network | Again::ProviderToken(_)) | Verdict::FixCredentials => true,
+        Verdict::Retry(Again::Device | Again::Server | Again::Connection) => status == FORBIDDEN,
+        Verdict::Accepted
+        | Verdict::DropDevice
+        | Verdict::CheckToken
+        | Verdict::FixRequest
+        | Verdict::Unknown
+        | Verdict::Duplicate => false,
+    }
+}
+
+/// APNs' status for a provider token or key that it does not accept.
+const FORBIDDEN: u16 = 403;
+
+fn judge_reply(reply: &Reply) -> Verdict {
+    if !reply.is_from_apns() {
+        return judge_proxy(reply.status);
+    }
+    let row = reply
+        .reason
+        .as_ref()
+        .and_then(|reason| TABLE.iter().find(|(known, _)| known == reason));
+    match row {
+        Some((_, Verdict::DropDevice | Verdict::CheckToken)) => judge_token_refusal(reply.status),
+        Some((_, verdict)) => *verdict,
+        None => judge_status(reply.status),
+    }
+}
+
+/// What a refusal of the device token means. 410 alone says that the device is gone, whatever the reason.
+const fn judge_token_refusal(status: u16) -> Verdict {
+    match status {
+        400..=409 | 411..=428 | 430..=499 => Verdict::CheckToken,
+        _ => judge_status(status),
+    }
+}
+
+/// Whether a refusal with this verdict and reason is about the device token or the topic.
+///
+/// One such refusal says nothing of other devices. Many of them say that the app's environment or topic is wrong.
+#[must_use]
+pub fn doubts_setup(verdict: Verdict, reason: Option<&str>) -> bool {
+    let is_topic = |reason| [Reason::BAD_TOPIC, Reason::MISSING_TOPIC].contains(&Reason::new(reason));
+    match verdict {
+        Verdict::CheckToken => true,
+        Verdict::FixRequest => reason.is_some_and(is_topic),
+        Verdict::Accepted
+        | Verdict::DropDevice
+        | Verdict::FixCredentials
+        | Verdict::Retry(_)
+        | Verdict::Unknown
+        | Verdict::Duplicate => false,
+    }
+}
+
+/// What APNs' status alone says, for reasons that are not in the table.
+const fn judge_status(status: u16) -> Verdict {
+    match status {
+        200 => Verdict::Accepted,
+        403 => Verdict::FixCredentials,
+        410 => Verdict::DropDevice,
+        429 => Verdict::Retry(Again::Device),
+        500..=599 => Verdict::Retry(Again::Server),
+        _ => Verdict::FixRequest,
+    }
+}
+
+/// What a status means that something between us and APNs made.
+const fn judge_proxy(status: u16) -> Verdict {
+    match status {
+        // Cloudflare could not connect, or could not agree on TLS: the request never left.
+        521 | 522 | 523 | 525 | 526 | 530 | 429 => Verdict::Retry(Again::Network),
+        _ => Verdict::Unknown,
+    }
+}
+
+/// Every reason that Apple documents for `/3/device`, in alphabetical order.
+pub const TABLE: &[(Reason, Verdict)] = &[
+    (Reason::BAD_CERTIFICATE, Verdict::FixCredentials),
+    (Reason::BAD_CERTIFICATE_ENVIRONMENT, Verdict::FixCredentials),
+    (Reason::BAD_COLLAPSE_ID, Verdict::FixRequest),
+    (Reason::BAD_DEVICE_TOKEN, Verdict::CheckToken),
+    (Reason::BAD_ENVIRONMENT_KEY_ID_IN_TOKEN, Verdict::FixCredentials),
+    (Reason::BAD_ENVIRONMENT_KEY_IN_TOKEN, Verdict::FixCredentials),
+    (Reason::BAD_EXPIRATION_DATE, Verdict::FixRequest),
+    (Reason::BAD_MESSAGE_ID, Verdict::FixRequest),
+    (Reason::BAD_PATH, Verdict::FixRequest),
+    (Reason::BAD_PRIORITY, Verdict::FixRequest),
+    (Reason::BAD_TOPIC, Verdict::FixRequest),
+    (Reason::DEVICE_TOKEN_NOT_FOR_TOPIC, Verdict::CheckToken),
+    (Reason::DUPLICATE_HEADERS, Verdict::FixRequest),
+    (
+        Reason::EXPIRED_PROVIDER_TOKEN,
+        Verdict::Retry(Again::ProviderToken(TokenRefusal::Expired)),
+    ),
+    (Reason::EXPIRED_TOKEN, Verdict::DropDevice),
+    (Reason::FORBIDDEN, Verdict::FixCredentials),
+    (Reason::IDLE_TIMEOUT, Verdict::Retry(Again::Connection)),
+    (Reason::INTERNAL_SERVER_ERROR, Verdict::Retry(Again::Server)),
+    (Reason::INVALID_PROVIDER_TOKEN, Verdict::FixCredentials),
+    (Reason::INVALID_PUSH_TYPE, Verdict::FixRequest),
+    (Reason::METHOD_NOT_ALLOWED, Verdict::FixRequest),
+    (Reason::MISSING_DEVICE_TOKEN, Verdict::FixRequest),
+    (Reason::MISSING_PROVIDER_TOKEN, Verdict::FixCredentials),
+    (Reason::MISSING_TOPIC, Verdict::FixRequest),
+    (Reason::PAYLOAD_EMPTY, Verdict::FixRequest),
+    (Reason::PAYLOAD_TOO_LARGE, Verdict::FixRequest),
+    (Reason::SERVICE_UNAVAILABLE, Verdict::Retry(Again::Server)),
+    (Reason::SHUTDOWN, Verdict::Retry(Again::Connection)),
+    (
+        Reason::TOO_MANY_PROVIDER_TOKEN_UPDATES,
+        Verdict::Retry(Again::ProviderToken(TokenRefusal::TooManyUpdates)),
+    ),
+    (Reason::TOO_MANY_REQUESTS, Verdict::Retry(Again::Device)),
+    (Reason::TOPIC_DISALLOWED, Verdict::CheckToken),
+    (Reason::UNREGISTERED, Verdict::DropDevice),
+    (
+        Reason::UNRELATED_KEY_ID_IN_TOKEN,
+        Verdict::Retry(Again::Connection),
+    ),
+];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! Executes what the loop of a shard's scans decides ([`ShardLoop`]).
+//!
+//! Everything happens in the object's alarm, which the platform gives again until it has ended well. What a crash ended is
+//! begun again, from where the batch says that the scan is.
+
+use std::rc::Rc;
+
+use worker::Result;
+
+use super::Core;
+use crate::objects::batch;
+use crate::platform::database::Database;
+use crate::platform::{bindings, clock, log};
+use ::batch::{Append, Appended};
+use api::campaign::{Brief, Stager};
+use campaign::audience::{self as shard, Admission, Epoch, Member};
+use campaign::template::Recipient;
+use campaign::walk::{Effect, Event, Notice, Rendered, ShardLoop, Step, Walk};
+
+/// Takes a scan on; one that is under way stays as it is.
+pub(super) async fn begin(core: &Core, request: shard::Request<Walk>) -> Result<()> {
+    let shard::Request {
+        epoch,
+        command: mut scan,
+    } = request;
+    if core.admit(epoch, true).await? == Admission::Refuse {
+        // The audience was deleted, and so the run cancelled.
+        return Ok(());
+    }
+    let database = core.database();
+    if all(&database)?.iter().all(|known| known.batch != scan.batch) {
+        let highest = database.rows(Walk::highest())?;
+        scan.begin(&highest).map_err(|error| error.to_string())?;
+        database.execute(scan.store())?;
+        database.execute(Walk::sweep(clock::now()))?;
+    }
+    clock::set_alarm(&core.state, clock::now()).await
+}
+
+/// Begins a turn at once, if the batch's scan is not over. Its batch has not heard from it for a while.
+pub(super) async fn wake(core: &Core, request: &shard::Request<String>) -> Result<()> {
+    if core.admit(request.epoch, false).await? == Admission::Execute
+        && all(&core.database())?
+            .iter()
+            .any(|scan| scan.batch == request.command)
+    {
+        core.scans.borrow_mut().wake(&request.command);
+        clock::set_alarm(&core.state, clock::now()).await?;
+    }
+    Ok(())
+}
+
+/// The alarm has come: takes the scans some way on.
+pub(super) async fn take_turn(core: &Rc<Core>) -> Result<()> {
+    let known = core.epoch()?;
+    if !matches!(known, Epoch::Of(_)) {
+        return forget(core, known).await;
+    }
+    let generation = core.generation.get();
+    let mut stagers = Stagers::default();
+    let mut event = Event::Alarm;
+    loop {
+        let effect = core.scans.borrow_mut().handle(event, clock::now());
+        write_log(core);
+        let effect = match effect {
+            None => return Ok(()),
+            Some(Effect::Fail(problem)) => return Err(problem.into()),
+            Some(effect) => effect,
+        };
+        event = perform(core, effect, &mut stagers).await;
+        if core.generation.get() != generation {
+            // All was deleted meanwhile: the devices that are there now are others.
+            core.scans.take();
+            return clock::set_alarm(&core.state, clock::now()).await;
+        }
+    }
+}
+
+/// Deletes what a deleted audience has left, when its time is over.
+async fn forget(core: &Core, known: Epoch) -> Result<()> {
+    match known.forget_at() {
+        Some(at) if at > clock::now() => clock::set_alarm(&core.state, at).await,
+        Some(_) => core.delete_all().await,
+        None => Ok(()),
+    }
+}
+
+async fn perform(core: &Core, effect: Effect, stagers: &mut Stagers) -> Event {
+    let done = |result: Result<()>| match result {
+        Ok(()) => Event::Done,
+        Err(error) => Event::Failed(error.to_string()),
+    };
+    match effect {
+        Effect::Arm(at) => done(clock::set_alarm(&core.state, at).await),
+        Effect::Disarm => done(core.state.storage().delete_alarm().await),
+        Effect::Load => match all(&core.database()) {
+            Ok(scans) => Event::Loaded(scans),
+            Err(error) => Event::Failed(error.to_string()),
+        },
+        Effect::MakeStep(scan) => Event::Made(make_step(core, &scan, stagers)),
+        Effect::CountRemainder(scan) => {
+            let database = core.database();
+            Event::Made(
+                scan.count_remainder(|statement| database.rows(statement).map_err(|error| error.to_string())),
+            )
+        }
+        Effect::HandOver(scan, step) => Event::Answered(hand_over(core, &scan, *step).await),
+        Effect::Write(statements) => {
+            let database = core.database();
+            let mut statements = statements.into_iter();
+            done(statements.try_for_each(|statement| database.execute(statement)))
+        }
+        Effect::Fail(problem) => Event::Failed(problem),
+    }
+}
+
+/// The scan whose texts are made, with what makes them.
+#[derive(Default)]
+struct Stagers(Option<(String, Stager<'static>)>);
+
+fn make_step(core: &Core, scan: &Walk, stagers: &mut Stagers) -> std::result::Result<Step, String> {
+    let Stagers(known) = stagers;
+    if known.as_ref().is_none_or(|(batch, _)| *batch != scan.batch) {
+        *known = match stager(core, scan)? {
+            Ok(stager) => Some((scan.batch.clone(), stager)),
+            Err(fault) => return Ok(Step::fault(scan.cursor, fault)),
+        };
+    }
+    let Some((_, stager)) = known else {
+        return Err("there is nothing that makes the texts".to_owned());
+    };
+    let database = core.database();
+    let rows = |statement| database.rows(statement).map_err(|error| error.to_string());
+    scan.step(PAGE, rows, |members| render(stager, members))
+}
+
+/// What makes the texts of a scan. The inner error says why nothing of the campaign can be sent any more; the outer one may be
+/// mended, and is tried again.
+fn stager(
+    core: &Core,
+    scan: &Walk,
+) -> std::result::Result<std::result::Result<Stager<'static>, String>, String> {
+    let brief: Brief = match serde_json::from_value(scan.document.clone()) {
+        Ok(brief) => brief,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let config = bindings::config(&core.env).map_err(|problem| problem.detail().to_owned())?;
+    let app = config.find_app(&brief.app).map_err(|error| error.to_string())?;
+    let campaign = match serde_json::from_str(&brief.campaign) {
+        Ok(campaign) => campaign,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let stager = Stager::new(&campaign, app, brief.created_at);
+    Ok(stager.map_err(|problem| problem.detail().to_owned()))
+}
+
+fn render(stager: &mut Stager<'_>, members: &[Member]) -> Rendered {
+    let recipients = members.iter().map(|member| Recipient::of(&member.device));
+    let chunk = stager.stage(&recipients.collect::<Vec<_>>());
+    Rendered {
+        lines: chunk.body,
+        pushes: chunk.pushes,
+        left_out: chunk.left_out,
+        problems: chunk.problems,
+        indices: chunk.places,
+        taken: chunk.taken,
+    }
+}
+
+/// Hands a step to the batch; nothing comes back if the batch is not there any more.
+async fn hand_over(core: &Core, scan: &Walk, step: Step) -> std::result::Result<Option<Appended>, String> {
+    let append = Append {
+        walk: scan.number,
+        from: scan.cursor.to_string(),
+        to: step.to.to_string(),
+        pushes: step.pushes,
+        left_out: step.left_out,
+        last: step.last,
+        fault: step.fault,
+    };
+    batch::append(&core.env, &scan.batch, append, &step.lines).await
+}
+
+fn write_log(core: &Core) {
+    let notices = ShardLoop::take_notices(&mut core.scans.borrow_mut());
+    for notice in &notices {
+        match notice {
+            Notice::Scanned {
+                batch,
+                shard,
+                pushes,
+                invalid,
+                problems,
+            } => log::Event::ShardWalked {
+                batch,
+                shard: *shard,
+                pushes: *pushes,
+                invalid: *invalid,
+                problems,
+            },
+            Notice::Failed { batch, problem } => log::Event::BatchFailed { batch, problem },
+            Notice::TurnFailed { problem } => log::Event::AudienceFailed {
+                audience: "",
+                problem,
+            },
+        }
+        .write();
+    }
+}
+
+fn all(database: &Database) -> Result<Vec<Walk>> {
+    let rows = database.rows(Walk::all())?;
+    // One that cannot be read must not keep the others from going on.
+    let scans = rows.iter().filter_map(|row| match Walk::load(row) {
+        Ok(scan) => Some(scan),
+        Err(problem) => {
+            let object = "audience";
+            log::Event::StateLost {
+                object,
+                problem: &problem,
+            }
+            .write();
+            None
+        }
+    });
+    Ok(scans.collect())
+}
+
+/// How many devices are read at once: as many as a chunk may have.
+const PAGE: u32 = api::upload::MAX_CHUNK_PUSHES;

@@ -1,0 +1,258 @@
+//! The batches: one Durable Object each, and how to talk to it.
+//!
+//! The object hosts a [`Batch`]: it reads the upload, or what walks bring, into its rows,
+//! hands chunks to runners, queues what is due, and answers those who watch. A command is applied and its rows are written
+//! before anything else runs, as neither waits; the platform lets no answer out before the rows are safe.
+
+mod background;
+mod core;
+mod expense;
+mod origin;
+mod pages;
+mod upload;
+mod walks;
+mod watch;
+mod webhooks;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::Serialize;
+use worker::{DurableObject, Env, Request, Response, Result, State, durable_object, wasm_bindgen};
+
+use self::core::Core;
+use crate::platform::log::Event;
+use crate::platform::{clock, http};
+use api::Answer;
+use api::batch::pages::Wanted;
+use api::batch::{Ask, Question};
+use api::call_limit;
+use api::problem::{Kind, Problem};
+use apns::time::Timestamp;
+use batch::{Batch, Command, Pause, PausedBy};
+
+pub(crate) use crate::stubs::batch::{Body, ask, command, settle, upload};
+pub(crate) use crate::stubs::batch::{append, left_out, open};
+pub(crate) use expense::Expense;
+
+/// The Durable Object of a batch.
+#[durable_object]
+pub struct BatchObject {
+    core: Rc<Core>,
+}
+
+impl DurableObject for BatchObject {
+    fn new(state: State, env: Env) -> Self {
+        Self {
+            core: Rc::new(Core::new(state, env)),
+        }
+    }
+
+    async fn fetch(&self, mut request: Request) -> Result<Response> {
+        let answer = match request.path().as_str() {
+            UPLOAD => {
+                self.core.spend(|spent| spent.uploads += 1);
+                upload::receive(&self.core, &request).await
+            }
+            COMMAND => self.command(&request.text().await?),
+            _ => self.ask(&request.text().await?).await,
+        };
+        let response = match answer {
+            Ok(response) => response,
+            Err(problem) => http::response(problem.answer())?,
+        };
+        self.core.go_on();
+        Ok(response)
+    }
+
+    /// Fails only if no alarm can be set: the platform then calls it again, a few times.
+    async fn alarm(&self) -> Result<Response> {
+        self.core.alarm().await?;
+        Response::empty()
+    }
+}
+
+impl BatchObject {
+    /// Takes a command, behind which the lines of a walk's step may stand.
+    fn command(&self, text: &str) -> std::result::Result<Response, Problem> {
+        let (command, lines) = text.split_once('\n').unwrap_or((text, ""));
+        let command: Command = serde_json::from_str(command).map_err(internal)?;
+        let (core, now) = (&self.core, clock::now());
+        self.count(&command);
+        match command {
+            Command::Open {
+                record,
+                head,
+                walks,
+                until,
+            } => walks::open(core, *record, head, walks, until),
+            Command::Append(append) => walks::append(core, &append, lines),
+            Command::Claim { chunk } => self.claim(chunk, now),
+            Command::Settle {
+                chunk,
+                claim,
+                results,
+                over,
+            } => self.tell(|batch| batch.settle(chunk, claim, &results, over, now)),
+            Command::Release {
+                chunk,
+                claim,
+                after_ms,
+            } => self.tell(|batch| batch.release(chunk, claim, Duration::from_millis(after_ms), now)),
+            Command::Halt { chunk, claim, detail } => {
+                self.tell(|batch| batch.halt(chunk, claim, detail, now))
+            }
+            Command::CredentialRefused { reason } => {
+                self.tell(|batch| batch.credential_refused(&reason, now))
+            }
+            Command::Pause { detail } => self.tell(|batch| {
+                let by = PausedBy::Caller;
+                batch.pause(Pause { by, detail }, now);
+                batch.stands()
+            }),
+            Command::Resume => self.tell(|batch| {
+                batch.resume(now);
+                batch.stands()
+            }),
+            Command::Cancel => self.tell(|batch| {
+                batch.cancel(now);
+                batch.stands()
+            }),
+            Command::CountLeftOut => self.tell(|batch| batch.left_out()),
+        }
+    }
+
+    fn count(&self, command: &Command) {
+        self.core.spend(|spent| match command {
+            Command::Claim { .. } => spent.claims += 1,
+            Command::Settle { over: true, .. } => spent.settlings += 1,
+            Command::Settle { .. } => spent.checkpoints += 1,
+            Command::Append(_) => spent.appends += 1,
+            Command::Release { .. }
+            | Command::Halt { .. }
+            | Command::CredentialRefused { .. }
+            | Command::Open { .. }
+            | Command::Pause { .. }
+            | Command::Resume
+            | Command::Cancel
+            | Command::CountLeftOut => spent.others += 1,
+        });
+    }
+
+    fn claim(&self, chunk: u32, now: Timestamp) -> std::result::Result<Response, Problem> {
+        if !self.core.load()? {
+            return nothing();
+        }
+        let body = self.core.claim(chunk, now)?;
+        self.core.save()?;
+        match body {
+            Some(body) => Response::from_bytes(body).map_err(internal),
+            None => nothing(),
+        }
+    }
+
+    /// Does something with the batch and answers with what came of it. One that was forgotten has nothing to give and
+    /// nothing to learn.
+    fn tell<T: Serialize>(
+        &self,
+        act: impl FnOnce(&mut Batch) -> T,
+    ) -> std::result::Result<Response, Problem> {
+        if !self.core.load()? {
+            return nothing();
+        }
+        let told = self.core.with(act);
+        self.core.save()?;
+        told.map_or_else(nothing, |told| answer(&told))
+    }
+
+    /// Answers a caller.
+    async fn ask(&self, text: &str) -> std::result::Result<Response, Problem> {
+        let question: Question = serde_json::from_str(text).map_err(internal)?;
+        let (core, now) = (&self.core, clock::now());
+        core.spend(|spent| spent.questions += 1);
+        let app = core.app_for(&question.caller)?;
+        let state = core.with(|batch| batch.record().state).ok_or_else(not_found)?;
+        question.ask.check(state)?;
+        match question.ask {
+            Ask::Status => {}
+            Ask::Receipts {
+                from,
+                limit,
+                ref only,
+            } => return core.page(Wanted::Receipts(only), from, limit),
+            Ask::Devices { list, from, limit } => return core.page(Wanted::Devices(list), from, limit),
+            Ask::Events => return watch::stream(core, &question.caller, app),
+            Ask::Deliveries => return webhooks::log(core),
+            Ask::Cancel => {
+                core.with(|batch| batch.cancel(now));
+                core.save()?;
+                core.go_on();
+                watch::until_ended(core, call_limit::CANCEL_WAIT).await;
+            }
+            Ask::Pause => {
+                let by = PausedBy::Caller;
+                let detail = format!("paused by `{}`", question.caller.name);
+                core.with(|batch| batch.pause(Pause { by, detail }, now));
+            }
+            Ask::Resume => {
+                core.with(|batch| batch.resume(now));
+            }
+            Ask::Delete if core.with(|batch| batch.owes_reports()) == Some(true) => {
+                let detail = "its campaign is still to be told of its end";
+                return Err(Problem::new(Kind::BatchRunning, detail).retry_after_ms(1000));
+            }
+            Ask::Delete => {
+                core.forget().await.map_err(internal)?;
+                return nothing();
+            }
+        }
+        core.save()?;
+        let document = core.document(app)?;
+        let is_cancelling = question.ask == Ask::Cancel && !core.has_ended();
+        let answer = Answer {
+            status: if is_cancelling { 202 } else { 200 },
+            ..Answer::json(document)
+        };
+        http::response(answer).map_err(internal)
+    }
+}
+
+fn not_found() -> Problem {
+    Problem::new(Kind::BatchNotFound, "there is no such batch, or its time is over")
+}
+
+fn internal(error: impl std::fmt::Display) -> Problem {
+    Event::BatchFailed {
+        batch: "",
+        problem: &error.to_string(),
+    }
+    .write();
+    Problem::new(Kind::Unavailable, "the batch could not answer")
+}
+
+fn answer(told: &impl Serialize) -> std::result::Result<Response, Problem> {
+    let text = serde_json::to_vec(told).map_err(internal)?;
+    Response::from_bytes(text).map_err(internal)
+}
+
+fn nothing() -> std::result::Result<Response, Problem> {
+    let response = Response::empty().map_err(internal)?;
+    Ok(response.with_status(NOTHING))
+}
+
+pub(crate) const UPLOAD: &str = "/upload";
+pub(crate) const COMMAND: &str = "/command";
+pub(crate) const ASK: &str = "/ask";
+
+/// The headers of an upload: the [`Caller`](api::config::Caller), which batch it becomes, whether its body comes in lines, and
+/// how that is coded.
+pub(crate) const CALLER: &str = "x-apns-edge-caller";
+pub(crate) const ID: &str = "x-apns-edge-batch";
+pub(crate) const LINES: &str = "x-apns-edge-lines";
+pub(crate) const CODING: &str = "x-apns-edge-coding";
+
+/// The status of an answer that has nothing to say.
+pub(crate) const NOTHING: u16 = 204;
+
+/// An upload of which nothing has come for so long has broken off.
+const UPLOAD_STALLED: Duration = Duration::from_secs(60);

@@ -1,0 +1,259 @@
+//! Executes what a batch does without being asked: sets the alarm, stores, and makes the calls that its
+//! [`BackgroundTasks`](batch::BackgroundTasks) begin.
+//!
+//! Each call runs by itself after the event that began it, ends within [`CALL_TIMEOUT`], and its end is an event again.
+
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::future::{Either, FutureExt, LocalBoxFuture, select};
+use worker::js_sys::JsString;
+use worker::{BatchMessageBuilder, QueueContentType, RawMessageBuilder, Result};
+
+use super::core::Core;
+use super::{origin, webhooks};
+use crate::objects::registry as directory;
+use crate::platform::log::{self, Event as LogEvent};
+use crate::platform::{bindings, clock};
+use crate::stubs;
+use api::config::Config;
+use batch::registry;
+use batch::{CALL_TIMEOUT, Call, Effect, Event, Message, Outcome, Record, Refusal, State};
+
+/// Takes in an event and does what it leads to; nothing if there is no batch.
+///
+/// # Errors
+/// The rows cannot be read, or not be written: what is in memory is forgotten, and the alarm is set.
+pub(super) async fn step(core: &Rc<Core>, event: Event) -> std::result::Result<(), ()> {
+    match core.load() {
+        Ok(true) => {}
+        Ok(false) => return Ok(()),
+        Err(_) => {
+            core.arm_after_failure().await;
+            return Err(());
+        }
+    }
+    let effects = core.handle(event);
+    for effect in effects {
+        match effect {
+            Effect::Arm(at) => core.arm(at).await,
+            Effect::Write => {
+                if core.save().is_err() {
+                    core.arm_after_failure().await;
+                    return Err(());
+                }
+            }
+            Effect::LogEnd => log_end(core),
+            Effect::Begin { number, call } => core.state.wait_until(run(Rc::clone(core), number, call)),
+        }
+    }
+    Ok(())
+}
+
+/// Makes a call, and takes in its end.
+fn run(core: Rc<Core>, number: u64, call: Call) -> LocalBoxFuture<'static, ()> {
+    async move {
+        let in_doubt = if_unknown(&call);
+        let made = match select(
+            pin!(make(&core, call)),
+            pin!(clock::at(clock::now() + CALL_TIMEOUT)),
+        )
+        .await
+        {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right(_) => in_doubt,
+        };
+        // What fails is logged where it fails, and the alarm is set.
+        let _ = step(
+            &core,
+            Event::Ended {
+                call: number,
+                outcome: made,
+            },
+        )
+        .await;
+    }
+    .boxed_local()
+}
+
+/// What counts of a call that does not end in time: what may not be done is done again.
+fn if_unknown(call: &Call) -> Outcome {
+    match call {
+        Call::Queue(chunks) => Outcome::Queued {
+            refused: chunks.clone(),
+        },
+        Call::Deliver(delivery) => Outcome::Delivered {
+            id: delivery.id.clone(),
+            result: Err("it took too long".to_owned()),
+        },
+        Call::Register
+        | Call::PauseOthers(_)
+        | Call::WakeWalks { .. }
+        | Call::Report(_)
+        | Call::FindGone(_)
+        | Call::Remove => Outcome::Failed,
+    }
+}
+
+async fn make(core: &Core, call: Call) -> Outcome {
+    let Some(record) = core.with(|batch| batch.record().clone()) else {
+        return if_unknown(&call);
+    };
+    let in_doubt = if_unknown(&call);
+    let Ok(config) = bindings::config(&core.env) else {
+        return in_doubt;
+    };
+    let made = match call {
+        Call::Queue(chunks) => Ok(Outcome::Queued {
+            refused: queue(core, config, &record, &chunks).await,
+        }),
+        Call::Register => register(core, config, &record).await,
+        Call::PauseOthers(refusal) => pause_others(core, config, &record, refusal).await,
+        Call::WakeWalks { audience, shards } => origin::wake_walks(core, &audience, shards).await,
+        Call::Report(report) => origin::report(core, report).await,
+        Call::FindGone(from) => webhooks::find_gone(core, config, from),
+        Call::Deliver(delivery) => Ok(Outcome::Delivered {
+            result: webhooks::deliver(core, config, &record, &delivery).await,
+            id: delivery.id,
+        }),
+        Call::Remove => core
+            .forget()
+            .await
+            .map(|()| Outcome::Done)
+            .map_err(|error| error.to_string()),
+    };
+    made.unwrap_or_else(|problem| {
+        failed(&record.id, &problem);
+        in_doubt
+    })
+}
+
+fn failed(batch: &str, problem: &str) {
+    LogEvent::BatchFailed { batch, problem }.write();
+}
+
+fn log_end(core: &Core) {
+    let ended = core.with(|batch| (batch.record().clone(), batch.overview(clock::now()).pushes));
+    let Some((record, pushes)) = ended else { return };
+    LogEvent::BatchEnded {
+        app: &record.app,
+        batch: &record.id,
+        state: record.state.as_str(),
+        pushes,
+        expense: core.expense(),
+        memory_kb: log::memory_kb(),
+    }
+    .write();
+}
+
+/// Queues chunks, spread over the queues. Returns those that could not be queued.
+async fn queue(core: &Core, config: &Config, record: &Record, chunks: &[u32]) -> Vec<u32> {
+    let mut refused = Vec::new();
+    for shard in 0..config.batches.queues {
+        let own = chunks
+            .iter()
+            .copied()
+            .filter(|chunk| chunk % config.batches.queues == shard);
+        let own: Vec<u32> = own.collect();
+        for some in own.chunks(MESSAGES_AT_ONCE) {
+            let sent = stubs::within(QUEUE_TIMEOUT, "the queue", send(core, shard, &record.id, some));
+            if let Err(error) = sent.await {
+                failed(&record.id, &format!("the queue refused: {error}"));
+                refused.extend_from_slice(some);
+            }
+        }
+    }
+    refused
+}
+
+async fn send(core: &Core, shard: u32, batch: &str, chunks: &[u32]) -> Result<()> {
+    let queue = core.env.queue(&bindings::queue(shard))?;
+    let mut messages = BatchMessageBuilder::new();
+    for chunk in chunks {
+        let message = Message {
+            batch: batch.to_owned(),
+            chunk: *chunk,
+        };
+        let text = JsString::from(serde_json::to_string(&message)?);
+        let message = RawMessageBuilder::new(text.into());
+        messages = messages.message(message.build_with_content_type(QueueContentType::Text));
+    }
+    queue.send_raw_batch(messages.build()).await?;
+    core.spend(|spent| spent.messages += chunks.len());
+    Ok(())
+}
+
+/// Records the batch's state in the registry. An app that is not configured any more has none.
+async fn register(core: &Core, config: &Config, record: &Record) -> std::result::Result<Outcome, String> {
+    let Some(app) = config.app(&record.app) else {
+        return Ok(Outcome::Done);
+    };
+    let pushes = core
+        .with(|batch| batch.overview(clock::now()).pushes)
+        .unwrap_or_default();
+    let entry = registry::Command::Record(registry::Entry {
+        id: record.id.clone(),
+        app: record.app.clone(),
+        state: record.state.as_str().to_owned(),
+        created_at: record.created_at,
+        ended_at: record.ended_at,
+        pushes,
+        webhook: record.terms.webhook.clone(),
+    });
+    core.spend(|spent| spent.told += 1);
+    let told = directory::tell(&core.env, &app.credential, &entry).await;
+    told.map(|_| Outcome::Done).map_err(|error| error.to_string())
+}
+
+/// Pauses the credential's other batches.
+async fn pause_others(
+    core: &Core,
+    config: &Config,
+    record: &Record,
+    refusal: Refusal,
+) -> std::result::Result<Outcome, String> {
+    let Some(app) = config.app(&record.app) else {
+        let unheard = Vec::new();
+        return Ok(Outcome::PausedOthers { unheard });
+    };
+    let until = clock::now() + PAUSE_TIME;
+    // A batch that was resumed meanwhile pauses no other.
+    let is_refused = || core.with(|batch| batch.record().state) != Some(State::Running);
+    let goes_on = || clock::now() < until && is_refused();
+    let told = directory::pause_others(&core.env, &app.credential, &record.id, refusal, goes_on).await;
+    told.map(|unheard| Outcome::PausedOthers { unheard })
+        .map_err(|error| error.to_string())
+}
+
+/// Removes the batch from the registry, and with it what else is long over. What the registry does not hear is swept when
+/// another batch is removed.
+pub(super) async fn unregister(core: &Core) {
+    let Some(record) = core.with(|batch| batch.record().clone()) else {
+        return;
+    };
+    let config = bindings::config(&core.env).ok();
+    let Some(app) = config.and_then(|config| config.app(&record.app)) else {
+        return;
+    };
+    let batch = record.id.clone();
+    let keep = Duration::from_millis(record.terms.keep_ms);
+    let sweep = registry::Command::Sweep {
+        before: clock::now() - keep.saturating_mul(2),
+    };
+    for command in [registry::Command::Forget { batch }, sweep] {
+        if let Err(error) = directory::tell(&core.env, &app.credential, &command).await {
+            failed(&record.id, &error.to_string());
+        }
+    }
+}
+
+/// How long other batches are paused by one call. With the time that the last of them may take it is less than
+/// [`CALL_TIMEOUT`].
+const PAUSE_TIME: Duration = Duration::from_secs(25);
+
+/// How many messages a queue takes at once (Cloudflare's limits of Queues); it refuses more.
+const MESSAGES_AT_ONCE: usize = 100;
+
+/// How long a queue may take for messages. Those that it takes all the same come twice, which claims nothing twice.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,0 +1,158 @@
+//! Tells where a run comes from what has become of it: the calendar how it ended, and the audience's shards which devices
+//! APNs refused, and for which it has certainly not accepted a push.
+//!
+//! What is told, in which portions and when again is decided by the batch. Whoever is told twice finds nothing new.
+
+use std::collections::BTreeMap;
+
+use futures::stream;
+use futures::{StreamExt, TryStreamExt};
+use worker::Env;
+
+use super::core::Core;
+use api::batch::DeviceList;
+use api::batch::receipts;
+use apns::time::Timestamp;
+use batch::{self, AudienceRef, Outcome, Report, RunReport};
+use campaign::audience::{Command, Gone, shard_of};
+use campaign::calendar;
+use campaign::walk::Unaccepted;
+
+/// Makes a report.
+pub(super) async fn report(core: &Core, report: Report) -> Result<Outcome, String> {
+    match report {
+        Report::Ended(ended) => {
+            core.spend(|spent| spent.told += 1);
+            let told = tell_calendar(&core.env, ended).await;
+            told.map(|()| Outcome::Done)
+        }
+        Report::Gone {
+            from,
+            audience,
+            answered_at,
+            suspects,
+        } => {
+            let (found, next) = find(core, from, audience.shards, suspects)?;
+            let run = core.with(|batch| batch.record().id.clone()).unwrap_or_default();
+            tell_audience(
+                core,
+                found.commands(&run, answered_at, audience.shards),
+                &audience,
+            )
+            .await?;
+            Ok(Outcome::Reported(next))
+        }
+    }
+}
+
+/// Wakes the shards of scans that have not been heard of.
+pub(super) async fn wake_walks(
+    core: &Core,
+    audience: &AudienceRef,
+    shards: Vec<u32>,
+) -> Result<Outcome, String> {
+    let batch = core.with(|batch| batch.record().id.clone()).unwrap_or_default();
+    let woken = crate::objects::audience::wake(&core.env, audience, shards, &batch).await;
+    woken.map(|()| Outcome::Done).map_err(|error| error.to_string())
+}
+
+/// What there is to tell of the devices of some chunks.
+#[derive(Default)]
+struct Found {
+    /// Devices that APNs refused, and whether they are gone.
+    refused: Vec<(Gone, DeviceList)>,
+    /// The tokens of devices for which it has certainly not accepted a push.
+    unaccepted: Vec<String>,
+}
+
+impl Found {
+    /// What the shards are told, each with its number.
+    fn commands(self, run: &str, answered_at: Timestamp, shards: u32) -> Vec<(u32, Command)> {
+        let mut refused: BTreeMap<u32, (Vec<Gone>, Vec<Gone>)> = BTreeMap::new();
+        for (device, list) in self.refused {
+            let (gone, suspects) = refused.entry(shard_of(&device.token, shards)).or_default();
+            match list {
+                DeviceList::Gone => gone.push(device),
+                DeviceList::Suspect => suspects.push(device),
+            }
+        }
+        let mut unaccepted: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+        for token in self.unaccepted {
+            unaccepted
+                .entry(shard_of(&token, shards))
+                .or_default()
+                .push(token);
+        }
+        let refused = refused.into_iter().map(|(shard, (devices, suspects))| {
+            let command = Command::Gone {
+                devices,
+                suspects,
+                answered_at,
+            };
+            (shard, command)
+        });
+        let unaccepted = unaccepted.into_iter().map(|(shard, tokens)| {
+            let run = run.to_owned();
+            (shard, Command::Unaccepted(Unaccepted { run, tokens }))
+        });
+        refused.chain(unaccepted).collect()
+    }
+}
+
+/// Tells shards of devices.
+async fn tell_audience(
+    core: &Core,
+    commands: Vec<(u32, Command)>,
+    audience: &AudienceRef,
+) -> Result<(), String> {
+    core.spend(|spent| spent.told += u32::try_from(commands.len()).unwrap_or(u32::MAX));
+    let told = commands.into_iter().map(|(shard, command)| async move {
+        let told = crate::objects::audience::ask(&core.env, audience, shard, &command).await;
+        told.map(drop).map_err(|error| error.to_string())
+    });
+    let told = stream::iter(told).buffer_unordered(SIDE_BY_SIDE);
+    told.try_collect().await
+}
+
+/// What there is to tell of the next chunks, and the chunk after those.
+fn find(core: &Core, from: u32, shards: u32, suspects: bool) -> Result<(Found, Option<u32>), String> {
+    let mut lists = vec![DeviceList::Gone];
+    lists.extend(suspects.then_some(DeviceList::Suspect));
+    let loaded = core.with(|batch| (batch.record().clone(), batch.chunks()));
+    let (record, chunks) = loaded.ok_or("the batch was forgotten")?;
+    let (begun, _) = core.progress_page(from)?;
+    let page = batch::whole_page(from, chunks, begun);
+    let counted = page.iter().map(|(number, progress)| {
+        let devices = core.look_at(&record, (*number, progress), |chunk| {
+            let refused: usize = lists.iter().map(|list| chunk.count(*list)).sum();
+            refused.saturating_add(chunk.count_unaccepted())
+        });
+        (*number, devices.unwrap_or_default())
+    });
+    let counted: Vec<(u32, usize)> = counted.collect();
+    let portion = batch::portion(&counted, shards);
+    let mut found = Found::default();
+    let told = counted.iter().take(portion.chunks);
+    for (number, _) in told.filter(|(_, devices)| *devices > 0) {
+        core.read_chunk(&record, *number, |chunk| {
+            for list in &lists {
+                let refused = receipts::devices(chunk, *list, 0, u64::MAX);
+                found.refused.extend(refused.into_iter().map(|device| {
+                    let (token, since) = (device.token, device.since);
+                    (Gone { token, since }, *list)
+                }));
+            }
+            found.unaccepted.extend(receipts::unaccepted(chunk));
+        })?;
+    }
+    Ok((found, portion.next))
+}
+
+/// Tells the calendar how a run ended.
+async fn tell_calendar(env: &Env, ended: Box<RunReport>) -> Result<(), String> {
+    let told = crate::objects::calendar::ask(env, &calendar::Command::RunEnded(ended)).await;
+    told.map(drop).map_err(|error| error.to_string())
+}
+
+/// How many shards are told at a time: so many requests an invocation may have waiting (Cloudflare's limits of Workers).
+const SIDE_BY_SIDE: usize = 6;

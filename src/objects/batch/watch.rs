@@ -1,0 +1,115 @@
+//! Watching a batch: a stream of its progress, and waiting for its end.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::stream;
+use worker::{Headers, Response, ResponseBuilder};
+
+use super::core::Core;
+use super::internal;
+use crate::platform::clock;
+use api::config::{App, Caller};
+use api::problem::{Kind, Problem};
+use apns::time::Timestamp;
+use batch::watchers::{MAX_WATCHERS, WatcherId};
+
+/// The batch's progress as server-sent events, to its end.
+pub(super) fn stream(
+    core: &Rc<Core>,
+    caller: &Caller,
+    app: Option<&'static App>,
+) -> Result<Response, Problem> {
+    let opened = core.watchers.borrow_mut().open(&caller.name, clock::now());
+    let id = opened.ok_or_else(|| {
+        let detail = format!(
+            "the key `{}` watches this batch {MAX_WATCHERS} times already: close a stream, or ask for its status",
+            caller.name
+        );
+        Problem::new(Kind::TooManyRequests, detail).retry_after_ms(RETRY_MS)
+    })?;
+    let watcher = Watcher {
+        id,
+        core: Rc::clone(core),
+        app,
+        last: String::new(),
+        said_at: clock::now(),
+        is_over: false,
+    };
+    let events = stream::unfold(watcher, |mut watcher| async move {
+        let text = watcher.next().await?;
+        Some((Ok::<_, worker::Error>(text.into_bytes()), watcher))
+    });
+    let headers = Headers::new();
+    for (name, value) in [
+        ("content-type", "text/event-stream"),
+        ("cache-control", "no-store"),
+    ] {
+        headers.set(name, value).map_err(internal)?;
+    }
+    let response = ResponseBuilder::new().with_headers(headers);
+    response.from_stream(Box::pin(events)).map_err(internal)
+}
+
+/// Waits until the batch has ended, for `longest` at the most.
+pub(super) async fn until_ended(core: &Core, longest: Duration) {
+    let until = clock::now() + longest;
+    while !core.has_ended() && clock::now() < until {
+        clock::at(clock::now() + LOOK).await;
+    }
+}
+
+struct Watcher {
+    id: WatcherId,
+    core: Rc<Core>,
+    app: Option<&'static App>,
+    last: String,
+    said_at: Timestamp,
+    is_over: bool,
+}
+
+impl Watcher {
+    /// The next event; nothing when the last one was said, or the batch is forgotten.
+    async fn next(&mut self) -> Option<String> {
+        if self.is_over {
+            return None;
+        }
+        self.core.watchers.borrow_mut().seen(self.id, clock::now());
+        loop {
+            let document = self.core.document(self.app).ok()?;
+            let now = clock::now();
+            if self.core.has_ended() {
+                self.is_over = true;
+                return Some(format!("event: end\ndata: {document}\n\n"));
+            }
+            if document != self.last {
+                self.last.clone_from(&document);
+                self.said_at = now;
+                return Some(format!("event: progress\ndata: {document}\n\n"));
+            }
+            if now.since(self.said_at) >= ALIVE {
+                self.said_at = now;
+                return Some(": alive\n\n".to_owned());
+            }
+            clock::at(now + PROGRESS).await;
+        }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.core.watchers.borrow_mut().close(self.id);
+    }
+}
+
+/// When to try again to watch a batch that is watched too often.
+const RETRY_MS: u64 = 15_000;
+
+/// How often progress is told at the most.
+const PROGRESS: Duration = Duration::from_millis(250);
+
+/// How long nothing is said when there is nothing to say: proxies close what is silent for longer.
+const ALIVE: Duration = Duration::from_secs(15);
+
+/// How often it is looked whether a batch has ended.
+const LOOK: Duration = Duration::from_millis(50);

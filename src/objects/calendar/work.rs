@@ -1,0 +1,150 @@
+//! What the calendar has others do: runs begin, and their batches are paused, resumed or cancelled.
+
+use std::pin::pin;
+
+use futures::future::{Either, select};
+use serde::{Deserialize, Serialize};
+use worker::{Env, Response, Result};
+
+use super::START;
+use crate::objects::audience as shards;
+use crate::objects::batch;
+use crate::platform::log::Event;
+use crate::platform::{bindings, clock};
+use crate::stubs;
+use ::batch::AudienceRef;
+use ::batch::Command as BatchCommand;
+use api::campaign as contract;
+use apns::time::Timestamp;
+use campaign::audience::{Command as ShardCommand, Reply as ShardReply};
+use campaign::calendar::{Campaign, Outcome, Run, RunState, Task, What};
+
+/// A run that an object of its own is to start.
+#[derive(Serialize, Deserialize)]
+struct Start {
+    campaign: Campaign,
+    run: Run,
+    audience: AudienceRef,
+}
+
+/// Does a task, until its time is over.
+pub(super) async fn perform(env: &Env, task: &Task, until: Timestamp) -> Outcome {
+    let outcome = {
+        let performing = pin!(call(env, task));
+        match select(performing, pin!(clock::at(until))).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right(_) => Outcome::Failed("no answer within its time".to_owned()),
+        }
+    };
+    if let Outcome::Failed(problem) | Outcome::Rejected(problem) = &outcome {
+        let batch = task.batch();
+        Event::CampaignFailed { batch, problem }.write();
+    }
+    outcome
+}
+
+async fn call(env: &Env, task: &Task) -> Outcome {
+    match task {
+        Task::Start {
+            campaign,
+            run,
+            audience,
+        }
+        | Task::Count {
+            campaign,
+            run,
+            audience,
+        } => {
+            let start = Start {
+                campaign: (**campaign).clone(),
+                run: (**run).clone(),
+                audience: audience.clone(),
+            };
+            let name = format!("start {}", run.batch);
+            let started = stubs::ask(env, (bindings::CALENDAR, &name), START, &start).await;
+            started.unwrap_or_else(|error| Outcome::Failed(error.to_string()))
+        }
+        Task::Tell { batch, what, .. } => {
+            let command = match what {
+                What::Pause => BatchCommand::Pause {
+                    detail: "its campaign is paused".to_owned(),
+                },
+                What::Resume => BatchCommand::Resume,
+                What::Cancel => BatchCommand::Cancel,
+            };
+            match batch::command(env, batch, &command).await {
+                Ok(Some(_)) => Outcome::Done,
+                Ok(None) => Outcome::NotThere,
+                Err(problem) => Outcome::Failed(problem),
+            }
+        }
+    }
+}
+
+/// Starts the run that an object of its own was sent, or counts the devices of one that was missed.
+pub(super) async fn start(env: &Env, text: &str) -> Result<Response> {
+    let start: Start = serde_json::from_str(text)?;
+    let outcome = match start.run.state {
+        RunState::Missed => count(env, &start).await,
+        _ => begin(env, &start).await,
+    };
+    let outcome = outcome.unwrap_or_else(Outcome::Failed);
+    Response::ok(serde_json::to_string(&outcome)?)
+}
+
+/// How many devices a run would have had.
+async fn count(env: &Env, start: &Start) -> std::result::Result<Outcome, String> {
+    let segment = contract::run::segment(&start.campaign, &start.run);
+    let counted = shards::count(env, &start.audience, segment.as_ref()).await;
+    let counted = counted.map_err(|error| error.to_string())?;
+    Ok(Outcome::Counted(counted.devices))
+}
+
+/// Opens the batch of a run, and lets the shards walk.
+async fn begin(env: &Env, start: &Start) -> std::result::Result<Outcome, String> {
+    let Start {
+        campaign,
+        run,
+        audience,
+    } = start;
+    let config = bindings::config(env).map_err(|problem| problem.detail().to_owned())?;
+    let app = config
+        .find_app(&campaign.app)
+        .map_err(|error| error.to_string())?;
+    if let Some(zones) = &run.zones
+        && !has_devices_in(env, zones, audience).await?
+    {
+        return Ok(Outcome::ForNobody);
+    }
+    let (record, head) = match contract::run::opening(campaign, run, audience, app, config) {
+        Ok(opening) => opening,
+        Err(problem) => return Ok(Outcome::Rejected(contract::run::reason(&problem))),
+    };
+    batch::open(env, record, head, audience.shards, run.start_until).await?;
+    let walk = contract::run::walk(campaign, run);
+    shards::begin(env, audience, &walk)
+        .await
+        .map_err(|error| error.to_string())?;
+    Event::RunStarted {
+        app: &campaign.app,
+        campaign: &campaign.id,
+        batch: &run.batch,
+        shards: audience.shards,
+    }
+    .write();
+    Ok(Outcome::Done)
+}
+
+/// Whether any device of the audience is in one of these time zones.
+async fn has_devices_in(
+    env: &Env,
+    zones: &[String],
+    audience: &AudienceRef,
+) -> std::result::Result<bool, String> {
+    let replies = shards::ask_all(env, audience, &ShardCommand::Zones).await;
+    let replies = replies.map_err(|error| error.to_string())?;
+    Ok(replies.iter().any(|reply| match reply {
+        ShardReply::Zones { names } => names.iter().any(|name| zones.contains(name)),
+        _ => false,
+    }))
+}

@@ -1,0 +1,271 @@
+//! The connection objects: Durable Objects that hold sockets to APNs, and how to hand them an order.
+//!
+//! Each is named by its credential and its place in the credential's pool. What is sent to it is a line of JSON, the
+//! [`Errand`], and behind it the caller's body as it came: the object parses it, runs the fan-out on its sockets and
+//! answers the caller, through the Worker.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::objects::metrics;
+use crate::platform::{bindings, clock, http};
+use crate::routes::push;
+use crate::sending::run::{Means, Run, Span};
+use crate::sending::socket::{Links, SocketTransport};
+use crate::sending::{chunk, lease};
+use crate::stubs;
+use api::byte_budget::{ByteBudget, MAX_BYTES_IN_FLIGHT, Reservation};
+use api::config::{App, Config, Transport};
+use api::format::Format;
+use api::problem::{Kind, Problem};
+use apns::request::Headers;
+use batch::Assignment;
+use delivery::gate::{Command, Lease};
+use delivery::metrics::Delta;
+use futures::future::{FutureExt, LocalBoxFuture};
+use serde::{Deserialize, Serialize};
+use worker::js_sys::Uint8Array;
+use worker::{
+    DurableObject, Env, Method, Request, RequestInit, Response, Result, State, durable_object, wasm_bindgen,
+};
+
+/// The Durable Object that holds connections.
+#[durable_object]
+pub struct ConnectionObject {
+    state: State,
+    env: Env,
+    links: RefCell<Option<Links>>,
+}
+
+/// What a connection object is asked to do with the body behind it.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Errand {
+    pub(crate) app: String,
+    pub(crate) lease: Lease,
+    pub(crate) wait_ms: u64,
+    pub(crate) format: Format,
+    /// The chunk of a batch that the body is, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) assignment: Option<Assignment>,
+    /// What was counted on the way here, which is added with the rest.
+    #[serde(default, skip_serializing_if = "Delta::is_empty")]
+    pub(crate) delta: Delta,
+}
+
+impl DurableObject for ConnectionObject {
+    fn new(state: State, env: Env) -> Self {
+        Self {
+            state,
+            env,
+            links: RefCell::default(),
+        }
+    }
+
+    async fn fetch(&self, mut request: Request) -> Result<Response> {
+        let size = http::header(&request, ORDER_BYTES).and_then(|value| value.parse().ok());
+        let Ok(reservation) = reserve(size.unwrap_or_default()) else {
+            let headers = worker::Headers::new();
+            headers.set(FULL, "1")?;
+            return Ok(Response::empty()?.with_status(503).with_headers(headers));
+        };
+        let body = request.bytes().await?;
+        match self.send(&body, reservation).await {
+            Ok(response) => Ok(response),
+            Err(problem) => http::response(problem.answer()),
+        }
+    }
+}
+
+impl ConnectionObject {
+    async fn send(&self, body: &[u8], reservation: Reservation) -> std::result::Result<Response, Problem> {
+        let malformed = || Problem::new(Kind::Unavailable, "the connection got no errand");
+        let end = body
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .ok_or_else(malformed)?;
+        let (errand, body) = body.split_at(end);
+        let body = body.get(1..).unwrap_or_default();
+        // As text: all else is read from text, and the same code reads this then.
+        let errand = str::from_utf8(errand).map_err(|_| malformed())?;
+        let mut errand: Errand = serde_json::from_str(errand).map_err(|_| malformed())?;
+        let config = bindings::config(&self.env)?;
+        let app = config.app(&errand.app).ok_or_else(malformed)?;
+        let links = self.links(app, config);
+        if let Err(delay) = links.pick().await {
+            let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+            // A failure, if that was one: the delays in between are told without a new one.
+            self.state
+                .wait_until(metrics::add(self.env.clone(), links.take_counted()));
+            let problem = Problem::new(
+                Kind::Unavailable,
+                "no connection to APNs can be opened; nothing was sent",
+            );
+            return Err(problem
+                .retry_after_ms(millis)
+                .with_header(SHUT_FOR_MS, millis.to_string()));
+        }
+        if let Some(assignment) = errand.assignment.take() {
+            return self.send_chunk(assignment, errand, body, app, links).await;
+        }
+        let order = match push::parse(body, errand.format, app) {
+            Ok(order) => Rc::new(order),
+            Err(problem) => {
+                links.close_when_idle();
+                errand.delta.order(&app.name, problem.kind().status());
+                self.state
+                    .wait_until(give_back_unused(self.env.clone(), app, errand));
+                return Err(problem);
+            }
+        };
+        let headers = order.headers();
+        let Some(headers) = headers else {
+            links.close_when_idle();
+            errand.delta.order(&app.name, 200);
+            let answer = push::nothing_to_send(&order, errand.format, Transport::Socket);
+            self.state
+                .wait_until(give_back_unused(self.env.clone(), app, errand));
+            return answer;
+        };
+        let format = errand.format;
+        let span = Span::of_order(&order, Duration::from_millis(errand.wait_ms));
+        let means = self.means(errand, headers, &links);
+        let run = Run::new(Rc::clone(&order), means, span, config);
+        let spawn = |work| self.state.wait_until(work);
+        let after = move || {
+            drop(reservation);
+            links.close_when_idle();
+        };
+        push::send(order, run, format, Transport::Socket, spawn, after).await
+    }
+
+    /// Sends a chunk of a batch; what came of it is told to the batch.
+    async fn send_chunk(
+        &self,
+        assignment: Assignment,
+        errand: Errand,
+        body: &[u8],
+        app: &'static App,
+        links: Links,
+    ) -> std::result::Result<Response, Problem> {
+        let config = bindings::config(&self.env)?;
+        let read = chunk::read(&assignment, body, app).map_err(|problem| problem.detail().to_owned());
+        let read = read.and_then(|order| {
+            let headers = order.headers().ok_or("the chunk has no push")?;
+            Ok((Rc::new(order), headers))
+        });
+        match read {
+            Ok((order, headers)) => {
+                let means = self.means(errand, headers, &links);
+                let spawn = |work| self.state.wait_until(work);
+                chunk::run(assignment, order, means, config, spawn).await;
+            }
+            Err(detail) => {
+                chunk::halt(&self.env, &assignment, detail).await;
+                give_back_unused(self.env.clone(), app, errand).await;
+            }
+        }
+        links.close_when_idle();
+        Response::empty().map_err(|error| Problem::new(Kind::Unavailable, error.to_string()))
+    }
+
+    /// What the errand is done with.
+    fn means(&self, errand: Errand, headers: Arc<Headers>, links: &Links) -> Means<SocketTransport> {
+        Means {
+            lease: errand.lease,
+            transport: SocketTransport::new(links.clone(), headers),
+            delta: errand.delta,
+            env: self.env.clone(),
+        }
+    }
+
+    fn links(&self, app: &'static App, config: &'static Config) -> Links {
+        let mut links = self.links.borrow_mut();
+        links
+            .get_or_insert_with(|| {
+                let address = config.address(app.credential.environment);
+                Links::new(address, config.sockets, &app.credential, self.env.clone())
+            })
+            .clone()
+    }
+}
+
+/// Gives back a lease that no run has used, and adds what was counted.
+fn give_back_unused(env: Env, app: &'static App, mut errand: Errand) -> LocalBoxFuture<'static, ()> {
+    errand.delta.lease(&app.name, true);
+    let settle = Command::Settle {
+        lease: errand.lease.id,
+        report: Default::default(),
+        proven: None,
+        shut_for_ms: None,
+        refused: None,
+    };
+    async move {
+        lease::give_back(&env, app, settle).await;
+        metrics::add(env, errand.delta).await;
+    }
+    .boxed_local()
+}
+
+/// Hands an order to a connection object and gives its response, or how long its place is shut.
+pub(crate) async fn hand_over(env: &Env, app: &App, errand: &Errand, body: &[u8]) -> Result<Handed> {
+    let place = errand.lease.connection.unwrap_or_default();
+    let name = format!("{}#{place}", app.credential);
+    let mut line = serde_json::to_vec(errand)?;
+    line.push(b'\n');
+    let too_long = |_| worker::Error::from("the body is too long");
+    let start = u32::try_from(line.len()).map_err(too_long)?;
+    let end = u32::try_from(line.len() + body.len()).map_err(too_long)?;
+    // A copy in wasm memory less, which never shrinks.
+    let bytes = Uint8Array::new_with_length(end);
+    bytes.subarray(0, start).copy_from(&line);
+    bytes.subarray(start, end).copy_from(body);
+    let headers = worker::Headers::new();
+    if errand.assignment.is_none() {
+        headers.set(ORDER_BYTES, &body.len().to_string())?;
+    }
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post)
+        .with_headers(headers)
+        .with_body(Some(bytes.into()));
+    let response = stubs::begin(env, (bindings::CONNECTION, &name), "/", &init).await?;
+    if response.headers().has(FULL)? {
+        return Ok(Handed::Full);
+    }
+    let shut_for = response
+        .headers()
+        .get(SHUT_FOR_MS)?
+        .and_then(|value| value.parse().ok());
+    Ok(match shut_for {
+        Some(millis) => Handed::Shut { millis },
+        None => Handed::Answered(response),
+    })
+}
+
+/// What came of handing an order over.
+pub(crate) enum Handed {
+    /// The object's response, which is the caller's.
+    Answered(Response),
+    /// The object has no memory for the order, and nothing was sent.
+    Full,
+    /// No connection could be opened, and nothing was sent; nor can one be for so long.
+    Shut { millis: u64 },
+}
+
+/// Reserves memory for an order's body. Chunks need none: they are small, and permits bound how many there are.
+fn reserve(bytes: usize) -> std::result::Result<Reservation, Problem> {
+    thread_local! {
+        static BODIES: Rc<ByteBudget> = ByteBudget::new(MAX_BYTES_IN_FLIGHT);
+    }
+    BODIES.with(|budget| budget.reserve(bytes, clock::now()))
+}
+
+/// How large the body of an order is.
+const ORDER_BYTES: &str = "x-apns-edge-order-bytes";
+
+/// How an object says that it has no memory for an order.
+const FULL: &str = "x-apns-edge-full";
+
+/// How an object says that it has no connection.
+const SHUT_FOR_MS: &str = "x-apns-edge-shut-for-ms";

@@ -1,0 +1,214 @@
+//! The metrics: objects that share the counting, how to add to them, and `GET /metrics`.
+//!
+//! Whoever sends counts into a [`Delta`] of its own and adds it once, after the answer, to one of the objects: one request
+//! for an order or a chunk, whatever the number of its pushes. What counts on the way - the Worker, a queue's consumer -
+//! travels with the work and is added with the rest. What cannot be added is logged and gone.
+
+use std::cell::{Cell, RefCell};
+use std::iter;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::objects::{gate, registry};
+use crate::platform::log::Event;
+use crate::platform::{bindings, clock};
+use crate::routes::directory;
+use crate::stubs;
+use api::Answer;
+use api::config::{App, Caller, Config};
+use api::metrics::{self, Standing};
+use api::problem::{Kind, Problem};
+use apns::credential::Credential;
+use batch::registry::{Command as RegistryCommand, Counted, Reply as RegistryReply};
+use campaign::calendar;
+use delivery::gate::{Command as GateCommand, Inspection, Reply as GateReply};
+use delivery::metrics::{Command, Delta, Shard};
+use futures::future::{FutureExt, LocalBoxFuture, join_all, ready};
+use worker::{DurableObject, Env, Request, Response, Result, State, durable_object, wasm_bindgen};
+
+/// The Durable Object that hosts a [`Shard`].
+#[durable_object]
+pub struct MetricsObject {
+    core: Rc<Core>,
+}
+
+struct Core {
+    state: State,
+    shard: RefCell<Option<Shard>>,
+    /// Whether what was added is about to be stored.
+    is_saving: Cell<bool>,
+}
+
+impl DurableObject for MetricsObject {
+    fn new(state: State, _env: Env) -> Self {
+        Self {
+            core: Rc::new(Core {
+                state,
+                shard: RefCell::default(),
+                is_saving: Cell::default(),
+            }),
+        }
+    }
+
+    async fn fetch(&self, mut request: Request) -> Result<Response> {
+        let command: Command = serde_json::from_str(&request.text().await?)?;
+        let core = &self.core;
+        if core.shard.borrow().is_none() {
+            let stored: Option<String> = core.state.storage().get(KEY).await?;
+            core.load(stored.as_deref());
+        }
+        let mut shard = core.shard.borrow_mut();
+        let shard = shard.get_or_insert_default();
+        match command {
+            Command::Add(delta) => shard.add(delta),
+            Command::Read => return Response::ok(shard.store()),
+        }
+        if !core.is_saving.replace(true) {
+            let core = Rc::clone(core);
+            self.core.state.wait_until(async move { core.save().await });
+        }
+        Response::empty()
+    }
+}
+
+impl Core {
+    fn load(&self, stored: Option<&str>) {
+        let (shard, fault) = Shard::load(stored);
+        if let Some(problem) = &fault {
+            let object = "metrics";
+            Event::StateLost { object, problem }.write();
+        }
+        // Another request may have loaded it meanwhile, and added to it.
+        self.shard.borrow_mut().get_or_insert(shard);
+    }
+
+    /// Stores what was added within a while together: a row a second costs less than one a chunk, and a crash loses no more
+    /// than that second's counting.
+    async fn save(&self) {
+        clock::at(clock::now() + SAVE_PAUSE).await;
+        self.is_saving.set(false);
+        let text = self.shard.borrow().as_ref().map(Shard::store);
+        if let Some(text) = text
+            && let Err(error) = self.state.storage().put(KEY, text).await
+        {
+            let problem = error.to_string();
+            Event::MetricsLost { problem: &problem }.write();
+        }
+    }
+}
+
+/// Adds what was counted to one of the objects, if anything was.
+pub(crate) fn add(env: Env, delta: Delta) -> LocalBoxFuture<'static, ()> {
+    if delta.is_empty() {
+        return ready(()).boxed_local();
+    }
+    async move {
+        let shards = bindings::config(&env).map_or(1, |config| config.metrics_shards);
+        // Any of them will do.
+        let [random, ..] = clock::seed();
+        let shard = u32::from(random) % shards;
+        if let Err(error) = send(&env, shard, &Command::Add(delta)).await {
+            Event::MetricsLost {
+                problem: &error.to_string(),
+            }
+            .write();
+        }
+    }
+    .boxed_local()
+}
+
+/// What metrics call a credential.
+pub(crate) fn name(env: &Env, credential: &Credential) -> String {
+    let config = bindings::config(env).ok();
+    let app = config.and_then(|config| config.first_app(credential));
+    app.map_or_else(String::new, |app| app.name.clone())
+}
+
+/// Answers `GET /metrics`.
+pub(crate) async fn answer(
+    caller: &Caller,
+    config: &Config,
+    env: &Env,
+) -> std::result::Result<Answer, Problem> {
+    directory::refuse_unless_operator(caller)?;
+    let is_first = |app: &&App| {
+        config
+            .first_app(&app.credential)
+            .is_some_and(|first| first.name == app.name)
+    };
+    let shards = (0..config.metrics_shards).map(|shard| read(env, shard).boxed_local());
+    let credentials = config.apps.iter().filter(is_first);
+    let standing =
+        credentials.flat_map(|app| [inspect(env, app).boxed_local(), count(env, app).boxed_local()]);
+    let (mut total, mut standing_now) = (Delta::default(), Standing::default());
+    let campaigns = iter::once(count_campaigns(env).boxed_local());
+    for part in join_all(shards.chain(standing).chain(campaigns)).await {
+        match part {
+            Part::Shard(shard) => total.merge(shard),
+            Part::Gate(credential, inspection) => standing_now.gates.push((credential, inspection)),
+            Part::Batches(counted) => standing_now.batches.extend(counted),
+            Part::Campaigns(counted) => standing_now.campaigns = counted,
+            // Without one of them every counter would seem to have started again, and then to have leapt.
+            Part::NoShard => {
+                let detail = "a part of the metrics did not answer";
+                return Err(Problem::new(Kind::Unavailable, detail).retry_after_ms(1000));
+            }
+            Part::Nothing => {}
+        }
+    }
+    metrics::answer(total, standing_now)
+}
+
+/// What one object says.
+enum Part {
+    Shard(Delta),
+    NoShard,
+    Gate(String, Inspection),
+    Batches(Vec<Counted>),
+    Campaigns(Vec<calendar::Counted>),
+    /// A gate, a registry or the calendar that did not answer: there are no samples of it.
+    Nothing,
+}
+
+async fn read(env: &Env, shard: u32) -> Part {
+    let total = send(env, shard, &Command::Read).await;
+    match total.map(|text| serde_json::from_str(&text)) {
+        Ok(Ok(total)) => Part::Shard(total),
+        Ok(Err(_)) | Err(_) => Part::NoShard,
+    }
+}
+
+async fn inspect(env: &Env, app: &App) -> Part {
+    match gate::ask(env, &app.credential, &GateCommand::Inspect).await {
+        Ok(GateReply::Inspected(inspection)) => Part::Gate(app.name.clone(), inspection),
+        Ok(_) | Err(_) => Part::Nothing,
+    }
+}
+
+async fn count(env: &Env, app: &App) -> Part {
+    match registry::tell(env, &app.credential, &RegistryCommand::Count).await {
+        Ok(RegistryReply::Counted(counted)) => Part::Batches(counted),
+        Ok(_) | Err(_) => Part::Nothing,
+    }
+}
+
+async fn count_campaigns(env: &Env) -> Part {
+    match crate::objects::calendar::ask(env, &calendar::Command::Count).await {
+        Ok(calendar::Reply::Counted(counted)) => Part::Campaigns(counted),
+        Ok(_) | Err(_) => Part::Nothing,
+    }
+}
+
+async fn send(env: &Env, shard: u32, command: &Command) -> Result<String> {
+    let object = (bindings::METRICS, &*shard.to_string());
+    match stubs::send(env, object, "/", serde_json::to_string(command)?).await? {
+        (200, body) => String::from_utf8(body).map_err(|error| error.to_string().into()),
+        (status, _) => Err(format!("the object answered {status}").into()),
+    }
+}
+
+/// How long what was added waits to be stored.
+const SAVE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Where the shard's text is stored.
+const KEY: &str = "shard";

@@ -1,0 +1,8 @@
+//! What the platform gives: clock, storage, HTTP bodies, log, settings.
+
+pub(crate) mod bindings;
+pub(crate) mod clock;
+pub(crate) mod database;
+pub(crate) mod http;
+pub(crate) mod log;
+pub(crate) mod pieces;

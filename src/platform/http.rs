@@ -1,0 +1,152 @@
+//! The platform's requests and responses.
+
+use std::rc::Rc;
+
+use crate::platform::clock;
+use crate::platform::pieces::Pieces;
+use api::Answer;
+use api::byte_budget::{ByteBudget, MAX_BYTES_IN_FLIGHT, Reservation};
+use api::coding::Coding;
+use api::format::LINES;
+use api::problem::{Kind, Problem};
+use worker::js_sys::Uint8Array;
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::{Headers, Request, Response, ResponseBody, ResponseBuilder, Result, web_sys};
+
+/// The value of a request's header.
+pub(crate) fn header(request: &Request, name: &str) -> Option<String> {
+    request.headers().get(name).ok().flatten()
+}
+
+/// How a request's body is coded.
+pub(crate) fn coding(request: &Request) -> std::result::Result<Coding, Problem> {
+    Coding::of(header(request, "content-encoding").as_deref())
+}
+
+/// The size of a body, as its request says; nought if it says none, or that of a body that is coded.
+pub(crate) fn declared_size(request: &Request) -> usize {
+    if !matches!(coding(request), Ok(Coding::Identity)) {
+        return 0;
+    }
+    let declared = header(request, "content-length").and_then(|value| value.parse().ok());
+    declared.unwrap_or_default()
+}
+
+/// The query of a request's address, as it stands there.
+pub(crate) fn query(request: &Request) -> String {
+    let url = request.inner().url();
+    let query = url.split_once('?').map(|(_, query)| query);
+    query.unwrap_or_default().to_owned()
+}
+
+/// Reads a body, and stops at `limit` bytes.
+pub(crate) async fn read_body(request: &Request, limit: usize) -> std::result::Result<Vec<u8>, Problem> {
+    check_size(declared_size(request), limit)?;
+    match read_up_to(request, limit).await? {
+        Read::Whole(body, _) => Ok(body),
+        Read::Part(read, ..) => Err(too_large(&format!("at least {}", read.len()), limit)),
+    }
+}
+
+/// What was read of a body, with the memory reserved for it.
+pub(crate) enum Read {
+    /// All of it.
+    Whole(Vec<u8>, Reservation),
+    /// More than was asked for, and what is left.
+    Part(Vec<u8>, Box<Pieces>, Reservation),
+}
+
+/// Reserves memory for a request's body.
+fn reserve(bytes: usize) -> std::result::Result<Reservation, Problem> {
+    thread_local! {
+        static BODIES: Rc<ByteBudget> = ByteBudget::new(MAX_BYTES_IN_FLIGHT);
+    }
+    BODIES.with(|budget| budget.reserve(bytes, clock::now()))
+}
+
+/// Reads a body until it ends or there are more than `limit` bytes. Reads nothing if there is no memory for it.
+pub(crate) async fn read_up_to(request: &Request, limit: usize) -> std::result::Result<Read, Problem> {
+    let declared = declared_size(request).min(limit);
+    let mut reservation = reserve(declared)?;
+    let mut body = Vec::with_capacity(declared.min(RESERVED));
+    let broken_off = || Problem::new(Kind::NotJson, "the body broke off");
+    let Some(mut pieces) = Pieces::of(request, coding(request)?).map_err(|_| broken_off())? else {
+        return Ok(Read::Whole(body, reservation));
+    };
+    while let Some(piece) = pieces.next().await.map_err(|error| error.or(broken_off))? {
+        reservation.grow_to(body.len() + piece.len(), clock::now())?;
+        if body.capacity() - body.len() < piece.len() {
+            // No more than has come, so that a header alone takes no memory, and no more than was declared.
+            let rest = declared.saturating_sub(body.len()).min(body.len());
+            body.reserve_exact(rest.max(piece.len()));
+        }
+        body.extend_from_slice(&piece);
+        if body.len() > limit {
+            return Ok(Read::Part(body, Box::new(pieces), reservation));
+        }
+    }
+    Ok(Read::Whole(body, reservation))
+}
+
+/// The body of an object's response, read by the platform in one piece. `Response::bytes` reads piece by piece, each
+/// through JavaScript, and at the end makes an error with a trace of the stack that nobody sees.
+pub(crate) async fn whole(response: &Response) -> Result<Vec<u8>> {
+    let stream = match response.body() {
+        ResponseBody::Empty => return Ok(Vec::new()),
+        ResponseBody::Body(bytes) => return Ok(bytes.clone()),
+        ResponseBody::Stream(stream) => stream,
+    };
+    let response = web_sys::Response::new_with_opt_readable_stream(Some(stream))?;
+    let buffer = JsFuture::from(response.array_buffer()?).await?;
+    Ok(Uint8Array::new(&buffer).to_vec())
+}
+
+/// Refuses a body that has more than `limit` bytes.
+pub(crate) fn check_size(size: usize, limit: usize) -> std::result::Result<(), Problem> {
+    if size <= limit {
+        return Ok(());
+    }
+    Err(too_large(&size.to_string(), limit))
+}
+
+fn too_large(size: &str, limit: usize) -> Problem {
+    Problem::new(
+        Kind::BodyTooLarge,
+        format!("the body has {size} bytes; the limit is {limit}"),
+    )
+}
+
+/// The status and headers of a response, for a `HEAD` request. A stream that nobody reads ends.
+pub(crate) fn without_body(response: Response) -> Response {
+    let (head, _body) = response.into_parts();
+    head.empty()
+}
+
+/// Lines of JSON as the platform's response.
+pub(crate) fn lines(text: Vec<u8>) -> Result<Response> {
+    let headers = Headers::new();
+    headers.set("content-type", LINES)?;
+    headers.set("cache-control", "no-store")?;
+    Ok(ResponseBuilder::new().with_headers(headers).fixed(text))
+}
+
+/// An answer as the platform's response.
+pub(crate) fn response(answer: Answer) -> Result<Response> {
+    let headers = Headers::new();
+    headers.set("content-type", answer.content_type)?;
+    headers.set("cache-control", "no-store")?;
+    for (name, value) in &answer.headers {
+        headers.set(name, value)?;
+    }
+    let response = ResponseBuilder::new()
+        .with_status(answer.status)
+        .with_headers(headers);
+    // The platform takes no body with a status that has none, not even an empty one.
+    Ok(match answer.status {
+        204 => response.empty(),
+        _ => response.fixed(answer.body.into_bytes()),
+    })
+}
+
+/// How much of a declared body is reserved before any of it has come.
+const RESERVED: usize = 64 * 1024;

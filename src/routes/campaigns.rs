@@ -1,0 +1,414 @@
+//! `/v1/campaigns`, on the Worker's side: reads what callers write, and asks the calendar.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::time::Duration;
+
+use crate::objects::{audience, batch, calendar};
+use crate::platform::log::Event;
+use crate::platform::{clock, http};
+use crate::routes::audiences;
+use crate::routes::push::{self, Written};
+use api::audience as audience_contract;
+use api::batch::{Ask, Question};
+use api::campaign as contract;
+use api::campaign::document;
+use api::campaign::query::{Filter, RunRange};
+use api::campaign::trial::{self, Trial};
+use api::campaign::variables;
+use api::config::{App, Caller, Config};
+use api::format::Format;
+use api::problem::{Kind, Problem};
+use api::route::CampaignAction;
+use api::{Answer, Order, auth, batch as batches, preview};
+use campaign::audience::{Command as ShardCommand, Member, Reply as ShardReply};
+use campaign::calendar::{Act, Audience, Campaign, Command, Page, Reply};
+use campaign::template::Recipient;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use worker::{Context, Env, Request, Response};
+
+/// Who asks, and of which deployment.
+#[derive(Clone, Copy)]
+pub(crate) struct Visit<'v> {
+    pub(crate) caller: &'v Caller,
+    pub(crate) config: &'static Config,
+    pub(crate) env: &'v Env,
+    pub(crate) context: &'v Context,
+}
+
+/// `GET /v1/campaigns`.
+pub(crate) async fn list(query: &str, visit: Visit<'_>) -> Result<Answer, Problem> {
+    let filter = Filter::parse(query).map_err(Problem::invalid)?;
+    let list = Command::List {
+        apps: None,
+        state: None,
+    };
+    match ask(visit.env, &list).await? {
+        Reply::Campaigns(campaigns) => {
+            let theirs = campaigns
+                .iter()
+                .filter(|campaign| filter.takes(campaign, visit.caller));
+            Ok(document::list(theirs))
+        }
+        _ => Err(unavailable()),
+    }
+}
+
+/// `POST /v1/campaigns`.
+pub(crate) async fn create(request: &mut Request, visit: Visit<'_>) -> Result<Answer, Problem> {
+    let key = crate::routes::batches::idempotency_key(request)?;
+    let body = http::read_body(request, contract::MAX_BODY).await?;
+    let id = match &key {
+        Some(key) => contract::named_id(&visit.caller.name, key),
+        None => batches::id(clock::seed()),
+    };
+    // A repeated request is answered before it is read: its time may have passed by now.
+    if key.is_some()
+        && let Some(known) = known_campaign(&id, visit).await?
+    {
+        return if known.fingerprint.as_deref() == Some(&contract::fingerprint(&body)) {
+            Ok(document::created(&known))
+        } else {
+            Err(refusal(&Reply::Taken))
+        };
+    }
+    make(&body, &id, visit).await
+}
+
+/// Makes the campaign in a request's body.
+async fn make(body: &[u8], id: &str, visit: Visit<'_>) -> Result<Answer, Problem> {
+    let campaign = written(body, id, visit).await?;
+    let campaign = campaign_of(ask(visit.env, &Command::Create(Box::new(campaign))).await?)?;
+    Ok(document::created(&campaign))
+}
+
+/// The campaign of this id, if there is one that the caller reaches.
+async fn known_campaign(id: &str, visit: Visit<'_>) -> Result<Option<Campaign>, Problem> {
+    match read(id, visit).await {
+        Ok(campaign) => Ok(Some(campaign)),
+        Err(problem) if problem.kind() == Kind::CampaignNotFound => Ok(None),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// `PUT /v1/campaigns/{id}`: replaces the campaign, or makes one with a name of the caller's own.
+async fn put(request: &mut Request, id: &str, visit: Visit<'_>) -> Result<Answer, Problem> {
+    let known = known_campaign(id, visit).await?;
+    let body = http::read_body(request, contract::MAX_BODY).await?;
+    let Some(known) = known else {
+        contract::check_own_name(id)?;
+        return make(&body, id, visit).await;
+    };
+    if known.fingerprint.as_deref() == Some(&contract::fingerprint(&body)) {
+        return Ok(document::answer(&known));
+    }
+    let mut written = written(&body, id, visit).await?;
+    written.created_at = known.created_at;
+    let replaced = ask(visit.env, &Command::Replace(Box::new(written))).await?;
+    Ok(document::answer(&*campaign_of(replaced)?))
+}
+
+/// What is below `/v1/campaigns/{id}`.
+pub(crate) async fn answer(
+    request: &mut Request,
+    id: &str,
+    action: CampaignAction,
+    visit: Visit<'_>,
+) -> Result<Response, Problem> {
+    if action == CampaignAction::Replace {
+        return respond(put(request, id, visit).await?);
+    }
+    let campaign = read(id, visit).await?;
+    let id = || campaign.id.clone();
+    let act = match action {
+        CampaignAction::Read => return respond(document::answer(&campaign)),
+        CampaignAction::Replace => return Err(not_found()),
+        CampaignAction::Delete => {
+            return match ask(visit.env, &Command::Delete { id: id() }).await? {
+                Reply::Done => respond(nothing()),
+                reply => Err(refusal(&reply)),
+            };
+        }
+        CampaignAction::Runs => {
+            let range = RunRange::parse(&http::query(request)).map_err(Problem::invalid)?;
+            let runs = Command::Runs {
+                id: id(),
+                before: range.before,
+                limit: range.limit,
+            };
+            return match ask(visit.env, &runs).await? {
+                Reply::Runs(page) => respond(document::runs(&with_left_out(page, visit).await)),
+                reply => Err(refusal(&reply)),
+            };
+        }
+        CampaignAction::Test | CampaignAction::Preview => {
+            return on_trial(request, &campaign, action, visit).await;
+        }
+        CampaignAction::Schedule => Act::Schedule,
+        CampaignAction::Pause => Act::Pause,
+        CampaignAction::Resume => Act::Resume,
+        CampaignAction::Cancel => Act::Cancel,
+    };
+    let acted = campaign_of(ask(visit.env, &Command::Act { id: id(), act }).await?)?;
+    let mut answer = document::answer(&acted);
+    if act == Act::Cancel && !is_stopped(&campaign, visit).await? {
+        answer.status = 202;
+    }
+    respond(answer)
+}
+
+/// The same runs, with what those have left out so far that have not reported their end: their batches know.
+async fn with_left_out(mut page: Page, visit: Visit<'_>) -> Page {
+    let open = page.runs.iter_mut().filter(|run| run.is_known_to_its_batch());
+    let asked = open.take(MOST_OPEN_RUNS).map(|run| async move {
+        // Without an answer the run is listed all the same.
+        if let Ok(left_out) = batch::left_out(visit.env, &run.batch).await {
+            run.left_out = left_out;
+        }
+    });
+    stream::iter(asked)
+        .buffer_unordered(AT_ONCE)
+        .collect::<()>()
+        .await;
+    page
+}
+
+/// Whether nothing more is sent of a campaign that was cancelled, once its batches have heard of it.
+///
+/// The calendar tells them too; but who cancels is to know when nothing more is sent.
+async fn is_stopped(campaign: &Campaign, visit: Visit<'_>) -> Result<bool, Problem> {
+    let stopping = Command::Stopping {
+        id: campaign.id.clone(),
+        limit: MOST_RUNS,
+    };
+    let page = match ask(visit.env, &stopping).await? {
+        Reply::Runs(page) => page,
+        reply => return Err(refusal(&reply)),
+    };
+    let is_all = page.cursor.is_none();
+    let stopping = page.runs;
+    let stopped = stream::iter(stopping).map(|run| async move {
+        let caller = visit.caller.clone();
+        let ask = Ask::Cancel;
+        let cancelled = batch::ask(visit.env, &run.batch, &Question { caller, ask }).await;
+        match cancelled.map(|response| response.status_code()) {
+            Ok(200 | 409) => true,
+            // It was forgotten; or it is not there yet, and somebody may be about to open it.
+            Ok(404) => run.started_at.is_some(),
+            Ok(_) | Err(_) => false,
+        }
+    });
+    // All are told, whatever the first of them say.
+    let stopped = stopped.buffer_unordered(AT_ONCE);
+    Ok(stopped.fold(is_all, |all, one| async move { all && one }).await)
+}
+
+/// Reads the campaign in a request's body, for an audience that the caller reaches.
+async fn written(body: &[u8], id: &str, visit: Visit<'_>) -> Result<Campaign, Problem> {
+    let document = contract::parse(body)?;
+    let name = contract::audience(&document)?;
+    let audience = audience_of(name, visit)
+        .await
+        .map_err(|problem| match problem.kind() {
+            Kind::AudienceNotFound => contract::no_audience(),
+            _ => problem,
+        })?;
+    let app = app_of(&audience.app, visit.config)?;
+    let mut campaign = contract::read(id, &document, app, visit.config, clock::now())?;
+    campaign.fingerprint = Some(contract::fingerprint(body));
+    let (after, limit) = (0, variables::SAMPLE);
+    let page = audience::ask(
+        visit.env,
+        &audience.reference(),
+        0,
+        &ShardCommand::Page { after, limit },
+    )
+    .await;
+    // Without an answer there is no warning, and the campaign is as good as ever.
+    if let Ok(ShardReply::Page { members, .. }) = page {
+        variables::warn(&mut campaign, app, &members, clock::now())?;
+    }
+    Ok(campaign)
+}
+
+/// The campaign for a few named devices: shown, or sent at once.
+async fn on_trial(
+    request: &mut Request,
+    campaign: &Campaign,
+    action: CampaignAction,
+    visit: Visit<'_>,
+) -> Result<Response, Problem> {
+    let body = http::read_body(request, contract::MAX_BODY).await?;
+    let refs = trial::refs(&body)?;
+    let audience = audience_of(&campaign.audience, visit).await?;
+    let members = find(&audience, &refs, visit).await?;
+    let recipients: Vec<Recipient<'_>> = members
+        .iter()
+        .map(|(_, member)| Recipient::of(&member.device))
+        .collect();
+    let app = app_of(&campaign.app, visit.config)?;
+    let now = clock::now();
+    if action == CampaignAction::Preview {
+        let trial = Trial::of(campaign, app, &refs, &recipients, now)?;
+        trial.check_names()?;
+        let reasons = reasons(campaign, &audience, &members, visit).await?;
+        let shown = if trial.rendered.is_empty() {
+            r#"{"pushes":[]}"#.to_owned()
+        } else {
+            let order = Order::parse_for(app, trial.order.as_bytes(), Format::JSON, clock::seed(), now)?;
+            preview::answer(&order, visit.config)?.body
+        };
+        return respond(trial.judged(&shown, &recipients, &reasons));
+    }
+    let body = trial::order(campaign, app, &refs, &recipients, now)?.into_bytes();
+    let written = Written {
+        app,
+        body,
+        format: Format::JSON,
+        wait: TRIAL_WAIT,
+        reservation: None,
+    };
+    push::at_once(written, recipients.len(), visit.config, visit.env, visit.context).await
+}
+
+/// Why a run that is due now would not reach these devices, for each that it would not.
+async fn reasons(
+    campaign: &Campaign,
+    audience: &Audience,
+    members: &[(u32, Member)],
+    visit: Visit<'_>,
+) -> Result<Vec<Option<&'static str>>, Problem> {
+    let mut by_shard: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+    for (shard, member) in members {
+        by_shard.entry(*shard).or_default().push(member.id);
+    }
+    let asked = stream::iter(by_shard).map(|(shard, ids)| async move {
+        let judge = ShardCommand::Judge(contract::run::judge(campaign, ids, clock::now()));
+        let judged = audience::ask(visit.env, &audience.reference(), shard, &judge).await;
+        judged
+            .map(|reply| (shard, reply))
+            .map_err(|error| audiences::failed(audience, &error.to_string()))
+    });
+    let judged: BTreeMap<u32, ShardReply> = asked.buffer_unordered(AT_ONCE).try_collect().await?;
+    let reason = |(shard, member): &(u32, Member)| match judged.get(shard) {
+        Some(ShardReply::Judged(judged)) if judged.outside.contains(&member.id) => Some(trial::OUTSIDE),
+        Some(ShardReply::Judged(judged)) if judged.capped.contains(&member.id) => Some(trial::CAPPED),
+        _ => None,
+    };
+    Ok(members.iter().map(reason).collect())
+}
+
+/// The devices that have these names, and in which shard each is.
+async fn find(audience: &Audience, refs: &[String], visit: Visit<'_>) -> Result<Vec<(u32, Member)>, Problem> {
+    let refs = refs.to_vec();
+    let find = ShardCommand::Find { refs };
+    let reference = audience.reference();
+    let replies = audience::ask_each(visit.env, &reference, &find);
+    let mut replies = pin!(replies);
+    let (mut found, mut shards) = (Vec::new(), 0..audience.shards);
+    while let Some(reply) = replies.next().await {
+        let reply = reply.map_err(|error| audiences::failed(audience, &error.to_string()))?;
+        // They come in the order of the shards.
+        let shard = shards.next().unwrap_or_default();
+        if let ShardReply::Found { members } = reply {
+            found.extend(members.into_iter().map(|member| (shard, member)));
+        }
+        trial::check_found(found.len())?;
+    }
+    Ok(found)
+}
+
+/// The campaign, if the caller reaches it; else there is no such one.
+async fn read(id: &str, visit: Visit<'_>) -> Result<Campaign, Problem> {
+    // An id that none of ours can be asks nobody.
+    if batches::seed(id).is_none() && !contract::is_own_name(id) {
+        return Err(not_found());
+    }
+    let campaign = campaign_of(ask(visit.env, &Command::Read { id: id.to_owned() }).await?)?;
+    if visit.caller.reaches(&campaign.app) {
+        Ok(*campaign)
+    } else {
+        Err(not_found())
+    }
+}
+
+/// The audience, if the caller reaches it; else, or if it is being deleted, there is no such one.
+pub(crate) async fn audience_of(name: &str, visit: Visit<'_>) -> Result<Audience, Problem> {
+    let audience = known(name, visit).await?;
+    if audience.is_leaving {
+        return Err(no_audience());
+    }
+    Ok(audience)
+}
+
+/// The audience, if the caller reaches it, also while it is being deleted; else there is no such one.
+pub(crate) async fn known(name: &str, visit: Visit<'_>) -> Result<Audience, Problem> {
+    let name = name.to_owned();
+    match ask(visit.env, &Command::Audience { name }).await? {
+        Reply::Audience(audience) if visit.caller.reaches(&audience.app) => Ok(audience),
+        Reply::Audience(_) | Reply::Missing => Err(no_audience()),
+        _ => Err(unavailable()),
+    }
+}
+
+/// The app, as the deployment has it now.
+pub(crate) fn app_of<'c>(name: &str, config: &'c Config) -> Result<&'c App, Problem> {
+    auth::find_app(name, config)
+}
+
+/// Asks the calendar.
+pub(crate) async fn ask(env: &Env, command: &Command) -> Result<Reply, Problem> {
+    calendar::ask(env, command).await.map_err(|error| {
+        let problem = error.to_string();
+        Event::CalendarFailed { problem: &problem }.write();
+        unavailable()
+    })
+}
+
+fn campaign_of(reply: Reply) -> Result<Box<Campaign>, Problem> {
+    match reply {
+        Reply::Campaign(campaign) => Ok(campaign),
+        reply => Err(refusal(&reply)),
+    }
+}
+
+/// Why the calendar does not do it.
+fn refusal(reply: &Reply) -> Problem {
+    contract::refusal(reply).unwrap_or_else(unavailable)
+}
+
+pub(crate) fn respond(answer: Answer) -> Result<Response, Problem> {
+    http::response(answer).map_err(|error| Problem::new(Kind::Unavailable, error.to_string()))
+}
+
+/// The answer to who asked for an end.
+pub(crate) fn nothing() -> Answer {
+    Answer {
+        status: 204,
+        ..Answer::json(String::new())
+    }
+}
+
+pub(crate) fn no_audience() -> Problem {
+    audience_contract::not_found()
+}
+
+fn not_found() -> Problem {
+    Problem::new(Kind::CampaignNotFound, "there is no such campaign")
+}
+
+pub(crate) fn unavailable() -> Problem {
+    Problem::new(Kind::Unavailable, "the calendar or the audience did not answer").retry_after_ms(1000)
+}
+
+/// The most batches that are told of a cancel before it is answered; the calendar tells the rest.
+const MOST_RUNS: u32 = 1000;
+
+/// The most batches that are asked what they have left out, for a list of runs. A campaign has few runs under way.
+const MOST_OPEN_RUNS: usize = 100;
+
+/// How many batches are asked at once: an invocation has six connections.
+const AT_ONCE: usize = 5;
+
+/// How long resends of a trial may take: as those of a push.
+const TRIAL_WAIT: Duration = Duration::from_secs(20);

@@ -1,0 +1,110 @@
+//! `GET /v1/batches` and `/v1/dead-letters`: asks the registries, and queues dead letters again.
+
+use crate::objects::registry;
+use crate::platform::bindings;
+use api::config::{Caller, Config};
+use api::problem::{Kind, Problem};
+use api::{Answer, listing};
+use batch::dead_letter::{Command as LetterCommand, Letter, Reply as LetterReply};
+use batch::registry::{Command, Filter, Page, Reply};
+use futures::future::try_join_all;
+use worker::js_sys::JsString;
+use worker::{Env, QueueContentType, RawMessageBuilder};
+
+/// The caller's batches, the newest first.
+pub(crate) async fn batches(
+    query: &str,
+    caller: &Caller,
+    config: &Config,
+    env: &Env,
+) -> Result<Answer, Problem> {
+    let filter = listing::batch_filter(query).map_err(Problem::invalid)?;
+    Ok(listing::batches(&page(&filter, caller, config, env).await?))
+}
+
+/// The newest of the caller's batches that are paused.
+pub(crate) async fn paused(caller: &Caller, config: &Config, env: &Env) -> Result<Page, Problem> {
+    let filter = listing::paused_filter();
+    page(&filter, caller, config, env).await
+}
+
+async fn page(filter: &Filter, caller: &Caller, config: &Config, env: &Env) -> Result<Page, Problem> {
+    let asked = listing::by_credential(filter, caller, config);
+    let pages = asked.iter().map(|(credential, filter)| async {
+        let list = Command::List(filter.clone());
+        match registry::tell(env, credential, &list).await {
+            Ok(Reply::Page(page)) => Ok(page),
+            Ok(Reply::Done | Reply::Active(_) | Reply::Counted(_)) | Err(_) => Err(unavailable()),
+        }
+    });
+    Ok(Page::merge(try_join_all(pages).await?, filter.limit))
+}
+
+/// The dead letters, the newest first.
+pub(crate) async fn letters(query: &str, caller: &Caller, env: &Env) -> Result<Answer, Problem> {
+    refuse_unless_operator(caller)?;
+    let (limit, cursor) = listing::letter_range(query).map_err(Problem::invalid)?;
+    match ask(env, &LetterCommand::List { limit, cursor }).await? {
+        LetterReply::Page(page) => Ok(listing::dead_letters(&page)),
+        LetterReply::Done | LetterReply::Missing | LetterReply::Letter(_) => Err(unavailable()),
+    }
+}
+
+/// Queues a dead letter again. It stays until it is queued, so that it cannot be lost in between.
+pub(crate) async fn replay(id: &str, caller: &Caller, env: &Env) -> Result<Answer, Problem> {
+    refuse_unless_operator(caller)?;
+    let letter = match ask(env, &LetterCommand::Read { id: id.to_owned() }).await? {
+        LetterReply::Letter(letter) => letter,
+        LetterReply::Missing => return Err(no_letter()),
+        LetterReply::Done | LetterReply::Page(_) => return Err(unavailable()),
+    };
+    if !letter.is_whole() {
+        let detail = "the letter was longer than what is kept of one, and cannot be queued again";
+        return Err(Problem::new(Kind::InvalidRequest, detail));
+    }
+    queue(env, &letter).await.map_err(|_| unavailable())?;
+    discard(id, caller, env).await
+}
+
+/// Removes a dead letter.
+pub(crate) async fn discard(id: &str, caller: &Caller, env: &Env) -> Result<Answer, Problem> {
+    refuse_unless_operator(caller)?;
+    match ask(env, &LetterCommand::Drop { id: id.to_owned() }).await? {
+        LetterReply::Done => Ok(Answer {
+            status: 204,
+            ..Answer::json(String::new())
+        }),
+        LetterReply::Missing => Err(no_letter()),
+        LetterReply::Letter(_) | LetterReply::Page(_) => Err(unavailable()),
+    }
+}
+
+/// Whichever queue a message was for, any of ours takes it.
+async fn queue(env: &Env, letter: &Letter) -> worker::Result<()> {
+    let body = JsString::from(letter.body.as_str());
+    let message = RawMessageBuilder::new(body.into()).build_with_content_type(QueueContentType::Text);
+    env.queue(&bindings::queue(0))?.send_raw(message).await
+}
+
+async fn ask(env: &Env, command: &LetterCommand) -> Result<LetterReply, Problem> {
+    registry::ask_letters(env, command)
+        .await
+        .map_err(|_| unavailable())
+}
+
+/// Dead letters belong to no app: who sees them must reach all.
+pub(crate) fn refuse_unless_operator(caller: &Caller) -> Result<(), Problem> {
+    if caller.reaches_all() {
+        return Ok(());
+    }
+    let detail = format!("the key `{}` does not reach all apps", caller.name);
+    Err(Problem::new(Kind::Forbidden, detail))
+}
+
+fn no_letter() -> Problem {
+    Problem::new(Kind::NotFound, "there is no such dead letter")
+}
+
+fn unavailable() -> Problem {
+    Problem::new(Kind::Unavailable, "the registry did not answer").retry_after_ms(1000)
+}

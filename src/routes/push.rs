@@ -1,0 +1,350 @@
+//! `POST /v1/push`: takes an order to its transport, and its answer back.
+
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::objects::batch::Body;
+use crate::objects::connection::{self, Errand, Handed};
+use crate::objects::metrics;
+use crate::platform::log::{self, Event};
+use crate::platform::{clock, http};
+use crate::routes::batches;
+use crate::sending::fetch::FetchTransport;
+use crate::sending::lease;
+use crate::sending::run::{self, Means, Run, Span};
+use api::byte_budget::{self, Reservation};
+use api::config::{App, Caller, Config, Transport};
+use api::format::{Format, Head, LINES, Limits};
+use api::problem::{Kind, Problem};
+use api::push::Lines;
+use api::{Answer, Order, auth, preview, push};
+use delivery::fanout::FETCH_WINDOW;
+use delivery::gate::{Command, Lease};
+use delivery::metrics::Delta;
+use delivery::receipt::{Receipt, Tally};
+use futures::StreamExt;
+use futures::channel::mpsc;
+use futures::future::{FutureExt, LocalBoxFuture};
+use worker::{Context, Env, Headers, Request, Response, ResponseBuilder};
+
+/// Answers a request to send.
+pub(crate) async fn answer(
+    request: &mut Request,
+    caller: &Caller,
+    config: &'static Config,
+    env: &Env,
+    context: &Context,
+) -> Result<Response, Problem> {
+    // Another coding is refused whatever becomes of the request.
+    http::coding(request)?;
+    let wait = push::wait(http::header(request, "prefer").as_deref());
+    let limit = Limits::of(Transport::Socket).body;
+    let content_type = http::header(request, "content-type");
+    let format = Format::of(
+        content_type.as_deref(),
+        http::header(request, "accept").as_deref(),
+    );
+    if batches::is_wanted(request) || http::declared_size(request) > limit {
+        return batches::stream_upload(request, caller, format, env).await;
+    }
+    let (body, reservation) = match http::read_up_to(request, limit).await? {
+        http::Read::Whole(body, reservation) => (body, reservation),
+        http::Read::Part(read, rest, _reservation) => {
+            return batches::continue_upload(request, caller, format, (read, *rest), env).await;
+        }
+    };
+    let head = match Head::skim(&body, format) {
+        // More than can be answered at once is still no more than a batch can have.
+        Err(problem) if problem.kind() == Kind::BodyTooLarge => {
+            return batches::upload(request, caller, format, Body::Bytes(body), env).await;
+        }
+        head => head?,
+    };
+    let app = auth::choose_app(head.app.as_deref(), caller, config)?;
+    let limits = Limits::of(app.transport);
+    if head.batch || head.devices > limits.devices || body.len() > limits.body {
+        return batches::upload(request, caller, format, Body::Bytes(body), env).await;
+    }
+    let order = Written {
+        app,
+        body,
+        format,
+        wait,
+        reservation: Some(reservation),
+    };
+    at_once(order, head.devices, config, env, context).await
+}
+
+/// An order as its caller wrote it.
+pub(crate) struct Written {
+    pub(crate) app: &'static App,
+    pub(crate) body: Vec<u8>,
+    pub(crate) format: Format,
+    /// How long resends may take.
+    pub(crate) wait: Duration,
+    /// The memory reserved for the body, if it is a request's.
+    pub(crate) reservation: Option<Reservation>,
+}
+
+/// Sends an order of so many devices and answers with what became of each.
+pub(crate) async fn at_once(
+    written: Written,
+    devices: usize,
+    config: &'static Config,
+    env: &Env,
+    context: &Context,
+) -> Result<Response, Problem> {
+    let mut delta = Delta::default();
+    let app = written.app;
+    let order = Dispatch {
+        app,
+        body: written.body,
+        format: written.format,
+        wait: written.wait,
+        reservation: written.reservation,
+        config,
+        env,
+        context,
+        delta: &mut delta,
+    };
+    let answer = match app.transport {
+        Transport::Fetch => order.by_fetch().await,
+        Transport::Socket => order.by_socket(devices).await,
+    };
+    if let Err(problem) = &answer {
+        delta.order(&app.name, problem.kind().status());
+    }
+    // What a run, or a connection object, has taken over it adds itself.
+    context.wait_until(metrics::add(env.clone(), delta));
+    answer
+}
+
+/// Answers a request to preview what would be sent.
+pub(crate) async fn preview(
+    request: &mut Request,
+    caller: &Caller,
+    config: &Config,
+) -> Result<Answer, Problem> {
+    let format = Format::of(http::header(request, "content-type").as_deref(), None);
+    let body = http::read_body(request, Limits::of(Transport::Socket).body).await?;
+    let head = Head::skim(&body, format)?;
+    let app = auth::choose_app(head.app.as_deref(), caller, config)?;
+    http::check_size(body.len(), Limits::of(app.transport).body)?;
+    let order = Order::parse_for(app, &body, format, clock::seed(), clock::now())?;
+    preview::answer(&order, config)
+}
+
+/// An order that is not parsed yet.
+struct Dispatch<'d> {
+    app: &'static App,
+    body: Vec<u8>,
+    format: Format,
+    wait: Duration,
+    reservation: Option<Reservation>,
+    config: &'static Config,
+    env: &'d Env,
+    context: &'d Context,
+    /// What was counted and nobody has taken over yet.
+    delta: &'d mut Delta,
+}
+
+impl Dispatch<'_> {
+    async fn by_fetch(mut self) -> Result<Response, Problem> {
+        let order = Rc::new(parse(&self.body, self.format, self.app)?);
+        let pushes = order.sendable().count();
+        if pushes == 0 {
+            self.delta.order(&self.app.name, 200);
+            return nothing_to_send(&order, self.format, Transport::Fetch);
+        }
+        let want = u32::try_from(pushes.min(FETCH_WINDOW)).unwrap_or(1);
+        let means = Means {
+            lease: self.lease(want, Transport::Fetch).await?,
+            transport: FetchTransport::new(self.config.origin(self.app.credential.environment)),
+            delta: std::mem::take(self.delta),
+            env: self.env.clone(),
+        };
+        let span = Span::of_order(&order, self.wait);
+        let run = Run::new(Rc::clone(&order), means, span, self.config);
+        let spawn = |work| self.context.wait_until(work);
+        let after = move || drop(self.reservation);
+        send(order, run, self.format, Transport::Fetch, spawn, after).await
+    }
+
+    async fn by_socket(mut self, devices: usize) -> Result<Response, Problem> {
+        let streams = usize::try_from(self.config.sockets.shape.streams).unwrap_or(1);
+        let want = u32::try_from(devices.clamp(1, streams)).unwrap_or(1);
+        let lease = self.lease(want, Transport::Socket).await?;
+        let wait_ms = u64::try_from(self.wait.as_millis()).unwrap_or(u64::MAX);
+        let errand = Errand {
+            app: self.app.name.clone(),
+            lease,
+            wait_ms,
+            format: self.format,
+            assignment: None,
+            delta: std::mem::take(self.delta),
+        };
+        let unavailable = |_| {
+            // The lease stays out until its time is over: the object may be sending under it.
+            let detail = "the connection object did not answer; pushes may have been sent";
+            Problem::new(Kind::Unavailable, detail).retry_after_ms(lease::TTL_MS)
+        };
+        match connection::hand_over(self.env, self.app, &errand, &self.body)
+            .await
+            .map_err(unavailable)?
+        {
+            Handed::Answered(response) => Ok(response),
+            Handed::Full => {
+                self.give_back(errand, None).await;
+                Err(byte_budget::refusal())
+            }
+            Handed::Shut { millis } => {
+                self.give_back(errand, Some(millis)).await;
+                if !self.config.sockets.fallback {
+                    let detail = "no connection to APNs can be opened; nothing was sent";
+                    return Err(Problem::new(Kind::Unavailable, detail).retry_after_ms(millis));
+                }
+                Event::FellBack {
+                    app: &self.app.name,
+                    devices,
+                }
+                .write();
+                self.delta.fallback(&self.app.name);
+                self.by_fetch().await
+            }
+        }
+    }
+
+    /// Gives back a lease under which nothing was sent; no connection can be opened for `shut_for_ms`.
+    async fn give_back(&mut self, errand: Errand, shut_for_ms: Option<u64>) {
+        self.delta.merge(errand.delta);
+        self.delta.lease(&self.app.name, true);
+        let settle = Command::Settle {
+            lease: errand.lease.id,
+            report: Default::default(),
+            proven: None,
+            shut_for_ms,
+            refused: None,
+        };
+        lease::give_back(self.env, self.app, settle).await;
+    }
+
+    /// A lease of up to `want` permits. One that is granted is counted by whoever uses it.
+    async fn lease(&mut self, want: u32, transport: Transport) -> Result<Lease, Problem> {
+        let lease = lease::open(self.env, self.app, want, transport).await;
+        if lease.is_err() {
+            self.delta.lease(&self.app.name, false);
+        }
+        lease
+    }
+}
+
+/// Parses an order with what only the platform has: random bytes and the moment.
+pub(crate) fn parse(body: &[u8], format: Format, app: &'static App) -> Result<Order<'static>, Problem> {
+    Order::parse_for(app, body, format, clock::seed(), clock::now())
+}
+
+/// The answer to an order of which every device is skipped.
+pub(crate) fn nothing_to_send(
+    order: &Order<'_>,
+    format: Format,
+    transport: Transport,
+) -> Result<Response, Problem> {
+    if !format.lines_out {
+        return http::response(push::answer(order, &[], transport)).map_err(unanswered);
+    }
+    let mut lines = Lines::begin(order);
+    lines.end(order, transport);
+    lines_head().from_bytes(lines.take()).map_err(unanswered)
+}
+
+/// Runs an order's fan-out and answers. What outlives the answer is handed to `spawn`; `after` is called at the end.
+pub(crate) async fn send<T: run::Transport + 'static>(
+    order: Rc<Order<'static>>,
+    mut run: Run<T>,
+    format: Format,
+    transport: Transport,
+    spawn: impl Fn(LocalBoxFuture<'static, ()>),
+    after: impl FnOnce() + 'static,
+) -> Result<Response, Problem> {
+    run.count(|delta, app| delta.order(app, 200));
+    let started = clock::now();
+    let sent = move |app: &App, tally: Tally| {
+        let ms = clock::millis_since(started);
+        Event::Sent {
+            app: &app.name,
+            transport: transport.as_str(),
+            tally,
+            memory_kb: log::memory_kb(),
+            ms,
+        }
+        .write();
+    };
+    if format.lines_out {
+        let (sender, receiver) = mpsc::unbounded();
+        let work = async move {
+            let lines = RefCell::new(Lines::begin(&order));
+            let mut tally = Tally::default();
+            let flush = |least| {
+                let mut lines = lines.borrow_mut();
+                if lines.len() >= least {
+                    // A caller who has gone stops nothing; a fetch invocation then has some 30 s left, an object all it needs.
+                    let _ = sender.unbounded_send(Ok::<_, worker::Error>(lines.take()));
+                }
+            };
+            let settled = |receipt: Receipt| {
+                tally.add(receipt.status());
+                lines.borrow_mut().add(&order, &receipt);
+            };
+            let on = || {
+                flush(FLUSH_AT);
+                ControlFlow::Continue(())
+            };
+            run.drive(settled, on).await;
+            lines.borrow_mut().end(&order, transport);
+            flush(1);
+            sent(order.app, tally);
+            let metrics = run.add_to_metrics();
+            run.close().await;
+            metrics.await;
+            after();
+        };
+        spawn(work.boxed_local());
+        return lines_head()
+            .from_stream(receiver.boxed_local())
+            .map_err(unanswered);
+    }
+    let mut receipts = Vec::with_capacity(order.pushes.len());
+    run.drive(|receipt| receipts.push(receipt), || ControlFlow::Continue(()))
+        .await;
+    sent(order.app, receipts.iter().map(Receipt::status).collect());
+    let response = http::response(push::answer(&order, &receipts, transport)).map_err(unanswered);
+    let work = async move {
+        let metrics = run.add_to_metrics();
+        run.close().await;
+        metrics.await;
+        after();
+    };
+    spawn(work.boxed_local());
+    response
+}
+
+fn lines_head() -> ResponseBuilder {
+    let headers = Headers::new();
+    for (name, value) in [("content-type", LINES), ("cache-control", "no-store")] {
+        // Names and values that every platform takes.
+        let _ = headers.set(name, value);
+    }
+    ResponseBuilder::new().with_headers(headers)
+}
+
+fn unanswered(_: worker::Error) -> Problem {
+    Problem::new(
+        Kind::Unavailable,
+        "the answer could not be written; pushes may have been sent",
+    )
+}
+
+/// How many bytes of lines are gathered while there is more to do: large enough to be cheap, small enough for progress.
+const FLUSH_AT: usize = 8 * 1024;

@@ -1,0 +1,237 @@
+//! The queue's consumer: what a message wakes.
+//!
+//! A message says that a chunk can be claimed. Nothing here throws: the platform would deliver all messages again, and
+//! start fewer consumers. A message is acknowledged as soon as the batch has answered, since the batch queues again
+//! what was not done; it is retried only if the batch cannot be reached.
+
+use std::rc::Rc;
+
+use crate::objects::connection::{self, Errand, Handed};
+use crate::objects::{batch, metrics, registry};
+use crate::platform::log::Event;
+use crate::platform::{bindings, clock};
+use crate::sending::fetch::FetchTransport;
+use crate::sending::run::Means;
+use crate::sending::{chunk, lease};
+use crate::stubs;
+use ::batch::{Assignment, Command, Message};
+use api::batch as contract;
+use api::config::{App, Config, Transport};
+use api::format::Format;
+use apns::time::Timestamp;
+use delivery::fanout::FETCH_WINDOW;
+use delivery::gate::{self, Lease, Reply};
+use delivery::limiter::Share;
+use delivery::metrics::Delta;
+use futures::lock::{Mutex, MutexGuard};
+use futures::stream::{self, StreamExt};
+use worker::{Context, Env, MessageBatch, MessageExt, QueueRetryOptionsBuilder, RawMessage};
+
+/// Takes the messages of one delivery.
+pub(crate) async fn consume(messages: MessageBatch<()>, env: &Env, context: &Context) {
+    let queue = messages.queue();
+    let turn = Mutex::new(());
+    let received: Vec<RawMessage> = messages.raw_iter().collect();
+    stream::iter(received)
+        .for_each_concurrent(AT_ONCE, |message| {
+            let (queue, turn) = (&queue, &turn);
+            async move { receive(&message, queue, turn, env, context).await }
+        })
+        .await;
+}
+
+async fn receive(message: &RawMessage, queue: &str, turn: &Mutex<()>, env: &Env, context: &Context) {
+    let text = message.body().as_string().unwrap_or_default();
+    let parsed = serde_json::from_str::<Message>(&text);
+    let taken = match parsed {
+        Ok(wanted) if !queue.ends_with(DEAD) => {
+            let queued_at = Timestamp::from_millis(message.timestamp().as_millis());
+            run(&wanted, queued_at, turn, env, context).await
+        }
+        Ok(_) => registry::bury(env, &message.id(), queue, &text, "it was retried in vain").await,
+        Err(error) => {
+            let problem = format!("it cannot be read: {error}");
+            registry::bury(env, &message.id(), queue, &text, &problem).await
+        }
+    };
+    match taken {
+        Ok(()) => message.ack(),
+        Err(problem) => {
+            Event::MessageFailed {
+                queue,
+                problem: &problem,
+            }
+            .write();
+            let options = QueueRetryOptionsBuilder::new().with_delay_seconds(RETRY_SECONDS);
+            message.retry_with_options(&options.build());
+        }
+    }
+}
+
+/// Claims a chunk and sends it. Chunks that go by `fetch` take turns, from their claim on: an invocation has six requests
+/// for all of them.
+async fn run(
+    wanted: &Message,
+    queued_at: Timestamp,
+    turn: &Mutex<()>,
+    env: &Env,
+    context: &Context,
+) -> Result<(), String> {
+    let my_turn = turn.lock().await;
+    let claim = Command::Claim { chunk: wanted.chunk };
+    let Some(body) = batch::command(env, &wanted.batch, &claim).await? else {
+        return Ok(());
+    };
+    let mut delta = Delta::default();
+    delta.claimed(clock::now().since(queued_at));
+    let end = body.iter().position(|byte| *byte == b'\n').unwrap_or(body.len());
+    let (first, order) = body.split_at(end);
+    let assignment: Assignment = stubs::read(first)?;
+    let order = order.get(1..).unwrap_or_default();
+    let Ok(config) = bindings::config(env) else {
+        chunk::halt(
+            env,
+            &assignment,
+            "the deployment's settings have faults".to_owned(),
+        )
+        .await;
+        return Ok(());
+    };
+    let app = match config.find_app(&assignment.app) {
+        Ok(app) => app,
+        Err(error) => {
+            chunk::halt(env, &assignment, error.to_string()).await;
+            return Ok(());
+        }
+    };
+    let dispatch = Dispatch {
+        assignment,
+        order,
+        app,
+        config,
+        env,
+        context,
+        delta: &mut delta,
+    };
+    match app.transport {
+        Transport::Fetch => dispatch.by_fetch(my_turn).await,
+        Transport::Socket => {
+            drop(my_turn);
+            dispatch.by_socket(turn).await;
+        }
+    }
+    // What a run has taken over it adds itself.
+    context.wait_until(metrics::add(env.clone(), delta));
+    Ok(())
+}
+
+/// A chunk that was claimed.
+struct Dispatch<'d> {
+    assignment: Assignment,
+    order: &'d [u8],
+    app: &'static App,
+    config: &'static Config,
+    env: &'d Env,
+    context: &'d Context,
+    /// What was counted and no run has taken over yet.
+    delta: &'d mut Delta,
+}
+
+impl Dispatch<'_> {
+    async fn by_fetch(self, _my_turn: MutexGuard<'_, ()>) {
+        let order = match chunk::read(&self.assignment, self.order, self.app) {
+            Ok(order) => Rc::new(order),
+            Err(problem) => {
+                return chunk::halt(self.env, &self.assignment, problem.detail().to_owned()).await;
+            }
+        };
+        let Some(lease) = self.lease(FETCH_WINDOW, Transport::Fetch).await else {
+            return self.delta.lease(&self.app.name, false);
+        };
+        let means = Means {
+            lease,
+            transport: FetchTransport::new(self.config.origin(self.app.credential.environment)),
+            delta: std::mem::take(self.delta),
+            env: self.env.clone(),
+        };
+        let spawn = |work| self.context.wait_until(work);
+        chunk::run(self.assignment, order, means, self.config, spawn).await;
+    }
+
+    async fn by_socket(self, turn: &Mutex<()>) {
+        let streams = usize::try_from(self.config.sockets.shape.streams).unwrap_or(1);
+        let Some(lease) = self.lease(streams, Transport::Socket).await else {
+            return self.delta.lease(&self.app.name, false);
+        };
+        let errand = Errand {
+            app: self.app.name.clone(),
+            lease,
+            wait_ms: 0,
+            format: Format {
+                lines_in: true,
+                lines_out: false,
+            },
+            assignment: Some(self.assignment.clone()),
+            delta: std::mem::take(self.delta),
+        };
+        // An object that did not answer may be sending: the claim and the lease end by themselves.
+        let Ok(Handed::Shut { millis }) =
+            connection::hand_over(self.env, self.app, &errand, self.order).await
+        else {
+            return;
+        };
+        self.delta.merge(errand.delta);
+        self.delta.lease(&self.app.name, true);
+        let settle = gate::Command::Settle {
+            lease: errand.lease.id,
+            report: Default::default(),
+            proven: None,
+            shut_for_ms: Some(millis),
+            refused: None,
+        };
+        lease::give_back(self.env, self.app, settle).await;
+        if !self.config.sockets.fallback {
+            return chunk::release(self.env, &self.assignment, millis).await;
+        }
+        Event::FellBack {
+            app: &self.app.name,
+            devices: self.assignment.places.len(),
+        }
+        .write();
+        self.delta.fallback(&self.app.name);
+        self.by_fetch(turn.lock().await).await;
+    }
+
+    /// A lease for the chunk; if there is none to be had, the chunk goes back.
+    async fn lease(&self, width: usize, transport: Transport) -> Option<Lease> {
+        let want = u32::try_from(self.assignment.places.len().clamp(1, width)).unwrap_or(1);
+        let share = Share {
+            batch: contract::share(&self.assignment.batch),
+            weight: self.assignment.weight,
+        };
+        let after_ms = match lease::ask(self.env, self.app, want, transport, Some(share), None).await {
+            Ok(Reply::Granted(lease)) => return Some(lease),
+            Ok(Reply::Full { retry_after_ms } | Reply::Stopped { retry_after_ms, .. }) => retry_after_ms,
+            Ok(Reply::Unavailable { problem }) => {
+                chunk::halt(self.env, &self.assignment, problem).await;
+                return None;
+            }
+            Ok(Reply::Settled | Reply::Turn(_) | Reply::Inspected(_)) | Err(_) => GATE_RETRY_MS,
+        };
+        chunk::release(self.env, &self.assignment, after_ms).await;
+        None
+    }
+}
+
+/// How many chunks of a delivery are claimed at once: what the connections of a credential carry together, at 500 a chunk;
+/// the gate lets them wait their turn. It bounds the memory of a delivery to a megabyte.
+const AT_ONCE: usize = 16;
+
+/// What the name of a dead-letter queue ends with.
+const DEAD: &str = "-dead-letters";
+
+/// When a batch that could not be reached is tried again.
+const RETRY_SECONDS: u32 = 5;
+
+/// When to try again after the gate did not answer.
+const GATE_RETRY_MS: u64 = 1000;

@@ -1,0 +1,328 @@
+//! Runs a fan-out: launches what it launches, hands it what came, and gives the lease back.
+
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::objects::metrics;
+use crate::platform::clock;
+use crate::sending::lease;
+use api::Order;
+use api::config::Transport::Fetch;
+use api::config::{App, Config};
+use apns::provider_token::ProviderToken;
+use apns::time::Timestamp;
+use apns::{Outcome, Request};
+use delivery::fanout::{Fanout, Next, ONE_ATTEMPT_TIME, Plan};
+use delivery::gate::{Command, Lease, Refusal, Reply};
+use delivery::metrics::{Delta, Tally};
+use delivery::receipt::Receipt;
+use delivery::verdict::TokenRefusal;
+use futures::StreamExt;
+use futures::channel::oneshot;
+use futures::future::{Either, FutureExt, LocalBoxFuture, Shared, select};
+use futures::stream::FuturesUnordered;
+use worker::Env;
+
+/// A way to send one push.
+pub(crate) trait Transport {
+    /// Which one it is.
+    const NAME: api::config::Transport;
+
+    /// The most pushes that it carries at once.
+    fn width(&self) -> usize;
+
+    /// Sends a push and waits for its end, for `timeout` at the most from when it is really sent. A push that could not be
+    /// sent before `limit` is over is not sent any more.
+    fn send(
+        &self,
+        request: &Request,
+        token: &ProviderToken,
+        timeout: Duration,
+        limit: &SendLimit,
+    ) -> impl Future<Output = Outcome>;
+
+    /// Uses no connection any more over which APNs has refused the credential to this transport. The platform's `fetch`
+    /// chooses its connections itself.
+    fn use_another_connection(&self) {}
+
+    /// Moves what it has counted since the last call.
+    fn count(&self, delta: &mut Delta);
+}
+
+/// What a run is done with.
+pub(crate) struct Means<T> {
+    pub(crate) lease: Lease,
+    pub(crate) transport: T,
+    /// What was counted before, to be added with the rest.
+    pub(crate) delta: Delta,
+    pub(crate) env: Env,
+}
+
+/// Until when a run sends: up to a moment, or until it is stopped. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct SendLimit {
+    until: Timestamp,
+    /// One timer for all pushes of the run.
+    over: Shared<LocalBoxFuture<'static, ()>>,
+    /// Gone once the run is stopped.
+    running: Rc<RefCell<Option<oneshot::Sender<()>>>>,
+}
+
+impl SendLimit {
+    fn new(until: Timestamp) -> Self {
+        let (running, stopped) = oneshot::channel::<()>();
+        let over = async move {
+            select(pin!(clock::at(until)), stopped).await;
+        };
+        Self {
+            until,
+            over: over.boxed_local().shared(),
+            running: Rc::new(RefCell::new(Some(running))),
+        }
+    }
+
+    /// Nothing is sent any more, neither what is launched later nor what waits for a stream.
+    pub(crate) fn stop(&self) {
+        drop(self.running.borrow_mut().take());
+    }
+
+    /// Waits until nothing is sent any more.
+    pub(crate) fn over(&self) -> impl Future<Output = ()> + use<> {
+        self.over.clone()
+    }
+
+    /// Whether nothing is sent any more: a timer may be late.
+    pub(crate) fn is_over(&self) -> bool {
+        clock::now() >= self.until || self.running.borrow().is_none()
+    }
+}
+
+/// One fan-out with its lease.
+pub(crate) struct Run<T> {
+    order: Rc<Order<'static>>,
+    /// The places in the order of the devices that are sent to.
+    sendable: Vec<usize>,
+    fanout: Fanout,
+    means: Means<T>,
+    tally: Tally,
+    attempt_timeout: Duration,
+    limit: SendLimit,
+}
+
+/// What of an order is sent, and until when.
+pub(crate) struct Span {
+    /// The places in the order of the devices that are sent to.
+    pub(crate) places: Vec<usize>,
+    /// No attempt starts after this.
+    pub(crate) launch_until: Timestamp,
+    /// No push is sent again after this.
+    pub(crate) resend_until: Timestamp,
+}
+
+impl Span {
+    /// All that an order sends. Resends end when `wait` is over.
+    pub(crate) fn of_order(order: &Order<'_>, wait: Duration) -> Self {
+        let now = clock::now();
+        let longest = if order.is_one_attempt() {
+            ONE_ATTEMPT_TIME
+        } else {
+            lease::LAUNCH_TIME
+        };
+        Self {
+            places: order.sendable().collect(),
+            launch_until: now + longest,
+            resend_until: now + wait.min(longest),
+        }
+    }
+}
+
+impl<T: Transport> Run<T> {
+    /// A fan-out of what `span` says.
+    pub(crate) fn new(order: Rc<Order<'static>>, mut means: Means<T>, span: Span, config: &Config) -> Self {
+        means.delta.lease(&order.app.name, true);
+        let plan = Plan {
+            pushes: span.places.len(),
+            window: usize::try_from(means.lease.permits)
+                .unwrap_or(usize::MAX)
+                .min(means.transport.width()),
+            proven: means.lease.proven,
+            accepted: means.lease.accepted,
+            launch_until: span.launch_until,
+            resend_until: span.resend_until,
+            one_attempt: order.is_one_attempt(),
+        };
+        Self {
+            order,
+            limit: SendLimit::new(span.launch_until),
+            sendable: span.places,
+            fanout: Fanout::new(plan),
+            means,
+            tally: Tally::default(),
+            attempt_timeout: config.attempt_timeout,
+        }
+    }
+
+    /// Sends everything, and hands each receipt to `settled` as it is known, with `push` as the place in the order;
+    /// calls `pause` whenever it has to wait, which may tell it to launch nothing more.
+    pub(crate) async fn drive(
+        &mut self,
+        mut settled: impl FnMut(Receipt),
+        mut pause: impl FnMut() -> ControlFlow<()>,
+    ) {
+        let Self {
+            order,
+            sendable,
+            fanout,
+            means,
+            tally,
+            attempt_timeout,
+            limit,
+        } = self;
+        let Means {
+            lease,
+            transport,
+            delta,
+            env,
+        } = means;
+        let (order, transport, timeout, limit) = (&**order, &*transport, *attempt_timeout, &*limit);
+        let mut settled = |receipt: Receipt, tally: &mut Tally| {
+            tally.settled(&receipt);
+            let push = sendable.get(receipt.push).copied().unwrap_or_default();
+            settled(Receipt { push, ..receipt });
+        };
+        let mut token = Rc::new(lease.provider_token.clone());
+        let mut in_flight = FuturesUnordered::new();
+        loop {
+            match fanout.next(clock::now()) {
+                Next::Launch(launch) => {
+                    let request = sendable.get(launch.push).and_then(|place| order.request(*place));
+                    let Some(request) = request else { return };
+                    tally.launched(&launch);
+                    if launch.is_second_opinion() {
+                        transport.use_another_connection();
+                    }
+                    let token = Rc::clone(&token);
+                    in_flight.push(async move {
+                        let outcome = transport.send(request, &token, timeout, limit).await;
+                        (launch, outcome, request.is_repeatable())
+                    });
+                }
+                Next::Renew(refusal) => {
+                    let before = lease.id;
+                    renew(fanout, lease, refusal, order.app, env).await;
+                    delta.lease(&order.app.name, lease.id != before);
+                    token = Rc::new(lease.provider_token.clone());
+                }
+                Next::Unsent(receipt) => settled(receipt, tally),
+                Next::Wait(until) => {
+                    if pause().is_break() {
+                        fanout.halt();
+                    }
+                    if let Some((launch, outcome, repeatable)) = next_end(&mut in_flight, until).await {
+                        let now = clock::now();
+                        tally.ended(&launch, &outcome, now);
+                        if let Some(receipt) = fanout.settle(launch, outcome, repeatable, now) {
+                            settled(receipt, tally);
+                        }
+                    }
+                }
+                Next::Done => return,
+            }
+        }
+    }
+
+    /// What ends the sending before its time.
+    pub(crate) fn limit(&self) -> SendLimit {
+        self.limit.clone()
+    }
+
+    /// The most pushes that are in flight at once.
+    pub(crate) const fn window(&self) -> usize {
+        self.fanout.width()
+    }
+
+    /// Gives the lease back.
+    pub(crate) async fn close(mut self) {
+        let Means { lease, env, .. } = &self.means;
+        let settle = settle_command(&mut self.fanout, lease);
+        lease::give_back(env, self.order.app, settle).await;
+    }
+
+    /// Counts with the order or the chunk as a whole.
+    pub(crate) fn count(&mut self, count: impl FnOnce(&mut Delta, &str)) {
+        count(&mut self.means.delta, &self.order.app.name);
+    }
+
+    /// What adds to the metrics all that was counted; for after the answer.
+    pub(crate) fn add_to_metrics(&mut self) -> LocalBoxFuture<'static, ()> {
+        let Means {
+            transport,
+            delta,
+            env,
+            ..
+        } = &mut self.means;
+        if let Some(headers) = self.order.headers() {
+            let (app, name) = (&self.order.app.name, T::NAME.as_str());
+            self.tally.take_into(delta, app, headers.push_type, name);
+        }
+        transport.count(delta);
+        metrics::add(env.clone(), std::mem::take(delta))
+    }
+}
+
+/// Replaces a provider token that APNs has refused.
+async fn renew(fanout: &mut Fanout, lease: &mut Lease, refusal: TokenRefusal, app: &App, env: &Env) {
+    let issued_at = lease.provider_token.issued_at();
+    let refused = match refusal {
+        TokenRefusal::Expired => Refusal::Expired { issued_at },
+        TokenRefusal::TooManyUpdates => Refusal::TooManyUpdates { issued_at },
+    };
+    lease::give_back(env, app, settle_command(fanout, lease)).await;
+    // Without a place in the pool: the order stays on the connection that it has, and the pool must not take another for open.
+    match lease::ask(env, app, lease.permits, Fetch, lease.share, Some(refused)).await {
+        Ok(Reply::Granted(renewed)) => {
+            fanout.renewed(renewed.proven, renewed.accepted);
+            *lease = renewed;
+        }
+        Ok(Reply::Full { retry_after_ms } | Reply::Stopped { retry_after_ms, .. }) => {
+            fanout.not_renewed(Some(Duration::from_millis(retry_after_ms)));
+        }
+        Ok(Reply::Unavailable { .. } | Reply::Settled | Reply::Turn(_) | Reply::Inspected(_)) | Err(_) => {
+            fanout.not_renewed(None);
+        }
+    }
+}
+
+fn settle_command(fanout: &mut Fanout, lease: &Lease) -> Command {
+    let (report, proven) = fanout.take_report();
+    let proven = proven.then(|| lease.provider_token.issued_at());
+    Command::Settle {
+        lease: lease.id,
+        report,
+        proven,
+        shut_for_ms: None,
+        refused: fanout.take_refusal(),
+    }
+}
+
+/// The next attempt to end, or nothing once `until` is reached.
+async fn next_end<E>(
+    in_flight: &mut FuturesUnordered<impl Future<Output = E>>,
+    until: Option<Timestamp>,
+) -> Option<E> {
+    let Some(until) = until else {
+        return in_flight.next().await;
+    };
+    let timer = pin!(clock::at(until));
+    if in_flight.is_empty() {
+        timer.await;
+        return None;
+    }
+    match select(in_flight.next(), timer).await {
+        Either::Left((ended, _)) => ended,
+        Either::Right(_) => None,
+    }
+}
