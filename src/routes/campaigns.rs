@@ -216,19 +216,28 @@ async fn written(body: &[u8], id: &str, visit: Visit<'_>) -> Result<Campaign, Pr
     let app = app_of(&audience.app, visit.config)?;
     let mut campaign = contract::read(id, &document, app, visit.config, clock::now())?;
     campaign.fingerprint = Some(contract::fingerprint(body));
-    let (after, limit) = (0, variables::SAMPLE);
-    let page = audience::ask(
-        visit.env,
-        &audience.reference(),
-        0,
-        &ShardCommand::Page { after, limit },
-    )
-    .await;
     // Without an answer there is no warning, and the campaign is as good as ever.
-    if let Ok(ShardReply::Page { members, .. }) = page {
+    if let Some(members) = sample(&campaign, &audience, visit).await {
         variables::warn(&mut campaign, app, &members, clock::now())?;
     }
     Ok(campaign)
+}
+
+/// The devices whose values are looked at when a campaign is written: those of the segment among the first of a shard.
+async fn sample(campaign: &Campaign, audience: &Audience, visit: Visit<'_>) -> Option<Vec<Member>> {
+    let audience = audience.reference();
+    let (after, limit) = (0, variables::SAMPLE);
+    let page = ShardCommand::Page { after, limit };
+    let Ok(ShardReply::Page { members, .. }) = audience::ask(visit.env, &audience, 0, &page).await else {
+        return None;
+    };
+    let Some(question) = variables::question(campaign, &members, clock::now()) else {
+        return Some(members);
+    };
+    match audience::ask(visit.env, &audience, 0, &ShardCommand::Judge(question)).await {
+        Ok(ShardReply::Judged(judged)) => Some(variables::in_segment(members, &judged)),
+        _ => None,
+    }
 }
 
 /// The campaign for a few named devices: shown, or sent at once.

@@ -203,6 +203,33 @@ fn a_key_of_another_app_gets_no_data_by_any_route() {
     assert_eq!(env.requests_to(&token).len(), 1);
 }
 
+#[test]
+fn a_campaign_for_another_apps_audience_is_refused_as_for_one_that_is_not_there() {
+    let env = TestEnv::shared();
+    let audience = "identity-hidden";
+    let put = json!({ "app": SHOP.name }).to_string();
+    env.call(
+        Caller::Shop,
+        "PUT",
+        &format!("/v1/audiences/{audience}"),
+        &[],
+        put.as_bytes(),
+    )
+    .with_status(201);
+    for (method, path) in [
+        ("POST", "/v1/campaigns"),
+        ("PUT", "/v1/campaigns/identity-of-my-own"),
+    ] {
+        let of = |audience: &str| {
+            let document = campaign_document(audience).to_string();
+            let answer = env.call(Caller::News, method, path, &[], document.as_bytes());
+            assert_eq!(answer.status, 422, "{method} {path}");
+            answer.body
+        };
+        assert_eq!(of(audience), of("identity-nobody"), "{method} {path}");
+    }
+}
+
 fn lines_if_devices(path: &str) -> Vec<(&'static str, &'static str)> {
     let devices = path.ends_with("/devices") || path.ends_with("/remove");
     let lines = ("content-type", "application/x-ndjson");

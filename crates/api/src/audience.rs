@@ -58,7 +58,7 @@ impl<'c> Opening<'c> {
             .and_then(|app| fault::string(app, &root.key("app"), &mut faults));
         let shards = match map.and_then(|map| map.get("shards")) {
             None => Some(SHARDS),
-            Some(value) => read_shards(value, &root.key("shards"), &mut faults),
+            Some(value) => fault::within(value, 1..=MAX_SHARDS, &root.key("shards"), &mut faults),
         };
         let shards = faults.or(shards).map_err(Problem::invalid)?.unwrap_or(SHARDS);
         Ok(Self {
@@ -66,17 +66,6 @@ impl<'c> Opening<'c> {
             shards,
         })
     }
-}
-
-fn read_shards(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<u32> {
-    let shards = fault::unsigned(value, at, faults)?;
-    let within = u32::try_from(shards)
-        .ok()
-        .filter(|shards| (1..=MAX_SHARDS).contains(shards));
-    if within.is_none() {
-        faults.add(at, FaultKind::Invalid(format!("must be from 1 to {MAX_SHARDS}")));
-    }
-    within
 }
 
 /// Whether a text can be the name of an audience.

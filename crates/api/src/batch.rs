@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::problem::{Kind, Problem};
+use super::problem::{InvalidKind, Kind, Problem};
 use super::upload::{Finished, InvalidLine, Opening};
 use crate::config::{Batches, Caller, Transport};
 use apns::expiration::Expiration;
@@ -248,14 +248,15 @@ pub fn document(record: &Record, overview: &Overview, transport: Option<Transpor
     serde_json::to_string(&document).unwrap_or_default()
 }
 
-/// The document with the lines of the upload that were left out, for the answer to the upload.
+/// The document with the lines of the upload that were left out, and with what is wrong with them in sum, for the answer to the upload.
 #[must_use]
-pub fn with_invalid_lines(document: String, lines: &[InvalidLine]) -> String {
+pub fn with_invalid_lines(document: String, lines: &[InvalidLine], kinds: &[InvalidKind]) -> String {
     let Some(open) = document.strip_suffix('}').filter(|_| !lines.is_empty()) else {
         return document;
     };
     let lines = serde_json::to_string(lines).unwrap_or_default();
-    format!("{open},\"invalid_lines\":{lines}}}")
+    let kinds = serde_json::to_string(kinds).unwrap_or_default();
+    format!("{open},\"invalid_lines\":{lines},\"invalid_kinds\":{kinds}}}")
 }
 
 /// The answer to an upload that has become a batch, or joined one.

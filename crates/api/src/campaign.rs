@@ -167,7 +167,7 @@ fn opens_in_time(expiration: &Value, schedule: &Schedule, window: &Window, next:
 /// The id of the campaign that a caller makes with an `Idempotency-Key`: the same key makes the same campaign.
 #[must_use]
 pub fn named_id(caller: &str, key: &str) -> String {
-    // No API key has a line break in its name.
+    // A batch of the same caller and key has another id.
     batch::named_id(&format!("campaign\n{caller}"), key)
 }
 

@@ -4,9 +4,9 @@
 //! that one drops a second gzip member, and hides how much comes out of how little. What comes out goes on in pieces of
 //! a bounded size; limits and fingerprints are of the decoded bytes.
 
-use std::io::Write;
+use std::io::{self, Write};
 
-use flate2::write::MultiGzDecoder;
+use flate2::write::GzDecoder;
 
 use super::problem::{Kind, Problem};
 
@@ -65,7 +65,10 @@ pub struct Decoder {
 }
 
 struct Gzip {
-    decoder: MultiGzDecoder<Vec<u8>>,
+    /// The decoder of the member that is under way.
+    decoder: GzDecoder<Vec<u8>>,
+    /// Whether the last member is complete, and no other has begun.
+    is_between: bool,
     /// Whether there were any bytes.
     has_begun: bool,
     /// How many bytes came out.
@@ -81,7 +84,8 @@ impl Decoder {
 
     fn of_at_most(limit: u64, coding: Coding) -> Self {
         let gzip = (coding == Coding::Gzip).then(|| Gzip {
-            decoder: MultiGzDecoder::new(Vec::new()),
+            decoder: GzDecoder::new(Vec::new()),
+            is_between: false,
             has_begun: false,
             size: 0,
         });
@@ -104,7 +108,7 @@ impl Decoder {
         };
         let piece = bytes.get(..PIECE).unwrap_or(bytes);
         gzip.has_begun |= !piece.is_empty();
-        gzip.decoder.write_all(piece).map_err(|_| not_gzip())?;
+        gzip.write(piece).map_err(|_| not_gzip())?;
         Ok((piece.len(), gzip.take(self.limit)?))
     }
 
@@ -115,7 +119,9 @@ impl Decoder {
     pub fn finish(&mut self) -> Result<Vec<u8>, Problem> {
         match &mut self.gzip {
             Some(gzip) if gzip.has_begun => {
-                gzip.decoder.try_finish().map_err(|_| cut_off())?;
+                if !gzip.is_between {
+                    gzip.decoder.try_finish().map_err(|_| cut_off())?;
+                }
                 gzip.take(self.limit)
             }
             Some(_) | None => Ok(Vec::new()),
@@ -124,6 +130,29 @@ impl Decoder {
 }
 
 impl Gzip {
+    /// Decodes the bytes: members one after the other, and zeros behind a member, with which some tools fill a block.
+    fn write(&mut self, mut rest: &[u8]) -> io::Result<()> {
+        loop {
+            if self.is_between {
+                let zeros = rest.iter().take_while(|byte| **byte == 0).count();
+                rest = rest.get(zeros..).unwrap_or_default();
+            }
+            if rest.is_empty() {
+                return Ok(());
+            }
+            if std::mem::take(&mut self.is_between) {
+                let decoded = std::mem::take(self.decoder.get_mut());
+                self.decoder = GzDecoder::new(decoded);
+            }
+            let taken = self.decoder.write(rest)?;
+            rest = rest.get(taken..).unwrap_or_default();
+            if taken == 0 {
+                self.decoder.try_finish()?;
+                self.is_between = true;
+            }
+        }
+    }
+
     fn take(&mut self, limit: u64) -> Result<Vec<u8>, Problem> {
         let decoded = std::mem::take(self.decoder.get_mut());
         let size = u64::try_from(decoded.len()).unwrap_or(u64::MAX);
@@ -217,6 +246,22 @@ mod tests {
         assert_eq!(decode(Coding::Gzip, &[&body]).unwrap(), b"{\"a\":1}\n{\"b\":2}\n");
         assert_eq!(decode(Coding::Gzip, &[]).unwrap(), b"");
         assert_eq!(decode(Coding::Identity, &[&body]).unwrap(), body);
+    }
+
+    #[test]
+    fn zeros_behind_a_gzip_member_are_ignored() {
+        let (one, two, zeros) = (gzip(b"one"), gzip(b"two"), vec![0; 10_240]);
+        let padded = [&one[..], &zeros].concat();
+        assert_eq!(decode(Coding::Gzip, &[&padded]).unwrap(), b"one");
+        for size in [1, 7, 4096] {
+            let pieces: Vec<&[u8]> = padded.chunks(size).collect();
+            assert_eq!(decode(Coding::Gzip, &pieces).unwrap(), b"one");
+        }
+        let both = [&one[..], &zeros, &two, &zeros].concat();
+        assert_eq!(decode(Coding::Gzip, &[&both]).unwrap(), b"onetwo");
+        let damaged = [&one[..], &zeros, b"more"].concat();
+        assert!(decode(Coding::Gzip, &[&damaged]).is_err());
+        assert!(decode(Coding::Gzip, &[&zeros]).is_err(), "there is no member");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::problem::{LineFault, Problem};
+use super::problem::{LineFault, Problem, shortened};
 use apns::DeviceToken;
 use apns::device_token::BadDeviceToken;
 use apns::fault::{self, Fault, FaultKind, Faults, Pointer};
@@ -164,16 +164,11 @@ impl From<&LineFault> for InvalidLine {
 
 /// A fault in words, of a bounded length: a pointer repeats the caller's own names of fields.
 pub(super) fn told(fault: &Fault) -> String {
-    let mut text = if fault.pointer.is_empty() {
+    shortened(if fault.pointer.is_empty() {
         fault.kind.to_string()
     } else {
         fault.to_string()
-    };
-    if text.len() > MAX_DETAIL {
-        text.truncate(text.floor_char_boundary(MAX_DETAIL));
-        text.push('…');
-    }
-    text
+    })
 }
 
 /// The fault of a line that is longer than its limit.
@@ -193,9 +188,6 @@ pub(super) fn of_line(kind: FaultKind) -> Faults {
     faults.add(&Pointer::Root, kind);
     faults
 }
-
-/// The longest text about a line that is left out, in bytes: a hundred of them are stored with a batch.
-const MAX_DETAIL: usize = 1000;
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,8 @@ mod line_faults;
 
 use serde::Serialize;
 
-pub use line_faults::{LineFault, LineFaults};
+pub(crate) use line_faults::shortened;
+pub use line_faults::{InvalidKind, LineFault, LineFaults};
 
 use super::Answer;
 use apns::fault::{Fault, Faults};
@@ -257,6 +258,7 @@ impl Problem {
             detail: &self.detail,
             pointer: errors.first().and_then(|error| error.pointer),
             more_errors: self.faults.len() + self.lines.len() - errors.len(),
+            invalid_kinds: self.lines.kinds(),
             errors,
         };
         Answer {
@@ -280,6 +282,8 @@ struct Document<'p> {
     errors: Vec<Entry<'p>>,
     #[serde(skip_serializing_if = "is_zero")]
     more_errors: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    invalid_kinds: Vec<InvalidKind>,
 }
 
 #[derive(Serialize)]

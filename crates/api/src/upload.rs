@@ -24,7 +24,7 @@ pub use super::order::Options;
 
 use super::format::Format;
 use super::lines::{self, Lines};
-use super::problem::{Kind, Problem};
+use super::problem::{InvalidKind, Kind, Problem};
 use crate::config::{Caller, Config};
 use apns::fault::WarningSummary;
 use apns::time::Timestamp;
@@ -79,6 +79,8 @@ pub struct Finished<'c> {
     pub invalid: u32,
     /// The first hundred of them.
     pub invalid_lines: Vec<InvalidLine>,
+    /// What is wrong with all of them, in sum.
+    pub invalid_kinds: Vec<InvalidKind>,
     /// What is sent although devices treat it badly.
     pub warnings: WarningSummary,
     /// The SHA-256 of the body.

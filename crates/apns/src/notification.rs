@@ -185,7 +185,13 @@ fn priority(
         faults.add(&at, FaultKind::Invalid(text.to_owned()));
         return None;
     }
-    let number = fault::unsigned(value, &at, faults)?;
+    let refuse = |is: String| {
+        faults.add(
+            &at,
+            FaultKind::Invalid(format!("must be 10, 5 or 1, but is {is}")),
+        );
+    };
+    let number = fault::integer(value).map_err(refuse).ok()?;
     let priority = Priority::from_number(number);
     match priority {
         Some(priority) if rules.priorities.contains(&priority) => return Some(priority),
@@ -203,7 +209,7 @@ fn priority(
         }
         None => faults.add(
             &at,
-            FaultKind::Invalid(format!("is {number}; the priorities are 10, 5 and 1")),
+            FaultKind::Invalid(format!("must be 10, 5 or 1, but is {number}")),
         ),
     }
     None

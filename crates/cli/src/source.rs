@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use flate2::read::MultiGzDecoder;
 use indicatif::ProgressBar;
 
 use crate::body::Lines;
@@ -102,11 +103,26 @@ impl Source {
         }
     }
 
-    /// Opens it from its beginning. Its length is known if it is a file.
+    /// Opens it from its beginning; a gzip file is decompressed. Its length is known if it is any other file.
     ///
     /// # Errors
     /// The file cannot be opened.
     pub(crate) fn open(&self) -> Result<(Box<dyn Read>, Option<u64>), Failure> {
+        let (mut input, length) = self.open_as_it_is()?;
+        let mut start = Vec::new();
+        (&mut input)
+            .take(GZIP.len() as u64)
+            .read_to_end(&mut start)
+            .map_err(|fault| self.at_fault(fault))?;
+        let is_gzip = start == GZIP;
+        let input = io::Cursor::new(start).chain(input);
+        if is_gzip {
+            return Ok((Box::new(MultiGzDecoder::new(input)), None));
+        }
+        Ok((Box::new(input), length))
+    }
+
+    fn open_as_it_is(&self) -> Result<(Box<dyn Read>, Option<u64>), Failure> {
         let Some(path) = &self.path else {
             return Ok((Box::new(io::stdin().lock()), None));
         };
@@ -193,9 +209,6 @@ impl Read for Watched {
 
 /// What a file of devices is that has no device a line.
 fn instead_of_lines(start: &str) -> Option<&'static str> {
-    if start.starts_with('\u{1f}') {
-        return Some("is gzip; unpack it first, as `gunzip -c` does, and give its text");
-    }
     if start.starts_with("PK\u{3}\u{4}") {
         return Some("is a ZIP file or a spreadsheet; export it as text");
     }
@@ -226,6 +239,9 @@ fn instead_of_lines(start: &str) -> Option<&'static str> {
     )
 }
 
+/// How a gzip file begins (RFC 1952).
+const GZIP: &[u8] = b"\x1f\x8b";
+
 /// How much of a file is looked at before it is uploaded.
 const START: u64 = 4096;
 
@@ -250,8 +266,7 @@ fn a_file_that_is_no_list_of_devices_is_named_for_what_it_is() {
         );
     }
     for (start, what) in [
-        (&b"\x1f\x8b\x08\0"[..], "gunzip"),
-        (b"PK\x03\x04\x14\0", "spreadsheet"),
+        (&b"PK\x03\x04\x14\0"[..], "spreadsheet"),
         (b"\xff\xfe{\0\"\0", "UTF-16"),
     ] {
         let start = String::from_utf8_lossy(start);

@@ -156,7 +156,7 @@ async fn stage(core: &Rc<Core>, request: &Request, intake: Intake) -> Result<Res
     delta.order(&app.name, 202);
     core.state.wait_until(metrics::add(core.env.clone(), delta));
     let document = core.document(Some(app))?;
-    let document = contract::with_invalid_lines(document, &finished.invalid_lines);
+    let document = contract::with_invalid_lines(document, &finished.invalid_lines, &finished.invalid_kinds);
     answer(core, document, false)
 }
 

@@ -126,7 +126,13 @@ impl Columns {
             }
             let read = match column {
                 Column::Attribute(..) if text.is_empty() => Ok(()),
-                Column::Attribute(name, kind) => set_attribute(&mut device, name, *kind, text),
+                Column::Attribute(name, kind) => match cell_value(*kind, text) {
+                    Ok(value) => set_attribute(&mut device, name, value),
+                    Err(rule) => {
+                        warnings.push(format!("{at} is left out: it {rule}, as its column says"));
+                        continue;
+                    }
+                },
                 Column::Field(name) => match text.trim() {
                     "" => Ok(()),
                     text => set_field(&mut device, name, text, app, warnings),
@@ -186,9 +192,10 @@ fn typed(name: &str) -> (&str, Type) {
         (":text", Type::Text),
         (":string", Type::Text),
     ];
-    let typed = types
-        .iter()
-        .find_map(|(suffix, kind)| Some((name.strip_suffix(suffix)?, *kind)));
+    let typed = types.iter().find_map(|(suffix, kind)| {
+        let (attribute, end) = name.split_at_checked(name.len().checked_sub(suffix.len())?)?;
+        end.eq_ignore_ascii_case(suffix).then_some((attribute, *kind))
+    });
     typed.unwrap_or((name, Type::Text))
 }
 
@@ -212,7 +219,7 @@ fn set_field(
         }
         "registered_at" => {
             let value = number(text).unwrap_or_else(|| Value::from(text));
-            device.registered_at = Some(fields::registered_at(&value)?);
+            device.registered_at = fields::registered_at(&value, warnings);
         }
         "app" => fields::is_app(text, app)?,
         // The header has no other.
@@ -221,20 +228,20 @@ fn set_field(
     Ok(())
 }
 
-fn set_attribute(device: &mut Device, name: &str, kind: Type, text: &str) -> Result<(), FaultKind> {
-    let value = match kind {
-        Type::Text => Value::from(text),
-        Type::Number => number(text.trim())
-            .ok_or_else(|| FaultKind::Invalid("must be a number, as its column says".to_owned()))?,
+/// The value of a cell in a column of that type, or what it must be.
+fn cell_value(kind: Type, text: &str) -> Result<Value, &'static str> {
+    match kind {
+        Type::Text => Ok(Value::from(text)),
+        Type::Number => number(text.trim()).ok_or("must be a number"),
         Type::Boolean => match text.trim().to_ascii_lowercase().as_str() {
-            "true" | "1" => Value::Bool(true),
-            "false" | "0" => Value::Bool(false),
-            _ => {
-                let rule = "must be `true` or `false`, as its column says";
-                return Err(FaultKind::Invalid(rule.to_owned()));
-            }
+            "true" | "1" => Ok(Value::Bool(true)),
+            "false" | "0" => Ok(Value::Bool(false)),
+            _ => Err("must be `true` or `false`"),
         },
-    };
+    }
+}
+
+fn set_attribute(device: &mut Device, name: &str, value: Value) -> Result<(), FaultKind> {
     fields::is_attribute(name, &value)?;
     device.attributes.insert(name.to_owned(), value);
     Ok(())
@@ -303,6 +310,9 @@ mod tests {
             ("a:text", "7", json!("7")),
             ("a:number", "7", json!(7)),
             ("a:number", " -0.5", json!(-0.5)),
+            ("a:integer", "7", json!(7)),
+            ("a:int", "-7", json!(-7)),
+            ("a:INT", "7.5", json!(7.5)),
             ("a:boolean", "True", json!(true)),
             ("a:boolean", "0", json!(false)),
         ] {
@@ -312,8 +322,21 @@ mod tests {
                 json!({"token": "abcd", "attributes": {"a": value}}).to_string()
             );
         }
-        let rows = read("token,attributes.a:number\nabcd,x\n");
-        assert_eq!(rows[0].1, "/attributes/a: must be a number, as its column says");
+    }
+
+    #[test]
+    fn a_cell_that_is_not_what_its_column_says_is_left_out_and_its_device_stays() {
+        for (column, cell) in [
+            ("attributes.a:number", "x"),
+            ("attributes.a:int", "1,5"),
+            ("attributes.a:number", "1e999"),
+            ("attributes.a:boolean", "maybe"),
+            ("registered_at", "2026-11-23 08:00:00"),
+            ("registered_at", "yesterday"),
+        ] {
+            let rows = read(&format!("token,{column}\nabcd,\"{cell}\"\n"));
+            assert_eq!(rows[0].1, r#"{"token":"abcd"}"#, "{column} {cell}");
+        }
     }
 
     #[test]

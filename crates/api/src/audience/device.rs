@@ -15,7 +15,7 @@ use super::fields::{
 use crate::config::App;
 use crate::lines;
 use crate::order::DEVICE;
-use apns::fault::{self, FaultKind, Faults, Pointer, Unique};
+use apns::fault::{self, FaultKind, Faults, Pointer, Unique, nearest};
 use campaign::audience::Device;
 
 /// Reads the device in a line; none if the line is the last one of an export.
@@ -106,7 +106,7 @@ impl Plain {
         if let Some(value) = &self.registered_at
             && value.as_str().is_none_or(|text| !text.trim().is_empty())
         {
-            device.registered_at = Some(registered_at(value)?);
+            device.registered_at = registered_at(value, warnings);
         }
         Ok(device)
     }
@@ -134,7 +134,14 @@ fn read(value: &Value, app: &App, faults: &mut Faults, warnings: &mut Vec<String
         fault::wrong_type(DEVICE, value, &root, faults);
         return None;
     }
-    let map = fault::object(value, &root, FIELDS, faults)?;
+    let map = fault::open_object(value, &root, faults)?;
+    for name in map.keys().filter(|name| !FIELDS.contains(&name.as_str())) {
+        let kind = match nearest(name, FIELDS) {
+            None => FaultKind::Invalid(OWN_FIELD.to_owned()),
+            nearest => FaultKind::UnknownField { nearest },
+        };
+        faults.add(&root.key(name), kind);
+    }
     let is_blank = |value: &Value| value.as_str().is_some_and(|text| text.trim().is_empty());
     // As in a table, nothing in a field is a field that is not there.
     let given = |name: &str| {
@@ -180,7 +187,7 @@ fn read(value: &Value, app: &App, faults: &mut Faults, warnings: &mut Vec<String
         device.attributes = attributes(value, &root.key("attributes"), faults);
     }
     if let Some(value) = given("registered_at") {
-        device.registered_at = note(registered_at(value), &root.key("registered_at"), faults);
+        device.registered_at = registered_at(value, warnings);
     }
     Some(device)
 }
@@ -209,6 +216,9 @@ fn text<T>(
     let text = fault::string(value, at, faults)?.to_owned();
     note(read(text), at, faults)
 }
+
+/// What is wrong with a field that is like none of ours.
+const OWN_FIELD: &str = "is not a known field; what is the app's own belongs in `attributes`";
 
 /// What a device may say.
 pub(super) const FIELDS: &[&str] = &[
@@ -284,6 +294,18 @@ mod tests {
                 Some("-"),
                 "/time_zone is left out",
             ),
+            (
+                json!({"registered_at": "2026-11-23 08:00:00"}),
+                None,
+                None,
+                "/registered_at is left out: it must be an RFC 3339 time",
+            ),
+            (
+                json!({"registered_at": true}),
+                None,
+                None,
+                "/registered_at is left out",
+            ),
         ] {
             let mut device = json!({"token": "abcd"});
             device
@@ -356,8 +378,8 @@ mod tests {
             ),
             (json!({"attributes": {"": 1}}), "/attributes/: has no name"),
             (
-                json!({"registered_at": "today"}),
-                "/registered_at: must be an RFC 3339 time such as `2026-11-23T08:00:00Z`, or epoch seconds",
+                json!({"first_name": "Ann"}),
+                "/first_name: is not a known field; what is the app's own belongs in `attributes`",
             ),
             (
                 json!({"lokale": "de"}),

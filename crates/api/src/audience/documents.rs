@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::Answer;
 use crate::lines::InvalidLine;
+use crate::problem::InvalidKind;
 use apns::time::Timestamp;
 use campaign::audience::{Counter, Member, Reply};
 
@@ -84,10 +85,14 @@ pub struct Tally {
     pub invalid: u64,
     /// The first hundred of them.
     pub invalid_lines: Vec<InvalidLine>,
+    /// What is wrong with all of them, in sum.
+    pub invalid_kinds: Vec<InvalidKind>,
     /// How often something was left out of a device that was taken.
     pub warnings: u64,
     /// The first hundred of those.
     pub warning_lines: Vec<InvalidLine>,
+    /// All of them in sum.
+    pub warning_kinds: Vec<InvalidKind>,
 }
 
 impl Tally {
@@ -149,8 +154,10 @@ pub fn imported(audience: &str, tally: &Tally) -> Answer {
         updated: tally.updated,
         invalid: tally.invalid,
         invalid_lines: &tally.invalid_lines,
+        invalid_kinds: &tally.invalid_kinds,
         warnings: tally.warnings,
         warning_lines: &tally.warning_lines,
+        warning_kinds: &tally.warning_kinds,
     })
 }
 
@@ -163,6 +170,7 @@ pub fn removed(audience: &str, tally: &Tally) -> Answer {
         removed: tally.removed,
         invalid: tally.invalid,
         invalid_lines: &tally.invalid_lines,
+        invalid_kinds: &tally.invalid_kinds,
     })
 }
 
@@ -233,8 +241,12 @@ struct Imported<'a> {
     updated: u64,
     invalid: u64,
     invalid_lines: &'a [InvalidLine],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    invalid_kinds: &'a [InvalidKind],
     warnings: u64,
     warning_lines: &'a [InvalidLine],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    warning_kinds: &'a [InvalidKind],
 }
 
 #[derive(Serialize)]
@@ -244,6 +256,8 @@ struct Removed<'a> {
     removed: u64,
     invalid: u64,
     invalid_lines: &'a [InvalidLine],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    invalid_kinds: &'a [InvalidKind],
 }
 
 #[derive(Serialize)]

@@ -99,8 +99,13 @@ pub(super) fn is_attribute(name: &str, value: &Value) -> Result<(), FaultKind> {
     }
 }
 
-pub(super) fn registered_at(value: &Value) -> Result<Timestamp, FaultKind> {
-    moment(value).ok_or_else(|| invalid(MOMENT_RULE))
+/// When a device was registered; nothing if that cannot be read: the device is one all the same.
+pub(super) fn registered_at(value: &Value, warnings: &mut Vec<String>) -> Option<Timestamp> {
+    let read = moment(value);
+    if read.is_none() {
+        warnings.push(format!("/registered_at is left out: it {MOMENT_RULE}"));
+    }
+    read
 }
 
 pub(super) fn is_app(name: &str, app: &App) -> Result<(), FaultKind> {

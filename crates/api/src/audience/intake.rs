@@ -9,7 +9,7 @@ use crate::config::App;
 use crate::lines::{self, InvalidLine, Line, Lines};
 use crate::media::{Evident, Media};
 use crate::problem::{LineFaults, Problem};
-use apns::fault::{self, Faults};
+use apns::fault::{self, Fault, FaultKind, Faults};
 
 /// The form of a body of devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +77,7 @@ enum Body {
 pub(super) struct Notes {
     received: u64,
     faults: LineFaults,
-    warnings: u64,
-    warning_lines: Vec<InvalidLine>,
+    warnings: LineFaults,
 }
 
 impl<'c> Intake<'c> {
@@ -180,9 +179,6 @@ impl<'c> Intake<'c> {
     }
 }
 
-/// How many warnings are listed; all are counted.
-const MAX_WARNINGS: usize = 100;
-
 /// Whether a line that says something has ended, or is longer than any line may be.
 pub(super) fn has_first_line(start: &[u8]) -> bool {
     let text = fault::without_mark(start).trim_ascii_start();
@@ -235,10 +231,8 @@ impl Notes {
     /// Counts what was left out of a line whose device stays.
     fn warn(&mut self, line: u32, warnings: Vec<String>) {
         for detail in warnings {
-            self.warnings += 1;
-            if self.warning_lines.len() < MAX_WARNINGS {
-                self.warning_lines.push(InvalidLine { line, detail });
-            }
+            let (pointer, kind) = (String::new(), FaultKind::Invalid(detail));
+            self.warnings.push(line, Fault { pointer, kind });
         }
     }
 
@@ -259,8 +253,10 @@ impl Notes {
             received: self.received,
             invalid: u64::try_from(self.faults.len()).unwrap_or(u64::MAX),
             invalid_lines: self.faults.listed().iter().map(InvalidLine::from).collect(),
-            warnings: self.warnings,
-            warning_lines: self.warning_lines,
+            invalid_kinds: self.faults.kinds(),
+            warnings: u64::try_from(self.warnings.len()).unwrap_or(u64::MAX),
+            warning_lines: self.warnings.listed().iter().map(InvalidLine::from).collect(),
+            warning_kinds: self.warnings.kinds(),
             ..Tally::default()
         }
     }

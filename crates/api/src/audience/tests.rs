@@ -30,8 +30,14 @@ fn an_audience_has_an_app_and_shards() {
     assert_eq!(opening("a", r#"{"app":"shop"}"#), shop(8));
     assert_eq!(opening("a", ""), shop(8));
     for (body, detail) in [
-        (r#"{"shards":0}"#, "/shards: must be from 1 to 256"),
-        (r#"{"shards":257}"#, "/shards: must be from 1 to 256"),
+        (
+            r#"{"shards":0}"#,
+            "/shards: must be an integer from 1 to 256, but is 0",
+        ),
+        (
+            r#"{"shards":257}"#,
+            "/shards: must be an integer from 1 to 256, but is 257",
+        ),
         (
             r#"{"shard":1}"#,
             "/shard: is not a known field; did you mean `shards`?",
@@ -178,8 +184,16 @@ fn what_is_left_out_of_a_device_is_counted_and_listed() {
         (60, 0, 120, 100)
     );
     assert_eq!(tokens(&shipments).len(), 60);
-    let table = b"token,locale,attributes.plan\naa,de_DE.UTF-8,NULL\n";
+    let kinds: Vec<(usize, usize)> = tally
+        .warning_kinds
+        .iter()
+        .map(|kind| (kind.count, kind.lines.len()))
+        .collect();
+    assert_eq!(kinds, [(60, 5), (60, 5)], "equal ones are summed up");
+    let table = b"token,locale,attributes.plan,attributes.age:number,registered_at\n\
+        aa,de_DE.UTF-8,NULL,old,2026-11-23 08:00\n";
     let (_, tally) = taken(Form::Csv, 1, &[table]);
+    assert_eq!((tally.received, tally.invalid), (1, 0));
     let told: Vec<&str> = tally
         .warning_lines
         .iter()
@@ -189,7 +203,9 @@ fn what_is_left_out_of_a_device_is_counted_and_listed() {
         told,
         [
             "/locale is read as `de-DE`: the rest is no language tag",
-            "/attributes/plan is `NULL`, which is taken for an empty cell"
+            "/attributes/plan is `NULL`, which is taken for an empty cell",
+            "/attributes/age is left out: it must be a number, as its column says",
+            "/registered_at is left out: it must be an RFC 3339 time such as `2026-11-23T08:00:00Z`, or epoch seconds",
         ]
     );
 }
@@ -249,7 +265,7 @@ fn a_removal_tells_a_token_to_its_shard_and_a_ref_to_all() {
     }
     assert_eq!(
         removed("customers", &tally).body,
-        r#"{"audience":"customers","received":5,"removed":6,"invalid":3,"invalid_lines":[{"line":3,"detail":"must have either `token` or `ref`, a line for each device"},{"line":4,"detail":"must have either `token` or `ref`, a line for each device"},{"line":5,"detail":"/token: has a character at position 0 that is not a hex digit"}]}"#
+        r#"{"audience":"customers","received":5,"removed":6,"invalid":3,"invalid_lines":[{"line":3,"detail":"must have either `token` or `ref`, a line for each device"},{"line":4,"detail":"must have either `token` or `ref`, a line for each device"},{"line":5,"detail":"/token: has a character at position 0 that is not a hex digit"}],"invalid_kinds":[{"detail":"must have either `token` or `ref`, a line for each device","count":2,"lines":[3,4]},{"pointer":"/token","detail":"has a character at position 0 that is not a hex digit","count":1,"lines":[5]}]}"#
     );
 }
 
@@ -336,7 +352,7 @@ fn the_documents_of_audiences_format_unchanged() {
         (count("customers", &totals), r#"{"audience":"customers","devices":4,"of":20}"#.to_owned()),
         (
             imported("customers", &tally),
-            r#"{"audience":"customers","received":2,"added":1,"updated":2,"invalid":1,"invalid_lines":[{"line":2,"detail":"/token: is required"}],"warnings":0,"warning_lines":[]}"#.to_owned(),
+            r#"{"audience":"customers","received":2,"added":1,"updated":2,"invalid":1,"invalid_lines":[{"line":2,"detail":"/token: is required"}],"invalid_kinds":[{"pointer":"/token","detail":"is required","count":1,"lines":[2]}],"warnings":0,"warning_lines":[]}"#.to_owned(),
         ),
     ] {
         assert_eq!(answer.body, expected);

@@ -186,12 +186,21 @@ fn the_answer_to_an_upload_says_where_the_batch_is() {
         line: 18,
         detail: "/token: is required".to_owned(),
     }];
-    let text = with_invalid_lines(r#"{"id":"x"}"#.to_owned(), &lines);
+    let kinds = [InvalidKind {
+        pointer: "/token".to_owned(),
+        detail: "is required".to_owned(),
+        count: 1,
+        lines: vec![18],
+    }];
+    let text = with_invalid_lines(r#"{"id":"x"}"#.to_owned(), &lines, &kinds);
     assert_eq!(
         text,
-        r#"{"id":"x","invalid_lines":[{"line":18,"detail":"/token: is required"}]}"#
+        concat!(
+            r#"{"id":"x","invalid_lines":[{"line":18,"detail":"/token: is required"}],"#,
+            r#""invalid_kinds":[{"pointer":"/token","detail":"is required","count":1,"lines":[18]}]}"#,
+        )
     );
-    assert_eq!(with_invalid_lines("{}".to_owned(), &[]), "{}");
+    assert_eq!(with_invalid_lines("{}".to_owned(), &[], &[]), "{}");
 }
 
 /// The collapse ids of a chunk's pushes to devices with these payloads of their own.

@@ -129,7 +129,7 @@ fn every_fault_is_named_at_once() {
             "/window: must be an object, but is a string",
             "/draft: must be a boolean, but is a string",
             "/rate: must be an integer from 1 to 1000000, but is 0",
-            "/weight: must be an integer, but is a text that is not an integer",
+            "/weight: must be an integer from 1 to 100, but is a text that is not an integer",
             "/retry_for: must be a duration from `1m` to `30d`, such as `6h`",
             "/defaults/a: must be a string, a number or a boolean, but is null",
             "/defaults/b: is 1025 bytes long",
@@ -140,8 +140,7 @@ fn every_fault_is_named_at_once() {
             "/notification/payload/aps/alert: cannot be read as a template: render error: a variable is one name, without dots",
             "/notification/payload/k: has `{%`: a text has no blocks and no comments, only values, as in `{{ first_name }}`",
             "/notification/apns_id: must be a UUID of 8-4-4-4-12 hex digits, as in `123e4567-e89b-12d3-a456-426614174000`",
-            "/notification/priority: is 7",
-            "the priorities are 10, 5 and 1",
+            "/notification/priority: must be 10, 5 or 1, but is 7",
         ]
     );
 }

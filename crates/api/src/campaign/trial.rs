@@ -155,7 +155,9 @@ impl Trial {
         }
         let head = content.opening.head.strip_suffix('}').unwrap_or_default();
         let lines = serde_json::to_string(&lines).unwrap_or_default();
-        let order = format!("{head},\"devices\":{lines}}}");
+        // Warnings refuse a trial as they leave devices out of a run.
+        let strict = if content.is_strict { ",\"strict\":true" } else { "" };
+        let order = format!("{head}{strict},\"devices\":{lines}}}");
         Ok(Self {
             order,
             rendered,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::content::Content;
+use super::run;
 use crate::config::App;
 use crate::problem::Problem;
 use apns::fault::{self, FaultKind, Faults, Pointer, WarningCode, Warnings};
@@ -10,6 +11,7 @@ use apns::time::Timestamp;
 use campaign::audience::Member;
 use campaign::calendar::Campaign;
 use campaign::template::{Recipient, Unrendered};
+use campaign::walk::{Judge, Judged};
 
 /// Adds a warning to the campaign for each variable that some of these devices do not have, and for which there is no default.
 ///
@@ -58,6 +60,25 @@ pub fn warn(campaign: &mut Campaign, app: &App, members: &[Member], now: Timesta
     }
     campaign.warnings.add_shared(&warnings);
     Ok(())
+}
+
+/// What is asked about these devices, so that those outside the campaign's segment are not looked at; nothing without a segment.
+#[must_use]
+pub fn question(campaign: &Campaign, members: &[Member], now: Timestamp) -> Option<Judge> {
+    let ids = members.iter().map(|member| member.id).collect();
+    let judge = run::judge(campaign, ids, now);
+    let judge = Judge {
+        frequency: None,
+        ..judge
+    };
+    judge.segment.is_some().then_some(judge)
+}
+
+/// The devices that are in the segment, as [`question`] was answered.
+#[must_use]
+pub fn in_segment(mut members: Vec<Member>, judged: &Judged) -> Vec<Member> {
+    members.retain(|member| !judged.outside.contains(&member.id));
+    members
 }
 
 /// How alike two names must be to be taken for each other.

@@ -45,10 +45,11 @@ impl Options {
     pub(crate) fn of(map: &Map<String, Value>, at: &Pointer<'_>, faults: &mut Faults) -> Self {
         let mut options = Self::default();
         if let Some(value) = map.get("rate") {
-            options.rate = within(value, MAX_RATE, &at.key("rate"), faults);
+            options.rate = fault::within(value, 1..=MAX_RATE, &at.key("rate"), faults);
         }
         if let Some(value) = map.get("weight") {
-            options.weight = within(value, MAX_WEIGHT, &at.key("weight"), faults).unwrap_or(options.weight);
+            options.weight =
+                fault::within(value, 1..=MAX_WEIGHT, &at.key("weight"), faults).unwrap_or(options.weight);
         }
         if let Some(value) = map.get("retry_for") {
             let read = duration(value, &at.key("retry_for"), faults);
@@ -63,19 +64,6 @@ impl Options {
         }
         options
     }
-}
-
-/// An integer from 1 to `most`.
-fn within(value: &Value, most: u32, at: &Pointer<'_>, faults: &mut Faults) -> Option<u32> {
-    let number = fault::unsigned(value, at, faults)?;
-    let read = u32::try_from(number)
-        .ok()
-        .filter(|read| (1..=most).contains(read));
-    if read.is_none() {
-        let text = format!("must be an integer from 1 to {most}, but is {number}");
-        faults.add(at, FaultKind::Invalid(text));
-    }
-    read
 }
 
 fn duration(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Duration> {
@@ -212,7 +200,7 @@ mod tests {
             })),
             Err([
                 "/batch/rates: is not a known field; did you mean `rate`?",
-                "/batch/weight: must be an integer, but is null",
+                "/batch/weight: must be an integer from 1 to 100, but is null",
                 "/batch/retry_for: must be a string, but is a number",
                 "/batch/collapse_repeats: must be a boolean, but is a number",
                 "/batch/webhook: must be a string, but is a number",

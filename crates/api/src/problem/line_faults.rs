@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use apns::fault::{Fault, MAX_LISTED, within_device};
+use serde::Serialize;
+
+use apns::fault::{Fault, MAX_LINES, MAX_LISTED, within_device};
 
 /// A fault of one line of the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +42,46 @@ struct LineFaultKind {
     pointer: String,
     summary: Cow<'static, str>,
     first: LineFault,
+    lines: Vec<u32>,
     count: usize,
+}
+
+/// Equal faults of lines, as a caller sees them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InvalidKind {
+    /// The field, within the device; empty if the device or the line as a whole is at fault.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub pointer: String,
+    /// What is wrong with it.
+    pub detail: String,
+    /// How many lines have it.
+    pub count: usize,
+    /// The first lines that have it, at most [`MAX_LINES`].
+    pub lines: Vec<u32>,
+}
+
+impl LineFaultKind {
+    fn view(&self) -> InvalidKind {
+        let detail = match self.count {
+            1 => self.first.fault.kind.to_string(),
+            _ => self.summary.to_string(),
+        };
+        InvalidKind {
+            pointer: shortened(self.pointer.clone()),
+            detail: shortened(detail),
+            count: self.count,
+            lines: self.lines.clone(),
+        }
+    }
+}
+
+/// A text of a bounded length: a pointer repeats the caller's own names of fields.
+pub(crate) fn shortened(mut text: String) -> String {
+    if text.len() > MAX_DETAIL {
+        text.truncate(text.floor_char_boundary(MAX_DETAIL));
+        text.push('…');
+    }
+    text
 }
 
 impl fmt::Display for LineFaultKind {
@@ -88,6 +129,9 @@ impl LineFaults {
         let mut known = known.filter(|kind| kind.pointer == pointer && kind.summary == summary);
         if let Some(kind) = known.next() {
             kind.count += 1;
+            if kind.lines.len() < MAX_LINES && kind.lines.last() != Some(&line) {
+                kind.lines.push(line);
+            }
         } else if self.kinds.len() < MAX_KINDS {
             self.kinds.push(LineFaultKind {
                 pointer: pointer.to_owned(),
@@ -96,9 +140,16 @@ impl LineFaults {
                     line,
                     fault: fault.clone(),
                 },
+                lines: vec![line],
                 count: 1,
             });
         }
+    }
+
+    /// The kinds of fault, at most [`MAX_KINDS`], in the order of their first lines.
+    #[must_use]
+    pub fn kinds(&self) -> Vec<InvalidKind> {
+        self.kinds.iter().map(LineFaultKind::view).collect()
     }
 
     /// What is wrong in all, in a few words: equal faults are summed up.
@@ -134,6 +185,9 @@ impl LineFaults {
 
 /// Kinds of fault of lines that are counted apart from one another.
 const MAX_KINDS: usize = 50;
+
+/// The longest text about a line that is left out, in bytes: an answer has a hundred of them.
+const MAX_DETAIL: usize = 1000;
 
 /// Kinds of fault of lines that `detail` names.
 const MAX_TOLD_KINDS: usize = 5;

@@ -73,7 +73,7 @@ fn a_problem_with_lines_format_unchanged() {
     let answer = Problem::invalid_lines(Faults::default(), lines.clone()).answer();
     assert_eq!(
         answer.body,
-        r#"{"type":"urn:apns-edge:problem:invalid-request","title":"The request has faults","status":422,"detail":"2 lines: /token is required; the first is line 18","pointer":"/devices/16/token","errors":[{"line":18,"pointer":"/devices/16/token","detail":"is required"},{"line":20,"pointer":"/devices/17/token","detail":"is required"}]}"#
+        r#"{"type":"urn:apns-edge:problem:invalid-request","title":"The request has faults","status":422,"detail":"2 lines: /token is required; the first is line 18","pointer":"/devices/16/token","errors":[{"line":18,"pointer":"/devices/16/token","detail":"is required"},{"line":20,"pointer":"/devices/17/token","detail":"is required"}],"invalid_kinds":[{"pointer":"/token","detail":"is required","count":2,"lines":[18,20]}]}"#
     );
     let mut faults = Faults::default();
     faults.add(&Pointer::Root.key("devices"), FaultKind::Missing);
@@ -121,6 +121,12 @@ fn equal_faults_of_lines_are_summed_up() {
         lines.push(line, fault("/ref", FaultKind::TooLong { size, limit, unit }));
     }
     lines.push(6003, fault("", FaultKind::Missing));
+    let kind = &lines.kinds()[0];
+    assert_eq!(
+        (kind.detail.as_str(), kind.count, kind.lines.as_slice()),
+        ("is not JSON", 5003, &[1, 2, 3, 4, 5][..])
+    );
+    assert_eq!(lines.kinds()[2].lines, [6001, 6002]);
     assert_eq!(
         Problem::invalid_lines(Faults::default(), lines).detail(),
         "5,003 lines are not JSON, the first is line 1; line 6000: /devices/7/token: is required; \

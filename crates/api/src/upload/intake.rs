@@ -150,6 +150,7 @@ impl<'c> Intake<'c> {
         let invalid_lines = self.faults.listed().iter().map(InvalidLine::from);
         Ok(Finished {
             invalid_lines: invalid_lines.collect(),
+            invalid_kinds: self.faults.kinds(),
             opening,
             staged: self.chunker.finish(),
             pushes,

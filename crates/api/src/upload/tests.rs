@@ -31,6 +31,7 @@ struct Told {
     duplicates: u32,
     invalid: u32,
     invalid_lines: Vec<InvalidLine>,
+    invalid_kinds: Vec<InvalidKind>,
     warnings: WarningSummary,
     sha256: [u8; 32],
 }
@@ -63,6 +64,7 @@ fn upload_with(config: &Config, format: Format, max_pushes: u32, pieces: &[&[u8]
         duplicates: finished.duplicates,
         invalid: finished.invalid,
         invalid_lines: finished.invalid_lines,
+        invalid_kinds: finished.invalid_kinds,
         warnings: finished.warnings,
         sha256: finished.sha256,
     })

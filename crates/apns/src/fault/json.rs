@@ -208,6 +208,8 @@ fn explanation(text: &[u8], error: &serde_json::Error) -> String {
     told.truncate(told.find(" at line ").unwrap_or(told.len()));
     if told.contains("hex escape") {
         LONE_SURROGATE.clone_into(&mut told);
+    } else if told.contains("recursion limit") {
+        told = format!("arrays and objects are nested more than {MAX_NESTING} deep");
     } else if error.is_eof() {
         told = format!("it is cut off ({told})");
     } else if told == "trailing characters" && line > 1 {
@@ -281,6 +283,9 @@ impl Quoted for [u8] {
 
 /// The byte order mark of UTF-8.
 const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// How deep arrays and objects may be nested: the parser stops there.
+const MAX_NESTING: usize = 127;
 
 /// How the parser hands over a number whose digits it keeps.
 const NUMBER: &str = "$serde_json::private::Number";
@@ -383,7 +388,12 @@ mod tests {
     }
 
     #[test]
-    fn json_nested_too_deep_is_refused() {
-        assert!(not_json_text("[".repeat(200).as_bytes()).contains("recursion limit"));
+    fn json_nested_too_deep_is_told_how_deep_it_may_be_and_where() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(json(nested(MAX_NESTING).as_bytes(), &Pointer::Root).is_ok());
+        assert_eq!(
+            not_json_text(nested(MAX_NESTING + 1).as_bytes()),
+            "the body is not JSON: arrays and objects are nested more than 127 deep at column 128"
+        );
     }
 }

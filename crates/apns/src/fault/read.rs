@@ -1,5 +1,7 @@
 //! Reading JSON values, with a fault for what is not as it must be.
 
+use std::ops::RangeInclusive;
+
 use serde_json::{Map, Number, Value};
 
 use super::{FaultKind, Faults, Pointer, synonyms};
@@ -62,35 +64,42 @@ pub fn boolean(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<b
     expect(value.as_bool(), "a boolean", value, at, faults)
 }
 
-/// Reads `value` as an integer that is not negative, also if it is written as text or with a point: `"5"`, `5.0`.
-pub fn unsigned(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<u64> {
-    if let Value::String(text) = value {
-        let read = digits(text).as_ref().and_then(whole);
-        if read.is_none() {
-            let text = "must be an integer, but is a text that is not an integer";
-            faults.add(at, FaultKind::Invalid(text.to_owned()));
-        }
-        return read;
-    }
-    whole_number(value, at, faults)
+/// Reads `value` as an integer of the range, also if it is written as text or with a point: `"5"`, `5.0`.
+pub fn within(
+    value: &Value,
+    range: RangeInclusive<u32>,
+    at: &Pointer<'_>,
+    faults: &mut Faults,
+) -> Option<u32> {
+    let read = integer(value).and_then(|number| {
+        let read = u32::try_from(number).ok().filter(|read| range.contains(read));
+        read.ok_or_else(|| number.to_string())
+    });
+    let (least, most) = (range.start(), range.end());
+    let refuse = |is: String| {
+        let text = format!("must be an integer from {least} to {most}, but is {is}");
+        faults.add(at, FaultKind::Invalid(text));
+    };
+    read.map_err(refuse).ok()
 }
 
-/// Reads `value` as an integer that is not negative, also if it is written with a point: `5.0`. A text is a fault.
-pub fn whole_number(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<u64> {
-    let Value::Number(number) = value else {
-        wrong_type("an integer", value, at, faults);
-        return None;
+/// Reads `value` as an integer that is not negative, also if it is written as text or with a point: `"5"`, `5.0`.
+///
+/// # Errors
+/// What it is instead, in words.
+pub fn integer(value: &Value) -> Result<u64, String> {
+    let shown = |number: &Number| match number.to_string() {
+        digits if digits.len() > MAX_SHOWN_NUMBER => format!("a number of {} characters", digits.len()),
+        digits => digits,
     };
-    let read = whole(number);
-    if read.is_none() {
-        let mut digits = value.to_string();
-        if digits.len() > MAX_SHOWN_NUMBER {
-            digits = format!("a number of {} characters", digits.len());
-        }
-        let text = format!("must be an integer from 0 to {}, but is {digits}", u64::MAX);
-        faults.add(at, FaultKind::Invalid(text));
+    match value {
+        Value::Number(number) => whole(number).ok_or_else(|| shown(number)),
+        Value::String(text) => match digits(text) {
+            Some(number) => whole(&number).ok_or_else(|| shown(&number)),
+            None => Err("a text that is not an integer".to_owned()),
+        },
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err(type_name(value).to_owned()),
     }
-    read
 }
 
 /// The number that a text is, if it has nothing but a number in it.

@@ -41,18 +41,7 @@ impl Frequency {
         let map = fault::object(value, at, &["max", "per", "of"], faults)?;
         let max = match map.get("max") {
             None => missing(&at.key("max"), faults),
-            Some(value) => {
-                let at = at.key("max");
-                let max = fault::unsigned(value, &at, faults)?;
-                let within = u32::try_from(max).ok().filter(|max| (1..=MAX_RUNS).contains(max));
-                within.or_else(|| {
-                    invalid(
-                        &at,
-                        format!("must be an integer from 1 to {MAX_RUNS}, but is {max}"),
-                        faults,
-                    )
-                })
-            }
+            Some(value) => fault::within(value, 1..=MAX_RUNS, &at.key("max"), faults),
         };
         let per = match map.get("per") {
             None => missing(&at.key("per"), faults),

@@ -19,6 +19,61 @@ pub(crate) struct Report {
     invalid: u64,
     #[serde(default)]
     invalid_lines: Vec<InvalidLine>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    invalid_kinds: Vec<InvalidKind>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    warnings: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    warning_kinds: Vec<InvalidKind>,
+}
+
+/// Equal faults or warnings of lines.
+#[derive(Debug, Deserialize, Serialize)]
+struct InvalidKind {
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pointer: String,
+    detail: String,
+    count: u64,
+    lines: Vec<u64>,
+}
+
+impl InvalidKind {
+    fn to_text(&self) -> String {
+        let Self { detail, count, .. } = self;
+        let place = if self.pointer.is_empty() {
+            String::new()
+        } else {
+            format!("{}: ", self.pointer)
+        };
+        let lines: Vec<String> = self.lines.iter().map(ToString::to_string).collect();
+        let (lines, more) = (
+            lines.join(", "),
+            if *count > self.lines.len() as u64 {
+                ", ..."
+            } else {
+                ""
+            },
+        );
+        match *count {
+            1 => format!("\n  line {lines}: {place}{detail}"),
+            _ => format!("\n  {count} lines: {place}{detail} (lines {lines}{more})"),
+        }
+    }
+}
+
+/// Adds the kinds of another part.
+fn add_kinds(kinds: &mut Vec<InvalidKind>, others: Vec<InvalidKind>) {
+    for other in others {
+        let same = |kind: &&mut InvalidKind| kind.pointer == other.pointer && kind.detail == other.detail;
+        if let Some(kind) = kinds.iter_mut().find(same) {
+            kind.count = kind.count.saturating_add(other.count);
+            kind.lines.extend(other.lines);
+            kind.lines.sort_unstable();
+            kind.lines.truncate(MAX_KIND_LINES);
+        } else if kinds.len() < MAX_KINDS {
+            kinds.push(other);
+        }
+    }
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -34,6 +89,10 @@ impl Report {
         for invalid in &mut self.invalid_lines {
             invalid.line = part.line_of_file(invalid.line);
         }
+        let kinds = self.invalid_kinds.iter_mut().chain(&mut self.warning_kinds);
+        for line in kinds.flat_map(|kind| &mut kind.lines) {
+            *line = part.line_of_file(*line);
+        }
         self.leave_out(&part.too_long, limit);
         self
     }
@@ -48,6 +107,9 @@ impl Report {
         self.invalid = self.invalid.saturating_add(next.invalid);
         self.invalid_lines.extend(next.invalid_lines);
         self.invalid_lines.truncate(MAX_LISTED);
+        add_kinds(&mut self.invalid_kinds, next.invalid_kinds);
+        self.warnings = sum(self.warnings, next.warnings);
+        add_kinds(&mut self.warning_kinds, next.warning_kinds);
     }
 
     /// Adds lines that a request of `limit` bytes has no room for.
@@ -60,6 +122,16 @@ impl Report {
         }));
         self.invalid_lines.sort_by_key(|invalid| invalid.line);
         self.invalid_lines.truncate(MAX_LISTED);
+        // A server that sums up sums up these as well.
+        if !lines.is_empty() && !self.invalid_kinds.is_empty() {
+            let kind = InvalidKind {
+                pointer: String::new(),
+                detail: format!("is longer than a request of {limit} bytes"),
+                count: lines.len() as u64,
+                lines: lines.iter().copied().take(MAX_KIND_LINES).collect(),
+            };
+            add_kinds(&mut self.invalid_kinds, vec![kind]);
+        }
     }
 
     /// A line that was left out is a device that is missing, or there when it should not be.
@@ -85,12 +157,21 @@ impl Report {
                 text.push_str(&format!(", {number} {what}"));
             }
         }
-        for invalid in &self.invalid_lines {
-            text.push_str(&format!("\n  line {}: {}", invalid.line, invalid.detail));
-        }
-        let listed = self.invalid_lines.len() as u64;
+        let listed = if self.invalid_kinds.is_empty() {
+            for invalid in &self.invalid_lines {
+                text.push_str(&format!("\n  line {}: {}", invalid.line, invalid.detail));
+            }
+            self.invalid_lines.len() as u64
+        } else {
+            text.extend(self.invalid_kinds.iter().map(InvalidKind::to_text));
+            self.invalid_kinds.iter().map(|kind| kind.count).sum()
+        };
         if self.invalid > listed {
             text.push_str(&format!("\n  and {} more", self.invalid - listed));
+        }
+        if let Some(warnings) = self.warnings.filter(|warnings| *warnings > 0) {
+            text.push_str(&format!("\n  {warnings} warnings; the devices are kept"));
+            text.extend(self.warning_kinds.iter().map(InvalidKind::to_text));
         }
         text
     }
@@ -98,6 +179,10 @@ impl Report {
 
 /// The most lines that are listed, as the server lists them.
 const MAX_LISTED: usize = 100;
+
+/// The most kinds of fault, and the most lines of each, as the server has them.
+const MAX_KINDS: usize = 50;
+const MAX_KIND_LINES: usize = 5;
 
 #[cfg(test)]
 mod tests {
@@ -134,6 +219,32 @@ mod tests {
         let mut removal = report(r#""received":3,"removed":3,"invalid":0"#, []);
         removal.add(report(r#""received":1,"removed":1,"invalid":0"#, []));
         assert_eq!(removal.to_text(), "audience a: 4 received, 4 removed, 0 invalid");
+    }
+
+    #[test]
+    fn equal_faults_and_warnings_of_all_parts_are_summed_up() {
+        let part = |first: u64| {
+            format!(
+                r#"{{"audience":"a","received":9,"added":1,"updated":0,"invalid":4,"invalid_lines":[],
+                "invalid_kinds":[{{"pointer":"/token","detail":"is required","count":3,"lines":[{first},{},{}]}},
+                    {{"detail":"is not JSON","count":1,"lines":[{}]}}],
+                "warnings":1,"warning_kinds":[{{"detail":"/locale is dropped","count":1,"lines":[{}]}}]}}"#,
+                first + 1,
+                first + 2,
+                first + 3,
+                first + 4,
+            )
+        };
+        let mut sum: Report = serde_json::from_str(&part(1)).unwrap();
+        sum.add(serde_json::from_str(&part(10)).unwrap());
+        assert_eq!(
+            sum.to_text(),
+            "audience a: 18 received, 2 added, 0 updated, 8 invalid\n\
+             \x20 6 lines: /token: is required (lines 1, 2, 3, 10, 11, ...)\n\
+             \x20 2 lines: is not JSON (lines 4, 13)\n\
+             \x20 2 warnings; the devices are kept\n\
+             \x20 2 lines: /locale is dropped (lines 5, 14)"
+        );
     }
 
     #[test]

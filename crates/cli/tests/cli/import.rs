@@ -195,6 +195,18 @@ fn devices_are_removed_by_token_or_name() {
 }
 
 #[test]
+fn a_gzip_file_is_decompressed_and_imported() {
+    use std::io::Write;
+    let (folder, file) = folder();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&std::fs::read(&file).unwrap()).unwrap();
+    let packed = folder.file("devices.ndjson.gz", encoder.finish().unwrap());
+    let fake = Fake::start(vec![json(200, TAKEN)]);
+    run(&fake, &["audience", "import", "customers", &packed]).with_code(0);
+    assert_eq!(String::from_utf8_lossy(&fake.requests()[0].body), body());
+}
+
+#[test]
 fn a_large_import_that_is_cut_off_is_repeated_from_its_beginning() {
     let folder = Folder::new();
     let text = format!("{{\"token\":\"{TOKEN}\"}}\n").repeat(200_000);

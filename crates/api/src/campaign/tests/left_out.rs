@@ -154,3 +154,44 @@ fn a_run_whose_segment_no_device_is_in_and_one_whose_payloads_are_too_long_say_s
         "{run}"
     );
 }
+
+#[test]
+fn only_devices_of_the_segment_are_looked_at_for_missing_variables() {
+    let shard = Database::of::<ShardCommand>();
+    let mut devices = ["00ff", "11ff", "22ff"].map(|token| device(token, "nickname"));
+    devices[1] = device("11ff", "first_name");
+    devices[1].tags = vec!["named".to_owned()];
+    let devices = devices.to_vec();
+    shard.ask(&ShardCommand::Upsert { devices }, NOW).unwrap();
+    let config = config();
+    let app = config.app("shop").unwrap();
+    let warned = |fields: Value| {
+        let mut campaign = read_it(&with(fields)).unwrap();
+        let (after, limit) = (0, variables::SAMPLE);
+        let page = shard.ask(&ShardCommand::Page { after, limit }, NOW).unwrap();
+        let campaign::audience::Reply::Page { mut members, .. } = page else {
+            panic!("{page:?}")
+        };
+        if let Some(question) = variables::question(&campaign, &members, NOW) {
+            let judged = shard.ask(&ShardCommand::Judge(question), NOW).unwrap();
+            let campaign::audience::Reply::Judged(judged) = judged else {
+                panic!("{judged:?}")
+            };
+            members = variables::in_segment(members, &judged);
+        }
+        variables::warn(&mut campaign, app, &members, NOW).unwrap();
+        campaign.warnings.kinds().len()
+    };
+    let notification = json!({"payload": {"aps": {"alert": "Hi {{ first_name }}"}}});
+    assert_eq!(warned(json!({"notification": notification})), 1);
+    let segment = json!({"eq": {"tags": "named"}});
+    assert_eq!(
+        warned(json!({"notification": notification, "segment": segment})),
+        0
+    );
+    let segment = json!({"not": segment});
+    assert_eq!(
+        warned(json!({"notification": notification, "segment": segment})),
+        1
+    );
+}

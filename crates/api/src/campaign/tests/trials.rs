@@ -92,6 +92,34 @@ fn a_trial_is_an_order_like_any_other() {
 }
 
 #[test]
+fn a_trial_of_a_strict_campaign_is_refused_for_a_warning_as_a_strict_order_is() {
+    let config = config();
+    let app = config.app("shop").unwrap();
+    let written = |strict: bool| {
+        with(json!({
+            "strict": strict,
+            "notification": {"payload": {"aps": {"alert": "Hi", "badge": "{{ unread }}"}}},
+        }))
+    };
+    let attributes = json!({"unread": "-1"});
+    let recipients = [recipient("00ff", "user-1", attributes.as_object().unwrap())];
+    let read = |strict: bool| {
+        let campaign = read_with(&config, &written(strict)).unwrap();
+        let order = trial::order(&campaign, app, &["user-1".to_owned()], &recipients, NOW).unwrap();
+        let format = crate::format::Format::JSON;
+        let order = Order::parse_for(app, order.as_bytes(), format, SEED, NOW);
+        order.map(|order| order.warnings.kinds().len() + usize::from(order.pushes[0].warnings.is_some()))
+    };
+    assert!(read(false).unwrap() > 0, "it is shown");
+    let problem = read(true).unwrap_err();
+    assert!(
+        problem.detail().contains("/aps/badge") && problem.detail().contains("refused by `\"strict\": true`"),
+        "{}",
+        problem.detail()
+    );
+}
+
+#[test]
 fn a_trial_is_for_two_hundred_devices_at_the_most() {
     assert_eq!(trial::check_found(200).map_err(|problem| problem.kind()), Ok(()));
     let problem = trial::check_found(201).unwrap_err();

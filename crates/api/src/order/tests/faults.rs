@@ -110,7 +110,7 @@ fn the_faults_of_the_notification_and_of_every_device_are_reported_at_once() {
         [
             "/from: is not a known field",
             "/on_invalid: must be `reject` or `skip`",
-            "/notification/priority: is 7; the priorities are 10, 5 and 1",
+            "/notification/priority: must be 10, 5 or 1, but is 7",
             "/devices/0/token: has 3 hex digits, an odd number; it was cut off or mistyped",
             "/devices/1/apns_id: must be a UUID of 8-4-4-4-12 hex digits, as in `123e4567-e89b-12d3-a456-426614174000`",
             "/devices/2/colour: is not a known field",

@@ -186,7 +186,7 @@ fn a_document_nested_too_deep_is_refused_and_not_followed() {
     let problem = raw(&format!("{document},\"devices\":[{}]}}", &deep[90_000..110_000])).unwrap_err();
     assert_eq!(
         listed(&problem),
-        ["1: /devices/0: is not JSON: recursion limit exceeded at column 128"]
+        ["1: /devices/0: is not JSON: arrays and objects are nested more than 127 deep at column 128"]
     );
 }
 

@@ -113,6 +113,13 @@ fn with_skip_devices_with_faults_are_left_out_counted_and_listed() {
             detail: "/tken: is not a known field; did you mean `token`?".to_owned()
         }
     );
+    let expected = InvalidKind {
+        pointer: "/tken".to_owned(),
+        detail: "is not a known field; did you mean `token`?".to_owned(),
+        count: 200,
+        lines: vec![2, 5, 8, 11, 14],
+    };
+    assert_eq!(told.invalid_kinds, [expected], "they are summed up");
     let (chunk, bodies) = (&told.chunks[0], &told.chunks[0].body);
     assert_eq!((told.chunks.len(), chunk.first, chunk.pushes), (1, 0, 400));
     assert_eq!(bodies.lines().nth(1), Some(device(2).to_string().as_str()));
@@ -273,7 +280,7 @@ fn a_line_nested_too_deep_is_refused_and_not_followed() {
     let deep = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
     assert_eq!(
         faults(&format!("{}\n{deep}", head())),
-        ["2: /devices/0: is not JSON: recursion limit exceeded at column 128"]
+        ["2: /devices/0: is not JSON: arrays and objects are nested more than 127 deep at column 128"]
     );
 }
 
