@@ -24,135 +24,90 @@ pub struct Problem {
     headers: Vec<(&'static str, String)>,
 }
 
-/// The kinds of problem. Their slugs are part of the contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// The path names nothing.
-    NotFound,
-    /// The path has no such method.
-    MethodNotAllowed,
-    /// There is no API key, or not a known one.
-    Unauthenticated,
-    /// The API key does not reach the app.
-    Forbidden,
-    /// The body is larger than its limit.
-    BodyTooLarge,
-    /// The body is in a coding that is not known.
-    UnsupportedCoding,
-    /// The body is not JSON.
-    NotJson,
-    /// A field of the request is at fault.
-    InvalidRequest,
-    /// The deployment's configuration is at fault.
-    Misconfigured,
-    /// A caller has as many requests of this kind under way as it may.
-    TooManyRequests,
-    /// All permits are taken and the queue for them is full, or there is no memory for the body.
-    Busy,
-    /// APNs accepts no provider token for now.
-    ProviderTokenRefused,
-    /// A part of the platform that we need did not answer.
-    Unavailable,
-    /// There is no batch of that id that the caller reaches.
-    BatchNotFound,
-    /// The batch is done or cancelled, and nothing can change it.
-    BatchEnded,
-    /// The batch still sends.
-    BatchRunning,
-    /// The idempotency key belongs to a request with another body.
-    IdempotencyConflict,
-    /// The first request with the idempotency key is still being read.
-    UploadInProgress,
-    /// There is no campaign of that id that the caller reaches.
-    CampaignNotFound,
-    /// The campaign does not do that in the state that it is in.
-    CampaignState,
-    /// There is no audience of that name that the caller reaches.
-    AudienceNotFound,
-    /// There is an audience of that name that is another.
-    AudienceConflict,
-    /// A campaign that has not ended is for the audience.
-    AudienceInUse,
+macro_rules! kinds {
+    ($($(#[$doc:meta])+ $name:ident = $status:literal, $slug:literal, $title:literal;)+) => {
+        /// The kinds of problem. Their slugs are part of the contract. docs/reference/problems.md describes each to callers.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Kind {
+            $($(#[$doc])+ $name,)+
+        }
+
+        impl Kind {
+            /// All kinds.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The HTTP status.
+            #[must_use]
+            pub const fn status(self) -> u16 {
+                match self {
+                    $(Self::$name => $status,)+
+                }
+            }
+
+            /// The last part of `type`.
+            #[must_use]
+            pub const fn slug(self) -> &'static str {
+                match self {
+                    $(Self::$name => $slug,)+
+                }
+            }
+
+            const fn title(self) -> &'static str {
+                match self {
+                    $(Self::$name => $title,)+
+                }
+            }
+        }
+    };
 }
 
-impl Kind {
-    /// The HTTP status.
-    #[must_use]
-    pub const fn status(self) -> u16 {
-        match self {
-            Self::NotFound | Self::BatchNotFound | Self::CampaignNotFound | Self::AudienceNotFound => 404,
-            Self::MethodNotAllowed => 405,
-            Self::Unauthenticated => 401,
-            Self::Forbidden => 403,
-            Self::BodyTooLarge => 413,
-            Self::UnsupportedCoding => 415,
-            Self::NotJson => 400,
-            Self::InvalidRequest => 422,
-            Self::Misconfigured => 500,
-            Self::TooManyRequests => 429,
-            Self::Busy | Self::ProviderTokenRefused | Self::Unavailable => 503,
-            Self::BatchEnded | Self::BatchRunning | Self::IdempotencyConflict | Self::UploadInProgress => 409,
-            Self::CampaignState | Self::AudienceConflict | Self::AudienceInUse => 409,
-        }
-    }
-
-    /// The last part of `type`.
-    #[must_use]
-    pub const fn slug(self) -> &'static str {
-        match self {
-            Self::NotFound => "not-found",
-            Self::MethodNotAllowed => "method-not-allowed",
-            Self::Unauthenticated => "unauthenticated",
-            Self::Forbidden => "forbidden",
-            Self::BodyTooLarge => "body-too-large",
-            Self::UnsupportedCoding => "unsupported-coding",
-            Self::NotJson => "not-json",
-            Self::InvalidRequest => "invalid-request",
-            Self::Misconfigured => "misconfigured",
-            Self::TooManyRequests => "too-many-requests",
-            Self::Busy => "busy",
-            Self::ProviderTokenRefused => "provider-token-refused",
-            Self::Unavailable => "unavailable",
-            Self::BatchNotFound => "batch-not-found",
-            Self::BatchEnded => "batch-ended",
-            Self::BatchRunning => "batch-running",
-            Self::IdempotencyConflict => "idempotency-conflict",
-            Self::UploadInProgress => "upload-in-progress",
-            Self::CampaignNotFound => "campaign-not-found",
-            Self::CampaignState => "campaign-state",
-            Self::AudienceNotFound => "audience-not-found",
-            Self::AudienceConflict => "audience-conflict",
-            Self::AudienceInUse => "audience-in-use",
-        }
-    }
-
-    const fn title(self) -> &'static str {
-        match self {
-            Self::NotFound => "There is nothing at this path",
-            Self::MethodNotAllowed => "The path does not take this method",
-            Self::Unauthenticated => "An API key is needed",
-            Self::Forbidden => "The API key does not reach this app",
-            Self::BodyTooLarge => "The body is too large",
-            Self::UnsupportedCoding => "The body is in a coding that is not known",
-            Self::NotJson => "The body is not JSON",
-            Self::InvalidRequest => "The request has faults",
-            Self::Misconfigured => "The deployment's configuration has faults",
-            Self::TooManyRequests => "There are too many such requests at once",
-            Self::Busy => "Too much is being sent",
-            Self::ProviderTokenRefused => "APNs accepts no provider token for now",
-            Self::Unavailable => "A part of the service did not answer",
-            Self::BatchNotFound => "There is no such batch",
-            Self::BatchEnded => "The batch has ended",
-            Self::BatchRunning => "The batch has not ended",
-            Self::IdempotencyConflict => "The idempotency key belongs to another body",
-            Self::UploadInProgress => "The first request with this idempotency key is still being read",
-            Self::CampaignNotFound => "There is no such campaign",
-            Self::CampaignState => "The campaign is in another state",
-            Self::AudienceNotFound => "There is no such audience",
-            Self::AudienceConflict => "There is another audience of this name",
-            Self::AudienceInUse => "A campaign is for this audience",
-        }
-    }
+kinds! {
+    /// The path is unknown.
+    NotFound = 404, "not-found", "Unknown path";
+    /// The path does not take this method.
+    MethodNotAllowed = 405, "method-not-allowed", "Method not allowed";
+    /// There is no API key, or an unknown one.
+    Unauthenticated = 401, "unauthenticated", "Missing or unknown API key";
+    /// The API key does not reach the app.
+    Forbidden = 403, "forbidden", "No access to this app";
+    /// The body is larger than its limit.
+    BodyTooLarge = 413, "body-too-large", "Body too large";
+    /// The content coding of the body is unknown.
+    UnsupportedCoding = 415, "unsupported-coding", "Unsupported content coding";
+    /// The body is not JSON.
+    NotJson = 400, "not-json", "The body is not JSON";
+    /// Fields of the request have faults.
+    InvalidRequest = 422, "invalid-request", "Invalid request";
+    /// The settings of the deployment have faults.
+    Misconfigured = 500, "misconfigured", "Invalid settings of the deployment";
+    /// A caller has too many requests of this kind in progress.
+    TooManyRequests = 429, "too-many-requests", "Too many requests of this kind at once";
+    /// All permits are taken and the queue for them is full, or there is no memory for the body.
+    Busy = 503, "busy", "Too much in progress";
+    /// APNs accepts no provider token for now.
+    ProviderTokenRefused = 503, "provider-token-refused", "APNs rejects the provider token for now";
+    /// A part of the platform did not answer.
+    Unavailable = 503, "unavailable", "A part of the service did not answer";
+    /// No batch with this id is within the caller's reach.
+    BatchNotFound = 404, "batch-not-found", "Unknown batch";
+    /// The batch is done or cancelled, and nothing can change it.
+    BatchEnded = 409, "batch-ended", "The batch has ended";
+    /// The batch has not ended.
+    BatchRunning = 409, "batch-running", "The batch has not ended";
+    /// The idempotency key belongs to a request with another body.
+    IdempotencyConflict = 409, "idempotency-conflict", "The idempotency key was used with another body";
+    /// The first request with the idempotency key is still being read.
+    UploadInProgress = 409, "upload-in-progress", "The first request with this idempotency key is still being read";
+    /// No campaign with this id is within the caller's reach.
+    CampaignNotFound = 404, "campaign-not-found", "Unknown campaign";
+    /// The campaign cannot do that in its state.
+    CampaignState = 409, "campaign-state", "The state of the campaign does not allow this";
+    /// No audience with this name is within the caller's reach.
+    AudienceNotFound = 404, "audience-not-found", "Unknown audience";
+    /// A different audience has this name, or it is being deleted.
+    AudienceConflict = 409, "audience-conflict", "A different audience has this name";
+    /// A campaign that has not ended uses the audience.
+    AudienceInUse = 409, "audience-in-use", "A campaign uses this audience";
 }
 
 impl Problem {

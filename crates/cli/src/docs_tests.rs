@@ -3,7 +3,7 @@
 //! `BLESS=1 cargo test cli_reference` writes docs/reference/cli.md anew.
 
 use clap::{Arg, Command, FromArgMatches};
-use docs_reader::{Page, pages, root};
+use docs_reader::{Page, pages, root, shell};
 
 use crate::{Cli, command, examples};
 
@@ -25,7 +25,9 @@ fn every_command_has_an_example_that_is_a_line_for_it() {
     for (path, _) in leaves(&command(), "") {
         let example = examples::of(&path).unwrap_or_else(|| panic!("no example of `{path}`"));
         assert!(example.starts_with(&format!("apns-edge {path}")), "{example}");
-        check(example).unwrap_or_else(|problem| panic!("{problem}"));
+        for found in shell::commands(example) {
+            check(&found.words).unwrap_or_else(|problem| panic!("{problem}"));
+        }
     }
 }
 
@@ -39,13 +41,10 @@ fn every_line_of_the_documentation_is_parsed() {
             .iter()
             .filter(|block| block.language == "sh" && block.norun.is_none())
         {
-            for line in commands(&block.text) {
+            for found in shell::commands(&block.text) {
                 parsed += 1;
-                problems.extend(
-                    check(&line)
-                        .err()
-                        .map(|problem| format!("{}: {problem}", block.place)),
-                );
+                let problem = check(&found.words).err();
+                problems.extend(problem.map(|problem| format!("{}: {problem}", block.place)));
             }
         }
         // Commands in prose and tables. The benchmark's rows are senders.
@@ -73,93 +72,45 @@ fn every_line_of_the_documentation_is_parsed() {
     assert!(parsed > 40, "only {parsed} lines were found");
 }
 
-/// The lines of a block that run something, without comments, and with what is continued joined.
-fn commands(text: &str) -> Vec<String> {
-    let mut lines = Vec::new();
-    let joined = text.replace("\\\n", " ");
-    let mut rest = joined.lines();
-    while let Some(line) = rest.next() {
-        let mut line = line.to_owned();
-        // What is in quotes may go on over many lines.
-        while line.matches('\'').count() % 2 == 1 {
-            let Some(next) = rest.next() else { break };
-            line.push('\n');
-            line.push_str(next);
-        }
-        if let Some((_, end)) = line.split_once("<<'") {
-            let end = end.trim_end_matches('\'').to_owned();
-            rest.by_ref().find(|line| *line == end);
-        }
-        let trimmed = line.trim();
-        if !trimmed.is_empty() && !trimmed.starts_with('#') {
-            lines.push(trimmed.to_owned());
-        }
-    }
-    lines
-}
-
-/// Whether a line is one that a reader can run: a command of ours with its flags, or one of the few others that pages name.
-fn check(line: &str) -> Result<(), String> {
-    for part in line.split(" && ") {
-        let part = part.split_once(" | ").map_or(part, |(_, after)| after);
-        let words = words(part);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        match words.as_slice() {
-            ["apns-edge", "--help"] => {}
-            ["apns-edge", ..] => {
-                let matches = command().try_get_matches_from(&words);
-                let read = matches.and_then(|matches| Cli::from_arg_matches(&matches));
-                read.map_err(|error| format!("{part}: {error}"))?;
-                for file in words.iter().filter(|word| word.starts_with("examples/")) {
-                    if !root().join(file).is_file() {
-                        return Err(format!("{part}: there is no {file}"));
-                    }
-                }
+/// Whether a command is one that a reader can run: ours with its flags, or one of the few others that pages name.
+fn check(words: &[String]) -> Result<(), String> {
+    let line = words.join(" ");
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["apns-edge", "--help"] => {}
+        ["apns-edge", ..] => {
+            let matches = command().try_get_matches_from(&words);
+            let read = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+            read.map_err(|error| format!("{line}: {error}"))?;
+            let files = words.iter().filter(|word| word.starts_with("examples/"));
+            let missing = files.clone().find(|file| !root().join(file).is_file());
+            if let Some(file) = missing {
+                return Err(format!("{line}: there is no {file}"));
             }
-            // tests/docs checks what they send.
-            ["curl", ..] => {}
-            [
-                "cargo",
-                "xtask",
-                "demo" | "test" | "check" | "e2e" | "build" | "bench" | "dist",
-                ..,
-            ] => {}
-            ["cargo", "install", "--path", "."] | ["npm", "ci"] => {}
-            [
-                "npx",
-                "wrangler",
-                "login" | "deploy" | "delete" | "rollback" | "tail",
-            ] => {}
-            ["npx", "wrangler", "deployments", "list"] => {}
-            ["npx", "wrangler", "secret", "put" | "delete", _, ..] => {}
-            ["npx", "wrangler", "queues", "create" | "delete", _] => {}
-            ["export", assignment] if assignment.contains('=') => {}
-            _ => return Err(format!("{part}: is no line that is known to work")),
         }
+        // tests/docs checks what they send.
+        ["curl", ..] => {}
+        [
+            "cargo",
+            "xtask",
+            "demo" | "test" | "check" | "e2e" | "build" | "bench" | "dist",
+            ..,
+        ] => {}
+        ["cargo", "install", "--path", "crates/cli"] | ["npm", "ci"] => {}
+        [
+            "npx",
+            "wrangler",
+            "login" | "deploy" | "delete" | "rollback" | "tail",
+            ..,
+        ] => {}
+        ["npx", "wrangler", "deployments", "list"] => {}
+        ["npx", "wrangler", "secret", "put" | "delete", _, ..] => {}
+        ["npx", "wrangler", "queues", "create" | "delete", _] => {}
+        ["export", assignment] if assignment.contains('=') => {}
+        ["echo", _] => {}
+        _ => return Err(format!("{line}: is no command that is known to work")),
     }
     Ok(())
-}
-
-/// The words of a line as a shell finds them, up to a redirection or a comment.
-fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote = None;
-    for letter in line.chars() {
-        match (quote, letter) {
-            (Some(open), letter) if letter == open => quote = None,
-            (Some(_), letter) => word.get_or_insert_default().push(letter),
-            (None, '\'' | '"') => {
-                quote = Some(letter);
-                word.get_or_insert_default();
-            }
-            (None, '#' | '>' | '<') if word.is_none() => break,
-            (None, letter) if letter.is_whitespace() => words.extend(word.take()),
-            (None, letter) => word.get_or_insert_default().push(letter),
-        }
-    }
-    words.extend(word);
-    words
 }
 
 /// The page with all commands.
@@ -252,14 +203,26 @@ const REFERENCE: &str = "docs/reference/cli.md";
 const HEAD: &str = "| argument | meaning |\n|---|---|\n";
 
 #[test]
-fn a_line_is_cut_into_words_as_by_a_shell() {
-    assert_eq!(words("a 'b c' \"d\"e # f"), ["a", "b c", "de"]);
-    assert_eq!(words("a=b > c"), ["a=b"]);
-    assert!(check("apns-edge push --no-such-flag").is_err());
-    assert!(check("apns-edge batch watch nonsense").is_err());
-    assert!(check("rm -rf /").is_err());
-    assert_eq!(
-        commands("a \\\n  b\n# c\nd <<'END'\ne\nEND\nf '\n g'\n"),
-        ["a    b", "d <<'END'", "f '\n g'"]
-    );
+fn a_command_with_a_flag_that_there_is_none_of_is_found() {
+    let problem = |line: &str| check(&shell::commands(line)[0].words).is_err();
+    assert!(problem("apns-edge push --no-such-flag"));
+    assert!(problem("apns-edge batch watch nonsense"));
+    assert!(problem("apns-edge audience import customers examples/none.csv"));
+    assert!(problem("rm -rf /"));
+    assert!(!problem("apns-edge doctor"));
+}
+
+#[test]
+fn the_settings_in_the_documentation_are_read() {
+    let blocks: Vec<_> = pages().iter().flat_map(Page::blocks).collect();
+    let blocks: Vec<_> = blocks.iter().filter(|block| block.kind == "client").collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.toml");
+        std::fs::write(&file, &block.text).unwrap();
+        let line = ["apns-edge", "doctor", "--config", file.to_str().unwrap()];
+        let cli = Cli::from_arg_matches(&command().try_get_matches_from(line).unwrap()).unwrap();
+        crate::settings::Settings::find(&cli.common.flags, |_| None, None).unwrap();
+    }
 }

@@ -1,6 +1,6 @@
 //! Reads README.md and docs/ for the tests that hold them to the code.
 //!
-//! In scope: finding pages, and their tables, code blocks, headings and links. Out of scope: what they must say; the tests of
+//! In scope: finding pages, and their tables, code blocks, headings and links; constants and enums of the source code. Out of scope: what they must say; the tests of
 //! each package know that. What cannot be read panics, since only tests read it. Source: CommonMark 0.31, as far as the
 //! pages use it.
 
@@ -8,6 +8,8 @@
 
 mod block;
 mod link;
+pub mod shell;
+pub mod source;
 mod table;
 
 use std::fs;

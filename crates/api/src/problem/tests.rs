@@ -20,7 +20,7 @@ fn a_problem_format_unchanged() {
     );
     assert_eq!(
         answer.body,
-        r#"{"type":"urn:apns-edge:problem:invalid-request","title":"The request has faults","status":422,"detail":"/devices: is 501 devices long; the limit is 500","pointer":"/devices","errors":[{"pointer":"/devices","detail":"is 501 devices long; the limit is 500"}]}"#
+        r#"{"type":"urn:apns-edge:problem:invalid-request","title":"Invalid request","status":422,"detail":"/devices: is 501 devices long; the limit is 500","pointer":"/devices","errors":[{"pointer":"/devices","detail":"is 501 devices long; the limit is 500"}]}"#
     );
 }
 
@@ -73,7 +73,7 @@ fn a_problem_with_lines_format_unchanged() {
     let answer = Problem::invalid_lines(Faults::default(), lines.clone()).answer();
     assert_eq!(
         answer.body,
-        r#"{"type":"urn:apns-edge:problem:invalid-request","title":"The request has faults","status":422,"detail":"2 lines: /token is required; the first is line 18","pointer":"/devices/16/token","errors":[{"line":18,"pointer":"/devices/16/token","detail":"is required"},{"line":20,"pointer":"/devices/17/token","detail":"is required"}],"invalid_kinds":[{"pointer":"/token","detail":"is required","count":2,"lines":[18,20]}]}"#
+        r#"{"type":"urn:apns-edge:problem:invalid-request","title":"Invalid request","status":422,"detail":"2 lines: /token is required; the first is line 18","pointer":"/devices/16/token","errors":[{"line":18,"pointer":"/devices/16/token","detail":"is required"},{"line":20,"pointer":"/devices/17/token","detail":"is required"}],"invalid_kinds":[{"pointer":"/token","detail":"is required","count":2,"lines":[18,20]}]}"#
     );
     let mut faults = Faults::default();
     faults.add(&Pointer::Root.key("devices"), FaultKind::Missing);

@@ -1,0 +1,10 @@
+//! Holds README.md and docs/ to the code: tables have a row for each name of the code and no other, limits are the constants,
+//! and examples are documents that the server reads. Links, the summary and the commands are tested elsewhere
+//! (tools/docs-reader, `apns-edge`).
+
+mod code;
+mod documents;
+mod limits;
+mod programs;
+mod requests;
+mod tables;
