@@ -16,7 +16,7 @@ const INSIDE: &[&str] = &[
     "auth::MAX_SHOWN",
     "byte_budget::MAX_AGE",
     "columns::MAX_SHOWN_NAME",
-    "lines::MAX_DETAIL",
+    "line_faults::MAX_DETAIL",
     "parameters::MAX_SHOWN_NAME",
     "pages::MAX_PAGES",
     "sorter::MAX_BYTES",
