@@ -147,7 +147,7 @@ fn reference() -> String {
 
 fn row(argument: &Arg) -> String {
     let values = argument.get_value_names().unwrap_or_default();
-    let values: Vec<String> = values.iter().map(|name| name.to_string()).collect();
+    let values: Vec<String> = values.iter().map(ToString::to_string).collect();
     let takes = argument.get_action().takes_values();
     let name = match argument.get_long() {
         Some(long) if takes => format!("--{long} {}", values.join(" ")),

@@ -11,6 +11,8 @@ mod bench;
 mod build;
 mod check;
 mod demo;
+#[cfg(test)]
+mod graph;
 mod interrupt;
 mod lints;
 mod process;

@@ -1,5 +1,10 @@
 //! The connection against servers: the mock APNs server over TCP and TLS, and one that does whatever a test says.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "connections over sockets live in real time"
+)]
+
 #[cfg(test)]
 mod answers;
 #[cfg(test)]

@@ -23,7 +23,7 @@ impl RefusalRound {
 
     /// The batch that is told next. Returns `None` when none is left, or if the round is not to go on.
     pub fn next(&mut self, goes_on: bool) -> Option<String> {
-        self.waiting.pop_front_if(|_| goes_on)
+        if goes_on { self.waiting.pop_front() } else { None }
     }
 
     /// Takes in whether a batch has heard. One that has not keeps no other from hearing.

@@ -137,6 +137,7 @@ fn a_count_of_many_devices_is_some_pages() {
 /// Prints what counting costs with each segment; what docs/operating/costs.md says is from here.
 #[test]
 #[ignore = "measures, and asserts nothing"]
+#[expect(clippy::disallowed_methods, reason = "measures real time")]
 fn measure() {
     for (width, conditions) in [(2, 2), (2, 64), (64, 2), (64, 64)] {
         let database = database(&devices(2000, width));

@@ -1,5 +1,11 @@
 //! A database for tests: SQLite itself, with numbers bound as doubles, as the platform binds them.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may end where its database is not as the platform's"
+)]
+
 use rusqlite::limits::Limit;
 use rusqlite::types::{Value as Cell, ValueRef};
 use rusqlite::{Connection, StatementStatus};
@@ -9,6 +15,12 @@ use apns::time::Timestamp;
 
 /// A database in memory.
 pub struct Database(Connection);
+
+impl Default for Database {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Database {
     /// An empty one.
