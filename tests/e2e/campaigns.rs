@@ -14,15 +14,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::caller::{self, Answer};
+use crate::caller::Answer;
 use crate::deployment::Caller;
 use crate::test_env::{Isolated, TestEnv, until_within};
 
 /// The type of bodies in lines.
 const LINES: &str = "application/x-ndjson";
-
-/// Where wrangler fires the cron trigger.
-const TRIGGER: &str = "/cdn-cgi/local/scheduled?cron=*+*+*+*+*";
 
 /// How long a run may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -153,8 +150,7 @@ fn send(env: &TestEnv, method: &str, path: &str, body: &Value) -> Answer {
 /// Fires the cron trigger, as the platform does each minute.
 #[track_caller]
 fn fire_trigger(env: &TestEnv) {
-    let answer = caller::call("GET", &env.worker.url(TRIGGER), &[], b"");
-    assert_eq!(answer.status, 200, "{}", answer.body);
+    env.worker.fire_trigger().unwrap();
 }
 
 /// A campaign for an audience, so soon that the next trigger starts it.

@@ -1,12 +1,12 @@
 //! What the Worker is deployed with: apps, signing keys, callers' keys.
 
-use std::collections::BTreeMap;
-
 use apns_mock::{Environment, KeySpec, Server};
-use p256::SecretKey;
-use p256::pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use testbed::keys::SigningKey;
+use testbed::settings::{self, Settings};
+
+pub(crate) use testbed::keys::sha256_hex as digest;
+pub(crate) use testbed::settings::origins as origins_at;
 
 /// An app, with a team and a key of its own.
 #[derive(Debug)]
@@ -68,8 +68,7 @@ impl Caller {
 impl App {
     /// The private key as Apple's `.p8` files have it.
     pub(crate) fn private_pem(&self) -> String {
-        let pem = secret_key(self.key_id).to_pkcs8_pem(LineEnding::LF).unwrap();
-        pem.to_string()
+        SigningKey::from_seed(self.key_id).unwrap().private_pem
     }
 
     /// The key as the server has to know it.
@@ -83,11 +82,10 @@ impl App {
     }
 
     fn key_made_from(&self, seed: &str) -> KeySpec {
-        let public = secret_key(seed).public_key();
         KeySpec {
             team_id: self.team_id.to_owned(),
             key_id: self.key_id.to_owned(),
-            public_key_pem: public.to_public_key_pem(LineEnding::LF).unwrap(),
+            public_key_pem: SigningKey::from_seed(seed).unwrap().public_pem,
             environments: vec![self.environment],
             topics: Some(vec![self.topic.to_owned()]),
             related_key_id: None,
@@ -96,45 +94,35 @@ impl App {
 
     /// What the variable `APPS` says of it.
     pub(crate) fn setting(&self) -> Value {
-        json!({
-            "team_id": self.team_id,
-            "key_id": self.key_id,
-            "topic": self.topic,
-            "environment": self.environment,
-        })
+        self.deployed().document()
+    }
+
+    fn deployed(&self) -> settings::App<'_> {
+        settings::App {
+            name: self.name,
+            topic: self.topic,
+            environment: self.environment.as_str(),
+            team_id: self.team_id,
+            key_id: self.key_id,
+        }
     }
 }
 
 /// The variables and secrets of a Worker that sends to `server`.
-pub(crate) fn settings(server: &Server) -> BTreeMap<String, String> {
-    let apps = json!({ SHOP.name: SHOP.setting(), NEWS.name: NEWS.setting() });
-    let callers = Caller::ALL.map(
-        |caller| json!({ "name": format!("{caller:?}"), "sha256": digest(&caller.key()), "apps": caller.apps() }),
-    );
-    let mut settings = BTreeMap::from([
-        ("APPS".to_owned(), apps.to_string()),
-        ("API_KEYS".to_owned(), Value::from(callers.to_vec()).to_string()),
-        ("APNS_ORIGINS".to_owned(), origins(server)),
-    ]);
-    for app in [SHOP, NEWS] {
-        settings.insert(format!("APNS_KEY_{}", app.key_id), app.private_pem());
-    }
-    settings
+pub(crate) fn settings(server: &Server) -> Settings {
+    let apps = [&SHOP, &NEWS].map(|app| (app.deployed(), app.private_pem()));
+    let callers = Caller::ALL.map(|caller| settings::Caller {
+        name: format!("{caller:?}"),
+        key: caller.key(),
+        apps: caller.apps(),
+    });
+    settings::settings(&apps, &callers, origins(server))
 }
 
 /// Where a Worker finds `server`.
 pub(crate) fn origins(server: &Server) -> String {
     let port = |environment| server.addr(environment).port();
     origins_at(port(Environment::Production), port(Environment::Sandbox))
-}
-
-/// Origins on this machine, by name, because the server's certificate is for `localhost`.
-pub(crate) fn origins_at(production: u16, sandbox: u16) -> String {
-    json!({
-        "production": format!("https://localhost:{production}"),
-        "sandbox": format!("https://localhost:{sandbox}"),
-    })
-    .to_string()
 }
 
 /// What of the settings must never be seen in a log.
@@ -148,17 +136,4 @@ pub(crate) fn secrets() -> Vec<String> {
         .flat_map(|pem| pem.lines())
         .filter(|line| !line.starts_with("-----"));
     keys.chain(lines.map(str::to_owned)).collect()
-}
-
-/// 64 hex digits that belong to a text.
-pub(crate) fn digest(text: &str) -> String {
-    Sha256::digest(text)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
-/// The same text gives the same key; the keys are good for nothing but tests.
-fn secret_key(seed: &str) -> SecretKey {
-    SecretKey::from_slice(&Sha256::digest(seed)).unwrap()
 }

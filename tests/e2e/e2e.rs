@@ -56,10 +56,10 @@ mod shared;
 #[cfg(test)]
 mod socket;
 #[cfg(test)]
+mod storage;
+#[cfg(test)]
 mod teams;
 #[cfg(test)]
 mod test_env;
 #[cfg(test)]
 mod warnings;
-#[cfg(test)]
-mod worker;

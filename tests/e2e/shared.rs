@@ -5,9 +5,9 @@ use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard
 use std::thread::panicking;
 
 use apns_mock::{DEFAULT_STREAMS, Latency, Options};
+use testbed::Runner;
 
 use crate::test_env::{ATTEMPT_TIMEOUT_MS, TestEnv};
-use crate::worker::Runner;
 
 /// A shared environment in the hands of one test; checked when the test has passed.
 pub(crate) struct Shared {

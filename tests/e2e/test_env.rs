@@ -1,23 +1,24 @@
 //! A Worker and the APNs that it sends to.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::thread::{panicking, sleep};
 use std::time::{Duration, Instant, SystemTime};
+use std::{env, fs};
 
 use apns_mock::{Options, RecordedRequest, Registration, Server};
 use serde_json::Value;
 use tempfile::TempDir;
+use testbed::{Queue, Runner, Setup, Worker};
 use tokio::runtime::Runtime;
 
 use crate::caller::{self, Answer};
 use crate::deployment::{self, App, Caller, NEWS, SHOP};
 use crate::log;
 use crate::shared::Shared;
-use crate::worker::{Queue, Runner, Worker};
+use crate::storage;
 
 /// How long an attempt to send may take on the shared environment: far more than an answer takes, and little enough for tests
 /// in which none comes.
@@ -45,7 +46,7 @@ pub(crate) struct TestEnv {
     secrets: Mutex<BTreeSet<String>>,
     /// Orders that the Worker answered with results.
     orders: AtomicUsize,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// The server, stopped when it is dropped.
@@ -88,22 +89,30 @@ impl TestEnv {
         change: impl FnOnce(&mut Queue),
     ) -> Self {
         let apns = Apns::start(options);
-        let mut settings: BTreeMap<String, String> = deployment::settings(&apns);
+        let mut settings = deployment::settings(&apns);
         settings.extend(
             changes
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
         let folder = folder();
+        let ca = folder.path().join("ca.pem");
+        fs::write(&ca, apns.ca_pem().unwrap()).unwrap();
         let mut queue = Queue::of_transport(settings.get("TRANSPORT").map(String::as_str));
         change(&mut queue);
-        let worker = Worker::start(runner, folder.path(), &settings, queue, apns.ca_pem().unwrap());
+        let node = env::var_os("APNS_EDGE_NODE").expect("`cargo xtask e2e` runs these tests");
+        let setup = Setup::new(node.as_ref(), folder.path(), settings, &ca);
+        let worker = Worker::start(Setup {
+            runner,
+            queue,
+            ..setup
+        });
         Self {
-            worker,
+            worker: worker.unwrap(),
             apns,
             secrets: Mutex::new(deployment::secrets().into_iter().collect()),
             orders: AtomicUsize::new(0),
-            _folder: folder,
+            folder,
         }
     }
 
@@ -269,15 +278,15 @@ impl Deref for Isolated {
 }
 
 impl Isolated {
-    /// See [`Worker::kill_and_restart`].
+    /// Kills the Worker and starts it again on what it has stored.
     pub(crate) fn kill_and_restart(&mut self) {
-        // The lines of a Worker that is killed may be lost on their way: read them before.
-        self.0.check();
-        self.0.worker.kill_and_restart();
+        self.kill();
+        self.restart();
     }
 
-    /// Kills the Worker; see [`Worker::kill`].
+    /// Kills the Worker, as a machine does that loses its power.
     pub(crate) fn kill(&mut self) {
+        // The lines of a Worker that is killed may be lost on their way: read them before.
         self.0.check();
         self.0.worker.kill();
     }
@@ -289,71 +298,82 @@ impl Isolated {
 
     /// Lets a minute pass while the Worker is killed, as far as alarms go: those that guard what was under way are due.
     pub(crate) fn away_for_a_minute(&self) {
-        self.0.worker.bring_alarms_forward(Duration::from_secs(60));
+        storage::bring_alarms_forward(self.0.folder.path(), Duration::from_secs(60));
     }
 
     /// Starts a Worker that was killed.
     pub(crate) fn restart(&mut self) {
-        self.0.worker.restart();
+        self.0.worker.restart().unwrap();
     }
 
     /// Changes how a Worker that was killed will have its queue.
-    pub(crate) fn configure(&self, queue: Queue) {
-        self.0.worker.configure(queue);
+    pub(crate) fn configure(&mut self, queue: Queue) {
+        self.0.worker.setup().queue = queue;
     }
 
     /// Changes a setting of a Worker that was killed.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
-        self.0.worker.set(name, value);
+        let settings = &mut self.0.worker.setup().settings;
+        settings.insert(name.to_owned(), value.to_owned());
     }
 
     /// Removes a setting of a Worker that was killed.
     pub(crate) fn unset(&mut self, name: &str) {
-        self.0.worker.unset(name);
+        self.0.worker.setup().settings.remove(name);
     }
 
     /// Puts a module in front of a Worker that was killed; see [`Worker::wrap`].
     pub(crate) fn wrap(&self, module: &str) {
-        self.0.worker.wrap(module);
+        self.0.worker.wrap(module).unwrap();
     }
 
     /// Changes the rows of all batches of a Worker that was killed.
     pub(crate) fn change_batches(&self, statement: &str) {
-        self.0.worker.change_rows("BatchObject", statement);
+        storage::change_rows(self.0.folder.path(), "BatchObject", statement);
     }
 
     /// Sends a message to the Worker's own queue.
     pub(crate) fn queue(&mut self, text: &str) {
-        self.0.worker.queue(text);
+        self.0.worker.queue(text).unwrap();
     }
 
     /// Evicts a batch's object from its memory.
     pub(crate) fn evict_batch(&mut self, id: &str) {
-        self.0.worker.evict("BATCH", id);
+        self.0.worker.evict("BATCH", id).unwrap();
     }
 
     /// Evicts a shard of an audience from its memory.
     pub(crate) fn evict_shard(&mut self, audience: &str, shard: u32) {
-        self.0.worker.evict("AUDIENCE", &format!("{audience}#{shard}"));
+        self.0
+            .worker
+            .evict("AUDIENCE", &format!("{audience}#{shard}"))
+            .unwrap();
     }
 
     /// Evicts the calendar from its memory.
     pub(crate) fn evict_calendar(&mut self) {
-        self.0.worker.evict("CALENDAR", "calendar");
+        self.0.worker.evict("CALENDAR", "calendar").unwrap();
     }
 
     /// Evicts the gate of an app's credential from its memory.
     pub(crate) fn evict_gate(&mut self, app: &App) {
         let environment = app.environment.as_str();
         let name = format!("{}/{}/{environment}", app.team_id, app.key_id);
-        self.0.worker.evict("GATE", &name);
+        self.0.worker.evict("GATE", &name).unwrap();
     }
 
     /// Evicts the first connection object of an app's credential, which must have no connection open.
     pub(crate) fn evict_connection(&mut self, app: &App) {
         let environment = app.environment.as_str();
         let name = format!("{}/{}/{environment}#0", app.team_id, app.key_id);
-        self.0.worker.evict("CONNECTION", &name);
+        self.0.worker.evict("CONNECTION", &name).unwrap();
+    }
+}
+
+impl Drop for TestEnv {
+    fn drop(&mut self) {
+        // At once: nobody needs what it stores.
+        self.worker.kill();
     }
 }
 

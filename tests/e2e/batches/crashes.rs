@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use apns_mock::{Fault, FaultKind, Options};
 use serde_json::json;
+use testbed::Queue;
 
 use super::pieces::Pieces;
 use super::{Batch, PATIENCE, assert_shown_once, number, requests, sale, shown, upload, wide};
 use crate::deployment::{self, Caller, SHOP};
 use crate::shared::over_each_transport;
 use crate::test_env::{Isolated, TestEnv, until, until_within};
-use crate::worker::Queue;
 
 over_each_transport! {
     after_the_claim_and_before_the_first_push,

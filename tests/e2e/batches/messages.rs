@@ -2,11 +2,11 @@
 
 use apns_mock::Options;
 use serde_json::{Value, json};
+use testbed::Runner;
 
 use super::{Batch, assert_shown_once, head, lines, number, requests, sale, shown, wide};
 use crate::deployment::{Caller, SHOP};
 use crate::test_env::{Isolated, TestEnv, until};
-use crate::worker::Runner;
 
 /// An environment with access to the queue and to the objects.
 fn env() -> Isolated {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use apns_mock::{Fault, FaultKind, Options};
 use serde_json::{Value, json};
+use testbed::Queue;
 
 use super::{Audience, Campaign, PATIENCE, fire_trigger_soon, hold_scans, lines, soon};
 use crate::deployment::SHOP;
 use crate::test_env::{Isolated, TestEnv, until, until_within};
-use crate::worker::Queue;
 
 #[test]
 fn a_run_of_a_hundred_thousand_devices_outlives_kills_while_it_scans_while_it_is_paused_and_while_it_sends() {

@@ -12,13 +12,14 @@ use http::{HeaderMap, HeaderValue};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use tempfile::TempDir;
+use testbed::Mock;
 use tokio::signal;
 use tokio::time::{sleep, timeout};
 
 use crate::arguments::{Arguments, BatchArguments};
 use crate::credentials::Credentials;
 use crate::machine;
-use crate::mock::{Mock, Setup};
+use crate::mock::{self, Setup};
 use crate::sender::worker::settings;
 use crate::usage::{self, Member};
 
@@ -92,7 +93,7 @@ async fn measure(arguments: &Arguments, batch: &BatchArguments) -> Result<Figure
         record: "count",
         latency_ms: batch.latency,
     };
-    let mock = Mock::start(&machine::mock(arguments)?, folder.path(), false, setup).await?;
+    let mock = mock::start(&machine::mock(arguments)?, folder.path(), false, setup)?;
     let dev = start(arguments, batch, &mock, &folder).await?;
     let mut isolate = Isolate::watch(&arguments.node, dev.inspector)?;
     let measured = Measurement {
@@ -100,18 +101,18 @@ async fn measure(arguments: &Arguments, batch: &BatchArguments) -> Result<Figure
         mock: &mock,
         dev: &dev,
     };
-    let figures = measured.run(&mut isolate).await.with_context(|| dev.tail());
+    let figures = measured.run(&mut isolate).await;
+    let figures = figures.with_context(|| format!("the log ends with\n{}", dev.worker.log_tail()));
     isolate.stop().await?;
-    dev.stop().await?;
     figures
 }
 
 async fn start(arguments: &Arguments, batch: &BatchArguments, mock: &Mock, folder: &TempDir) -> Result<Dev> {
     let credentials = Credentials::generate(1)?;
-    mock.trust(&credentials).await?;
-    let settings = settings(batch.transport(), mock, &credentials);
+    mock.add_key(&credentials.registration())?;
+    let settings = settings(batch.transport(), mock, &credentials)?;
     let folder = folder.path().join("worker");
-    Dev::start(arguments, &folder, &settings, mock.ca(), batch).await
+    Dev::start(arguments, &folder, settings, mock.ca(), batch).await
 }
 
 /// One measurement.
@@ -129,7 +130,7 @@ impl Measurement<'_> {
         isolate.most().await?;
         let heap_idle = isolate.most().await?;
         let idle = self.members()?;
-        let (mock_before, log) = (self.mock.usage()?, self.dev.log()?);
+        let (mock_before, log) = (mock::usage(self.mock)?, self.dev.worker.log());
         let (log_before, wasm_kb_idle) = (log.len(), log::wasm_kb(&log));
         let started = Instant::now();
         bar.set_message("uploading");
@@ -144,10 +145,10 @@ impl Measurement<'_> {
         let ended = self.members()?;
         let heap_ended = isolate.most().await?;
         bar.finish_and_clear();
-        let mock_after = self.mock.usage()?;
+        let mock_after = mock::usage(self.mock)?;
         let log = self.log_of(&id, log_before).await?;
-        let state = self.mock.state().await?;
-        let shown = self.mock.shown().await?;
+        let state = self.mock.state()?;
+        let shown = self.mock.shown()?;
         let send = millis_between(text(&status, "/sealed_at")?, text(&status, "/ended_at")?)?;
         Ok(Figures {
             arguments: self.batch.clone(),
@@ -178,14 +179,14 @@ impl Measurement<'_> {
         let first = self.batch.pushes;
         let accepted = self.upload(first, WARM_UP_PUSHES).await?;
         self.ended(text(&accepted, "/id")?).await?;
-        let state = self.mock.state().await?;
+        let state = self.mock.state()?;
         let violations = state.get("violations").map(Value::to_string);
         ensure!(
             state.get("violations_total").and_then(Value::as_u64) == Some(0),
             "the warm-up broke APNs' rules: {}",
             violations.unwrap_or_default()
         );
-        self.mock.forget().await?;
+        self.mock.reset()?;
         sleep(SETTLING_TIME).await;
         Ok(())
     }
@@ -206,7 +207,7 @@ impl Measurement<'_> {
     async fn sent(&self, pushes: u64, bar: &ProgressBar, started: Instant) -> Result<Duration> {
         let (uploaded, mut first, mut seen, mut seen_at) = (Instant::now(), None, 0, Instant::now());
         loop {
-            let state = self.mock.state().await?;
+            let state = self.mock.state()?;
             let accepted = state.get("accepted").and_then(Value::as_u64).unwrap_or_default();
             if accepted > 0 && first.is_none() {
                 first = Some(uploaded.elapsed());
@@ -249,7 +250,7 @@ impl Measurement<'_> {
     async fn log_of(&self, id: &str, from: usize) -> Result<log::Story> {
         let since = Instant::now();
         loop {
-            let log = self.dev.log()?;
+            let log = self.dev.worker.log();
             let log = log.get(from..).unwrap_or_default();
             if log::has_ended(log, id) || since.elapsed() > SETTLING_TIME {
                 return log::story(log, id);
@@ -259,7 +260,7 @@ impl Measurement<'_> {
     }
 
     fn members(&self) -> Result<Vec<Member>> {
-        usage::members(self.dev.process()?)
+        usage::members(self.dev.worker.process())
     }
 }
 

@@ -55,14 +55,6 @@ impl Client {
         self.call(Method::POST, path, body, accept).await
     }
 
-    /// Sends a document and returns the answer's.
-    pub(crate) async fn post_json(&self, path: &str, body: &Value) -> Result<Value> {
-        let answer = self
-            .post(path, body.to_string().into(), "application/json")
-            .await?;
-        document(answer).await
-    }
-
     /// Sends a body piece by piece, each made when the last has gone, and returns the answer's document.
     pub(crate) async fn post_pieces(
         &self,

@@ -31,7 +31,7 @@ const SENDER: Sender = Sender::Socket1;
 pub(crate) async fn measure(bench: &mut Bench<'_>, arguments: &Arguments) -> Result<ExitCode> {
     let pushes = arguments.pushes.unwrap_or(PUSHES);
     let latency_ms = arguments.latency.iter().copied().max().unwrap_or_default();
-    bench.mock.answer_after(latency_ms).await?;
+    bench.mock.set_latency(latency_ms)?;
     let senders = if arguments.only.is_empty() {
         &[SENDER][..]
     } else {

@@ -2,12 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// The checkout's root folder.
-pub(crate) fn root() -> &'static Path {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // tools/bench is two levels down.
-    manifest.ancestors().nth(2).unwrap_or(manifest)
-}
+pub(crate) use testbed::root;
 
 /// The folder of the senders that the benchmark runs beside apns-edge.
 pub(crate) fn peers() -> PathBuf {

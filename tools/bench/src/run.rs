@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
+use testbed::Mock;
 use tokio::signal;
 use tokio::time::timeout;
 
@@ -15,7 +16,7 @@ use crate::arguments::Arguments;
 use crate::credentials::Credentials;
 use crate::figures::{self, Row, Sample, megabytes, milliseconds};
 use crate::isolation;
-use crate::mock::{Mock, Setup};
+use crate::mock::{self, Setup};
 use crate::order::{DEVICES, Orders};
 use crate::report::Report;
 use crate::sender::{LeftOut, Peer, Running, Sender, Worker};
@@ -86,7 +87,7 @@ async fn measure(bench: &mut Bench<'_>, arguments: &Arguments) -> Result<ExitCod
     let mut rows: BTreeMap<(u64, Sender), Row> = BTreeMap::new();
     let mut left_out = arguments.left_out.clone();
     for &latency_ms in &arguments.latency {
-        bench.mock.answer_after(latency_ms).await?;
+        bench.mock.set_latency(latency_ms)?;
         for run in 1..=arguments.runs {
             for sender in arguments.senders() {
                 if left_out.iter().any(|left_out| left_out.sender == sender) {
@@ -143,7 +144,7 @@ impl<'a> Bench<'a> {
         };
         Ok(Self {
             arguments,
-            mock: Mock::start(&machine::mock(arguments)?, folder.path(), isolated, setup).await?,
+            mock: mock::start(&machine::mock(arguments)?, folder.path(), isolated, setup)?,
             folder,
             isolated,
             keys: 0,
@@ -159,7 +160,7 @@ impl<'a> Bench<'a> {
         }
         self.keys += 1;
         let credentials = Credentials::generate(self.keys)?;
-        self.mock.trust(&credentials).await?;
+        self.mock.add_key(&credentials.registration())?;
         let (mock, folder) = (&self.mock, self.folder.path());
         Ok(match sender.transport() {
             Some(transport) => {
@@ -198,10 +199,10 @@ impl<'a> Bench<'a> {
         let rate = warm_up(sender, running, &self.mock).await?;
         let pushes = pushes.unwrap_or_else(|| how_many(rate, self.arguments.pushes));
         let process = running.process()?;
-        let before = (usage::of_tree(process)?, self.mock.usage()?);
+        let before = (usage::of_tree(process)?, mock::usage(&self.mock)?);
         let orders = Orders::new(pushes, sender.devices_an_order());
         let answers = running.send(orders, sender.orders_at_once()).await?;
-        let after = (usage::of_tree(process)?, self.mock.usage()?);
+        let after = (usage::of_tree(process)?, mock::usage(&self.mock)?);
         let mut answers = answers.all_accepted(pushes)?;
         let seconds = answers.wall().as_secs_f64().max(f64::MIN_POSITIVE);
         let spent =
@@ -213,7 +214,7 @@ impl<'a> Bench<'a> {
             first_ms: milliseconds(answers.first()),
             p50_ms: answers.percentile(50),
             p99_ms: answers.percentile(99),
-            connections: figures::count(self.mock.connections().await?),
+            connections: figures::count(mock::connections(&self.mock)?),
             server_share: spent(before.1, after.1) / seconds,
         };
         Ok((pushes, sample))
@@ -244,7 +245,7 @@ pub(crate) async fn warm_up(sender: Sender, running: &mut Running, mock: &Mock) 
         let Some(most) = sender.connections() else {
             return Ok(rate);
         };
-        let open = mock.connections().await?;
+        let open = mock::connections(mock)?;
         ensure!(open <= most, "it has {open} connections and not {most}");
         if open == most || elapsed >= OPENING_TIME {
             return Ok(rate);

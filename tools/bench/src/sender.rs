@@ -8,7 +8,6 @@ use anyhow::{Result, bail};
 use crate::exchange::Answers;
 use crate::order::Orders;
 
-mod config;
 mod peer;
 pub(crate) mod process;
 pub(crate) mod worker;
@@ -179,6 +178,7 @@ impl FromStr for LeftOut {
 
 /// A sender that has been started.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(crate) enum Running {
     /// A program that reads orders and writes results.
     Peer(Peer),
@@ -191,7 +191,7 @@ impl Running {
     pub(crate) fn process(&self) -> Result<u32> {
         match self {
             Self::Peer(peer) => peer.process(),
-            Self::Worker(worker) => worker.process(),
+            Self::Worker(worker) => Ok(worker.process()),
         }
     }
 
@@ -207,7 +207,8 @@ impl Running {
     pub(crate) async fn stop(self) -> Result<()> {
         match self {
             Self::Peer(peer) => peer.stop().await,
-            Self::Worker(worker) => worker.stop().await,
+            // Its drop ends it.
+            Self::Worker(_) => Ok(()),
         }
     }
 }

@@ -111,7 +111,7 @@ fn bar(pushes: u32) -> Result<ProgressBar> {
 /// What one can do while all is up.
 fn invitation(stack: &Stack, fleet: &Fleet) -> String {
     let body = send::example(fleet);
-    let url = format!("{}/v1/push", stack.worker.url());
+    let url = stack.worker.url("/v1/push");
     let key = &stack.api_key;
     format!(
         "\nThe Worker is up until you press Ctrl-C. Send a push of your own:\n\n\

@@ -2,19 +2,14 @@
 //!
 //! Tools and build results stay inside the project, in folders that git ignores; nothing is put in the home directory.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::process;
 
-/// The checkout's root folder.
-pub(crate) fn root() -> &'static Path {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // tools/xtask is two levels down.
-    manifest.ancestors().nth(2).unwrap_or(manifest)
-}
+pub(crate) use testbed::{build, root};
 
 /// The folder of the tools that [`crate::setup`] makes ready.
 pub(crate) fn tools() -> PathBuf {
@@ -24,11 +19,6 @@ pub(crate) fn tools() -> PathBuf {
 /// The npm packages.
 pub(crate) fn node_modules() -> PathBuf {
     root().join("node_modules")
-}
-
-/// The built Worker: `index.js` and `index_bg.wasm`.
-pub(crate) fn build() -> PathBuf {
-    root().join("build")
 }
 
 /// Cargo's target folder for wasm32.

@@ -7,41 +7,30 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use testbed::keys::{SigningKey, random_hex};
+use testbed::settings::{App, Caller, origins, settings};
+use testbed::{Mock, Setup, Worker, http};
 
 use crate::interrupt::Interrupt;
 use crate::setup::Ready;
+use crate::{process, progress, project};
 
-mod group;
-pub(crate) mod http;
-pub(crate) mod keys;
-pub(crate) mod mock;
-pub(crate) mod worker;
-
-/// The app's name at the Worker.
-pub(crate) const APP: &str = "demo";
-
-/// The app's topic.
-pub(crate) const TOPIC: &str = "com.example.demo";
-
-/// The team of the signing key.
-const TEAM_ID: &str = "TEAM123456";
-
-/// The signing key's id.
-const KEY_ID: &str = "KEY1234567";
-
-/// The type of documents.
-const JSON: &str = "application/json";
-
-/// Where wrangler fires a cron trigger.
-const TRIGGER: &str = "/cdn-cgi/local/scheduled?cron=*+*+*+*+*";
+/// The app.
+pub(crate) const APP: App<'_> = App {
+    name: "demo",
+    topic: "com.example.demo",
+    environment: "production",
+    team_id: "TEAM123456",
+    key_id: "KEY1234567",
+};
 
 /// A running Worker and the APNs that it sends to.
 ///
 /// The fields are dropped in this order: first the Worker, then what it talks to, then the files of both.
 #[derive(Debug)]
 pub(crate) struct Stack {
-    pub(crate) worker: worker::Worker,
-    pub(crate) mock: mock::Mock,
+    pub(crate) worker: Worker,
+    pub(crate) mock: Mock,
     /// What the Worker takes as a caller's key.
     pub(crate) api_key: String,
     _folder: TempDir,
@@ -58,22 +47,31 @@ impl Stack {
         interrupt: &Interrupt,
     ) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("apns-edge-").tempdir()?;
-        let mock = mock::Mock::start(folder.path(), latency)?;
-        let signing = keys::SigningKey::generate()?;
-        mock.add_key(&json!({
-            "team_id": TEAM_ID,
-            "key_id": KEY_ID,
-            "public_key_pem": signing.public_pem,
-        }))?;
-        let api_key = keys::random_hex()?;
-        let settings = [
-            ("APPS", apps().to_string()),
-            ("API_KEYS", api_keys(&api_key).to_string()),
-            ("APNS_ORIGINS", origins(&mock)?.to_string()),
-            ("TRANSPORT", transport.to_owned()),
-            (&format!("APNS_KEY_{KEY_ID}"), signing.private_pem),
-        ];
-        let worker = worker::Worker::start(ready, folder.path(), &settings, mock.ca(), interrupt)?;
+        progress::step("cargo build -p apns-mock", "plays APNs", "30 s at first", || {
+            process::quietly(process::cargo().args(["build", "--package", "apns-mock"]))
+        })?;
+        let program = project::native_target()?.join("debug").join("apns-mock");
+        let latency = latency.as_millis().to_string();
+        let mock = Mock::start(
+            &program,
+            &["--record", "last", "--latency", &latency],
+            folder.path(),
+        )?;
+        let signing = SigningKey::generate()?;
+        mock.add_key(&APP.key_document(&signing.public_pem))?;
+        let api_key = random_hex()?;
+        let caller = Caller {
+            name: APP.name.to_owned(),
+            key: api_key.clone(),
+            apps: json!([APP.name]),
+        };
+        let origins = origins(mock.port("production")?, mock.port("sandbox")?);
+        let mut settings = settings(&[(APP, signing.private_pem)], &[caller], origins);
+        settings.insert("TRANSPORT".to_owned(), transport.to_owned());
+        let node = ready.node.binary();
+        let setup = Setup::new(node, &folder.path().join("worker"), settings, mock.ca());
+        let mut worker = Worker::launch(setup)?;
+        worker.wait(|| interrupt.check())?;
         Ok(Self {
             worker,
             mock,
@@ -84,49 +82,34 @@ impl Stack {
 
     /// Sends a document to the Worker as a caller with a key.
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        self.send("POST", path, JSON, body.to_string())
+        self.send("POST", path, http::JSON, &body.to_string())
     }
 
     /// The same with another method.
     pub(crate) fn put(&self, path: &str, body: &Value) -> Result<Value> {
-        self.send("PUT", path, JSON, body.to_string())
+        self.send("PUT", path, http::JSON, &body.to_string())
     }
 
     /// Sends lines of JSON.
     pub(crate) fn lines(&self, path: &str, lines: &str) -> Result<Value> {
-        self.send("POST", path, "application/x-ndjson", lines.to_owned())
+        self.send("POST", path, "application/x-ndjson", lines)
     }
 
     /// Asks the Worker for a document.
     pub(crate) fn get(&self, path: &str) -> Result<Value> {
-        self.send("GET", path, JSON, String::new())
+        self.send("GET", path, http::JSON, "")
     }
 
-    /// Fires the Worker's cron trigger, as the platform does each minute.
-    pub(crate) fn fire_trigger(&self) -> Result<()> {
-        http::touch(&format!("{}{TRIGGER}", self.worker.url()))
+    fn send(&self, method: &str, path: &str, media_type: &str, body: &str) -> Result<Value> {
+        let url = self.worker.url(path);
+        let authorization = format!("Bearer {}", self.api_key);
+        let headers = [
+            ("authorization", authorization.as_str()),
+            ("content-type", media_type),
+        ];
+        let answer = http::call(method, &url, &headers, body.as_bytes(), http::LIMIT);
+        answer
+            .and_then(|answer| answer.success().with_context(|| format!("{method} {url} failed")))
+            .with_context(|| format!("the Worker's log ends with\n{}", self.worker.log_tail()))
     }
-
-    fn send(&self, method: &str, path: &str, media_type: &str, body: String) -> Result<Value> {
-        let url = format!("{}{path}", self.worker.url());
-        let answer = http::send(method, &url, Some(&self.api_key), media_type, body);
-        answer.with_context(|| format!("the Worker's log ends with\n{}", self.worker.log()))
-    }
-}
-
-fn apps() -> Value {
-    json!({ APP: { "team_id": TEAM_ID, "key_id": KEY_ID, "topic": TOPIC, "environment": "production" } })
-}
-
-fn api_keys(key: &str) -> Value {
-    json!([{ "name": APP, "sha256": keys::sha256_hex(key), "apps": [APP] }])
-}
-
-/// By name, because the mock's certificate is for `localhost`.
-fn origins(mock: &mock::Mock) -> Result<Value> {
-    let [production, sandbox] = [mock.port("production")?, mock.port("sandbox")?];
-    Ok(json!({
-        "production": format!("https://localhost:{production}"),
-        "sandbox": format!("https://localhost:{sandbox}"),
-    }))
 }

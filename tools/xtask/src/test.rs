@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::setup::{self, Ready, node::Node};
+use crate::setup::{self, Ready};
 use crate::steps::Steps;
 use crate::tally::Tally;
 use crate::{build, lints, process, project};
@@ -71,8 +71,7 @@ fn end_to_end(ready: &Ready, names: &[String], tests: &mut Tally) -> Result<()> 
     cargo.args(names);
     cargo
         .env("APNS_EDGE_NODE", ready.node.binary())
-        .env("APNS_EDGE_WRANGLER", Node::wrangler_script());
-    cargo.env("PATH", ready.node.path()?).env(build::PREBUILT, "1");
+        .env("PATH", ready.node.path()?);
     tests.run(&mut cargo)?;
     if tests.ran() == 0 {
         bail!("no end-to-end test ran");

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
+use testbed::Mock;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::Semaphore;
@@ -14,7 +15,6 @@ use tokio::sync::Semaphore;
 use super::{Sender, process};
 use crate::credentials::{Credentials, TEAM_ID, TOPIC};
 use crate::exchange::Answers;
-use crate::mock::Mock;
 use crate::order::Orders;
 use crate::project;
 
@@ -44,14 +44,14 @@ impl Peer {
         isolated: bool,
     ) -> Result<Self> {
         let key = folder.join(format!("{}.p8", credentials.key_id));
-        fs::write(&key, &credentials.private_pem)?;
+        fs::write(&key, &credentials.key.private_pem)?;
         // By name, because the mock's certificate is for `localhost`.
         let host = if isolated { APPLES_HOST } else { "localhost" };
         let log = folder.join(format!("{}.log", credentials.key_id));
         let mut command = command(sender, node)?;
         command
             .env("APNS_HOST", host)
-            .env("APNS_PORT", mock.port().to_string())
+            .env("APNS_PORT", mock.port("production")?.to_string())
             .env("APNS_CA", mock.ca())
             .env("NODE_EXTRA_CA_CERTS", mock.ca())
             .env("APNS_KEY", key)

@@ -36,7 +36,7 @@ impl Campaign {
         fleet.register(&stack.mock)?;
         stack.put(
             &format!("/v1/audiences/{AUDIENCE}"),
-            &json!({ "app": APP, "shards": SHARDS }),
+            &json!({ "app": APP.name, "shards": SHARDS }),
         )?;
         let imported = import(&stack, &fleet, &interrupt)?;
         let campaign = stack.post("/v1/campaigns", &campaign())?;
@@ -49,7 +49,7 @@ impl Campaign {
         await_minute(&interrupt)?;
         let fired = Instant::now();
         for _ in 0..2 {
-            stack.fire_trigger()?;
+            stack.worker.fire_trigger()?;
         }
         let batch = watch(&stack, &id, &interrupt)?;
         let took = fired.elapsed();
@@ -63,7 +63,7 @@ impl Campaign {
         if !self.options.once {
             println!(
                 "\nThe Worker is up at {} until you press Ctrl-C.",
-                stack.worker.url()
+                stack.worker.url("")
             );
             println!("Its API key is {}", stack.api_key);
             interrupt.wait();
@@ -167,7 +167,7 @@ fn watch(stack: &Stack, id: &str, interrupt: &Interrupt) -> Result<Value> {
             }
         }
         if started.elapsed() > LONGEST {
-            bail!("the run does not end: {run}\n{}", stack.worker.log());
+            bail!("the run does not end: {run}\n{}", stack.worker.log_tail());
         }
     }
 }

@@ -3,8 +3,10 @@
 use anyhow::Result;
 use serde_json::json;
 
-use crate::stack::keys::sha256_hex;
-use crate::stack::{TOPIC, mock::Mock};
+use testbed::Mock;
+use testbed::keys::sha256_hex;
+
+use crate::stack::APP;
 
 /// Of so many devices in a row, one each is unregistered, expired and malformed.
 const CYCLE: usize = 50;
@@ -64,8 +66,7 @@ impl Fleet {
             let devices = self.0.iter().filter(|device| device.state == state);
             let tokens: Vec<&str> = devices.map(|device| device.token.as_str()).collect();
             for tokens in tokens.chunks(REGISTERED_AT_ONCE) {
-                let devices =
-                    json!({ "topic": TOPIC, "environment": "production", "state": name, "tokens": tokens });
+                let devices = json!({ "topic": APP.topic, "environment": "production", "state": name, "tokens": tokens });
                 mock.add_devices(&devices)?;
             }
         }

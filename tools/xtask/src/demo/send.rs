@@ -80,7 +80,7 @@ fn body(notification: &Value, devices: &[Device]) -> Value {
         .iter()
         .map(|device| json!({ "token": device.token, "ref": device.reference }))
         .collect();
-    json!({ "app": APP, "notification": notification, "devices": devices })
+    json!({ "app": APP.name, "notification": notification, "devices": devices })
 }
 
 #[cfg(test)]

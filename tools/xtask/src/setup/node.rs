@@ -35,18 +35,10 @@ impl Node {
         &self.binary
     }
 
-    /// The script that starts wrangler.
-    pub(crate) fn wrangler_script() -> PathBuf {
-        project::node_modules()
-            .join("wrangler")
-            .join("bin")
-            .join("wrangler.js")
-    }
-
     /// A command that runs wrangler: offline, without asking and without sending anything anywhere.
     pub(crate) fn wrangler(&self) -> Result<Command> {
         let mut command = process::command(&self.binary);
-        command.arg(Self::wrangler_script());
+        command.arg(testbed::wrangler());
         command
             .env("PATH", self.path()?)
             .env("CI", "1")

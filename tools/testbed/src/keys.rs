@@ -9,19 +9,28 @@ use sha2::{Digest, Sha256};
 const KEY_BYTES: usize = 32;
 
 /// A key pair for signing provider tokens.
-pub(crate) struct SigningKey {
+#[derive(Debug, Clone)]
+pub struct SigningKey {
     /// The private key as PKCS #8 in PEM: the form of Apple's `.p8` files.
-    pub(crate) private_pem: String,
+    pub private_pem: String,
     /// The public key as SPKI in PEM, for the server that checks the signatures.
-    pub(crate) public_pem: String,
+    pub public_pem: String,
 }
 
 impl SigningKey {
-    /// A new pair.
-    pub(crate) fn generate() -> Result<Self> {
+    /// Generates a pair.
+    pub fn generate() -> Result<Self> {
+        Self::from_bytes(&random()?)
+    }
+
+    /// Makes the pair that belongs to a text: good for nothing but tests.
+    pub fn from_seed(seed: &str) -> Result<Self> {
+        Self::from_bytes(&Sha256::digest(seed))
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self> {
         // Out of range by chance is a matter of 1 in 2^32: so it is an error and not a loop.
-        let secret =
-            SecretKey::from_slice(&random()?).map_err(|_| anyhow!("these random bytes make no key"))?;
+        let secret = SecretKey::from_slice(bytes).map_err(|_| anyhow!("these bytes make no key"))?;
         let private_pem = secret
             .to_pkcs8_pem(LineEnding::LF)
             .map_err(|error| anyhow!("the private key has no PEM: {error}"))?
@@ -37,13 +46,13 @@ impl SigningKey {
     }
 }
 
-/// A key for a caller.
-pub(crate) fn random_hex() -> Result<String> {
+/// Generates a key for a caller.
+pub fn random_hex() -> Result<String> {
     Ok(hex(&random()?))
 }
 
-/// What the Worker knows of a caller's key.
-pub(crate) fn sha256_hex(text: &str) -> String {
+/// Returns the SHA-256 of a text as 64 hex digits: what the Worker knows of a caller's key.
+pub fn sha256_hex(text: &str) -> String {
     hex(&Sha256::digest(text))
 }
 

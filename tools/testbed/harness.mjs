@@ -1,7 +1,7 @@
 // Runs the Worker with wrangler's test harness, which alone can evict a single Durable Object, and gives access to the
 // Worker's bindings.
 //
-//   node evict.mjs WRANGLER SETTINGS < commands
+//   node harness.mjs WRANGLER SETTINGS < commands
 //
 // Says where the Worker is. Each line of its input is a command, and is answered: `evict BINDING NAME` evicts an object,
 // `queue TEXT` sends a message to the Worker's queue. The end of its input ends it. What it says begins with `@`, as wrangler speaks on the same output; what the Worker logs goes to its
