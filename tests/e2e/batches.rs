@@ -46,12 +46,12 @@ const COUNTS: [&str; 8] = [
 
 /// A batch, by its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Batch(String);
+pub(crate) struct Batch(String);
 
 impl Batch {
     /// Uploads lines; they must become a batch.
     #[track_caller]
-    fn upload(env: &TestEnv, body: &str) -> Self {
+    pub(crate) fn upload(env: &TestEnv, body: &str) -> Self {
         let (batch, _) = Self::accepted(upload(env, &[], body));
         batch
     }
@@ -105,7 +105,7 @@ impl Batch {
 
     /// Its end, with every push accepted.
     #[track_caller]
-    fn once_accepted(&self, env: &TestEnv) {
+    pub(crate) fn once_accepted(&self, env: &TestEnv) {
         let document = self.once(env, "done");
         assert_eq!(document["counts"]["accepted"], document["pushes"], "{document}");
     }
@@ -178,7 +178,7 @@ fn lines(head: &Value, tokens: &[String]) -> String {
 }
 
 /// The usual upload.
-fn sale(tokens: &[String]) -> String {
+pub(crate) fn sale(tokens: &[String]) -> String {
     lines(&head(json!({})), tokens)
 }
 

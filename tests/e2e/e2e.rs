@@ -11,6 +11,8 @@
 #[cfg(test)]
 mod batches;
 #[cfg(test)]
+mod bodies;
+#[cfg(test)]
 mod caller;
 #[cfg(test)]
 mod campaigns;
@@ -28,6 +30,8 @@ mod eviction;
 mod fallback;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod hanging;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]

@@ -42,7 +42,7 @@ fn the_isolates_memory_does_not_grow_with_the_pushes() {
     assert!(growth < SLACK_KB, "in KB after each order: {sizes:?}");
 }
 
-fn memory_kb(line: &str) -> u64 {
+pub(crate) fn memory_kb(line: &str) -> u64 {
     let json = &line[line.find('{').unwrap()..];
     let event: Value = serde_json::from_str(json.trim_end()).unwrap();
     event["memory_kb"].as_u64().unwrap()

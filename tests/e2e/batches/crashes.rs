@@ -12,7 +12,9 @@ use serde_json::json;
 use testbed::Queue;
 
 use super::pieces::Pieces;
-use super::{Batch, PATIENCE, assert_shown_once, number, requests, sale, shown, upload, wide};
+use super::webhooks::SECRET;
+use super::webhooks::endpoint::{Endpoint, NEVER};
+use super::{Batch, PATIENCE, assert_shown_once, head, lines, number, requests, sale, shown, upload, wide};
 use crate::deployment::{self, Caller, SHOP};
 use crate::shared::over_each_transport;
 use crate::test_env::{Isolated, TestEnv, until, until_within};
@@ -197,6 +199,56 @@ fn a_batch_whose_rows_could_not_be_read_for_a_while_goes_on_by_itself() {
     env.kill();
     env.change_batches("UPDATE facts SET text = rtrim(text, '{') WHERE name = 'record'");
     env.restart();
+    assert_whole(&env, &batch, &devices);
+}
+
+#[test]
+fn three_kills_while_chunks_are_sent_while_one_waits_for_a_retry_and_while_the_webhook_hangs() {
+    let settings = [("TRANSPORT", "socket"), ("WEBHOOK_SECRET", SECRET)];
+    let mut env = TestEnv::isolated(Options::default(), &[&SETTINGS[..], &settings].concat());
+    env.add_secret(SECRET);
+    let endpoint = Endpoint::start(&[NEVER]);
+    let devices = env.devices(&SHOP, "crashes, three kills", 90);
+    let (silent, away) = (&devices[0], &devices[89]);
+    env.apns
+        .fault(Fault::new(FaultKind::Silence).for_token(silent))
+        .unwrap();
+    env.apns
+        .fault(Fault::answer(503, "Shutdown").for_token(away))
+        .unwrap();
+    let options = head(json!({ "webhook": endpoint.url("/hook") }));
+    let batch = Batch::upload(&env, &lines(&options, &devices));
+    until("pushes that have ended and one in flight", || {
+        shown(&env, &devices) == devices.len() - 2 && env.apns.state().in_flight > 0
+    });
+    env.kill();
+
+    // Whatever was in flight ends now; the push that APNs refuses for now waits for another round, again and again.
+    env.apns.clear_faults();
+    env.apns
+        .fault(Fault::answer(503, "Shutdown").for_token(away))
+        .unwrap();
+    env.restart();
+    until_within(PATIENCE, "a push that waits for a retry", || {
+        let counts = batch.status(&env)["counts"].clone();
+        shown(&env, &devices) == devices.len() - 1 && counts["retrying"] == 1
+    });
+    env.kill();
+    assert!(endpoint.messages().is_empty());
+    env.apns.clear_faults();
+    env.restart();
+
+    // The batch ends, and its end is being told when the Worker dies once more.
+    until_within(PATIENCE, "a webhook that hangs", || {
+        !endpoint.messages().is_empty()
+    });
+    env.kill();
+    env.restart();
+    until_within(PATIENCE, "the same message again", || {
+        endpoint.messages().len() > 1
+    });
+    let messages = endpoint.messages();
+    assert!(messages.iter().all(|message| message.body == messages[0].body));
     assert_whole(&env, &batch, &devices);
 }
 

@@ -53,6 +53,17 @@ fn the_same_key_and_body_join_the_batch_while_it_runs_and_after_it() {
 }
 
 #[test]
+fn a_key_has_as_many_bytes_as_documented() {
+    let env = Shared::by_fetch();
+    let devices = env.devices(&SHOP, "batches, long keys", 1);
+    for (length, status) in [(255, 202), (256, 422)] {
+        let key = "k".repeat(length);
+        let answer = upload(&env, &[("idempotency-key", &key)], &sale(&devices));
+        assert_eq!(answer.status, status, "{length}: {}", answer.body);
+    }
+}
+
+#[test]
 fn two_uploads_at_once_with_one_key_are_one_batch() {
     let env = Shared::by_fetch();
     let devices = env.devices(&SHOP, "batches, at once", 30);

@@ -414,6 +414,11 @@ pub(super) mod tests {
             "line 1 is 65 attributes long; the limit is 64"
         );
         assert_eq!(refused(&wide(200)), "line 1 is 201 cells long; the limit is 128");
+        assert_eq!(
+            refused(&wide(127)),
+            "line 1 is 127 attributes long; the limit is 64"
+        );
+        assert_eq!(refused(&wide(128)), "line 1 is 129 cells long; the limit is 128");
         assert_eq!((read(""), read("\n")), (vec![], vec![]));
     }
 

@@ -191,3 +191,32 @@ const MAX_DETAIL: usize = 1000;
 
 /// Kinds of fault of lines that `detail` names.
 const MAX_TOLD_KINDS: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use apns::fault::{FaultKind, Faults, Pointer};
+
+    /// Faults of so many kinds, one a line.
+    fn of_kinds(kinds: u32) -> LineFaults {
+        let mut all = LineFaults::default();
+        for line in 1..=kinds {
+            let mut faults = Faults::default();
+            let kind = FaultKind::Invalid("is wrong".to_owned());
+            faults.add(&Pointer::Root.key(&format!("field{line}")), kind);
+            all.push(line, faults.listed()[0].clone());
+        }
+        all
+    }
+
+    #[test]
+    fn the_detail_names_five_kinds_of_fault_and_counts_fifty() {
+        for (kinds, named) in [(5, 5), (6, 5)] {
+            let (texts, count) = of_kinds(kinds).summary();
+            assert_eq!((texts.len(), count), (named, named), "{kinds}");
+        }
+        for (kinds, apart) in [(50, 50), (51, 50)] {
+            assert_eq!(of_kinds(kinds).kinds.len(), apart, "{kinds}");
+        }
+    }
+}

@@ -135,6 +135,18 @@ mod tests {
     }
 
     #[test]
+    fn a_repeat_is_found_among_as_many_lines_as_documented() {
+        let content = Bytes::from_static(b"{}");
+        for (between, found) in [(499_999, Some(0)), (500_000, None)] {
+            let mut recent = Recent::default();
+            for number in 0..=between {
+                assert_eq!(recent.note(&token(u64::from(number)), &content, number), None);
+            }
+            assert_eq!(recent.note(&token(0), &content, between + 1), found, "{between}");
+        }
+    }
+
+    #[test]
     fn another_content_is_no_repeat() {
         let (one, two) = (Bytes::from_static(b"{\"a\":1}"), Bytes::from_static(b"{\"a\":2}"));
         let mut recent = Recent::of(10);

@@ -158,6 +158,13 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_has_as_many_bytes_as_documented() {
+        for (bytes, is_taken) in [(23, false), (24, true), (64, true), (65, false)] {
+            assert_eq!(secret(&vec![1; bytes]).is_ok(), is_taken, "{bytes}");
+        }
+    }
+
+    #[test]
     fn nothing_is_sent_without_a_signature() {
         assert_eq!(sign(&[], "msg_1", 7, "{}"), None);
         let problem = headers(&[], "msg_1", "{}", Timestamp::default()).unwrap_err();

@@ -163,6 +163,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_longest_tag_has_as_many_bytes_as_documented() {
+        let longest = format!("de{}-abcde", "-abcdefgh".repeat(3));
+        assert_eq!((longest.len(), canonical(&longest)), (35, Some(longest.clone())));
+        assert_eq!(canonical(&format!("{longest}f")), None);
+    }
+
     proptest! {
         #[test]
         fn the_form_of_a_form_is_itself(text in "[a-zA-Z]{1,3}([-_][a-zA-Z0-9]{0,9}){0,4}") {

@@ -107,6 +107,13 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_locale_of_a_variant_has_as_many_bytes_as_documented() {
+        let longest = format!("de{}-abcde", "-abcdefgh".repeat(3));
+        assert_eq!((longest.len(), is_locale(&longest)), (35, true));
+        assert!(!is_locale(&format!("{longest}f")));
+    }
+
+    #[test]
     fn a_locale_has_a_language_and_parts() {
         for text in ["de", "de-AT", "zh-Hant-TW", "es-419", "sl-rozaj-biske-1994"] {
             assert!(is_locale(text), "{text}");

@@ -121,6 +121,20 @@ mod tests {
     }
 
     #[test]
+    fn a_cap_has_at_most_as_many_runs_and_days_as_documented() {
+        let (cap, faults) = read(&json!({"max": 1000, "per": "30d"}));
+        assert_eq!(
+            (cap.map(|cap| (cap.max, cap.per)), &*faults),
+            (Some((1000, 30 * 86_400)), "")
+        );
+        let (cap, faults) = read(&json!({"max": 1001, "per": "30d 1s"}));
+        assert_eq!(cap, None);
+        let expected = "/max: must be an integer from 1 to 1000, but is 1001; \
+                        /per: must be a duration of at most 30 days, such as `7d`";
+        assert_eq!(faults, expected);
+    }
+
+    #[test]
     fn what_is_wrong_is_said_where_it_stands() {
         for (value, expected) in [
             (json!({}), "/max: is required; /per: is required"),

@@ -22,6 +22,18 @@ fn a_mark_is_ignored_and_the_first_device_is_kept() {
 }
 
 #[test]
+fn as_many_warnings_are_listed_as_documented_and_all_are_counted() {
+    for (warned, listed) in [(100_u64, 100), (101, 100)] {
+        let lines: String = (0..warned)
+            .map(|number| format!("{{\"token\":\"{number:064x}\",\"locale\":\"?\"}}\n"))
+            .collect();
+        let (_, tally) = taken(Form::Lines, 1, &[lines.as_bytes()]);
+        assert_eq!((tally.warnings, tally.warning_lines.len()), (warned, listed));
+        assert_eq!((tally.received, tally.invalid), (warned, 0));
+    }
+}
+
+#[test]
 fn a_body_without_a_type_is_read_as_what_it_is() {
     for (content_type, form) in [
         (None, Form::Unstated),

@@ -44,6 +44,28 @@ fn keys_of_one_name_clash_and_the_others_work() {
 }
 
 #[test]
+fn a_key_has_one_hash_or_two_while_it_is_rotated() {
+    let with = |hashes: &[&str]| {
+        let list = serde_json::to_string(hashes).unwrap();
+        let other = format!(
+            r#"{{"name": "ops", "sha256": "{}", "apps": "*"}}"#,
+            "1".repeat(64)
+        );
+        let entry = format!(r#"{{"name": "backend", "sha256": {list}, "apps": "*"}}"#);
+        keys(&[&entry, &other])
+    };
+    for hashes in [&[HASH][..], &[HASH, OTHER_HASH]] {
+        assert_eq!(key_faults(&with(hashes)), [""; 0]);
+    }
+    let third = "0".repeat(64);
+    for (hashes, count) in [(&[][..], 0), (&[HASH, OTHER_HASH, &third], 3)] {
+        let expected =
+            format!("/API_KEYS/0/sha256: lists {count} hashes: it has 1, or 2 while the key is rotated");
+        assert_eq!(key_faults(&with(hashes)), [expected]);
+    }
+}
+
+#[test]
 fn keys_of_one_hash_clash_and_the_others_work() {
     let config = keys(&[
         &format!(r#"{{"name": "one", "sha256": ["{HASH}", "{OTHER_HASH}"], "apps": ["shop"]}}"#),

@@ -1,0 +1,96 @@
+//! Bodies that an isolate has no memory for.
+
+use std::thread;
+
+use apns_mock::{Fault, FaultKind, Options};
+use serde_json::{Value, json};
+
+use crate::caller;
+use crate::deployment::{Caller, SHOP};
+use crate::log::SENT;
+use crate::memory::memory_kb;
+use crate::test_env::{TestEnv, until};
+
+/// The largest body of an order over sockets.
+const LARGEST: usize = 16 * 1024 * 1024;
+
+/// An order for a device, with as much white space as makes it as large as can be.
+fn largest_order(device: &str) -> String {
+    let order = json!({
+        "app": "shop",
+        "notification": { "payload": { "aps": { "alert": "Sale" } } },
+        "devices": [{ "token": device }],
+    });
+    let mut body = order.to_string();
+    let end = body.pop().unwrap();
+    body.push_str(&" ".repeat(LARGEST - body.len() - 1));
+    body.push(end);
+    assert_eq!(body.len(), LARGEST);
+    body
+}
+
+#[test]
+fn an_order_that_its_connection_object_has_no_memory_for_is_answered_with_503_and_is_not_sent() {
+    // The first order is under way until its only push is given up.
+    let settings = [("TRANSPORT", "socket"), ("ATTEMPT_TIMEOUT_MS", "15000")];
+    let env = TestEnv::isolated(Options::default(), &settings);
+    let devices = env.devices(&SHOP, "bodies, connection", 2);
+    let silence = Fault::new(FaultKind::Silence);
+    env.apns.fault(silence.for_token(&devices[0])).unwrap();
+    let authorization = format!("Bearer {}", Caller::Both.key());
+    let url = env.worker.url("/v1/push");
+    let in_lines = {
+        let (url, authorization, body) = (url.clone(), authorization, largest_order(&devices[0]));
+        thread::spawn(move || {
+            // Its answer begins at once, so that the Worker has no part in it any more.
+            let headers = [
+                ("authorization", authorization.as_str()),
+                ("content-type", "application/json"),
+                ("accept", "application/x-ndjson"),
+            ];
+            caller::call("POST", &url, &headers, body.as_bytes())
+        })
+    };
+    until("an order that is under way", || {
+        !env.requests_to(&devices[0]).is_empty()
+    });
+    let largest = largest_order(&devices[1]);
+    let headers = [("content-type", "application/json")];
+    let refused = env.call(Caller::Both, "POST", "/v1/push", &headers, largest.as_bytes());
+    assert!(refused.header("retry-after").is_some());
+    let problem = refused.problem(503, "busy");
+    assert!(
+        problem["detail"].as_str().unwrap().contains("nothing was sent"),
+        "{problem}"
+    );
+    assert!(env.requests_to(&devices[1]).is_empty());
+    // Its permits are back: only the first order has any.
+    let doctor = env.call(Caller::Shop, "GET", "/v1/doctor", &[], b"");
+    assert_eq!(doctor.with_status(200)["gates"][0]["in_use"], 1);
+    assert_eq!(in_lines.join().unwrap().status, 200);
+    let taken = env.call(Caller::Both, "POST", "/v1/push", &headers, largest.as_bytes());
+    assert_eq!(taken.with_status(200)["counts"]["accepted"], 1);
+}
+
+#[test]
+fn the_largest_order_takes_no_more_memory_than_half_of_an_isolate_and_some() {
+    let env = TestEnv::isolated(Options::default(), &[("TRANSPORT", "socket")]);
+    let devices = env.devices(&SHOP, "bodies, memory", 10_000);
+    let filler = "x".repeat(1540);
+    let devices: Vec<Value> = devices
+        .iter()
+        .map(|token| json!({ "token": token, "payload": { "aps": { "badge": 1 }, "filler": filler } }))
+        .collect();
+    let notification = json!({ "payload": { "aps": { "alert": "Sale" } } });
+    let order = json!({ "app": "shop", "notification": notification, "devices": devices });
+    let bytes = order.to_string().len();
+    assert!(LARGEST * 9 / 10 < bytes && bytes <= LARGEST, "{bytes}");
+    assert_eq!(env.push(&order)["counts"]["accepted"], 10_000);
+    let log = env.log_with(SENT, 1);
+    let line = log.lines().find(|line| line.contains(SENT)).unwrap();
+    let memory_kb = memory_kb(line);
+    assert!(memory_kb < MEMORY_KB, "{memory_kb}");
+}
+
+/// An isolate has 128 MB. What JavaScript holds of the largest order comes on top.
+const MEMORY_KB: u64 = 80 * 1024;
