@@ -201,6 +201,7 @@ impl BatchObject {
                 let detail = "its campaign is still to be told of its end";
                 return Err(Problem::new(Kind::BatchRunning, detail).retry_after_ms(1000));
             }
+            Ask::Delete if core.delete_later() => {}
             Ask::Delete => {
                 core.forget().await.map_err(internal)?;
                 return nothing();
@@ -209,8 +210,9 @@ impl BatchObject {
         core.save()?;
         let document = core.document(app)?;
         let is_cancelling = question.ask == Ask::Cancel && !core.has_ended();
+        let is_under_way = is_cancelling || question.ask == Ask::Delete;
         let answer = Answer {
-            status: if is_cancelling { 202 } else { 200 },
+            status: if is_under_way { 202 } else { 200 },
             ..Answer::json(document)
         };
         http::response(answer).map_err(internal)

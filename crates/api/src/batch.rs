@@ -164,6 +164,7 @@ pub fn opened(
         state: State::Staging,
         paused: None,
         refusal: None,
+        is_deleting: false,
         terms: Terms {
             rate: options.rate,
             weight: options.weight,
@@ -203,6 +204,7 @@ pub fn document(record: &Record, overview: &Overview, transport: Option<Transpor
         id: &record.id,
         app: &record.app,
         state: record.state.as_str(),
+        deleting: record.is_deleting,
         created_at: record.created_at.to_string(),
         sealed_at: record.sealed_at.map(|at| at.to_string()),
         ended_at: record.ended_at.map(|at| at.to_string()),
@@ -338,6 +340,9 @@ struct Document<'b> {
     id: &'b str,
     app: &'b str,
     state: &'static str,
+    /// Whether it is deleted when its webhook has got its deliveries.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    deleting: bool,
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     sealed_at: Option<String>,

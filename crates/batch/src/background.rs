@@ -159,6 +159,17 @@ impl BackgroundTasks {
         &mut self.outbox
     }
 
+    /// Decides what becomes of a batch that its caller deletes. Returns whether it stays until its webhook has got what waits. Returns
+    /// `false` if it is to be deleted at once: nothing waits, or it is deleted for the second time.
+    pub fn delete_later(&self, batch: &mut Batch) -> bool {
+        let waits = batch.unannounced().is_some() || self.outbox.wake().is_some();
+        let stays = waits && !batch.record().is_deleting;
+        if stays {
+            batch.mark_deleting();
+        }
+        stays
+    }
+
     /// Takes in an event and returns what is to be done now. The alarm is always among it.
     pub fn handle(&mut self, batch: &mut Batch, event: Event, now: Timestamp) -> Vec<Effect> {
         match event {

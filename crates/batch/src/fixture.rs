@@ -60,6 +60,7 @@ pub fn record(terms: Terms) -> Record {
         state: State::Staging,
         paused: None,
         refusal: None,
+        is_deleting: false,
         terms,
         invalid: 0,
         warnings: Default::default(),

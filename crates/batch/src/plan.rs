@@ -234,7 +234,21 @@ impl Batch {
     /// When the time is over for which it is kept after its end. Returns `None` if it has not ended.
     pub(super) fn outdated_at(&self) -> Option<Timestamp> {
         let ended_at = self.record.ended_at?;
-        Some(ended_at + Duration::from_millis(self.record.terms.keep_ms))
+        let keep = Duration::from_millis(self.record.terms.keep_ms);
+        Some(
+            ended_at
+                + if self.record.is_deleting {
+                    Duration::ZERO
+                } else {
+                    keep
+                },
+        )
+    }
+
+    /// Has it deleted as soon as nothing of it waits any more.
+    pub(super) fn mark_deleting(&mut self) {
+        self.record.is_deleting = true;
+        self.is_record_unsaved = true;
     }
 
     /// Does what time alone brings: claims end, the notification expires, the batch is over.

@@ -30,6 +30,9 @@ pub struct Record {
     /// That APNs refuses the credential, until all of its other batches have heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
+    /// Whether it is deleted as soon as its webhook has got its deliveries.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_deleting: bool,
     /// How it is sent.
     pub terms: Terms,
     /// How many lines of its upload were left out.

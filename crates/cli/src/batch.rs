@@ -76,7 +76,14 @@ fn order(caller: &Caller, id: &BatchId, what: &str) -> Result<Exit, Failure> {
 }
 
 fn delete(caller: &Caller, id: &BatchId) -> Result<Exit, Failure> {
-    caller.client.delete(&id.path())?;
+    let answer = caller.client.delete(&id.path())?;
+    if answer.status == 202 {
+        let text = format!(
+            "batch {id} is deleted when its webhook has got its deliveries; delete it again to drop them"
+        );
+        caller.screen.note(&text);
+        return Ok(Exit::Done);
+    }
     // There is no document to print: what there was is gone.
     caller.screen.note(&format!("batch {id} is deleted"));
     Ok(Exit::Done)

@@ -206,6 +206,13 @@ impl Core {
         self.save()
     }
 
+    /// Whether a batch that is deleted stays until its webhook has got what waits.
+    pub(super) fn delete_later(&self) -> bool {
+        let mut slot = self.loaded.borrow_mut();
+        let loaded = slot.as_mut();
+        loaded.is_some_and(|Loaded { batch, tasks }| tasks.delete_later(batch))
+    }
+
     /// Does something with the batch, if it is loaded.
     pub(super) fn with<T>(&self, act: impl FnOnce(&mut Batch) -> T) -> Option<T> {
         let mut loaded = self.loaded.borrow_mut();

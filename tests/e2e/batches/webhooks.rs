@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use self::endpoint::{Endpoint, Message, NEVER};
 use super::{Batch, head, lines, upload};
-use crate::deployment::SHOP;
+use crate::deployment::{Caller, SHOP};
 use crate::shared::Shared;
 use crate::test_env::{TestEnv, until, until_within};
 
@@ -188,6 +188,22 @@ fn a_worker_that_is_killed_while_its_endpoint_hangs_delivers_when_it_is_back_and
         let again = messages[2..].iter().filter(|message| message.body == first.body);
         assert_eq!(again.count(), 1, "{messages:?}");
     }
+}
+
+#[test]
+fn a_batch_that_is_deleted_while_a_webhook_waits_goes_when_it_is_delivered() {
+    let env = TestEnv::isolated(Options::default(), &[("WEBHOOK_SECRET", SECRET)]);
+    env.add_secret(SECRET);
+    let endpoint = Endpoint::start(&[500]);
+    let devices = env.devices(&SHOP, "batches, webhooks, deleted", 1);
+    let url = endpoint.url("/hook");
+    let batch = Batch::upload(&env, &lines(&head(json!({ "webhook": url })), &devices));
+    until("the first attempt", || endpoint.messages().len() == 1);
+    let delete = || env.call(Caller::Both, "DELETE", &batch.path(""), &[], b"");
+    assert_eq!(delete().with_status(202)["deleting"], true);
+    until("the second attempt", || endpoint.messages().len() == 2);
+    until("the end of the batch", || env.get(&batch.path("")).status == 404);
+    delete().problem(404, "batch-not-found");
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub(super) fn sample() -> Record {
         state: State::Staging,
         paused: None,
         refusal: None,
+        is_deleting: false,
         terms: Terms {
             rate: None,
             weight: 1,

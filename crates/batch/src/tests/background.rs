@@ -207,6 +207,51 @@ fn a_batch_is_kept_past_its_retention_until_its_deliveries_are_made_or_given_up(
 }
 
 #[test]
+fn a_batch_that_is_deleted_while_deliveries_wait_stays_until_they_are_made_or_it_is_deleted_again() {
+    let is_removed = |begun: &[(u64, Call)]| begun.iter().any(|(_, call)| *call == Call::Remove);
+    let (mut batch, mut tasks, begun) = ended();
+    assert!(tasks.delete_later(&mut batch));
+    assert!(batch.take_unsaved().1, "an object that forgets knows it");
+    // Deleted again, it goes at once, with what waits.
+    assert!(!tasks.delete_later(&mut batch));
+    let mut waiting = begun;
+    let mut now = BEGIN;
+    for _ in 0..50 {
+        assert!(!is_removed(&waiting) || tasks.outbox().wake().is_none());
+        if is_removed(&waiting) {
+            // Long before its retention is over.
+            assert!(now < BEGIN + secs(600), "{now}");
+            assert!(!tasks.delete_later(&mut batch), "nothing waits");
+            return;
+        }
+        let effects = match waiting.pop() {
+            None => {
+                now = now + secs(1);
+                tasks.handle(&mut batch, Event::Look, now)
+            }
+            Some((number, Call::FindGone(_))) => tasks.handle(&mut batch, end(number, found(&[])), now),
+            Some((number, Call::Deliver(delivery))) => {
+                let answered = Answered {
+                    code: 200,
+                    retry_after: None,
+                };
+                let outcome = Outcome::Delivered {
+                    id: delivery.id,
+                    result: Ok(answered),
+                };
+                tasks.handle(&mut batch, end(number, outcome), now)
+            }
+            Some((number, Call::Report(Report::Gone { .. }))) => {
+                tasks.handle(&mut batch, end(number, Outcome::Reported(None)), now)
+            }
+            Some((number, _)) => tasks.handle(&mut batch, end(number, Outcome::Done), now),
+        };
+        waiting.extend(calls(&effects));
+    }
+    panic!("it is never removed");
+}
+
+#[test]
 fn what_fails_is_tried_again_later_each_time_and_not_at_once() {
     let (mut batch, mut tasks, begun) = ended();
     let (mut now, mut waits) = (BEGIN, Vec::new());
