@@ -166,7 +166,7 @@ fn no_header(cells: &[&[u8]]) -> Option<String> {
 fn field(name: &str) -> Option<Column> {
     let known = FIELDS
         .iter()
-        .find(|field| **field == name && name != "attributes");
+        .find(|field| field.eq_ignore_ascii_case(name) && **field != "attributes");
     known.map(|field| Column::Field(field))
 }
 
@@ -337,6 +337,12 @@ mod tests {
             let rows = read(&format!("token,{column}\nabcd,\"{cell}\"\n"));
             assert_eq!(rows[0].1, r#"{"token":"abcd"}"#, "{column} {cell}");
         }
+    }
+
+    #[test]
+    fn the_case_of_a_columns_name_does_not_matter() {
+        let rows = read("Token,REF,Time_Zone\nabcd,a,UTC\n");
+        assert_eq!(rows[0].1, r#"{"token":"abcd","ref":"a","time_zone":"UTC"}"#);
     }
 
     #[test]

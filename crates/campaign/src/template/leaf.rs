@@ -60,7 +60,9 @@ impl Compiler {
         if expressions(text).any(|expression| depth(expression) > MAX_DEPTH) {
             return Err(BadTemplate::Deep);
         }
-        let template = self.engine.compile(text.to_owned()).map_err(syntax)?;
+        let bad = |reason: String| BadTemplate::Syntax(explained(&reason, text));
+        let compiled = self.engine.compile(text.to_owned());
+        let template = compiled.map_err(|error| bad(error.to_string()))?;
         let leaf = Leaf(template);
         // Without blocks all of it is executed, whatever the values are: what is wrong with it shows here.
         let mut lookup = |name: &str| {
@@ -71,7 +73,7 @@ impl Compiler {
         };
         let mut room = usize::MAX;
         let filled = leaf.fill(&self.engine, &mut lookup, &mut room);
-        filled.map_err(|error| BadTemplate::Syntax(error.to_string()))?;
+        filled.map_err(|error| bad(error.to_string()))?;
         Ok(leaf)
     }
 
@@ -102,7 +104,7 @@ impl Leaf {
                 },
             ] = path
             else {
-                return Err("a variable is one name, without dots".to_owned());
+                return Err(DOTS.to_owned());
             };
             let value = lookup(name);
             if value.is_none() {
@@ -152,9 +154,25 @@ fn default(value: &upon::Value, fallback: upon::Value) -> Result<upon::Value, &'
     }
 }
 
-fn syntax(error: upon::Error) -> BadTemplate {
-    BadTemplate::Syntax(error.to_string())
+/// Why a text is no template, and what to write instead where that is known.
+fn explained(reason: &str, text: &str) -> String {
+    let reason = reason.strip_prefix("render error: ").unwrap_or(reason);
+    let has = |characters: &[char]| expressions(text).any(|expression| expression.contains(characters));
+    let hint = match () {
+        () if reason == DOTS => "an attribute is written `{{ first_name }}`",
+        () if reason.starts_with("unknown") => "the only filter is `default`",
+        () if has(&['\'', '\u{2018}', '\u{2019}', '\u{201c}', '\u{201d}', '\u{201e}']) => {
+            "a default is in straight double quotes, as in `{{ name | default: \"you\" }}`"
+        }
+        () if has(&['\u{a0}']) => "it has a no-break space; write a plain one",
+        () if has(&['(']) => "a default follows a colon, as in `{{ name | default: \"you\" }}`",
+        () => return reason.to_owned(),
+    };
+    format!("{reason}; {hint}")
 }
+
+/// What is wrong with a variable that is a path.
+const DOTS: &str = "a variable is one name, without dots";
 
 /// Whether a text shows nothing: it is empty, or all white space and marks without a width.
 pub(super) fn is_blank(text: &str) -> bool {

@@ -128,11 +128,36 @@ fn a_fault_points_at_its_string_and_is_found_once() {
     assert_eq!(
         compile(&payload, &variants, &json!({})).map(|_| ()).unwrap_err(),
         [
-            "/payload/aps/alert/loc-args/1: cannot be read as a template: render error: a variable is one name, without dots",
+            "/payload/aps/alert/loc-args/1: cannot be read as a template: a variable is one name, without dots; an attribute is written `{{ first_name }}`",
             "/payload/x: has `{%`: a text has no blocks and no comments, only values, as in `{{ first_name }}`",
             "/variants/de/y~1z: cannot be read as a template: invalid syntax: expected token, found EOF",
         ]
     );
+}
+
+#[test]
+fn a_template_that_is_written_in_another_dialect_is_told_what_to_write() {
+    for (text, hint) in [
+        ("{{ name | default: 'you' }}", "straight double quotes"),
+        (
+            "{{ name | default: \u{201c}you\u{201d} }}",
+            "straight double quotes",
+        ),
+        ("{{ name | default(\"you\") }}", "a default follows a colon"),
+        (
+            "{{ attributes.name }}",
+            "an attribute is written `{{ first_name }}`",
+        ),
+        ("{{ name | upper }}", "the only filter is `default`"),
+        ("{{\u{a0}name }}", "no-break space"),
+    ] {
+        let faults = compile(&json!({"x": text}), &json!({}), &json!({}));
+        let fault = faults.map(|_| ()).unwrap_err().concat();
+        assert!(
+            fault.contains(hint) && !fault.contains("render error"),
+            "{text}: {fault}"
+        );
+    }
 }
 
 #[test]
