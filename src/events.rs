@@ -1,6 +1,6 @@
 //! The platform's events.
 
-use crate::objects::{calendar, metrics};
+use crate::objects::{metrics, scheduler};
 use crate::platform::log::Event;
 use crate::platform::{bindings, http};
 use crate::routes::campaigns::{self, Visit};
@@ -46,7 +46,7 @@ async fn queue(messages: MessageBatch<()>, env: Env, context: Context) -> Result
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
     // The platform makes up for no trigger that failed; the next one does.
-    if let Err(error) = calendar::tick(&env).await {
+    if let Err(error) = scheduler::tick(&env).await {
         let problem = error.to_string();
         Event::TickFailed { problem: &problem }.write();
     }

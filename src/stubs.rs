@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-use crate::objects::calendar;
+use crate::objects::scheduler;
 use crate::platform::{bindings, clock, http};
 use api::call_limit::{self, Call};
 use futures::future::{Either, select};
@@ -106,7 +106,7 @@ fn call(binding: &str, path: &str) -> Call {
         bindings::GATE => Call::Lease,
         bindings::CONNECTION => Call::Send,
         bindings::AUDIENCE => Call::Shard,
-        bindings::CALENDAR if path == calendar::START => Call::StartRun,
+        bindings::SCHEDULER if path == scheduler::START => Call::StartRun,
         bindings::BATCH if path == crate::objects::batch::UPLOAD => Call::Upload,
         bindings::BATCH if path == crate::objects::batch::ASK => Call::BatchRequest,
         _ => Call::Command,

@@ -20,7 +20,7 @@ use api::metrics::{self, Standing};
 use api::problem::{Kind, Problem};
 use apns::credential::Credential;
 use batch::registry::{Command as RegistryCommand, Counted, Reply as RegistryReply};
-use campaign::calendar;
+use campaign::scheduler;
 use delivery::gate::{Command as GateCommand, Inspection, Reply as GateReply};
 use delivery::metrics::{Command, Delta, Shard};
 use futures::future::{FutureExt, LocalBoxFuture, join_all, ready};
@@ -165,8 +165,8 @@ enum Part {
     NoShard,
     Gate(String, Inspection),
     Batches(Vec<Counted>),
-    Campaigns(Vec<calendar::Counted>),
-    /// A gate, a registry or the calendar that did not answer: there are no samples of it.
+    Campaigns(Vec<scheduler::Counted>),
+    /// A gate, a registry or the scheduler that did not answer: there are no samples of it.
     Nothing,
 }
 
@@ -193,8 +193,8 @@ async fn count(env: &Env, app: &App) -> Part {
 }
 
 async fn count_campaigns(env: &Env) -> Part {
-    match crate::objects::calendar::ask(env, &calendar::Command::Count).await {
-        Ok(calendar::Reply::Counted(counted)) => Part::Campaigns(counted),
+    match crate::objects::scheduler::ask(env, &scheduler::Command::Count).await {
+        Ok(scheduler::Reply::Counted(counted)) => Part::Campaigns(counted),
         Ok(_) | Err(_) => Part::Nothing,
     }
 }

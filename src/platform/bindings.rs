@@ -58,8 +58,8 @@ pub(crate) const METRICS: &str = "METRICS";
 /// The binding of the namespace of audiences' shards.
 pub(crate) const AUDIENCE: &str = "AUDIENCE";
 
-/// The binding of the calendar's namespace.
-pub(crate) const CALENDAR: &str = "CALENDAR";
+/// The binding of the scheduler's namespace.
+pub(crate) const SCHEDULER: &str = "SCHEDULER";
 
 /// The binding of queue number `shard`, from 0.
 pub(crate) fn queue(shard: u32) -> String {

@@ -73,13 +73,13 @@ pub(crate) enum Event<'e> {
         /// What is wrong with the first of those that were left out.
         problems: &'e [String],
     },
-    /// The calendar could not do what it is to do for a campaign's run, and tries it again.
+    /// The scheduler could not do what it is to do for a campaign's run, and tries it again.
     CampaignFailed { batch: &'e str, problem: &'e str },
     /// A shard of an audience did not answer, or could not do what it should.
     AudienceFailed { audience: &'e str, problem: &'e str },
-    /// The calendar did not answer, or could not store what it knows.
-    CalendarFailed { problem: &'e str },
-    /// The calendar did not hear that a minute has struck.
+    /// The scheduler did not answer, or could not store what it knows.
+    SchedulerFailed { problem: &'e str },
+    /// The scheduler did not hear that a minute has struck.
     TickFailed { problem: &'e str },
     /// A batch's object did not answer, or could not do what it should.
     BatchFailed { batch: &'e str, problem: &'e str },
@@ -120,7 +120,7 @@ impl Event<'_> {
             | Self::BatchFailed { .. }
             | Self::CampaignFailed { .. }
             | Self::AudienceFailed { .. }
-            | Self::CalendarFailed { .. }
+            | Self::SchedulerFailed { .. }
             | Self::TickFailed { .. }
             | Self::MessageFailed { .. }
             | Self::Misconfigured { .. }

@@ -1,4 +1,4 @@
-//! `/v1/audiences`, on the Worker's side: finds the audience in the calendar, and asks its shards.
+//! `/v1/audiences`, on the Worker's side: finds the audience in the scheduler, and asks its shards.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use api::format::LINES;
 use api::problem::{Kind, Problem};
 use api::route::AudienceAction;
 use campaign::audience::{Command as ShardCommand, CountFault, Counter, Reply as ShardReply};
-use campaign::calendar::{Audience, Command, Reply};
+use campaign::scheduler::{Audience, Command, Reply};
 use campaign::segment::Segment;
 use futures::stream::{self, StreamExt};
 use worker::{Env, Headers, Request, Response, ResponseBuilder};

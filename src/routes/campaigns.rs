@@ -1,10 +1,10 @@
-//! `/v1/campaigns`, on the Worker's side: reads what callers write, and asks the calendar.
+//! `/v1/campaigns`, on the Worker's side: reads what callers write, and asks the scheduler.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
 
-use crate::objects::{audience, batch, calendar};
+use crate::objects::{audience, batch, scheduler};
 use crate::platform::log::Event;
 use crate::platform::{clock, http};
 use crate::routes::audiences;
@@ -22,7 +22,7 @@ use api::problem::{Kind, Problem};
 use api::route::CampaignAction;
 use api::{Answer, Order, auth, batch as batches, preview};
 use campaign::audience::{Command as ShardCommand, Member, Reply as ShardReply};
-use campaign::calendar::{Act, Audience, Campaign, Command, Page, Reply};
+use campaign::scheduler::{Act, Audience, Campaign, Command, Page, Reply};
 use campaign::template::Recipient;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use worker::{Context, Env, Request, Response};
@@ -175,7 +175,7 @@ async fn with_left_out(mut page: Page, visit: Visit<'_>) -> Page {
 
 /// Whether nothing more is sent of a campaign that was cancelled, once its batches have heard of it.
 ///
-/// The calendar tells them too; but who cancels is to know when nothing more is sent.
+/// The scheduler tells them too; but who cancels is to know when nothing more is sent.
 async fn is_stopped(campaign: &Campaign, visit: Visit<'_>) -> Result<bool, Problem> {
     let stopping = Command::Stopping {
         id: campaign.id.clone(),
@@ -365,11 +365,11 @@ pub(crate) fn app_of<'c>(name: &str, config: &'c Config) -> Result<&'c App, Prob
     auth::find_app(name, config)
 }
 
-/// Asks the calendar.
+/// Asks the scheduler.
 pub(crate) async fn ask(env: &Env, command: &Command) -> Result<Reply, Problem> {
-    calendar::ask(env, command).await.map_err(|error| {
+    scheduler::ask(env, command).await.map_err(|error| {
         let problem = error.to_string();
-        Event::CalendarFailed { problem: &problem }.write();
+        Event::SchedulerFailed { problem: &problem }.write();
         unavailable()
     })
 }
@@ -381,7 +381,7 @@ fn campaign_of(reply: Reply) -> Result<Box<Campaign>, Problem> {
     }
 }
 
-/// Why the calendar does not do it.
+/// Why the scheduler does not do it.
 fn refusal(reply: &Reply) -> Problem {
     contract::refusal(reply).unwrap_or_else(unavailable)
 }
@@ -407,10 +407,10 @@ fn not_found() -> Problem {
 }
 
 pub(crate) fn unavailable() -> Problem {
-    Problem::new(Kind::Unavailable, "the calendar or the audience did not answer").retry_after_ms(1000)
+    Problem::new(Kind::Unavailable, "the scheduler or the audience did not answer").retry_after_ms(1000)
 }
 
-/// The most batches that are told of a cancel before it is answered; the calendar tells the rest.
+/// The most batches that are told of a cancel before it is answered; the scheduler tells the rest.
 const MOST_RUNS: u32 = 1000;
 
 /// The most batches that are asked what they have left out, for a list of runs. A campaign has few runs under way.

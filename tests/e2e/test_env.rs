@@ -350,9 +350,9 @@ impl Isolated {
             .unwrap();
     }
 
-    /// Evicts the calendar from its memory.
-    pub(crate) fn evict_calendar(&mut self) {
-        self.0.worker.evict("CALENDAR", "calendar").unwrap();
+    /// Evicts the scheduler from its memory.
+    pub(crate) fn evict_scheduler(&mut self) {
+        self.0.worker.evict("SCHEDULER", "scheduler").unwrap();
     }
 
     /// Evicts the gate of an app's credential from its memory.

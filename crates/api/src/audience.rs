@@ -1,7 +1,7 @@
 //! Audiences: `/v1/audiences`, and devices in and out.
 //!
 //! In scope: what callers may write, the intake of devices as they arrive, and what is answered. Out of scope: where audiences
-//! and devices are kept (`delivery::calendar`, `delivery::audience`), and which shard is asked when (`shell`).
+//! and devices are kept (`delivery::scheduler`, `delivery::audience`), and which shard is asked when (`shell`).
 
 mod columns;
 mod device;
@@ -26,7 +26,7 @@ use super::format;
 use super::problem::{Kind, Problem};
 use crate::config::{App, Caller, Config};
 use apns::fault::{self, FaultKind, Faults, Pointer};
-use campaign::calendar::Scope;
+use campaign::scheduler::Scope;
 use campaign::segment::Segment;
 
 /// What a caller says of an audience that is to be there.

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use campaign::calendar::START_TIME;
+use campaign::scheduler::START_TIME;
 
 /// What an object is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //!
 //! A campaign is read once, when it is written, with all its faults; what is stored is what its caller wrote. In scope:
 //! that reading, the documents that callers see, and the lines of a run's batch. Out of scope: when a run starts (the
-//! calendar), and whom it is for (the audience).
+//! scheduler), and whom it is for (the audience).
 
 mod content;
 pub mod document;
@@ -30,8 +30,8 @@ use ::batch::Record;
 use apns::expiration::{BadExpiration, Expiration};
 use apns::fault::{self, FaultKind, Faults, Pointer};
 use apns::time::Timestamp;
-use campaign::calendar::{Campaign, Reply, Scope, State};
 use campaign::schedule::{Schedule, Window};
+use campaign::scheduler::{Campaign, Reply, Scope, State};
 use campaign::segment::Segment;
 use campaign::walk::Frequency;
 use content::Content;
@@ -220,7 +220,7 @@ pub fn record(id: &str, opening: &Opening<'_>, settings: &Batches, created_at: T
     batch::opened(id, opening, 0, settings, created_at)
 }
 
-/// Why the calendar does not do what it was asked for a campaign; nothing if its reply is no refusal.
+/// Why the scheduler does not do what it was asked for a campaign; nothing if its reply is no refusal.
 #[must_use]
 pub fn refusal(reply: &Reply) -> Option<Problem> {
     let schedule = |text: &str| {

@@ -16,7 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::Answer;
 use super::problem::{Kind, Problem};
 use batch::registry::Counted;
-use campaign::calendar;
+use campaign::scheduler;
 use delivery::gate::Inspection;
 use delivery::metrics::{Delta, Measure, Metric};
 use delivery::pool::Standing as Pool;
@@ -29,7 +29,7 @@ pub struct Standing {
     /// The batches that are kept.
     pub batches: Vec<Counted>,
     /// The campaigns that are kept.
-    pub campaigns: Vec<calendar::Counted>,
+    pub campaigns: Vec<scheduler::Counted>,
 }
 
 /// The answer: all that was ever counted, and how things stand.

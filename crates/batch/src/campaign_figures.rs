@@ -121,7 +121,7 @@ fn float(count: u64) -> f64 {
 /// a connection, what is counted.
 const REQUESTS_A_RUN: usize = 4;
 
-/// The calendar is woken and told of the end; the registry is told that the batch runs, was filled and has ended.
+/// The scheduler is woken and told of the end; the registry is told that the batch runs, was filled and has ended.
 const REQUESTS_ABOUT_IT: usize = 5;
 
 /// How many chunks' gone devices an audience is told of together (`rows::PAGE`). One device of each chunk is gone here.
@@ -134,7 +134,7 @@ const ROWS_A_CHUNK: usize = 4;
 /// The rows of a walk: written with an entry of an index, and deleted; and its first alarm.
 const ROWS_A_WALK: usize = 4;
 
-/// Two rows of the calendar when the run is made, started and over; three of the registry.
+/// Two rows of the scheduler when the run is made, started and over; three of the registry.
 const ROWS_ABOUT_IT: usize = 9;
 
 /// What the benchmark of a batch counted (docs/internals/benchmark-batch.md).

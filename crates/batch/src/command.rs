@@ -1,4 +1,4 @@
-//! What runners, walks and the calendar say to a batch's object, and what a queue message says.
+//! What runners, walks and the scheduler say to a batch's object, and what a queue message says.
 //!
 //! JSON text between versions of the Worker that may differ for the minutes of a deployment: a field that is added needs
 //! a default.
@@ -18,7 +18,7 @@ pub struct Message {
     pub chunk: u32,
 }
 
-/// What a runner, a walk, the calendar or another batch of the credential says to a batch.
+/// What a runner, a walk, the scheduler or another batch of the credential says to a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
@@ -122,7 +122,7 @@ pub struct Appended {
     pub stop: bool,
 }
 
-/// How a batch stands, as the calendar is told.
+/// How a batch stands, as the scheduler is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stands {
     /// In a word.
@@ -215,8 +215,8 @@ mod tests {
     }
 
     #[test]
-    fn the_calendars_words_format_unchanged() {
-        // A calendar of the last deployment speaks to a batch of this one.
+    fn the_schedulers_words_format_unchanged() {
+        // A scheduler of the last deployment speaks to a batch of this one.
         let pause = Command::Pause {
             detail: "so".to_owned(),
         };

@@ -1,8 +1,8 @@
-//! What is told of a run that has ended: to the calendar, how it ended, and to the audience, which devices APNs refused, and
+//! What is told of a run that has ended: to the scheduler, how it ended, and to the audience, which devices APNs refused, and
 //! which it has certainly not accepted a push for.
 //!
 //! Told until it is heard, and never forgotten before: how far it has come is kept in the batch's row. Both are told again
-//! after a crash, and say the same then. The calendar is told first, but when the run's walks still count the devices that they
+//! after a crash, and say the same then. The scheduler is told first, but when the run's walks still count the devices that they
 //! have not come to. In scope: what is told, in which portions, and when it is over. Out of scope:
 //! telling (`shell`), and what the audience makes of it.
 
@@ -20,7 +20,7 @@ use delivery::backoff;
 /// What was told so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handover {
-    /// Whether the calendar knows how the run ended.
+    /// Whether the scheduler knows how the run ended.
     pub told: bool,
     /// The first chunk of whose gone devices the audience may not know.
     pub next: u32,
@@ -31,7 +31,7 @@ pub struct Handover {
 /// What is to be told now.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Report {
-    /// To the calendar: this. Then [`Batch::told_end`].
+    /// To the scheduler: this. Then [`Batch::told_end`].
     Ended(Box<RunReport>),
     /// To the audience: the refused devices of the chunks from this one on, and those that no push was accepted for, as many as
     /// [`portion`] says. Then [`Batch::told_gone`].
@@ -133,7 +133,7 @@ impl Batch {
         })
     }
 
-    /// The calendar knows, or knows the campaign no more.
+    /// The scheduler knows, or knows the campaign no more.
     pub fn told_end(&mut self) {
         self.record.handover.told = true;
         self.went_well();

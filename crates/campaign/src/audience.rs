@@ -1,7 +1,7 @@
 //! A shard of an audience: devices of one app, in rows.
 //!
 //! An audience is cut into shards by a hash of the device token, a Durable Object each. In scope: the devices and what is
-//! asked of them, and what APNs' word that a device is gone does to it. Out of scope: which audiences there are (the calendar),
+//! asked of them, and what APNs' word that a device is gone does to it. Out of scope: which audiences there are (the scheduler),
 //! which devices are meant (`segment`), how a run goes through them (`walk`), and executing the statements (`shell`).
 //!
 //! Commands and replies are JSON text between versions of the Worker that may differ for the minutes of a deployment:

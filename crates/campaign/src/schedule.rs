@@ -4,7 +4,7 @@
 //! time is in a zone is one rule: the first moment at which the clocks there show it or, where they skip it, a later
 //! time. A skipped time is so due at the first minute after the gap, and a repeated one at its first coming alone;
 //! civil times that fall on one moment are one occurrence. In scope: reading a schedule, its occurrences, the window of
-//! a day in which is sent. Out of scope: what is done when one comes (`calendar`).
+//! a day in which is sent. Out of scope: what is done when one comes (`scheduler`).
 //!
 //! The zones are those of the IANA database that is in the program. Source: `crontab(5)` for the expressions, five
 //! fields; RFC 5545, section 3.3.5, for the repeated hour.

@@ -21,7 +21,7 @@ pub(crate) struct Expense {
     /// Steps of walks.
     pub(super) appends: u32,
     /// What else was said: that a chunk came back, as a runner could not begin, that another batch met a refusal, what the
-    /// calendar wants.
+    /// scheduler wants.
     pub(super) others: u32,
     /// Questions of callers.
     pub(super) questions: u32,
@@ -30,7 +30,7 @@ pub(crate) struct Expense {
     pub(super) alarms_set: u32,
     /// Messages queued.
     pub(super) messages: usize,
-    /// Requests to the registry, to the calendar and to shards of the audience.
+    /// Requests to the registry, to the scheduler and to shards of the audience.
     pub(super) told: u32,
     /// Rows of SQLite, as the platform counts them.
     pub(super) rows_read: u64,

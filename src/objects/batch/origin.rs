@@ -1,4 +1,4 @@
-//! Tells where a run comes from what has become of it: the calendar how it ended, and the audience's shards which devices
+//! Tells where a run comes from what has become of it: the scheduler how it ended, and the audience's shards which devices
 //! APNs refused, and for which it has certainly not accepted a push.
 //!
 //! What is told, in which portions and when again is decided by the batch. Whoever is told twice finds nothing new.
@@ -15,7 +15,7 @@ use api::batch::receipts;
 use apns::time::Timestamp;
 use batch::{self, AudienceRef, Outcome, Report, RunReport};
 use campaign::audience::{Command, Gone, shard_of};
-use campaign::calendar;
+use campaign::scheduler;
 use campaign::walk::Unaccepted;
 
 /// Makes a report.
@@ -23,7 +23,7 @@ pub(super) async fn report(core: &Core, report: Report) -> Result<Outcome, Strin
     match report {
         Report::Ended(ended) => {
             core.spend(|spent| spent.told += 1);
-            let told = tell_calendar(&core.env, ended).await;
+            let told = tell_scheduler(&core.env, ended).await;
             told.map(|()| Outcome::Done)
         }
         Report::Gone {
@@ -148,9 +148,9 @@ fn find(core: &Core, from: u32, shards: u32, suspects: bool) -> Result<(Found, O
     Ok((found, portion.next))
 }
 
-/// Tells the calendar how a run ended.
-async fn tell_calendar(env: &Env, ended: Box<RunReport>) -> Result<(), String> {
-    let told = crate::objects::calendar::ask(env, &calendar::Command::RunEnded(ended)).await;
+/// Tells the scheduler how a run ended.
+async fn tell_scheduler(env: &Env, ended: Box<RunReport>) -> Result<(), String> {
+    let told = crate::objects::scheduler::ask(env, &scheduler::Command::RunEnded(ended)).await;
     told.map(drop).map_err(|error| error.to_string())
 }
 

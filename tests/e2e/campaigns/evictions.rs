@@ -8,7 +8,7 @@ use crate::deployment::SHOP;
 use crate::test_env::{Isolated, TestEnv, until_within};
 
 #[test]
-fn a_run_whose_shards_and_calendar_are_evicted_reaches_each_device_once() {
+fn a_run_whose_shards_and_scheduler_are_evicted_reaches_each_device_once() {
     let mut env = TestEnv::evictable(Options::default(), &[]);
     let audience = Audience::create(&env, "evicted", SHARDS);
     let devices = env.devices(&SHOP, "campaigns, evicted", DEVICES);
@@ -88,11 +88,11 @@ fn three_kills_while_campaigns_are_started_lose_no_run_and_start_none_twice() {
     assert_eq!((shown.devices, shown.max_shown_on_one_device), (40, 1));
 }
 
-/// Evicts the calendar and all shards, which can be if they are in memory: so they are asked before.
+/// Evicts the scheduler and all shards, which can be if they are in memory: so they are asked before.
 #[track_caller]
 fn evict(env: &mut Isolated, audience: &Audience) {
     assert_eq!(audience.status(env)["devices"], DEVICES);
-    env.evict_calendar();
+    env.evict_scheduler();
     for shard in 0..SHARDS {
         env.evict_shard(&audience.0, shard);
     }

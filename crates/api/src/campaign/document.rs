@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::Answer;
 use batch::{LeftOut, RunCounts};
-use campaign::calendar::{Campaign, Page, Run, RunState, State};
+use campaign::scheduler::{Campaign, Page, Run, RunState, State};
 
 /// The answer with a campaign's document: what is ours, and then the fields as its caller wrote them.
 #[must_use]

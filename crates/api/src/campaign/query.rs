@@ -4,7 +4,7 @@ use crate::config::Caller;
 use crate::listing::parameters::Parameters;
 use apns::fault::Faults;
 use apns::time::Timestamp;
-use campaign::calendar::Campaign;
+use campaign::scheduler::Campaign;
 
 /// Which campaigns are listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use apns::fault::{Faults, Pointer};
 use apns::time::Timestamp;
 use batch::AudienceRef;
 use batch::{LONGEST_LIFE, Origin, Record};
-use campaign::calendar::{Campaign, Run};
+use campaign::scheduler::{Campaign, Run};
 use campaign::segment::Segment;
 use campaign::walk::{Frequency, Judge, Walk};
 

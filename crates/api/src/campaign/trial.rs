@@ -14,7 +14,7 @@ use apns::DeviceToken;
 use apns::fault::{self, FaultKind, Faults, Pointer};
 use apns::time::Timestamp;
 use campaign::audience::MAX_FOUND;
-use campaign::calendar::Campaign;
+use campaign::scheduler::Campaign;
 use campaign::template::Recipient;
 
 /// Reads the body `{"refs":["user-1"]}`: the names, each once.

@@ -9,7 +9,7 @@ use crate::problem::Problem;
 use apns::fault::{self, FaultKind, Faults, Pointer, WarningCode, Warnings};
 use apns::time::Timestamp;
 use campaign::audience::Member;
-use campaign::calendar::Campaign;
+use campaign::scheduler::Campaign;
 use campaign::template::{Recipient, Unrendered};
 use campaign::walk::{Judge, Judged};
 

@@ -58,9 +58,9 @@ fn standing() -> Standing {
         },
         last_refusal: None,
     };
-    let campaigns = calendar::Counted {
+    let campaigns = scheduler::Counted {
         app: "shop".to_owned(),
-        state: calendar::State::Scheduled,
+        state: scheduler::State::Scheduled,
         campaigns: 2,
     };
     let batches = Counted {

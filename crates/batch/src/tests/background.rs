@@ -106,7 +106,7 @@ fn the_alarm_is_set_before_anything_is_stored_or_begun_and_comes_though_all_call
     assert_eq!(
         begun.len(),
         3,
-        "the registry, the calendar, the deliveries: {begun:?}"
+        "the registry, the scheduler, the deliveries: {begun:?}"
     );
     let effects = tasks.handle(&mut batch, Event::Look, BEGIN);
     assert_eq!(calls(&effects), []);

@@ -34,10 +34,10 @@ fn gone(places: impl IntoIterator<Item = usize>) -> Results {
 }
 
 #[test]
-fn the_calendar_is_told_first_and_then_the_audience_from_where_it_knows() {
+fn the_scheduler_is_told_first_and_then_the_audience_from_where_it_knows() {
     let mut batch = ended(&both(accepted(0..4), gone([4])), 5);
     let Some(Report::Ended(ended)) = batch.report(BEGIN) else {
-        panic!("the calendar is to be told")
+        panic!("the scheduler is to be told")
     };
     assert_eq!(
         serde_json::to_string(&ended).unwrap(),

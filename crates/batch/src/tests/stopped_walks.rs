@@ -46,7 +46,7 @@ fn the_devices_that_a_cut_off_run_has_not_come_to_are_counted_once_by_each_walk(
 }
 
 #[test]
-fn the_calendar_hears_of_the_end_of_a_run_when_its_walks_have_counted_what_they_have_not_come_to() {
+fn the_scheduler_hears_of_the_end_of_a_run_when_its_walks_have_counted_what_they_have_not_come_to() {
     let (mut batch, end) = expired();
     assert_eq!(batch.record().state, State::Done);
     assert!(
@@ -109,7 +109,7 @@ fn the_walk_that_finds_the_campaign_unreadable_counts_like_the_others() {
 }
 
 #[test]
-fn shards_are_woken_to_count_after_the_end_of_a_run_and_the_calendar_hears_after_that() {
+fn shards_are_woken_to_count_after_the_end_of_a_run_and_the_scheduler_hears_after_that() {
     let ends_at = BEGIN + secs(60);
     let record = run(Terms {
         expires_at: Some(ends_at),

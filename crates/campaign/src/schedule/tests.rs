@@ -319,7 +319,7 @@ proptest! {
         for pair in whole.windows(2) {
             prop_assert!(pair[0].at < pair[1].at);
         }
-        // One at a time, as a calendar asks that looks for the next.
+        // One at a time, as the scheduler asks that looks for the next.
         let mut last = start;
         for occurrence in &whole {
             prop_assert_eq!(schedule.next(last), Some(occurrence.at));

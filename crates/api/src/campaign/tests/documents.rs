@@ -3,7 +3,7 @@ use crate::campaign::document;
 use crate::campaign::query::{Filter, RunRange, STATES};
 use crate::fixture::caller;
 use ::batch::RunCounts;
-use campaign::calendar::{Page, Run, RunState};
+use campaign::scheduler::{Page, Run, RunState};
 
 pub(super) fn run(at: Timestamp, state: RunState) -> Run {
     let run = json!({"campaign": ID, "at": at, "batch": "ff", "state": state});

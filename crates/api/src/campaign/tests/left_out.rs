@@ -3,7 +3,7 @@
 use super::*;
 use ::batch::{Append, AudienceRef, Batch, Report};
 use campaign::audience::{Command as ShardCommand, Device};
-use campaign::calendar::{Audience, Calendar, Command, Page, Run};
+use campaign::scheduler::{Audience, Command, Page, Run, SchedulerState};
 use campaign::template::Recipient;
 use campaign::walk::{Rendered, Walk};
 use delivery::sql::fixture::Database;
@@ -14,7 +14,7 @@ const GRACE: Duration = Duration::from_secs(3600);
 fn documents_of(campaign: &Value, devices: &[Device]) -> (Value, Value) {
     let config = config();
     let app = config.app("shop").unwrap();
-    let mut calendar = Calendar::default();
+    let mut scheduler = SchedulerState::default();
     let audience = Audience {
         name: "customers".to_owned(),
         app: "shop".to_owned(),
@@ -22,11 +22,11 @@ fn documents_of(campaign: &Value, devices: &[Device]) -> (Value, Value) {
         created_at: NOW,
         is_leaving: false,
     };
-    calendar.apply(Command::PutAudience(audience), GRACE, NOW);
+    scheduler.apply(Command::PutAudience(audience), GRACE, NOW);
     let campaign = read_it(campaign).unwrap();
-    calendar.apply(Command::Create(Box::new(campaign.clone())), GRACE, NOW);
-    calendar.tick(GRACE, NOW);
-    let run = only_run(&mut calendar);
+    scheduler.apply(Command::Create(Box::new(campaign.clone())), GRACE, NOW);
+    scheduler.tick(GRACE, NOW);
+    let run = only_run(&mut scheduler);
 
     let shard = Database::of::<ShardCommand>();
     let devices = devices.to_vec();
@@ -73,10 +73,10 @@ fn documents_of(campaign: &Value, devices: &[Device]) -> (Value, Value) {
         walk.move_to(told.cursor.parse().unwrap());
     }
     if let Some(Report::Ended(ended)) = batch.report(NOW) {
-        calendar.apply(Command::RunEnded(ended.clone()), GRACE, NOW);
-        calendar.apply(Command::RunEnded(ended), GRACE, NOW);
+        scheduler.apply(Command::RunEnded(ended.clone()), GRACE, NOW);
+        scheduler.apply(Command::RunEnded(ended), GRACE, NOW);
     }
-    let run = only_run(&mut calendar);
+    let run = only_run(&mut scheduler);
     let page = Page {
         runs: vec![run],
         cursor: None,
@@ -89,13 +89,13 @@ fn documents_of(campaign: &Value, devices: &[Device]) -> (Value, Value) {
     )
 }
 
-fn only_run(calendar: &mut Calendar) -> Run {
+fn only_run(scheduler: &mut SchedulerState) -> Run {
     let runs = Command::Runs {
         id: ID.to_owned(),
         before: None,
         limit: 9,
     };
-    match calendar.apply(runs, GRACE, NOW) {
+    match scheduler.apply(runs, GRACE, NOW) {
         Reply::Runs(mut page) => page.runs.remove(0),
         other => panic!("{other:?}"),
     }

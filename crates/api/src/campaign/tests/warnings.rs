@@ -68,7 +68,7 @@ fn a_run_has_the_warnings_of_its_campaign() {
         with(json!({"notification": {"payload": {"aps": {"alert": "Hi"}, "badge": 1}}, "schedule": at(60)}));
     let config = config();
     let campaign = read_with(&config, &odd).unwrap();
-    let run = documents::run(NOW, campaign::calendar::RunState::Starting);
+    let run = documents::run(NOW, campaign::scheduler::RunState::Starting);
     let audience = ::batch::AudienceRef {
         name: "customers".to_owned(),
         created_at: run.at,

@@ -1,13 +1,13 @@
-//! The calendar as rows: a table each for audiences, campaigns, their documents, and runs.
+//! The scheduler as rows: a table each for audiences, campaigns, their documents, and runs.
 
 use serde::de::DeserializeOwned;
 
-use super::{Audience, Calendar, Campaign, Run};
+use super::{Audience, Campaign, Run, SchedulerState};
 use apns::time::Timestamp;
 use delivery::machine::Loaded;
 use delivery::sql::{Row, Statement};
 
-impl Calendar {
+impl SchedulerState {
     /// The statements that make the tables, if they are not there.
     #[must_use]
     pub fn schema() -> Vec<Statement> {
@@ -28,7 +28,7 @@ impl Calendar {
         ]
     }
 
-    /// The statement whose rows [`Calendar::load`] takes.
+    /// The statement whose rows [`SchedulerState::load`] takes.
     #[must_use]
     pub const fn select() -> Statement {
         Statement::new(
@@ -39,17 +39,17 @@ impl Calendar {
         )
     }
 
-    /// The calendar as it was stored. A row that cannot be read is left out, and is the fault; it stays as it is.
+    /// The scheduler as it was stored. A row that cannot be read is left out, and is the fault; it stays as it is.
     #[must_use]
     pub fn load(rows: &[Row]) -> Loaded<Self> {
-        let (mut calendar, mut fault) = (Self::default(), None);
+        let (mut scheduler, mut fault) = (Self::default(), None);
         for row in rows {
-            if let Err(error) = calendar.take(row) {
+            if let Err(error) = scheduler.take(row) {
                 fault = Some(error);
             }
         }
         Loaded {
-            machine: calendar,
+            machine: scheduler,
             fault,
         }
     }

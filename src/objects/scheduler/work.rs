@@ -1,4 +1,4 @@
-//! What the calendar has others do: runs begin, and their batches are paused, resumed or cancelled.
+//! What the scheduler has others do: runs begin, and their batches are paused, resumed or cancelled.
 
 use std::pin::pin;
 
@@ -17,7 +17,7 @@ use ::batch::Command as BatchCommand;
 use api::campaign as contract;
 use apns::time::Timestamp;
 use campaign::audience::{Command as ShardCommand, Reply as ShardReply};
-use campaign::calendar::{Campaign, Outcome, Run, RunState, Task, What};
+use campaign::scheduler::{Campaign, Outcome, Run, RunState, Task, What};
 
 /// A run that an object of its own is to start.
 #[derive(Serialize, Deserialize)]
@@ -61,7 +61,7 @@ async fn call(env: &Env, task: &Task) -> Outcome {
                 audience: audience.clone(),
             };
             let name = format!("start {}", run.batch);
-            let started = stubs::ask(env, (bindings::CALENDAR, &name), START, &start).await;
+            let started = stubs::ask(env, (bindings::SCHEDULER, &name), START, &start).await;
             started.unwrap_or_else(|error| Outcome::Failed(error.to_string()))
         }
         Task::Tell { batch, what, .. } => {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::fixture::{
-    GRACE, MINUTE, NOW, act, audience, audience_of, calendar, campaign, campaign_of, database, hourly,
-    in_state, once, read, restarted, run_states, state,
+    GRACE, MINUTE, NOW, act, audience, audience_of, campaign, campaign_of, database, hourly, in_state, once,
+    read, restarted, run_states, scheduler, state,
 };
 use super::*;
 
@@ -16,97 +16,97 @@ const DAY: Duration = Duration::from_hours(24);
 
 #[test]
 fn an_audience_is_made_once_and_stays_as_it_was_made() {
-    let mut calendar = calendar(vec![]);
-    let put = |calendar: &mut Calendar, change: &dyn Fn(&mut Audience)| {
+    let mut scheduler = scheduler(vec![]);
+    let put = |scheduler: &mut SchedulerState, change: &dyn Fn(&mut Audience)| {
         let mut audience = audience("all");
         audience.created_at = NOW + MINUTE;
         change(&mut audience);
-        calendar.apply(Command::PutAudience(audience), GRACE, NOW)
+        scheduler.apply(Command::PutAudience(audience), GRACE, NOW)
     };
-    assert_eq!(put(&mut calendar, &|_| {}), Reply::Audience(audience("all")));
+    assert_eq!(put(&mut scheduler, &|_| {}), Reply::Audience(audience("all")));
     assert_eq!(
-        put(&mut calendar, &|new| new.shards = 9),
+        put(&mut scheduler, &|new| new.shards = 9),
         Reply::Conflict(audience("all"))
     );
     assert_eq!(
-        put(&mut calendar, &|new| new.app = "news".to_owned()),
+        put(&mut scheduler, &|new| new.app = "news".to_owned()),
         Reply::Conflict(audience("all"))
     );
     assert_eq!(
-        calendar.apply(Command::Audiences, GRACE, NOW),
+        scheduler.apply(Command::Audiences, GRACE, NOW),
         Reply::Audiences(vec![audience("all")])
     );
     let missing = Command::Audience {
         name: "none".to_owned(),
     };
-    assert_eq!(calendar.apply(missing, GRACE, NOW), Reply::Missing);
+    assert_eq!(scheduler.apply(missing, GRACE, NOW), Reply::Missing);
 }
 
 #[test]
 fn an_audience_stays_while_a_campaign_needs_it() {
-    let mut calendar = calendar(vec![campaign("c", hourly())]);
+    let mut scheduler = scheduler(vec![campaign("c", hourly())]);
     let drop = || Command::DropAudience {
         name: "all".to_owned(),
     };
     let campaigns = vec!["c".to_owned()];
-    assert_eq!(calendar.apply(drop(), GRACE, NOW), Reply::InUse { campaigns });
-    act(&mut calendar, "c", Act::Cancel, NOW);
+    assert_eq!(scheduler.apply(drop(), GRACE, NOW), Reply::InUse { campaigns });
+    act(&mut scheduler, "c", Act::Cancel, NOW);
     assert_eq!(
-        calendar.apply(drop(), GRACE, NOW),
+        scheduler.apply(drop(), GRACE, NOW),
         Reply::Audience(audience("all"))
     );
-    assert_eq!(calendar.apply(drop(), GRACE, NOW), Reply::Missing);
+    assert_eq!(scheduler.apply(drop(), GRACE, NOW), Reply::Missing);
     let other = Command::Create(Box::new(campaign("d", hourly())));
-    assert_eq!(calendar.apply(other, GRACE, NOW), Reply::NoAudience);
+    assert_eq!(scheduler.apply(other, GRACE, NOW), Reply::NoAudience);
 }
 
 #[test]
 fn an_audience_whose_devices_are_removed_gets_no_campaign() {
     let database = database();
-    let mut calendar = calendar(vec![campaign("c", hourly())]);
+    let mut scheduler = scheduler(vec![campaign("c", hourly())]);
     let leave = || Command::LeaveAudience {
         name: "all".to_owned(),
     };
     let campaigns = vec!["c".to_owned()];
-    assert_eq!(calendar.apply(leave(), GRACE, NOW), Reply::InUse { campaigns });
-    assert!(!calendar.audiences["all"].is_leaving);
-    act(&mut calendar, "c", Act::Cancel, NOW);
+    assert_eq!(scheduler.apply(leave(), GRACE, NOW), Reply::InUse { campaigns });
+    assert!(!scheduler.audiences["all"].is_leaving);
+    act(&mut scheduler, "c", Act::Cancel, NOW);
     assert_eq!(
-        calendar.apply(leave(), GRACE, NOW),
+        scheduler.apply(leave(), GRACE, NOW),
         Reply::Audience(audience("all"))
     );
-    let mut calendar = restarted(&database, &mut calendar);
+    let mut scheduler = restarted(&database, &mut scheduler);
     let leaving = Audience {
         is_leaving: true,
         ..audience("all")
     };
     let new = || Box::new(campaign("d", hourly()));
     assert_eq!(
-        calendar.apply(Command::Create(new()), GRACE, NOW),
+        scheduler.apply(Command::Create(new()), GRACE, NOW),
         Reply::NoAudience
     );
     let put = Command::PutAudience(audience("all"));
-    assert_eq!(calendar.apply(put, GRACE, NOW), Reply::Conflict(leaving.clone()));
+    assert_eq!(scheduler.apply(put, GRACE, NOW), Reply::Conflict(leaving.clone()));
     // Who could not remove the devices tries again.
     assert_eq!(
-        calendar.apply(leave(), GRACE, NOW),
+        scheduler.apply(leave(), GRACE, NOW),
         Reply::Audience(leaving.clone())
     );
     let drop = Command::DropAudience {
         name: "all".to_owned(),
     };
-    assert_eq!(calendar.apply(drop, GRACE, NOW), Reply::Audience(leaving));
+    assert_eq!(scheduler.apply(drop, GRACE, NOW), Reply::Audience(leaving));
     let put = Command::PutAudience(audience("all"));
-    assert_eq!(calendar.apply(put, GRACE, NOW), Reply::Created(audience("all")));
+    assert_eq!(scheduler.apply(put, GRACE, NOW), Reply::Created(audience("all")));
     assert!(matches!(
-        calendar.apply(Command::Create(new()), GRACE, NOW),
+        scheduler.apply(Command::Create(new()), GRACE, NOW),
         Reply::Campaign(_)
     ));
 }
 
 #[test]
 fn the_campaigns_of_an_app_and_of_all_apps_are_no_longer_together_than_their_limits() {
-    let of_app = acts::MAX_BYTES / acts::APPS;
+    let of_app = crate::scheduler::actions::MAX_BYTES / crate::scheduler::actions::APPS;
     let long = |app: &str, id: &str, bytes: usize| {
         let document = "x".repeat(bytes);
         Box::new(Campaign {
@@ -114,9 +114,11 @@ fn the_campaigns_of_an_app_and_of_all_apps_are_no_longer_together_than_their_lim
             ..campaign_of(app, id)
         })
     };
-    let mut calendar = calendar(vec![]);
-    let mut apply = |command| calendar.apply(command, GRACE, NOW);
-    let apps: Vec<String> = (0..=acts::APPS).map(|number| format!("app-{number}")).collect();
+    let mut scheduler = scheduler(vec![]);
+    let mut apply = |command| scheduler.apply(command, GRACE, NOW);
+    let apps: Vec<String> = (0..=crate::scheduler::actions::APPS)
+        .map(|number| format!("app-{number}"))
+        .collect();
     for app in &apps {
         apply(Command::PutAudience(audience_of(app)));
     }
@@ -133,10 +135,10 @@ fn the_campaigns_of_an_app_and_of_all_apps_are_no_longer_together_than_their_lim
     assert_eq!(apply(Command::Create(long(&apps[0], "more", 1))), too_much);
     assert_eq!(apply(Command::Replace(long(&apps[0], "a", of_app + 1))), too_much);
     // What one app may still have, all apps together may not.
-    let last = Command::Create(long(&apps[acts::APPS], "last", 1));
+    let last = Command::Create(long(&apps[crate::scheduler::actions::APPS], "last", 1));
     let too_much = Reply::TooMuch {
         scope: Scope::Deployment,
-        limit: acts::MAX_BYTES,
+        limit: crate::scheduler::actions::MAX_BYTES,
     };
     assert_eq!(apply(last.clone()), too_much);
     for command in [Command::Replace(long(&apps[0], "a", of_app - 1)), last] {
@@ -147,16 +149,16 @@ fn the_campaigns_of_an_app_and_of_all_apps_are_no_longer_together_than_their_lim
 
 #[test]
 fn an_app_and_a_deployment_have_so_many_audiences_and_no_more() {
-    let of_app = acts::MAX_AUDIENCES / acts::APPS;
+    let of_app = crate::scheduler::actions::MAX_AUDIENCES / crate::scheduler::actions::APPS;
     let of = |app: usize, number: usize| {
         Command::PutAudience(Audience {
             app: format!("app-{app}"),
             ..audience(&format!("a-{app}-{number}"))
         })
     };
-    let mut calendar = Calendar::default();
-    let mut apply = |command| calendar.apply(command, GRACE, NOW);
-    for app in 0..acts::APPS {
+    let mut scheduler = SchedulerState::default();
+    let mut apply = |command| scheduler.apply(command, GRACE, NOW);
+    for app in 0..crate::scheduler::actions::APPS {
         for number in 0..of_app {
             assert!(matches!(apply(of(app, number)), Reply::Created(_)));
         }
@@ -169,32 +171,35 @@ fn an_app_and_a_deployment_have_so_many_audiences_and_no_more() {
     }
     let full = Reply::Full {
         scope: Scope::Deployment,
-        limit: acts::MAX_AUDIENCES,
+        limit: crate::scheduler::actions::MAX_AUDIENCES,
     };
-    assert_eq!(apply(of(acts::APPS, 0)), full);
+    assert_eq!(apply(of(crate::scheduler::actions::APPS, 0)), full);
     // One that is there is no further one.
     assert!(matches!(apply(of(0, 0)), Reply::Audience(_)));
     apply(Command::DropAudience {
         name: "a-0-0".to_owned(),
     });
-    assert!(matches!(apply(of(acts::APPS, 0)), Reply::Created(_)));
+    assert!(matches!(
+        apply(of(crate::scheduler::actions::APPS, 0)),
+        Reply::Created(_)
+    ));
 }
 
 #[test]
 fn an_app_and_a_deployment_have_so_many_campaigns_and_no_more() {
-    let of_app = acts::MAX_CAMPAIGNS / acts::APPS;
+    let of_app = crate::scheduler::actions::MAX_CAMPAIGNS / crate::scheduler::actions::APPS;
     let of = |app: usize, number: usize| {
         Command::Create(Box::new(campaign_of(
             &format!("app-{app}"),
             &format!("c-{app}-{number}"),
         )))
     };
-    let mut calendar = Calendar::default();
-    let mut apply = |command| calendar.apply(command, GRACE, NOW);
-    for app in 0..=acts::APPS {
+    let mut scheduler = SchedulerState::default();
+    let mut apply = |command| scheduler.apply(command, GRACE, NOW);
+    for app in 0..=crate::scheduler::actions::APPS {
         apply(Command::PutAudience(audience_of(&format!("app-{app}"))));
     }
-    for app in 0..acts::APPS {
+    for app in 0..crate::scheduler::actions::APPS {
         for number in 0..of_app {
             assert!(matches!(apply(of(app, number)), Reply::Campaign(_)));
         }
@@ -206,47 +211,47 @@ fn an_app_and_a_deployment_have_so_many_campaigns_and_no_more() {
     }
     let full = Reply::Full {
         scope: Scope::Deployment,
-        limit: acts::MAX_CAMPAIGNS,
+        limit: crate::scheduler::actions::MAX_CAMPAIGNS,
     };
-    assert_eq!(apply(of(acts::APPS, 0)), full);
+    assert_eq!(apply(of(crate::scheduler::actions::APPS, 0)), full);
     // One that is there is no further one.
     assert!(matches!(apply(of(0, 0)), Reply::Campaign(_)));
 }
 
 #[test]
 fn a_campaign_that_is_never_due_is_not_scheduled() {
-    let mut calendar = calendar(vec![]);
+    let mut scheduler = scheduler(vec![]);
     let past = json!({"at": (NOW - GRACE - MINUTE).to_string()});
     let mut late = campaign("c", past);
     assert_eq!(
-        calendar.apply(Command::Create(Box::new(late.clone())), GRACE, NOW),
+        scheduler.apply(Command::Create(Box::new(late.clone())), GRACE, NOW),
         Reply::NeverDue
     );
     late.state = State::Draft;
     assert!(matches!(
-        calendar.apply(Command::Create(Box::new(late)), GRACE, NOW),
+        scheduler.apply(Command::Create(Box::new(late)), GRACE, NOW),
         Reply::Campaign(_)
     ));
-    assert_eq!(act(&mut calendar, "c", Act::Schedule, NOW), Reply::NeverDue);
+    assert_eq!(act(&mut scheduler, "c", Act::Schedule, NOW), Reply::NeverDue);
     let mut draft = campaign("d", once());
     (draft.state, draft.schedule) = (State::Draft, None);
-    calendar.apply(Command::Create(Box::new(draft)), GRACE, NOW);
-    assert_eq!(act(&mut calendar, "d", Act::Schedule, NOW), Reply::NeverDue);
-    assert_eq!(state(&mut calendar, "d"), State::Draft);
+    scheduler.apply(Command::Create(Box::new(draft)), GRACE, NOW);
+    assert_eq!(act(&mut scheduler, "d", Act::Schedule, NOW), Reply::NeverDue);
+    assert_eq!(state(&mut scheduler, "d"), State::Draft);
 }
 
 #[test]
 fn a_draft_is_due_from_the_moment_when_it_is_scheduled() {
     let mut draft = campaign("c", hourly());
     draft.state = State::Draft;
-    let mut calendar = calendar(vec![draft]);
-    calendar.tick(GRACE, NOW + 5 * HOUR);
-    assert_eq!(run_states(&mut calendar, "c"), []);
+    let mut scheduler = scheduler(vec![draft]);
+    scheduler.tick(GRACE, NOW + 5 * HOUR);
+    assert_eq!(run_states(&mut scheduler, "c"), []);
     let later = NOW + 5 * HOUR + MINUTE;
-    act(&mut calendar, "c", Act::Schedule, later);
-    calendar.tick(GRACE, later);
-    assert_eq!(run_states(&mut calendar, "c"), []);
-    assert_eq!(read(&mut calendar, "c").next_at, Some(NOW + 6 * HOUR));
+    act(&mut scheduler, "c", Act::Schedule, later);
+    scheduler.tick(GRACE, later);
+    assert_eq!(run_states(&mut scheduler, "c"), []);
+    assert_eq!(read(&mut scheduler, "c").next_at, Some(NOW + 6 * HOUR));
 }
 
 #[test]
@@ -282,9 +287,9 @@ fn each_act_is_for_some_states_and_repeating_it_is_no_fault() {
             .into_iter()
             .zip(expected)
         {
-            let mut calendar = in_state(before);
+            let mut scheduler = in_state(before);
             let now = NOW + 2 * MINUTE;
-            match (act(&mut calendar, "c", what, now), expected) {
+            match (act(&mut scheduler, "c", what, now), expected) {
                 (Reply::Campaign(campaign), Some(after)) => {
                     assert_eq!(campaign.state, after, "{what:?} {before:?}");
                 }
@@ -293,7 +298,7 @@ fn each_act_is_for_some_states_and_repeating_it_is_no_fault() {
             }
         }
     }
-    assert_eq!(act(&mut calendar(vec![]), "c", Act::Pause, NOW), Reply::Missing);
+    assert_eq!(act(&mut scheduler(vec![]), "c", Act::Pause, NOW), Reply::Missing);
 }
 
 #[test]
@@ -309,9 +314,9 @@ fn what_is_not_under_way_can_be_replaced_and_what_has_ended_deleted() {
     ] {
         let mut new = campaign("c", json!({"at": (NOW + DAY).to_string()}));
         new.created_at = NOW + HOUR / 2;
-        let mut calendar = in_state(before);
+        let mut scheduler = in_state(before);
         match (
-            calendar.apply(Command::Replace(Box::new(new)), GRACE, NOW + HOUR / 2),
+            scheduler.apply(Command::Replace(Box::new(new)), GRACE, NOW + HOUR / 2),
             replaced,
         ) {
             (Reply::Campaign(campaign), Some(after)) => {
@@ -321,16 +326,16 @@ fn what_is_not_under_way_can_be_replaced_and_what_has_ended_deleted() {
             (Reply::State { state }, None) => assert_eq!(state, before),
             (reply, _) => panic!("{before:?}: {reply:?}"),
         }
-        let mut calendar = in_state(before);
-        let deleted = calendar.apply(Command::Delete { id: "c".to_owned() }, GRACE, NOW);
+        let mut scheduler = in_state(before);
+        let deleted = scheduler.apply(Command::Delete { id: "c".to_owned() }, GRACE, NOW);
         assert_eq!(deleted == Reply::Done, is_deletable, "{before:?}");
         assert_eq!(
-            calendar.runs.is_empty() && calendar.campaigns.is_empty(),
+            scheduler.runs.is_empty() && scheduler.campaigns.is_empty(),
             is_deletable
         );
     }
     let unknown = Command::Replace(Box::new(campaign("d", once())));
-    assert_eq!(calendar(vec![]).apply(unknown, GRACE, NOW), Reply::Missing);
+    assert_eq!(scheduler(vec![]).apply(unknown, GRACE, NOW), Reply::Missing);
 }
 
 #[test]
@@ -351,11 +356,11 @@ fn what_is_due_is_made_a_run_before_a_caller_changes_the_campaign() {
         (acts(Act::Cancel), RunState::Cancelled),
         (delete(), RunState::Starting),
     ] {
-        let mut calendar = calendar(vec![campaign("c", hourly())]);
-        let reply = calendar.apply(command.clone(), GRACE, late);
-        assert_eq!(run_states(&mut calendar, "c"), [expected], "{command:?}");
-        calendar.tick(GRACE, due + MINUTE);
-        assert_eq!(run_states(&mut calendar, "c"), [expected], "{command:?}");
+        let mut scheduler = scheduler(vec![campaign("c", hourly())]);
+        let reply = scheduler.apply(command.clone(), GRACE, late);
+        assert_eq!(run_states(&mut scheduler, "c"), [expected], "{command:?}");
+        scheduler.tick(GRACE, due + MINUTE);
+        assert_eq!(run_states(&mut scheduler, "c"), [expected], "{command:?}");
         if matches!(command, Command::Replace(_)) {
             // The new document would not be what this run sends.
             assert_eq!(
@@ -366,18 +371,18 @@ fn what_is_due_is_made_a_run_before_a_caller_changes_the_campaign() {
             );
         }
         // What was due too long ago is recorded.
-        let mut calendar = fixture::calendar(vec![campaign("c", hourly())]);
-        calendar.apply(command.clone(), GRACE, due + GRACE + MINUTE);
-        let states = run_states(&mut calendar, "c");
+        let mut scheduler = fixture::scheduler(vec![campaign("c", hourly())]);
+        scheduler.apply(command.clone(), GRACE, due + GRACE + MINUTE);
+        let states = run_states(&mut scheduler, "c");
         assert_eq!((states.len(), states[0]), (2, RunState::Missed), "{command:?}");
     }
 }
 
 #[test]
 fn what_a_cancel_finds_due_beyond_what_one_tick_starts_is_recorded() {
-    let mut calendar = calendar(vec![campaign("c", fixture::minutely())]);
+    let mut scheduler = scheduler(vec![campaign("c", fixture::minutely())]);
     let now = NOW + 150 * MINUTE;
-    calendar.apply(
+    scheduler.apply(
         Command::Act {
             id: "c".to_owned(),
             act: Act::Cancel,
@@ -385,21 +390,21 @@ fn what_a_cancel_finds_due_beyond_what_one_tick_starts_is_recorded() {
         DAY,
         now,
     );
-    let states = run_states(&mut calendar, "c");
+    let states = run_states(&mut scheduler, "c");
     let count = |wanted| states.iter().filter(|state| **state == wanted).count();
     assert_eq!((count(RunState::Cancelled), count(RunState::Missed)), (100, 50));
 }
 
 #[test]
 fn a_run_that_may_have_begun_with_the_old_document_keeps_it() {
-    let mut calendar = calendar(vec![campaign("c", hourly())]);
-    calendar.tick(GRACE, NOW + HOUR);
-    let start = calendar.next_task(NOW + HOUR);
-    act(&mut calendar, "c", Act::Pause, NOW + HOUR);
+    let mut scheduler = scheduler(vec![campaign("c", hourly())]);
+    scheduler.tick(GRACE, NOW + HOUR);
+    let start = scheduler.next_task(NOW + HOUR);
+    act(&mut scheduler, "c", Act::Pause, NOW + HOUR);
     let replace = || Command::Replace(Box::new(campaign("c", hourly())));
-    assert_eq!(calendar.apply(replace(), GRACE, NOW + HOUR), Reply::Starting);
-    calendar.done(&start, NOW + HOUR);
-    let replaced = calendar.apply(replace(), GRACE, NOW + HOUR);
+    assert_eq!(scheduler.apply(replace(), GRACE, NOW + HOUR), Reply::Starting);
+    scheduler.done(&start, NOW + HOUR);
+    let replaced = scheduler.apply(replace(), GRACE, NOW + HOUR);
     assert!(matches!(replaced, Reply::Campaign(_)), "{replaced:?}");
 }
 
@@ -410,30 +415,30 @@ fn a_repeated_request_finds_the_campaign_that_it_made() {
         campaign.fingerprint = Some(fingerprint.to_owned());
         Command::Create(Box::new(campaign))
     };
-    let mut calendar = calendar(vec![]);
-    let first = calendar.apply(made("a"), GRACE, NOW);
+    let mut scheduler = scheduler(vec![]);
+    let first = scheduler.apply(made("a"), GRACE, NOW);
     assert!(matches!(first, Reply::Campaign(_)));
-    assert_eq!(calendar.apply(made("a"), GRACE, NOW), first);
-    assert_eq!(calendar.apply(made("b"), GRACE, NOW), Reply::Taken);
-    assert_eq!(calendar.campaigns.len(), 1);
+    assert_eq!(scheduler.apply(made("a"), GRACE, NOW), first);
+    assert_eq!(scheduler.apply(made("b"), GRACE, NOW), Reply::Taken);
+    assert_eq!(scheduler.campaigns.len(), 1);
 }
 
 #[test]
-fn documents_are_held_as_text_and_a_full_calendar_has_a_way_back() {
+fn documents_are_held_as_text_and_a_full_scheduler_has_a_way_back() {
     // As dense as JSON gets: a tree of it would have fifty times as many bytes.
     let dense = |id: &str| {
         // No app has more than its share.
         let number = id.trim_start_matches('c').parse().unwrap_or(0);
-        let app = format!("app-{}", number % acts::APPS);
+        let app = format!("app-{}", number % crate::scheduler::actions::APPS);
         let mut campaign = campaign_of(&app, id);
         campaign.document = format!("[{}0]", "0,".repeat(128 * 1024 - 2));
-        assert!(campaign.document.len() <= crate::calendar::acts::MAX_BYTES / 16);
+        assert!(campaign.document.len() <= crate::scheduler::actions::MAX_BYTES / 16);
         campaign
     };
     let database = database();
     let ids: Vec<String> = (0..16).map(|number| format!("c{number}")).collect();
-    let mut full = calendar(vec![]);
-    for number in 0..acts::APPS {
+    let mut full = scheduler(vec![]);
+    for number in 0..crate::scheduler::actions::APPS {
         full.apply(
             Command::PutAudience(audience_of(&format!("app-{number}"))),
             GRACE,
@@ -453,7 +458,7 @@ fn documents_are_held_as_text_and_a_full_calendar_has_a_way_back() {
         .values()
         .map(|campaign| campaign.document.capacity())
         .sum();
-    assert!(held <= acts::MAX_BYTES, "{held}");
+    assert!(held <= crate::scheduler::actions::MAX_BYTES, "{held}");
     // A list is without documents, and so is the row that each change writes.
     let list = full.apply(
         Command::List {
@@ -483,8 +488,8 @@ fn documents_are_held_as_text_and_a_full_calendar_has_a_way_back() {
     assert!(!full.campaigns.contains_key("c0") && full.campaigns.contains_key("more"));
 }
 
-fn read_reply(calendar: &mut Calendar, id: &str) -> Reply {
-    calendar.apply(Command::Read { id: id.to_owned() }, GRACE, NOW)
+fn read_reply(scheduler: &mut SchedulerState, id: &str) -> Reply {
+    scheduler.apply(Command::Read { id: id.to_owned() }, GRACE, NOW)
 }
 
 #[test]
@@ -500,27 +505,27 @@ fn what_is_due_now_or_was_a_moment_ago_begins_at_once() {
             NOW - second * 30,
         ),
     ] {
-        let mut calendar = calendar(vec![campaign("c", schedule.clone())]);
-        assert_eq!(state(&mut calendar, "c"), State::Running, "{schedule}");
-        let runs = fixture::runs(&mut calendar, "c");
+        let mut scheduler = scheduler(vec![campaign("c", schedule.clone())]);
+        assert_eq!(state(&mut scheduler, "c"), State::Running, "{schedule}");
+        let runs = fixture::runs(&mut scheduler, "c");
         assert_eq!(
             (runs.len(), runs[0].at, runs[0].state),
             (1, at, RunState::Starting)
         );
-        calendar.tick(GRACE, NOW + DAY);
-        assert_eq!(fixture::runs(&mut calendar, "c").len(), 1, "{schedule}");
+        scheduler.tick(GRACE, NOW + DAY);
+        assert_eq!(fixture::runs(&mut scheduler, "c").len(), 1, "{schedule}");
     }
     // A draft begins when it is scheduled, and one that is replaced when that is done.
     let mut draft = campaign("c", json!({"at": "now"}));
     draft.state = State::Draft;
-    let mut calendar = calendar(vec![draft, campaign("d", hourly())]);
-    calendar.tick(GRACE, NOW + MINUTE);
-    assert_eq!(run_states(&mut calendar, "c"), []);
-    act(&mut calendar, "c", Act::Schedule, NOW + 2 * MINUTE);
+    let mut scheduler = scheduler(vec![draft, campaign("d", hourly())]);
+    scheduler.tick(GRACE, NOW + MINUTE);
+    assert_eq!(run_states(&mut scheduler, "c"), []);
+    act(&mut scheduler, "c", Act::Schedule, NOW + 2 * MINUTE);
     let now = campaign("d", json!({"at": "now"}));
-    calendar.apply(Command::Replace(Box::new(now)), GRACE, NOW + 2 * MINUTE);
+    scheduler.apply(Command::Replace(Box::new(now)), GRACE, NOW + 2 * MINUTE);
     for id in ["c", "d"] {
-        assert_eq!(fixture::runs(&mut calendar, id)[0].at, NOW + 2 * MINUTE);
+        assert_eq!(fixture::runs(&mut scheduler, id)[0].at, NOW + 2 * MINUTE);
     }
 }
 
@@ -528,23 +533,23 @@ fn what_is_due_now_or_was_a_moment_ago_begins_at_once() {
 fn zones_where_the_time_has_passed_are_made_up_for_within_the_grace_and_else_missed_with_their_devices() {
     // At 08:00 in UTC it is 17:00 in Tokyo, 09:00 in Berlin and 08:00 in London.
     let schedule = json!({"at": "2026-11-23T09:00", "time_zone": "device"});
-    let mut calendar = calendar(vec![campaign("c", schedule)]);
+    let mut scheduler = scheduler(vec![campaign("c", schedule)]);
     let now = NOW + 30 * MINUTE;
     let mut counted = Vec::new();
-    for key in calendar.due(now) {
-        let task = calendar.attempt(&key, now).unwrap();
+    for key in scheduler.due(now) {
+        let task = scheduler.attempt(&key, now).unwrap();
         if let Task::Count { run, audience, .. } = &task {
             assert_eq!(audience.shards, 8);
             let is_in_tokyo = run.zones.as_ref().unwrap().contains(&"Asia/Tokyo".to_owned());
             counted.push(run.at);
-            calendar.returned(&task, &Outcome::Counted(u64::from(is_in_tokyo) * 7), now);
+            scheduler.returned(&task, &Outcome::Counted(u64::from(is_in_tokyo) * 7), now);
         }
     }
     assert!(
         counted.len() > 10 && counted.iter().all(|at| *at < NOW - GRACE),
         "{counted:?}"
     );
-    let runs = fixture::runs(&mut calendar, "c");
+    let runs = fixture::runs(&mut scheduler, "c");
     let of = |zone: &str| {
         let mut found = runs
             .iter()
@@ -557,28 +562,28 @@ fn zones_where_the_time_has_passed_are_made_up_for_within_the_grace_and_else_mis
     assert_eq!(of("Europe/Berlin"), Some((RunState::Starting, None)));
     // London's is to come.
     assert_eq!(of("Europe/London"), None);
-    assert_eq!(read(&mut calendar, "c").next_at, Some(NOW + HOUR));
-    assert_eq!(read(&mut calendar, "c").runs, u64::try_from(runs.len()).unwrap());
+    assert_eq!(read(&mut scheduler, "c").next_at, Some(NOW + HOUR));
+    assert_eq!(read(&mut scheduler, "c").runs, u64::try_from(runs.len()).unwrap());
 }
 
 #[test]
 fn a_missed_run_whose_devices_cannot_be_counted_is_listed_without_them() {
     let schedule = json!({"at": "2026-11-23T09:00", "time_zone": "device"});
-    let mut calendar = calendar(vec![campaign("c", schedule)]);
-    let missed = |calendar: &mut Calendar| {
-        let runs = fixture::runs(calendar, "c");
+    let mut scheduler = scheduler(vec![campaign("c", schedule)]);
+    let missed = |scheduler: &mut SchedulerState| {
+        let runs = fixture::runs(scheduler, "c");
         runs.iter().filter(|run| run.state == RunState::Missed).count()
     };
-    assert_eq!(missed(&mut calendar), 0);
+    assert_eq!(missed(&mut scheduler), 0);
     let mut now = NOW;
     for _ in 0..20 {
         now = now + 2 * MINUTE;
-        for key in calendar.due(now) {
-            let task = calendar.attempt(&key, now).unwrap();
-            calendar.returned(&task, &Outcome::Failed("no answer".to_owned()), now);
+        for key in scheduler.due(now) {
+            let task = scheduler.attempt(&key, now).unwrap();
+            scheduler.returned(&task, &Outcome::Failed("no answer".to_owned()), now);
         }
     }
-    let runs = fixture::runs(&mut calendar, "c");
+    let runs = fixture::runs(&mut scheduler, "c");
     let run = runs.iter().find(|run| run.state == RunState::Missed).unwrap();
     assert_eq!(
         (run.devices, run.detail.as_deref()),
@@ -589,13 +594,13 @@ fn a_missed_run_whose_devices_cannot_be_counted_is_listed_without_them() {
 #[test]
 fn a_campaign_that_had_runs_is_not_sent_again_to_zones_that_are_past() {
     let at = |time: &str| json!({"at": format!("2026-11-23T{time}"), "time_zone": "device"});
-    let mut calendar = calendar(vec![campaign("c", at("09:00"))]);
-    let runs = fixture::runs(&mut calendar, "c");
+    let mut scheduler = scheduler(vec![campaign("c", at("09:00"))]);
+    let runs = fixture::runs(&mut scheduler, "c");
     for run in &runs {
-        fixture::end(&mut calendar, "c", run.at, NOW);
+        fixture::end(&mut scheduler, "c", run.at, NOW);
     }
-    assert_eq!(state(&mut calendar, "c"), State::Scheduled);
-    let replaced = calendar.apply(Command::Replace(Box::new(campaign("c", at("08:30")))), GRACE, NOW);
+    assert_eq!(state(&mut scheduler, "c"), State::Scheduled);
+    let replaced = scheduler.apply(Command::Replace(Box::new(campaign("c", at("08:30")))), GRACE, NOW);
     assert!(matches!(replaced, Reply::Campaign(_)), "{replaced:?}");
-    assert_eq!(fixture::runs(&mut calendar, "c").len(), runs.len());
+    assert_eq!(fixture::runs(&mut scheduler, "c").len(), runs.len());
 }

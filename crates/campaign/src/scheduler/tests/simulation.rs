@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::fixture::{GRACE, NOW, act, calendar, campaign, database, restarted, runs, state};
+use super::fixture::{GRACE, NOW, act, campaign, database, restarted, runs, scheduler, state};
 use super::*;
 use crate::schedule::Schedule;
 use delivery::sql::fixture::Database;
@@ -50,7 +50,7 @@ enum Fate {
 }
 
 struct World {
-    calendar: Calendar,
+    scheduler: SchedulerState,
     database: Database,
     now: Timestamp,
     batches: BTreeMap<String, Batch>,
@@ -75,7 +75,7 @@ impl World {
     fn new() -> Self {
         let [first, second] = schedules();
         Self {
-            calendar: calendar(vec![campaign(IDS[0], first), campaign(IDS[1], second)]),
+            scheduler: scheduler(vec![campaign(IDS[0], first), campaign(IDS[1], second)]),
             database: database(),
             now: NOW,
             batches: BTreeMap::new(),
@@ -93,19 +93,19 @@ impl World {
                 for index in 0..IDS.len() {
                     self.expect(index);
                 }
-                self.calendar.tick(GRACE, self.now);
+                self.scheduler.tick(GRACE, self.now);
             }
             Step::Act(index, what) => {
                 // What is due is made runs of first, of all campaigns.
                 for index in 0..IDS.len() {
                     self.expect(index);
                 }
-                act(&mut self.calendar, IDS[index], what, self.now);
+                act(&mut self.scheduler, IDS[index], what, self.now);
             }
             Step::Take(which) => {
-                let due = self.calendar.due(self.now);
+                let due = self.scheduler.due(self.now);
                 if !due.is_empty() {
-                    let task = self.calendar.attempt(&due[which % due.len()], self.now);
+                    let task = self.scheduler.attempt(&due[which % due.len()], self.now);
                     self.taken.extend(task);
                 }
             }
@@ -141,13 +141,13 @@ impl World {
             Step::Restart => {}
         }
         // Everything is stored before it is told.
-        self.calendar = restarted(&self.database, &mut self.calendar);
+        self.scheduler = restarted(&self.database, &mut self.scheduler);
         self.check();
     }
 
     /// What must come of the occurrences up to now.
     fn expect(&mut self, index: usize) {
-        let state = state(&mut self.calendar, IDS[index]);
+        let state = state(&mut self.scheduler, IDS[index]);
         if !matches!(state, State::Scheduled | State::Running | State::Paused) {
             return;
         }
@@ -185,17 +185,17 @@ impl World {
             }
         }
         if is_done && is_reported {
-            self.calendar.done(task, self.now);
+            self.scheduler.done(task, self.now);
         } else {
             self.troubled.push(id);
-            self.calendar.failed(task, "no answer", self.now);
+            self.scheduler.failed(task, "no answer", self.now);
         }
     }
 
     /// Does all that is to be done.
     fn work(&mut self) {
-        for key in self.calendar.due(self.now) {
-            if let Some(task) = self.calendar.attempt(&key, self.now) {
+        for key in self.scheduler.due(self.now) {
+            if let Some(task) = self.scheduler.attempt(&key, self.now) {
                 self.land(&task, true, true);
             }
         }
@@ -205,19 +205,19 @@ impl World {
         let found = self.fates.keys().find(|(id, at)| batch_id(id, *at) == *batch);
         let (campaign, at) = found.unwrap().clone();
         for _ in 0..2 {
-            super::fixture::end(&mut self.calendar, &campaign, at, self.now);
+            super::fixture::end(&mut self.scheduler, &campaign, at, self.now);
         }
     }
 
     /// What holds after each step.
     fn check(&mut self) {
-        for task in self.calendar.tasks(self.now) {
+        for task in self.scheduler.tasks(self.now) {
             if let Task::Start { campaign, .. } = task {
                 assert!(matches!(campaign.state, State::Scheduled | State::Running));
             }
         }
         for id in IDS {
-            for run in runs(&mut self.calendar, id) {
+            for run in runs(&mut self.scheduler, id) {
                 let key = (id.to_owned(), run.at);
                 let is_late = self.now.since(run.at) > GRACE;
                 let is_missed = run.state == RunState::Missed;
@@ -229,7 +229,7 @@ impl World {
                 assert!(is_expected, "{run:?}");
             }
         }
-        assert_eq!(self.calendar.runs.len(), self.fates.len());
+        assert_eq!(self.scheduler.runs.len(), self.fates.len());
     }
 
     /// Does all that is to be done, and checks what has come of everything.
@@ -237,14 +237,14 @@ impl World {
         for task in std::mem::take(&mut self.taken) {
             self.land(&task, true, true);
         }
-        while let Some(wake) = self.calendar.wake() {
+        while let Some(wake) = self.scheduler.wake() {
             self.now = self.now.max(wake);
             self.work();
         }
         let mut opened = self.batches.clone();
         for id in IDS {
-            let state = state(&mut self.calendar, id);
-            for run in runs(&mut self.calendar, id) {
+            let state = state(&mut self.scheduler, id);
+            for run in runs(&mut self.scheduler, id) {
                 let batch = opened.remove(&run.batch);
                 match run.state {
                     RunState::Missed => assert_eq!(batch, None),

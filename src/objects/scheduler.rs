@@ -1,4 +1,4 @@
-//! The calendar: the one Durable Object that knows audiences, campaigns and runs, and starts what is due.
+//! The scheduler: the one Durable Object that knows audiences, campaigns and runs, and starts what is due.
 //!
 //! It executes what a [`Scheduler`] decides: arms the alarm, writes rows, and calls others. The alarm is set and the rows
 //! are written in one go, with no wait in between, so that nothing else sees a part of it. A run is started by an object
@@ -15,14 +15,14 @@ use crate::platform::log::Event as LogEvent;
 use crate::platform::{bindings, clock};
 use crate::stubs;
 use apns::time::Timestamp;
-use campaign::calendar::{Calendar, Command, Effect, Event, Reply, Scheduler, Task};
+use campaign::scheduler::{Command, Effect, Event, Reply, Scheduler, SchedulerState, Task};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object, wasm_bindgen};
 
-/// The Durable Object that hosts the calendar.
+/// The Durable Object that hosts the scheduler.
 #[durable_object]
-pub struct CalendarObject {
+pub struct SchedulerObject {
     core: Rc<Core>,
 }
 
@@ -33,7 +33,7 @@ struct Core {
     scheduler: RefCell<Scheduler>,
 }
 
-impl DurableObject for CalendarObject {
+impl DurableObject for SchedulerObject {
     fn new(state: State, env: Env) -> Self {
         let core = Core {
             state,
@@ -108,11 +108,11 @@ impl Core {
         let mut scheduler = self.scheduler.borrow_mut();
         if scheduler.needs_rows() {
             let database = Database::of(&self.state);
-            for statement in Calendar::schema() {
+            for statement in SchedulerState::schema() {
                 database.execute(statement)?;
             }
-            if let Some(problem) = &scheduler.load(&database.rows(Calendar::select())?) {
-                let object = "calendar";
+            if let Some(problem) = &scheduler.load(&database.rows(SchedulerState::select())?) {
+                let object = "scheduler";
                 LogEvent::StateLost { object, problem }.write();
             }
         }
@@ -150,21 +150,21 @@ impl Core {
 
 fn log_failure(error: &worker::Error) {
     let problem = error.to_string();
-    LogEvent::CalendarFailed { problem: &problem }.write();
+    LogEvent::SchedulerFailed { problem: &problem }.write();
 }
 
-/// Tells the calendar something, or asks it.
+/// Tells the scheduler something, or asks it.
 pub(crate) async fn ask(env: &Env, command: &Command) -> Result<Reply> {
-    stubs::ask(env, (bindings::CALENDAR, NAME), COMMAND, command).await
+    stubs::ask(env, (bindings::SCHEDULER, NAME), COMMAND, command).await
 }
 
 /// The minute has struck.
 pub(crate) async fn tick(env: &Env) -> Result<()> {
-    stubs::ask(env, (bindings::CALENDAR, NAME), TICK, &()).await
+    stubs::ask(env, (bindings::SCHEDULER, NAME), TICK, &()).await
 }
 
 /// The object's name: there is one for the deployment.
-const NAME: &str = "calendar";
+const NAME: &str = "scheduler";
 
 const COMMAND: &str = "/command";
 const TICK: &str = "/tick";

@@ -7,19 +7,19 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::fixture::{GRACE, MINUTE, NOW, audience_of, campaign, campaign_of, database, hourly, once, runs};
-use super::scheduler::{MAX_CALLS, MAX_STARTS, MAX_TELLS, RETRY};
-use super::tasks::CLOCK_SKEW;
 use super::*;
 use crate::schedule::Schedule;
+use crate::scheduler::event_loop::{MAX_CALLS, MAX_STARTS, MAX_TELLS, RETRY};
+use crate::scheduler::tasks::CLOCK_SKEW;
 use delivery::sql::fixture::Database;
 
 /// When the campaigns of [`once`] are due.
 const DUE: Timestamp = Timestamp::from_secs(1_795_420_860);
 
-/// A scheduler that holds a calendar.
-fn scheduler(calendar: &mut Calendar) -> (Scheduler, Database) {
+/// A scheduler that holds this state.
+fn scheduler(stored: &mut SchedulerState) -> (Scheduler, Database) {
     let database = database();
-    for change in calendar.take_changes() {
+    for change in stored.take_changes() {
         database.execute(&change);
     }
     (loaded(&database), database)
@@ -28,16 +28,16 @@ fn scheduler(calendar: &mut Calendar) -> (Scheduler, Database) {
 fn loaded(database: &Database) -> Scheduler {
     let mut scheduler = Scheduler::default();
     assert!(scheduler.needs_rows());
-    assert_eq!(scheduler.load(&database.execute(&Calendar::select())), None);
+    assert_eq!(scheduler.load(&database.execute(&SchedulerState::select())), None);
     scheduler
 }
 
-fn campaigns(count: usize, schedule: &serde_json::Value) -> Calendar {
-    let mut calendar = fixture::calendar(vec![]);
-    let mut apply = |command| calendar.apply(command, GRACE, NOW);
+fn campaigns(count: usize, schedule: &serde_json::Value) -> SchedulerState {
+    let mut stored = fixture::scheduler(vec![]);
+    let mut apply = |command| stored.apply(command, GRACE, NOW);
     // No app has more than its share.
-    let app = |number: usize| format!("app-{}", number % acts::APPS);
-    for number in 0..acts::APPS {
+    let app = |number: usize| format!("app-{}", number % crate::scheduler::actions::APPS);
+    for number in 0..crate::scheduler::actions::APPS {
         apply(Command::PutAudience(audience_of(&app(number))));
     }
     for number in 0..count {
@@ -48,7 +48,7 @@ fn campaigns(count: usize, schedule: &serde_json::Value) -> Calendar {
         let made = apply(Command::Create(Box::new(campaign)));
         assert!(matches!(made, Reply::Campaign(_)), "{made:?}");
     }
-    calendar
+    stored
 }
 
 fn act(id: &str, act: Act) -> Event {
@@ -271,8 +271,8 @@ fn schedules() -> [serde_json::Value; 2] {
 impl World {
     fn new() -> Self {
         let [first, second] = schedules();
-        let mut calendar = fixture::calendar(vec![campaign(IDS[0], first), campaign(IDS[1], second)]);
-        let (scheduler, database) = scheduler(&mut calendar);
+        let mut stored = fixture::scheduler(vec![campaign(IDS[0], first), campaign(IDS[1], second)]);
+        let (scheduler, database) = scheduler(&mut stored);
         Self {
             scheduler,
             database,
@@ -325,7 +325,7 @@ impl World {
         let reply = self.event(act(IDS[index], what), stop);
         self.unanswered[index] = reply.is_none().then_some(what);
         // A cancel may have been written although nobody was told.
-        let mut stored = Calendar::load(&self.database.execute(&Calendar::select())).machine;
+        let mut stored = SchedulerState::load(&self.database.execute(&SchedulerState::select())).machine;
         if fixture::state(&mut stored, IDS[index]) == State::Cancelled {
             self.seen[index].get_or_insert(self.now);
         }
@@ -335,7 +335,7 @@ impl World {
     /// the platform commits what is written with no wait in between as one.
     fn event(&mut self, event: Event, stop: Option<usize>) -> Option<Reply> {
         if self.scheduler.needs_rows() {
-            let rows = self.database.execute(&Calendar::select());
+            let rows = self.database.execute(&SchedulerState::select());
             assert_eq!(self.scheduler.load(&rows), None);
         }
         let effects = self.scheduler.handle(event, GRACE, self.now);
@@ -431,11 +431,11 @@ impl World {
                 self.land(&task, true, true, None);
             }
         }
-        let mut calendar = Calendar::load(&self.database.execute(&Calendar::select())).machine;
+        let mut stored = SchedulerState::load(&self.database.execute(&SchedulerState::select())).machine;
         let mut opened = self.batches.clone();
         for (index, id) in IDS.into_iter().enumerate() {
-            let state = fixture::state(&mut calendar, id);
-            let runs = runs(&mut calendar, id);
+            let state = fixture::state(&mut stored, id);
+            let runs = runs(&mut stored, id);
             // Each occurrence has a run.
             let until = self.seen[index].unwrap_or(self.now);
             let schedule = Schedule::try_from(schedules()[index].clone()).unwrap();

@@ -1,4 +1,4 @@
-//! What the calendar keeps of an audience and of a campaign.
+//! What the scheduler keeps of an audience and of a campaign.
 
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ pub struct Campaign {
     /// What is sent although devices treat it badly.
     #[serde(default, skip_serializing_if = "WarningSummary::is_empty")]
     pub warnings: WarningSummary,
-    /// When it is next due, if it is. The calendar's own, as is all that follows.
+    /// When it is next due, if it is. The scheduler's own, as is all that follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_at: Option<Timestamp>,
     /// How many runs it has had, with those that were missed.

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::run::Trying;
-use super::{Calendar, Campaign, Key, Run, RunState, State, What};
+use super::{Campaign, Key, Run, RunState, SchedulerState, State, What};
 use crate::schedule::Occurrence;
 use apns::time::Timestamp;
 use batch::LONGEST_LIFE;
 
-impl Calendar {
+impl SchedulerState {
     /// Makes runs of what is due. What was due more than `grace` ago is recorded as missed, and so is a run whose start has
     /// not had its turn by then. A tick that comes late, early or twice is harmless.
     pub fn tick(&mut self, grace: Duration, now: Timestamp) {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::tick::CANCELLED;
-use super::{Act, Audience, Calendar, Campaign, Key, Reply, RunState, Scope, State, What};
+use super::{Act, Audience, Campaign, Key, Reply, RunState, SchedulerState, Scope, State, What};
 use apns::time::Timestamp;
 use batch::RunCounts;
 
-impl Calendar {
+impl SchedulerState {
     pub(super) fn put_audience(&mut self, audience: Audience) -> Reply {
         if let Some(found) = self.audiences.get(&audience.name) {
             let is_alike = (&found.app, found.shards) == (&audience.app, audience.shards);

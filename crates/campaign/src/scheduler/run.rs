@@ -124,7 +124,7 @@ impl RunState {
 }
 
 impl Run {
-    /// Whether its batch knows more of it than the calendar: it was started, and has not reported its end.
+    /// Whether its batch knows more of it than the scheduler: it was started, and has not reported its end.
     #[must_use]
     pub const fn is_known_to_its_batch(&self) -> bool {
         self.started_at.is_some() && self.counts.is_none()

@@ -1,4 +1,4 @@
-//! A calendar with a database under it, for tests.
+//! A scheduler with a database under it, for tests.
 
 use serde_json::{Value, json};
 
@@ -16,18 +16,18 @@ pub(super) const GRACE: std::time::Duration = std::time::Duration::from_hours(1)
 
 pub(super) fn database() -> Database {
     let database = Database::new();
-    for statement in Calendar::schema().iter().chain(&Calendar::schema()) {
+    for statement in SchedulerState::schema().iter().chain(&SchedulerState::schema()) {
         database.execute(statement);
     }
     database
 }
 
-/// What a restart makes of the calendar, by way of the database.
-pub(super) fn restarted(database: &Database, calendar: &mut Calendar) -> Calendar {
-    for statement in calendar.take_changes() {
+/// What a restart makes of the scheduler, by way of the database.
+pub(super) fn restarted(database: &Database, scheduler: &mut SchedulerState) -> SchedulerState {
+    for statement in scheduler.take_changes() {
         database.execute(&statement);
     }
-    let loaded = Calendar::load(&database.execute(&Calendar::select()));
+    let loaded = SchedulerState::load(&database.execute(&SchedulerState::select()));
     assert_eq!(loaded.fault, None);
     loaded.machine
 }
@@ -79,16 +79,16 @@ pub(super) fn campaign_of(app: &str, id: &str) -> Campaign {
     }
 }
 
-/// A calendar with the audience `all` and these campaigns.
-pub(super) fn calendar(campaigns: Vec<Campaign>) -> Calendar {
-    let mut calendar = Calendar::default();
-    let made = calendar.apply(Command::PutAudience(audience("all")), GRACE, NOW);
+/// A scheduler with the audience `all` and these campaigns.
+pub(super) fn scheduler(campaigns: Vec<Campaign>) -> SchedulerState {
+    let mut scheduler = SchedulerState::default();
+    let made = scheduler.apply(Command::PutAudience(audience("all")), GRACE, NOW);
     assert_eq!(made, Reply::Created(audience("all")));
     for campaign in campaigns {
-        let made = calendar.apply(Command::Create(Box::new(campaign)), GRACE, NOW);
+        let made = scheduler.apply(Command::Create(Box::new(campaign)), GRACE, NOW);
         assert!(matches!(made, Reply::Campaign(_)), "{made:?}");
     }
-    calendar
+    scheduler
 }
 
 pub(super) fn minutely() -> Value {
@@ -104,23 +104,23 @@ pub(super) fn once() -> Value {
     json!({"at": (NOW + MINUTE).to_string()})
 }
 
-pub(super) fn act(calendar: &mut Calendar, id: &str, act: Act, now: Timestamp) -> Reply {
+pub(super) fn act(scheduler: &mut SchedulerState, id: &str, act: Act, now: Timestamp) -> Reply {
     let id = id.to_owned();
-    calendar.apply(Command::Act { id, act }, GRACE, now)
+    scheduler.apply(Command::Act { id, act }, GRACE, now)
 }
 
-pub(super) fn state(calendar: &mut Calendar, id: &str) -> State {
-    read(calendar, id).state
+pub(super) fn state(scheduler: &mut SchedulerState, id: &str) -> State {
+    read(scheduler, id).state
 }
 
 /// The runs of a campaign, the oldest first.
-pub(super) fn runs(calendar: &mut Calendar, id: &str) -> Vec<Run> {
+pub(super) fn runs(scheduler: &mut SchedulerState, id: &str) -> Vec<Run> {
     let command = Command::Runs {
         id: id.to_owned(),
         before: None,
         limit: u32::MAX,
     };
-    match calendar.apply(command, GRACE, NOW) {
+    match scheduler.apply(command, GRACE, NOW) {
         Reply::Runs(mut page) => {
             page.runs.reverse();
             page.runs
@@ -129,12 +129,12 @@ pub(super) fn runs(calendar: &mut Calendar, id: &str) -> Vec<Run> {
     }
 }
 
-pub(super) fn run_states(calendar: &mut Calendar, id: &str) -> Vec<RunState> {
-    runs(calendar, id).iter().map(|run| run.state).collect()
+pub(super) fn run_states(scheduler: &mut SchedulerState, id: &str) -> Vec<RunState> {
+    runs(scheduler, id).iter().map(|run| run.state).collect()
 }
 
 /// The batch of the run ends.
-pub(super) fn end(calendar: &mut Calendar, id: &str, at: Timestamp, now: Timestamp) {
+pub(super) fn end(scheduler: &mut SchedulerState, id: &str, at: Timestamp, now: Timestamp) {
     let ended = Command::RunEnded(Box::new(RunReport {
         campaign: id.to_owned(),
         at,
@@ -147,29 +147,29 @@ pub(super) fn end(calendar: &mut Calendar, id: &str, at: Timestamp, now: Timesta
         detail: None,
         left_out: LeftOut::default(),
     }));
-    assert_eq!(calendar.apply(ended, GRACE, now), Reply::Done);
+    assert_eq!(scheduler.apply(ended, GRACE, now), Reply::Done);
 }
 
 /// What the tasks are, each as a word and its run's moment or batch.
-pub(super) fn words(calendar: &Calendar, now: Timestamp) -> Vec<String> {
+pub(super) fn words(scheduler: &SchedulerState, now: Timestamp) -> Vec<String> {
     let word = |task: Task| match task {
         Task::Start { run, .. } => format!("start {}", run.at.since(NOW).as_secs()),
         Task::Count { run, .. } => format!("count {}", run.at.since(NOW).as_secs()),
         Task::Tell { what, .. } => format!("{what:?}").to_lowercase(),
     };
-    calendar.tasks(now).into_iter().map(word).collect()
+    scheduler.tasks(now).into_iter().map(word).collect()
 }
 
 /// Does all tasks that there are.
-pub(super) fn work(calendar: &mut Calendar, now: Timestamp) {
-    for key in calendar.due(now) {
-        if let Some(task) = calendar.attempt(&key, now) {
-            calendar.done(&task, now);
+pub(super) fn work(scheduler: &mut SchedulerState, now: Timestamp) {
+    for key in scheduler.due(now) {
+        if let Some(task) = scheduler.attempt(&key, now) {
+            scheduler.done(&task, now);
         }
     }
 }
 
-impl Calendar {
+impl SchedulerState {
     /// The tasks that are due, none of them attempted.
     pub(super) fn tasks(&self, now: Timestamp) -> Vec<Task> {
         let keys = self.due(now).into_iter();
@@ -188,8 +188,8 @@ impl Calendar {
     }
 }
 
-/// A calendar whose campaign `c` is in a state.
-pub(super) fn in_state(wanted: State) -> Calendar {
+/// A scheduler whose campaign `c` is in a state.
+pub(super) fn in_state(wanted: State) -> SchedulerState {
     let mut new = campaign("c", hourly());
     if wanted == State::Draft {
         new.state = State::Draft;
@@ -197,26 +197,26 @@ pub(super) fn in_state(wanted: State) -> Calendar {
     if wanted == State::Done || wanted == State::Running {
         new = campaign("c", once());
     }
-    let mut calendar = calendar(vec![new]);
+    let mut scheduler = scheduler(vec![new]);
     match wanted {
         State::Draft | State::Scheduled => {}
-        State::Paused => _ = act(&mut calendar, "c", Act::Pause, NOW),
-        State::Cancelled => _ = act(&mut calendar, "c", Act::Cancel, NOW),
+        State::Paused => _ = act(&mut scheduler, "c", Act::Pause, NOW),
+        State::Cancelled => _ = act(&mut scheduler, "c", Act::Cancel, NOW),
         State::Running | State::Done => {
-            calendar.tick(GRACE, NOW + MINUTE);
-            work(&mut calendar, NOW + MINUTE);
+            scheduler.tick(GRACE, NOW + MINUTE);
+            work(&mut scheduler, NOW + MINUTE);
             if wanted == State::Done {
-                end(&mut calendar, "c", NOW + MINUTE, NOW + MINUTE);
+                end(&mut scheduler, "c", NOW + MINUTE, NOW + MINUTE);
             }
         }
     }
-    assert_eq!(state(&mut calendar, "c"), wanted);
-    calendar
+    assert_eq!(state(&mut scheduler, "c"), wanted);
+    scheduler
 }
 
 /// A campaign.
-pub(super) fn read(calendar: &mut Calendar, id: &str) -> Campaign {
-    match calendar.apply(Command::Read { id: id.to_owned() }, GRACE, NOW) {
+pub(super) fn read(scheduler: &mut SchedulerState, id: &str) -> Campaign {
+    match scheduler.apply(Command::Read { id: id.to_owned() }, GRACE, NOW) {
         Reply::Campaign(campaign) => *campaign,
         other => panic!("{other:?}"),
     }

@@ -1,4 +1,4 @@
-//! What the calendar is asked, and what it answers.
+//! What the scheduler is asked, and what it answers.
 //!
 //! JSON text between versions of the Worker that may differ for the minutes of a deployment: a field that is added needs
 //! a default.
@@ -9,7 +9,7 @@ use super::{Audience, Campaign, Run, State};
 use apns::time::Timestamp;
 use batch::RunReport;
 
-/// What the calendar is asked.
+/// What the scheduler is asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
@@ -130,7 +130,7 @@ pub enum Act {
     Cancel,
 }
 
-/// What the calendar answers.
+/// What the scheduler answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {

@@ -1,4 +1,4 @@
-//! The calendar: which audiences and campaigns there are, and which runs the campaigns have had.
+//! The scheduler: which audiences and campaigns there are, and which runs the campaigns have had.
 //!
 //! One Durable Object, woken once a minute. A run is keyed by its campaign and its moment, and its batch's id is made
 //! from the two: a trigger that comes twice, or a start that is repeated after a crash, makes one run and one batch. What
@@ -8,12 +8,12 @@
 //!
 //! Held in memory whole, and stored in rows: what has changed is written before anybody hears of it.
 
-mod acts;
+mod actions;
 mod campaign;
 mod command;
+mod event_loop;
 mod rows;
 mod run;
-mod scheduler;
 mod tasks;
 mod tick;
 
@@ -25,13 +25,13 @@ use batch::RunReport;
 
 pub use campaign::{Audience, Campaign, State};
 pub use command::{Act, Command, Counted, Page, Reply, Scope};
+pub use event_loop::{Effect, Event, Scheduler};
 pub use run::{Run, RunState, What, batch_id};
-pub use scheduler::{Effect, Event, Scheduler};
 pub use tasks::{Outcome, START_TIME, Task};
 
-/// The calendar.
+/// What the scheduler knows: audiences, campaigns and runs.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Calendar {
+pub struct SchedulerState {
     audiences: BTreeMap<String, Audience>,
     campaigns: BTreeMap<String, Campaign>,
     runs: BTreeMap<Key, Run>,
@@ -53,7 +53,7 @@ struct Changes {
     runs: BTreeSet<Key>,
 }
 
-impl Calendar {
+impl SchedulerState {
     /// Takes a command. What is due is made runs of before a caller changes anything: with the document and the state that
     /// its campaign had when it was due.
     pub fn apply(&mut self, command: Command, grace: Duration, now: Timestamp) -> Reply {
@@ -231,16 +231,4 @@ impl Calendar {
 const FOREVER: Timestamp = Timestamp::from_millis(u64::MAX);
 
 #[cfg(test)]
-mod acting;
-#[cfg(test)]
-mod fixture;
-#[cfg(test)]
-mod formats;
-#[cfg(test)]
-mod scheduler_tests;
-#[cfg(test)]
-mod simulation;
-#[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod working;

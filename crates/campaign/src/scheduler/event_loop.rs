@@ -1,6 +1,6 @@
 //! The scheduler's loop as a machine: an event in, effects out.
 //!
-//! It holds the [`Calendar`] and knows which tasks are under way. An event - a caller's command, the trigger of the minute,
+//! It holds the [`SchedulerState`] and knows which tasks are under way. An event - a caller's command, the trigger of the minute,
 //! the object's alarm, the end of a task - gives effects, which the shell executes in their order: first the alarm is
 //! armed, then rows are written, and only then is anybody called or answered. So whatever fails, and wherever the object
 //! ends, what was accepted is in the rows, and an alarm or the next trigger finds it there.
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::tasks::START_TIME;
-use super::{Calendar, Command, Key, Outcome, Reply, Task};
+use super::{Command, Key, Outcome, Reply, SchedulerState, Task};
 use apns::time::Timestamp;
 use delivery::sql::{Row, Statement};
 
@@ -21,7 +21,7 @@ use delivery::sql::{Row, Statement};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scheduler {
     /// Nothing until its rows were loaded, and after a row could not be written: the rows are the truth.
-    calendar: Option<Calendar>,
+    state: Option<SchedulerState>,
     /// The task that is under way, by campaign. It is not stored: a restart gives tasks again.
     in_flight: BTreeMap<String, Flight>,
     /// When the alarm comes, as far as it was armed from here.
@@ -81,13 +81,13 @@ impl Scheduler {
     /// Whether the rows have to be loaded before the next event.
     #[must_use]
     pub const fn needs_rows(&self) -> bool {
-        self.calendar.is_none()
+        self.state.is_none()
     }
 
-    /// Takes the rows of [`Calendar::select`]. Returns what is wrong with one that cannot be read.
+    /// Takes the rows of [`SchedulerState::select`]. Returns what is wrong with one that cannot be read.
     pub fn load(&mut self, rows: &[Row]) -> Option<String> {
-        let loaded = Calendar::load(rows);
-        self.calendar = Some(loaded.machine);
+        let loaded = SchedulerState::load(rows);
+        self.state = Some(loaded.machine);
         loaded.fault
     }
 
@@ -100,7 +100,7 @@ impl Scheduler {
 
     /// Something could not be loaded or written: it is tried again, from the rows.
     pub fn write_failed(&mut self, now: Timestamp) -> Effect {
-        self.calendar = None;
+        self.state = None;
         self.armed = Some(now + RETRY);
         Effect::Arm(now + RETRY)
     }
@@ -112,7 +112,7 @@ impl Scheduler {
 
     /// Takes an event. Does nothing if the rows are not loaded.
     pub fn handle(&mut self, event: Event, grace: Duration, now: Timestamp) -> Vec<Effect> {
-        let Some(calendar) = &mut self.calendar else {
+        let Some(state) = &mut self.state else {
             return Vec::new();
         };
         if !matches!(event, Event::Returned { .. }) {
@@ -120,8 +120,8 @@ impl Scheduler {
         }
         let mut reply = None;
         match event {
-            Event::Command(command) => reply = Some(calendar.apply(*command, grace, now)),
-            Event::Trigger | Event::Alarm => calendar.tick(grace, now),
+            Event::Command(command) => reply = Some(state.apply(*command, grace, now)),
+            Event::Trigger | Event::Alarm => state.tick(grace, now),
             Event::Returned { task, outcome } => {
                 let is_its = |flight: &mut Flight| flight.task == task.summary();
                 self.in_flight
@@ -130,18 +130,18 @@ impl Scheduler {
                         |_, flight| is_its(flight),
                     )
                     .for_each(drop);
-                calendar.returned(&task, &outcome, now);
+                state.returned(&task, &outcome, now);
             }
         }
         let expired = self.in_flight.extract_if(.., |_, flight| flight.until <= now);
         for (_, flight) in expired {
             let outcome = Outcome::Failed(NO_ANSWER.to_owned());
-            calendar.returned(&flight.task, &outcome, now);
+            state.returned(&flight.task, &outcome, now);
         }
-        calendar.give_up(grace, now);
+        state.give_up(grace, now);
         let calls = self.next_calls(now);
         let mut effects: Vec<Effect> = self.arm(now).into_iter().collect();
-        let changes = self.calendar.as_mut().map(Calendar::take_changes);
+        let changes = self.state.as_mut().map(SchedulerState::take_changes);
         effects.extend(changes.into_iter().flatten().map(Effect::Write));
         effects.extend(calls);
         effects.extend(reply.map(Box::new).map(Effect::Reply));
@@ -150,7 +150,7 @@ impl Scheduler {
 
     /// The tasks that begin now.
     fn next_calls(&mut self, now: Timestamp) -> Vec<Effect> {
-        let Some(calendar) = &mut self.calendar else {
+        let Some(state) = &mut self.state else {
             return Vec::new();
         };
         let mut calls = Vec::new();
@@ -160,21 +160,21 @@ impl Scheduler {
             .filter(|flight| !flight.task.is_tell())
             .count();
         let mut others = self.in_flight.len().saturating_sub(starts);
-        for key in calendar.due(now) {
+        for key in state.due(now) {
             if self.calls >= MAX_CALLS {
                 break;
             }
             if self.in_flight.contains_key(&key.0) {
                 continue;
             }
-            let (running, limit, time) = match calendar.asks_shards(&key) {
+            let (running, limit, time) = match state.asks_shards(&key) {
                 true => (&mut starts, MAX_STARTS, START_TIME),
                 false => (&mut others, MAX_TELLS, TELL_TIME),
             };
             if *running >= limit {
                 continue;
             }
-            let Some(task) = calendar.attempt(&key, now) else {
+            let Some(task) = state.attempt(&key, now) else {
                 continue;
             };
             *running += 1;
@@ -208,12 +208,12 @@ impl Scheduler {
 
     /// When there is next something to do, if there is.
     fn wake(&self, now: Timestamp) -> Option<Timestamp> {
-        let calendar = self.calendar.as_ref()?;
+        let state = self.state.as_ref()?;
         let is_held = |campaign: &str| self.in_flight.contains_key(campaign);
         let flights = self.in_flight.values().map(|flight| flight.until);
-        let later = calendar.next_due(is_held, now);
+        let later = state.next_due(is_held, now);
         // What has waited for others goes on when one of those returns, unless this event may make no more calls.
-        let is_cut_off = self.calls >= MAX_CALLS && calendar.due(now).iter().any(|key| !is_held(&key.0));
+        let is_cut_off = self.calls >= MAX_CALLS && state.due(now).iter().any(|key| !is_held(&key.0));
         let rest = is_cut_off.then_some(now + LEAST);
         flights
             .chain(later)
@@ -223,7 +223,7 @@ impl Scheduler {
     }
 }
 
-impl Calendar {
+impl SchedulerState {
     /// Whether the task of a run asks all shards.
     fn asks_shards(&self, key: &Key) -> bool {
         let run = self.runs.get(key);

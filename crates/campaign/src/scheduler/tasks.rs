@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::run::Trying;
-use super::{Calendar, Campaign, Key, Run, RunState, State, What};
+use super::{Campaign, Key, Run, RunState, SchedulerState, State, What};
 use apns::time::Timestamp;
 use batch::AudienceRef;
 use delivery::backoff;
 use delivery::verdict::Again;
 
-/// What the calendar wants done. Doing it twice must be as doing it once.
+/// What the scheduler wants done. Doing it twice must be as doing it once.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Task {
     /// Open the run's batch and start its walks, before the run's `start_until`.
@@ -127,7 +127,7 @@ impl Task {
     }
 }
 
-impl Calendar {
+impl SchedulerState {
     /// The runs that have a task that is due: first those whose batch is to be told something, then those that are to be
     /// started, then those to be counted, each in the order in which they became due.
     pub(super) fn due(&self, now: Timestamp) -> Vec<Key> {
@@ -148,7 +148,7 @@ impl Calendar {
         due.into_iter().map(|(_, _, key)| key.clone()).collect()
     }
 
-    /// The task of a run, with a note that it is attempted. It is given again until [`Calendar::returned`] says that it is
+    /// The task of a run, with a note that it is attempted. It is given again until [`SchedulerState::returned`] says that it is
     /// done, and later after each failure.
     pub(super) fn attempt(&mut self, key: &Key, now: Timestamp) -> Option<Task> {
         let is_start = self.is_to_start(self.runs.get(key)?).is_some();

@@ -1,13 +1,13 @@
-//! What a calendar stores and says, to the letter.
+//! What a scheduler stores and says, to the letter.
 
 use serde_json::json;
 
-use super::fixture::{NOW, audience, calendar, campaign, once, work};
+use super::fixture::{NOW, audience, campaign, once, scheduler, work};
 use super::*;
 use batch::{LeftOut, RunCounts, RunReport};
 
-fn texts(calendar: &mut Calendar) -> Vec<String> {
-    let statements = calendar.take_changes();
+fn texts(scheduler: &mut SchedulerState) -> Vec<String> {
+    let statements = scheduler.take_changes();
     let last = |statement: delivery::sql::Statement| match statement.values.last() {
         Some(delivery::sql::Value::Text(text)) => text.clone(),
         other => panic!("{other:?}"),
@@ -16,13 +16,13 @@ fn texts(calendar: &mut Calendar) -> Vec<String> {
 }
 
 #[test]
-fn the_rows_of_a_calendar_format_unchanged() {
-    // Calendars outlive deploys: what one version stores the next must read.
+fn the_rows_of_a_scheduler_format_unchanged() {
+    // Schedulers outlive deploys: what one version stores the next must read.
     let mut document = campaign("c1", once());
     document.window = serde_json::from_value(json!({"from": "09:00", "to": "21:00"})).ok();
-    let mut calendar = calendar(vec![document]);
+    let mut scheduler = scheduler(vec![document]);
     assert_eq!(
-        texts(&mut calendar),
+        texts(&mut scheduler),
         [
             r#"{"name":"all","app":"shop","shards":8,"created_at":1795420800000}"#,
             r#"{"name":"News"}"#,
@@ -30,21 +30,21 @@ fn the_rows_of_a_calendar_format_unchanged() {
         ]
     );
     let later = NOW + fixture::MINUTE;
-    calendar.tick(fixture::GRACE, later);
-    let task = calendar.next_task(later);
-    calendar.failed(&task, "no answer", later);
-    let trying = calendar.wake().unwrap().as_millis();
-    let run = texts(&mut calendar).remove(0);
+    scheduler.tick(fixture::GRACE, later);
+    let task = scheduler.next_task(later);
+    scheduler.failed(&task, "no answer", later);
+    let trying = scheduler.wake().unwrap().as_millis();
+    let run = texts(&mut scheduler).remove(0);
     assert_eq!(
         run,
         format!(
             r#"{{"campaign":"c1","at":1795420860000,"batch":"451296ba70d9b33f6a560c925c99a62d","state":"starting","detail":"no answer","wanted":"resume","untold":false,"trying":{{"next_at":{trying},"failures":1,"failing_since":1795420860000}},"start_until":1795420920000,"starts":1}}"#
         )
     );
-    work(&mut calendar, later + fixture::MINUTE);
-    fixture::end(&mut calendar, "c1", later, later + fixture::MINUTE * 2);
+    work(&mut scheduler, later + fixture::MINUTE);
+    fixture::end(&mut scheduler, "c1", later, later + fixture::MINUTE * 2);
     assert_eq!(
-        texts(&mut calendar).remove(0),
+        texts(&mut scheduler).remove(0),
         r#"{"campaign":"c1","at":1795420860000,"batch":"451296ba70d9b33f6a560c925c99a62d","state":"done","started_at":1795420920000,"ended_at":1795420980000,"pushes":7,"counts":{"accepted":7,"rejected":0,"failed":0,"cancelled":0,"gone":0},"wanted":"resume","untold":false,"trying":{"next_at":1795420920000,"failures":0},"start_until":1795420980000,"starts":2}"#
     );
 }
@@ -57,8 +57,8 @@ fn a_run_stored_without_what_came_later_is_read() {
 }
 
 #[test]
-fn the_commands_of_a_calendar_format_unchanged() {
-    // A Worker of the last deployment asks a calendar of this one.
+fn the_commands_of_a_scheduler_format_unchanged() {
+    // A Worker of the last deployment asks a scheduler of this one.
     let commands = [
         Command::PutAudience(audience("all")),
         Command::DropAudience {
@@ -115,7 +115,7 @@ fn the_commands_of_a_calendar_format_unchanged() {
 }
 
 #[test]
-fn the_replies_of_a_calendar_format_unchanged() {
+fn the_replies_of_a_scheduler_format_unchanged() {
     let replies = [
         Reply::Done,
         Reply::InUse {
