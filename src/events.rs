@@ -74,7 +74,7 @@ async fn answer(
     };
     let answer = match route {
         Route::Push => return push::answer(request, caller, config, env, context).await,
-        Route::Batch { id, action } => return batches::answer(request, id, action, caller, env).await,
+        Route::Batch { id, endpoint } => return batches::answer(request, id, endpoint, caller, env).await,
         Route::Preview => push::preview(request, caller, config).await?,
         Route::Batches => directory::batches(&http::query(request), caller, config, env).await?,
         Route::DeadLetters => directory::letters(&http::query(request), caller, env).await?,
@@ -82,10 +82,10 @@ async fn answer(
         Route::DropDeadLetter { id } => directory::discard(id, caller, env).await?,
         Route::Metrics => metrics::answer(caller, config, env).await?,
         Route::Audiences => audiences::list(visit).await?,
-        Route::Audience { name, action } => return audiences::answer(request, name, action, visit).await,
+        Route::Audience { name, endpoint } => return audiences::answer(request, name, endpoint, visit).await,
         Route::Campaigns => campaigns::list(&http::query(request), visit).await?,
         Route::CreateCampaign => campaigns::create(request, visit).await?,
-        Route::Campaign { id, action } => return campaigns::answer(request, id, action, visit).await,
+        Route::Campaign { id, endpoint } => return campaigns::answer(request, id, endpoint, visit).await,
         Route::Healthz | Route::Doctor => doctor::examine(caller, config, env).await?,
     };
     http::response(answer).map_err(unanswered)

@@ -165,7 +165,7 @@ enum Part {
     NoShard,
     Gate(String, Inspection),
     Batches(Vec<Counted>),
-    Campaigns(Vec<scheduler::Counted>),
+    Campaigns(Vec<scheduler::CampaignCount>),
     /// A gate, a registry or the scheduler that did not answer: there are no samples of it.
     Nothing,
 }

@@ -16,7 +16,7 @@ use api::audience::{
 };
 use api::format::LINES;
 use api::problem::{Kind, Problem};
-use api::route::AudienceAction;
+use api::route::AudienceEndpoint;
 use campaign::audience::{Command as ShardCommand, CountFault, Counter, Reply as ShardReply};
 use campaign::scheduler::{Audience, Command, Reply};
 use campaign::segment::Segment;
@@ -40,24 +40,24 @@ pub(crate) async fn list(visit: Visit<'_>) -> Result<Answer, Problem> {
 pub(crate) async fn answer(
     request: &mut Request,
     name: &str,
-    action: AudienceAction,
+    endpoint: AudienceEndpoint,
     visit: Visit<'_>,
 ) -> Result<Response, Problem> {
-    if action == AudienceAction::Put {
+    if endpoint == AudienceEndpoint::Put {
         return respond(put(request, name, visit).await?);
     }
-    if action == AudienceAction::Delete {
+    if endpoint == AudienceEndpoint::Delete {
         return respond(delete(&known(name, visit).await?, visit.env).await?);
     }
     let audience = audience_of(name, visit).await?;
-    match action {
-        AudienceAction::Put | AudienceAction::Read | AudienceAction::Delete => {
+    match endpoint {
+        AudienceEndpoint::Put | AudienceEndpoint::Read | AudienceEndpoint::Delete => {
             respond(read(&audience, visit.env).await?)
         }
-        AudienceAction::Export => export(request, audience, visit.env),
-        AudienceAction::Import => respond(import(request, &audience, visit).await?),
-        AudienceAction::Remove => respond(remove(request, &audience, visit.env).await?),
-        AudienceAction::Count => {
+        AudienceEndpoint::Export => export(request, audience, visit.env),
+        AudienceEndpoint::Import => respond(import(request, &audience, visit).await?),
+        AudienceEndpoint::Remove => respond(remove(request, &audience, visit.env).await?),
+        AudienceEndpoint::Count => {
             let body = http::read_body(request, MAX_BODY).await?;
             let segment = contract::read_count(&body)?;
             let counted = count(&audience, segment.as_ref(), visit.env).await?;

@@ -12,7 +12,7 @@ use api::format::Format;
 use api::listing::ReceiptRange;
 use api::problem::{Kind, Problem};
 use api::push;
-use api::route::BatchAction;
+use api::route::BatchEndpoint;
 use futures::StreamExt;
 use futures::stream;
 use worker::{Env, Headers, Request, Response, ResponseBody, ResponseBuilder};
@@ -109,7 +109,7 @@ pub(crate) fn idempotency_key(request: &Request) -> Result<Option<String>, Probl
 pub(crate) async fn answer(
     request: &Request,
     id: &str,
-    action: BatchAction,
+    endpoint: BatchEndpoint,
     caller: &Caller,
     env: &Env,
 ) -> Result<Response, Problem> {
@@ -121,10 +121,10 @@ pub(crate) async fn answer(
         ));
     }
     let query = http::query(request);
-    let ask = match action {
-        BatchAction::Status => Ask::Status,
-        BatchAction::Delete => Ask::Delete,
-        BatchAction::Receipts => {
+    let ask = match endpoint {
+        BatchEndpoint::Status => Ask::Status,
+        BatchEndpoint::Delete => Ask::Delete,
+        BatchEndpoint::Receipts => {
             let range = ReceiptRange::parse(&query).map_err(Problem::invalid)?;
             Ask::Receipts {
                 from: range.from,
@@ -132,13 +132,13 @@ pub(crate) async fn answer(
                 only: range.statuses.into_iter().map(str::to_owned).collect(),
             }
         }
-        BatchAction::Gone => devices(DeviceList::Gone, &query)?,
-        BatchAction::Suspect => devices(DeviceList::Suspect, &query)?,
-        BatchAction::Events => Ask::Events,
-        BatchAction::Deliveries => Ask::Deliveries,
-        BatchAction::Cancel => Ask::Cancel,
-        BatchAction::Pause => Ask::Pause,
-        BatchAction::Resume => Ask::Resume,
+        BatchEndpoint::Gone => devices(DeviceList::Gone, &query)?,
+        BatchEndpoint::Suspect => devices(DeviceList::Suspect, &query)?,
+        BatchEndpoint::Events => Ask::Events,
+        BatchEndpoint::Deliveries => Ask::Deliveries,
+        BatchEndpoint::Cancel => Ask::Cancel,
+        BatchEndpoint::Pause => Ask::Pause,
+        BatchEndpoint::Resume => Ask::Resume,
     };
     let caller = caller.clone();
     batch::ask(env, id, &Question { caller, ask })

@@ -19,10 +19,10 @@ use api::campaign::variables;
 use api::config::{App, Caller, Config};
 use api::format::Format;
 use api::problem::{Kind, Problem};
-use api::route::CampaignAction;
+use api::route::CampaignEndpoint;
 use api::{Answer, Order, auth, batch as batches, preview};
 use campaign::audience::{Command as ShardCommand, Member, Reply as ShardReply};
-use campaign::scheduler::{Act, Audience, Campaign, Command, Page, Reply};
+use campaign::scheduler::{Audience, Campaign, CampaignAction, Command, Page, Reply};
 use campaign::template::Recipient;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use worker::{Context, Env, Request, Response};
@@ -112,24 +112,24 @@ async fn put(request: &mut Request, id: &str, visit: Visit<'_>) -> Result<Answer
 pub(crate) async fn answer(
     request: &mut Request,
     id: &str,
-    action: CampaignAction,
+    endpoint: CampaignEndpoint,
     visit: Visit<'_>,
 ) -> Result<Response, Problem> {
-    if action == CampaignAction::Replace {
+    if endpoint == CampaignEndpoint::Replace {
         return respond(put(request, id, visit).await?);
     }
     let campaign = read(id, visit).await?;
     let id = || campaign.id.clone();
-    let act = match action {
-        CampaignAction::Read => return respond(document::answer(&campaign)),
-        CampaignAction::Replace => return Err(not_found()),
-        CampaignAction::Delete => {
+    let action = match endpoint {
+        CampaignEndpoint::Read => return respond(document::answer(&campaign)),
+        CampaignEndpoint::Replace => return Err(not_found()),
+        CampaignEndpoint::Delete => {
             return match ask(visit.env, &Command::Delete { id: id() }).await? {
                 Reply::Done => respond(nothing()),
                 reply => Err(refusal(&reply)),
             };
         }
-        CampaignAction::Runs => {
+        CampaignEndpoint::Runs => {
             let range = RunRange::parse(&http::query(request)).map_err(Problem::invalid)?;
             let runs = Command::Runs {
                 id: id(),
@@ -141,17 +141,17 @@ pub(crate) async fn answer(
                 reply => Err(refusal(&reply)),
             };
         }
-        CampaignAction::Test | CampaignAction::Preview => {
-            return on_trial(request, &campaign, action, visit).await;
+        CampaignEndpoint::Test | CampaignEndpoint::Preview => {
+            return on_trial(request, &campaign, endpoint, visit).await;
         }
-        CampaignAction::Schedule => Act::Schedule,
-        CampaignAction::Pause => Act::Pause,
-        CampaignAction::Resume => Act::Resume,
-        CampaignAction::Cancel => Act::Cancel,
+        CampaignEndpoint::Schedule => CampaignAction::Schedule,
+        CampaignEndpoint::Pause => CampaignAction::Pause,
+        CampaignEndpoint::Resume => CampaignAction::Resume,
+        CampaignEndpoint::Cancel => CampaignAction::Cancel,
     };
-    let acted = campaign_of(ask(visit.env, &Command::Act { id: id(), act }).await?)?;
-    let mut answer = document::answer(&acted);
-    if act == Act::Cancel && !is_stopped(&campaign, visit).await? {
+    let changed = campaign_of(ask(visit.env, &Command::ChangeState { id: id(), action }).await?)?;
+    let mut answer = document::answer(&changed);
+    if action == CampaignAction::Cancel && !is_stopped(&campaign, visit).await? {
         answer.status = 202;
     }
     respond(answer)
@@ -244,7 +244,7 @@ async fn sample(campaign: &Campaign, audience: &Audience, visit: Visit<'_>) -> O
 async fn on_trial(
     request: &mut Request,
     campaign: &Campaign,
-    action: CampaignAction,
+    endpoint: CampaignEndpoint,
     visit: Visit<'_>,
 ) -> Result<Response, Problem> {
     let body = http::read_body(request, contract::MAX_BODY).await?;
@@ -257,7 +257,7 @@ async fn on_trial(
         .collect();
     let app = app_of(&campaign.app, visit.config)?;
     let now = clock::now();
-    if action == CampaignAction::Preview {
+    if endpoint == CampaignEndpoint::Preview {
         let trial = Trial::of(campaign, app, &refs, &recipients, now)?;
         trial.check_names()?;
         let reasons = reasons(campaign, &audience, &members, visit).await?;

@@ -44,7 +44,7 @@ fn check(command: &shell::Command) -> Result<(), String> {
         Route::Push | Route::Preview => push(body),
         Route::CreateCampaign => campaign_document(body),
         Route::Audience {
-            action: route::AudienceAction::Import,
+            endpoint: route::AudienceEndpoint::Import,
             ..
         } => import(body, Form::Unstated),
         _ if body.is_empty() => Ok(()),

@@ -29,7 +29,7 @@ pub struct Standing {
     /// The batches that are kept.
     pub batches: Vec<Counted>,
     /// The campaigns that are kept.
-    pub campaigns: Vec<scheduler::Counted>,
+    pub campaigns: Vec<scheduler::CampaignCount>,
 }
 
 /// The answer: all that was ever counted, and how things stand.

@@ -21,8 +21,8 @@ pub enum Route<'p> {
     Batch {
         /// The batch's id.
         id: &'p str,
-        /// What is done with it.
-        action: BatchAction,
+        /// The endpoint.
+        endpoint: BatchEndpoint,
     },
     /// `GET /v1/audiences`: the caller's audiences.
     Audiences,
@@ -30,8 +30,8 @@ pub enum Route<'p> {
     Audience {
         /// The audience's name.
         name: &'p str,
-        /// What is done with it.
-        action: AudienceAction,
+        /// The endpoint.
+        endpoint: AudienceEndpoint,
     },
     /// `GET /v1/campaigns`: the caller's campaigns.
     Campaigns,
@@ -41,8 +41,8 @@ pub enum Route<'p> {
     Campaign {
         /// The campaign's id.
         id: &'p str,
-        /// What is done with it.
-        action: CampaignAction,
+        /// The endpoint.
+        endpoint: CampaignEndpoint,
     },
     /// `GET /v1/dead-letters`: queue messages that nothing could be done with.
     DeadLetters,
@@ -58,9 +58,9 @@ pub enum Route<'p> {
     },
 }
 
-/// What is done with a batch.
+/// An endpoint of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BatchAction {
+pub enum BatchEndpoint {
     /// `GET`: how it stands.
     Status,
     /// `DELETE`: it is forgotten.
@@ -83,9 +83,9 @@ pub enum BatchAction {
     Resume,
 }
 
-/// What is done with an audience.
+/// An endpoint of an audience.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AudienceAction {
+pub enum AudienceEndpoint {
     /// `GET`: what it is, and how many devices it has.
     Read,
     /// `PUT`: there is such a one.
@@ -102,9 +102,9 @@ pub enum AudienceAction {
     Count,
 }
 
-/// What is done with a campaign.
+/// An endpoint of a campaign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CampaignAction {
+pub enum CampaignEndpoint {
     /// `GET`: what it is, and how it stands.
     Read,
     /// `PUT`: it becomes another.
@@ -203,121 +203,121 @@ pub const TABLE: &[Entry] = &[
     entry(GET, "/v1/batches", |_| Route::Batches),
     entry(GET, "/v1/batches/{id}", |id| Route::Batch {
         id,
-        action: BatchAction::Status,
+        endpoint: BatchEndpoint::Status,
     }),
     entry("DELETE", "/v1/batches/{id}", |id| Route::Batch {
         id,
-        action: BatchAction::Delete,
+        endpoint: BatchEndpoint::Delete,
     }),
     entry(GET, "/v1/batches/{id}/receipts", |id| Route::Batch {
         id,
-        action: BatchAction::Receipts,
+        endpoint: BatchEndpoint::Receipts,
     }),
     entry(GET, "/v1/batches/{id}/gone", |id| Route::Batch {
         id,
-        action: BatchAction::Gone,
+        endpoint: BatchEndpoint::Gone,
     }),
     entry(GET, "/v1/batches/{id}/suspect", |id| Route::Batch {
         id,
-        action: BatchAction::Suspect,
+        endpoint: BatchEndpoint::Suspect,
     }),
     entry(GET, "/v1/batches/{id}/events", |id| Route::Batch {
         id,
-        action: BatchAction::Events,
+        endpoint: BatchEndpoint::Events,
     }),
     entry(GET, "/v1/batches/{id}/deliveries", |id| Route::Batch {
         id,
-        action: BatchAction::Deliveries,
+        endpoint: BatchEndpoint::Deliveries,
     }),
     entry("POST", "/v1/batches/{id}/cancel", |id| Route::Batch {
         id,
-        action: BatchAction::Cancel,
+        endpoint: BatchEndpoint::Cancel,
     }),
     entry("POST", "/v1/batches/{id}/pause", |id| Route::Batch {
         id,
-        action: BatchAction::Pause,
+        endpoint: BatchEndpoint::Pause,
     }),
     entry("POST", "/v1/batches/{id}/resume", |id| Route::Batch {
         id,
-        action: BatchAction::Resume,
+        endpoint: BatchEndpoint::Resume,
     }),
     entry(GET, "/v1/audiences", |_| Route::Audiences),
     entry(GET, "/v1/audiences/{name}", |name| Route::Audience {
         name,
-        action: AudienceAction::Read,
+        endpoint: AudienceEndpoint::Read,
     }),
     entry("PUT", "/v1/audiences/{name}", |name| Route::Audience {
         name,
-        action: AudienceAction::Put,
+        endpoint: AudienceEndpoint::Put,
     }),
     entry("DELETE", "/v1/audiences/{name}", |name| Route::Audience {
         name,
-        action: AudienceAction::Delete,
+        endpoint: AudienceEndpoint::Delete,
     }),
     entry(GET, "/v1/audiences/{name}/devices", |name| Route::Audience {
         name,
-        action: AudienceAction::Export,
+        endpoint: AudienceEndpoint::Export,
     }),
     entry("POST", "/v1/audiences/{name}/devices", |name| Route::Audience {
         name,
-        action: AudienceAction::Import,
+        endpoint: AudienceEndpoint::Import,
     }),
     entry("DELETE", "/v1/audiences/{name}/devices", |name| Route::Audience {
         name,
-        action: AudienceAction::Remove,
+        endpoint: AudienceEndpoint::Remove,
     }),
     // For clients and proxies that send no body with a DELETE.
     entry("POST", "/v1/audiences/{name}/devices/remove", |name| {
         Route::Audience {
             name,
-            action: AudienceAction::Remove,
+            endpoint: AudienceEndpoint::Remove,
         }
     }),
     entry("POST", "/v1/audiences/{name}/count", |name| Route::Audience {
         name,
-        action: AudienceAction::Count,
+        endpoint: AudienceEndpoint::Count,
     }),
     entry(GET, "/v1/campaigns", |_| Route::Campaigns),
     entry("POST", "/v1/campaigns", |_| Route::CreateCampaign),
     entry(GET, "/v1/campaigns/{id}", |id| Route::Campaign {
         id,
-        action: CampaignAction::Read,
+        endpoint: CampaignEndpoint::Read,
     }),
     entry("PUT", "/v1/campaigns/{id}", |id| Route::Campaign {
         id,
-        action: CampaignAction::Replace,
+        endpoint: CampaignEndpoint::Replace,
     }),
     entry("DELETE", "/v1/campaigns/{id}", |id| Route::Campaign {
         id,
-        action: CampaignAction::Delete,
+        endpoint: CampaignEndpoint::Delete,
     }),
     entry("POST", "/v1/campaigns/{id}/schedule", |id| Route::Campaign {
         id,
-        action: CampaignAction::Schedule,
+        endpoint: CampaignEndpoint::Schedule,
     }),
     entry("POST", "/v1/campaigns/{id}/pause", |id| Route::Campaign {
         id,
-        action: CampaignAction::Pause,
+        endpoint: CampaignEndpoint::Pause,
     }),
     entry("POST", "/v1/campaigns/{id}/resume", |id| Route::Campaign {
         id,
-        action: CampaignAction::Resume,
+        endpoint: CampaignEndpoint::Resume,
     }),
     entry("POST", "/v1/campaigns/{id}/cancel", |id| Route::Campaign {
         id,
-        action: CampaignAction::Cancel,
+        endpoint: CampaignEndpoint::Cancel,
     }),
     entry("POST", "/v1/campaigns/{id}/test", |id| Route::Campaign {
         id,
-        action: CampaignAction::Test,
+        endpoint: CampaignEndpoint::Test,
     }),
     entry("POST", "/v1/campaigns/{id}/preview", |id| Route::Campaign {
         id,
-        action: CampaignAction::Preview,
+        endpoint: CampaignEndpoint::Preview,
     }),
     entry(GET, "/v1/campaigns/{id}/runs", |id| Route::Campaign {
         id,
-        action: CampaignAction::Runs,
+        endpoint: CampaignEndpoint::Runs,
     }),
     entry(GET, "/v1/dead-letters", |_| Route::DeadLetters),
     entry("DELETE", "/v1/dead-letters/{id}", |id| Route::DropDeadLetter {

@@ -2,8 +2,8 @@
 //!
 //! One Durable Object, woken once a minute. A run is keyed by its campaign and its moment, and its batch's id is made
 //! from the two: a trigger that comes twice, or a start that is repeated after a crash, makes one run and one batch. What
-//! is to be done for a run - start it, tell its batch to pause, to go on or to end - is a task, given again until somebody
-//! says that it is done. In scope: the states of campaigns and runs, and the tasks. Out of scope: what a campaign sends
+//! is to be done for a run - start it, or pause, resume or cancel its batch - is a task, which is repeated until somebody
+//! reports that it is done. In scope: the states of campaigns and runs, and the tasks. Out of scope: what a campaign sends
 //! (its document is kept as it is), doing the tasks (`shell`).
 //!
 //! Held in memory whole, and stored in rows: what has changed is written before anybody hears of it.
@@ -24,9 +24,9 @@ use apns::time::Timestamp;
 use batch::RunReport;
 
 pub use campaign::{Audience, Campaign, State};
-pub use command::{Act, Command, Counted, Page, Reply, Scope};
+pub use command::{CampaignAction, CampaignCount, Command, Page, Reply, Scope};
 pub use event_loop::{Effect, Event, Scheduler};
-pub use run::{Run, RunState, What, batch_id};
+pub use run::{BatchControl, Run, RunState, batch_id};
 pub use tasks::{Outcome, START_TIME, Task};
 
 /// What the scheduler knows: audiences, campaigns and runs.
@@ -35,7 +35,7 @@ pub struct SchedulerState {
     audiences: BTreeMap<String, Audience>,
     campaigns: BTreeMap<String, Campaign>,
     runs: BTreeMap<Key, Run>,
-    /// The runs that are under way, or whose batch is still to be told something.
+    /// The runs that are under way, or whose batch needs a control.
     busy: BTreeSet<Key>,
     changed: Changes,
 }
@@ -94,7 +94,7 @@ impl SchedulerState {
                 Reply::Campaigns(found)
             }
             Command::Delete { id } => self.delete(&id),
-            Command::Act { id, act } => self.act(&id, act, grace, now),
+            Command::ChangeState { id, action } => self.change_state(&id, action, grace, now),
             Command::Runs { id, before, limit } => self.runs(&id, before, limit),
             Command::Stopping { id, limit } => self.stopping(&id, limit),
             Command::RunEnded(report) => self.end_run(*report, now),
@@ -165,11 +165,13 @@ impl SchedulerState {
         for campaign in self.campaigns.values() {
             *counted.entry((&campaign.app, campaign.state)).or_default() += 1;
         }
-        let counted = counted.into_iter().map(|((app, state), campaigns)| Counted {
-            app: app.to_owned(),
-            state,
-            campaigns,
-        });
+        let counted = counted
+            .into_iter()
+            .map(|((app, state), campaigns)| CampaignCount {
+                app: app.to_owned(),
+                state,
+                campaigns,
+            });
         Reply::Counted(counted.collect())
     }
 

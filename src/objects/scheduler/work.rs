@@ -17,7 +17,7 @@ use ::batch::Command as BatchCommand;
 use api::campaign as contract;
 use apns::time::Timestamp;
 use campaign::audience::{Command as ShardCommand, Reply as ShardReply};
-use campaign::scheduler::{Campaign, Outcome, Run, RunState, Task, What};
+use campaign::scheduler::{BatchControl, Campaign, Outcome, Run, RunState, Task};
 
 /// A run that an object of its own is to start.
 #[derive(Serialize, Deserialize)]
@@ -64,17 +64,17 @@ async fn call(env: &Env, task: &Task) -> Outcome {
             let started = stubs::ask(env, (bindings::SCHEDULER, &name), START, &start).await;
             started.unwrap_or_else(|error| Outcome::Failed(error.to_string()))
         }
-        Task::Tell { batch, what, .. } => {
-            let command = match what {
-                What::Pause => BatchCommand::Pause {
+        Task::Control { batch, control, .. } => {
+            let command = match control {
+                BatchControl::Pause => BatchCommand::Pause {
                     detail: "its campaign is paused".to_owned(),
                 },
-                What::Resume => BatchCommand::Resume,
-                What::Cancel => BatchCommand::Cancel,
+                BatchControl::Resume => BatchCommand::Resume,
+                BatchControl::Cancel => BatchCommand::Cancel,
             };
             match batch::command(env, batch, &command).await {
                 Ok(Some(_)) => Outcome::Done,
-                Ok(None) => Outcome::NotThere,
+                Ok(None) => Outcome::NoBatch,
                 Err(problem) => Outcome::Failed(problem),
             }
         }
@@ -114,7 +114,7 @@ async fn begin(env: &Env, start: &Start) -> std::result::Result<Outcome, String>
     if let Some(zones) = &run.zones
         && !has_devices_in(env, zones, audience).await?
     {
-        return Ok(Outcome::ForNobody);
+        return Ok(Outcome::NoDevices);
     }
     let (record, head) = match contract::run::opening(campaign, run, audience, app, config) {
         Ok(opening) => opening,

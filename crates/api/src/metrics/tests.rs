@@ -58,7 +58,7 @@ fn standing() -> Standing {
         },
         last_refusal: None,
     };
-    let campaigns = scheduler::Counted {
+    let campaigns = scheduler::CampaignCount {
         app: "shop".to_owned(),
         state: scheduler::State::Scheduled,
         campaigns: 2,

@@ -8,14 +8,14 @@ fn the_routes_are_found() {
     assert_eq!(Route::find("GET", "/v1/doctor"), Ok(Route::Doctor));
     assert_eq!(Route::find("GET", "/v1/batches"), Ok(Route::Batches));
     assert_eq!(Route::find("GET", "/metrics"), Ok(Route::Metrics));
-    let batch = |action| Ok(Route::Batch { id: ID, action });
+    let batch = |endpoint| Ok(Route::Batch { id: ID, endpoint });
     let path = format!("/v1/batches/{ID}");
     let receipts = format!("{path}/receipts");
     let cancel = format!("{path}/cancel");
-    assert_eq!(Route::find("GET", &path), batch(BatchAction::Status));
-    assert_eq!(Route::find("DELETE", &path), batch(BatchAction::Delete));
-    assert_eq!(Route::find("GET", &receipts), batch(BatchAction::Receipts));
-    assert_eq!(Route::find("POST", &cancel), batch(BatchAction::Cancel));
+    assert_eq!(Route::find("GET", &path), batch(BatchEndpoint::Status));
+    assert_eq!(Route::find("DELETE", &path), batch(BatchEndpoint::Delete));
+    assert_eq!(Route::find("GET", &receipts), batch(BatchEndpoint::Receipts));
+    assert_eq!(Route::find("POST", &cancel), batch(BatchEndpoint::Cancel));
     assert_eq!(
         Route::find("POST", "/v1/dead-letters/7/replay"),
         Ok(Route::ReplayDeadLetter { id: "7" })
@@ -24,42 +24,47 @@ fn the_routes_are_found() {
 
 #[test]
 fn the_routes_of_audiences_are_found() {
-    let audience = |action| Ok(Route::Audience { name: "all", action });
+    let audience = |endpoint| {
+        Ok(Route::Audience {
+            name: "all",
+            endpoint,
+        })
+    };
     assert_eq!(Route::find("GET", "/v1/audiences"), Ok(Route::Audiences));
-    for (method, below, action) in [
-        ("GET", "", AudienceAction::Read),
-        ("PUT", "", AudienceAction::Put),
-        ("DELETE", "", AudienceAction::Delete),
-        ("GET", "/devices", AudienceAction::Export),
-        ("POST", "/devices", AudienceAction::Import),
-        ("DELETE", "/devices", AudienceAction::Remove),
-        ("POST", "/devices/remove", AudienceAction::Remove),
-        ("POST", "/count", AudienceAction::Count),
+    for (method, below, endpoint) in [
+        ("GET", "", AudienceEndpoint::Read),
+        ("PUT", "", AudienceEndpoint::Put),
+        ("DELETE", "", AudienceEndpoint::Delete),
+        ("GET", "/devices", AudienceEndpoint::Export),
+        ("POST", "/devices", AudienceEndpoint::Import),
+        ("DELETE", "/devices", AudienceEndpoint::Remove),
+        ("POST", "/devices/remove", AudienceEndpoint::Remove),
+        ("POST", "/count", AudienceEndpoint::Count),
     ] {
         let path = format!("/v1/audiences/all{below}");
-        assert_eq!(Route::find(method, &path), audience(action), "{method} {path}");
+        assert_eq!(Route::find(method, &path), audience(endpoint), "{method} {path}");
     }
 }
 
 #[test]
 fn the_routes_of_campaigns_are_found() {
-    let campaign = |action| Ok(Route::Campaign { id: ID, action });
+    let campaign = |endpoint| Ok(Route::Campaign { id: ID, endpoint });
     assert_eq!(Route::find("GET", "/v1/campaigns"), Ok(Route::Campaigns));
     assert_eq!(Route::find("POST", "/v1/campaigns"), Ok(Route::CreateCampaign));
-    for (method, below, action) in [
-        ("GET", "", CampaignAction::Read),
-        ("PUT", "", CampaignAction::Replace),
-        ("DELETE", "", CampaignAction::Delete),
-        ("POST", "/schedule", CampaignAction::Schedule),
-        ("POST", "/pause", CampaignAction::Pause),
-        ("POST", "/resume", CampaignAction::Resume),
-        ("POST", "/cancel", CampaignAction::Cancel),
-        ("POST", "/test", CampaignAction::Test),
-        ("POST", "/preview", CampaignAction::Preview),
-        ("GET", "/runs", CampaignAction::Runs),
+    for (method, below, endpoint) in [
+        ("GET", "", CampaignEndpoint::Read),
+        ("PUT", "", CampaignEndpoint::Replace),
+        ("DELETE", "", CampaignEndpoint::Delete),
+        ("POST", "/schedule", CampaignEndpoint::Schedule),
+        ("POST", "/pause", CampaignEndpoint::Pause),
+        ("POST", "/resume", CampaignEndpoint::Resume),
+        ("POST", "/cancel", CampaignEndpoint::Cancel),
+        ("POST", "/test", CampaignEndpoint::Test),
+        ("POST", "/preview", CampaignEndpoint::Preview),
+        ("GET", "/runs", CampaignEndpoint::Runs),
     ] {
         let path = format!("/v1/campaigns/{ID}{below}");
-        assert_eq!(Route::find(method, &path), campaign(action), "{method} {path}");
+        assert_eq!(Route::find(method, &path), campaign(endpoint), "{method} {path}");
     }
 }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::tick::CANCELLED;
-use super::{Act, Audience, Campaign, Key, Reply, RunState, SchedulerState, Scope, State, What};
+use super::{
+    Audience, BatchControl, Campaign, CampaignAction, Key, Reply, RunState, SchedulerState, Scope, State,
+};
 use apns::time::Timestamp;
 use batch::RunCounts;
 
@@ -177,7 +179,7 @@ impl SchedulerState {
         self.changed.documents.insert(id.to_owned());
         for key in self.keys(id) {
             self.change_run(&key, |run| run.uncounted = false);
-            // A batch that is still to be told of its end is told first.
+            // A batch that still needs its cancel receives it first.
             if !self.busy.contains(&key) {
                 self.forget_run(&key);
             }
@@ -185,13 +187,19 @@ impl SchedulerState {
         Reply::Done
     }
 
-    pub(super) fn act(&mut self, id: &str, act: Act, grace: Duration, now: Timestamp) -> Reply {
+    pub(super) fn change_state(
+        &mut self,
+        id: &str,
+        action: CampaignAction,
+        grace: Duration,
+        now: Timestamp,
+    ) -> Reply {
         let Some(campaign) = self.campaigns.get(id) else {
             return Reply::Missing;
         };
         let state = campaign.state;
-        match (act, state) {
-            (Act::Schedule, State::Draft) => {
+        match (action, state) {
+            (CampaignAction::Schedule, State::Draft) => {
                 let mut begun = campaign.summary();
                 if !begun.begin(grace, now) {
                     return Reply::NeverDue;
@@ -201,31 +209,34 @@ impl SchedulerState {
                     draft.begin(grace, now);
                 });
             }
-            (Act::Pause, State::Scheduled | State::Running) => {
-                self.tell_runs(id, What::Pause, now);
+            (CampaignAction::Pause, State::Scheduled | State::Running) => {
+                self.control_runs(id, BatchControl::Pause, now);
                 self.change_campaign(id, |campaign| campaign.state = State::Paused);
             }
-            (Act::Resume, State::Paused) => {
+            (CampaignAction::Resume, State::Paused) => {
                 self.skip(id, now);
-                self.tell_runs(id, What::Resume, now);
+                self.control_runs(id, BatchControl::Resume, now);
                 self.change_campaign(id, |campaign| campaign.state = State::Running);
             }
-            (Act::Cancel, State::Draft | State::Scheduled | State::Running | State::Paused) => {
+            (CampaignAction::Cancel, State::Draft | State::Scheduled | State::Running | State::Paused) => {
                 if state != State::Draft {
                     self.skip_because(id, CANCELLED, now);
                 }
-                self.tell_runs(id, What::Cancel, now);
+                self.control_runs(id, BatchControl::Cancel, now);
                 self.change_campaign(id, |campaign| {
                     campaign.state = State::Cancelled;
                     campaign.next_at = None;
                 });
             }
-            (Act::Schedule | Act::Resume, State::Scheduled | State::Running)
-            | (Act::Pause, State::Paused)
-            | (Act::Cancel, State::Cancelled) => {}
-            (Act::Schedule, State::Paused | State::Done | State::Cancelled)
-            | (Act::Pause | Act::Resume, State::Draft | State::Done | State::Cancelled)
-            | (Act::Cancel, State::Done) => return Reply::State { state },
+            (CampaignAction::Schedule | CampaignAction::Resume, State::Scheduled | State::Running)
+            | (CampaignAction::Pause, State::Paused)
+            | (CampaignAction::Cancel, State::Cancelled) => {}
+            (CampaignAction::Schedule, State::Paused | State::Done | State::Cancelled)
+            | (
+                CampaignAction::Pause | CampaignAction::Resume,
+                State::Draft | State::Done | State::Cancelled,
+            )
+            | (CampaignAction::Cancel, State::Done) => return Reply::State { state },
         }
         self.read(id)
     }
@@ -243,7 +254,7 @@ impl SchedulerState {
             if run.is_under_way() {
                 run.state = state;
             }
-            run.untold = false;
+            run.needs_sync = false;
             run.ended_at = Some(now);
             run.pushes = Some(pushes);
             run.counts = Some(counts);
@@ -252,20 +263,20 @@ impl SchedulerState {
         self.change_campaign(&key.0, |_| {});
     }
 
-    /// Has the runs under way told what they are to be.
-    fn tell_runs(&mut self, id: &str, what: What, now: Timestamp) {
+    /// Sends a control to the batches of the runs under way.
+    fn control_runs(&mut self, id: &str, control: BatchControl, now: Timestamp) {
         for key in self.keys(id) {
             if self.runs.get(&key).is_some_and(super::Run::is_under_way) {
                 self.change_run(&key, |run| {
-                    run.want(what, now);
+                    run.want(control, now);
                     // Until the batch says when.
-                    run.ended_at = (what == What::Cancel).then_some(now);
-                    run.state = match (what, run.state) {
-                        (What::Cancel, _) => RunState::Cancelled,
+                    run.ended_at = (control == BatchControl::Cancel).then_some(now);
+                    run.state = match (control, run.state) {
+                        (BatchControl::Cancel, _) => RunState::Cancelled,
                         // What was not started is, when its campaign goes on.
                         (_, RunState::Starting) => RunState::Starting,
-                        (What::Pause, _) => RunState::Paused,
-                        (What::Resume, _) => RunState::Running,
+                        (BatchControl::Pause, _) => RunState::Paused,
+                        (BatchControl::Resume, _) => RunState::Running,
                     };
                 });
             }

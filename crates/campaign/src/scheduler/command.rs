@@ -63,11 +63,11 @@ pub enum Command {
         id: String,
     },
     /// [`Reply::Campaign`], [`Reply::State`], [`Reply::NeverDue`] or [`Reply::Missing`].
-    Act {
+    ChangeState {
         /// The campaign.
         id: String,
-        /// What is to become of it.
-        act: Act,
+        /// The action.
+        action: CampaignAction,
     },
     /// The runs of a campaign, the newest first: [`Reply::Runs`] or [`Reply::Missing`].
     Runs {
@@ -86,7 +86,7 @@ pub enum Command {
         /// The most of them.
         limit: u32,
     },
-    /// The batch of a run has ended: [`Reply::Done`], also if it is told again.
+    /// The batch of a run has ended: [`Reply::Done`], also if it is reported again.
     RunEnded(Box<RunReport>),
     /// How many campaigns there are: [`Reply::Counted`].
     Count,
@@ -103,7 +103,7 @@ impl Command {
             | Self::Create(_)
             | Self::Replace(_)
             | Self::Delete { .. }
-            | Self::Act { .. } => true,
+            | Self::ChangeState { .. } => true,
             Self::Audience { .. }
             | Self::Audiences
             | Self::Read { .. }
@@ -116,17 +116,17 @@ impl Command {
     }
 }
 
-/// What is to become of a campaign. What it is already is no fault.
+/// An action on a campaign. An action that changes nothing is no error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Act {
-    /// A draft is to be sent.
+pub enum CampaignAction {
+    /// Schedules a draft.
     Schedule,
-    /// Nothing of it is to be sent until it is resumed.
+    /// Stops sending until the campaign is resumed.
     Pause,
-    /// It is to be sent again.
+    /// Sends again.
     Resume,
-    /// Nothing of it is to be sent any more.
+    /// Stops sending for good.
     Cancel,
 }
 
@@ -185,7 +185,7 @@ pub enum Reply {
     /// The runs.
     Runs(Page),
     /// How many campaigns there are, by app and state.
-    Counted(Vec<Counted>),
+    Counted(Vec<CampaignCount>),
 }
 
 /// Whose limit is reached.
@@ -210,7 +210,7 @@ pub struct Page {
 
 /// How many campaigns of an app are in a state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counted {
+pub struct CampaignCount {
     /// The app.
     pub app: String,
     /// The state.

@@ -64,7 +64,7 @@ pub enum Effect {
     Arm(Timestamp),
     /// Clear the object's alarm.
     Disarm,
-    /// Execute a statement. If that fails, what follows is not done, and [`Scheduler::write_failed`] is told.
+    /// Execute a statement. If that fails, what follows is not done, and [`Scheduler::write_failed`] is called.
     Write(Statement),
     /// Do a task, until then, and report what came of it with [`Event::Returned`].
     Call {
@@ -157,7 +157,7 @@ impl Scheduler {
         let mut starts = self
             .in_flight
             .values()
-            .filter(|flight| !flight.task.is_tell())
+            .filter(|flight| !flight.task.is_control())
             .count();
         let mut others = self.in_flight.len().saturating_sub(starts);
         for key in state.due(now) {
@@ -169,7 +169,7 @@ impl Scheduler {
             }
             let (running, limit, time) = match state.asks_shards(&key) {
                 true => (&mut starts, MAX_STARTS, START_TIME),
-                false => (&mut others, MAX_TELLS, TELL_TIME),
+                false => (&mut others, MAX_CONTROLS, CONTROL_TIME),
             };
             if *running >= limit {
                 continue;
@@ -234,15 +234,15 @@ impl SchedulerState {
 /// Runs that are started side by side, each by an object of its own.
 pub(super) const MAX_STARTS: usize = 20;
 
-/// Batches that are told something side by side: starts that hang are not to hold up a cancel.
-pub(super) const MAX_TELLS: usize = 20;
+/// Controls that are sent side by side: starts that hang must not hold up a cancel.
+pub(super) const MAX_CONTROLS: usize = 20;
 
 /// Calls that follow one event from outside: the platform counts the requests that an event leads to, up to 10,000. What
 /// is left is done by the next alarm.
 pub(super) const MAX_CALLS: usize = 1000;
 
-/// How long telling a batch may take.
-const TELL_TIME: Duration = Duration::from_secs(20);
+/// How long the control of a batch may take.
+const CONTROL_TIME: Duration = Duration::from_secs(20);
 
 /// When what failed is tried again.
 pub(super) const RETRY: Duration = Duration::from_secs(30);

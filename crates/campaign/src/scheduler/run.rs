@@ -44,15 +44,15 @@ pub struct Run {
     /// Whether those devices are still to be counted. If there are none, it is as if the run had never been due.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) uncounted: bool,
-    /// What its batch is to be.
+    /// What its batch is to do.
     #[serde(default)]
-    pub(super) wanted: What,
-    /// Whether the batch is still to be told so.
+    pub(super) wanted: BatchControl,
+    /// Whether the batch still needs to receive that control.
     #[serde(default)]
-    pub(super) untold: bool,
-    /// How the task that it has is getting on.
+    pub(super) needs_sync: bool,
+    /// The attempts of its task.
     #[serde(default)]
-    pub(super) trying: Trying,
+    pub(super) retry: RetryState,
     /// Until when a start that was attempted may still open the batch; nothing if none was attempted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_until: Option<Timestamp>,
@@ -81,22 +81,22 @@ pub enum RunState {
     Failed,
 }
 
-/// What a batch is told.
+/// A control of a batch: the state that its campaign wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum What {
-    /// Send nothing until you are told.
+pub enum BatchControl {
+    /// Sends nothing until it is resumed.
     Pause,
-    /// Send.
+    /// Sends.
     #[default]
     Resume,
-    /// Send nothing any more.
+    /// Sends nothing any more.
     Cancel,
 }
 
-/// How a task is getting on.
+/// The attempts of a task.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Trying {
+pub(super) struct RetryState {
     /// When it is to be done, or done again.
     pub(super) next_at: Timestamp,
     /// How often it has failed.
@@ -151,9 +151,9 @@ impl Run {
             left_out: LeftOut::default(),
             devices: None,
             uncounted: false,
-            wanted: What::Resume,
-            untold: false,
-            trying: Trying::from(now),
+            wanted: BatchControl::Resume,
+            needs_sync: false,
+            retry: RetryState::from(now),
             start_until: None,
             starts: 0,
         }
@@ -182,13 +182,13 @@ impl Run {
     /// start that was under way may still open it.
     #[must_use]
     pub const fn is_stopping(&self) -> bool {
-        let may_have_batch = self.untold || self.started_at.is_some();
+        let may_have_batch = self.needs_sync || self.started_at.is_some();
         matches!(self.state, RunState::Cancelled) && self.counts.is_none() && may_have_batch
     }
 
     /// Whether there is, or may yet be, something to do for it.
     pub(super) const fn is_busy(&self) -> bool {
-        self.is_under_way() || self.untold || self.uncounted
+        self.is_under_way() || self.needs_sync || self.uncounted
     }
 
     /// The run without the names of its zones.
@@ -204,16 +204,16 @@ impl Run {
         self.zones.as_ref().map_or(0, Vec::len)
     }
 
-    /// Has its batch told.
-    pub(super) fn want(&mut self, what: What, now: Timestamp) {
-        self.wanted = what;
-        self.untold = true;
-        self.trying = Trying::from(now);
+    /// Sends this control to its batch.
+    pub(super) fn want(&mut self, control: BatchControl, now: Timestamp) {
+        self.wanted = control;
+        self.needs_sync = true;
+        self.retry = RetryState::from(now);
     }
 }
 
-impl Trying {
-    /// Something that nobody has tried.
+impl RetryState {
+    /// Creates the state of a task that was not attempted yet.
     pub(super) const fn from(now: Timestamp) -> Self {
         Self {
             next_at: now,

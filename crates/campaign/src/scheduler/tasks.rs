@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::run::Trying;
-use super::{Campaign, Key, Run, RunState, SchedulerState, State, What};
+use super::run::RetryState;
+use super::{BatchControl, Campaign, Key, Run, RunState, SchedulerState, State};
 use apns::time::Timestamp;
 use batch::AudienceRef;
 use delivery::backoff;
@@ -32,16 +32,16 @@ pub enum Task {
         /// Its audience.
         audience: AudienceRef,
     },
-    /// Tell a batch.
-    Tell {
+    /// Pause, resume or cancel a batch.
+    Control {
         /// The run's campaign.
         campaign: String,
         /// When the run was due.
         at: Timestamp,
         /// The batch's id.
         batch: String,
-        /// What it is told.
-        what: What,
+        /// Which of them.
+        control: BatchControl,
     },
 }
 
@@ -53,10 +53,10 @@ pub enum Outcome {
     Done,
     /// The run would have had so many devices.
     Counted(u64),
-    /// There is no batch to tell.
-    NotThere,
+    /// There is no such batch.
+    NoBatch,
     /// No device is in any of the run's time zones.
-    ForNobody,
+    NoDevices,
     /// It can never be done, for this reason.
     Rejected(String),
     /// It could not be done, or nobody knows whether it was, for this reason.
@@ -69,7 +69,7 @@ impl Task {
     pub fn batch(&self) -> &str {
         match self {
             Self::Start { run, .. } | Self::Count { run, .. } => &run.batch,
-            Self::Tell { batch, .. } => batch,
+            Self::Control { batch, .. } => batch,
         }
     }
 
@@ -78,7 +78,7 @@ impl Task {
     pub fn campaign(&self) -> &str {
         match self {
             Self::Start { run, .. } | Self::Count { run, .. } => &run.campaign,
-            Self::Tell { campaign, .. } => campaign,
+            Self::Control { campaign, .. } => campaign,
         }
     }
 
@@ -88,10 +88,10 @@ impl Task {
         matches!(self, Self::Start { .. })
     }
 
-    /// Whether it tells a batch something, which is one request; everything else asks all shards.
+    /// Whether it controls a batch, which is one request. Every other task asks all shards.
     #[must_use]
-    pub const fn is_tell(&self) -> bool {
-        matches!(self, Self::Tell { .. })
+    pub const fn is_control(&self) -> bool {
+        matches!(self, Self::Control { .. })
     }
 
     /// The same without the campaign's document: enough to report what came of it.
@@ -115,34 +115,34 @@ impl Task {
                 run: run.clone(),
                 audience: audience.clone(),
             },
-            Self::Tell { .. } => self.clone(),
+            Self::Control { .. } => self.clone(),
         }
     }
 
     fn key(&self) -> Key {
         match self {
             Self::Start { run, .. } | Self::Count { run, .. } => (run.campaign.clone(), run.at),
-            Self::Tell { campaign, at, .. } => (campaign.clone(), *at),
+            Self::Control { campaign, at, .. } => (campaign.clone(), *at),
         }
     }
 }
 
 impl SchedulerState {
-    /// The runs that have a task that is due: first those whose batch is to be told something, then those that are to be
+    /// The runs that have a task that is due: first those whose batch needs a control, then those that are to be
     /// started, then those to be counted, each in the order in which they became due.
     pub(super) fn due(&self, now: Timestamp) -> Vec<Key> {
         let runs = self
             .busy
             .iter()
             .filter_map(|key| Some((key, self.runs.get(key)?)));
-        let due = runs.filter(|(_, run)| run.trying.next_at <= now && self.has_task(run));
+        let due = runs.filter(|(_, run)| run.retry.next_at <= now && self.has_task(run));
         let rank = |run: &Run| match () {
             () if run.uncounted => 2,
             () if self.is_to_start(run).is_some() => 1,
             () => 0,
         };
         let mut due: Vec<(u8, Timestamp, &Key)> = due
-            .map(|(key, run)| (rank(run), run.trying.next_at, key))
+            .map(|(key, run)| (rank(run), run.retry.next_at, key))
             .collect();
         due.sort_unstable();
         due.into_iter().map(|(_, _, key)| key.clone()).collect()
@@ -165,7 +165,7 @@ impl SchedulerState {
     pub(super) fn next_due(&self, is_held: impl Fn(&str) -> bool, now: Timestamp) -> Option<Timestamp> {
         let runs = self.busy.iter().filter_map(|key| self.runs.get(key));
         let waiting = runs.filter(|run| !is_held(&run.campaign) && self.has_task(run));
-        let later = waiting.map(|run| run.trying.next_at).filter(|at| *at > now);
+        let later = waiting.map(|run| run.retry.next_at).filter(|at| *at > now);
         later.min()
     }
 
@@ -174,8 +174,8 @@ impl SchedulerState {
         match outcome {
             Outcome::Done => self.done(task, now),
             Outcome::Counted(devices) => self.counted(task, *devices),
-            Outcome::NotThere => self.not_there(task, now),
-            Outcome::ForNobody => self.forget(task, now),
+            Outcome::NoBatch => self.no_batch(task, now),
+            Outcome::NoDevices => self.forget(task, now),
             Outcome::Rejected(detail) => self.rejected(task, detail, now),
             Outcome::Failed(detail) => self.failed(task, detail, now),
         }
@@ -197,17 +197,17 @@ impl SchedulerState {
                 } else {
                     RunState::Running
                 };
-                if run.wanted == What::Resume {
-                    run.trying = Trying::from(now);
+                if run.wanted == BatchControl::Resume {
+                    run.retry = RetryState::from(now);
                 } else {
                     run.want(run.wanted, now);
                 }
             }
-            Task::Tell { what, .. } if *what == run.wanted => {
-                run.untold = false;
-                run.trying = Trying::from(now);
+            Task::Control { control, .. } if *control == run.wanted => {
+                run.needs_sync = false;
+                run.retry = RetryState::from(now);
             }
-            Task::Start { .. } | Task::Count { .. } | Task::Tell { .. } => run.unsettle(task, now),
+            Task::Start { .. } | Task::Count { .. } | Task::Control { .. } => run.reconcile(task, now),
         });
         self.forget_orphan(&key);
         self.change_campaign(&key.0, |_| {});
@@ -231,15 +231,15 @@ impl SchedulerState {
         }
     }
 
-    /// There is no batch to tell. A start that was attempted may still open it: then it is told again after that.
-    fn not_there(&mut self, task: &Task, now: Timestamp) {
+    /// There is no such batch. A start that was attempted may still open it: the control is repeated after that.
+    fn no_batch(&mut self, task: &Task, now: Timestamp) {
         let key = task.key();
         let until = self.runs.get(&key).and_then(|run| run.start_until);
         let until = until.map(|until| until + CLOCK_SKEW).filter(|until| *until > now);
         match (task, until) {
-            (Task::Tell { what, .. }, Some(until)) => self.change_run(&key, |run| {
-                if *what == run.wanted && run.untold && run.started_at.is_none() {
-                    run.trying = Trying::from(until);
+            (Task::Control { control, .. }, Some(until)) => self.change_run(&key, |run| {
+                if *control == run.wanted && run.needs_sync && run.started_at.is_none() {
+                    run.retry = RetryState::from(until);
                 }
             }),
             _ => self.done(task, now),
@@ -283,24 +283,24 @@ impl SchedulerState {
         let is_current = self.runs.get(&key).is_some_and(|run| match task {
             Task::Start { .. } => self.is_to_start(run).is_some(),
             Task::Count { .. } => run.uncounted,
-            Task::Tell { what, .. } => run.untold && *what == run.wanted,
+            Task::Control { control, .. } => run.needs_sync && *control == run.wanted,
         });
         self.change_run(&key, |run| {
             if !is_current {
-                run.unsettle(task, now);
+                run.reconcile(task, now);
                 return;
             }
-            let trying = &mut run.trying;
-            trying.failures = trying.failures.saturating_add(1);
+            let retry = &mut run.retry;
+            retry.failures = retry.failures.saturating_add(1);
             if run.uncounted {
                 // The run is listed without its count in the end. Its detail says why it was missed.
-                run.uncounted = trying.failures < MAX_COUNT_FAILURES;
-                trying.next_at = now + backoff::round(Again::Network, trying.failures, None, 0);
+                run.uncounted = retry.failures < MAX_COUNT_FAILURES;
+                retry.next_at = now + backoff::round(Again::Network, retry.failures, None, 0);
                 return;
             }
-            trying.failing_since.get_or_insert(now);
-            let salt = run.at.as_millis() ^ (u64::from(trying.failures) << 48);
-            trying.next_at = now + backoff::round(Again::Network, trying.failures, None, salt);
+            retry.failing_since.get_or_insert(now);
+            let salt = run.at.as_millis() ^ (u64::from(retry.failures) << 48);
+            retry.next_at = now + backoff::round(Again::Network, retry.failures, None, salt);
             run.detail = Some(shortened(detail));
         });
     }
@@ -322,17 +322,17 @@ impl SchedulerState {
                 audience,
             });
         }
-        run.untold.then(|| Task::Tell {
+        run.needs_sync.then(|| Task::Control {
             campaign: run.campaign.clone(),
             at: run.at,
             batch: run.batch.clone(),
-            what: run.wanted,
+            control: run.wanted,
         })
     }
 
     /// The campaign of a run that is to be started, and its audience.
     pub(super) fn is_to_start(&self, run: &Run) -> Option<(&Campaign, AudienceRef)> {
-        if run.state != RunState::Starting || run.wanted != What::Resume {
+        if run.state != RunState::Starting || run.wanted != BatchControl::Resume {
             return None;
         }
         let (campaign, audience) = self.sends_to(run)?;
@@ -348,7 +348,7 @@ impl SchedulerState {
     }
 
     fn has_task(&self, run: &Run) -> bool {
-        run.untold || self.is_to_start(run).is_some() || (run.uncounted && self.sends_to(run).is_some())
+        run.needs_sync || self.is_to_start(run).is_some() || (run.uncounted && self.sends_to(run).is_some())
     }
 }
 
@@ -359,21 +359,21 @@ impl Run {
         self.ended_at = Some(now);
         self.detail.get_or_insert_with(|| detail.to_owned());
         if self.start_until.is_some() {
-            self.want(What::Cancel, now);
+            self.want(BatchControl::Cancel, now);
         } else {
-            self.untold = false;
+            self.needs_sync = false;
         }
     }
 
-    /// Something was done to its batch, or may have been, that is not wanted any more: what is wanted is told once more.
-    fn unsettle(&mut self, task: &Task, now: Timestamp) {
+    /// Repeats the wanted control if the batch may have received another one.
+    fn reconcile(&mut self, task: &Task, now: Timestamp) {
         let done = match task {
-            Task::Start { .. } => What::Resume,
+            Task::Start { .. } => BatchControl::Resume,
             Task::Count { .. } => return,
-            Task::Tell { what, .. } => *what,
+            Task::Control { control, .. } => *control,
         };
         let has_ended = self.counts.is_some() || self.state == RunState::Missed;
-        if done != self.wanted && !self.untold && !has_ended {
+        if done != self.wanted && !self.needs_sync && !has_ended {
             self.want(self.wanted, now);
         }
     }

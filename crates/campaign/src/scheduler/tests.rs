@@ -13,8 +13,8 @@ use super::tick::{LATE, MAX_KEPT, MAX_KEPT_ALTOGETHER, MAX_MISSED, MAX_STARTED, 
 use super::*;
 use delivery::sql::Statement;
 use fixture::{
-    GRACE, MINUTE, NOW, act, campaign, database, end, hourly, in_state, minutely, once, read, restarted,
-    run_states, runs, scheduler, state, words, work,
+    GRACE, MINUTE, NOW, campaign, change_state, database, end, hourly, in_state, minutely, once, read,
+    restarted, run_states, runs, scheduler, state, words, work,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -117,9 +117,14 @@ fn more_than_one_tick_may_start_is_started_by_the_next() {
 #[test]
 fn what_comes_while_a_campaign_is_paused_is_missed_and_not_caught_up() {
     let mut scheduler = scheduler(vec![campaign("c", hourly())]);
-    act(&mut scheduler, "c", Act::Pause, NOW);
+    change_state(&mut scheduler, "c", CampaignAction::Pause, NOW);
     scheduler.tick(GRACE, NOW + HOUR);
-    act(&mut scheduler, "c", Act::Resume, NOW + 2 * HOUR + MINUTE);
+    change_state(
+        &mut scheduler,
+        "c",
+        CampaignAction::Resume,
+        NOW + 2 * HOUR + MINUTE,
+    );
     scheduler.tick(GRACE, NOW + 3 * HOUR);
     let (missed, starting) = (RunState::Missed, RunState::Starting);
     assert_eq!(run_states(&mut scheduler, "c"), [missed, missed, starting]);
@@ -129,8 +134,8 @@ fn what_comes_while_a_campaign_is_paused_is_missed_and_not_caught_up() {
 #[test]
 fn a_campaign_whose_only_moment_passed_while_it_was_paused_is_done_when_it_is_resumed() {
     let mut scheduler = scheduler(vec![campaign("c", once())]);
-    act(&mut scheduler, "c", Act::Pause, NOW);
-    act(&mut scheduler, "c", Act::Resume, NOW + HOUR);
+    change_state(&mut scheduler, "c", CampaignAction::Pause, NOW);
+    change_state(&mut scheduler, "c", CampaignAction::Resume, NOW + HOUR);
     assert_eq!(state(&mut scheduler, "c"), State::Done);
     assert_eq!(run_states(&mut scheduler, "c"), [RunState::Missed]);
 }
@@ -246,7 +251,7 @@ fn campaigns_are_listed_by_app_and_state_and_counted() {
     let mut second = campaign("d", once());
     second.created_at = NOW + MINUTE;
     let mut scheduler = scheduler(vec![campaign("c", once()), second, campaign("e", once())]);
-    act(&mut scheduler, "e", Act::Pause, NOW);
+    change_state(&mut scheduler, "e", CampaignAction::Pause, NOW);
     let mut list = |apps: Option<&str>, state: Option<State>| {
         let apps = apps.map(|app| vec![app.to_owned()]);
         match scheduler.apply(Command::List { apps, state }, GRACE, NOW) {
@@ -257,7 +262,7 @@ fn campaigns_are_listed_by_app_and_state_and_counted() {
     assert_eq!(list(None, None), "dec");
     assert_eq!(list(Some("shop"), Some(State::Scheduled)), "dc");
     assert_eq!(list(Some("news"), None), "");
-    let counted = |state, campaigns| Counted {
+    let counted = |state, campaigns| CampaignCount {
         app: "shop".to_owned(),
         state,
         campaigns,

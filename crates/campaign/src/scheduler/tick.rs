@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::run::Trying;
-use super::{Campaign, Key, Run, RunState, SchedulerState, State, What};
+use super::run::RetryState;
+use super::{BatchControl, Campaign, Key, Run, RunState, SchedulerState, State};
 use crate::schedule::Occurrence;
 use apns::time::Timestamp;
 use batch::LONGEST_LIFE;
@@ -99,15 +99,15 @@ impl SchedulerState {
         added
     }
 
-    /// Gives up what is not to be done any more: a start whose time has passed by more than the grace, and telling a batch
-    /// that cannot be there any more.
+    /// Gives up what is not to be done any more: a start whose time has passed by more than the grace, and the control of a batch
+    /// that cannot exist any more.
     pub(super) fn give_up(&mut self, grace: Duration, now: Timestamp) {
         let is_over = |key: &&Key| {
             self.runs
                 .get(*key)
                 .is_some_and(|run| match self.is_unstarted(run) {
                     true => now.since(run.at) > grace,
-                    false => run.untold && now.since(run.at) > LONGEST_LIFE,
+                    false => run.needs_sync && now.since(run.at) > LONGEST_LIFE,
                 })
         };
         let keys: Vec<Key> = self.busy.iter().filter(is_over).cloned().collect();
@@ -118,15 +118,15 @@ impl SchedulerState {
                 RunState::Starting if run.start_until.is_none() && has_audience => {
                     run.state = RunState::Missed;
                     run.uncounted = run.zones.is_some();
-                    run.trying = Trying::from(now);
-                    run.untold = false;
+                    run.retry = RetryState::from(now);
+                    run.needs_sync = false;
                     run.detail = Some(LATE.to_owned());
                 }
                 RunState::Starting if !has_audience => run.fail(NO_AUDIENCE, now),
                 RunState::Starting => run.fail(LATE, now),
                 _ => {
-                    run.untold = false;
-                    run.trying = Trying::from(now);
+                    run.needs_sync = false;
+                    run.retry = RetryState::from(now);
                 }
             });
             self.forget_orphan(&key);
@@ -138,7 +138,7 @@ impl SchedulerState {
     fn is_unstarted(&self, run: &Run) -> bool {
         let campaign = self.campaigns.get(&run.campaign);
         let is_paused = campaign.is_some_and(|campaign| campaign.state == State::Paused);
-        run.state == RunState::Starting && run.wanted == What::Resume && !is_paused
+        run.state == RunState::Starting && run.wanted == BatchControl::Resume && !is_paused
     }
 
     /// Keeps the newest runs of each campaign, and what is under way.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::fixture::{
-    GRACE, MINUTE, NOW, act, audience, audience_of, campaign, campaign_of, database, hourly, in_state, once,
-    read, restarted, run_states, scheduler, state,
+    GRACE, MINUTE, NOW, audience, audience_of, campaign, campaign_of, change_state, database, hourly,
+    in_state, once, read, restarted, run_states, scheduler, state,
 };
 use super::*;
 
@@ -50,7 +50,7 @@ fn an_audience_stays_while_a_campaign_needs_it() {
     };
     let campaigns = vec!["c".to_owned()];
     assert_eq!(scheduler.apply(drop(), GRACE, NOW), Reply::InUse { campaigns });
-    act(&mut scheduler, "c", Act::Cancel, NOW);
+    change_state(&mut scheduler, "c", CampaignAction::Cancel, NOW);
     assert_eq!(
         scheduler.apply(drop(), GRACE, NOW),
         Reply::Audience(audience("all"))
@@ -70,7 +70,7 @@ fn an_audience_whose_devices_are_removed_gets_no_campaign() {
     let campaigns = vec!["c".to_owned()];
     assert_eq!(scheduler.apply(leave(), GRACE, NOW), Reply::InUse { campaigns });
     assert!(!scheduler.audiences["all"].is_leaving);
-    act(&mut scheduler, "c", Act::Cancel, NOW);
+    change_state(&mut scheduler, "c", CampaignAction::Cancel, NOW);
     assert_eq!(
         scheduler.apply(leave(), GRACE, NOW),
         Reply::Audience(audience("all"))
@@ -232,11 +232,17 @@ fn a_campaign_that_is_never_due_is_not_scheduled() {
         scheduler.apply(Command::Create(Box::new(late)), GRACE, NOW),
         Reply::Campaign(_)
     ));
-    assert_eq!(act(&mut scheduler, "c", Act::Schedule, NOW), Reply::NeverDue);
+    assert_eq!(
+        change_state(&mut scheduler, "c", CampaignAction::Schedule, NOW),
+        Reply::NeverDue
+    );
     let mut draft = campaign("d", once());
     (draft.state, draft.schedule) = (State::Draft, None);
     scheduler.apply(Command::Create(Box::new(draft)), GRACE, NOW);
-    assert_eq!(act(&mut scheduler, "d", Act::Schedule, NOW), Reply::NeverDue);
+    assert_eq!(
+        change_state(&mut scheduler, "d", CampaignAction::Schedule, NOW),
+        Reply::NeverDue
+    );
     assert_eq!(state(&mut scheduler, "d"), State::Draft);
 }
 
@@ -248,7 +254,7 @@ fn a_draft_is_due_from_the_moment_when_it_is_scheduled() {
     scheduler.tick(GRACE, NOW + 5 * HOUR);
     assert_eq!(run_states(&mut scheduler, "c"), []);
     let later = NOW + 5 * HOUR + MINUTE;
-    act(&mut scheduler, "c", Act::Schedule, later);
+    change_state(&mut scheduler, "c", CampaignAction::Schedule, later);
     scheduler.tick(GRACE, later);
     assert_eq!(run_states(&mut scheduler, "c"), []);
     assert_eq!(read(&mut scheduler, "c").next_at, Some(NOW + 6 * HOUR));
@@ -259,19 +265,19 @@ fn each_act_is_for_some_states_and_repeating_it_is_no_fault() {
     use State::{Cancelled, Done, Draft, Paused, Running, Scheduled};
     let table = [
         (
-            Act::Schedule,
+            CampaignAction::Schedule,
             [Some(Scheduled), Some(Scheduled), Some(Running), None, None, None],
         ),
         (
-            Act::Pause,
+            CampaignAction::Pause,
             [None, Some(Paused), Some(Paused), Some(Paused), None, None],
         ),
         (
-            Act::Resume,
+            CampaignAction::Resume,
             [None, Some(Scheduled), Some(Running), Some(Scheduled), None, None],
         ),
         (
-            Act::Cancel,
+            CampaignAction::Cancel,
             [
                 Some(Cancelled),
                 Some(Cancelled),
@@ -282,23 +288,26 @@ fn each_act_is_for_some_states_and_repeating_it_is_no_fault() {
             ],
         ),
     ];
-    for (what, expected) in table {
+    for (action, expected) in table {
         for (before, expected) in [Draft, Scheduled, Running, Paused, Done, Cancelled]
             .into_iter()
             .zip(expected)
         {
             let mut scheduler = in_state(before);
             let now = NOW + 2 * MINUTE;
-            match (act(&mut scheduler, "c", what, now), expected) {
+            match (change_state(&mut scheduler, "c", action, now), expected) {
                 (Reply::Campaign(campaign), Some(after)) => {
-                    assert_eq!(campaign.state, after, "{what:?} {before:?}");
+                    assert_eq!(campaign.state, after, "{action:?} {before:?}");
                 }
-                (Reply::State { state }, None) => assert_eq!(state, before, "{what:?}"),
-                (reply, _) => panic!("{what:?} {before:?}: {reply:?}"),
+                (Reply::State { state }, None) => assert_eq!(state, before, "{action:?}"),
+                (reply, _) => panic!("{action:?} {before:?}: {reply:?}"),
             }
         }
     }
-    assert_eq!(act(&mut scheduler(vec![]), "c", Act::Pause, NOW), Reply::Missing);
+    assert_eq!(
+        change_state(&mut scheduler(vec![]), "c", CampaignAction::Pause, NOW),
+        Reply::Missing
+    );
 }
 
 #[test]
@@ -343,17 +352,17 @@ fn what_is_due_is_made_a_run_before_a_caller_changes_the_campaign() {
     let due = NOW + HOUR;
     let late = due + Duration::from_secs(20);
     let replace = || Command::Replace(Box::new(campaign("c", hourly())));
-    let acts = |act| Command::Act {
+    let change = |action| Command::ChangeState {
         id: "c".to_owned(),
-        act,
+        action,
     };
     let delete = || Command::Delete { id: "c".to_owned() };
     for (command, expected) in [
         (replace(), RunState::Starting),
-        (acts(Act::Pause), RunState::Starting),
-        (acts(Act::Resume), RunState::Starting),
-        (acts(Act::Schedule), RunState::Starting),
-        (acts(Act::Cancel), RunState::Cancelled),
+        (change(CampaignAction::Pause), RunState::Starting),
+        (change(CampaignAction::Resume), RunState::Starting),
+        (change(CampaignAction::Schedule), RunState::Starting),
+        (change(CampaignAction::Cancel), RunState::Cancelled),
         (delete(), RunState::Starting),
     ] {
         let mut scheduler = scheduler(vec![campaign("c", hourly())]);
@@ -383,9 +392,9 @@ fn what_a_cancel_finds_due_beyond_what_one_tick_starts_is_recorded() {
     let mut scheduler = scheduler(vec![campaign("c", fixture::minutely())]);
     let now = NOW + 150 * MINUTE;
     scheduler.apply(
-        Command::Act {
+        Command::ChangeState {
             id: "c".to_owned(),
-            act: Act::Cancel,
+            action: CampaignAction::Cancel,
         },
         DAY,
         now,
@@ -400,7 +409,7 @@ fn a_run_that_may_have_begun_with_the_old_document_keeps_it() {
     let mut scheduler = scheduler(vec![campaign("c", hourly())]);
     scheduler.tick(GRACE, NOW + HOUR);
     let start = scheduler.next_task(NOW + HOUR);
-    act(&mut scheduler, "c", Act::Pause, NOW + HOUR);
+    change_state(&mut scheduler, "c", CampaignAction::Pause, NOW + HOUR);
     let replace = || Command::Replace(Box::new(campaign("c", hourly())));
     assert_eq!(scheduler.apply(replace(), GRACE, NOW + HOUR), Reply::Starting);
     scheduler.done(&start, NOW + HOUR);
@@ -471,7 +480,7 @@ fn documents_are_held_as_text_and_a_full_scheduler_has_a_way_back() {
     assert!(serde_json::to_string(&list).unwrap().len() < 16 * 1024);
     full.take_changes();
     assert_eq!(
-        act(&mut full, "c0", Act::Cancel, NOW),
+        change_state(&mut full, "c0", CampaignAction::Cancel, NOW),
         read_reply(&mut full, "c0")
     );
     let changes = full.take_changes();
@@ -521,7 +530,7 @@ fn what_is_due_now_or_was_a_moment_ago_begins_at_once() {
     let mut scheduler = scheduler(vec![draft, campaign("d", hourly())]);
     scheduler.tick(GRACE, NOW + MINUTE);
     assert_eq!(run_states(&mut scheduler, "c"), []);
-    act(&mut scheduler, "c", Act::Schedule, NOW + 2 * MINUTE);
+    change_state(&mut scheduler, "c", CampaignAction::Schedule, NOW + 2 * MINUTE);
     let now = campaign("d", json!({"at": "now"}));
     scheduler.apply(Command::Replace(Box::new(now)), GRACE, NOW + 2 * MINUTE);
     for id in ["c", "d"] {

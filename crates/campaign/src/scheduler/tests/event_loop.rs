@@ -9,7 +9,7 @@ use serde_json::json;
 use super::fixture::{GRACE, MINUTE, NOW, audience_of, campaign, campaign_of, database, hourly, once, runs};
 use super::*;
 use crate::schedule::Schedule;
-use crate::scheduler::event_loop::{MAX_CALLS, MAX_STARTS, MAX_TELLS, RETRY};
+use crate::scheduler::event_loop::{MAX_CALLS, MAX_CONTROLS, MAX_STARTS, RETRY};
 use crate::scheduler::tasks::CLOCK_SKEW;
 use delivery::sql::fixture::Database;
 
@@ -51,9 +51,9 @@ fn campaigns(count: usize, schedule: &serde_json::Value) -> SchedulerState {
     stored
 }
 
-fn act(id: &str, act: Act) -> Event {
+fn change_state(id: &str, action: CampaignAction) -> Event {
     let id = id.to_owned();
-    Event::Command(Box::new(Command::Act { id, act }))
+    Event::Command(Box::new(Command::ChangeState { id, action }))
 }
 
 fn calls(effects: Vec<Effect>) -> Vec<Task> {
@@ -82,7 +82,7 @@ fn kind(effect: &Effect) -> &'static str {
 #[test]
 fn the_alarm_is_armed_before_rows_are_written_and_rows_before_anybody_is_called_or_answered() {
     let (mut scheduler, _) = scheduler(&mut campaigns(1, &once()));
-    let effects = scheduler.handle(act("c0000", Act::Schedule), GRACE, DUE);
+    let effects = scheduler.handle(change_state("c0000", CampaignAction::Schedule), GRACE, DUE);
     let kinds: Vec<&str> = effects.iter().map(kind).collect();
     assert_eq!(kinds, ["arm", "write", "write", "call", "reply"]);
     // The call's deadline is when the alarm comes.
@@ -137,12 +137,12 @@ fn calls_that_hang_hold_up_no_pause_and_after_their_deadline_no_start() {
     assert_eq!(hanging.len(), MAX_STARTS);
     // One that was not started, and so has no call that hangs.
     let other = format!("c{MAX_STARTS:04}");
-    let told = calls(scheduler.handle(act(&other, Act::Cancel), GRACE, DUE));
+    let told = calls(scheduler.handle(change_state(&other, CampaignAction::Cancel), GRACE, DUE));
     assert!(
         matches!(
             &told[..],
-            [Task::Tell {
-                what: What::Cancel,
+            [Task::Control {
+                control: BatchControl::Cancel,
                 ..
             }]
         ),
@@ -193,7 +193,7 @@ fn one_event_leads_to_no_more_calls_than_the_platform_allows_and_the_next_alarm_
         calls(scheduler.handle(Event::Alarm, GRACE, soon)).len(),
         MAX_STARTS
     );
-    const { assert!(MAX_STARTS + MAX_TELLS < MAX_CALLS) };
+    const { assert!(MAX_STARTS + MAX_CONTROLS < MAX_CALLS) };
 }
 
 #[test]
@@ -225,7 +225,7 @@ enum Step {
     Pass(u64),
     /// An event, after so many of whose effects the object ends, if it does.
     Trigger(Option<usize>),
-    Act(usize, Act, Option<usize>),
+    Change(usize, CampaignAction, Option<usize>),
     /// A call arrives where it is to, or not, and its end is reported, or not.
     Land {
         which: usize,
@@ -256,7 +256,7 @@ struct World {
     /// Until when each campaign was due, by its index.
     seen: [Option<Timestamp>; 2],
     /// What a caller had no answer to.
-    unanswered: [Option<Act>; 2],
+    unanswered: [Option<CampaignAction>; 2],
 }
 
 const IDS: [&str; 2] = ["c", "d"];
@@ -293,7 +293,7 @@ impl World {
                 self.alarm_comes(None);
             }
             Step::Trigger(stop) => _ = self.event(Event::Trigger, stop),
-            Step::Act(index, what, stop) => self.act(index, what, stop),
+            Step::Change(index, action, stop) => self.change_state(index, action, stop),
             Step::Land {
                 which,
                 arrives,
@@ -321,9 +321,9 @@ impl World {
         }
     }
 
-    fn act(&mut self, index: usize, what: Act, stop: Option<usize>) {
-        let reply = self.event(act(IDS[index], what), stop);
-        self.unanswered[index] = reply.is_none().then_some(what);
+    fn change_state(&mut self, index: usize, action: CampaignAction, stop: Option<usize>) {
+        let reply = self.event(change_state(IDS[index], action), stop);
+        self.unanswered[index] = reply.is_none().then_some(action);
         // A cancel may have been written although nobody was told.
         let mut stored = SchedulerState::load(&self.database.execute(&SchedulerState::select())).machine;
         if fixture::state(&mut stored, IDS[index]) == State::Cancelled {
@@ -394,14 +394,14 @@ impl World {
                     Outcome::Done
                 }
                 Task::Count { .. } => Outcome::Counted(1),
-                Task::Tell { what, .. } => match batch {
-                    None => Outcome::NotThere,
+                Task::Control { control, .. } => match batch {
+                    None => Outcome::NoBatch,
                     Some(Batch::Cancelled) => Outcome::Done,
                     Some(_) => {
-                        let state = match what {
-                            What::Pause => Batch::Paused,
-                            What::Resume => Batch::Sending,
-                            What::Cancel => Batch::Cancelled,
+                        let state = match control {
+                            BatchControl::Pause => Batch::Paused,
+                            BatchControl::Resume => Batch::Sending,
+                            BatchControl::Cancel => Batch::Cancelled,
                         };
                         self.batches.insert(task.batch().to_owned(), state);
                         Outcome::Done
@@ -418,8 +418,8 @@ impl World {
     fn settle(&mut self) {
         self.fails_writes = false;
         for index in 0..IDS.len() {
-            if let Some(what) = self.unanswered[index].take() {
-                self.act(index, what, None);
+            if let Some(action) = self.unanswered[index].take() {
+                self.change_state(index, action, None);
             }
         }
         let end = self.now + 2 * GRACE;
@@ -466,19 +466,19 @@ impl World {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let acts = prop::sample::select(vec![
-        Act::Pause,
-        Act::Resume,
-        Act::Cancel,
-        Act::Pause,
-        Act::Resume,
+    let actions = prop::sample::select(vec![
+        CampaignAction::Pause,
+        CampaignAction::Resume,
+        CampaignAction::Cancel,
+        CampaignAction::Pause,
+        CampaignAction::Resume,
     ]);
     let stop = || prop::option::weighted(0.3, 0..6_usize);
     let step = prop_oneof![
         5 => (0..900_u64).prop_map(Step::Pass),
         1 => (0..9000_u64).prop_map(Step::Pass),
         5 => stop().prop_map(Step::Trigger),
-        2 => (0..2_usize, acts, stop()).prop_map(|(which, what, stop)| Step::Act(which, what, stop)),
+        2 => (0..2_usize, actions, stop()).prop_map(|(which, action, stop)| Step::Change(which, action, stop)),
         6 => (0..100_usize, prop::bool::weighted(0.8), prop::bool::weighted(0.7), stop())
             .prop_map(|(which, arrives, reports, stop)| Step::Land { which, arrives, reports, stop }),
         1 => Just(Step::FailWrites),

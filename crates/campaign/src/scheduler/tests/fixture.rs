@@ -104,9 +104,14 @@ pub(super) fn once() -> Value {
     json!({"at": (NOW + MINUTE).to_string()})
 }
 
-pub(super) fn act(scheduler: &mut SchedulerState, id: &str, act: Act, now: Timestamp) -> Reply {
+pub(super) fn change_state(
+    scheduler: &mut SchedulerState,
+    id: &str,
+    action: CampaignAction,
+    now: Timestamp,
+) -> Reply {
     let id = id.to_owned();
-    scheduler.apply(Command::Act { id, act }, GRACE, now)
+    scheduler.apply(Command::ChangeState { id, action }, GRACE, now)
 }
 
 pub(super) fn state(scheduler: &mut SchedulerState, id: &str) -> State {
@@ -155,7 +160,7 @@ pub(super) fn words(scheduler: &SchedulerState, now: Timestamp) -> Vec<String> {
     let word = |task: Task| match task {
         Task::Start { run, .. } => format!("start {}", run.at.since(NOW).as_secs()),
         Task::Count { run, .. } => format!("count {}", run.at.since(NOW).as_secs()),
-        Task::Tell { what, .. } => format!("{what:?}").to_lowercase(),
+        Task::Control { control, .. } => format!("{control:?}").to_lowercase(),
     };
     scheduler.tasks(now).into_iter().map(word).collect()
 }
@@ -200,8 +205,8 @@ pub(super) fn in_state(wanted: State) -> SchedulerState {
     let mut scheduler = scheduler(vec![new]);
     match wanted {
         State::Draft | State::Scheduled => {}
-        State::Paused => _ = act(&mut scheduler, "c", Act::Pause, NOW),
-        State::Cancelled => _ = act(&mut scheduler, "c", Act::Cancel, NOW),
+        State::Paused => _ = change_state(&mut scheduler, "c", CampaignAction::Pause, NOW),
+        State::Cancelled => _ = change_state(&mut scheduler, "c", CampaignAction::Cancel, NOW),
         State::Running | State::Done => {
             scheduler.tick(GRACE, NOW + MINUTE);
             work(&mut scheduler, NOW + MINUTE);

@@ -33,19 +33,19 @@ fn the_rows_of_a_scheduler_format_unchanged() {
     scheduler.tick(fixture::GRACE, later);
     let task = scheduler.next_task(later);
     scheduler.failed(&task, "no answer", later);
-    let trying = scheduler.wake().unwrap().as_millis();
+    let retry = scheduler.wake().unwrap().as_millis();
     let run = texts(&mut scheduler).remove(0);
     assert_eq!(
         run,
         format!(
-            r#"{{"campaign":"c1","at":1795420860000,"batch":"451296ba70d9b33f6a560c925c99a62d","state":"starting","detail":"no answer","wanted":"resume","untold":false,"trying":{{"next_at":{trying},"failures":1,"failing_since":1795420860000}},"start_until":1795420920000,"starts":1}}"#
+            r#"{{"campaign":"c1","at":1795420860000,"batch":"451296ba70d9b33f6a560c925c99a62d","state":"starting","detail":"no answer","wanted":"resume","needs_sync":false,"retry":{{"next_at":{retry},"failures":1,"failing_since":1795420860000}},"start_until":1795420920000,"starts":1}}"#
         )
     );
     work(&mut scheduler, later + fixture::MINUTE);
     fixture::end(&mut scheduler, "c1", later, later + fixture::MINUTE * 2);
     assert_eq!(
         texts(&mut scheduler).remove(0),
-        r#"{"campaign":"c1","at":1795420860000,"batch":"451296ba70d9b33f6a560c925c99a62d","state":"done","started_at":1795420920000,"ended_at":1795420980000,"pushes":7,"counts":{"accepted":7,"rejected":0,"failed":0,"cancelled":0,"gone":0},"wanted":"resume","untold":false,"trying":{"next_at":1795420920000,"failures":0},"start_until":1795420980000,"starts":2}"#
+        r#"{"campaign":"c1","at":1795420860000,"batch":"451296ba70d9b33f6a560c925c99a62d","state":"done","started_at":1795420920000,"ended_at":1795420980000,"pushes":7,"counts":{"accepted":7,"rejected":0,"failed":0,"cancelled":0,"gone":0},"wanted":"resume","needs_sync":false,"retry":{"next_at":1795420920000,"failures":0},"start_until":1795420980000,"starts":2}"#
     );
 }
 
@@ -53,7 +53,10 @@ fn the_rows_of_a_scheduler_format_unchanged() {
 fn a_run_stored_without_what_came_later_is_read() {
     let text = r#"{"campaign":"c1","at":7,"batch":"b","state":"missed"}"#;
     let run: Run = serde_json::from_str(text).unwrap();
-    assert_eq!((run.wanted, run.untold, run.zones), (What::Resume, false, None));
+    assert_eq!(
+        (run.wanted, run.needs_sync, run.zones),
+        (BatchControl::Resume, false, None)
+    );
 }
 
 #[test]
@@ -68,9 +71,9 @@ fn the_commands_of_a_scheduler_format_unchanged() {
             apps: Some(vec!["shop".to_owned()]),
             state: Some(State::Paused),
         },
-        Command::Act {
+        Command::ChangeState {
             id: "c1".to_owned(),
-            act: Act::Schedule,
+            action: CampaignAction::Schedule,
         },
         Command::Runs {
             id: "c1".to_owned(),
@@ -102,7 +105,7 @@ fn the_commands_of_a_scheduler_format_unchanged() {
         r#"{"put_audience":{"name":"all","app":"shop","shards":8,"created_at":1795420800000}}"#,
         r#"{"drop_audience":{"name":"all"}}"#,
         r#"{"list":{"apps":["shop"],"state":"paused"}}"#,
-        r#"{"act":{"id":"c1","act":"schedule"}}"#,
+        r#"{"change_state":{"id":"c1","action":"schedule"}}"#,
         r#"{"runs":{"id":"c1","before":null,"limit":9}}"#,
         r#"{"run_ended":{"campaign":"c1","at":1795420800000,"is_cancelled":true,"pushes":1,"counts":{"accepted":0,"rejected":0,"failed":0,"cancelled":1,"gone":0},"detail":"so","left_out":{"frequency_cap":2}}}"#,
         r#"{"stopping":{"id":"c1","limit":9}}"#,
@@ -134,7 +137,7 @@ fn the_replies_of_a_scheduler_format_unchanged() {
             runs: Vec::new(),
             cursor: Some(NOW),
         }),
-        Reply::Counted(vec![Counted {
+        Reply::Counted(vec![CampaignCount {
             app: "shop".to_owned(),
             state: State::Draft,
             campaigns: 2,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::fixture::{GRACE, NOW, act, campaign, database, restarted, runs, scheduler, state};
+use super::fixture::{GRACE, NOW, campaign, change_state, database, restarted, runs, scheduler, state};
 use super::*;
 use crate::schedule::Schedule;
 use delivery::sql::fixture::Database;
@@ -17,7 +17,7 @@ enum Step {
     /// Time passes.
     Pass(u64),
     Tick,
-    Act(usize, Act),
+    Change(usize, CampaignAction),
     /// A task is taken; it lands later.
     Take(usize),
     /// A task that was taken is done, or not, and reported as done, or not.
@@ -95,12 +95,12 @@ impl World {
                 }
                 self.scheduler.tick(GRACE, self.now);
             }
-            Step::Act(index, what) => {
+            Step::Change(index, action) => {
                 // What is due is made runs of first, of all campaigns.
                 for index in 0..IDS.len() {
                     self.expect(index);
                 }
-                act(&mut self.scheduler, IDS[index], what, self.now);
+                change_state(&mut self.scheduler, IDS[index], action, self.now);
             }
             Step::Take(which) => {
                 let due = self.scheduler.due(self.now);
@@ -167,18 +167,18 @@ impl World {
     fn land(&mut self, task: &Task, is_done: bool, is_reported: bool) {
         let id = match task {
             Task::Start { run, .. } | Task::Count { run, .. } => run.batch.clone(),
-            Task::Tell { batch, .. } => batch.clone(),
+            Task::Control { batch, .. } => batch.clone(),
         };
         if is_done {
             match task {
                 Task::Count { .. } => {}
                 Task::Start { .. } => _ = self.batches.entry(id.clone()).or_insert(Batch::Sending),
-                Task::Tell { what, .. } => {
+                Task::Control { control, .. } => {
                     if let Some(batch @ (Batch::Sending | Batch::Paused)) = self.batches.get_mut(&id) {
-                        *batch = match what {
-                            What::Pause => Batch::Paused,
-                            What::Resume => Batch::Sending,
-                            What::Cancel => Batch::Cancelled,
+                        *batch = match control {
+                            BatchControl::Pause => Batch::Paused,
+                            BatchControl::Resume => Batch::Sending,
+                            BatchControl::Cancel => Batch::Cancelled,
                         };
                     }
                 }
@@ -248,7 +248,9 @@ impl World {
                 let batch = opened.remove(&run.batch);
                 match run.state {
                     RunState::Missed => assert_eq!(batch, None),
-                    RunState::Starting => assert_eq!((state, run.wanted), (State::Paused, What::Pause)),
+                    RunState::Starting => {
+                        assert_eq!((state, run.wanted), (State::Paused, BatchControl::Pause))
+                    }
                     RunState::Done => assert_eq!(batch, Some(Batch::Ended)),
                     _ if self.troubled.contains(&run.batch) => {}
                     RunState::Running => assert_eq!(batch, Some(Batch::Sending)),
@@ -273,18 +275,18 @@ impl World {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let acts = prop::sample::select(vec![
-        Act::Pause,
-        Act::Resume,
-        Act::Cancel,
-        Act::Pause,
-        Act::Resume,
+    let actions = prop::sample::select(vec![
+        CampaignAction::Pause,
+        CampaignAction::Resume,
+        CampaignAction::Cancel,
+        CampaignAction::Pause,
+        CampaignAction::Resume,
     ]);
     let step = prop_oneof![
         3 => (0..900_u64).prop_map(Step::Pass),
         1 => (0..9000_u64).prop_map(Step::Pass),
         4 => Just(Step::Tick),
-        2 => (0..2_usize, acts).prop_map(|(which, what)| Step::Act(which, what)),
+        2 => (0..2_usize, actions).prop_map(|(which, action)| Step::Change(which, action)),
         4 => (0..100_usize).prop_map(Step::Take),
         4 => (0..100_usize, prop::bool::weighted(0.8), prop::bool::weighted(0.8))
             .prop_map(|(which, is_done, is_reported)| Step::Land { which, is_done, is_reported }),

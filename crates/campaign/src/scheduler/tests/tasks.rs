@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::fixture::{
-    GRACE, MINUTE, NOW, act, campaign, database, end, hourly, minutely, once, restarted, run_states, runs,
-    scheduler, state, words, work,
+    GRACE, MINUTE, NOW, campaign, change_state, database, end, hourly, minutely, once, restarted, run_states,
+    runs, scheduler, state, words, work,
 };
 use super::tick::LATE;
 use super::*;
@@ -111,12 +111,22 @@ fn a_start_that_cannot_be_given_is_given_up_as_well() {
 #[test]
 fn pausing_and_resuming_are_told_to_the_batches_under_way() {
     let mut scheduler = running();
-    for (what, word, run, campaign) in [
-        (Act::Pause, "pause", RunState::Paused, State::Paused),
-        (Act::Resume, "resume", RunState::Running, State::Running),
-        (Act::Cancel, "cancel", RunState::Cancelled, State::Cancelled),
+    for (action, word, run, campaign) in [
+        (CampaignAction::Pause, "pause", RunState::Paused, State::Paused),
+        (
+            CampaignAction::Resume,
+            "resume",
+            RunState::Running,
+            State::Running,
+        ),
+        (
+            CampaignAction::Cancel,
+            "cancel",
+            RunState::Cancelled,
+            State::Cancelled,
+        ),
     ] {
-        act(&mut scheduler, "c", what, DUE);
+        change_state(&mut scheduler, "c", action, DUE);
         assert_eq!(words(&scheduler, DUE), [word]);
         assert_eq!(run_states(&mut scheduler, "c"), [run]);
         assert_eq!(state(&mut scheduler, "c"), campaign);
@@ -128,7 +138,7 @@ fn pausing_and_resuming_are_told_to_the_batches_under_way() {
 #[test]
 fn nothing_is_started_while_its_campaign_is_paused() {
     let mut scheduler = starting();
-    act(&mut scheduler, "c", Act::Pause, DUE);
+    change_state(&mut scheduler, "c", CampaignAction::Pause, DUE);
     // A start may be under way.
     assert_eq!(words(&scheduler, DUE), ["pause"]);
     work(&mut scheduler, DUE);
@@ -138,11 +148,11 @@ fn nothing_is_started_while_its_campaign_is_paused() {
         (vec![], None)
     );
     let mut late = scheduler.clone();
-    act(&mut late, "c", Act::Resume, DUE + 10 * GRACE);
+    change_state(&mut late, "c", CampaignAction::Resume, DUE + 10 * GRACE);
     late.give_up(GRACE, DUE + 10 * GRACE);
     assert_eq!(run_states(&mut late, "c"), [RunState::Missed]);
     let later = DUE + GRACE;
-    act(&mut scheduler, "c", Act::Resume, later);
+    change_state(&mut scheduler, "c", CampaignAction::Resume, later);
     assert_eq!(words(&scheduler, later), ["start 60"]);
     work(&mut scheduler, later);
     assert_eq!(words(&scheduler, later), ["resume"]);
@@ -156,7 +166,7 @@ fn nothing_is_started_after_a_cancel_and_a_start_that_was_under_way_is_undone() 
     for is_done in [true, false] {
         let mut scheduler = starting();
         let start = scheduler.next_task(DUE);
-        act(&mut scheduler, "c", Act::Cancel, DUE);
+        change_state(&mut scheduler, "c", CampaignAction::Cancel, DUE);
         assert_eq!(words(&scheduler, DUE), ["cancel"]);
         work(&mut scheduler, DUE);
         assert_eq!(words(&scheduler, DUE), NOTHING);
@@ -176,7 +186,7 @@ fn a_run_is_stopping_until_it_is_known_that_nothing_more_is_sent() {
     // One that was started, until its batch has ended.
     let mut scheduler = running();
     assert!(!is_stopping(&mut scheduler));
-    act(&mut scheduler, "c", Act::Cancel, DUE);
+    change_state(&mut scheduler, "c", CampaignAction::Cancel, DUE);
     assert!(is_stopping(&mut scheduler));
     work(&mut scheduler, DUE);
     assert!(is_stopping(&mut scheduler));
@@ -185,7 +195,7 @@ fn a_run_is_stopping_until_it_is_known_that_nothing_more_is_sent() {
     // One that was not, until nobody can be starting it.
     let mut scheduler = starting();
     let start = scheduler.next_task(DUE);
-    act(&mut scheduler, "c", Act::Cancel, DUE);
+    change_state(&mut scheduler, "c", CampaignAction::Cancel, DUE);
     assert!(is_stopping(&mut scheduler));
     work(&mut scheduler, DUE);
     assert!(!is_stopping(&mut scheduler));
@@ -197,7 +207,7 @@ fn a_run_is_stopping_until_it_is_known_that_nothing_more_is_sent() {
 fn a_start_that_is_done_while_its_campaign_is_paused_leaves_the_run_paused() {
     let mut scheduler = starting();
     let start = scheduler.next_task(DUE);
-    act(&mut scheduler, "c", Act::Pause, DUE);
+    change_state(&mut scheduler, "c", CampaignAction::Pause, DUE);
     work(&mut scheduler, DUE);
     scheduler.done(&start, DUE + MINUTE);
     assert_eq!(run_states(&mut scheduler, "c"), [RunState::Paused]);
@@ -207,9 +217,9 @@ fn a_start_that_is_done_while_its_campaign_is_paused_leaves_the_run_paused() {
 #[test]
 fn what_reaches_a_batch_too_late_is_put_right() {
     let mut scheduler = running();
-    act(&mut scheduler, "c", Act::Pause, DUE);
+    change_state(&mut scheduler, "c", CampaignAction::Pause, DUE);
     let pause = scheduler.next_task(DUE);
-    act(&mut scheduler, "c", Act::Resume, DUE);
+    change_state(&mut scheduler, "c", CampaignAction::Resume, DUE);
     work(&mut scheduler, DUE);
     assert_eq!(words(&scheduler, DUE), NOTHING);
     scheduler.done(&pause, DUE + MINUTE);
@@ -245,7 +255,7 @@ fn a_run_that_has_ended_is_told_and_started_no_more() {
 #[test]
 fn a_run_that_was_cancelled_learns_what_it_had_sent() {
     let mut scheduler = running();
-    act(&mut scheduler, "c", Act::Cancel, DUE);
+    change_state(&mut scheduler, "c", CampaignAction::Cancel, DUE);
     end(&mut scheduler, "c", DUE, DUE + MINUTE);
     let run = runs(&mut scheduler, "c").remove(0);
     assert_eq!((run.state, run.pushes), (RunState::Cancelled, Some(7)));
@@ -257,7 +267,7 @@ fn a_run_that_was_cancelled_learns_what_it_had_sent() {
 fn a_batch_is_told_of_its_end_though_its_campaign_was_deleted() {
     let database = database();
     let mut scheduler = running();
-    act(&mut scheduler, "c", Act::Cancel, DUE);
+    change_state(&mut scheduler, "c", CampaignAction::Cancel, DUE);
     assert_eq!(
         scheduler.apply(Command::Delete { id: "c".to_owned() }, GRACE, DUE),
         Reply::Done
@@ -270,10 +280,13 @@ fn a_batch_is_told_of_its_end_though_its_campaign_was_deleted() {
 }
 
 #[test]
-fn telling_is_repeated_for_as_long_as_a_batch_can_live() {
-    for (what, state) in [(Act::Pause, RunState::Paused), (Act::Cancel, RunState::Cancelled)] {
+fn a_control_is_repeated_for_as_long_as_a_batch_can_live() {
+    for (action, state) in [
+        (CampaignAction::Pause, RunState::Paused),
+        (CampaignAction::Cancel, RunState::Cancelled),
+    ] {
         let mut scheduler = running();
-        act(&mut scheduler, "c", what, DUE);
+        change_state(&mut scheduler, "c", action, DUE);
         let mut now = DUE;
         while let Some(next) = scheduler.wake() {
             assert!(next.since(now) <= MINUTE);
@@ -294,13 +307,16 @@ fn telling_is_repeated_for_as_long_as_a_batch_can_live() {
 
 #[test]
 fn a_batch_that_a_late_start_may_still_open_is_told_again_after_that() {
-    for (what, word) in [(Act::Cancel, "cancel"), (Act::Pause, "pause")] {
+    for (action, word) in [
+        (CampaignAction::Cancel, "cancel"),
+        (CampaignAction::Pause, "pause"),
+    ] {
         let mut scheduler = starting();
         let start = scheduler.next_task(DUE);
         scheduler.returned(&start, &Outcome::Failed("no answer".to_owned()), DUE);
-        act(&mut scheduler, "c", what, DUE);
-        let tell = scheduler.next_task(DUE);
-        scheduler.returned(&tell, &Outcome::NotThere, DUE);
+        change_state(&mut scheduler, "c", action, DUE);
+        let control = scheduler.next_task(DUE);
+        scheduler.returned(&control, &Outcome::NoBatch, DUE);
         assert_eq!(words(&scheduler, DUE), NOTHING);
         let until = DUE + START_TIME + CLOCK_SKEW;
         assert_eq!(
@@ -308,8 +324,8 @@ fn a_batch_that_a_late_start_may_still_open_is_told_again_after_that() {
             (Some(until), vec![word.to_owned()])
         );
         // By then it could not be opened any more.
-        let tell = scheduler.next_task(until);
-        scheduler.returned(&tell, &Outcome::NotThere, until);
+        let control = scheduler.next_task(until);
+        scheduler.returned(&control, &Outcome::NoBatch, until);
         assert_eq!((scheduler.wake(), words(&scheduler, until)), (None, vec![]));
     }
 }
@@ -348,13 +364,13 @@ fn a_run_whose_devices_left_while_it_was_started_is_cancelled_and_not_forgotten(
     let start = scheduler.next_task(DUE);
     scheduler.failed(&start, "no answer", DUE);
     let start = scheduler.next_task(DUE + MINUTE);
-    scheduler.returned(&start, &Outcome::ForNobody, DUE + MINUTE);
+    scheduler.returned(&start, &Outcome::NoDevices, DUE + MINUTE);
     assert_eq!(run_states(&mut scheduler, "c"), [RunState::Failed]);
     assert_eq!(words(&scheduler, DUE + MINUTE), ["cancel"]);
     // One that nobody had tried before is as if it had never been due.
     let mut scheduler = starting();
     let start = scheduler.next_task(DUE);
-    scheduler.returned(&start, &Outcome::ForNobody, DUE);
+    scheduler.returned(&start, &Outcome::NoDevices, DUE);
     assert_eq!(
         (run_states(&mut scheduler, "c"), state(&mut scheduler, "c")),
         (vec![], State::Done)
@@ -362,7 +378,7 @@ fn a_run_whose_devices_left_while_it_was_started_is_cancelled_and_not_forgotten(
 }
 
 #[test]
-fn tells_come_before_starts_and_each_in_the_order_in_which_they_became_due() {
+fn controls_come_before_starts_and_each_in_the_order_in_which_they_became_due() {
     let mut scheduler = scheduler(vec![
         campaign("a", hourly()),
         campaign("b", once()),
@@ -371,8 +387,8 @@ fn tells_come_before_starts_and_each_in_the_order_in_which_they_became_due() {
     scheduler.tick(GRACE, NOW + MINUTE);
     work(&mut scheduler, NOW + MINUTE);
     scheduler.tick(GRACE, NOW + GRACE);
-    act(&mut scheduler, "c", Act::Cancel, NOW + GRACE + MINUTE);
-    act(&mut scheduler, "b", Act::Pause, NOW + GRACE);
+    change_state(&mut scheduler, "c", CampaignAction::Cancel, NOW + GRACE + MINUTE);
+    change_state(&mut scheduler, "b", CampaignAction::Pause, NOW + GRACE);
     assert_eq!(
         words(&scheduler, NOW + GRACE + MINUTE),
         ["pause", "cancel", "start 3600"]
@@ -387,7 +403,7 @@ fn a_cancel_asks_for_all_runs_that_are_stopping() {
         work(&mut scheduler, NOW + minute * MINUTE);
     }
     let now = NOW + 150 * MINUTE;
-    act(&mut scheduler, "c", Act::Cancel, now);
+    change_state(&mut scheduler, "c", CampaignAction::Cancel, now);
     let mut stopping = |limit| {
         let id = "c".to_owned();
         match scheduler.apply(Command::Stopping { id, limit }, GRACE, now) {
