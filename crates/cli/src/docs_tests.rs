@@ -103,7 +103,7 @@ fn check(words: &[String]) -> Result<(), String> {
             "login" | "deploy" | "delete" | "rollback" | "tail",
             ..,
         ] => {}
-        ["npx", "wrangler", "deployments", "list"] => {}
+        ["npx", "wrangler", "deployments", "list", ..] => {}
         ["npx", "wrangler", "secret", "put" | "delete", _, ..] => {}
         ["npx", "wrangler", "queues", "create" | "delete", _] => {}
         ["export", assignment] if assignment.contains('=') => {}

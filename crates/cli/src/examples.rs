@@ -35,6 +35,10 @@ pub(crate) fn of(path: &str) -> Option<&'static str> {
 /// The path of each command, and its example.
 const EXAMPLES: &[(&str, &str)] = &[
     (
+        "init",
+        "apns-edge init --team-id DEF123GHIJ --p8 AuthKey_ABC123DEFG.p8 --topic com.example.shop --environment production",
+    ),
+    (
         "push",
         "apns-edge push --app shop --title 'Your parcel' --body 'Four stops away' --device \
          740f4707bebcf74f9b7c25d48e3358945f6aa01da5ddb387462c7eaf61bb78ad=user-1",

@@ -33,8 +33,7 @@ impl Key {
     /// Runs the command.
     pub(crate) fn run(&self, screen: Screen) -> Result<Exit, Failure> {
         let Self::New(new) = self;
-        let key = random_hex::<KEY_BYTES>()?;
-        let entry = new.entry(&key, &random_hex::<SUFFIX_BYTES>()?);
+        let (key, entry) = new.make()?;
         let document = json!({"key": key, "entry": entry}).to_string();
         screen.result(&document, || {
             format!(
@@ -46,7 +45,22 @@ impl Key {
     }
 }
 
+/// Makes a key that reaches one app, and its entry.
+///
+/// # Errors
+/// The operating system gives no random bytes.
+pub(crate) fn new_for(app: &str) -> Result<(String, Value), Failure> {
+    let (name, apps) = (None, vec![app.to_owned()]);
+    New { name, apps }.make()
+}
+
 impl New {
+    fn make(&self) -> Result<(String, Value), Failure> {
+        let key = random_hex::<KEY_BYTES>()?;
+        let entry = self.entry(&key, &random_hex::<SUFFIX_BYTES>()?);
+        Ok((key, entry))
+    }
+
     fn entry(&self, key: &str, suffix: &str) -> Value {
         let apps = if self.apps.is_empty() {
             json!("*")

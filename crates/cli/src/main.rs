@@ -26,6 +26,7 @@ mod exit;
 mod fail_on;
 mod failure;
 mod id;
+mod init;
 mod interrupt;
 mod key;
 mod left_out;
@@ -80,6 +81,7 @@ struct Common {
 /// What can be done.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Init),
     Push(push::Push),
     /// Send to any number of devices, and look after what is being sent
     #[command(subcommand)]
@@ -106,6 +108,7 @@ impl Cli {
     fn run(&self, screen: Screen) -> Result<Exit, Failure> {
         // These talk to nobody.
         match &self.command {
+            Command::Init(init) => return init.run(screen),
             Command::Key(key) => return key.run(screen),
             Command::Completions(completions) => return completions.run(),
             Command::Man(man) => return man.run(),
@@ -114,6 +117,7 @@ impl Cli {
         let fail_on = self.common.fail_on.clone();
         let caller = Caller::new(&self.common.flags, screen, self.common.attempts, fail_on)?;
         match &self.command {
+            Command::Init(init) => init.run(screen),
             Command::Push(push) => push.run(&caller),
             Command::Batch(batch) => batch.run(&caller),
             Command::Receipts(receipts) => receipts.run(&caller),

@@ -17,6 +17,8 @@ mod fake;
 #[cfg(test)]
 mod import;
 #[cfg(test)]
+mod init;
+#[cfg(test)]
 mod key;
 #[cfg(test)]
 mod pages;
