@@ -155,10 +155,7 @@ fn read(value: &Value, app: &App, faults: &mut Faults, warnings: &mut Vec<String
             device.token = text(value, &root.key("token"), faults, |text| token(&text)).unwrap_or_default();
         }
     }
-    let mut optional = |name: &str, read: fn(String) -> Result<String, FaultKind>| {
-        given(name).and_then(|value| text(value, &root.key(name), faults, read))
-    };
-    device.reference = optional("ref", reference);
+    device.reference = given("ref").and_then(|value| text(value, &root.key("ref"), faults, reference));
     let locale = readable("locale", given("locale"), warnings);
     device.locale = locale.and_then(|text| tag_of_locale(text, warnings));
     let zone = readable("time_zone", given("time_zone"), warnings);
