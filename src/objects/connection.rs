@@ -23,7 +23,7 @@ use api::problem::{Kind, Problem};
 use apns::request::Headers;
 use batch::Assignment;
 use delivery::gate::{Command, Lease};
-use delivery::metrics::Delta;
+use delivery::metrics::MetricsDelta;
 use futures::future::{FutureExt, LocalBoxFuture};
 use serde::{Deserialize, Serialize};
 use worker::js_sys::Uint8Array;
@@ -50,8 +50,8 @@ pub(crate) struct Errand {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) assignment: Option<Assignment>,
     /// What was counted on the way here, which is added with the rest.
-    #[serde(default, skip_serializing_if = "Delta::is_empty")]
-    pub(crate) delta: Delta,
+    #[serde(default, skip_serializing_if = "MetricsDelta::is_empty")]
+    pub(crate) delta: MetricsDelta,
 }
 
 impl DurableObject for ConnectionObject {
@@ -104,7 +104,7 @@ impl ConnectionObject {
             );
             return Err(problem
                 .retry_after_ms(millis)
-                .with_header(SHUT_FOR_MS, millis.to_string()));
+                .with_header(UNAVAILABLE_FOR_MS, millis.to_string()));
         }
         if let Some(assignment) = errand.assignment.take() {
             return self.send_chunk(assignment, errand, body, app, links).await;
@@ -198,7 +198,7 @@ fn give_back_unused(env: Env, app: &'static App, mut errand: Errand) -> LocalBox
         lease: errand.lease.id,
         report: Default::default(),
         proven: None,
-        shut_for_ms: None,
+        unavailable_for_ms: None,
         refused: None,
     };
     async move {
@@ -235,7 +235,7 @@ pub(crate) async fn hand_over(env: &Env, app: &App, errand: &Errand, body: &[u8]
     }
     let shut_for = response
         .headers()
-        .get(SHUT_FOR_MS)?
+        .get(UNAVAILABLE_FOR_MS)?
         .and_then(|value| value.parse().ok());
     Ok(match shut_for {
         Some(millis) => Handed::Shut { millis },
@@ -268,4 +268,4 @@ const ORDER_BYTES: &str = "x-apns-edge-order-bytes";
 const FULL: &str = "x-apns-edge-full";
 
 /// How an object says that it has no connection.
-const SHUT_FOR_MS: &str = "x-apns-edge-shut-for-ms";
+const UNAVAILABLE_FOR_MS: &str = "x-apns-edge-unavailable-for-ms";

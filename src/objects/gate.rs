@@ -10,7 +10,7 @@ use api::config::SigningKeyText;
 use apns::credential::Credential;
 use apns::time::Timestamp;
 use delivery::gate::{Command, Context, Gate, Reply};
-use delivery::metrics::Delta;
+use delivery::metrics::MetricsDelta;
 use worker::wasm_bindgen_futures::spawn_local;
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object, wasm_bindgen};
 
@@ -49,12 +49,12 @@ impl DurableObject for GateObject {
             credential: &credential,
             key: key.map(SigningKeyText::reveal),
             ceiling: config.permits,
-            shape: config.sockets.shape,
+            pool_config: config.sockets.pool,
         };
         match self.host.handle(&command, &context).await {
             Ok(reply) => {
                 if self.is_signed_for(&reply) {
-                    let mut delta = Delta::default();
+                    let mut delta = MetricsDelta::default();
                     delta.provider_token(&metrics::name(&self.env, &credential));
                     spawn_local(metrics::add(self.env.clone(), delta));
                 }

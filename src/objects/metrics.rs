@@ -1,6 +1,6 @@
 //! The metrics: objects that share the counting, how to add to them, and `GET /metrics`.
 //!
-//! Whoever sends counts into a [`Delta`] of its own and adds it once, after the answer, to one of the objects: one request
+//! Whoever sends counts into a [`MetricsDelta`] of its own and adds it once, after the answer, to one of the objects: one request
 //! for an order or a chunk, whatever the number of its pushes. What counts on the way - the Worker, a queue's consumer -
 //! travels with the work and is added with the rest. What cannot be added is logged and gone.
 
@@ -22,7 +22,7 @@ use apns::credential::Credential;
 use batch::registry::{Command as RegistryCommand, Counted, Reply as RegistryReply};
 use campaign::scheduler;
 use delivery::gate::{Command as GateCommand, Inspection, Reply as GateReply};
-use delivery::metrics::{Command, Delta, Shard};
+use delivery::metrics::{Command, MetricsDelta, MetricsShard};
 use futures::future::{FutureExt, LocalBoxFuture, join_all, ready};
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object, wasm_bindgen};
 
@@ -34,7 +34,7 @@ pub struct MetricsObject {
 
 struct Core {
     state: State,
-    shard: RefCell<Option<Shard>>,
+    shard: RefCell<Option<MetricsShard>>,
     /// Whether what was added is about to be stored.
     is_saving: Cell<bool>,
 }
@@ -73,7 +73,7 @@ impl DurableObject for MetricsObject {
 
 impl Core {
     fn load(&self, stored: Option<&str>) {
-        let (shard, fault) = Shard::load(stored);
+        let (shard, fault) = MetricsShard::load(stored);
         if let Some(problem) = &fault {
             let object = "metrics";
             Event::StateLost { object, problem }.write();
@@ -87,7 +87,7 @@ impl Core {
     async fn save(&self) {
         clock::at(clock::now() + SAVE_PAUSE).await;
         self.is_saving.set(false);
-        let text = self.shard.borrow().as_ref().map(Shard::store);
+        let text = self.shard.borrow().as_ref().map(MetricsShard::store);
         if let Some(text) = text
             && let Err(error) = self.state.storage().put(KEY, text).await
         {
@@ -98,7 +98,7 @@ impl Core {
 }
 
 /// Adds what was counted to one of the objects, if anything was.
-pub(crate) fn add(env: Env, delta: Delta) -> LocalBoxFuture<'static, ()> {
+pub(crate) fn add(env: Env, delta: MetricsDelta) -> LocalBoxFuture<'static, ()> {
     if delta.is_empty() {
         return ready(()).boxed_local();
     }
@@ -140,7 +140,7 @@ pub(crate) async fn answer(
     let credentials = config.apps.iter().filter(is_first);
     let standing =
         credentials.flat_map(|app| [inspect(env, app).boxed_local(), count(env, app).boxed_local()]);
-    let (mut total, mut standing_now) = (Delta::default(), Standing::default());
+    let (mut total, mut standing_now) = (MetricsDelta::default(), Standing::default());
     let campaigns = iter::once(count_campaigns(env).boxed_local());
     for part in join_all(shards.chain(standing).chain(campaigns)).await {
         match part {
@@ -161,7 +161,7 @@ pub(crate) async fn answer(
 
 /// What one object says.
 enum Part {
-    Shard(Delta),
+    Shard(MetricsDelta),
     NoShard,
     Gate(String, Inspection),
     Batches(Vec<Counted>),

@@ -22,7 +22,7 @@ use api::push::Lines;
 use api::{Answer, Order, auth, preview, push};
 use delivery::fanout::FETCH_WINDOW;
 use delivery::gate::{Command, Lease};
-use delivery::metrics::Delta;
+use delivery::metrics::MetricsDelta;
 use delivery::receipt::{Receipt, Tally};
 use futures::StreamExt;
 use futures::channel::mpsc;
@@ -96,7 +96,7 @@ pub(crate) async fn at_once(
     env: &Env,
     context: &Context,
 ) -> Result<Response, Problem> {
-    let mut delta = Delta::default();
+    let mut delta = MetricsDelta::default();
     let app = written.app;
     let order = Dispatch {
         app,
@@ -147,7 +147,7 @@ struct Dispatch<'d> {
     env: &'d Env,
     context: &'d Context,
     /// What was counted and nobody has taken over yet.
-    delta: &'d mut Delta,
+    delta: &'d mut MetricsDelta,
 }
 
 impl Dispatch<'_> {
@@ -173,7 +173,7 @@ impl Dispatch<'_> {
     }
 
     async fn by_socket(mut self, devices: usize) -> Result<Response, Problem> {
-        let streams = usize::try_from(self.config.sockets.shape.streams).unwrap_or(1);
+        let streams = usize::try_from(self.config.sockets.pool.streams).unwrap_or(1);
         let want = u32::try_from(devices.clamp(1, streams)).unwrap_or(1);
         let lease = self.lease(want, Transport::Socket).await?;
         let wait_ms = u64::try_from(self.wait.as_millis()).unwrap_or(u64::MAX);
@@ -216,15 +216,15 @@ impl Dispatch<'_> {
         }
     }
 
-    /// Gives back a lease under which nothing was sent; no connection can be opened for `shut_for_ms`.
-    async fn give_back(&mut self, errand: Errand, shut_for_ms: Option<u64>) {
+    /// Gives back a lease under which nothing was sent; no connection can be opened for `unavailable_for_ms`.
+    async fn give_back(&mut self, errand: Errand, unavailable_for_ms: Option<u64>) {
         self.delta.merge(errand.delta);
         self.delta.lease(&self.app.name, true);
         let settle = Command::Settle {
             lease: errand.lease.id,
             report: Default::default(),
             proven: None,
-            shut_for_ms,
+            unavailable_for_ms,
             refused: None,
         };
         lease::give_back(self.env, self.app, settle).await;

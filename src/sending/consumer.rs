@@ -21,8 +21,8 @@ use api::format::Format;
 use apns::time::Timestamp;
 use delivery::fanout::FETCH_WINDOW;
 use delivery::gate::{self, Lease, Reply};
-use delivery::limiter::Share;
-use delivery::metrics::Delta;
+use delivery::limiter::FairShare;
+use delivery::metrics::MetricsDelta;
 use futures::lock::{Mutex, MutexGuard};
 use futures::stream::{self, StreamExt};
 use worker::{Context, Env, MessageBatch, MessageExt, QueueRetryOptionsBuilder, RawMessage};
@@ -82,7 +82,7 @@ async fn run(
     let Some(body) = batch::command(env, &wanted.batch, &claim).await? else {
         return Ok(());
     };
-    let mut delta = Delta::default();
+    let mut delta = MetricsDelta::default();
     delta.claimed(clock::now().since(queued_at));
     let end = body.iter().position(|byte| *byte == b'\n').unwrap_or(body.len());
     let (first, order) = body.split_at(end);
@@ -134,7 +134,7 @@ struct Dispatch<'d> {
     env: &'d Env,
     context: &'d Context,
     /// What was counted and no run has taken over yet.
-    delta: &'d mut Delta,
+    delta: &'d mut MetricsDelta,
 }
 
 impl Dispatch<'_> {
@@ -159,7 +159,7 @@ impl Dispatch<'_> {
     }
 
     async fn by_socket(self, turn: &Mutex<()>) {
-        let streams = usize::try_from(self.config.sockets.shape.streams).unwrap_or(1);
+        let streams = usize::try_from(self.config.sockets.pool.streams).unwrap_or(1);
         let Some(lease) = self.lease(streams, Transport::Socket).await else {
             return self.delta.lease(&self.app.name, false);
         };
@@ -186,7 +186,7 @@ impl Dispatch<'_> {
             lease: errand.lease.id,
             report: Default::default(),
             proven: None,
-            shut_for_ms: Some(millis),
+            unavailable_for_ms: Some(millis),
             refused: None,
         };
         lease::give_back(self.env, self.app, settle).await;
@@ -205,7 +205,7 @@ impl Dispatch<'_> {
     /// A lease for the chunk; if there is none to be had, the chunk goes back.
     async fn lease(&self, width: usize, transport: Transport) -> Option<Lease> {
         let want = u32::try_from(self.assignment.places.len().clamp(1, width)).unwrap_or(1);
-        let share = Share {
+        let share = FairShare {
             batch: contract::share(&self.assignment.batch),
             weight: self.assignment.weight,
         };
@@ -216,7 +216,7 @@ impl Dispatch<'_> {
                 chunk::halt(self.env, &self.assignment, problem).await;
                 return None;
             }
-            Ok(Reply::Settled | Reply::Turn(_) | Reply::Inspected(_)) | Err(_) => GATE_RETRY_MS,
+            Ok(Reply::Settled | Reply::Dial(_) | Reply::Inspected(_)) | Err(_) => GATE_RETRY_MS,
         };
         chunk::release(self.env, &self.assignment, after_ms).await;
         None

@@ -11,9 +11,9 @@ use crate::sending::run::{SendLimit, Transport};
 use api::config;
 use apns::provider_token::ProviderToken;
 use apns::time::Timestamp;
-use apns::{Outcome, Reply, Request, Trouble};
+use apns::{Outcome, Reply, Request, TransportError};
 use delivery::fanout::FETCH_WINDOW;
-use delivery::metrics::Delta;
+use delivery::metrics::MetricsDelta;
 use futures::future::{Either, select};
 use worker::js_sys::Uint8Array;
 use worker::{AbortController, Fetch, Headers, Method, RequestInit, RequestRedirect, Response};
@@ -44,7 +44,7 @@ impl Transport for FetchTransport {
         limit: &SendLimit,
     ) -> Outcome {
         if limit.is_over() {
-            return Outcome::NotSent(Trouble::OutOfTime);
+            return Outcome::NotSent(TransportError::OutOfTime);
         }
         let headers = Headers::new();
         let authorization = format!("bearer {}", token.as_str());
@@ -52,7 +52,7 @@ impl Transport for FetchTransport {
         let all = list.iter().map(|(name, value)| (*name, value.as_str()));
         for (name, value) in all.chain([("authorization", authorization.as_str())]) {
             if headers.set(name, value).is_err() {
-                return Outcome::NotSent(Trouble::Unreachable);
+                return Outcome::NotSent(TransportError::Unreachable);
             }
         }
         let url = format!("{}{}", self.origin, request.path());
@@ -60,7 +60,7 @@ impl Transport for FetchTransport {
     }
 
     // The platform tells nothing of its connections.
-    fn count(&self, _delta: &mut Delta) {}
+    fn count(&self, _delta: &mut MetricsDelta) {}
 }
 
 /// Asks APNs without credentials, for the doctor.
@@ -82,7 +82,7 @@ async fn exchange(url: &str, headers: Headers, body: &[u8], deadline: Timestamp)
         .with_redirect(RequestRedirect::Manual)
         .with_body(Some(Uint8Array::from(body).into()));
     let Ok(request) = worker::Request::new_with_init(url, &init) else {
-        return Outcome::NotSent(Trouble::Unreachable);
+        return Outcome::NotSent(TransportError::Unreachable);
     };
     let controller = AbortController::default();
     let signal = controller.signal();
@@ -91,10 +91,10 @@ async fn exchange(url: &str, headers: Headers, body: &[u8], deadline: Timestamp)
     let mut response = match select(pin!(fetch.send_with_signal(&signal)), timer.as_mut()).await {
         Either::Left((Ok(response), _)) => response,
         // The platform does not tell a connection that was refused from one that broke after the request had left.
-        Either::Left((Err(_), _)) => return Outcome::Lost(Trouble::ConnectionLost),
+        Either::Left((Err(_), _)) => return Outcome::Lost(TransportError::ConnectionLost),
         Either::Right(_) => {
             controller.abort();
-            return Outcome::Lost(Trouble::Deadline);
+            return Outcome::Lost(TransportError::Deadline);
         }
     };
     // The status has settled the push, whatever becomes of the body.

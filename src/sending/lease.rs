@@ -8,7 +8,7 @@ use api::call_limit;
 use api::config::{App, Transport};
 use api::problem::{Kind, Problem};
 use delivery::gate::{Command, Lease, Refusal, Reply};
-use delivery::limiter::Share;
+use delivery::limiter::FairShare;
 use worker::Env;
 
 /// A lease of up to `want` permits for an app's credential, with a connection of the pool for the socket transport.
@@ -27,7 +27,7 @@ pub(crate) async fn open(env: &Env, app: &App, want: u32, transport: Transport) 
             Err(Problem::new(Kind::ProviderTokenRefused, detail).retry_after_ms(retry_after_ms))
         }
         Ok(Reply::Unavailable { problem }) => Err(Problem::new(Kind::Misconfigured, problem)),
-        Ok(Reply::Settled | Reply::Turn(_) | Reply::Inspected(_)) | Err(_) => {
+        Ok(Reply::Settled | Reply::Dial(_) | Reply::Inspected(_)) | Err(_) => {
             let detail = "the gate of the app's credential did not answer; nothing was sent";
             Err(Problem::new(Kind::Unavailable, detail).retry_after_ms(GATE_RETRY_MS))
         }
@@ -41,7 +41,7 @@ pub(crate) async fn ask(
     app: &App,
     want: u32,
     transport: Transport,
-    share: Option<Share>,
+    share: Option<FairShare>,
     refused: Option<Refusal>,
 ) -> Result<Reply, String> {
     let command = Command::Lease {

@@ -17,7 +17,7 @@ use apns::time::Timestamp;
 use apns::{Outcome, Request};
 use delivery::fanout::{Fanout, Next, ONE_ATTEMPT_TIME, Plan};
 use delivery::gate::{Command, Lease, Refusal, Reply};
-use delivery::metrics::{Delta, Tally};
+use delivery::metrics::{MetricsDelta, Tally};
 use delivery::receipt::Receipt;
 use delivery::verdict::TokenRefusal;
 use futures::StreamExt;
@@ -49,7 +49,7 @@ pub(crate) trait Transport {
     fn use_another_connection(&self) {}
 
     /// Moves what it has counted since the last call.
-    fn count(&self, delta: &mut Delta);
+    fn count(&self, delta: &mut MetricsDelta);
 }
 
 /// What a run is done with.
@@ -57,7 +57,7 @@ pub(crate) struct Means<T> {
     pub(crate) lease: Lease,
     pub(crate) transport: T,
     /// What was counted before, to be added with the rest.
-    pub(crate) delta: Delta,
+    pub(crate) delta: MetricsDelta,
     pub(crate) env: Env,
 }
 
@@ -252,7 +252,7 @@ impl<T: Transport> Run<T> {
     }
 
     /// Counts with the order or the chunk as a whole.
-    pub(crate) fn count(&mut self, count: impl FnOnce(&mut Delta, &str)) {
+    pub(crate) fn count(&mut self, count: impl FnOnce(&mut MetricsDelta, &str)) {
         count(&mut self.means.delta, &self.order.app.name);
     }
 
@@ -290,7 +290,7 @@ async fn renew(fanout: &mut Fanout, lease: &mut Lease, refusal: TokenRefusal, ap
         Ok(Reply::Full { retry_after_ms } | Reply::Stopped { retry_after_ms, .. }) => {
             fanout.not_renewed(Some(Duration::from_millis(retry_after_ms)));
         }
-        Ok(Reply::Unavailable { .. } | Reply::Settled | Reply::Turn(_) | Reply::Inspected(_)) | Err(_) => {
+        Ok(Reply::Unavailable { .. } | Reply::Settled | Reply::Dial(_) | Reply::Inspected(_)) | Err(_) => {
             fanout.not_renewed(None);
         }
     }
@@ -303,7 +303,7 @@ fn settle_command(fanout: &mut Fanout, lease: &Lease) -> Command {
         lease: lease.id,
         report,
         proven,
-        shut_for_ms: None,
+        unavailable_for_ms: None,
         refused: fanout.take_refusal(),
     }
 }

@@ -19,11 +19,11 @@ use apns::credential::Credential;
 use apns::provider_token::ProviderToken;
 use apns::request::Headers;
 use apns::time::Timestamp;
-use apns::{Outcome, Request, Trouble};
+use apns::{Outcome, Request, TransportError};
 use apns_h2::{Connection, Options, Sleep, Slot, State, Template, Timer};
+use delivery::dial::Dial;
 use delivery::gate::{Command, Reply};
-use delivery::metrics::Delta;
-use delivery::opening::Turn;
+use delivery::metrics::MetricsDelta;
 use delivery::verdict::{Verdict, judge};
 use futures::future::{Either, FutureExt, LocalBoxFuture, Shared, select};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -42,7 +42,7 @@ struct Inner {
     links: RefCell<Vec<Connection>>,
     under_way: RefCell<Option<Attempt>>,
     used_at: RefCell<Timestamp>,
-    counted: RefCell<Delta>,
+    counted: RefCell<MetricsDelta>,
 }
 
 /// An opening that several wait for; it ends with the delay before the next if it fails.
@@ -77,9 +77,9 @@ impl Links {
     }
 
     /// A free stream of a connection, as soon as there is one.
-    async fn slot(&self) -> Result<(Connection, Slot), Trouble> {
-        let connection = self.pick().await.map_err(|_| Trouble::Unreachable)?;
-        let slot = connection.slot().await.map_err(|_| Trouble::GoingAway)?;
+    async fn slot(&self) -> Result<(Connection, Slot), TransportError> {
+        let connection = self.pick().await.map_err(|_| TransportError::Unreachable)?;
+        let slot = connection.slot().await.map_err(|_| TransportError::GoingAway)?;
         Ok((connection, slot))
     }
 
@@ -125,13 +125,13 @@ impl Links {
 
     /// Opens a connection when the gate lets this object: one of the credential's opens at a time.
     async fn connect(&self) -> Result<(), Duration> {
-        let until = clock::now() + TURN_WAIT;
+        let until = clock::now() + DIAL_WAIT;
         loop {
-            match self.ask(Command::Open).await? {
-                Turn::Open => break,
-                Turn::Refused(delay) => return Err(delay),
-                Turn::Join if clock::now() >= until => return Err(TURN_PAUSE),
-                Turn::Join => clock::at(clock::now() + TURN_PAUSE).await,
+            match self.ask(Command::Dial).await? {
+                Dial::Allowed => break,
+                Dial::Refused(delay) => return Err(delay),
+                Dial::InProgress if clock::now() >= until => return Err(DIAL_PAUSE),
+                Dial::InProgress => clock::at(clock::now() + DIAL_PAUSE).await,
             }
         }
         let result = connect(&self.0.address).await;
@@ -141,11 +141,11 @@ impl Links {
         if let Ok(link) = &result {
             self.0.links.borrow_mut().push(link.clone());
         }
-        let told = self.ask(Command::Opened { succeeded }).await;
+        let told = self.ask(Command::Dialed { succeeded }).await;
         let Err(problem) = result else { return Ok(()) };
         let delay = match told {
-            Ok(Turn::Refused(delay)) | Err(delay) => delay,
-            Ok(Turn::Open | Turn::Join) => TURN_PAUSE,
+            Ok(Dial::Refused(delay)) | Err(delay) => delay,
+            Ok(Dial::Allowed | Dial::InProgress) => DIAL_PAUSE,
         };
         Event::ConnectFailed {
             host: &self.0.address.host,
@@ -157,10 +157,10 @@ impl Links {
     }
 
     /// Asks the gate about opening; one that does not answer lets nobody open for a while.
-    async fn ask(&self, command: Command) -> Result<Turn, Duration> {
+    async fn ask(&self, command: Command) -> Result<Dial, Duration> {
         match gate::ask(&self.0.env, self.0.credential, &command).await {
-            Ok(Reply::Turn(turn)) => Ok(turn),
-            Ok(_) => Ok(Turn::Join),
+            Ok(Reply::Dial(dial)) => Ok(dial),
+            Ok(_) => Ok(Dial::InProgress),
             Err(problem) => {
                 Event::GateFailed {
                     app: &self.0.credential.name(),
@@ -173,7 +173,7 @@ impl Links {
     }
 
     /// What was counted of connections since the last call.
-    pub(crate) fn take_counted(&self) -> Delta {
+    pub(crate) fn take_counted(&self) -> MetricsDelta {
         self.0.counted.take()
     }
 
@@ -182,7 +182,7 @@ impl Links {
         let used_at = clock::now();
         *self.0.used_at.borrow_mut() = used_at;
         let this = self.clone();
-        let idle = self.0.sockets.shape.idle;
+        let idle = self.0.sockets.pool.idle;
         spawn_local(async move {
             Delay::from(idle).await;
             let idle = *this.0.used_at.borrow() == used_at;
@@ -282,21 +282,21 @@ pub(crate) struct Probed {
 /// Opens a connection of its own and asks APNs without credentials.
 pub(crate) async fn probe(address: &Address, timeout: Duration) -> Probed {
     let started = clock::now();
-    let failed = |trouble| Probed {
-        outcome: Outcome::NotSent(trouble),
+    let failed = |error| Probed {
+        outcome: Outcome::NotSent(error),
         ms: clock::millis_since(started),
         streams: None,
     };
     let Ok(connection) = connect(address).await else {
-        return failed(Trouble::Unreachable);
+        return failed(TransportError::Unreachable);
     };
     let streams = Some(connection.counters().limit);
     let request = Request::probe();
     let Ok(template) = Template::without_credentials(&request.headers) else {
-        return failed(Trouble::Unreachable);
+        return failed(TransportError::Unreachable);
     };
     let Ok(slot) = connection.slot().await else {
-        return failed(Trouble::GoingAway);
+        return failed(TransportError::GoingAway);
     };
     let asked = clock::now();
     let outcome = slot.send(&request, &template, asked + timeout).await;
@@ -320,7 +320,7 @@ pub(crate) struct SocketTransport {
 impl SocketTransport {
     /// A transport for pushes with these headers.
     pub(crate) fn new(links: Links, headers: std::sync::Arc<Headers>) -> Self {
-        let width = usize::try_from(links.0.sockets.shape.streams).unwrap_or(1);
+        let width = usize::try_from(links.0.sockets.pool.streams).unwrap_or(1);
         Self {
             links,
             template: RefCell::default(),
@@ -360,11 +360,13 @@ impl Transport for SocketTransport {
     ) -> Outcome {
         let (connection, slot) = match select(pin!(self.links.slot()), limit.over()).await {
             Either::Left((Ok(slot), _)) if !limit.is_over() => slot,
-            Either::Left((Err(trouble), _)) => return Outcome::NotSent(trouble),
-            Either::Left((Ok(_), _)) | Either::Right(_) => return Outcome::NotSent(Trouble::OutOfTime),
+            Either::Left((Err(error), _)) => return Outcome::NotSent(error),
+            Either::Left((Ok(_), _)) | Either::Right(_) => {
+                return Outcome::NotSent(TransportError::OutOfTime);
+            }
         };
         let Some(template) = self.template(token) else {
-            return Outcome::NotSent(Trouble::Unreachable);
+            return Outcome::NotSent(TransportError::Unreachable);
         };
         let outcome = slot.send(request, &template, clock::now() + timeout).await;
         let verdict = judge(&outcome);
@@ -382,7 +384,7 @@ impl Transport for SocketTransport {
         }
     }
 
-    fn count(&self, delta: &mut Delta) {
+    fn count(&self, delta: &mut MetricsDelta) {
         delta.merge(self.links.take_counted());
     }
 }
@@ -401,10 +403,10 @@ impl Timer for PlatformTimer {
 }
 
 /// How long an object waits for another to have opened its connection: as long as that may take.
-const TURN_WAIT: Duration = Duration::from_secs(15);
+const DIAL_WAIT: Duration = Duration::from_secs(15);
 
 /// How often it asks meanwhile; an opening takes some round trips.
-const TURN_PAUSE: Duration = Duration::from_millis(100);
+const DIAL_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long nothing is opened when the gate does not answer.
 const GATE_PAUSE: Duration = Duration::from_secs(1);

@@ -297,7 +297,7 @@ fn probe_report(probe: &Probe) -> ProbeReport<'_> {
             let reason = reply.reason.as_ref().map_or("no reason of APNs", Reason::as_str);
             format!("{} {reason}", reply.status)
         }
-        Outcome::NotSent(trouble) | Outcome::Lost(trouble) => trouble.to_string(),
+        Outcome::NotSent(error) | Outcome::Lost(error) => error.to_string(),
     };
     ProbeReport {
         environment: probe.environment.as_str(),

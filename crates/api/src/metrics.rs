@@ -18,8 +18,8 @@ use super::problem::{Kind, Problem};
 use batch::registry::Counted;
 use campaign::scheduler;
 use delivery::gate::Inspection;
-use delivery::metrics::{Delta, Measure, Metric};
-use delivery::pool::Standing as Pool;
+use delivery::metrics::{Metric, MetricsDelta, Sample};
+use delivery::pool::PoolStats as Pool;
 
 /// How things stand when they are asked for.
 #[derive(Clone, Debug, Default)]
@@ -36,7 +36,7 @@ pub struct Standing {
 ///
 /// # Errors
 /// 503 if it cannot be written, which no value of either is known to do.
-pub fn answer(total: Delta, standing: Standing) -> Result<Answer, Problem> {
+pub fn answer(total: MetricsDelta, standing: Standing) -> Result<Answer, Problem> {
     let mut registry = Registry::with_prefix(PREFIX);
     registry.register_collector(Box::new(Report { total, standing }));
     let mut body = String::new();
@@ -49,7 +49,7 @@ pub fn answer(total: Delta, standing: Standing) -> Result<Answer, Problem> {
 }
 
 struct Report {
-    total: Delta,
+    total: MetricsDelta,
     standing: Standing,
 }
 
@@ -89,8 +89,12 @@ impl Collector for Report {
         }
         let mut metric = CONNECTIONS.begin(to, None, MetricType::Gauge)?;
         for (credential, gate) in &self.standing.gates {
-            let Pool { open, idle, shut } = gate.connections;
-            for (state, connections) in [("open", open), ("idle", idle), ("shut", shut)] {
+            let Pool {
+                open,
+                idle,
+                unavailable,
+            } = gate.connections;
+            for (state, connections) in [("open", open), ("idle", idle), ("unavailable", unavailable)] {
                 let values = [credential.as_str(), state];
                 CONNECTIONS.row(&mut metric, &values, |row| {
                     row.encode_gauge(&u64::from(connections))
@@ -115,12 +119,12 @@ impl Family {
     fn counter<'r>(
         &self,
         to: &mut DescriptorEncoder<'_>,
-        rows: impl Iterator<Item = (&'r [String], &'r Measure)>,
+        rows: impl Iterator<Item = (&'r [String], &'r Sample)>,
     ) -> fmt::Result {
         let mut metric = self.begin(to, None, MetricType::Counter)?;
-        for (values, measure) in rows {
+        for (values, sample) in rows {
             self.row(&mut metric, values, |row| {
-                row.encode_counter(&measure.count(), None::<&Exemplar<NoLabelSet, u64>>)
+                row.encode_counter(&sample.count(), None::<&Exemplar<NoLabelSet, u64>>)
             })?;
         }
         Ok(())
@@ -129,15 +133,15 @@ impl Family {
     fn histogram<'r>(
         &self,
         to: &mut DescriptorEncoder<'_>,
-        rows: impl Iterator<Item = (&'r [String], &'r Measure)>,
+        rows: impl Iterator<Item = (&'r [String], &'r Sample)>,
         bounds_ms: &[u64],
     ) -> fmt::Result {
         let mut metric = self.begin(to, Some(&Unit::Seconds), MetricType::Histogram)?;
-        for (values, measure) in rows {
-            let sum = seconds(measure.sum_ms());
-            let buckets = buckets(measure, bounds_ms);
+        for (values, sample) in rows {
+            let sum = seconds(sample.sum_ms());
+            let buckets = buckets(sample, bounds_ms);
             self.row(&mut metric, values, |row| {
-                row.encode_histogram::<NoLabelSet>(sum, measure.count(), &buckets, None)
+                row.encode_histogram::<NoLabelSet>(sum, sample.count(), &buckets, None)
             })?;
         }
         Ok(())
@@ -169,12 +173,12 @@ impl Family {
 }
 
 /// The counts of a histogram up to each bound and beyond, each without those of the bound before.
-fn buckets(measure: &Measure, bounds_ms: &[u64]) -> Vec<(f64, u64)> {
+fn buckets(sample: &Sample, bounds_ms: &[u64]) -> Vec<(f64, u64)> {
     let mut before = None;
-    let mut rest = measure.count();
+    let mut rest = sample.count();
     let mut buckets = Vec::with_capacity(bounds_ms.len() + 1);
     for bound in bounds_ms {
-        let count = measure.between(before, *bound).min(rest);
+        let count = sample.between(before, *bound).min(rest);
         rest -= count;
         buckets.push((seconds(*bound), count));
         before = Some(*bound);

@@ -15,7 +15,7 @@ mod queue;
 use slab::Slab;
 
 use apns::time::Timestamp;
-use apns::{Outcome, Reply, Trouble};
+use apns::{Outcome, Reply, TransportError};
 
 pub use end::{Closed, End, State};
 use limit::Limit;
@@ -201,7 +201,7 @@ impl<W> Ledger<W> {
         self.counters.sent += 1;
         self.counters.not_sent += 1;
         self.give_back(woken);
-        Outcome::NotSent(Trouble::GoingAway)
+        Outcome::NotSent(TransportError::GoingAway)
     }
 
     /// Whether a push's deadline has passed.
@@ -240,12 +240,12 @@ impl<W> Ledger<W> {
                 self.limit.prove();
                 Outcome::Answered(reply)
             }
-            Ending::Refused => Outcome::NotSent(Trouble::StreamRefused),
-            Ending::PassedOver => Outcome::NotSent(Trouble::GoingAway),
+            Ending::Refused => Outcome::NotSent(TransportError::StreamRefused),
+            Ending::PassedOver => Outcome::NotSent(TransportError::GoingAway),
             // A server that resets a stream has looked at it, however little of it was there.
-            Ending::Reset => Outcome::Lost(Trouble::ConnectionLost),
-            Ending::Broken => unanswered(Trouble::ConnectionLost),
-            Ending::Expired => unanswered(Trouble::Deadline),
+            Ending::Reset => Outcome::Lost(TransportError::ConnectionLost),
+            Ending::Broken => unanswered(TransportError::ConnectionLost),
+            Ending::Expired => unanswered(TransportError::Deadline),
         };
         match outcome {
             Outcome::Answered(_) => self.counters.answered += 1,

@@ -14,7 +14,7 @@ use super::connection::Shared;
 use super::ledger::{Ending, Key};
 use apns::reply::MAX_BODY;
 use apns::time::Timestamp;
-use apns::{Outcome, Reply, Trouble};
+use apns::{Outcome, Reply, TransportError};
 
 /// A push that has been handed to the connection; it resolves to what became of it.
 ///
@@ -157,7 +157,7 @@ impl Push {
     fn settle(mut self, ending: Ending) -> Outcome {
         match self.key.take() {
             Some(key) => self.shared.settle(key, self.stream, ending),
-            None => Outcome::Lost(Trouble::ConnectionLost),
+            None => Outcome::Lost(TransportError::ConnectionLost),
         }
     }
 }

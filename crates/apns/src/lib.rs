@@ -29,7 +29,7 @@ pub use device_token::DeviceToken;
 pub use environment::Environment;
 pub use expiration::Expiration;
 pub use notification::Notification;
-pub use outcome::{Outcome, Trouble};
+pub use outcome::{Outcome, TransportError};
 pub use priority::Priority;
 pub use push_type::PushType;
 pub use reason::Reason;

@@ -1,7 +1,7 @@
-//! What came of one attempt to send a push: APNs' answer, or how the attempt ended without one.
+//! The outcome of one attempt to send a push: APNs' answer, or why there was none.
 //!
-//! The line that matters runs between a push that APNs surely has not processed, which may be sent again freely, and
-//! one of which nobody knows, which may show twice. Source: RFC 9113 sections 6.8 and 8.7 for HTTP/2's guarantees.
+//! A push that APNs certainly did not process may be retried freely. One whose fate is unknown may show twice if it is
+//! retried. Source: RFC 9113 sections 6.8 and 8.7 for HTTP/2's guarantees.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,9 +14,9 @@ pub enum Outcome {
     /// An answer came.
     Answered(Reply),
     /// APNs surely has not processed the push.
-    NotSent(Trouble),
+    NotSent(TransportError),
     /// The push was sent, or may have been, and no answer came.
-    Lost(Trouble),
+    Lost(TransportError),
 }
 
 impl Outcome {
@@ -46,9 +46,9 @@ impl Outcome {
     }
 }
 
-/// What went wrong on the way.
+/// Why an attempt had no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Trouble {
+pub enum TransportError {
     /// No connection could be opened.
     Unreachable,
     /// The server refused the stream before it looked at it.
@@ -65,8 +65,8 @@ pub enum Trouble {
     TokenRefused,
 }
 
-impl Trouble {
-    /// A word for it in answers, where APNs' reason would stand.
+impl TransportError {
+    /// The word for it in answers, in place of APNs' reason.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -81,7 +81,7 @@ impl Trouble {
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }

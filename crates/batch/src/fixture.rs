@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use apns::time::Timestamp;
-use delivery::verdict::{Again, Verdict};
+use delivery::verdict::{RetryCause, Verdict};
 
 use crate::results::{Ending, Found, Results};
 use crate::{Announcement, AudienceRef, Handover, Record, Size, State, Terms};
@@ -111,12 +111,17 @@ pub fn accepted(places: impl IntoIterator<Item = usize>) -> Results {
 
 /// APNs is overloaded.
 pub fn overloaded(places: impl IntoIterator<Item = usize>) -> Results {
-    told(Verdict::Retry(Again::Server), 503, "ServiceUnavailable", places)
+    told(
+        Verdict::Retry(RetryCause::Server),
+        503,
+        "ServiceUnavailable",
+        places,
+    )
 }
 
 /// APNs got too many for these devices.
 pub fn throttled(places: impl IntoIterator<Item = usize>) -> Results {
-    told(Verdict::Retry(Again::Device), 429, "TooManyRequests", places)
+    told(Verdict::Retry(RetryCause::Device), 429, "TooManyRequests", places)
 }
 
 /// APNs refused the provider token.
@@ -131,7 +136,7 @@ pub fn bad_tokens(places: impl IntoIterator<Item = usize>) -> Results {
 
 /// Handed back by a runner that was told to stop.
 pub fn untried(places: impl IntoIterator<Item = usize>) -> Results {
-    let mut results = told(Verdict::Retry(Again::Connection), 0, "", places);
+    let mut results = told(Verdict::Retry(RetryCause::Connection), 0, "", places);
     results.found[0].untried = true;
     results.found[0].ending.attempts = 0;
     results

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::count;
 use super::results::Results;
 use apns::time::Timestamp;
-use delivery::verdict::{Again, Verdict};
+use delivery::verdict::{RetryCause, Verdict};
 
 /// What is known so far.
 #[derive(Debug)]
@@ -65,9 +65,12 @@ impl Guard {
                 | Verdict::DropDevice
                 | Verdict::CheckToken
                 | Verdict::FixRequest
-                | Verdict::Retry(Again::Device) => well += pushes,
+                | Verdict::Retry(RetryCause::Device) => well += pushes,
                 Verdict::Retry(
-                    Again::Server | Again::Connection | Again::Network | Again::ProviderToken(_),
+                    RetryCause::Server
+                    | RetryCause::Connection
+                    | RetryCause::Network
+                    | RetryCause::ProviderToken(_),
                 )
                 | Verdict::FixCredentials
                 | Verdict::Unknown => ill += pushes,

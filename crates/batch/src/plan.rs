@@ -15,7 +15,7 @@ use super::results::{Ending, GaveUp};
 use super::{Batch, CutOff, Progress, State, at, count};
 use crate::places::Places;
 use apns::time::Timestamp;
-use delivery::verdict::{Again, Verdict};
+use delivery::verdict::{RetryCause, Verdict};
 
 /// What is out, and what can go out.
 #[derive(Debug, Default)]
@@ -371,7 +371,7 @@ const fn rounded_up(due_at: Timestamp) -> Timestamp {
 /// The ending of a push that the notification's expiration kept from going out.
 pub(super) const fn expired() -> Ending {
     Ending {
-        verdict: Verdict::Retry(Again::Server),
+        verdict: Verdict::Retry(RetryCause::Server),
         code: 0,
         reason: None,
         attempts: 0,

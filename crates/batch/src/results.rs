@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::places::Places;
 use apns::time::Timestamp;
-use apns::{Outcome, Trouble};
+use apns::{Outcome, TransportError};
 use delivery::receipt::{Receipt, Status};
 use delivery::verdict::{self, Verdict};
 
@@ -95,7 +95,7 @@ impl Results {
     pub fn add(&mut self, receipt: &Receipt) {
         let mut ending = Ending::of(receipt);
         let is_final = ending.is_final(false);
-        let untried = receipt.outcome == Outcome::NotSent(Trouble::OutOfTime);
+        let untried = receipt.outcome == Outcome::NotSent(TransportError::OutOfTime);
         let asked = receipt.outcome.retry_after();
         // A push that was never sent has the wait of what stopped it.
         let wait = if receipt.attempts == 0 {
@@ -347,14 +347,14 @@ mod tests {
         let mut results = Results::default();
         let stopped = Receipt {
             retry_after: Some(Duration::from_secs(1)),
-            ..receipt(3, Outcome::NotSent(Trouble::OutOfTime), 0)
+            ..receipt(3, Outcome::NotSent(TransportError::OutOfTime), 0)
         };
         results.add(&stopped);
         let found = &results.found[0];
         assert!(found.untried && found.retry_after_ms.is_none());
         let refused = Receipt {
             retry_after: Some(Duration::from_secs(9)),
-            ..receipt(4, Outcome::NotSent(Trouble::TokenRefused), 0)
+            ..receipt(4, Outcome::NotSent(TransportError::TokenRefused), 0)
         };
         results.add(&refused);
         assert_eq!(results.found[1].retry_after_ms, Some(9000));
@@ -363,7 +363,7 @@ mod tests {
     #[test]
     fn a_lost_answer_is_final_unless_the_push_may_be_repeated() {
         let mut results = Results::default();
-        results.add(&receipt(0, Outcome::Lost(Trouble::Deadline), 1));
+        results.add(&receipt(0, Outcome::Lost(TransportError::Deadline), 1));
         let ending = &results.found[0].ending;
         assert!(ending.is_final(false) && !ending.is_final(true));
         assert_eq!(ending.status(), Status::Failed);

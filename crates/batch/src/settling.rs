@@ -13,7 +13,7 @@ use super::{Batch, Notice, Pause, PausedBy, Progress, Refusal, Settled, State, a
 use crate::places::Places;
 use apns::time::Timestamp;
 use delivery::backoff;
-use delivery::verdict::{Again, Verdict};
+use delivery::verdict::{RetryCause, Verdict};
 
 impl Batch {
     /// A runner says how pushes ended; with `over` it has done what it could.
@@ -128,7 +128,7 @@ impl Batch {
                 if let Some(progress) = self.begun(number) {
                     progress.doubt(part.places);
                 }
-                self.put_off(number, part, &abandoned(), Again::Network, None, now);
+                self.put_off(number, part, &abandoned(), RetryCause::Network, None, now);
                 continue;
             }
             // They may have been sent, and what is sent twice takes effect twice.
@@ -166,7 +166,7 @@ impl Batch {
                 | Verdict::CheckToken
                 | Verdict::FixRequest
                 | Verdict::Unknown
-                | Verdict::Duplicate => Again::Network,
+                | Verdict::Duplicate => RetryCause::Network,
             };
             let asked = found.retry_after_ms.map(Duration::from_millis);
             self.put_off(number, part, &found.ending, again, asked, now);
@@ -189,7 +189,7 @@ impl Batch {
         number: u32,
         part: Part,
         last: &Ending,
-        again: Again,
+        again: RetryCause,
         asked: Option<Duration>,
         now: Timestamp,
     ) {

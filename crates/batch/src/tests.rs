@@ -23,7 +23,7 @@ use crate::fixture::{
     BEGIN, accepted, audience, bad_tokens, both, overloaded, record, refused, secs, sizes, terms, throttled,
     told, untried,
 };
-use delivery::verdict::{Again, Verdict};
+use delivery::verdict::{RetryCause, Verdict};
 
 /// What is planned when nothing is to be queued.
 const NOTHING: [u32; 0] = [];

@@ -6,20 +6,20 @@
 
 use std::time::Duration;
 
-use super::verdict::{Again, TokenRefusal, Verdict};
-use apns::Trouble;
+use super::verdict::{RetryCause, TokenRefusal, Verdict};
+use apns::TransportError;
 use apns::time::Timestamp;
 
 /// The delay before quick resend number `resend` (from 1), with jitter drawn from `salt`.
 ///
 /// A `retry_after` that came with the answer is never undercut.
 #[must_use]
-pub fn quick(again: Again, resend: u32, retry_after: Option<Duration>, salt: u64) -> Duration {
-    let first = match again {
-        Again::Device => DEVICE_QUICK,
-        Again::Server => SERVER_QUICK,
-        Again::Network => NETWORK_QUICK,
-        Again::Connection | Again::ProviderToken(_) => Duration::ZERO,
+pub fn quick(cause: RetryCause, resend: u32, retry_after: Option<Duration>, salt: u64) -> Duration {
+    let first = match cause {
+        RetryCause::Device => DEVICE_QUICK,
+        RetryCause::Server => SERVER_QUICK,
+        RetryCause::Network => NETWORK_QUICK,
+        RetryCause::Connection | RetryCause::ProviderToken(_) => Duration::ZERO,
     };
     let doubled = first.saturating_mul(1 << resend.saturating_sub(1).min(MAX_DOUBLINGS));
     jittered(doubled, salt).max(retry_after.unwrap_or_default())
@@ -27,14 +27,14 @@ pub fn quick(again: Again, resend: u32, retry_after: Option<Duration>, salt: u64
 
 /// The delay that a caller should keep before it sends the push in a new request.
 #[must_use]
-pub fn advice(again: Again, retry_after: Option<Duration>) -> Duration {
-    let own = match again {
-        Again::Device => DEVICE_ADVICE,
-        Again::Server => SERVER_ADVICE,
-        Again::Connection => CONNECTION_ADVICE,
-        Again::Network => NETWORK_ADVICE,
-        Again::ProviderToken(TokenRefusal::Expired) => CONNECTION_ADVICE,
-        Again::ProviderToken(TokenRefusal::TooManyUpdates) => TOKEN_ADVICE,
+pub fn advice(cause: RetryCause, retry_after: Option<Duration>) -> Duration {
+    let own = match cause {
+        RetryCause::Device => DEVICE_ADVICE,
+        RetryCause::Server => SERVER_ADVICE,
+        RetryCause::Connection => CONNECTION_ADVICE,
+        RetryCause::Network => NETWORK_ADVICE,
+        RetryCause::ProviderToken(TokenRefusal::Expired) => CONNECTION_ADVICE,
+        RetryCause::ProviderToken(TokenRefusal::TooManyUpdates) => TOKEN_ADVICE,
     };
     own.max(retry_after.unwrap_or_default())
 }
@@ -43,14 +43,14 @@ pub fn advice(again: Again, retry_after: Option<Duration>) -> Duration {
 ///
 /// A `retry_after` that came with the answer is never undercut.
 #[must_use]
-pub fn round(again: Again, round: u32, retry_after: Option<Duration>, salt: u64) -> Duration {
-    let (first, longest) = match again {
-        Again::Device => (DEVICE_ADVICE, LONGEST_ROUND),
-        Again::Server => (SERVER_ROUND, LONGEST_ROUND),
-        Again::Connection | Again::Network | Again::ProviderToken(TokenRefusal::Expired) => {
+pub fn round(cause: RetryCause, round: u32, retry_after: Option<Duration>, salt: u64) -> Duration {
+    let (first, longest) = match cause {
+        RetryCause::Device => (DEVICE_ADVICE, LONGEST_ROUND),
+        RetryCause::Server => (SERVER_ROUND, LONGEST_ROUND),
+        RetryCause::Connection | RetryCause::Network | RetryCause::ProviderToken(TokenRefusal::Expired) => {
             (NETWORK_ROUND, LONGEST_NETWORK_ROUND)
         }
-        Again::ProviderToken(TokenRefusal::TooManyUpdates) => (DEVICE_ADVICE, TOKEN_ADVICE),
+        RetryCause::ProviderToken(TokenRefusal::TooManyUpdates) => (DEVICE_ADVICE, TOKEN_ADVICE),
     };
     let doubled = first.saturating_mul(1 << round.saturating_sub(1).min(MAX_DOUBLINGS));
     jittered(doubled.min(longest), salt).max(retry_after.unwrap_or_default())
@@ -60,7 +60,7 @@ pub fn round(again: Again, round: u32, retry_after: Option<Duration>, salt: u64)
 #[must_use]
 pub fn for_verdict(verdict: Verdict, retry_after: Option<Duration>) -> Option<Duration> {
     match verdict {
-        Verdict::Retry(again) => Some(advice(again, retry_after)),
+        Verdict::Retry(cause) => Some(advice(cause, retry_after)),
         Verdict::Accepted
         | Verdict::DropDevice
         | Verdict::CheckToken
@@ -71,15 +71,15 @@ pub fn for_verdict(verdict: Verdict, retry_after: Option<Duration>) -> Option<Du
     }
 }
 
-/// The delay before a push goes out again that surely was not sent, for the `bounces`-th time.
+/// The delay before a push goes out again that surely was not sent, for the `unsent_retries`-th time.
 ///
 /// A stream that a server did not take goes out at once on another connection, the first time; where there is none, the
 /// network gets a moment.
 #[must_use]
-pub fn bounce(trouble: Trouble, bounces: u32, salt: u64) -> Duration {
-    match trouble {
-        Trouble::StreamRefused | Trouble::GoingAway if bounces == 1 => Duration::ZERO,
-        _ => quick(Again::Network, bounces, None, salt),
+pub fn unsent(error: TransportError, unsent_retries: u32, salt: u64) -> Duration {
+    match error {
+        TransportError::StreamRefused | TransportError::GoingAway if unsent_retries == 1 => Duration::ZERO,
+        _ => quick(RetryCause::Network, unsent_retries, None, salt),
     }
 }
 
@@ -154,23 +154,23 @@ mod tests {
     fn a_quick_delay_doubles_and_never_undercuts_retry_after() {
         for resend in 1..=3 {
             let full = SERVER_QUICK * (1 << (resend - 1));
-            let delay = quick(Again::Server, resend, None, 7);
+            let delay = quick(RetryCause::Server, resend, None, 7);
             assert!(delay >= full / 2 && delay <= full, "{resend}: {delay:?}");
         }
         let asked = Duration::from_secs(30);
-        assert_eq!(quick(Again::Server, 1, Some(asked), 7), asked);
+        assert_eq!(quick(RetryCause::Server, 1, Some(asked), 7), asked);
     }
 
     #[test]
     fn a_new_connection_is_tried_at_once() {
-        assert_eq!(quick(Again::Connection, 1, None, 7), Duration::ZERO);
+        assert_eq!(quick(RetryCause::Connection, 1, None, 7), Duration::ZERO);
     }
 
     #[test]
     fn the_advice_after_a_5xx_is_apples_quarter_of_an_hour() {
-        assert_eq!(advice(Again::Server, None), Duration::from_secs(900));
+        assert_eq!(advice(RetryCause::Server, None), Duration::from_secs(900));
         assert_eq!(
-            advice(Again::Server, Some(Duration::from_secs(1000))),
+            advice(RetryCause::Server, Some(Duration::from_secs(1000))),
             Duration::from_secs(1000)
         );
     }
@@ -196,16 +196,17 @@ mod tests {
 
     #[test]
     fn salts_spread_the_jitter() {
-        let delays: std::collections::HashSet<Duration> =
-            (0..100).map(|salt| quick(Again::Device, 1, None, salt)).collect();
+        let delays: std::collections::HashSet<Duration> = (0..100)
+            .map(|salt| quick(RetryCause::Device, 1, None, salt))
+            .collect();
         assert!(delays.len() > 90, "{}", delays.len());
     }
 
     proptest! {
         #[test]
         fn no_delay_overflows(resend: u32, salt: u64) {
-            for again in [Again::Device, Again::Server, Again::Connection, Again::Network] {
-                prop_assert!(quick(again, resend, None, salt) <= DEVICE_QUICK * 1024);
+            for cause in [RetryCause::Device, RetryCause::Server, RetryCause::Connection, RetryCause::Network] {
+                prop_assert!(quick(cause, resend, None, salt) <= DEVICE_QUICK * 1024);
             }
         }
     }

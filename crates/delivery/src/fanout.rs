@@ -14,9 +14,9 @@ use super::backoff;
 use super::gate::CredentialRefusal;
 use super::limiter::Report;
 use super::receipt::Receipt;
-use super::verdict::{self, Again, TokenRefusal, Verdict, cannot_have_been_taken, judge};
+use super::verdict::{self, RetryCause, TokenRefusal, Verdict, cannot_have_been_taken, judge};
 use apns::time::Timestamp;
-use apns::{Outcome, Trouble};
+use apns::{Outcome, TransportError};
 use stop::Stop;
 
 pub use stop::TRUSTED;
@@ -46,7 +46,7 @@ pub struct Launch {
     /// The push's place in the source.
     pub push: usize,
     attempt: u8,
-    bounces: u32,
+    unsent_retries: u32,
     token: u8,
     doubts: u8,
     refused: bool,
@@ -91,7 +91,7 @@ pub struct Fanout {
     fresh: usize,
     in_flight: usize,
     /// Pushes that are sent again, by moment and order.
-    waiting: BTreeMap<(Timestamp, u64), Waiting>,
+    waiting: BTreeMap<(Timestamp, u64), PendingPush>,
     sequence: u64,
     alone: bool,
     /// Counts the provider tokens that this fan-out has used.
@@ -108,11 +108,11 @@ pub struct Fanout {
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct PendingPush {
     push: usize,
     attempts: u8,
-    /// How often it came back surely unsent, which counts as no attempt.
-    bounces: u32,
+    /// How often an attempt ended surely unsent, which does not count as an attempt.
+    unsent_retries: u32,
     /// Whether APNs refused the credential when it was sent.
     refused: bool,
     last: Outcome,
@@ -168,12 +168,12 @@ impl Fanout {
         }
         if self.fresh < self.plan.pushes {
             self.fresh += 1;
-            let fresh = Waiting {
+            let fresh = PendingPush {
                 push: self.fresh - 1,
                 attempts: 0,
-                bounces: 0,
+                unsent_retries: 0,
                 refused: false,
-                last: Outcome::NotSent(Trouble::OutOfTime),
+                last: Outcome::NotSent(TransportError::OutOfTime),
             };
             return self.launch(&fresh, now);
         }
@@ -209,7 +209,7 @@ impl Fanout {
                 self.proved = true;
             }
         }
-        if matches!(outcome, Outcome::NotSent(Trouble::OutOfTime)) {
+        if matches!(outcome, Outcome::NotSent(TransportError::OutOfTime)) {
             // The transport sends nothing more, so that nothing more is launched.
             self.halt();
         }
@@ -218,12 +218,12 @@ impl Fanout {
                 let advice = backoff::for_verdict(verdict, outcome.retry_after());
                 Some(receipt(&launch, outcome, verdict, advice, now))
             }
-            Verdict::Retry(Again::ProviderToken(refusal)) => {
+            Verdict::Retry(RetryCause::ProviderToken(refusal)) => {
                 self.token_refused(&launch, outcome, refusal, now)
             }
-            Verdict::Retry(again) => self.try_again(&launch, outcome, verdict, again, now),
+            Verdict::Retry(cause) => self.retry(&launch, outcome, verdict, cause, now),
             Verdict::Unknown if repeatable && !self.plan.one_attempt => {
-                self.try_again(&launch, outcome, verdict, Again::Network, now)
+                self.retry(&launch, outcome, verdict, RetryCause::Network, now)
             }
             Verdict::FixCredentials => self.credential_refused(&launch, outcome, now),
             Verdict::Accepted
@@ -247,16 +247,20 @@ impl Fanout {
     /// The driver cannot have another provider token before `retry_after` has passed.
     pub fn not_renewed(&mut self, retry_after: Option<Duration>) {
         if let Some(refusal) = self.renewing.take() {
-            let verdict = Verdict::Retry(Again::ProviderToken(refusal));
-            self.stop(&Outcome::NotSent(Trouble::TokenRefused), verdict, retry_after);
+            let verdict = Verdict::Retry(RetryCause::ProviderToken(refusal));
+            self.stop(
+                &Outcome::NotSent(TransportError::TokenRefused),
+                verdict,
+                retry_after,
+            );
         }
     }
 
     /// Nothing more is launched; what is left is handed back untried.
     pub fn halt(&mut self) {
         self.stop(
-            &Outcome::NotSent(Trouble::OutOfTime),
-            Verdict::Retry(Again::Connection),
+            &Outcome::NotSent(TransportError::OutOfTime),
+            Verdict::Retry(RetryCause::Connection),
             None,
         );
     }
@@ -296,12 +300,12 @@ impl Fanout {
         self.fresh < self.plan.pushes || !self.waiting.is_empty()
     }
 
-    const fn launch(&mut self, waiting: &Waiting, now: Timestamp) -> Next {
+    const fn launch(&mut self, waiting: &PendingPush, now: Timestamp) -> Next {
         self.in_flight += 1;
         Next::Launch(Launch {
             push: waiting.push,
             attempt: waiting.attempts.saturating_add(1),
-            bounces: waiting.bounces,
+            unsent_retries: waiting.unsent_retries,
             token: self.token,
             doubts: self.doubts,
             refused: waiting.refused,
@@ -310,28 +314,28 @@ impl Fanout {
         })
     }
 
-    fn try_again(
+    fn retry(
         &mut self,
         launch: &Launch,
         outcome: Outcome,
         verdict: Verdict,
-        again: Again,
+        cause: RetryCause,
         now: Timestamp,
     ) -> Option<Receipt> {
         let retry_after = outcome.retry_after();
-        let (again_at, attempts, bounces) = match &outcome {
+        let (again_at, attempts, unsent_retries) = match &outcome {
             // Surely unsent: it counts as no attempt, and only the time bounds how often that happens.
-            Outcome::NotSent(trouble) => {
-                let bounces = launch.bounces.saturating_add(1);
+            Outcome::NotSent(error) => {
+                let unsent_retries = launch.unsent_retries.saturating_add(1);
                 (
-                    now + backoff::bounce(*trouble, bounces, salt(launch)),
+                    now + backoff::unsent(*error, unsent_retries, salt(launch)),
                     launch.attempt - 1,
-                    bounces,
+                    unsent_retries,
                 )
             }
             Outcome::Answered(_) | Outcome::Lost(_) => {
-                let delay = backoff::quick(again, u32::from(launch.attempt), retry_after, salt(launch));
-                (now + delay, launch.attempt, launch.bounces)
+                let delay = backoff::quick(cause, u32::from(launch.attempt), retry_after, salt(launch));
+                (now + delay, launch.attempt, launch.unsent_retries)
             }
         };
         if self.stopped.is_some() || attempts > MAX_RESENDS || again_at > self.plan.resend_until {
@@ -346,10 +350,10 @@ impl Fanout {
         }
         self.wait(
             again_at,
-            Waiting {
+            PendingPush {
                 push: launch.push,
                 attempts,
-                bounces,
+                unsent_retries,
                 refused: launch.refused,
                 last: outcome,
             },
@@ -357,7 +361,7 @@ impl Fanout {
         None
     }
 
-    fn wait(&mut self, at: Timestamp, waiting: Waiting) {
+    fn wait(&mut self, at: Timestamp, waiting: PendingPush) {
         self.sequence += 1;
         self.waiting.insert((at, self.sequence), waiting);
     }

@@ -11,7 +11,7 @@ mod refused;
 mod tokens;
 
 #[cfg(test)]
-mod simulation;
+mod simulation_tests;
 #[cfg(test)]
 mod tests;
 
@@ -19,10 +19,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::limiter::{Ask, Decision, LeaseId, Limiter, Permits, Report, Share};
+use super::dial::{Dial, DialLimiter};
+use super::limiter::{FairShare, LeaseDecision, LeaseId, LeaseRequest, Limiter, Permits, Report};
 use super::machine::{Loaded, Machine, Step, Ticket};
-use super::opening::{Opening, Turn};
-use super::pool::{self, Pool, Shape, Sign};
+
+use super::pool::{self, ConnectionHealth, Pool, PoolConfig};
 use apns::credential::Credential;
 use apns::provider_token::ProviderToken;
 use apns::time::Timestamp;
@@ -39,7 +40,7 @@ pub struct Gate {
     #[serde(default)]
     pool: Pool,
     #[serde(default)]
-    opening: Opening,
+    dial: DialLimiter,
 }
 
 /// What the deployment lends the gate.
@@ -52,7 +53,7 @@ pub struct Context<'c> {
     /// The most pushes in flight; `limiter::DEFAULT_CEILING` unless the deployment says otherwise.
     pub ceiling: u32,
     /// How large the pool of connections may be.
-    pub shape: Shape,
+    pub pool_config: PoolConfig,
 }
 
 /// What a gate is asked.
@@ -72,9 +73,9 @@ pub enum Command {
         /// Whether the pushes go over a connection of the pool.
         #[serde(default)]
         pooled: bool,
-        /// The batch that they belong to; nothing for an immediate order.
+        /// The share of the batch that they are for; `None` for an immediate request.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        share: Option<Share>,
+        share: Option<FairShare>,
     },
     /// The permits go back.
     Settle {
@@ -84,17 +85,17 @@ pub enum Command {
         report: Report,
         /// The time of issue of the provider token, if APNs answered a push with anything but a fault of the token.
         proven: Option<Timestamp>,
-        /// How long the lease's connection cannot be opened, in milliseconds, if it could not be.
+        /// If its connection could not be opened: how long it will not be, in milliseconds.
         #[serde(default)]
-        shut_for_ms: Option<u64>,
+        unavailable_for_ms: Option<u64>,
         /// The last refusal of the credential, if there was one under the lease.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         refused: Option<CredentialRefusal>,
     },
-    /// May a connection be opened?
-    Open,
-    /// How the opening went that a [`Turn::Open`] allowed.
-    Opened {
+    /// Asks whether to dial.
+    Dial,
+    /// Reports the result of a dial that [`Dial::Allowed`] permitted.
+    Dialed {
         /// Whether there is a connection now.
         succeeded: bool,
     },
@@ -127,8 +128,8 @@ pub enum Reply {
     },
     /// The lease is settled.
     Settled,
-    /// What whoever needs a connection does.
-    Turn(Turn),
+    /// The answer to a request to dial, or to the report of a failed one.
+    Dial(Dial),
     /// How the gate stands.
     Inspected(Inspection),
 }
@@ -156,7 +157,7 @@ pub struct Lease {
     pub connection: Option<u32>,
     /// The batch that it is for, to ask again with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub share: Option<Share>,
+    pub share: Option<FairShare>,
 }
 
 /// How a gate stands. It holds no secret.
@@ -178,7 +179,7 @@ pub struct Inspection {
     pub waiting: usize,
     /// The connections of the pool.
     #[serde(default)]
-    pub connections: pool::Standing,
+    pub connections: pool::PoolStats,
     /// APNs' last refusal of the credential, if it has accepted nothing since and the key is still the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_refusal: Option<CredentialRefusal>,
@@ -194,7 +195,7 @@ impl Machine for Gate {
             tokens,
             limiter: Limiter::new(now),
             pool: Pool::default(),
-            opening: Opening::default(),
+            dial: DialLimiter::default(),
         };
         match stored.map(serde_json::from_str) {
             None => Loaded {
@@ -204,7 +205,7 @@ impl Machine for Gate {
             Some(Ok(machine)) => Loaded { machine, fault: None },
             Some(Err(fault)) => Loaded {
                 machine: with(Tokens::after_a_loss()),
-                fault: Some(format!("the gate's stored state is lost: {}", place(&fault))),
+                fault: Some(format!("the gate's stored state is lost: {}", location(&fault))),
             },
         }
     }
@@ -225,20 +226,20 @@ impl Machine for Gate {
                 pooled,
                 share,
             } => {
-                let ask = Ask {
+                let request = LeaseRequest {
                     want,
                     ttl: Duration::from_millis(ttl_ms),
                     wait: Duration::from_millis(wait_ms),
                     pooled,
                     share,
                 };
-                self.lease(ask, refused, context, now)
+                self.lease(request, refused, context, now)
             }
             Command::Settle {
                 lease,
                 report,
                 proven,
-                shut_for_ms,
+                unavailable_for_ms,
                 refused,
             } => {
                 if let Some(issued_at) = proven {
@@ -248,17 +249,17 @@ impl Machine for Gate {
                     self.tokens.last_refusal = refused;
                 }
                 self.limiter.settle(lease, &report, now);
-                self.pool.release(lease, sign(&report, shut_for_ms), now);
+                self.pool.release(lease, health(&report, unavailable_for_ms), now);
                 Step::Answer(Reply::Settled)
             }
-            Command::Open => Step::Answer(Reply::Turn(self.opening.ask(now))),
-            Command::Opened { succeeded: true } => {
-                self.opening.opened();
+            Command::Dial => Step::Answer(Reply::Dial(self.dial.request(now))),
+            Command::Dialed { succeeded: true } => {
+                self.dial.succeeded();
                 Step::Answer(Reply::Settled)
             }
-            Command::Opened { succeeded: false } => {
-                let delay = self.opening.failed(now.as_millis(), now);
-                Step::Answer(Reply::Turn(Turn::Refused(delay)))
+            Command::Dialed { succeeded: false } => {
+                let delay = self.dial.failed(now.as_millis(), now);
+                Step::Answer(Reply::Dial(Dial::Refused(delay)))
             }
             Command::Inspect => Step::Answer(Reply::Inspected(self.inspect(context, now))),
         }
@@ -290,7 +291,7 @@ impl Machine for Gate {
 impl Gate {
     fn lease(
         &mut self,
-        ask: Ask,
+        request: LeaseRequest,
         refused: Option<Refusal>,
         context: &Context<'_>,
         now: Timestamp,
@@ -300,10 +301,10 @@ impl Gate {
             Ok(token) => token,
             Err(withheld) => return Step::Answer(refusal_of(&withheld, now)),
         };
-        match self.limiter.ask(ask, now) {
-            Decision::Granted(permits) => Step::Answer(self.granted(token, permits, context, now)),
-            Decision::Wait { ticket, until } => Step::Wait { ticket, until },
-            Decision::Full { retry_after } => Step::Answer(full(retry_after)),
+        match self.limiter.request(request, now) {
+            LeaseDecision::Granted(permits) => Step::Answer(self.granted(token, permits, context, now)),
+            LeaseDecision::Wait { ticket, until } => Step::Wait { ticket, until },
+            LeaseDecision::Full { retry_after } => Step::Answer(full(retry_after)),
         }
     }
 
@@ -340,7 +341,10 @@ impl Gate {
             pooled,
             share,
         } = permits;
-        let connection = pooled.then(|| self.pool.place(lease, count, expires_at, &context.shape, now));
+        let connection = pooled.then(|| {
+            self.pool
+                .assign(lease, count, expires_at, &context.pool_config, now)
+        });
         Reply::Granted(Lease {
             id: lease,
             permits: count,
@@ -364,7 +368,7 @@ impl Gate {
             in_use: self.limiter.in_use(now),
             leases: self.limiter.leases(now),
             waiting: self.limiter.waiting(),
-            connections: self.pool.standing(&context.shape, now),
+            connections: self.pool.stats(&context.pool_config, now),
             last_refusal: self.tokens.last_refusal(context).cloned(),
         }
     }
@@ -376,13 +380,13 @@ fn full(retry_after: Duration) -> Reply {
     }
 }
 
-/// What a settled lease tells of its connection.
-fn sign(report: &Report, shut_for_ms: Option<u64>) -> Sign {
-    match shut_for_ms {
-        Some(delay) => Sign::Shut(Duration::from_millis(delay)),
-        None if report.is_broken() => Sign::Broken,
-        None if report.answered > 0 => Sign::Open,
-        None => Sign::Unused,
+/// What a settled lease reports about its connection.
+fn health(report: &Report, unavailable_for_ms: Option<u64>) -> ConnectionHealth {
+    match unavailable_for_ms {
+        Some(delay) => ConnectionHealth::Unavailable(Duration::from_millis(delay)),
+        None if report.is_broken() => ConnectionHealth::Broken,
+        None if report.answered > 0 => ConnectionHealth::Open,
+        None => ConnectionHealth::Unused,
     }
 }
 
@@ -401,8 +405,8 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Where a stored text is broken, without the text: it holds a provider token.
-fn place(fault: &serde_json::Error) -> String {
+/// Where a stored text is broken, without the text, since it holds a provider token.
+fn location(fault: &serde_json::Error) -> String {
     format!(
         "{:?} at line {}, column {}",
         fault.classify(),

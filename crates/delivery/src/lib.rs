@@ -1,16 +1,15 @@
-//! How pushes are sent: our policy as decisions.
+//! The sending policy, as synchronous state machines.
 //!
-//! How many pushes are in flight, with which provider token, what an answer means, when to try again. In scope: state
-//! machines that turn an input and a moment into what to do next. Out of scope: doing it (the Worker), and what is kept
-//! between requests (crates `batch` and `campaign`).
+//! They decide how many pushes are in flight, which provider token they use, what an answer means and when to retry. The
+//! Worker executes the decisions; crates `batch` and `campaign` keep what outlives a request.
 
 pub mod backoff;
+pub mod dial;
 pub mod fanout;
 pub mod gate;
 pub mod limiter;
 pub mod machine;
 pub mod metrics;
-pub mod opening;
 pub mod pool;
 pub mod receipt;
 pub mod sql;

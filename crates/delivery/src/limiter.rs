@@ -2,16 +2,16 @@
 //!
 //! APNs publishes no rate, so the limit is found as TCP finds its window: it grows by a step for each windowful of
 //! answers, and halves when APNs or the way to it is overloaded. A holder gets permits for a limited time, so that one
-//! that dies gives them back; who finds none waits in order, immediate orders before batches (`queue`). Batches never have
+//! that dies gives them back; a request that finds none waits in a queue, immediate requests before batches. Batches never have
 //! all permits: a reserve stays for immediate orders. In scope: permits and the queue for them. Out of scope: the provider
 //! token that goes with a lease (`gate`), and what an answer means (`verdict`).
 //!
 //! Source: Chiu and Jain, "Analysis of the increase and decrease algorithms" (1989); RFC 5681, sections 3.1 and 3.2;
 //! RFC 7661 for the limit that grows only while it is used.
 
-mod ask;
 mod queue;
 mod report;
+mod request;
 
 #[cfg(test)]
 mod tests;
@@ -24,9 +24,9 @@ use super::machine::Ticket;
 use apns::time::Timestamp;
 use queue::{Out, Queue, Waiter};
 
-pub use ask::{Ask, Decision, LeaseId, Permits, Share};
 pub use queue::{MAX_WAITING, MAX_WAITING_BATCHES};
 pub use report::{CONGESTED_SHARE, Report};
+pub use request::{FairShare, LeaseDecision, LeaseId, LeaseRequest, Permits};
 
 /// The permits of one credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,36 +66,39 @@ impl Limiter {
         self.ceiling = ceiling.max(1);
     }
 
-    /// Grants permits, or queues the asker, or turns it away. Nobody overtakes who goes before it.
-    pub fn ask(&mut self, ask: Ask, now: Timestamp) -> Decision {
+    /// Grants permits, queues the request, or rejects it. A request never overtakes one of equal or higher priority.
+    pub fn request(&mut self, request: LeaseRequest, now: Timestamp) -> LeaseDecision {
         self.expire(now);
-        let goes_first = self.queue.goes_first(ask.share, || self.out_by_batch(now));
-        if goes_first && self.has_room(ask, now) {
-            return Decision::Granted(self.grant(ask, now));
+        let goes_first = self.queue.goes_first(request.share, || self.out_by_batch(now));
+        if goes_first && self.has_room(request, now) {
+            return LeaseDecision::Granted(self.grant(request, now));
         }
-        if ask.wait.is_zero() || !self.queue.make_place(ask.share, now) {
-            self.queue.turn_away(ask.share);
-            return Decision::Full {
-                retry_after: self.retry_after(ask.share, now),
+        if request.wait.is_zero() || !self.queue.make_room(request.share, now) {
+            self.queue.reject(request.share);
+            return LeaseDecision::Full {
+                retry_after: self.retry_after(request.share, now),
             };
         }
-        let until = now + ask.wait.min(MAX_WAIT);
-        let ticket = self.queue.join(ask, until);
-        Decision::Wait { ticket, until }
+        let until = now + request.wait.min(MAX_WAIT);
+        let ticket = self.queue.join(request, until);
+        LeaseDecision::Wait { ticket, until }
     }
 
     /// Whether the first of the queue could be admitted.
     #[must_use]
     pub fn can_admit(&self, now: Timestamp) -> bool {
-        self.first(now).is_some_and(|first| self.has_room(first.ask, now))
+        self.first(now)
+            .is_some_and(|first| self.has_room(first.request, now))
     }
 
     /// Grants permits to the first of the queue, if enough are free.
     pub fn admit(&mut self, now: Timestamp) -> Option<(Ticket, Permits)> {
         self.expire(now);
-        let first = self.first(now).filter(|first| self.has_room(first.ask, now))?;
+        let first = self
+            .first(now)
+            .filter(|first| self.has_room(first.request, now))?;
         self.queue.leave(first.ticket);
-        Some((first.ticket, self.grant(first.ask, now)))
+        Some((first.ticket, self.grant(first.request, now)))
     }
 
     /// The first of the queue leaves it without permits.
@@ -105,20 +108,20 @@ impl Limiter {
         Some(first.ticket)
     }
 
-    /// One of the queue whose wait is over leaves it without permits, and is told when to ask again.
+    /// Removes a request whose wait is over. Returns its ticket and when to ask again.
     pub fn lapse(&mut self, now: Timestamp) -> Option<(Ticket, Duration)> {
         let ticket = self.queue.lapsed(now)?;
         Some((ticket, self.give_up(ticket, now)))
     }
 
-    /// `ticket` leaves the queue, if it is in it, and is told when to ask again.
+    /// Removes `ticket` from the queue, if it is there. Returns when to ask again.
     pub fn give_up(&mut self, ticket: Ticket, now: Timestamp) -> Duration {
-        let share = self.queue.leave(ticket).and_then(|waiter| waiter.ask.share);
+        let share = self.queue.leave(ticket).and_then(|waiter| waiter.request.share);
         self.retry_after(share, now)
     }
 
-    /// Takes a lease's permits back and learns from how it went. The second time, it does nothing; a lease that has
-    /// expired is still learnt from.
+    /// Takes a lease's permits back and adapts the limit to its report. A second call does nothing; the report of an expired
+    /// lease still counts.
     pub fn settle(&mut self, lease: LeaseId, report: &Report, now: Timestamp) {
         let in_use = self.in_use(now);
         let settled = self
@@ -142,9 +145,9 @@ impl Limiter {
         self.expire(now);
     }
 
-    /// When someone who was turned away should ask again. Each who is turned away before the queue moves is told a
-    /// later time, so that they do not come back all at once.
-    fn retry_after(&self, share: Option<Share>, now: Timestamp) -> Duration {
+    /// When a rejected request should ask again. Each request that is rejected before the queue moves gets a later time, so
+    /// that they do not all come back at once.
+    fn retry_after(&self, share: Option<FairShare>, now: Timestamp) -> Duration {
         let ahead = self.queue.ahead(share).max(1);
         let mut expiries: Vec<Timestamp> = self.live(now).map(|live| live.expires_at).collect();
         expiries.sort_unstable();
@@ -225,7 +228,7 @@ impl Limiter {
     }
 
     /// The permits that an immediate order or a batch may have out in all, and those of them that are free.
-    fn open_to(&self, share: Option<Share>, now: Timestamp) -> (u32, u32) {
+    fn open_to(&self, share: Option<FairShare>, now: Timestamp) -> (u32, u32) {
         let free = self.limit().saturating_sub(self.in_use(now));
         if share.is_none() {
             return (self.limit(), free);
@@ -240,28 +243,28 @@ impl Limiter {
 
     /// Whether enough is free. A lease keeps what it was granted to its end: who has thousands of pushes waits for a fair
     /// share rather than send them through the few permits that others have left.
-    fn has_room(&self, ask: Ask, now: Timestamp) -> bool {
-        let (all, free) = self.open_to(ask.share, now);
-        free >= ask.want.clamp(1, (all / FAIR_SHARE).max(1))
+    fn has_room(&self, request: LeaseRequest, now: Timestamp) -> bool {
+        let (all, free) = self.open_to(request.share, now);
+        free >= request.want.clamp(1, (all / MIN_GRANT_SHARE).max(1))
     }
 
-    fn grant(&mut self, ask: Ask, now: Timestamp) -> Permits {
-        let (_, free) = self.open_to(ask.share, now);
+    fn grant(&mut self, request: LeaseRequest, now: Timestamp) -> Permits {
+        let (_, free) = self.open_to(request.share, now);
         let permits = Permits {
             lease: LeaseId(self.next_lease),
-            count: ask.want.clamp(1, free.max(1)),
-            expires_at: now + ask.ttl.clamp(MIN_TTL, MAX_TTL),
-            pooled: ask.pooled,
-            share: ask.share,
+            count: request.want.clamp(1, free.max(1)),
+            expires_at: now + request.ttl.clamp(MIN_TTL, MAX_TTL),
+            pooled: request.pooled,
+            share: request.share,
         };
         self.next_lease = self.next_lease.saturating_add(1);
-        self.queue.moved(ask.share);
+        self.queue.moved(request.share);
         self.leases.push(LiveLease {
             id: permits.lease,
             permits: permits.count,
             granted_at: now,
             expires_at: permits.expires_at,
-            share: ask.share,
+            share: request.share,
         });
         permits
     }
@@ -298,7 +301,7 @@ struct LiveLease {
     granted_at: Timestamp,
     expires_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    share: Option<Share>,
+    share: Option<FairShare>,
 }
 
 const fn default_ceiling() -> u32 {
@@ -309,8 +312,8 @@ const fn default_ceiling() -> u32 {
 /// runs beside a first. Apple's engineers call 3000 requests at once no problem.
 pub const START: u32 = 2000;
 
-/// The part of the limit that an order waits for, if it could use as much: one in this many.
-pub const FAIR_SHARE: u32 = 4;
+/// The part of the limit that a large request waits for: one in this many.
+pub const MIN_GRANT_SHARE: u32 = 4;
 
 /// The part of the limit that batches leave to immediate orders: one in this many.
 ///

@@ -1,12 +1,12 @@
 //! What is counted: a plain value, of one order, of one chunk, or of everything since the deployment began.
 //!
-//! Whoever sends counts into a [`Delta`] of its own and hands it over once, when the order or the chunk is done; a
-//! [`Shard`] adds up what it is handed. Adding is associative and commutative, so that it does not matter who counted
+//! Whoever sends counts into a [`MetricsDelta`] of its own and hands it over once, when the order or the chunk is done; a
+//! [`MetricsShard`] adds up what it is handed. Adding is associative and commutative, so that it does not matter who counted
 //! what, nor which shard it reached. Labels are of few values - apps, push types, verdicts, reasons that Apple documents -
 //! and never a token, a key or a payload. In scope: the counting. Out of scope: how it is told (`api::metrics`), and
 //! the objects that keep it (`shell`). Metrics are not the truth: what is lost on its way is lost.
 
-mod measure;
+mod sample;
 mod shard;
 mod tally;
 
@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-pub use measure::Measure;
-pub use shard::{Command, Shard};
+pub use sample::Sample;
+pub use shard::{Command, MetricsShard};
 pub use tally::Tally;
 
 /// What is counted.
@@ -66,8 +66,8 @@ impl Metric {
     #[must_use]
     pub const fn bounds_ms(self) -> Option<&'static [u64]> {
         match self {
-            Self::Push => Some(measure::PUSH_BOUNDS_MS),
-            Self::Queue => Some(measure::QUEUE_BOUNDS_MS),
+            Self::Push => Some(sample::PUSH_BOUNDS_MS),
+            Self::Queue => Some(sample::QUEUE_BOUNDS_MS),
             Self::Pushes
             | Self::Resends
             | Self::Fallbacks
@@ -80,38 +80,38 @@ impl Metric {
     }
 }
 
-/// What one order or one chunk adds, or what several of them add up to: a measure for each metric and combination of
+/// What one order or one chunk adds, or what several of them add up to: a sample for each metric and combination of
 /// label values that was seen.
 ///
 /// Stored, and sent between versions of the Worker, as JSON text: a list of rows. A metric that a version does not know
 /// is kept for those that do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Vec<Row>")]
-pub struct Delta(BTreeMap<Vec<String>, Measure>);
+pub struct MetricsDelta(BTreeMap<Vec<String>, Sample>);
 
-/// The metric's name with its label values behind it, and the measure.
-type Row = (Vec<String>, Measure);
+/// The metric's name with its label values behind it, and the sample.
+type Row = (Vec<String>, Sample);
 
-impl From<Vec<Row>> for Delta {
+impl From<Vec<Row>> for MetricsDelta {
     fn from(rows: Vec<Row>) -> Self {
         let mut delta = Self::default();
         rows.into_iter()
-            .for_each(|(key, measure)| delta.insert(key, measure));
+            .for_each(|(key, sample)| delta.insert(key, sample));
         delta
     }
 }
 
-impl Serialize for Delta {
+impl Serialize for MetricsDelta {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(&self.0)
     }
 }
 
-impl Delta {
+impl MetricsDelta {
     /// Adds what another one has counted.
     pub fn merge(&mut self, other: Self) {
-        for (key, measure) in other.0 {
-            self.insert(key, measure);
+        for (key, sample) in other.0 {
+            self.insert(key, sample);
         }
     }
 
@@ -122,45 +122,45 @@ impl Delta {
     }
 
     /// What was counted of a metric with `labels` labels, in the order of their values.
-    pub fn of(&self, metric: Metric, labels: usize) -> impl Iterator<Item = (&[String], &Measure)> {
-        self.0.iter().filter_map(move |(key, measure)| {
+    pub fn of(&self, metric: Metric, labels: usize) -> impl Iterator<Item = (&[String], &Sample)> {
+        self.0.iter().filter_map(move |(key, sample)| {
             let (name, values) = key.split_first()?;
             // Another version may have had others.
-            (name == metric.as_str() && values.len() == labels).then_some((values, measure))
+            (name == metric.as_str() && values.len() == labels).then_some((values, sample))
         })
     }
 
     /// An order was answered with this HTTP status.
     pub fn order(&mut self, app: &str, status: u16) {
-        self.add(Metric::Orders, &[app, &status.to_string()], Measure::times(1));
+        self.add(Metric::Orders, &[app, &status.to_string()], Sample::times(1));
     }
 
     /// An order or a chunk went by `fetch`, since no socket could be opened.
     pub fn fallback(&mut self, app: &str) {
-        self.add(Metric::Fallbacks, &[app], Measure::times(1));
+        self.add(Metric::Fallbacks, &[app], Sample::times(1));
     }
 
     /// A chunk was run.
     pub fn chunk(&mut self, app: &str, transport: &str) {
-        self.add(Metric::Chunks, &[app, transport], Measure::times(1));
+        self.add(Metric::Chunks, &[app, transport], Sample::times(1));
     }
 
     /// A chunk was claimed that had lain in the queue for so long.
     pub fn claimed(&mut self, lag: Duration) {
-        let mut measure = Measure::default();
-        measure.observe(lag, measure::QUEUE_BOUNDS_MS);
-        self.add(Metric::Queue, &[], measure);
+        let mut sample = Sample::default();
+        sample.observe(lag, sample::QUEUE_BOUNDS_MS);
+        self.add(Metric::Queue, &[], sample);
     }
 
     /// A lease was asked for.
     pub fn lease(&mut self, app: &str, granted: bool) {
         let outcome = if granted { "granted" } else { "refused" };
-        self.add(Metric::Leases, &[app, outcome], Measure::times(1));
+        self.add(Metric::Leases, &[app, outcome], Sample::times(1));
     }
 
     /// A provider token was signed.
     pub fn provider_token(&mut self, credential: &str) {
-        self.add(Metric::ProviderTokens, &[credential], Measure::times(1));
+        self.add(Metric::ProviderTokens, &[credential], Sample::times(1));
     }
 
     /// It was tried to open a connection.
@@ -169,18 +169,18 @@ impl Delta {
         self.add(
             Metric::ConnectionOpenings,
             &[credential, outcome],
-            Measure::times(1),
+            Sample::times(1),
         );
     }
 
     /// Adds to what was counted of a metric with these labels.
-    pub fn add(&mut self, metric: Metric, labels: &[&str], measure: Measure) {
+    pub fn add(&mut self, metric: Metric, labels: &[&str], sample: Sample) {
         let names = [metric.as_str()].into_iter().chain(labels.iter().copied());
-        self.insert(names.map(str::to_owned).collect(), measure);
+        self.insert(names.map(str::to_owned).collect(), sample);
     }
 
-    fn insert(&mut self, key: Vec<String>, measure: Measure) {
-        self.0.entry(key).or_default().merge(measure);
+    fn insert(&mut self, key: Vec<String>, sample: Sample) {
+        self.0.entry(key).or_default().merge(sample);
     }
 }
 

@@ -1,19 +1,18 @@
 //! Which connection of a credential a chunk goes to.
 //!
-//! pushy's pool, kept by the gate: places for connection objects up to a capacity. The lowest place with room is
-//! filled first, so that the highest fall idle and close. An object opens its connection when an order comes to it, so
-//! that the pool decides who opens: it hands out places that it knows to be open, and beside them a single one that it
-//! does not, the opener, whom all share who find no room elsewhere. When its opening fails, no other place is tried before
-//! the delay is over that its object keeps: the failures of a credential back off together. While a connection is open,
-//! another is opened a few seconds after the last at the soonest.
+//! The gate keeps one pool per credential: slots for connection objects, up to a capacity. The lowest slot with room is
+//! filled first, so that the highest ones fall idle and close. An object dials when a request reaches it, so the pool decides
+//! which object dials. It assigns slots known to be open and at most one other slot, the dialing slot, which all requests
+//! share that find no room elsewhere. If its dial fails, no other slot is tried until the delay is over: the failures of a
+//! credential back off together. While a connection is open, another is dialed at least a few seconds after the last.
+//! The design follows pushy's pool.
 //!
-//! What the pool knows is what leases tell when they end, so that it does not see an object that has lost its connection and
-//! opens another, nor an object's second socket: that no two of a credential open at once is the rule of `opening`, which
-//! the gate keeps beside this and which every object asks. In scope: the choice, so that orders need not wait for an
-//! opening. Out of scope: opening and closing sockets, which each object does for itself.
+//! The pool learns from leases that end. It does not see an object that lost its connection and dials again, nor an
+//! object's second socket; `dial` ensures that a credential dials one connection at a time. Each object opens and closes
+//! its sockets itself.
 
 #[cfg(test)]
-mod simulation;
+mod simulation_tests;
 #[cfg(test)]
 mod tests;
 
@@ -25,31 +24,30 @@ use serde::{Deserialize, Serialize};
 use super::limiter::LeaseId;
 use apns::time::Timestamp;
 
-/// The places, and what is leased on them.
+/// The slots, and the leases on them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
-    places: Vec<Place>,
+    slots: Vec<Slot>,
     loads: BTreeMap<LeaseId, Load>,
-    /// When a place was last made the opener.
-    #[serde(rename = "grown_at")]
-    opened_at: Timestamp,
+    /// When a slot last became the dialing slot.
+    dialed_at: Timestamp,
     #[serde(default)]
-    opener: Option<Opener>,
+    dialing_slot: Option<DialingSlot>,
 }
 
-/// How large a pool may be; the deployment's settings.
+/// How large a pool may be, from the deployment's settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub struct PoolConfig {
     /// The most connection objects.
     pub capacity: u32,
     /// The most pushes in flight of one object.
     pub streams: u32,
-    /// How long an object keeps a connection that nobody uses.
+    /// How long an object keeps an unused connection.
     pub idle: Duration,
 }
 
-impl Shape {
-    /// What a deployment that says nothing gets.
+impl PoolConfig {
+    /// The default of a deployment without settings.
     pub const DEFAULT: Self = Self {
         capacity: 4,
         streams: 2000,
@@ -57,266 +55,275 @@ impl Shape {
     };
 }
 
-/// What the end of a lease tells of its connection.
+/// What a lease that ends reports about its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sign {
+pub enum ConnectionHealth {
     /// APNs answered over it.
     Open,
-    /// Nothing.
+    /// It was not used.
     Unused,
-    /// Pushes had no answer: it may be broken.
+    /// Pushes had no answer, so it may be broken.
     Broken,
-    /// It could not be opened, and cannot be for so long.
-    Shut(Duration),
+    /// It could not be opened, and will not be for this long.
+    Unavailable(Duration),
 }
 
-/// How many places of a pool stand how, as far as leases told.
+/// Counts the slots by the last known state of their connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Standing {
-    /// Their connections were open a while ago.
+pub struct PoolStats {
+    /// The connection was open a while ago.
     pub open: u32,
-    /// Nobody has told: they are opened for the first time, or have closed for want of work.
+    /// The connection was never opened, or was closed when idle.
     pub idle: u32,
-    /// Their connections could not be opened, and wait until they are opened again.
-    pub shut: u32,
+    /// The connection could not be opened, and the delay before the next dial runs.
+    pub unavailable: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Place {
+struct Slot {
     used_at: Timestamp,
-    shut_until: Timestamp,
-    /// When a lease last told that its connection was open; the epoch if it may not be.
+    unavailable_until: Timestamp,
+    /// When a lease last reported an open connection; the epoch if it may be closed.
     #[serde(default)]
     open_at: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Load {
-    place: u32,
+    slot: u32,
     permits: u32,
     expires_at: Timestamp,
 }
 
-/// The one place that is handed out though its connection may have to be opened.
+/// The one slot that is assigned although its connection may have to be dialed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Opener {
-    place: u32,
-    /// When a lease last told of it, or when it was chosen.
+struct DialingSlot {
+    slot: u32,
+    /// When a lease last reported on it, or when it was chosen.
     since: Timestamp,
-    /// When its opening is over, if nobody says so. If nobody has, another is preferred to it from then on.
+    /// When its dial counts as over without a report. From then on another slot is preferred.
     until: Timestamp,
 }
 
-impl Place {
-    fn is_open(&self, shape: &Shape, now: Timestamp) -> bool {
-        now.since(self.open_at) < shape.idle - shape.idle / MARGIN
+impl Slot {
+    fn is_open(&self, config: &PoolConfig, now: Timestamp) -> bool {
+        now.since(self.open_at) < config.idle - config.idle / MARGIN
     }
 }
 
 impl Pool {
-    /// The place for a lease of `permits` that ends at `expires_at` at the latest.
-    pub fn place(
+    /// Assigns a slot to a lease of `permits` that ends at `expires_at` at the latest.
+    pub fn assign(
         &mut self,
         lease: LeaseId,
         permits: u32,
         expires_at: Timestamp,
-        shape: &Shape,
+        config: &PoolConfig,
         now: Timestamp,
     ) -> u32 {
-        self.tidy(shape, now);
-        let place = self.choose(permits, shape, now);
-        if let Some(chosen) = self.places.get_mut(index(place)) {
+        self.tidy(config, now);
+        let slot = self.choose(permits, config, now);
+        if let Some(chosen) = self.slots.get_mut(index(slot)) {
             chosen.used_at = now;
-            if !chosen.is_open(shape, now) {
-                let known = self.opener.filter(|opener| opener.place == place);
-                let since = known.map_or(now, |opener| opener.since);
-                let until = (now + OPENING_TIME).min(since + SILENCE);
-                self.opener = Some(Opener { place, since, until });
+            if !chosen.is_open(config, now) {
+                let known = self.dialing_slot.filter(|dialing_slot| dialing_slot.slot == slot);
+                let since = known.map_or(now, |dialing_slot| dialing_slot.since);
+                let until = (now + DIAL_TIME).min(since + SILENCE);
+                self.dialing_slot = Some(DialingSlot { slot, since, until });
             }
         }
         self.loads.insert(
             lease,
             Load {
-                place,
+                slot,
                 permits,
                 expires_at,
             },
         );
-        place
+        slot
     }
 
-    /// A lease has ended, and tells of its connection.
-    pub fn release(&mut self, lease: LeaseId, sign: Sign, now: Timestamp) {
-        let Some(Load { place, .. }) = self.loads.remove(&lease) else {
+    /// Records the end of a lease and the health of its connection.
+    pub fn release(&mut self, lease: LeaseId, health: ConnectionHealth, now: Timestamp) {
+        let Some(Load { slot, .. }) = self.loads.remove(&lease) else {
             return;
         };
-        if let Some(seen) = self.places.get_mut(index(place)) {
+        if let Some(seen) = self.slots.get_mut(index(slot)) {
             seen.used_at = now;
-            match sign {
-                Sign::Open => (seen.open_at, seen.shut_until) = (now, EPOCH),
-                Sign::Unused => {}
-                Sign::Broken => seen.open_at = EPOCH,
-                Sign::Shut(delay) => (seen.open_at, seen.shut_until) = (EPOCH, now + delay),
+            match health {
+                ConnectionHealth::Open => (seen.open_at, seen.unavailable_until) = (now, EPOCH),
+                ConnectionHealth::Unused => {}
+                ConnectionHealth::Broken => seen.open_at = EPOCH,
+                ConnectionHealth::Unavailable(delay) => {
+                    (seen.open_at, seen.unavailable_until) = (EPOCH, now + delay)
+                }
             }
         }
-        let is_used = self.is_used(place);
-        if let Some(opener) = self.opener.as_mut().filter(|opener| opener.place == place) {
-            opener.since = now;
-            // Another order that is on its way to the object could still make it open.
-            if sign == Sign::Open || !is_used {
-                self.opener = None;
+        let is_used = self.is_used(slot);
+        if let Some(dialing_slot) = self
+            .dialing_slot
+            .as_mut()
+            .filter(|dialing_slot| dialing_slot.slot == slot)
+        {
+            dialing_slot.since = now;
+            // Another request on its way to the object could still make it dial.
+            if health == ConnectionHealth::Open || !is_used {
+                self.dialing_slot = None;
             }
         }
     }
 
-    /// How the places stand.
+    /// Counts the slots by state.
     #[must_use]
-    pub fn standing(&self, shape: &Shape, now: Timestamp) -> Standing {
-        let mut standing = Standing::default();
-        for place in &self.places {
-            if place.shut_until > now {
-                standing.shut += 1;
-            } else if place.is_open(shape, now) {
-                standing.open += 1;
+    pub fn stats(&self, config: &PoolConfig, now: Timestamp) -> PoolStats {
+        let mut stats = PoolStats::default();
+        for slot in &self.slots {
+            if slot.unavailable_until > now {
+                stats.unavailable += 1;
+            } else if slot.is_open(config, now) {
+                stats.open += 1;
             } else {
-                standing.idle += 1;
+                stats.idle += 1;
             }
         }
-        standing
+        stats
     }
 
-    /// How many places there are.
+    /// The number of slots.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.places.len()
+        self.slots.len()
     }
 
-    /// Whether there is no place yet.
+    /// Returns whether there are no slots yet.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.slots.is_empty()
     }
 
-    fn choose(&mut self, permits: u32, shape: &Shape, now: Timestamp) -> u32 {
-        let loads = self.permits_by_place();
-        let load = |place: u32| loads.get(index(place)).copied().unwrap_or_default();
+    fn choose(&mut self, permits: u32, config: &PoolConfig, now: Timestamp) -> u32 {
+        let loads = self.permits_by_slot();
+        let load = |slot: u32| loads.get(index(slot)).copied().unwrap_or_default();
         let open = || {
-            let places = self.places.iter().zip(0_u32..);
-            places
-                .filter(|(place, _)| place.is_open(shape, now))
-                .map(|(_, place)| place)
+            let slots = self.slots.iter().zip(0_u32..);
+            slots
+                .filter(|(slot, _)| slot.is_open(config, now))
+                .map(|(_, slot)| slot)
         };
-        let near = shape.streams - shape.streams / NEAR_SHARE;
-        if let Some(place) = open().find(|place| load(*place) == 0 || load(*place) + permits <= near) {
-            return place;
+        let near = config.streams - config.streams / NEAR_SHARE;
+        if let Some(slot) = open().find(|slot| load(*slot) == 0 || load(*slot) + permits <= near) {
+            return slot;
         }
-        let least_loaded = open().min_by_key(|place| load(*place));
-        let Some(opener) = self.opener(now) else {
-            let may_open = least_loaded.is_none() || now.since(self.opened_at) >= GROWTH_PAUSE;
-            let another = if may_open { self.let_open(shape, now) } else { None };
+        let least_loaded = open().min_by_key(|slot| load(*slot));
+        let Some(dialing_slot) = self.current_dialing_slot(now) else {
+            let may_open = least_loaded.is_none() || now.since(self.dialed_at) >= GROWTH_PAUSE;
+            let another = if may_open {
+                self.choose_dialing_slot(config, now)
+            } else {
+                None
+            };
             return another.or(least_loaded).unwrap_or_default();
         };
         match least_loaded {
-            Some(open) if self.is_shut(opener, now) || load(open) <= load(opener) => open,
-            _ => opener,
+            Some(open) if self.is_unavailable(dialing_slot, now) || load(open) <= load(dialing_slot) => open,
+            _ => dialing_slot,
         }
     }
 
-    /// The one place that is not known to be open and yet is handed out, if there has to be one: while its opening may be
-    /// under way, and while its delay runs after that has failed.
-    fn opener(&self, now: Timestamp) -> Option<u32> {
-        let shut = || {
-            let places = self.places.iter().zip(0_u32..);
-            places
-                .filter(|(place, _)| place.shut_until > now)
-                .max_by_key(|(place, _)| place.shut_until)
+    /// The dialing slot, while its dial may be in progress or the delay after its failure runs.
+    fn current_dialing_slot(&self, now: Timestamp) -> Option<u32> {
+        let unavailable = || {
+            let slots = self.slots.iter().zip(0_u32..);
+            slots
+                .filter(|(slot, _)| slot.unavailable_until > now)
+                .max_by_key(|(slot, _)| slot.unavailable_until)
         };
-        self.opener
-            .filter(|opener| opener.until > now)
-            .map(|opener| opener.place)
-            .or_else(|| shut().map(|(_, place)| place))
+        self.dialing_slot
+            .filter(|dialing_slot| dialing_slot.until > now)
+            .map(|dialing_slot| dialing_slot.slot)
+            .or_else(|| unavailable().map(|(_, slot)| slot))
     }
 
-    /// Chooses the next opener: the lowest place that is not known to be open, or a new one; rather not the last opener if
-    /// nobody told of it.
-    fn let_open(&mut self, shape: &Shape, now: Timestamp) -> Option<u32> {
-        let silent = self.opener.map(|opener| opener.place);
-        let places = self.places.iter().zip(0_u32..);
-        let closed = places.filter(|(place, _)| !place.is_open(shape, now));
+    /// Chooses the next dialing slot: the lowest one that is not known to be open, or a new one. Prefers another than the
+    /// last dialing slot if no lease reported on that.
+    fn choose_dialing_slot(&mut self, config: &PoolConfig, now: Timestamp) -> Option<u32> {
+        let silent = self.dialing_slot.map(|dialing_slot| dialing_slot.slot);
+        let slots = self.slots.iter().zip(0_u32..);
+        let closed = slots.filter(|(slot, _)| !slot.is_open(config, now));
         let closed = closed
-            .map(|(_, place)| place)
-            .min_by_key(|place| (silent == Some(*place), *place));
-        let count = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
-        let place = match closed {
-            Some(place) if silent != Some(place) => place,
-            _ if count < shape.capacity.max(1) => {
-                self.places.push(Place {
+            .map(|(_, slot)| slot)
+            .min_by_key(|slot| (silent == Some(*slot), *slot));
+        let count = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        let slot = match closed {
+            Some(slot) if silent != Some(slot) => slot,
+            _ if count < config.capacity.max(1) => {
+                self.slots.push(Slot {
                     used_at: now,
-                    shut_until: EPOCH,
+                    unavailable_until: EPOCH,
                     open_at: EPOCH,
                 });
                 count
             }
             _ => closed?,
         };
-        self.opener = None;
-        self.opened_at = now;
-        Some(place)
+        self.dialing_slot = None;
+        self.dialed_at = now;
+        Some(slot)
     }
 
-    fn is_shut(&self, place: u32, now: Timestamp) -> bool {
-        self.places
-            .get(index(place))
-            .is_some_and(|place| place.shut_until > now)
+    fn is_unavailable(&self, slot: u32, now: Timestamp) -> bool {
+        self.slots
+            .get(index(slot))
+            .is_some_and(|slot| slot.unavailable_until > now)
     }
 
-    fn is_used(&self, place: u32) -> bool {
-        self.loads.values().any(|load| load.place == place)
+    fn is_used(&self, slot: u32) -> bool {
+        self.loads.values().any(|load| load.slot == slot)
     }
 
-    fn permits_by_place(&self) -> Vec<u32> {
-        let mut permits = vec![0_u32; self.places.len()];
+    fn permits_by_slot(&self) -> Vec<u32> {
+        let mut permits = vec![0_u32; self.slots.len()];
         for load in self.loads.values() {
-            if let Some(sum) = permits.get_mut(index(load.place)) {
+            if let Some(sum) = permits.get_mut(index(load.slot)) {
                 *sum = sum.saturating_add(load.permits);
             }
         }
         permits
     }
 
-    /// Forgets leases that have ended unsaid, and the last places if they are idle.
-    fn tidy(&mut self, shape: &Shape, now: Timestamp) {
+    /// Forgets expired leases, and the last slots if they are idle.
+    fn tidy(&mut self, config: &PoolConfig, now: Timestamp) {
         self.loads.retain(|_, load| load.expires_at > now);
-        while let Some(last) = self.places.last() {
-            let place = u32::try_from(self.places.len() - 1).unwrap_or_default();
-            let too_many = place >= shape.capacity.max(1);
-            let is_idle = now.since(last.used_at) >= shape.idle && last.shut_until <= now;
-            if self.opener(now) == Some(place) || self.is_used(place) || !(too_many || is_idle) {
+        while let Some(last) = self.slots.last() {
+            let slot = u32::try_from(self.slots.len() - 1).unwrap_or_default();
+            let too_many = slot >= config.capacity.max(1);
+            let is_idle = now.since(last.used_at) >= config.idle && last.unavailable_until <= now;
+            if self.current_dialing_slot(now) == Some(slot) || self.is_used(slot) || !(too_many || is_idle) {
                 return;
             }
-            self.places.pop();
+            self.slots.pop();
         }
     }
 }
 
-fn index(place: u32) -> usize {
-    usize::try_from(place).unwrap_or(usize::MAX)
+fn index(slot: u32) -> usize {
+    usize::try_from(slot).unwrap_or(usize::MAX)
 }
 
 const EPOCH: Timestamp = Timestamp::from_millis(0);
 
-/// A place is near its limit when less than one part in this many is free.
+/// A slot is near its limit when less than one part in this many is free.
 const NEAR_SHARE: u32 = 10;
 
 /// Apple's engineers: do not open all connections at once, leave a few seconds between (developer forums, thread 778909).
 const GROWTH_PAUSE: Duration = Duration::from_secs(3);
 
-/// How long an opening is thought to be under way of which nobody tells: twice what a socket may take to open.
-const OPENING_TIME: Duration = Duration::from_secs(30);
+/// How long an unreported dial counts as in progress: twice the time limit for opening a socket.
+const DIAL_TIME: Duration = Duration::from_secs(30);
 
-/// How long orders share an opener of which nobody tells: an object that answers none of them for so long is broken.
+/// How long requests share a dialing slot without a report. An object that answers none of them for so long is broken.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// One part in so many of the idle time is left for an order's way to the object, whose connection could else close as the
-/// order comes.
+/// One part in this many of the idle time is kept for a request's way to the object, whose connection could otherwise close
+/// just before the request arrives.
 const MARGIN: u32 = 4;

@@ -92,7 +92,7 @@ impl Receipt {
                 None if reply.is_from_apns() => Some(NO_REASON),
                 None => Some(NOT_APNS),
             },
-            Outcome::NotSent(trouble) | Outcome::Lost(trouble) => Some(trouble.as_str()),
+            Outcome::NotSent(error) | Outcome::Lost(error) => Some(error.as_str()),
         }
     }
 }
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
     use crate::verdict::judge;
     use apns::time::Timestamp;
-    use apns::{Reply, Trouble};
+    use apns::{Reply, TransportError};
 
     fn receipt(status: u16, body: &str, attempts: u8) -> Receipt {
         let outcome = Outcome::Answered(Reply::read(
@@ -201,7 +201,7 @@ mod tests {
     fn a_push_without_apns_reason_has_ours() {
         assert_eq!(receipt(200, "", 1).reason(), None);
         assert_eq!(receipt(502, "<html>", 1).reason(), Some("AnswerNotFromApns"));
-        let lost = Outcome::Lost(Trouble::Deadline);
+        let lost = Outcome::Lost(TransportError::Deadline);
         let receipt = Receipt {
             outcome: lost,
             verdict: Verdict::Unknown,

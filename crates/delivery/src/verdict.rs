@@ -26,17 +26,17 @@ pub enum Verdict {
     /// The key or the team is at fault: every other push would be refused too.
     FixCredentials,
     /// It was not delivered and may be sent again.
-    Retry(Again),
+    Retry(RetryCause),
     /// It may have been delivered; sent again it may show twice.
     Unknown,
     /// It was left out: an earlier push takes the same content to the device.
     Duplicate,
 }
 
-/// Whose condition a resend waits for.
+/// What a retry waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Again {
+pub enum RetryCause {
     /// The device: it got too many pushes in a row.
     Device,
     /// APNs: it is out of order.
@@ -81,7 +81,10 @@ impl Verdict {
     /// it was told before against the provider token.
     #[must_use]
     pub const fn ends_connection(self) -> bool {
-        matches!(self, Self::Retry(Again::Connection | Again::ProviderToken(_)))
+        matches!(
+            self,
+            Self::Retry(RetryCause::Connection | RetryCause::ProviderToken(_))
+        )
     }
 }
 
@@ -96,7 +99,7 @@ impl fmt::Display for Verdict {
 pub fn judge(outcome: &Outcome) -> Verdict {
     match outcome {
         Outcome::Answered(reply) => judge_reply(reply),
-        Outcome::NotSent(_) => Verdict::Retry(Again::Network),
+        Outcome::NotSent(_) => Verdict::Retry(RetryCause::Network),
         Outcome::Lost(_) => Verdict::Unknown,
     }
 }
@@ -114,7 +117,7 @@ pub const fn proves_token(outcome: &Outcome, verdict: Verdict) -> bool {
                 | Verdict::DropDevice
                 | Verdict::CheckToken
                 | Verdict::FixRequest
-                | Verdict::Retry(Again::Device | Again::Server)
+                | Verdict::Retry(RetryCause::Device | RetryCause::Server)
         )
 }
 
@@ -134,8 +137,10 @@ pub const fn cannot_have_been_taken(outcome: &Outcome, verdict: Verdict) -> bool
 pub const fn is_untaken(status: u16, verdict: Verdict) -> bool {
     match verdict {
         // A proxy that could not reach APNs, or the provider token.
-        Verdict::Retry(Again::Network | Again::ProviderToken(_)) | Verdict::FixCredentials => true,
-        Verdict::Retry(Again::Device | Again::Server | Again::Connection) => status == FORBIDDEN,
+        Verdict::Retry(RetryCause::Network | RetryCause::ProviderToken(_)) | Verdict::FixCredentials => true,
+        Verdict::Retry(RetryCause::Device | RetryCause::Server | RetryCause::Connection) => {
+            status == FORBIDDEN
+        }
         Verdict::Accepted
         | Verdict::DropDevice
         | Verdict::CheckToken
@@ -195,8 +200,8 @@ const fn judge_status(status: u16) -> Verdict {
         200 => Verdict::Accepted,
         403 => Verdict::FixCredentials,
         410 => Verdict::DropDevice,
-        429 => Verdict::Retry(Again::Device),
-        500..=599 => Verdict::Retry(Again::Server),
+        429 => Verdict::Retry(RetryCause::Device),
+        500..=599 => Verdict::Retry(RetryCause::Server),
         _ => Verdict::FixRequest,
     }
 }
@@ -205,7 +210,7 @@ const fn judge_status(status: u16) -> Verdict {
 const fn judge_proxy(status: u16) -> Verdict {
     match status {
         // Cloudflare could not connect, or could not agree on TLS: the request never left.
-        521 | 522 | 523 | 525 | 526 | 530 | 429 => Verdict::Retry(Again::Network),
+        521 | 522 | 523 | 525 | 526 | 530 | 429 => Verdict::Retry(RetryCause::Network),
         _ => Verdict::Unknown,
     }
 }
@@ -227,12 +232,12 @@ pub const TABLE: &[(Reason, Verdict)] = &[
     (Reason::DUPLICATE_HEADERS, Verdict::FixRequest),
     (
         Reason::EXPIRED_PROVIDER_TOKEN,
-        Verdict::Retry(Again::ProviderToken(TokenRefusal::Expired)),
+        Verdict::Retry(RetryCause::ProviderToken(TokenRefusal::Expired)),
     ),
     (Reason::EXPIRED_TOKEN, Verdict::DropDevice),
     (Reason::FORBIDDEN, Verdict::FixCredentials),
-    (Reason::IDLE_TIMEOUT, Verdict::Retry(Again::Connection)),
-    (Reason::INTERNAL_SERVER_ERROR, Verdict::Retry(Again::Server)),
+    (Reason::IDLE_TIMEOUT, Verdict::Retry(RetryCause::Connection)),
+    (Reason::INTERNAL_SERVER_ERROR, Verdict::Retry(RetryCause::Server)),
     (Reason::INVALID_PROVIDER_TOKEN, Verdict::FixCredentials),
     (Reason::INVALID_PUSH_TYPE, Verdict::FixRequest),
     (Reason::METHOD_NOT_ALLOWED, Verdict::FixRequest),
@@ -241,18 +246,18 @@ pub const TABLE: &[(Reason, Verdict)] = &[
     (Reason::MISSING_TOPIC, Verdict::FixRequest),
     (Reason::PAYLOAD_EMPTY, Verdict::FixRequest),
     (Reason::PAYLOAD_TOO_LARGE, Verdict::FixRequest),
-    (Reason::SERVICE_UNAVAILABLE, Verdict::Retry(Again::Server)),
-    (Reason::SHUTDOWN, Verdict::Retry(Again::Connection)),
+    (Reason::SERVICE_UNAVAILABLE, Verdict::Retry(RetryCause::Server)),
+    (Reason::SHUTDOWN, Verdict::Retry(RetryCause::Connection)),
     (
         Reason::TOO_MANY_PROVIDER_TOKEN_UPDATES,
-        Verdict::Retry(Again::ProviderToken(TokenRefusal::TooManyUpdates)),
+        Verdict::Retry(RetryCause::ProviderToken(TokenRefusal::TooManyUpdates)),
     ),
-    (Reason::TOO_MANY_REQUESTS, Verdict::Retry(Again::Device)),
+    (Reason::TOO_MANY_REQUESTS, Verdict::Retry(RetryCause::Device)),
     (Reason::TOPIC_DISALLOWED, Verdict::CheckToken),
     (Reason::UNREGISTERED, Verdict::DropDevice),
     (
         Reason::UNRELATED_KEY_ID_IN_TOKEN,
-        Verdict::Retry(Again::Connection),
+        Verdict::Retry(RetryCause::Connection),
     ),
 ];
 

@@ -19,7 +19,7 @@ use api::upload::{Fingerprint, Staged, Upload};
 use apns::time::Timestamp;
 use batch::rows::{self, Fact};
 use batch::{Batch, Progress, Size};
-use delivery::metrics::Delta;
+use delivery::metrics::MetricsDelta;
 
 /// Receives an upload, or joins one that has been received with the same body.
 pub(super) async fn receive(core: &Rc<Core>, request: &Request) -> Result<Response, Problem> {
@@ -152,7 +152,7 @@ async fn stage(core: &Rc<Core>, request: &Request, intake: Intake) -> Result<Res
         core.read_progress(&mut batch).map_err(internal)?;
     }
     core.begin(batch.sealed(now))?;
-    let mut delta = Delta::default();
+    let mut delta = MetricsDelta::default();
     delta.order(&app.name, 202);
     core.state.wait_until(metrics::add(core.env.clone(), delta));
     let document = core.document(Some(app))?;

@@ -84,7 +84,7 @@ fn batch(pushes: usize) -> (Batch, Progress) {
             Found {
                 retry_after_ms: Some(60_000),
                 ..found(
-                    Verdict::Retry(delivery::verdict::Again::Server),
+                    Verdict::Retry(delivery::verdict::RetryCause::Server),
                     503,
                     Some("ServiceUnavailable"),
                     &[3],

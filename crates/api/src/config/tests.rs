@@ -220,7 +220,7 @@ fn the_socket_settings_are_held_to_their_ranges() {
     ];
     let sockets = load(&changes).unwrap().sockets;
     assert_eq!(
-        (sockets.shape.capacity, sockets.shape.idle, sockets.fallback),
+        (sockets.pool.capacity, sockets.pool.idle, sockets.fallback),
         (32, Duration::from_secs(1), false)
     );
 }

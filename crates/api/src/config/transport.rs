@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{given, number, text};
 use apns::fault::{FaultKind, Faults, Pointer};
-use delivery::pool::Shape;
+use delivery::pool::PoolConfig;
 
 /// A way to send a push.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl FromStr for Transport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sockets {
     /// How large a credential's pool of connection objects may be.
-    pub shape: Shape,
+    pub pool: PoolConfig,
     /// The most sockets of one object.
     pub per_object: u32,
     /// APNs' port: 443, or 2197 for networks that block it.
@@ -70,7 +70,7 @@ impl Sockets {
         let per_object = number(setting, SOCKETS_PER_CONNECTION, 2, 1..=2, faults);
         let idle = number(setting, CONNECTION_IDLE_MS, 60_000, 1000..=600_000, faults);
         let per_object = u32::try_from(per_object).unwrap_or(1);
-        let shape = Shape {
+        let pool = PoolConfig {
             capacity: u32::try_from(capacity).unwrap_or(1),
             streams: per_object * STREAMS,
             idle: Duration::from_millis(idle),
@@ -80,7 +80,7 @@ impl Sockets {
             .unwrap_or(443);
         let fallback = one_of(setting, SOCKET_FALLBACK, &["fetch", "none"], faults) == "fetch";
         Self {
-            shape,
+            pool,
             per_object,
             port,
             fallback,

@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::APNS_ORIGINS;
 use crate::fixture::{NOW, caller, config, config_with, p8, with_broken_app};
-use apns::{Reply, Trouble};
+use apns::{Reply, TransportError};
 use std::time::Duration;
 
 const IDLE: Inspection = Inspection {
@@ -12,10 +12,10 @@ const IDLE: Inspection = Inspection {
     in_use: 0,
     leases: 0,
     waiting: 0,
-    connections: delivery::pool::Standing {
+    connections: delivery::pool::PoolStats {
         open: 0,
         idle: 0,
-        shut: 0,
+        unavailable: 0,
     },
     last_refusal: None,
 };
@@ -88,14 +88,17 @@ fn a_doctors_answer_format_unchanged() {
     ];
     let probes = [
         probe(Environment::Production, missing_token()),
-        probe(Environment::Sandbox, Outcome::NotSent(Trouble::Unreachable)),
+        probe(
+            Environment::Sandbox,
+            Outcome::NotSent(TransportError::Unreachable),
+        ),
         Probe {
             transport: Transport::Socket,
             target: "api.sandbox.push.apple.com:2197".to_owned(),
             in_use: false,
             ms: 9,
             streams: Some(1),
-            ..probe(Environment::Sandbox, Outcome::Lost(Trouble::Deadline))
+            ..probe(Environment::Sandbox, Outcome::Lost(TransportError::Deadline))
         },
     ];
     let answer = answer(
@@ -140,8 +143,8 @@ fn only_apns_own_refusal_proves_that_it_was_reached() {
         reply(403, r#"{"reason":"InvalidProviderToken"}"#),
         reply(200, r#"{"reason":"MissingProviderToken"}"#),
         reply(502, ""),
-        Outcome::Lost(Trouble::Deadline),
-        Outcome::NotSent(Trouble::Unreachable),
+        Outcome::Lost(TransportError::Deadline),
+        Outcome::NotSent(TransportError::Unreachable),
     ] {
         assert!(!is_healthy(Ok(IDLE), outcome.clone()), "{outcome:?}");
     }
@@ -152,7 +155,7 @@ fn a_way_that_no_app_sends_by_makes_nobody_ill() {
     let config = config();
     let unused = Probe {
         in_use: false,
-        ..probe(Environment::Production, Outcome::Lost(Trouble::Deadline))
+        ..probe(Environment::Production, Outcome::Lost(TransportError::Deadline))
     };
     let answer = answer(
         &config,

@@ -11,16 +11,16 @@ const DASHBOARD: &str = include_str!("../../../../docs/operating/grafana.json");
 const PUSH_BOUNDS_MS: &[u64] = Metric::Push.bounds_ms().unwrap();
 
 /// Something of everything.
-fn total() -> Delta {
-    let mut delta = Delta::default();
+fn total() -> MetricsDelta {
+    let mut delta = MetricsDelta::default();
     let mut pushes = |verdict, reason, count| {
         let labels = ["shop", "alert", verdict, reason];
-        delta.add(Metric::Pushes, &labels, Measure::times(count));
+        delta.add(Metric::Pushes, &labels, Sample::times(count));
     };
     pushes("accepted", "none", 12);
     pushes("drop_device", "Unregistered", 3);
     delta.add(Metric::Push, &["fetch"], took(&[4, 61, 70, 12_000]));
-    delta.add(Metric::Resends, &["socket"], Measure::times(2));
+    delta.add(Metric::Resends, &["socket"], Sample::times(2));
     delta.fallback("shop");
     delta.order("shop", 200);
     delta.order("shop", 503);
@@ -34,12 +34,12 @@ fn total() -> Delta {
     delta
 }
 
-fn took(millis: &[u64]) -> Measure {
-    let mut measure = Measure::default();
+fn took(millis: &[u64]) -> Sample {
+    let mut sample = Sample::default();
     for millis in millis {
-        measure.observe(Duration::from_millis(*millis), PUSH_BOUNDS_MS);
+        sample.observe(Duration::from_millis(*millis), PUSH_BOUNDS_MS);
     }
-    measure
+    sample
 }
 
 fn standing() -> Standing {
@@ -54,7 +54,7 @@ fn standing() -> Standing {
         connections: Pool {
             open: 2,
             idle: 1,
-            shut: 0,
+            unavailable: 0,
         },
         last_refusal: None,
     };
@@ -75,7 +75,7 @@ fn standing() -> Standing {
     }
 }
 
-fn rendered(total: Delta, standing: Standing) -> String {
+fn rendered(total: MetricsDelta, standing: Standing) -> String {
     answer(total, standing).unwrap().body
 }
 
@@ -125,7 +125,7 @@ fn the_exposition_format_unchanged() {
 
 #[test]
 fn what_never_happened_has_its_description_and_no_sample() {
-    let empty = rendered(Delta::default(), Standing::default());
+    let empty = rendered(MetricsDelta::default(), Standing::default());
     assert_eq!(empty.lines().last(), Some("# EOF"));
     assert!(empty.lines().all(|line| line.starts_with('#')), "{empty}");
     let names = |text: &str| families(text).into_keys().collect::<Vec<_>>();
@@ -220,7 +220,7 @@ fn value_of(sample: &str) -> String {
 proptest! {
     #[test]
     fn any_name_of_an_app_is_one_line_and_comes_back(app in "[a-z\"\\\\\n{},= é]{0,12}") {
-        let mut delta = Delta::default();
+        let mut delta = MetricsDelta::default();
         delta.fallback(&app);
         let text = rendered(delta, Standing::default());
         let mut samples = text.split("apns_edge_fallbacks_total").skip(1);
@@ -232,14 +232,14 @@ proptest! {
 
     #[test]
     fn the_buckets_of_a_histogram_add_up_to_its_count(millis in proptest::collection::vec(0..20_000_u64, 0..40)) {
-        let measure = took(&millis);
-        let buckets = buckets(&measure, PUSH_BOUNDS_MS);
+        let sample = took(&millis);
+        let buckets = buckets(&sample, PUSH_BOUNDS_MS);
         let mut below = 0;
         for (bound, count) in &buckets {
             below += count;
             let expected = millis.iter().filter(|millis| seconds(**millis) <= *bound).count();
             prop_assert_eq!(below, number(expected), "{}", bound);
         }
-        prop_assert_eq!(below, measure.count());
+        prop_assert_eq!(below, sample.count());
     }
 }

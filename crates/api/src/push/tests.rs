@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::config::{Config, Transport};
 use crate::fixture::{NOW, SEED, caller, config};
-use apns::{Reply, Trouble};
+use apns::{Reply, TransportError};
 use delivery::verdict::judge;
 
 fn order(config: &Config, devices: Value) -> Order<'_> {
@@ -91,7 +91,7 @@ fn push_answer_format_unchanged() {
             latency: Duration::ZERO,
             ..receipt(5, reply(403, &[], r#"{"reason":"InvalidProviderToken"}"#))
         },
-        receipt(6, Outcome::Lost(Trouble::Deadline)),
+        receipt(6, Outcome::Lost(TransportError::Deadline)),
         Receipt {
             retry_after: Some(Duration::from_secs(900)),
             one_attempt: true,
@@ -130,7 +130,7 @@ fn results_stand_in_the_order_of_the_request_whatever_came_first_and_was_skipped
     let receipts = [
         receipt(4, reply(200, &[], "")),
         receipt(1, reply(400, &[], r#"{"reason":"BadDeviceToken"}"#)),
-        receipt(2, Outcome::NotSent(Trouble::Unreachable)),
+        receipt(2, Outcome::NotSent(TransportError::Unreachable)),
     ];
     let answer = results(&answer(&order, &receipts, Transport::Fetch));
     let statuses: Vec<&str> = answer["results"]

@@ -56,7 +56,7 @@ struct Waiter {
 }
 
 /// The books, and a model of what they should hold.
-struct World {
+struct Simulation {
     ledger: Ledger<usize>,
     now: Timestamp,
     waiting: VecDeque<Waiter>,
@@ -68,7 +68,7 @@ struct World {
     abandoned: u64,
 }
 
-impl World {
+impl Simulation {
     fn new() -> Self {
         let now = Timestamp::from_secs(1_000_000);
         let secs = Duration::from_secs;
@@ -159,7 +159,7 @@ impl World {
                 } else {
                     Outcome::NotSent
                 };
-                prop_assert_eq!(outcome, wanted(Trouble::Deadline));
+                prop_assert_eq!(outcome, wanted(TransportError::Deadline));
             }
             if self.now == end {
                 return Ok(());
@@ -181,7 +181,7 @@ impl World {
             } else {
                 Outcome::NotSent
             };
-            prop_assert_eq!(outcome, wanted(Trouble::ConnectionLost));
+            prop_assert_eq!(outcome, wanted(TransportError::ConnectionLost));
         }
         Ok(())
     }
@@ -220,13 +220,13 @@ impl World {
             Event::Refuse(pick) => {
                 if let Some(push) = self.pick(pick) {
                     let outcome = self.settle(push, Ending::Refused, true)?;
-                    prop_assert_eq!(outcome, Outcome::NotSent(Trouble::StreamRefused));
+                    prop_assert_eq!(outcome, Outcome::NotSent(TransportError::StreamRefused));
                 }
             }
             Event::Reset(pick) => {
                 if let Some(push) = self.pick(pick) {
                     let outcome = self.settle(push, Ending::Reset, false)?;
-                    prop_assert_eq!(outcome, Outcome::Lost(Trouble::ConnectionLost));
+                    prop_assert_eq!(outcome, Outcome::Lost(TransportError::ConnectionLost));
                 }
             }
             Event::Forget(pick) => {
@@ -243,7 +243,7 @@ impl World {
                 let above = above % (self.under_way.len() + 1);
                 for push in self.under_way.split_off(above) {
                     let outcome = self.settle(push, Ending::PassedOver, true)?;
-                    prop_assert_eq!(outcome, Outcome::NotSent(Trouble::GoingAway));
+                    prop_assert_eq!(outcome, Outcome::NotSent(TransportError::GoingAway));
                 }
             }
             Event::Break => self.break_off(End::Broken(String::new()))?,
@@ -284,29 +284,33 @@ impl World {
 proptest! {
     #[test]
     fn the_books_hold_whatever_happens(events in prop::collection::vec(event(), 0..200)) {
-        let mut world = World::new();
+        let mut simulation = Simulation::new();
         for event in events {
-            let before = world.slots + world.under_way.len();
-            world.happen(event)?;
-            world.check()?;
-            let after = world.slots + world.under_way.len();
-            let limit = world.ledger.counters().limit;
+            let before = simulation.slots + simulation.under_way.len();
+            simulation.happen(event)?;
+            simulation.check()?;
+            let after = simulation.slots + simulation.under_way.len();
+            let limit = simulation.ledger.counters().limit;
             prop_assert!(after <= limit.max(before), "{} of {}", after, limit);
         }
         // Whatever is left ends with the connection, once.
-        world.break_off(End::Done)?;
-        world.check()?;
+        simulation.break_off(End::Done)?;
+        simulation.check()?;
     }
 }
 
 #[test]
 fn why_a_connection_ended_is_what_was_said_first() {
-    let mut world = World::new();
+    let mut simulation = Simulation::new();
     let first = End::go_away(0, br#"{"reason":"Shutdown"}"#);
-    world.ledger.drain(first.clone(), world.now, &mut Vec::new());
-    world.ledger.drain(End::Done, world.now, &mut Vec::new());
-    assert_eq!(world.ledger.close(End::Silent, &mut Vec::new()), first);
-    assert_eq!(*world.ledger.state(), State::Closed(first));
+    simulation
+        .ledger
+        .drain(first.clone(), simulation.now, &mut Vec::new());
+    simulation
+        .ledger
+        .drain(End::Done, simulation.now, &mut Vec::new());
+    assert_eq!(simulation.ledger.close(End::Silent, &mut Vec::new()), first);
+    assert_eq!(*simulation.ledger.state(), State::Closed(first));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apns::{Outcome, Reason, Trouble};
+use apns::{Outcome, Reason, TransportError};
 use apns_h2::{Options, State};
 use futures::future::join_all;
 
@@ -73,7 +73,11 @@ async fn answers_to_pushes_that_were_given_up_are_ignored_however_many() {
             });
             for outcome in outcomes {
                 let state = client.connection.state();
-                assert_eq!(outcome, Outcome::Lost(Trouble::Deadline), "{round}, {state:?}");
+                assert_eq!(
+                    outcome,
+                    Outcome::Lost(TransportError::Deadline),
+                    "{round}, {state:?}"
+                );
             }
         }
         let request = client.request(1);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use apns::time::Timestamp;
-use apns::{Outcome, Reason, Request, Trouble};
+use apns::{Outcome, Reason, Request, TransportError};
 use apns_h2::{Connection, End, OpenError, Options, State};
 use apns_mock::{Fault, FaultBody, FaultKind, LastStream, Latency, Server};
 use futures::future::join_all;
@@ -13,9 +13,9 @@ use crate::support::{Client, Clock, assert_no_violations, client, local, plain_s
 /// Long enough for an answer that comes, short enough to wait for one that does not.
 const SHORT: Duration = Duration::from_millis(300);
 
-const LOST: Outcome = Outcome::Lost(Trouble::ConnectionLost);
-const PASSED_OVER: Outcome = Outcome::NotSent(Trouble::GoingAway);
-const REFUSED: Outcome = Outcome::NotSent(Trouble::StreamRefused);
+const LOST: Outcome = Outcome::Lost(TransportError::ConnectionLost);
+const PASSED_OVER: Outcome = Outcome::NotSent(TransportError::GoingAway);
+const REFUSED: Outcome = Outcome::NotSent(TransportError::StreamRefused);
 
 /// A connection to a new mock, on which one push was accepted.
 async fn proven() -> (Server, Client) {
@@ -103,7 +103,7 @@ async fn a_push_without_an_answer_is_given_up_at_its_deadline() {
             .fault(Fault::new(FaultKind::Silence).for_token(&token(&silent)))
             .unwrap();
         let outcomes = tokio::join!(client.push_within(&silent, SHORT), client.push(&answered));
-        assert_eq!(outcomes.0, Outcome::Lost(Trouble::Deadline));
+        assert_eq!(outcomes.0, Outcome::Lost(TransportError::Deadline));
         assert_eq!(status(&outcomes.1), 200);
         let counters = client.connection.counters();
         assert_eq!((counters.in_flight, counters.answered, counters.lost), (0, 2, 1));
@@ -124,7 +124,7 @@ async fn answers_that_come_too_late_do_not_harm_the_connection() {
                 .iter()
                 .map(|request| client.push_within(request, Duration::from_millis(200)));
             for outcome in join_all(pushes).await {
-                assert_eq!(outcome, Outcome::Lost(Trouble::Deadline));
+                assert_eq!(outcome, Outcome::Lost(TransportError::Deadline));
             }
         }
         assert_eq!(status(&client.push(&client.request(2)).await), 200);

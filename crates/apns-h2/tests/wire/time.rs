@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apns::{Outcome, Trouble};
+use apns::{Outcome, TransportError};
 use apns_h2::{End, Options, State};
 use bytes::Bytes;
 use futures::future::join_all;
@@ -48,7 +48,7 @@ async fn a_server_that_does_not_answer_a_ping_loses_all_that_is_under_way() {
             assert_eq!(start.elapsed().as_secs(), 10);
         });
         assert_eq!(start.elapsed().as_secs(), 20);
-        let lost = Some(Outcome::Lost(Trouble::ConnectionLost));
+        let lost = Some(Outcome::Lost(TransportError::ConnectionLost));
         assert_eq!(outcomes, [vec![lost; 10], vec![None; 10]].concat());
         assert_eq!(client.driver.await.unwrap(), End::Silent);
     })
@@ -84,7 +84,7 @@ async fn a_deadline_is_kept_to_the_moment_and_resets_the_stream() {
             let outcome = client.push_within(&request, Duration::from_secs(secs)).await;
             (outcome, start.elapsed().as_secs())
         };
-        let lost = |secs| (Outcome::Lost(Trouble::Deadline), secs);
+        let lost = |secs| (Outcome::Lost(TransportError::Deadline), secs);
         let (outcomes, ()) = tokio::join!(join_all([push(1, 7), push(2, 3), push(3, 5)]), async {
             for (secs, stream) in [(3, 5), (5, 7), (7, 3)] {
                 let reset = peer.next(RST_STREAM).await;
@@ -177,7 +177,7 @@ async fn bodies_wait_for_the_window_in_order_and_until_their_deadline() {
             if number < 20 {
                 assert_eq!(status(outcome), 200);
             } else {
-                assert_eq!(*outcome, Outcome::NotSent(Trouble::Deadline), "{number}");
+                assert_eq!(*outcome, Outcome::NotSent(TransportError::Deadline), "{number}");
             }
         }
         // What was given up has left nothing behind that blocks the next.
@@ -249,12 +249,12 @@ async fn what_had_not_left_when_the_connection_broke_is_handed_back_unsent() {
         assert!(
             outcomes[..lost]
                 .iter()
-                .all(|outcome| *outcome == Outcome::Lost(Trouble::ConnectionLost))
+                .all(|outcome| *outcome == Outcome::Lost(TransportError::ConnectionLost))
         );
         assert!(
             outcomes[lost..]
                 .iter()
-                .all(|outcome| *outcome == Outcome::NotSent(Trouble::ConnectionLost))
+                .all(|outcome| *outcome == Outcome::NotSent(TransportError::ConnectionLost))
         );
     })
     .await;
@@ -290,7 +290,11 @@ async fn what_may_still_leave_after_its_deadline_is_not_handed_back_unsent() {
                     .iter()
                     .position(|request| request.body == frame.payload)
                     .unwrap();
-                assert_eq!(outcomes[number], Outcome::Lost(Trouble::Deadline), "{number}");
+                assert_eq!(
+                    outcomes[number],
+                    Outcome::Lost(TransportError::Deadline),
+                    "{number}"
+                );
                 had += 1;
             }
         }

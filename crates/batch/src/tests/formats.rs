@@ -29,7 +29,7 @@ fn a_records_format_unchanged() {
                 gave_up: None,
             },
             Ending {
-                verdict: Verdict::Retry(Again::ProviderToken(TokenRefusal::TooManyUpdates)),
+                verdict: Verdict::Retry(RetryCause::ProviderToken(TokenRefusal::TooManyUpdates)),
                 code: 429,
                 reason: Some("TooManyProviderTokenUpdates".to_owned()),
                 attempts: 7,

@@ -22,7 +22,7 @@ fn one_attempt() -> Terms {
 }
 
 fn never_left(places: impl IntoIterator<Item = usize>) -> Results {
-    told(Verdict::Retry(Again::Network), 0, "Unreachable", places)
+    told(Verdict::Retry(RetryCause::Network), 0, "Unreachable", places)
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn a_push_with_one_attempt_ends_with_its_first_answer() {
     for results in [
         overloaded([0]),
         throttled([0]),
-        told(Verdict::Retry(Again::Connection), 503, "Shutdown", [0]),
+        told(Verdict::Retry(RetryCause::Connection), 503, "Shutdown", [0]),
         told(Verdict::Unknown, 0, "DeadlinePassed", [0]),
     ] {
         let mut batch = sealed(one_attempt(), 1, 1);

@@ -22,12 +22,12 @@ fn delays(results: &Results, rounds: usize) -> Vec<Duration> {
 #[test]
 fn a_round_waits_twice_as_long_as_the_one_before_up_to_the_longest_of_its_class() {
     let retry = |again| told(Verdict::Retry(again), 0, "Reason", [0]);
-    let token = |refusal| retry(Again::ProviderToken(refusal));
+    let token = |refusal| retry(RetryCause::ProviderToken(refusal));
     for (results, first, longest) in [
         (overloaded([0]), 10, 900),
         (throttled([0]), 60, 900),
-        (retry(Again::Connection), 1, 60),
-        (retry(Again::Network), 1, 60),
+        (retry(RetryCause::Connection), 1, 60),
+        (retry(RetryCause::Network), 1, 60),
         (token(TokenRefusal::Expired), 1, 60),
         (token(TokenRefusal::TooManyUpdates), 60, 1200),
         (told(Verdict::Unknown, 0, "DeadlinePassed", [0]), 1, 60),

@@ -318,7 +318,7 @@ fn outcome(dice: &mut Dice, place: usize) -> Results {
         28..30 => bad_tokens(place),
         30..32 => told(Verdict::FixRequest, 400, "PayloadTooLarge", place),
         32..35 => told(Verdict::Unknown, 0, "DeadlinePassed", place),
-        35..38 => told(Verdict::Retry(Again::Network), 0, "Unreachable", place),
+        35..38 => told(Verdict::Retry(RetryCause::Network), 0, "Unreachable", place),
         38 => refused(place),
         _ => untried(place),
     }

@@ -9,7 +9,7 @@ use super::{BatchControl, Campaign, Key, Run, RunState, SchedulerState, State};
 use apns::time::Timestamp;
 use batch::AudienceRef;
 use delivery::backoff;
-use delivery::verdict::Again;
+use delivery::verdict::RetryCause;
 
 /// What the scheduler wants done. Doing it twice must be as doing it once.
 #[derive(Clone, Debug, PartialEq)]
@@ -295,12 +295,12 @@ impl SchedulerState {
             if run.uncounted {
                 // The run is listed without its count in the end. Its detail says why it was missed.
                 run.uncounted = retry.failures < MAX_COUNT_FAILURES;
-                retry.next_at = now + backoff::round(Again::Network, retry.failures, None, 0);
+                retry.next_at = now + backoff::round(RetryCause::Network, retry.failures, None, 0);
                 return;
             }
             retry.failing_since.get_or_insert(now);
             let salt = run.at.as_millis() ^ (u64::from(retry.failures) << 48);
-            retry.next_at = now + backoff::round(Again::Network, retry.failures, None, salt);
+            retry.next_at = now + backoff::round(RetryCause::Network, retry.failures, None, salt);
             run.detail = Some(shortened(detail));
         });
     }

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use super::{Fanout, Launch, Next, Waiting, receipt};
+use super::{Fanout, Launch, Next, PendingPush, receipt};
 use crate::backoff;
 use crate::receipt::Receipt;
-use crate::verdict::{Again, TokenRefusal, Verdict, judge};
+use crate::verdict::{RetryCause, TokenRefusal, Verdict, judge};
 use apns::Outcome;
 use apns::time::Timestamp;
 
@@ -46,14 +46,14 @@ impl Fanout {
             self.accepted = 0;
             self.alone = true;
         }
-        let (push, attempts, bounces) = (launch.push, launch.attempt, launch.bounces);
+        let (push, attempts, unsent_retries) = (launch.push, launch.attempt, launch.unsent_retries);
         // Before all others.
         self.wait(
             Timestamp::default(),
-            Waiting {
+            PendingPush {
                 push,
                 attempts,
-                bounces,
+                unsent_retries,
                 refused: true,
                 last: outcome,
             },
@@ -68,7 +68,7 @@ impl Fanout {
         if stop == Some(Verdict::FixCredentials) {
             Verdict::FixCredentials
         } else {
-            Verdict::Retry(Again::Connection)
+            Verdict::Retry(RetryCause::Connection)
         }
     }
 
@@ -81,7 +81,7 @@ impl Fanout {
     ) -> Option<Receipt> {
         if launch.token == self.token && self.token > 0 {
             // A second token is refused as well: asking for a third would be a loop.
-            let verdict = Verdict::Retry(Again::ProviderToken(refusal));
+            let verdict = Verdict::Retry(RetryCause::ProviderToken(refusal));
             self.stop(&outcome, verdict, None);
             return Some(receipt(launch, outcome, verdict, None, now));
         }
@@ -89,13 +89,13 @@ impl Fanout {
             self.renewing = Some(refusal);
         }
         // Not this push's fault: the attempt does not count, and it goes first.
-        let (push, attempts, bounces) = (launch.push, launch.attempt - 1, launch.bounces);
+        let (push, attempts, unsent_retries) = (launch.push, launch.attempt - 1, launch.unsent_retries);
         self.wait(
             now,
-            Waiting {
+            PendingPush {
                 push,
                 attempts,
-                bounces,
+                unsent_retries,
                 refused: launch.refused,
                 last: outcome,
             },

@@ -78,8 +78,8 @@ fn the_first_push_of_an_unproven_token_goes_alone() {
 fn an_answer_that_says_nothing_of_the_token_does_not_open_the_window() {
     for outcome in [
         answer(503, "Shutdown"),
-        Outcome::NotSent(Trouble::Unreachable),
-        Outcome::Lost(Trouble::Deadline),
+        Outcome::NotSent(TransportError::Unreachable),
+        Outcome::Lost(TransportError::Deadline),
     ] {
         let mut fanout = Fanout::new(Plan {
             proven: false,
@@ -147,10 +147,10 @@ fn a_retry_after_beyond_the_budget_goes_to_the_caller() {
 
 #[test]
 fn a_push_that_surely_was_not_sent_goes_out_again_at_once_and_costs_no_attempt() {
-    for trouble in [Trouble::StreamRefused, Trouble::GoingAway] {
+    for error in [TransportError::StreamRefused, TransportError::GoingAway] {
         let mut fanout = Fanout::new(plan(1, 6));
         let attempt = launch(&mut fanout, START);
-        assert_eq!(settle(&mut fanout, attempt, Outcome::NotSent(trouble)), None);
+        assert_eq!(settle(&mut fanout, attempt, Outcome::NotSent(error)), None);
         let attempt = launch(&mut fanout, START);
         assert_eq!(settle(&mut fanout, attempt, answer(200, "")).unwrap().attempts, 1);
     }
@@ -163,7 +163,9 @@ fn a_push_that_never_finds_a_connection_is_bounded_by_time_and_was_never_sent() 
     let receipt = loop {
         let attempt = launch(&mut fanout, now);
         tries += 1;
-        if let Some(receipt) = fanout.settle(attempt, Outcome::NotSent(Trouble::Unreachable), false, now) {
+        if let Some(receipt) =
+            fanout.settle(attempt, Outcome::NotSent(TransportError::Unreachable), false, now)
+        {
             break receipt;
         }
         let Next::Wait(Some(due)) = fanout.next(now) else {
@@ -177,7 +179,7 @@ fn a_push_that_never_finds_a_connection_is_bounded_by_time_and_was_never_sent() 
 
 #[test]
 fn a_lost_push_is_sent_again_only_if_it_replaces_itself() {
-    let lost = || Outcome::Lost(Trouble::ConnectionLost);
+    let lost = || Outcome::Lost(TransportError::ConnectionLost);
     let mut fanout = Fanout::new(plan(2, 6));
     let attempt = launch(&mut fanout, START);
     let receipt = fanout.settle(attempt, lost(), false, START).unwrap();
@@ -212,7 +214,7 @@ fn a_lost_push_that_waited_for_its_resend_is_never_called_unsent() {
     let mut fanout = Fanout::new(plan(2, 2));
     let (lost, refused) = (launch(&mut fanout, START), launch(&mut fanout, START));
     assert_eq!(
-        fanout.settle(lost, Outcome::Lost(Trouble::ConnectionLost), true, START),
+        fanout.settle(lost, Outcome::Lost(TransportError::ConnectionLost), true, START),
         None
     );
     fanout
@@ -235,8 +237,8 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
         1 => Just(answer(429, "TooManyProviderTokenUpdates")),
         1 => Just(answer(403, "InvalidProviderToken")),
         1 => Just(answer(502, "")),
-        1 => Just(Outcome::NotSent(Trouble::StreamRefused)),
-        1 => Just(Outcome::Lost(Trouble::ConnectionLost)),
+        1 => Just(Outcome::NotSent(TransportError::StreamRefused)),
+        1 => Just(Outcome::Lost(TransportError::ConnectionLost)),
     ]
 }
 
@@ -255,7 +257,7 @@ fn a_push_with_one_attempt_is_not_sent_again_once_apns_may_have_taken_it() {
         answer(429, "TooManyRequests"),
         answer(503, "Shutdown"),
         answer(502, ""),
-        Outcome::Lost(Trouble::ConnectionLost),
+        Outcome::Lost(TransportError::ConnectionLost),
     ] {
         let mut fanout = one_attempt();
         let launch = launch(&mut fanout, START);
@@ -278,7 +280,7 @@ fn a_push_with_one_attempt_that_was_never_sent_failed_once_its_time_is_over() {
     let mut fanout = Fanout::new(plan);
     let [first, second] = [launch(&mut fanout, START), launch(&mut fanout, START)];
     let late = plan.resend_until + Duration::from_secs(1);
-    let unsent = Outcome::NotSent(Trouble::StreamRefused);
+    let unsent = Outcome::NotSent(TransportError::StreamRefused);
     let bounced = fanout.settle(first, unsent.clone(), false, START);
     assert_eq!(bounced, None, "there is time left");
     let mut receipts = vec![fanout.settle(second, unsent, false, late).expect("its end")];
@@ -300,8 +302,8 @@ fn a_push_with_one_attempt_that_was_never_sent_failed_once_its_time_is_over() {
 #[test]
 fn a_push_with_one_attempt_is_sent_again_if_apns_cannot_have_taken_it() {
     for outcome in [
-        Outcome::NotSent(Trouble::StreamRefused),
-        Outcome::NotSent(Trouble::GoingAway),
+        Outcome::NotSent(TransportError::StreamRefused),
+        Outcome::NotSent(TransportError::GoingAway),
         answer(403, "UnrelatedKeyIdInToken"),
     ] {
         let mut fanout = one_attempt();
@@ -325,7 +327,7 @@ fn a_push_with_one_attempt_is_sent_again_if_apns_cannot_have_taken_it() {
 fn nothing_is_launched_once_the_transport_sends_nothing_more() {
     let mut fanout = Fanout::new(plan(3, 1));
     let first = launch(&mut fanout, START);
-    let out_of_time = Outcome::NotSent(Trouble::OutOfTime);
+    let out_of_time = Outcome::NotSent(TransportError::OutOfTime);
     let receipt = fanout.settle(first, out_of_time, true, START).expect("its end");
     assert_eq!((receipt.attempts, receipt.status()), (0, Status::Retrying));
     for push in 1..3 {

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::{Again, Verdict};
+use crate::verdict::{RetryCause, Verdict};
 use apns::Outcome;
 use apns::time::Timestamp;
 
@@ -23,7 +23,7 @@ impl CredentialRefusal {
     pub fn of(outcome: &Outcome, verdict: Verdict, now: Timestamp) -> Option<Self> {
         let is_refusal = matches!(
             verdict,
-            Verdict::FixCredentials | Verdict::Retry(Again::ProviderToken(_))
+            Verdict::FixCredentials | Verdict::Retry(RetryCause::ProviderToken(_))
         );
         match outcome {
             Outcome::Answered(reply) if is_refusal => Some(Self {
@@ -42,7 +42,7 @@ impl CredentialRefusal {
 mod tests {
     use super::*;
     use crate::verdict::judge;
-    use apns::{Reply, Trouble};
+    use apns::{Reply, TransportError};
 
     fn refusal(status: u16, reason: &str) -> Option<String> {
         let body = format!(r#"{{"reason":"{reason}"}}"#);
@@ -78,7 +78,7 @@ mod tests {
         ] {
             assert_eq!(refusal(status, reason), None, "{reason}");
         }
-        let lost = Outcome::Lost(Trouble::Deadline);
+        let lost = Outcome::Lost(TransportError::Deadline);
         let fix = Verdict::FixCredentials;
         assert_eq!(CredentialRefusal::of(&lost, fix, Timestamp::from_secs(7)), None);
     }

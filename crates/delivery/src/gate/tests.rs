@@ -1,4 +1,4 @@
-mod opening;
+mod dial;
 mod refusals;
 mod shares;
 mod tokens;
@@ -104,7 +104,7 @@ fn an_inspection_tells_how_the_gate_stands_and_no_secret() {
     assert!(!text.contains(lease.provider_token.as_str()));
     assert_eq!(
         text,
-        r#"{"inspected":{"issued_at":1795420800000,"proven":true,"stopped_until":null,"limit":2000,"in_use":10,"leases":1,"waiting":0,"connections":{"open":0,"idle":0,"shut":0}}}"#
+        r#"{"inspected":{"issued_at":1795420800000,"proven":true,"stopped_until":null,"limit":2000,"in_use":10,"leases":1,"waiting":0,"connections":{"open":0,"idle":0,"unavailable":0}}}"#
     );
 }
 
@@ -133,7 +133,7 @@ fn command_and_reply_format_unchanged() {
                 lost: 0,
             },
             proven: Some(START_OF_BUCKET),
-            shut_for_ms: None,
+            unavailable_for_ms: None,
             refused: None,
         },
     ];
@@ -145,7 +145,7 @@ fn command_and_reply_format_unchanged() {
         [
             r#""inspect""#,
             r#"{"lease":{"want":500,"ttl_ms":60000,"wait_ms":0,"refused":{"too_many_updates":{"issued_at":1795420800000}},"pooled":false}}"#,
-            r#"{"settle":{"lease":1795421100000,"report":{"answered":3,"accepted":2,"throttled":1,"lost":0},"proven":1795420800000,"shut_for_ms":null}}"#,
+            r#"{"settle":{"lease":1795421100000,"report":{"answered":3,"accepted":2,"throttled":1,"lost":0},"proven":1795420800000,"unavailable_for_ms":null}}"#,
         ]
     );
     for (command, text) in commands.into_iter().zip(texts) {
@@ -177,7 +177,7 @@ fn state_format_unchanged() {
         .replace(newest.provider_token.as_str(), "NEWEST");
     assert_eq!(
         state,
-        r#"{"tokens":{"key":"930c320433c65f7b","newest":{"token":{"text":"NEWEST","issued_at":1795422600000},"introduced":1795422900000,"proven":false,"accepted":0,"refused":"too_many_updates"},"previous":{"token":{"text":"BEFORE","issued_at":1795420800000},"introduced":1795421100000,"proven":true,"accepted":10,"refused":null},"pause":null,"lost":false},"limiter":{"limit":2000,"credit":0,"decreased_at":null,"held_ms":3500,"next_lease":1795421100003,"leases":[{"id":1795421100001,"permits":10,"granted_at":1795422900000,"expires_at":1795422960000},{"id":1795421100002,"permits":10,"granted_at":1795422900000,"expires_at":1795422960000}]},"pool":{"places":[],"loads":{},"grown_at":0,"opener":null},"opening":{"failures":0,"not_before":0,"under_way_until":0}}"#
+        r#"{"tokens":{"key":"930c320433c65f7b","newest":{"token":{"text":"NEWEST","issued_at":1795422600000},"introduced":1795422900000,"proven":false,"accepted":0,"refused":"too_many_updates"},"previous":{"token":{"text":"BEFORE","issued_at":1795420800000},"introduced":1795421100000,"proven":true,"accepted":10,"refused":null},"pause":null,"lost":false},"limiter":{"limit":2000,"credit":0,"decreased_at":null,"held_ms":3500,"next_lease":1795421100003,"leases":[{"id":1795421100001,"permits":10,"granted_at":1795422900000,"expires_at":1795422960000},{"id":1795421100002,"permits":10,"granted_at":1795422900000,"expires_at":1795422960000}]},"pool":{"slots":[],"loads":{},"dialed_at":0,"dialing_slot":null},"dial":{"failures":0,"not_before":0,"in_progress_until":0}}"#
     );
     assert_eq!(Gate::load(Some(&state), NOW).fault, None);
     assert_eq!(Gate::load(Some(&scene.gate.store()), NOW).machine, scene.gate);
@@ -285,7 +285,7 @@ impl Scene<'_> {
                 ..Report::default()
             },
             proven: Some(lease.provider_token.issued_at()),
-            shut_for_ms: None,
+            unavailable_for_ms: None,
             refused: None,
         };
         assert_eq!(self.step(command, now), Reply::Settled);
@@ -297,7 +297,7 @@ const fn context<'c>(credential: &'c Credential, key: Result<&'c str, &'c str>) 
         credential,
         key,
         ceiling: DEFAULT_CEILING,
-        shape: crate::pool::Shape::DEFAULT,
+        pool_config: crate::pool::PoolConfig::DEFAULT,
     }
 }
 

@@ -1,16 +1,15 @@
-//! Who waits for permits, and who goes first.
+//! The queue for permits.
 //!
-//! Two lines: immediate orders in the order in which they came, and behind them the batches, of which the one goes first
-//! that has the fewest permits out for its weight. Each line has a bound of its own, so that batches never take the places
-//! of immediate orders; and a batch that fills the line of the batches gives places up to those that have fewer. In scope:
-//! the order. Out of scope: how many permits are free (`limiter`).
+//! It has two lines. Immediate requests are served first, in the order of arrival. Among batches the one is served first
+//! that has the fewest permits in use for its weight. Each line has its own bound, so that batches never displace immediate
+//! requests. If the line of the batches is full, the batch with the most waiting requests loses one to a batch with fewer.
 //!
 //! Source: Demers, Keshav and Shenker, "Analysis and Simulation of a Fair Queueing Algorithm" (1989), with permits that are
 //! out in the place of bytes that were sent.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Ask, Share};
+use super::{FairShare, LeaseRequest};
 use crate::machine::Ticket;
 use apns::time::Timestamp;
 
@@ -25,15 +24,15 @@ pub(super) struct Queue {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Line {
     waiting: VecDeque<Waiter>,
-    /// Askers who were turned away since the line last moved.
-    turned_away: u32,
+    /// Requests that were rejected since the line last moved.
+    rejected: u32,
 }
 
-/// One who waits.
+/// A request that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Waiter {
     pub(super) ticket: Ticket,
-    pub(super) ask: Ask,
+    pub(super) request: LeaseRequest,
     pub(super) until: Timestamp,
 }
 
@@ -41,7 +40,7 @@ pub(super) struct Waiter {
 pub(super) type Out = BTreeMap<u64, u32>;
 
 impl Queue {
-    /// Who goes first; `out` is asked for if only batches wait.
+    /// The request that is served first; calls `out` if only batches wait.
     pub(super) fn first(&self, out: impl FnOnce() -> Out) -> Option<Waiter> {
         if let Some(first) = self.immediate.waiting.front() {
             return Some(*first);
@@ -54,12 +53,12 @@ impl Queue {
         // The first of those that have as few.
         waiting
             .iter()
-            .min_by_key(|waiter| fill(waiter.ask.share, &out))
+            .min_by_key(|waiter| fill(waiter.request.share, &out))
             .copied()
     }
 
-    /// Whether somebody who asks now goes before all who wait.
-    pub(super) fn goes_first(&self, share: Option<Share>, out: impl FnOnce() -> Out) -> bool {
+    /// Returns whether a request that arrives now is served before all that wait.
+    pub(super) fn goes_first(&self, share: Option<FairShare>, out: impl FnOnce() -> Out) -> bool {
         if !self.immediate.waiting.is_empty() {
             return false;
         }
@@ -71,25 +70,25 @@ impl Queue {
             .batches
             .waiting
             .iter()
-            .map(|waiter| fill(waiter.ask.share, &out));
+            .map(|waiter| fill(waiter.request.share, &out));
         fills.all(|other| fill(share, &out) < other)
     }
 
-    /// Whether there is a place for one more. In a full line of batches, the last of those that have the most places is told
-    /// that its wait is over, if that lets another batch have as many.
-    pub(super) fn make_place(&mut self, share: Option<Share>, now: Timestamp) -> bool {
+    /// Returns whether one more request may wait. In a full line of batches, ends the wait of the last request of the batch
+    /// that has the most, if the new one's batch has at least two fewer.
+    pub(super) fn make_room(&mut self, share: Option<FairShare>, now: Timestamp) -> bool {
         let Some(share) = share else {
             return self.immediate.waiting.len() < MAX_WAITING;
         };
         if self.batches.waiting.len() < MAX_WAITING_BATCHES {
             return true;
         }
-        let mut places: BTreeMap<u64, usize> = BTreeMap::new();
+        let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
         for waiter in &self.batches.waiting {
-            *places.entry(batch_of(waiter)).or_default() += 1;
+            *counts.entry(batch_of(waiter)).or_default() += 1;
         }
-        let own = places.get(&share.batch).copied().unwrap_or_default();
-        let Some((most, count)) = places.into_iter().max_by_key(|(_, count)| *count) else {
+        let own = counts.get(&share.batch).copied().unwrap_or_default();
+        let Some((most, count)) = counts.into_iter().max_by_key(|(_, count)| *count) else {
             return false;
         };
         let last = self
@@ -106,17 +105,19 @@ impl Queue {
         }
     }
 
-    /// Somebody takes the last place of a line.
-    pub(super) fn join(&mut self, ask: Ask, until: Timestamp) -> Ticket {
+    /// Adds a request to the end of its line.
+    pub(super) fn join(&mut self, request: LeaseRequest, until: Timestamp) -> Ticket {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket = self.next_ticket.saturating_add(1);
-        self.line_mut(ask.share)
-            .waiting
-            .push_back(Waiter { ticket, ask, until });
+        self.line_mut(request.share).waiting.push_back(Waiter {
+            ticket,
+            request,
+            until,
+        });
         ticket
     }
 
-    /// A waiter leaves, if it is there.
+    /// Removes a request, if it is there.
     pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Waiter> {
         [&mut self.immediate, &mut self.batches]
             .into_iter()
@@ -126,7 +127,7 @@ impl Queue {
             })
     }
 
-    /// One whose wait is over.
+    /// A request whose wait is over.
     pub(super) fn lapsed(&self, now: Timestamp) -> Option<Ticket> {
         let over = self.waiting().find(|waiter| waiter.until <= now)?;
         Some(over.ticket)
@@ -137,19 +138,19 @@ impl Queue {
         self.waiting().map(|waiter| waiter.until).min()
     }
 
-    /// Somebody found no place.
-    pub(super) fn turn_away(&mut self, share: Option<Share>) {
+    /// Counts a rejected request.
+    pub(super) fn reject(&mut self, share: Option<FairShare>) {
         let line = self.line_mut(share);
-        line.turned_away = line.turned_away.saturating_add(1);
+        line.rejected = line.rejected.saturating_add(1);
     }
 
-    /// Somebody got permits.
-    pub(super) fn moved(&mut self, share: Option<Share>) {
-        self.line_mut(share).turned_away = 0;
+    /// Records that a request got permits.
+    pub(super) fn moved(&mut self, share: Option<FairShare>) {
+        self.line_mut(share).rejected = 0;
     }
 
-    /// How many come before somebody who comes back, those included who were told to.
-    pub(super) fn ahead(&self, share: Option<Share>) -> usize {
+    /// How many requests are served before one that comes back, including the rejected ones.
+    pub(super) fn ahead(&self, share: Option<FairShare>) -> usize {
         let batches = share.map_or(0, |_| self.batches.len());
         self.immediate.len().saturating_add(batches)
     }
@@ -162,7 +163,7 @@ impl Queue {
         self.immediate.waiting.iter().chain(&self.batches.waiting)
     }
 
-    const fn line_mut(&mut self, share: Option<Share>) -> &mut Line {
+    const fn line_mut(&mut self, share: Option<FairShare>) -> &mut Line {
         match share {
             None => &mut self.immediate,
             Some(_) => &mut self.batches,
@@ -171,19 +172,19 @@ impl Queue {
 }
 
 impl Line {
-    /// Who waits, and who was told to come back.
+    /// The requests that wait or were rejected.
     fn len(&self) -> usize {
-        let turned_away = usize::try_from(self.turned_away).unwrap_or(usize::MAX);
-        self.waiting.len().saturating_add(turned_away)
+        let rejected = usize::try_from(self.rejected).unwrap_or(usize::MAX);
+        self.waiting.len().saturating_add(rejected)
     }
 }
 
 fn batch_of(waiter: &Waiter) -> u64 {
-    waiter.ask.share.map_or(0, |share| share.batch)
+    waiter.request.share.map_or(0, |share| share.batch)
 }
 
 /// The permits that a batch has out for one of weight, in fractions so fine that equal parts are equal.
-fn fill(share: Option<Share>, out: &Out) -> u64 {
+fn fill(share: Option<FairShare>, out: &Out) -> u64 {
     share.map_or(0, |share| {
         let permits = out.get(&share.batch).copied().unwrap_or_default();
         (u64::from(permits) << u32::BITS) / u64::from(share.weight.max(1))
@@ -193,6 +194,6 @@ fn fill(share: Option<Share>, out: &Out) -> u64 {
 /// The most immediate orders that wait: each is an open request in one object, which serves a thousand a second.
 pub const MAX_WAITING: usize = 128;
 
-/// The most asks of batches that wait, beside the immediate orders: a queue's consumers are no more than some hundreds, and
-/// one that finds no place puts its message off.
+/// The most requests of batches that wait. A queue has some hundreds of consumers at most, and one that is rejected delays its
+/// message.
 pub const MAX_WAITING_BATCHES: usize = 128;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::{Again, Verdict};
+use crate::verdict::{RetryCause, Verdict};
 use apns::Outcome;
 
 /// How the pushes of a lease went.
@@ -28,7 +28,7 @@ impl Report {
             Outcome::Lost(_) => self.lost += 1,
         }
         self.accepted += u32::from(verdict == Verdict::Accepted);
-        self.throttled += u32::from(verdict == Verdict::Retry(Again::Server));
+        self.throttled += u32::from(verdict == Verdict::Retry(RetryCause::Server));
     }
 
     /// Whether APNs, or the way to it, is overloaded.

@@ -6,12 +6,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Delta;
+use super::MetricsDelta;
 
 /// What has been added up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shard {
-    total: Delta,
+pub struct MetricsShard {
+    total: MetricsDelta,
 }
 
 /// What a shard is asked.
@@ -19,13 +19,13 @@ pub struct Shard {
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Add this.
-    Add(Delta),
+    Add(MetricsDelta),
     /// Say what it adds up to.
     Read,
 }
 
-impl Shard {
-    /// The shard as [`Shard::store`] wrote it, or a new one if nothing is stored. Of a text that cannot be read nothing is
+impl MetricsShard {
+    /// The shard as [`MetricsShard::store`] wrote it, or a new one if nothing is stored. Of a text that cannot be read nothing is
     /// left, and the fault is for the log: a counter that starts again at nought is what every reader of metrics is
     /// prepared for.
     #[must_use]
@@ -41,7 +41,7 @@ impl Shard {
         }
     }
 
-    /// The text to keep, and what a [`Command::Read`] is answered with: a [`Delta`].
+    /// The text to keep, and what a [`Command::Read`] is answered with: a [`MetricsDelta`].
     #[must_use]
     pub fn store(&self) -> String {
         // Lists of texts and numbers: there is nothing in it that JSON could not hold.
@@ -49,7 +49,7 @@ impl Shard {
     }
 
     /// Adds what was counted.
-    pub fn add(&mut self, delta: Delta) {
+    pub fn add(&mut self, delta: MetricsDelta) {
         self.total.merge(delta);
     }
 }

@@ -1,7 +1,7 @@
 //! What the fan-out of one order or chunk counts, push by push: cheap, since each push passes here.
 
-use super::measure::{Measure, PUSH_BOUNDS_MS};
-use super::{Delta, Metric};
+use super::sample::{PUSH_BOUNDS_MS, Sample};
+use super::{Metric, MetricsDelta};
 use crate::fanout::Launch;
 use crate::receipt::{NO_REASON, NOT_APNS, Receipt};
 use apns::time::Timestamp;
@@ -12,7 +12,7 @@ use apns::{Outcome, PushType, Reason};
 pub struct Tally {
     /// Verdict, reason and how many: a handful, of which the most frequent mostly comes first.
     ended: Vec<(&'static str, &'static str, u64)>,
-    answers: Measure,
+    answers: Sample,
     resends: u64,
     /// One more than the highest place that was launched.
     launched: usize,
@@ -46,7 +46,7 @@ impl Tally {
     }
 
     /// Moves what was counted into a delta.
-    pub fn take_into(&mut self, delta: &mut Delta, app: &str, push_type: PushType, transport: &str) {
+    pub fn take_into(&mut self, delta: &mut MetricsDelta, app: &str, push_type: PushType, transport: &str) {
         let Self {
             ended,
             answers,
@@ -55,13 +55,13 @@ impl Tally {
         } = std::mem::take(self);
         for (verdict, reason, count) in ended {
             let labels = [app, push_type.as_str(), verdict, reason];
-            delta.add(Metric::Pushes, &labels, Measure::times(count));
+            delta.add(Metric::Pushes, &labels, Sample::times(count));
         }
         if answers.count() > 0 {
             delta.add(Metric::Push, &[transport], answers);
         }
         if resends > 0 {
-            delta.add(Metric::Resends, &[transport], Measure::times(resends));
+            delta.add(Metric::Resends, &[transport], Sample::times(resends));
         }
     }
 }
@@ -69,7 +69,7 @@ impl Tally {
 /// The label for why a push ended as it did: Apple's word if Apple documents it, or ours.
 fn reason(receipt: &Receipt) -> &'static str {
     match &receipt.outcome {
-        Outcome::NotSent(trouble) | Outcome::Lost(trouble) => trouble.as_str(),
+        Outcome::NotSent(error) | Outcome::Lost(error) => error.as_str(),
         Outcome::Answered(reply) => match &reply.reason {
             Some(reason) => Reason::KNOWN
                 .iter()

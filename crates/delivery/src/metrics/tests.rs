@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::measure::PUSH_BOUNDS_MS;
+use super::sample::PUSH_BOUNDS_MS;
 use super::*;
 use crate::fanout::{Fanout, Launch, Next, Plan};
 use apns::time::Timestamp;
-use apns::{Outcome, PushType, Reason, Reply as Answer, Trouble};
+use apns::{Outcome, PushType, Reason, Reply as Answer, TransportError};
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_420_800);
 
@@ -54,26 +54,26 @@ fn settle(fanout: &mut Fanout, tally: &mut Tally, launch: Launch, outcome: Outco
     }
 }
 
-fn delta(mut tally: Tally) -> Delta {
-    let mut delta = Delta::default();
+fn delta(mut tally: Tally) -> MetricsDelta {
+    let mut delta = MetricsDelta::default();
     tally.take_into(&mut delta, "shop", PushType::Alert, "fetch");
     delta
 }
 
 /// The pushes that were counted, by verdict and reason.
-fn pushes(delta: &Delta) -> Vec<(&str, &str, u64)> {
+fn pushes(delta: &MetricsDelta) -> Vec<(&str, &str, u64)> {
     let rows = delta.of(Metric::Pushes, 4);
-    rows.map(|(labels, measure)| {
+    rows.map(|(labels, sample)| {
         assert_eq!((labels[0].as_str(), labels[1].as_str()), ("shop", "alert"));
-        (labels[2].as_str(), labels[3].as_str(), measure.count())
+        (labels[2].as_str(), labels[3].as_str(), sample.count())
     })
     .collect()
 }
 
-fn took(millis: u64, bounds_ms: &[u64]) -> Measure {
-    let mut measure = Measure::default();
-    measure.observe(ms(millis), bounds_ms);
-    measure
+fn took(millis: u64, bounds_ms: &[u64]) -> Sample {
+    let mut sample = Sample::default();
+    sample.observe(ms(millis), bounds_ms);
+    sample
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_push_is_counted_by_what_became_of_it() {
         answer(410, "Unregistered"),
         answer(400, "BadMood"),
         answer(400, "OddMood"),
-        Outcome::Lost(Trouble::Deadline),
+        Outcome::Lost(TransportError::Deadline),
         Outcome::Answered(Answer::read(502, |_| None, b"<html>", Timestamp::default())),
         Outcome::Answered(Answer::read(200, |_| None, b"", Timestamp::default())),
     ] {
@@ -144,7 +144,7 @@ fn only_an_attempt_that_was_answered_has_a_time() {
         &mut fanout,
         &mut tally,
         second,
-        Outcome::Lost(Trouble::Deadline),
+        Outcome::Lost(TransportError::Deadline),
         NOW + ms(10_000),
     );
     // It is sent again; its first attempt was answered all the same.
@@ -175,7 +175,7 @@ fn an_attempt_beyond_a_pushs_first_is_a_resend() {
         &mut fanout,
         &mut tally,
         first,
-        Outcome::NotSent(Trouble::GoingAway),
+        Outcome::NotSent(TransportError::GoingAway),
         NOW,
     );
     settle(&mut fanout, &mut tally, second, answer(200, ""), NOW);
@@ -186,7 +186,7 @@ fn an_attempt_beyond_a_pushs_first_is_a_resend() {
     launch(&mut fanout, &mut tally, later);
     let delta = delta(tally);
     let resends: Vec<_> = delta.of(Metric::Resends, 1).collect();
-    assert_eq!(resends, [(&["fetch".to_owned()][..], &Measure::times(1))]);
+    assert_eq!(resends, [(&["fetch".to_owned()][..], &Sample::times(1))]);
 }
 
 #[test]
@@ -212,8 +212,8 @@ fn bounds_that_another_version_had_count_where_they_lie() {
 }
 
 /// A delta with something of everything.
-fn everything() -> Delta {
-    let mut delta = Delta::default();
+fn everything() -> MetricsDelta {
+    let mut delta = MetricsDelta::default();
     let (mut fanout, mut tally) = (fanout(1), Tally::default());
     let attempt = launch(&mut fanout, &mut tally, NOW);
     settle(
@@ -224,7 +224,7 @@ fn everything() -> Delta {
         NOW + ms(61),
     );
     tally.take_into(&mut delta, "shop", PushType::Alert, "socket");
-    delta.add(Metric::Resends, &["socket"], Measure::times(1));
+    delta.add(Metric::Resends, &["socket"], Sample::times(1));
     delta.fallback("shop");
     delta.order("shop", 200);
     delta.chunk("shop", "socket");
@@ -241,13 +241,16 @@ const EVERYTHING: &str = r#"[[["chunks","shop","socket"],{"count":1}],[["connect
 fn a_deltas_format_unchanged() {
     // It is stored, and a shard of this version is told by runners that the last deployment started.
     assert_eq!(serde_json::to_string(&everything()).unwrap(), EVERYTHING);
-    assert_eq!(serde_json::from_str::<Delta>(EVERYTHING).unwrap(), everything());
-    assert_eq!(serde_json::to_string(&Delta::default()).unwrap(), "[]");
+    assert_eq!(
+        serde_json::from_str::<MetricsDelta>(EVERYTHING).unwrap(),
+        everything()
+    );
+    assert_eq!(serde_json::to_string(&MetricsDelta::default()).unwrap(), "[]");
 }
 
 #[test]
 fn a_shards_commands_format_unchanged() {
-    let commands = [Command::Add(Delta::default()), Command::Read];
+    let commands = [Command::Add(MetricsDelta::default()), Command::Read];
     let text = serde_json::to_string(&commands).unwrap();
     assert_eq!(text, r#"[{"add":[]},"read"]"#);
     assert_eq!(serde_json::from_str::<Vec<Command>>(&text).unwrap(), commands);
@@ -256,16 +259,16 @@ fn a_shards_commands_format_unchanged() {
 #[test]
 fn what_another_version_counts_is_kept_for_it_and_not_told() {
     let text = r#"[[["campaigns","shop"],{"count":7}],[["orders","shop"],{"count":1}],[["orders","shop","200"],{"count":2}]]"#;
-    let delta = serde_json::from_str::<Delta>(text).unwrap();
+    let delta = serde_json::from_str::<MetricsDelta>(text).unwrap();
     let labels = ["shop".to_owned(), "200".to_owned()];
     let told: Vec<_> = delta.of(Metric::Orders, 2).collect();
-    assert_eq!(told, [(&labels[..], &Measure::times(2))]);
+    assert_eq!(told, [(&labels[..], &Sample::times(2))]);
     assert_eq!(serde_json::to_string(&delta).unwrap(), text);
 }
 
 #[test]
 fn a_shard_adds_up_what_it_is_handed_and_stores_it() {
-    let (mut shard, fault) = Shard::load(None);
+    let (mut shard, fault) = MetricsShard::load(None);
     assert_eq!(fault, None);
     for _ in 0..2 {
         shard.add(everything());
@@ -273,21 +276,21 @@ fn a_shard_adds_up_what_it_is_handed_and_stores_it() {
     let mut twice = everything();
     twice.merge(everything());
     let text = shard.store();
-    assert_eq!(serde_json::from_str::<Delta>(&text).unwrap(), twice);
-    assert_eq!(Shard::load(Some(&text)), (shard, None));
+    assert_eq!(serde_json::from_str::<MetricsDelta>(&text).unwrap(), twice);
+    assert_eq!(MetricsShard::load(Some(&text)), (shard, None));
 }
 
 #[test]
 fn a_shard_whose_text_cannot_be_read_starts_again_and_says_so() {
-    let (shard, fault) = Shard::load(Some(r#"[["orders"]]"#));
-    assert_eq!(shard, Shard::default());
+    let (shard, fault) = MetricsShard::load(Some(r#"[["orders"]]"#));
+    assert_eq!(shard, MetricsShard::default());
     assert!(fault.is_some());
 }
 
-fn some() -> impl Strategy<Value = Delta> {
+fn some() -> impl Strategy<Value = MetricsDelta> {
     let step = (0..10_u8, 0..3_usize, 0..20_000_u64);
     proptest::collection::vec(step, 0..12).prop_map(|steps| {
-        let mut delta = Delta::default();
+        let mut delta = MetricsDelta::default();
         for (kind, app, millis) in steps {
             let app = ["shop", "news", "\"\\\n"][app];
             match kind {
@@ -300,11 +303,11 @@ fn some() -> impl Strategy<Value = Delta> {
                 6 => delta.opening(app, millis % 2 == 0),
                 7 => delta.add(Metric::Push, &[app], took(millis, PUSH_BOUNDS_MS)),
                 // So many that sums reach the end of the numbers.
-                8 => delta.add(Metric::Resends, &[app], Measure::times(u64::MAX - millis)),
+                8 => delta.add(Metric::Resends, &[app], Sample::times(u64::MAX - millis)),
                 _ => delta.add(
                     Metric::Pushes,
                     &[app, "alert", "accepted", "none"],
-                    Measure::times(millis),
+                    Sample::times(millis),
                 ),
             }
         }
@@ -312,7 +315,7 @@ fn some() -> impl Strategy<Value = Delta> {
     })
 }
 
-fn sum(mut first: Delta, second: &Delta) -> Delta {
+fn sum(mut first: MetricsDelta, second: &MetricsDelta) -> MetricsDelta {
     first.merge(second.clone());
     first
 }
@@ -322,12 +325,12 @@ proptest! {
     fn adding_is_associative_and_commutative_and_nothing_adds_nothing(a in some(), b in some(), c in some()) {
         prop_assert_eq!(sum(a.clone(), &b), sum(b.clone(), &a));
         prop_assert_eq!(sum(sum(a.clone(), &b), &c), sum(a.clone(), &sum(b, &c)));
-        prop_assert_eq!(sum(a.clone(), &Delta::default()), a);
+        prop_assert_eq!(sum(a.clone(), &MetricsDelta::default()), a);
     }
 
     #[test]
     fn a_delta_comes_back_from_its_text(delta in some()) {
         let text = serde_json::to_string(&delta).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Delta>(&text).unwrap(), delta);
+        prop_assert_eq!(serde_json::from_str::<MetricsDelta>(&text).unwrap(), delta);
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use apns::Trouble;
+use apns::TransportError;
 use apns::time::Timestamp;
 
 fn reply(status: u16, reason: Option<&str>) -> Outcome {
@@ -33,7 +33,7 @@ fn each_reason_means_what_apple_says() {
         (400, "BadTopic", Verdict::FixRequest),
         (400, "DeviceTokenNotForTopic", Verdict::CheckToken),
         (400, "DuplicateHeaders", Verdict::FixRequest),
-        (400, "IdleTimeout", retry(Again::Connection)),
+        (400, "IdleTimeout", retry(RetryCause::Connection)),
         (400, "InvalidPushType", Verdict::FixRequest),
         (400, "MissingDeviceToken", Verdict::FixRequest),
         (400, "MissingTopic", Verdict::FixRequest),
@@ -44,12 +44,12 @@ fn each_reason_means_what_apple_says() {
         (
             403,
             "ExpiredProviderToken",
-            retry(Again::ProviderToken(TokenRefusal::Expired)),
+            retry(RetryCause::ProviderToken(TokenRefusal::Expired)),
         ),
         (403, "Forbidden", Verdict::FixCredentials),
         (403, "InvalidProviderToken", Verdict::FixCredentials),
         (403, "MissingProviderToken", Verdict::FixCredentials),
-        (403, "UnrelatedKeyIdInToken", retry(Again::Connection)),
+        (403, "UnrelatedKeyIdInToken", retry(RetryCause::Connection)),
         (403, "BadEnvironmentKeyIdInToken", Verdict::FixCredentials),
         (403, "BadEnvironmentKeyInToken", Verdict::FixCredentials),
         (404, "BadPath", Verdict::FixRequest),
@@ -60,12 +60,12 @@ fn each_reason_means_what_apple_says() {
         (
             429,
             "TooManyProviderTokenUpdates",
-            retry(Again::ProviderToken(TokenRefusal::TooManyUpdates)),
+            retry(RetryCause::ProviderToken(TokenRefusal::TooManyUpdates)),
         ),
-        (429, "TooManyRequests", retry(Again::Device)),
-        (500, "InternalServerError", retry(Again::Server)),
-        (503, "ServiceUnavailable", retry(Again::Server)),
-        (503, "Shutdown", retry(Again::Connection)),
+        (429, "TooManyRequests", retry(RetryCause::Device)),
+        (500, "InternalServerError", retry(RetryCause::Server)),
+        (503, "ServiceUnavailable", retry(RetryCause::Server)),
+        (503, "Shutdown", retry(RetryCause::Connection)),
     ] {
         assert_eq!(judge(&reply(status, Some(reason))), verdict, "{status} {reason}");
     }
@@ -79,9 +79,9 @@ fn an_unknown_reason_is_judged_by_its_status() {
         (404, Verdict::FixRequest),
         (410, Verdict::DropDevice),
         (413, Verdict::FixRequest),
-        (429, Verdict::Retry(Again::Device)),
-        (500, Verdict::Retry(Again::Server)),
-        (599, Verdict::Retry(Again::Server)),
+        (429, Verdict::Retry(RetryCause::Device)),
+        (500, Verdict::Retry(RetryCause::Server)),
+        (599, Verdict::Retry(RetryCause::Server)),
     ] {
         assert_eq!(judge(&reply(status, Some("BadMood"))), verdict, "{status}");
     }
@@ -114,9 +114,9 @@ fn what_is_about_the_token_or_the_topic_is_no_fault_of_the_credential() {
             );
         }
         for (status, verdict) in [
-            (429, Verdict::Retry(Again::Device)),
-            (500, Verdict::Retry(Again::Server)),
-            (503, Verdict::Retry(Again::Server)),
+            (429, Verdict::Retry(RetryCause::Device)),
+            (500, Verdict::Retry(RetryCause::Server)),
+            (503, Verdict::Retry(RetryCause::Server)),
         ] {
             assert_eq!(judge(&reply(status, Some(reason))), verdict, "{status} {reason}");
         }
@@ -167,7 +167,7 @@ fn a_proxy_never_drops_a_device_nor_blames_credentials() {
     for status in (100..=999).filter(|status| *status != 200) {
         let verdict = judge(&reply(status, None));
         assert!(
-            matches!(verdict, Verdict::Unknown | Verdict::Retry(Again::Network)),
+            matches!(verdict, Verdict::Unknown | Verdict::Retry(RetryCause::Network)),
             "{status}"
         );
     }
@@ -176,8 +176,12 @@ fn a_proxy_never_drops_a_device_nor_blames_credentials() {
 #[test]
 fn apns_cannot_have_taken_what_never_left_or_had_a_refused_provider_token() {
     let untaken = |outcome: Outcome| cannot_have_been_taken(&outcome, judge(&outcome));
-    for trouble in [Trouble::StreamRefused, Trouble::GoingAway, Trouble::Unreachable] {
-        assert!(untaken(Outcome::NotSent(trouble)), "{trouble}");
+    for error in [
+        TransportError::StreamRefused,
+        TransportError::GoingAway,
+        TransportError::Unreachable,
+    ] {
+        assert!(untaken(Outcome::NotSent(error)), "{error}");
     }
     assert!(untaken(reply(522, None)));
     for (status, reason) in [
@@ -200,16 +204,16 @@ fn apns_cannot_have_taken_what_never_left_or_had_a_refused_provider_token() {
     ] {
         assert!(!untaken(reply(status, reason)), "{status} {reason:?}");
     }
-    assert!(!untaken(Outcome::Lost(Trouble::ConnectionLost)));
+    assert!(!untaken(Outcome::Lost(TransportError::ConnectionLost)));
 }
 
 #[test]
 fn what_never_left_is_sent_again_and_what_was_lost_is_unknown() {
     assert_eq!(
-        judge(&Outcome::NotSent(Trouble::GoingAway)),
-        Verdict::Retry(Again::Network)
+        judge(&Outcome::NotSent(TransportError::GoingAway)),
+        Verdict::Retry(RetryCause::Network)
     );
-    assert_eq!(judge(&Outcome::Lost(Trouble::Deadline)), Verdict::Unknown);
-    assert_eq!(judge(&reply(522, None)), Verdict::Retry(Again::Network));
+    assert_eq!(judge(&Outcome::Lost(TransportError::Deadline)), Verdict::Unknown);
+    assert_eq!(judge(&reply(522, None)), Verdict::Retry(RetryCause::Network));
     assert_eq!(judge(&reply(520, None)), Verdict::Unknown);
 }

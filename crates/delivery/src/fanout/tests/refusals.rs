@@ -54,10 +54,10 @@ fn one_refusal_after_many_acceptances_is_tried_once_more_alone_and_over_another_
         );
         settle(&mut fanout, attempt, answer(200, "")).unwrap();
     }
-    let again = launch(&mut fanout, START);
-    assert_eq!((again.push, again.is_second_opinion()), (0, true));
+    let cause = launch(&mut fanout, START);
+    assert_eq!((cause.push, cause.is_second_opinion()), (0, true));
     assert_eq!(fanout.next(START), Next::Wait(None), "nothing goes beside it");
-    let receipt = settle(&mut fanout, again, answer(200, "")).unwrap();
+    let receipt = settle(&mut fanout, cause, answer(200, "")).unwrap();
     assert_eq!((receipt.status(), receipt.attempts), (Status::Accepted, 2));
     for _ in 0..3 {
         assert!(!launch(&mut fanout, START).is_second_opinion());
@@ -72,8 +72,8 @@ fn a_second_refusal_counts() {
         // All were sent before the first refusal came: they are of one event.
         assert_eq!(settle(&mut fanout, attempt, refused()), None);
     }
-    let again = launch(&mut fanout, START);
-    let receipt = settle(&mut fanout, again, refused()).unwrap();
+    let cause = launch(&mut fanout, START);
+    let receipt = settle(&mut fanout, cause, refused()).unwrap();
     assert_eq!((receipt.verdict, receipt.attempts), (Verdict::FixCredentials, 2));
     let mut attempts = Vec::new();
     while let Next::Unsent(receipt) = fanout.next(START) {
@@ -119,14 +119,14 @@ fn a_refusal_that_is_not_tried_again_in_time_blames_nobody() {
     assert_eq!(settle(&mut fanout, one, refused()), None);
     fanout.halt();
     let receipt = fanout.settle(two, refused(), false, late).unwrap();
-    assert_eq!(receipt.verdict, Verdict::Retry(Again::Connection));
+    assert_eq!(receipt.verdict, Verdict::Retry(RetryCause::Connection));
     for expected in [1, 0] {
         let Next::Unsent(receipt) = fanout.next(late) else {
             panic!("an unsent push")
         };
         assert_eq!(
             (receipt.verdict, receipt.attempts),
-            (Verdict::Retry(Again::Connection), expected)
+            (Verdict::Retry(RetryCause::Connection), expected)
         );
     }
     assert_eq!(fanout.next(late), Next::Done);

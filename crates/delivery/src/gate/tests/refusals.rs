@@ -9,7 +9,7 @@ fn told(scene: &mut Scene<'_>, lease: &Lease, accepted: u32, refused: Option<&st
             ..Report::default()
         },
         proven: None,
-        shut_for_ms: None,
+        unavailable_for_ms: None,
         refused: refused.map(|reason| CredentialRefusal {
             reason: reason.to_owned(),
             at: now,

@@ -6,8 +6,8 @@ use super::*;
 fn a_batch_waits_behind_immediate_orders_and_its_lease_says_whose_it_is() {
     let mut scene = Scene::new();
     let holder = scene.fill(NOW);
-    let batch = scene.ask(10, Some(SHARE));
-    let order = scene.ask(10, None);
+    let batch = scene.request(10, Some(SHARE));
+    let order = scene.request(10, None);
     scene.settle(&holder, NOW);
     let answers = scene.answers(NOW);
     let [
@@ -25,7 +25,7 @@ fn a_batch_waits_behind_immediate_orders_and_its_lease_says_whose_it_is() {
 fn who_waits_behind_one_whose_wait_is_over_is_answered_with_it() {
     let mut scene = Scene::new();
     lease_of(scene.step(lease(START - 100, None, 0), NOW));
-    let over = scene.ask(START, None);
+    let over = scene.request(START, None);
     let later = NOW + Duration::from_secs(1);
     let Step::Wait { ticket: behind, .. } = scene.apply(lease(10, None, 10_000), later) else {
         panic!("it overtook");
@@ -64,7 +64,7 @@ fn a_command_of_before_there_were_batches_is_one_of_an_immediate_order() {
 
 #[test]
 fn a_state_of_before_there_were_batches_is_read() {
-    let text = r#"{"tokens":{"key":"930c320433c65f7b","newest":null,"previous":null,"pause":null,"lost":false},"limiter":{"limit":2000,"credit":0,"decreased_at":null,"held_ms":3500,"next_lease":1795421100003,"leases":[{"id":1795421100001,"permits":10,"granted_at":1795421100000,"expires_at":1795421160000}]},"pool":{"places":[{"used_at":1795421100000,"shut_until":0}],"loads":{"1795421100001":{"place":0,"permits":10,"expires_at":1795421160000}},"grown_at":1795421100000}}"#;
+    let text = r#"{"tokens":{"key":"930c320433c65f7b","newest":null,"previous":null,"pause":null,"lost":false},"limiter":{"limit":2000,"credit":0,"decreased_at":null,"held_ms":3500,"next_lease":1795421100003,"leases":[{"id":1795421100001,"permits":10,"granted_at":1795421100000,"expires_at":1795421160000}]},"pool":{"slots":[{"used_at":1795421100000,"unavailable_until":0}],"loads":{"1795421100001":{"slot":0,"permits":10,"expires_at":1795421160000}},"dialed_at":1795421100000}}"#;
     let loaded = Gate::load(Some(text), NOW);
     assert_eq!(loaded.fault, None);
     let gate = loaded.machine;
@@ -80,21 +80,28 @@ fn a_settled_lease_tells_of_its_connection() {
         lost,
         ..Report::default()
     };
-    assert_eq!(sign(&report(500, 0), None), Sign::Open);
-    assert_eq!(sign(&report(500, 2), None), Sign::Open, "single timeouts");
-    assert_eq!(sign(&report(400, 100), None), Sign::Broken);
-    assert_eq!(sign(&report(0, 1), None), Sign::Broken);
-    assert_eq!(sign(&report(0, 0), None), Sign::Unused);
+    assert_eq!(health(&report(500, 0), None), ConnectionHealth::Open);
+    assert_eq!(
+        health(&report(500, 2), None),
+        ConnectionHealth::Open,
+        "single timeouts"
+    );
+    assert_eq!(health(&report(400, 100), None), ConnectionHealth::Broken);
+    assert_eq!(health(&report(0, 1), None), ConnectionHealth::Broken);
+    assert_eq!(health(&report(0, 0), None), ConnectionHealth::Unused);
     let delay = Duration::from_secs(2);
-    assert_eq!(sign(&report(0, 0), Some(2000)), Sign::Shut(delay));
+    assert_eq!(
+        health(&report(0, 0), Some(2000)),
+        ConnectionHealth::Unavailable(delay)
+    );
 }
 
-const SHARE: Share = Share {
+const SHARE: FairShare = FairShare {
     batch: u64::MAX,
     weight: 3,
 };
 
-const fn lease(want: u32, share: Option<Share>, wait_ms: u64) -> Command {
+const fn lease(want: u32, share: Option<FairShare>, wait_ms: u64) -> Command {
     Command::Lease {
         want,
         ttl_ms: 60_000,
@@ -107,7 +114,7 @@ const fn lease(want: u32, share: Option<Share>, wait_ms: u64) -> Command {
 
 impl Scene<'_> {
     /// Asks, and has to wait.
-    fn ask(&mut self, want: u32, share: Option<Share>) -> Ticket {
+    fn request(&mut self, want: u32, share: Option<FairShare>) -> Ticket {
         match self.apply(lease(want, share, 10_000), NOW) {
             Step::Wait { ticket, .. } => ticket,
             Step::Answer(reply) => panic!("{reply:?}"),

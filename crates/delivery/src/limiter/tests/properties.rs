@@ -15,22 +15,22 @@ proptest! {
         let mut limiter = limiter_of(limit);
         let mut now = NOW;
         let mut out: BTreeMap<LeaseId, Permits> = BTreeMap::new();
-        let mut waiting: Vec<(Ticket, Ask)> = Vec::new();
+        let mut waiting: Vec<(Ticket, LeaseRequest)> = Vec::new();
         for step in steps {
             match step {
-                Step::Ask(ask) => match limiter.ask(ask, now) {
-                    Decision::Granted(permits) => {
+                Step::LeaseRequest(request) => match limiter.request(request, now) {
+                    LeaseDecision::Granted(permits) => {
                         out.retain(|_, permits| permits.expires_at > now);
                         for (_, other) in &waiting {
-                            prop_assert!(comes_before(&ask, other, &out), "{:?} overtook {:?}", ask, other);
+                            prop_assert!(comes_before(&request, other, &out), "{:?} overtook {:?}", request, other);
                         }
                         grant(&mut out, permits, &limiter, now)?;
                     }
-                    Decision::Wait { ticket, until } => {
+                    LeaseDecision::Wait { ticket, until } => {
                         prop_assert!(until <= now + MAX_WAIT);
-                        waiting.push((ticket, ask));
+                        waiting.push((ticket, request));
                     }
-                    Decision::Full { retry_after } => {
+                    LeaseDecision::Full { retry_after } => {
                         prop_assert!((MIN_RETRY..=MAX_RETRY).contains(&retry_after));
                     }
                 },
@@ -57,12 +57,12 @@ proptest! {
             loop {
                 while let Some((ticket, permits)) = limiter.admit(now) {
                     let index = waiting.iter().position(|(waiter, _)| *waiter == ticket).unwrap();
-                    let (_, ask) = waiting.remove(index);
-                    prop_assert_eq!(permits.share, ask.share);
+                    let (_, request) = waiting.remove(index);
+                    prop_assert_eq!(permits.share, request.share);
                     for (earlier, (_, other)) in waiting.iter().enumerate() {
-                        let before = comes_before(&ask, other, &out);
-                        let after = comes_before(other, &ask, &out);
-                        prop_assert!(before || (!after && index <= earlier), "{:?} overtook {:?}", ask, other);
+                        let before = comes_before(&request, other, &out);
+                        let after = comes_before(other, &request, &out);
+                        prop_assert!(before || (!after && index <= earlier), "{:?} overtook {:?}", request, other);
                     }
                     grant(&mut out, permits, &limiter, now)?;
                 }
@@ -72,10 +72,10 @@ proptest! {
             }
             prop_assert_eq!(limiter.in_use(now), sum(&out, |_| true));
             prop_assert_eq!(limiter.waiting(), waiting.len());
-            let orders_wait = waiting.iter().any(|(_, ask)| ask.share.is_none());
+            let orders_wait = waiting.iter().any(|(_, request)| request.share.is_none());
             let room = if orders_wait { limiter.limit() } else { open_to_batches(&out, &limiter) };
             let used = if orders_wait { sum(&out, |_| true) } else { sum(&out, |share| share.is_some()) };
-            let fair = (room / FAIR_SHARE).max(1);
+            let fair = (room / MIN_GRANT_SHARE).max(1);
             prop_assert!(waiting.is_empty() || used + fair > room, "waits for nothing");
         }
 
@@ -91,7 +91,7 @@ proptest! {
 
 /// Whether `one` is to be admitted before `other` though it came later: an immediate order before a batch, a batch with less
 /// for its weight before one with more.
-fn comes_before(one: &Ask, other: &Ask, out: &BTreeMap<LeaseId, Permits>) -> bool {
+fn comes_before(one: &LeaseRequest, other: &LeaseRequest, out: &BTreeMap<LeaseId, Permits>) -> bool {
     match (one.share, other.share) {
         (None, Some(_)) => true,
         (_, None) => false,
@@ -132,14 +132,14 @@ fn open_to_batches(out: &BTreeMap<LeaseId, Permits>, limiter: &Limiter) -> u32 {
     limit.saturating_sub(sum(out, |share| share.is_none()).max(reserve))
 }
 
-fn sum(out: &BTreeMap<LeaseId, Permits>, which: impl Fn(Option<Share>) -> bool) -> u32 {
+fn sum(out: &BTreeMap<LeaseId, Permits>, which: impl Fn(Option<FairShare>) -> bool) -> u32 {
     let permits = out.values().filter(|permits| which(permits.share));
     permits.map(|permits| permits.count).sum()
 }
 
 #[derive(Clone, Debug)]
 enum Step {
-    Ask(Ask),
+    LeaseRequest(LeaseRequest),
     Settle(usize, Report),
     Leave(usize),
     Pass(Duration),
@@ -147,14 +147,16 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let share = prop::option::of((0_u64..4, 1_u32..5).prop_map(|(batch, weight)| Share { batch, weight }));
-    let ask = (0_u32..60, 0_u64..400, 0_u64..60, share).prop_map(|(want, ttl, wait, share)| Ask {
-        want,
-        ttl: Duration::from_secs(ttl),
-        wait: Duration::from_secs(wait),
-        pooled: false,
-        share,
-    });
+    let share =
+        prop::option::of((0_u64..4, 1_u32..5).prop_map(|(batch, weight)| FairShare { batch, weight }));
+    let request =
+        (0_u32..60, 0_u64..400, 0_u64..60, share).prop_map(|(want, ttl, wait, share)| LeaseRequest {
+            want,
+            ttl: Duration::from_secs(ttl),
+            wait: Duration::from_secs(wait),
+            pooled: false,
+            share,
+        });
     let report = (0_u32..100, 0_u32..10, 0_u32..10).prop_map(|(accepted, throttled, lost)| Report {
         answered: accepted + throttled,
         accepted,
@@ -162,7 +164,7 @@ fn step() -> impl Strategy<Value = Step> {
         lost,
     });
     prop_oneof![
-        8 => ask.prop_map(Step::Ask),
+        8 => request.prop_map(Step::LeaseRequest),
         4 => (0_usize..8, report).prop_map(|(index, report)| Step::Settle(index, report)),
         1 => (0_usize..8).prop_map(Step::Leave),
         2 => (0_u64..20_000).prop_map(|millis| Step::Pass(Duration::from_millis(millis))),

@@ -5,9 +5,9 @@ use super::*;
 #[test]
 fn an_immediate_order_goes_before_all_batches_that_wait() {
     let mut limiter = limiter_of(16);
-    let holder = granted(limiter.ask(ask(16), NOW));
-    let batches = [1, 2].map(|batch| ticket(limiter.ask(batch_ask(batch, 1, 4), NOW)));
-    let orders = [0, 1].map(|_| ticket(limiter.ask(patient(1), NOW)));
+    let holder = granted(limiter.request(request(16), NOW));
+    let batches = [1, 2].map(|batch| ticket(limiter.request(batch_ask(batch, 1, 4), NOW)));
+    let orders = [0, 1].map(|_| ticket(limiter.request(patient(1), NOW)));
     limiter.settle(holder.lease, &Report::default(), NOW);
     assert_eq!(
         admitted(&mut limiter, NOW),
@@ -18,9 +18,9 @@ fn an_immediate_order_goes_before_all_batches_that_wait() {
 #[test]
 fn an_immediate_order_is_granted_at_once_though_batches_wait() {
     let mut limiter = limiter_of(16);
-    granted(limiter.ask(batch_ask(1, 1, 16), NOW));
-    ticket(limiter.ask(batch_ask(1, 1, 4), NOW));
-    assert_eq!(granted(limiter.ask(ask(2), NOW)).count, 2);
+    granted(limiter.request(batch_ask(1, 1, 16), NOW));
+    ticket(limiter.request(batch_ask(1, 1, 4), NOW));
+    assert_eq!(granted(limiter.request(request(2), NOW)).count, 2);
 }
 
 #[test]
@@ -28,17 +28,17 @@ fn batches_leave_a_reserve_to_immediate_orders() {
     for (limit, reserve) in [(1, 0), (2, 1), (6, 1), (16, 2), (2000, 250)] {
         let mut limiter = limiter_of(limit);
         assert_eq!(
-            granted(limiter.ask(batch_ask(1, 1, limit), NOW)).count,
+            granted(limiter.request(batch_ask(1, 1, limit), NOW)).count,
             limit - reserve
         );
-        assert_eq!(granted_in_all(&mut limiter, ask(1)), reserve, "of {limit}");
+        assert_eq!(granted_in_all(&mut limiter, request(1)), reserve, "of {limit}");
     }
 }
 
 #[test]
 fn immediate_orders_beyond_the_reserve_leave_the_rest_to_batches() {
     let mut limiter = limiter_of(160);
-    granted(limiter.ask(ask(140), NOW));
+    granted(limiter.request(request(140), NOW));
     // A fair share of the twenty that are left, not of all.
     assert_eq!(granted_in_all(&mut limiter, batch_ask(1, 1, 12)), 20);
 }
@@ -46,9 +46,9 @@ fn immediate_orders_beyond_the_reserve_leave_the_rest_to_batches() {
 #[test]
 fn with_one_permit_a_batch_has_it_when_no_immediate_order_waits() {
     let mut limiter = limiter_of(1);
-    let batch = granted(limiter.ask(batch_ask(1, 1, 500), NOW));
-    let next = ticket(limiter.ask(batch_ask(1, 1, 500), NOW));
-    let order = ticket(limiter.ask(patient(1), NOW));
+    let batch = granted(limiter.request(batch_ask(1, 1, 500), NOW));
+    let next = ticket(limiter.request(batch_ask(1, 1, 500), NOW));
+    let order = ticket(limiter.request(patient(1), NOW));
     limiter.settle(batch.lease, &Report::default(), NOW);
     assert_eq!(admitted(&mut limiter, NOW), [order]);
     assert_eq!(
@@ -61,12 +61,12 @@ fn with_one_permit_a_batch_has_it_when_no_immediate_order_waits() {
 #[test]
 fn the_batch_with_the_fewest_permits_for_its_weight_goes_first() {
     let mut limiter = limiter_of(60);
-    granted(limiter.ask(batch_ask(1, 1, 10), NOW));
-    granted(limiter.ask(batch_ask(2, 3, 24), NOW));
-    let holder = granted(limiter.ask(ask(26), NOW));
-    let light = ticket(limiter.ask(batch_ask(1, 1, 1), NOW));
-    let heavy = [0, 1, 2, 3].map(|_| ticket(limiter.ask(batch_ask(2, 3, 2), NOW)));
-    let fresh = ticket(limiter.ask(batch_ask(3, 1, 9), NOW));
+    granted(limiter.request(batch_ask(1, 1, 10), NOW));
+    granted(limiter.request(batch_ask(2, 3, 24), NOW));
+    let holder = granted(limiter.request(request(26), NOW));
+    let light = ticket(limiter.request(batch_ask(1, 1, 1), NOW));
+    let heavy = [0, 1, 2, 3].map(|_| ticket(limiter.request(batch_ask(2, 3, 2), NOW)));
+    let fresh = ticket(limiter.request(batch_ask(3, 1, 9), NOW));
     limiter.settle(holder.lease, &Report::default(), NOW);
     // The fresh one has none, the light one 10, the heavy one 24 for its three; after three more leases, that is as many as
     // the light one has, which has waited longer.
@@ -79,42 +79,48 @@ fn the_batch_with_the_fewest_permits_for_its_weight_goes_first() {
 #[test]
 fn a_batch_that_has_less_overtakes_those_that_wait_and_one_that_has_as_much_does_not() {
     let mut limiter = limiter_of(80);
-    granted(limiter.ask(batch_ask(1, 1, 60), NOW));
-    ticket(limiter.ask(batch_ask(1, 1, 20), NOW));
-    assert_eq!(granted(limiter.ask(batch_ask(2, 1, 2), NOW)).count, 2);
-    let impatient = Ask {
+    granted(limiter.request(batch_ask(1, 1, 60), NOW));
+    ticket(limiter.request(batch_ask(1, 1, 20), NOW));
+    assert_eq!(granted(limiter.request(batch_ask(2, 1, 2), NOW)).count, 2);
+    let impatient = LeaseRequest {
         wait: Duration::ZERO,
         ..batch_ask(1, 1, 1)
     };
-    assert!(matches!(limiter.ask(impatient, NOW), Decision::Full { .. }));
+    assert!(matches!(
+        limiter.request(impatient, NOW),
+        LeaseDecision::Full { .. }
+    ));
 }
 
 #[test]
 fn an_immediate_order_finds_a_place_in_the_queue_though_batches_fill_theirs() {
     let mut limiter = limiter_of(8);
-    granted(limiter.ask(ask(8), NOW));
+    granted(limiter.request(request(8), NOW));
     for _ in 0..MAX_WAITING_BATCHES {
-        ticket(limiter.ask(batch_ask(1, 1, 1), NOW));
+        ticket(limiter.request(batch_ask(1, 1, 1), NOW));
     }
     assert!(matches!(
-        limiter.ask(batch_ask(1, 1, 1), NOW),
-        Decision::Full { .. }
+        limiter.request(batch_ask(1, 1, 1), NOW),
+        LeaseDecision::Full { .. }
     ));
     for _ in 0..MAX_WAITING {
-        ticket(limiter.ask(patient(1), NOW));
+        ticket(limiter.request(patient(1), NOW));
     }
-    assert!(matches!(limiter.ask(patient(1), NOW), Decision::Full { .. }));
+    assert!(matches!(
+        limiter.request(patient(1), NOW),
+        LeaseDecision::Full { .. }
+    ));
 }
 
 #[test]
 fn a_batch_that_fills_the_queue_gives_places_up_to_the_next() {
     let mut limiter = limiter_of(8);
-    granted(limiter.ask(ask(8), NOW));
+    granted(limiter.request(request(8), NOW));
     let first =
-        Vec::from_iter((0..MAX_WAITING_BATCHES).map(|_| ticket(limiter.ask(batch_ask(1, 1, 1), NOW))));
+        Vec::from_iter((0..MAX_WAITING_BATCHES).map(|_| ticket(limiter.request(batch_ask(1, 1, 1), NOW))));
     let mut given_up = Vec::new();
     for _ in 0..MAX_WAITING_BATCHES / 2 {
-        ticket(limiter.ask(batch_ask(2, 1, 1), NOW));
+        ticket(limiter.request(batch_ask(2, 1, 1), NOW));
         given_up.extend(std::iter::from_fn(|| limiter.lapse(NOW)).map(|(ticket, _)| ticket));
     }
     let last = first.iter().rev().take(MAX_WAITING_BATCHES / 2).copied();
@@ -124,8 +130,8 @@ fn a_batch_that_fills_the_queue_gives_places_up_to_the_next() {
         "the last of the batch that has the most"
     );
     assert!(matches!(
-        limiter.ask(batch_ask(2, 1, 1), NOW),
-        Decision::Full { .. }
+        limiter.request(batch_ask(2, 1, 1), NOW),
+        LeaseDecision::Full { .. }
     ));
     assert_eq!(limiter.waiting(), MAX_WAITING_BATCHES);
 }
@@ -133,15 +139,15 @@ fn a_batch_that_fills_the_queue_gives_places_up_to_the_next() {
 #[test]
 fn who_comes_back_for_a_batch_is_told_a_later_time_than_an_immediate_order() {
     let mut limiter = limiter_of(4);
-    granted(limiter.ask(ask(4), NOW));
+    granted(limiter.request(request(4), NOW));
     for batch in 0..3 {
-        ticket(limiter.ask(batch_ask(batch, 1, 1), NOW));
+        ticket(limiter.request(batch_ask(batch, 1, 1), NOW));
     }
-    let mut told = |share| match limiter.ask(Ask { share, ..ask(1) }, NOW) {
-        Decision::Full { retry_after } => retry_after,
+    let mut told = |share| match limiter.request(LeaseRequest { share, ..request(1) }, NOW) {
+        LeaseDecision::Full { retry_after } => retry_after,
         other => panic!("{other:?}"),
     };
-    let share = Some(Share { batch: 9, weight: 1 });
+    let share = Some(FairShare { batch: 9, weight: 1 });
     assert!(told(None) < told(share));
 }
 
@@ -149,8 +155,8 @@ fn who_comes_back_for_a_batch_is_told_a_later_time_than_an_immediate_order() {
 #[test]
 fn a_leases_share_format_unchanged() {
     let mut limiter = limiter_of(100);
-    granted(limiter.ask(batch_ask(u64::MAX, 3, 5), NOW));
-    granted(limiter.ask(ask(6), NOW));
+    granted(limiter.request(batch_ask(u64::MAX, 3, 5), NOW));
+    granted(limiter.request(request(6), NOW));
     let text = serde_json::to_string(&limiter).unwrap();
     assert_eq!(
         text,
@@ -167,10 +173,10 @@ fn admitted(limiter: &mut Limiter, now: Timestamp) -> Vec<Ticket> {
 }
 
 /// How many permits such asks get until one has to wait.
-fn granted_in_all(limiter: &mut Limiter, ask: Ask) -> u32 {
-    let grants = std::iter::from_fn(|| match limiter.ask(ask, NOW) {
-        Decision::Granted(permits) => Some(permits.count),
-        Decision::Wait { .. } | Decision::Full { .. } => None,
+fn granted_in_all(limiter: &mut Limiter, request: LeaseRequest) -> u32 {
+    let grants = std::iter::from_fn(|| match limiter.request(request, NOW) {
+        LeaseDecision::Granted(permits) => Some(permits.count),
+        LeaseDecision::Wait { .. } | LeaseDecision::Full { .. } => None,
     });
     grants.sum()
 }

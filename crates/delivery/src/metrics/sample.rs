@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// A count; of durations with their sum, and how many were how long.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Measure {
+pub struct Sample {
     count: u64,
     #[serde(default, skip_serializing_if = "is_nothing")]
     sum_ms: u64,
@@ -19,7 +19,7 @@ pub struct Measure {
     buckets: BTreeMap<u64, u64>,
 }
 
-impl Measure {
+impl Sample {
     /// Something that happened so often.
     #[must_use]
     pub const fn times(count: u64) -> Self {

@@ -15,44 +15,44 @@ use apns::provider_token::Bucket;
 #[test]
 fn a_hundred_isolates_of_three_deployments_never_break_apples_rules_in_ten_hours() {
     for seed in 1..=2 {
-        let mut world = World::new(3, 100, seed);
-        while world.now < WORLD_BEGINS + Duration::from_hours(10) {
-            let isolate = world.dice.below(100);
-            world.push_from(isolate);
-            let deployment = world.dice.below(3);
-            match world.dice.below(200) {
-                0 => world.restart(deployment, Storage::Kept),
-                1 => world.restart(deployment, Storage::Lost),
+        let mut simulation = Simulation::new(3, 100, seed);
+        while simulation.now < SIMULATION_START + Duration::from_hours(10) {
+            let isolate = simulation.rng.below(100);
+            simulation.push_from(isolate);
+            let deployment = simulation.rng.below(3);
+            match simulation.rng.below(200) {
+                0 => simulation.restart(deployment, Storage::Kept),
+                1 => simulation.restart(deployment, Storage::Lost),
                 _ => {}
             }
-            let pause = world.dice.below(6_000) as u64;
-            world.pass(Duration::from_millis(pause));
+            let pause = simulation.rng.below(6_000) as u64;
+            simulation.pass(Duration::from_millis(pause));
         }
-        world.pass(LONGEST_WAY);
-        assert_eq!(world.apns.refused, [], "seed {seed}");
-        assert!((19..=21).contains(&world.apns.seen.len()), "seed {seed}");
+        simulation.pass(LONGEST_WAY);
+        assert_eq!(simulation.apns.refused, [], "seed {seed}");
+        assert!((19..=21).contains(&simulation.apns.seen.len()), "seed {seed}");
     }
 }
 
 #[test]
 fn a_gate_that_is_idle_for_any_time_never_breaks_apples_rules() {
     for seed in 1..=6 {
-        let mut world = World::new(1, 10, seed);
-        while world.now < WORLD_BEGINS + Duration::from_hours(24) {
-            for _ in 0..world.dice.below(5) {
-                let isolate = world.dice.below(10);
-                world.push_from(isolate);
-                let pause = world.dice.below(30_000) as u64;
-                world.pass(Duration::from_millis(pause));
+        let mut simulation = Simulation::new(1, 10, seed);
+        while simulation.now < SIMULATION_START + Duration::from_hours(24) {
+            for _ in 0..simulation.rng.below(5) {
+                let isolate = simulation.rng.below(10);
+                simulation.push_from(isolate);
+                let pause = simulation.rng.below(30_000) as u64;
+                simulation.pass(Duration::from_millis(pause));
             }
-            if world.dice.below(3) == 0 {
-                world.restart(0, Storage::Kept);
+            if simulation.rng.below(3) == 0 {
+                simulation.restart(0, Storage::Kept);
             }
-            let idle = world.dice.below(90 * 60_000) as u64;
-            world.pass(Duration::from_millis(idle));
+            let idle = simulation.rng.below(90 * 60_000) as u64;
+            simulation.pass(Duration::from_millis(idle));
         }
-        assert_eq!(world.apns.refused, [], "seed {seed}");
-        assert!(world.apns.seen.len() > 10, "seed {seed}");
+        assert_eq!(simulation.apns.refused, [], "seed {seed}");
+        assert!(simulation.apns.seen.len() > 10, "seed {seed}");
     }
 }
 
@@ -60,33 +60,33 @@ fn a_gate_that_is_idle_for_any_time_never_breaks_apples_rules() {
 /// end. APNs may then refuse the newer token.
 #[test]
 fn gates_that_share_no_memory_find_back_to_one_token_after_a_refusal() {
-    let mut world = World::new(2, 2, 1);
-    world.deployments[0].slow_by = CLOCKS_DIFFER;
-    world.deployments[1].slow_by = CLOCKS_DIFFER;
-    let end = Bucket::at(world.now).ends_at();
-    world.pass((end - LONGEST_WAY).since(world.now));
-    world.push_from(0);
-    world.pass(LONGEST_WAY);
-    world.push_from(1);
-    world.pass(LONGEST_WAY);
-    assert_eq!(world.apns.refused, [Refused::TooManyUpdates]);
-    world.push_from(1);
-    world.push_from(0);
-    world.pass(LONGEST_WAY);
-    assert_eq!(world.apns.seen.len(), 1, "the second gate fell back");
+    let mut simulation = Simulation::new(2, 2, 1);
+    simulation.deployments[0].slow_by = CLOCKS_DIFFER;
+    simulation.deployments[1].slow_by = CLOCKS_DIFFER;
+    let end = Bucket::at(simulation.now).ends_at();
+    simulation.pass((end - LONGEST_WAY).since(simulation.now));
+    simulation.push_from(0);
+    simulation.pass(LONGEST_WAY);
+    simulation.push_from(1);
+    simulation.pass(LONGEST_WAY);
+    assert_eq!(simulation.apns.refused, [Refused::TooManyUpdates]);
+    simulation.push_from(1);
+    simulation.push_from(0);
+    simulation.pass(LONGEST_WAY);
+    assert_eq!(simulation.apns.seen.len(), 1, "the second gate fell back");
 
-    while world.now < WORLD_BEGINS + Duration::from_hours(10) {
-        let isolate = world.dice.below(2);
-        world.push_from(isolate);
-        world.pass(LONGEST_WAY);
+    while simulation.now < SIMULATION_START + Duration::from_hours(10) {
+        let isolate = simulation.rng.below(2);
+        simulation.push_from(isolate);
+        simulation.pass(LONGEST_WAY);
     }
-    assert_eq!(world.apns.refused, [Refused::TooManyUpdates], "only once");
-    assert!((19..=21).contains(&world.apns.seen.len()));
+    assert_eq!(simulation.apns.refused, [Refused::TooManyUpdates], "only once");
+    assert!((19..=21).contains(&simulation.apns.seen.len()));
 }
 
 #[test]
 fn the_model_refuses_what_apple_refuses() {
-    let minute = |minute: u64| WORLD_BEGINS + Duration::from_mins(minute);
+    let minute = |minute: u64| SIMULATION_START + Duration::from_mins(minute);
     let token = |issued: u64| {
         let claims = format!(r#"{{"iss":"TEAM123456","iat":{}}}"#, minute(issued).as_secs());
         format!("header.{}.signature", base64url(&claims))
@@ -146,9 +146,9 @@ impl Apns {
     }
 }
 
-struct World {
+struct Simulation {
     now: Timestamp,
-    dice: Dice,
+    rng: Rng,
     apns: Apns,
     credential: Credential,
     deployments: Vec<Deployment>,
@@ -174,25 +174,25 @@ enum Storage {
     Lost,
 }
 
-impl World {
+impl Simulation {
     fn new(deployments: usize, isolates: usize, seed: u64) -> Self {
-        let mut dice = Dice(seed);
+        let mut rng = Rng(seed);
         Self {
-            now: WORLD_BEGINS,
+            now: SIMULATION_START,
             apns: Apns::default(),
             credential: "TEAM123456/KEY1234567/production".parse().unwrap(),
             deployments: Vec::from_iter((0..deployments).map(|_| Deployment {
-                gate: Gate::load(None, WORLD_BEGINS).machine,
-                slow_by: dice.clock(),
+                gate: Gate::load(None, SIMULATION_START).machine,
+                slow_by: rng.clock(),
             })),
             isolates: Vec::from_iter((0..isolates).map(|index| Isolate {
                 deployment: index % deployments,
-                slow_by: dice.clock(),
+                slow_by: rng.clock(),
                 lease: None,
                 refusal: None,
             })),
             on_the_way: BinaryHeap::new(),
-            dice,
+            rng,
         }
     }
 
@@ -205,10 +205,10 @@ impl World {
                 .lease
                 .as_ref()
                 .is_some_and(|lease| local < lease.valid_until);
-        if !keeps || self.dice.below(10) == 0 {
+        if !keeps || self.rng.below(10) == 0 {
             self.visit_gate(index);
         }
-        let arrival = self.now + Duration::from_millis(self.dice.below(30_001) as u64);
+        let arrival = self.now + Duration::from_millis(self.rng.below(30_001) as u64);
         if let Some(lease) = &self.isolates[index].lease {
             let text = lease.provider_token.as_str().to_owned();
             self.on_the_way.push(Reverse((arrival, index, text, lease.id)));
@@ -225,7 +225,7 @@ impl World {
             pooled: false,
             share: None,
         };
-        let reply = ask(
+        let reply = request(
             &mut self.deployments[isolate.deployment],
             &self.credential,
             command,
@@ -264,11 +264,11 @@ impl World {
                     ..Report::default()
                 },
                 proven: taken.ok().map(|()| issued_at),
-                shut_for_ms: None,
+                unavailable_for_ms: None,
                 refused: None,
             };
             let deployment = &mut self.deployments[isolate.deployment];
-            ask(deployment, &self.credential, command, self.now);
+            request(deployment, &self.credential, command, self.now);
         }
         self.now = end;
     }
@@ -276,7 +276,7 @@ impl World {
     /// A gate is evicted, and comes back by another clock.
     fn restart(&mut self, index: usize, storage: Storage) {
         let deployment = &mut self.deployments[index];
-        deployment.slow_by = self.dice.clock();
+        deployment.slow_by = self.rng.clock();
         let mut stored = deployment.gate.store();
         if matches!(storage, Storage::Lost) {
             stored.truncate(stored.len() / 2);
@@ -285,12 +285,12 @@ impl World {
     }
 }
 
-fn ask(deployment: &mut Deployment, credential: &Credential, command: Command, now: Timestamp) -> Reply {
+fn request(deployment: &mut Deployment, credential: &Credential, command: Command, now: Timestamp) -> Reply {
     let context = Context {
         credential,
         key: Ok(RFC_6979_KEY),
         ceiling: DEFAULT_CEILING,
-        shape: crate::pool::Shape::DEFAULT,
+        pool_config: crate::pool::PoolConfig::DEFAULT,
     };
     let now = shown(now, deployment.slow_by);
     match deployment.gate.apply(command, &context, now) {
@@ -305,9 +305,9 @@ fn shown(now: Timestamp, slow_by: Duration) -> Timestamp {
 }
 
 /// SplitMix64: the same throws each time.
-struct Dice(u64);
+struct Rng(u64);
 
-impl Dice {
+impl Rng {
     fn below(&mut self, sides: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
@@ -361,7 +361,7 @@ fn regroup(groups: impl Iterator<Item = u32>, from: u32, to: u32) -> Vec<u8> {
 const BASE64URL: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// Five minutes into a bucket, where all clocks agree on it.
-const WORLD_BEGINS: Timestamp = Timestamp::from_secs(1_795_420_800 + 300);
+const SIMULATION_START: Timestamp = Timestamp::from_secs(1_795_420_800 + 300);
 
 const CLOCKS_DIFFER: Duration = Duration::from_secs(90);
 

@@ -1,4 +1,4 @@
-//! What the limiter is asked, and what comes of it.
+//! Requests for permits, and the decisions about them.
 
 use std::time::Duration;
 
@@ -7,32 +7,32 @@ use serde::{Deserialize, Serialize};
 use crate::machine::Ticket;
 use apns::time::Timestamp;
 
-/// A lease's name. No two leases of a credential have the same, though an object lost its state in between.
+/// Identifies a lease. It is unique per credential, even if the gate lost its state in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LeaseId(pub(super) u64);
 
 /// A request for permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask {
+pub struct LeaseRequest {
     /// How many pushes the holder could have in flight; zero is taken as one.
     pub want: u32,
     /// How long it will need them; held to [`MIN_TTL`](super::MIN_TTL) and [`MAX_TTL`](super::MAX_TTL).
     pub ttl: Duration,
-    /// How long it would wait for them; zero for not at all, at most [`MAX_WAIT`](super::MAX_WAIT).
+    /// How long it would wait for them. Zero means not at all; at most [`MAX_WAIT`](super::MAX_WAIT).
     pub wait: Duration,
-    /// Whether it asks for a connection of the pool as well; given back with the permits.
+    /// Whether it needs a connection of the pool as well, which is returned with the permits.
     pub pooled: bool,
-    /// The batch that it is for; nothing for an immediate order.
-    pub share: Option<Share>,
+    /// The share of the batch that it is for; `None` for an immediate request.
+    pub share: Option<FairShare>,
 }
 
-/// The claim of a batch to permits that several batches want.
+/// A batch's weight when several batches compete for permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Share {
-    /// Which batch: a number made from its id. Batches with the same number have one part together.
+pub struct FairShare {
+    /// A hash of the batch id. Batches with the same hash share one weight.
     pub batch: u64,
-    /// Its part in proportion to those of other batches; zero is taken as one.
+    /// Its weight relative to other batches; zero counts as one.
     pub weight: u32,
 }
 
@@ -41,29 +41,29 @@ pub struct Share {
 pub struct Permits {
     /// The lease to settle.
     pub lease: LeaseId,
-    /// How many pushes may be in flight: from 1 to what was wanted.
+    /// How many pushes may be in flight, from 1 to the requested number.
     pub count: u32,
-    /// When they go back, settled or not.
+    /// When they return, settled or not.
     pub expires_at: Timestamp,
-    /// Whether a connection of the pool was asked for.
+    /// Whether a connection of the pool was requested.
     pub pooled: bool,
     /// The batch that they are for.
-    pub share: Option<Share>,
+    pub share: Option<FairShare>,
 }
 
-/// What comes of an [`Ask`].
+/// The answer to a [`LeaseRequest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Here they are.
+pub enum LeaseDecision {
+    /// The permits.
     Granted(Permits),
-    /// They come later, by [`Limiter::admit`](super::Limiter::admit).
+    /// They follow later, from [`Limiter::admit`](super::Limiter::admit).
     Wait {
         /// The place in the queue.
         ticket: Ticket,
         /// When the wait is over.
         until: Timestamp,
     },
-    /// None are free, and the queue is full or the asker would not wait.
+    /// None are free, and the queue is full or the request would not wait.
     Full {
         /// When to ask again.
         retry_after: Duration,
