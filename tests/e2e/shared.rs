@@ -7,6 +7,7 @@ use std::thread::panicking;
 use apns_mock::{DEFAULT_STREAMS, Latency, Options};
 use testbed::Runner;
 
+use crate::batches::webhooks::SECRET;
 use crate::test_env::{ATTEMPT_TIMEOUT_MS, TestEnv};
 
 /// A shared environment in the hands of one test; checked when the test has passed.
@@ -33,11 +34,15 @@ struct Slot {
 }
 
 impl Shared {
-    /// A Worker that sends by `fetch`.
+    /// A Worker that sends by `fetch`, with a secret for webhooks.
     pub(crate) fn by_fetch() -> Self {
         static SLOT: OnceLock<TestEnv> = OnceLock::new();
         Self {
-            env: SLOT.get_or_init(|| start(&[("TRANSPORT", "fetch")])),
+            env: SLOT.get_or_init(|| {
+                let env = start(&[("TRANSPORT", "fetch"), ("WEBHOOK_SECRET", SECRET)]);
+                env.add_secret(SECRET);
+                env
+            }),
             turn: Turn::Any,
         }
     }

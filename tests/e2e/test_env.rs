@@ -191,9 +191,7 @@ impl TestEnv {
 
     /// What APNs got for a device, in order.
     pub(crate) fn requests_to(&self, device: &str) -> Vec<RecordedRequest> {
-        let mut requests = self.apns.requests(REQUESTS_KEPT);
-        requests.retain(|request| request.path == format!("/3/device/{device}"));
-        requests
+        self.apns.requests_to(device)
     }
 
     /// The rules that APNs saw broken, which are forgotten then: for tests that have them broken.

@@ -6,6 +6,7 @@ use testbed::Runner;
 
 use super::{Batch, assert_shown_once, head, lines, number, requests, sale, shown, wide};
 use crate::deployment::{Caller, SHOP};
+use crate::shared::Shared;
 use crate::test_env::{Isolated, TestEnv, until};
 
 /// An environment with access to the queue and to the objects.
@@ -53,7 +54,7 @@ fn a_message_that_comes_again_finds_nothing_to_do() {
 
 #[test]
 fn more_chunks_than_a_queue_takes_at_once_all_go_out() {
-    let env = TestEnv::isolated(Options::default(), &[("TRANSPORT", "socket")]);
+    let env = Shared::by_socket();
     let devices = env.devices(&SHOP, "batches, many chunks", 150);
     // The lines of a chunk have at most 60,000 bytes: each of these is a chunk.
     let spaces = " ".repeat(40_000);

@@ -1,6 +1,6 @@
 //! What an audience makes of APNs' refusals.
 
-use apns_mock::{Environment, Options, Registration};
+use apns_mock::{Environment, Registration};
 use serde_json::json;
 
 use super::{Audience, Campaign, fire_trigger_soon, lines, soon};
@@ -9,7 +9,7 @@ use crate::test_env::TestEnv;
 
 #[test]
 fn an_audience_hears_of_one_voip_token_and_of_no_token_of_a_wrong_topic() {
-    let env = TestEnv::isolated(Options::default(), &[]);
+    let env = TestEnv::shared();
     let foreign = |name: &str, topic: &str, count| {
         let tokens = env.tokens(name, count);
         env.register(Registration {

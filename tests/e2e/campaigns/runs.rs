@@ -7,14 +7,14 @@ use apns_mock::{Options, Registration, Standing};
 use serde_json::json;
 
 use super::{Audience, Campaign, fire_trigger, fire_trigger_soon, hold_scans, lines, send, shown, soon};
-use crate::batches::webhooks::SECRET;
 use crate::batches::webhooks::endpoint::{Endpoint, NEVER};
 use crate::deployment::{Caller, NEWS, SHOP, digest};
+use crate::shared::Shared;
 use crate::test_env::{TestEnv, until};
 
 #[test]
 fn a_trigger_that_comes_twice_starts_one_run_and_each_device_gets_its_own_words_once() {
-    let env = TestEnv::isolated(Options::default(), &[("TRANSPORT", "socket")]);
+    let env = Shared::by_socket();
     let audience = Audience::create(&env, "words", 4);
     let devices = env.devices(&SHOP, "campaigns, words", 1300);
     audience.import(
@@ -69,8 +69,7 @@ fn a_trigger_that_comes_twice_starts_one_run_and_each_device_gets_its_own_words_
 
 #[test]
 fn a_run_whose_endpoint_hangs_is_done_in_its_campaign_within_seconds() {
-    let env = TestEnv::isolated(Options::default(), &[("WEBHOOK_SECRET", SECRET)]);
-    env.add_secret(SECRET);
+    let env = TestEnv::shared();
     let endpoint = Endpoint::start(&[NEVER; 9]);
     let audience = Audience::create(&env, "hanging", 1);
     let devices = env.devices(&SHOP, "campaigns, hanging", 10);
@@ -93,7 +92,7 @@ fn a_run_whose_endpoint_hangs_is_done_in_its_campaign_within_seconds() {
 
 #[test]
 fn devices_that_are_gone_leave_the_audience_and_bad_ones_are_suspect() {
-    let env = TestEnv::isolated(Options::default(), &[]);
+    let env = TestEnv::shared();
     let audience = Audience::create(&env, "leaving", 2);
     let devices = env.devices(&SHOP, "campaigns, leaving", 40);
     let gone = env.tokens("campaigns, gone", 2);
@@ -136,7 +135,7 @@ fn devices_that_are_gone_leave_the_audience_and_bad_ones_are_suspect() {
 
 #[test]
 fn a_campaign_that_was_cancelled_starts_nothing_and_a_paused_one_nothing_until_it_is_resumed() {
-    let env = TestEnv::isolated(Options::default(), &[]);
+    let env = TestEnv::shared();
     let audience = Audience::create(&env, "stopped", 2);
     let devices = env.devices(&SHOP, "campaigns, stopped", 20);
     audience.import(&env, &lines(&devices, |_| json!({})));
@@ -226,7 +225,7 @@ fn a_run_whose_app_is_gone_can_be_cancelled_and_its_walks_end() {
 
 #[test]
 fn no_device_gets_more_of_a_campaign_than_its_frequency_allows() {
-    let env = TestEnv::isolated(Options::default(), &[]);
+    let env = TestEnv::shared();
     let audience = Audience::create(&env, "often", 2);
     let devices = env.devices(&SHOP, "campaigns, often", 30);
     audience.import(&env, &lines(&devices[..20], |_| json!({})));
@@ -246,7 +245,7 @@ fn no_device_gets_more_of_a_campaign_than_its_frequency_allows() {
 
 #[test]
 fn a_campaign_in_the_devices_own_time_reaches_each_zone_when_its_clock_strikes() {
-    let env = TestEnv::isolated(Options::default(), &[]);
+    let env = TestEnv::shared();
     let audience = Audience::create(&env, "own-time", 2);
     let devices = env.devices(&SHOP, "campaigns, own time", 9);
     audience.import(

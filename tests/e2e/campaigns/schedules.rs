@@ -38,7 +38,7 @@ fn a_trigger_that_comes_late_catches_up_within_the_grace_and_records_what_was_mi
 
 #[test]
 fn outside_of_its_window_a_run_sends_nothing() {
-    let env = TestEnv::isolated(Options::default(), &[]);
+    let env = TestEnv::shared();
     let audience = Audience::create(&env, "window", 2);
     let devices = env.devices(&SHOP, "campaigns, window", 20);
     audience.import(&env, &lines(&devices, |_| json!({})));
@@ -73,7 +73,7 @@ fn outside_of_its_window_a_run_sends_nothing() {
 
 #[test]
 fn a_device_without_a_value_is_left_out_and_counted_and_its_name_is_not_logged() {
-    let env = TestEnv::isolated(Options::default(), &[]);
+    let env = TestEnv::shared();
     let audience = Audience::create(&env, "nameless", 1);
     let devices = env.devices(&SHOP, "campaigns, nameless", 10);
     let secrets = ["ada.lovelace@example.com", "Augusta Ada King of Lovelace"];
@@ -106,9 +106,5 @@ fn a_device_without_a_value_is_left_out_and_counted_and_its_name_is_not_logged()
     for (place, device) in devices.iter().enumerate() {
         assert_eq!(env.requests_to(device).len(), usize::from(place >= 4));
     }
-    let log = env.log_with(r#""event":"shard_walked""#, 1);
-    assert!(
-        log.contains("there is no `first_name`, and no default for it"),
-        "{log}"
-    );
+    env.log_with("there is no `first_name`, and no default for it", 1);
 }

@@ -289,6 +289,11 @@ impl Server {
         self.simulation.last_requests(last)
     }
 
+    /// Returns the requests for a device, oldest first, if they are recorded.
+    pub fn requests_to(&self, token: &str) -> Vec<RecordedRequest> {
+        self.simulation.requests_to(token)
+    }
+
     /// Sets counters to zero and forgets violations and requests; if asked, also what devices show, and which provider
     /// tokens were seen and when.
     pub fn reset(&self, screens: bool, tokens: bool) {

@@ -208,6 +208,13 @@ impl Simulation {
             .collect()
     }
 
+    /// The requests for a device, oldest first.
+    pub(crate) fn requests_to(&self, token: &str) -> Vec<RecordedRequest> {
+        let requests = lock(&self.requests);
+        let is_to = |request: &&RecordedRequest| request.path.strip_prefix("/3/device/") == Some(token);
+        requests.iter().filter(is_to).cloned().collect()
+    }
+
     /// Forgets what was observed: counters, violations, requests and, if asked, what devices show.
     pub(crate) fn reset(&self, screens: bool) {
         self.counters.reset();

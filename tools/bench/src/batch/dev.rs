@@ -13,10 +13,6 @@ use crate::arguments::{Arguments, BatchArguments};
 use crate::http::Client;
 use crate::sender::worker;
 
-/// The variable by which wrangler keeps no traces. It stores those of every request and every use of a socket for its own
-/// pages, in the Worker's process: a fifth of what would be measured.
-const TRACES: &str = "X_LOCAL_OBSERVABILITY";
-
 /// The variable with flags for V8. Without a limit it lets buffers and other garbage lie by the hundred megabytes.
 const V8_FLAGS: &str = "MINIFLARE_WORKERD_V8_FLAGS";
 
@@ -45,7 +41,6 @@ impl Dev {
                 ..Queue::default()
             },
             inspector: Some(inspector),
-            environment: vec![(TRACES, "false".to_owned())],
             ..Setup::new(&arguments.node, folder, settings, ca)
         };
         if batch.heap > 0 {
