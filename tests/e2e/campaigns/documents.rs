@@ -146,7 +146,7 @@ fn a_repeated_request_makes_one_campaign_which_starts_at_once_if_it_is_due_now()
     assert_eq!(shown(env, &devices[0]), "Hello you");
     // The other way: a name of one's own.
     let mut named = later(&audience);
-    named["segment"] = json!({"eq": {"tags": "out"}});
+    named["segment"] = json!({"eq": {"tags": "in"}});
     named["notification"] = json!({"payload": {"aps": {"alert": {"body": "{{ frist_name }}"}}}});
     let made = send(env, "PUT", "/v1/campaigns/monday-news", &named).with_status(201);
     assert_eq!(made["id"], "monday-news");
