@@ -101,7 +101,7 @@ pub fn variants(sources: &[(String, String)], name: &str) -> Result<Vec<(String,
         }
         let depth = line.len() - trimmed.len();
         if depth == 4 && trimmed.starts_with(char::is_uppercase) {
-            let (name, rest) = trimmed.split_once([' ', ',']).unwrap_or((trimmed, ""));
+            let (name, rest) = trimmed.split_once([' ', ',', '(']).unwrap_or((trimmed, ""));
             variants.push((
                 name.to_owned(),
                 named_fields(rest.trim_matches(['{', '}', ' ', ','])),

@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use docs_reader::{Page, pages, root};
+use docs_reader::{Page, files, pages, root, source};
 
 #[test]
 fn the_readme_fits_on_a_few_screens() {
@@ -68,6 +68,40 @@ fn every_code_block_says_what_checks_it_or_why_nothing_does() {
         }
     }
     assert!(unmarked.is_empty(), "{unmarked:#?}");
+}
+
+#[test]
+fn every_xtask_that_is_named_exists() {
+    let main = read("tools/xtask/src/main.rs");
+    let tasks = source::variants(&[("main.rs".to_owned(), main)], "main::Task").unwrap();
+    let tasks: Vec<String> = tasks.iter().map(|(name, _)| name.to_lowercase()).collect();
+    assert!(tasks.len() > 5, "{tasks:?}");
+    let mut named = 0;
+    let workflows = files(&root().join(".github"), "yml");
+    let pages = pages().into_iter().map(|page| page.path).chain(workflows);
+    for path in
+        pages.chain(["CONTRIBUTING.md", ".github/PULL_REQUEST_TEMPLATE.md", ".ci/run"].map(str::to_owned))
+    {
+        let text = read(&path);
+        for rest in text.split("cargo xtask ").skip(1) {
+            let name: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
+            named += 1;
+            assert!(
+                name.is_empty() || tasks.contains(&name),
+                "{path}: cargo xtask {name}"
+            );
+        }
+    }
+    assert!(named > 10, "{named}");
+}
+
+#[test]
+fn contributing_stays_short() {
+    assert!(Page::open("CONTRIBUTING.md").text.lines().count() <= 40);
+}
+
+fn read(path: &str) -> String {
+    Page::open(path).text
 }
 
 /// What the tests of other packages check: language and kind.
