@@ -1,4 +1,4 @@
-//! The handles: a connection, and a place in its stream limit.
+//! The handles: a connection, and a slot in its stream limit.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -15,10 +15,12 @@ use http::{Method, Uri, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::driver::Driver;
+use super::frame_observer::{FrameObserver, Traffic};
 use super::frames::MAX_STREAM;
-use super::ledger::{Asked, Closed, Counters, End, Ending, Key, Ledger, Patience, State, Ticket};
+use super::ledger::{
+    CloseReason, Closed, Counters, KeepaliveTimes, Key, Ledger, SlotAnswer, State, StreamEnd, Ticket,
+};
 use super::sent::Sent;
-use super::tap::{Tap, Traffic};
 use super::template::Template;
 use super::timer::Timer;
 use apns::time::Timestamp;
@@ -65,7 +67,7 @@ pub enum OpenError {
     Silent,
     /// The byte stream broke or ended, or what came was not HTTP/2.
     #[error("the connection ended before it was open: {0}")]
-    Ended(End),
+    Ended(CloseReason),
     /// HTTP/2 could not begin.
     #[error("HTTP/2 could not begin: {0}")]
     Protocol(#[source] h2::Error),
@@ -117,7 +119,7 @@ impl Connection {
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         let authority = host.parse().map_err(|_| OpenError::Host(host.to_owned()))?;
-        let tap = Tap::new(io);
+        let observer = FrameObserver::new(io);
         let mut timeout = timer.sleep(options.open_timeout);
         let (sender, h2) = h2::client::Builder::new()
             .enable_push(false)
@@ -127,24 +129,24 @@ impl Connection {
             // forgets them at once instead, and resets them again if an answer comes late, as often as need be.
             .max_concurrent_reset_streams(0)
             .max_local_error_reset_streams(None)
-            .handshake(tap.clone())
+            .handshake(observer.clone())
             .await
             .map_err(OpenError::Protocol)?;
-        let patience = Patience {
+        let times = KeepaliveTimes {
             idle: options.idle_ping,
             stall: options.stall_ping,
             pong: options.pong_timeout,
         };
         let shared = Rc::new(Shared {
-            ledger: RefCell::new(Ledger::new(options.max_in_flight, patience, timer.now())),
-            traffic: tap.traffic(),
+            ledger: RefCell::new(Ledger::new(options.max_in_flight, times, timer.now())),
+            traffic: observer.traffic(),
             timer,
             sender: RefCell::new(Some(sender)),
             authority,
             last_stream: options.last_stream,
             woken: RefCell::new(Vec::new()),
         });
-        let mut driver = Driver::new(h2, tap, Rc::clone(&shared));
+        let mut driver = Driver::new(h2, observer, Rc::clone(&shared));
         poll_fn(|cx| {
             if let Poll::Ready(end) = Pin::new(&mut driver).poll(cx) {
                 return Poll::Ready(Err(OpenError::Ended(end)));
@@ -165,12 +167,12 @@ impl Connection {
 
     /// Waits until a push may be sent, in the order of the callers. Nothing is buffered for those who wait.
     ///
-    /// The place in the order is the future's: one that is dropped and made anew waits behind the others.
+    /// The position in the queue belongs to the future: one that is dropped and made anew waits behind the others.
     ///
     /// # Errors
     /// The connection takes no more pushes.
     pub async fn slot(&self) -> Result<Slot, Closed> {
-        Waiting {
+        SlotFuture {
             shared: self.shared(),
             ticket: None,
         }
@@ -197,7 +199,7 @@ impl Connection {
 
     /// Takes no more pushes; the connection ends when those under way have.
     pub fn close(&self) {
-        self.shared().drain(End::Done);
+        self.shared().drain(CloseReason::Done);
     }
 
     fn shared(&self) -> &Rc<Shared> {
@@ -207,7 +209,7 @@ impl Connection {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.drain(End::Done);
+        self.0.drain(CloseReason::Done);
     }
 }
 
@@ -226,7 +228,7 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    /// Lets `act` change the books, and wakes whom that concerns when nothing is borrowed any more.
+    /// Lets `act` change the ledger, then calls the wakers when nothing is borrowed any more.
     pub(super) fn with_ledger<T>(&self, act: impl FnOnce(&mut Ledger<Waker>, &mut Vec<Waker>) -> T) -> T {
         let mut woken = std::mem::take(&mut *self.woken.borrow_mut());
         let result = act(&mut self.ledger.borrow_mut(), &mut woken);
@@ -238,7 +240,7 @@ impl Shared {
     }
 
     /// Takes no more pushes.
-    pub(super) fn drain(&self, end: End) {
+    pub(super) fn drain(&self, end: CloseReason) {
         let now = self.timer.now();
         self.with_ledger(|ledger, woken| ledger.drain(end, now, woken));
         let sender = self.sender.borrow_mut().take();
@@ -263,7 +265,7 @@ impl Shared {
         }
         let stream = u32::from(response.stream_id());
         if stream + 2 > self.last_stream {
-            self.drain(End::StreamIds);
+            self.drain(CloseReason::StreamIds);
         }
         let key = self.ledger.borrow_mut().launch(deadline, self.timer.now());
         Sent::launched(self, key, stream, response)
@@ -284,19 +286,21 @@ impl Shared {
     }
 
     /// A push has ended; its stream is `stream`.
-    pub(super) fn settle(&self, key: Key, stream: u32, ending: Ending) -> Outcome {
+    pub(super) fn settle(&self, key: Key, stream: u32, stream_end: StreamEnd) -> Outcome {
         let with_server = {
             let mut traffic = self.traffic.borrow_mut();
-            let with_server = match ending {
-                Ending::Expired => traffic.may_leave(stream),
-                Ending::Broken => traffic.has_left(stream),
-                Ending::Answered(_) | Ending::Refused | Ending::PassedOver | Ending::Reset => true,
+            let with_server = match stream_end {
+                StreamEnd::Expired => traffic.may_leave(stream),
+                StreamEnd::Broken => traffic.has_left(stream),
+                StreamEnd::Answered(_) | StreamEnd::Refused | StreamEnd::PassedOver | StreamEnd::Reset => {
+                    true
+                }
             };
             traffic.forget(stream);
             with_server
         };
         let now = self.timer.now();
-        self.with_ledger(|ledger, woken| ledger.settle(key, ending, with_server, now, woken))
+        self.with_ledger(|ledger, woken| ledger.settle(key, stream_end, with_server, now, woken))
     }
 
     /// Nobody waits for a push any more; its stream is `stream`.
@@ -325,30 +329,30 @@ impl Drop for Slot {
     }
 }
 
-/// Somebody who waits for a slot.
-struct Waiting<'c> {
+/// Resolves to a slot.
+struct SlotFuture<'c> {
     shared: &'c Rc<Shared>,
     ticket: Option<Ticket>,
 }
 
-impl Future for Waiting<'_> {
+impl Future for SlotFuture<'_> {
     type Output = Result<Slot, Closed>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { shared, ticket } = &mut *self;
-        let asked = shared.ledger.borrow_mut().ask(ticket, cx.waker().clone());
-        match asked {
-            Asked::Granted => Poll::Ready(Ok(Slot {
+        let answer = shared.ledger.borrow_mut().ask(ticket, cx.waker().clone());
+        match answer {
+            SlotAnswer::Granted => Poll::Ready(Ok(Slot {
                 shared: Rc::clone(shared),
                 used: false,
             })),
-            Asked::Wait => Poll::Pending,
-            Asked::Closed(closed) => Poll::Ready(Err(closed)),
+            SlotAnswer::Wait => Poll::Pending,
+            SlotAnswer::Closed(closed) => Poll::Ready(Err(closed)),
         }
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for SlotFuture<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             self.shared

@@ -10,8 +10,8 @@ use h2::{Ping, PingPong};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::Shared;
-use super::ledger::End;
-use super::tap::{News, Tap};
+use super::frame_observer::{ConnectionEvent, FrameObserver};
+use super::ledger::CloseReason;
 use super::timer::Sleep;
 use apns::time::Timestamp;
 
@@ -21,8 +21,8 @@ use apns::time::Timestamp;
 #[must_use = "nothing moves on a connection whose driver is not polled"]
 pub struct Driver<IO: AsyncRead + AsyncWrite + Unpin> {
     /// Gone once the connection has ended.
-    h2: Option<h2::client::Connection<Tap<IO>, Bytes>>,
-    tap: Tap<IO>,
+    h2: Option<h2::client::Connection<FrameObserver<IO>, Bytes>>,
+    observer: FrameObserver<IO>,
     shared: Rc<Shared>,
     bytes_in: u64,
     ping: Pinging,
@@ -33,20 +33,20 @@ pub struct Driver<IO: AsyncRead + AsyncWrite + Unpin> {
 /// A PING, which `h2` takes one at a time.
 enum Pinging {
     Idle(PingPong),
-    Asked(Pin<Box<dyn Future<Output = Option<PingPong>>>>),
+    SlotAnswer(Pin<Box<dyn Future<Output = Option<PingPong>>>>),
     Over,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     pub(super) fn new(
-        mut h2: h2::client::Connection<Tap<IO>, Bytes>,
-        tap: Tap<IO>,
+        mut h2: h2::client::Connection<FrameObserver<IO>, Bytes>,
+        observer: FrameObserver<IO>,
         shared: Rc<Shared>,
     ) -> Self {
         let ping = h2.ping_pong().map_or(Pinging::Over, Pinging::Idle);
         Self {
             h2: Some(h2),
-            tap,
+            observer,
             shared,
             bytes_in: 0,
             ping,
@@ -55,45 +55,45 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     }
 
     /// Moves bytes until neither side can go on; ready when the connection has ended.
-    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         let Some(h2) = &mut self.h2 else {
-            return Poll::Ready(End::Done);
+            return Poll::Ready(CloseReason::Done);
         };
         loop {
             if let Poll::Ready(result) = Pin::new(&mut *h2).poll(cx) {
                 return Poll::Ready(match result {
-                    Ok(()) => End::Broken("the server closed it".to_owned()),
-                    Err(error) => End::Broken(error.to_string()),
+                    Ok(()) => CloseReason::Broken("the server closed it".to_owned()),
+                    Err(error) => CloseReason::Broken(error.to_string()),
                 });
             }
-            match self.tap.poll_hand_on(cx) {
+            match self.observer.poll_forward(cx) {
                 Poll::Ready(Ok(true)) => {}
                 Poll::Ready(Ok(false)) | Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(error)) => return Poll::Ready(End::Broken(error.to_string())),
+                Poll::Ready(Err(error)) => return Poll::Ready(CloseReason::Broken(error.to_string())),
             }
         }
     }
 
-    /// Tells the books what came.
+    /// Reports to the ledger what arrived.
     fn report(&mut self, now: Timestamp) {
         let bytes_in = self.shared.traffic.borrow().bytes_in;
         if bytes_in != self.bytes_in {
             self.bytes_in = bytes_in;
             self.shared.ledger.borrow_mut().heard(now);
         }
-        while let Some(news) = self.next_news() {
-            match news {
-                News::Settings(streams) => {
+        while let Some(event) = self.next_event() {
+            match event {
+                ConnectionEvent::Settings(streams) => {
                     self.shared
                         .with_ledger(|ledger, woken| ledger.settings(streams, woken));
                 }
-                News::GoAway(code, debug) => self.shared.drain(End::go_away(code, &debug)),
+                ConnectionEvent::GoAway(code, debug) => self.shared.drain(CloseReason::go_away(code, &debug)),
             }
         }
     }
 
-    fn next_news(&self) -> Option<News> {
-        self.shared.traffic.borrow_mut().news.pop_front()
+    fn next_event(&self) -> Option<ConnectionEvent> {
+        self.shared.traffic.borrow_mut().events.pop_front()
     }
 
     /// Does what is due; true if the server is gone.
@@ -102,7 +102,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         let due = self.shared.with_ledger(|ledger, woken| ledger.tick(now, woken));
         if due.ping {
             self.ping = match std::mem::replace(&mut self.ping, Pinging::Over) {
-                Pinging::Idle(mut ping) => Pinging::Asked(Box::pin(async move {
+                Pinging::Idle(mut ping) => Pinging::SlotAnswer(Box::pin(async move {
                     let pong = ping.ping(Ping::opaque()).await;
                     pong.ok().map(|_| ping)
                 })),
@@ -114,7 +114,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     }
 
     fn poll_pong(&mut self, now: Timestamp, cx: &mut Context<'_>) {
-        if let Pinging::Asked(pong) = &mut self.ping
+        if let Pinging::SlotAnswer(pong) = &mut self.ping
             && let Poll::Ready(pong) = pong.as_mut().poll(cx)
         {
             self.ping = pong.map_or(Pinging::Over, Pinging::Idle);
@@ -138,7 +138,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         rang
     }
 
-    fn end(&mut self, end: End) -> Poll<End> {
+    fn end(&mut self, end: CloseReason) -> Poll<CloseReason> {
         // `h2` first: whoever is woken finds that everything under way has ended.
         self.h2 = None;
         self.alarm = None;
@@ -148,9 +148,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Driver<IO> {
-    type Output = End;
+    type Output = CloseReason;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
         loop {
             let bytes = self.poll_bytes(cx);
             let now = self.shared.timer.now();
@@ -159,7 +159,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Driver<IO> {
                 return self.end(end);
             }
             if self.keep_time(now, cx) {
-                return self.end(End::Silent);
+                return self.end(CloseReason::Silent);
             }
             if !self.poll_alarm(now, cx) {
                 return Poll::Pending;
@@ -171,7 +171,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Driver<IO> {
 impl<IO: AsyncRead + AsyncWrite + Unpin> Drop for Driver<IO> {
     fn drop(&mut self) {
         if self.h2.is_some() {
-            let _ = self.end(End::Done);
+            let _ = self.end(CloseReason::Done);
         }
     }
 }

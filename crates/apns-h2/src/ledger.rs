@@ -1,4 +1,4 @@
-//! The books of one connection: who may open a stream, which pushes are under way, and what became of each.
+//! The ledger of one connection: who may open a stream, which pushes are in flight, and the outcome of each.
 //!
 //! A synchronous machine. The driver and the handles tell it what happened, and it answers with a decision and with the
 //! wakers of those whom that concerns (`W`, so that a test may use anything). It keeps three promises: never more
@@ -8,8 +8,8 @@
 //! Source: RFC 9113 sections 5.1.2, 6.8 and 8.7; Apple, "Sending notification requests to APNs".
 
 mod end;
+mod keepalive;
 mod limit;
-mod pulse;
 mod queue;
 
 use slab::Slab;
@@ -17,13 +17,13 @@ use slab::Slab;
 use apns::time::Timestamp;
 use apns::{Outcome, Reply, TransportError};
 
-pub use end::{Closed, End, State};
+pub use end::{CloseReason, Closed, State};
+pub(super) use keepalive::{Keepalive, KeepaliveTimes};
 use limit::Limit;
-pub(super) use pulse::{Patience, Pulse};
 use queue::Queue;
 pub(super) use queue::Ticket;
 
-/// The machine.
+/// The state of one connection and its pushes.
 #[derive(Debug)]
 pub(super) struct Ledger<W> {
     state: State,
@@ -34,7 +34,7 @@ pub(super) struct Ledger<W> {
     pushes: Slab<Push<W>>,
     /// No deadline is earlier than this.
     alarm: Option<Timestamp>,
-    pulse: Pulse,
+    keepalive: Keepalive,
     idle_since: Option<Timestamp>,
     /// When it went out of use.
     left_at: Timestamp,
@@ -78,9 +78,9 @@ pub struct Counters {
     pub idle_since: Option<Timestamp>,
 }
 
-/// How a push ended, as far as the stream shows.
+/// How the stream of a push ended.
 #[derive(Debug)]
-pub(super) enum Ending {
+pub(super) enum StreamEnd {
     /// The server answered.
     Answered(Reply),
     /// RST_STREAM with REFUSED_STREAM.
@@ -95,18 +95,18 @@ pub(super) enum Ending {
     Expired,
 }
 
-/// What asking for a slot came to.
+/// The answer to a request for a slot.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    /// It is there.
+pub(super) enum SlotAnswer {
+    /// The slot is granted.
     Granted,
-    /// Others are first, or the server takes no more.
+    /// Others are first, or the server allows no more streams.
     Wait,
-    /// There will be none.
+    /// The connection takes no more pushes.
     Closed(Closed),
 }
 
-/// What time brings.
+/// What is due now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Due {
     /// A PING is to be sent.
@@ -117,7 +117,7 @@ pub(super) struct Due {
 
 impl<W> Ledger<W> {
     /// A connection of which nothing is known yet, `most` streams at the most.
-    pub(super) fn new(most: usize, patience: Patience, now: Timestamp) -> Self {
+    pub(super) fn new(most: usize, times: KeepaliveTimes, now: Timestamp) -> Self {
         Self {
             state: State::Open,
             limit: Limit::new(most),
@@ -125,7 +125,7 @@ impl<W> Ledger<W> {
             slots: 0,
             pushes: Slab::new(),
             alarm: None,
-            pulse: Pulse::new(patience, now),
+            keepalive: Keepalive::new(times, now),
             idle_since: Some(now),
             left_at: now,
             counters: Counters::default(),
@@ -148,36 +148,36 @@ impl<W> Ledger<W> {
         }
     }
 
-    /// Somebody asks for a slot, for the first time or again.
-    pub(super) fn ask(&mut self, ticket: &mut Option<Ticket>, waker: W) -> Asked {
+    /// Grants a slot or queues the request. A queued caller calls it again when woken.
+    pub(super) fn ask(&mut self, ticket: &mut Option<Ticket>, waker: W) -> SlotAnswer {
         if let State::Draining(end) | State::Closed(end) = &self.state {
-            return Asked::Closed(Closed { end: end.clone() });
+            return SlotAnswer::Closed(Closed { end: end.clone() });
         }
         let Some(held) = ticket else {
             // While there is room, nobody waits.
             if self.has_room() {
                 self.slots += 1;
-                return Asked::Granted;
+                return SlotAnswer::Granted;
             }
             *ticket = Some(self.queue.join(waker));
-            return Asked::Wait;
+            return SlotAnswer::Wait;
         };
         if self.queue.renew(held, waker) {
-            return Asked::Wait;
+            return SlotAnswer::Wait;
         }
         // No longer in the queue: its turn has come.
         *ticket = None;
-        Asked::Granted
+        SlotAnswer::Granted
     }
 
-    /// Somebody no longer waits.
+    /// Removes a caller that no longer waits.
     pub(super) fn leave(&mut self, ticket: &Ticket, woken: &mut Vec<W>) {
         if !self.queue.leave(ticket) {
             self.give_back(woken);
         }
     }
 
-    /// A slot is not used.
+    /// Returns an unused slot.
     pub(super) fn give_back(&mut self, woken: &mut Vec<W>) {
         self.slots = self.slots.saturating_sub(1);
         self.promote(woken);
@@ -187,7 +187,7 @@ impl<W> Ledger<W> {
     pub(super) fn launch(&mut self, deadline: Timestamp, now: Timestamp) -> Key {
         self.slots = self.slots.saturating_sub(1);
         self.counters.sent += 1;
-        self.pulse.launched(self.pushes.is_empty(), now);
+        self.keepalive.launched(self.pushes.is_empty(), now);
         self.alarm = Some(self.alarm.map_or(deadline, |alarm| alarm.min(deadline)));
         Key(self.pushes.insert(Push {
             deadline,
@@ -209,7 +209,7 @@ impl<W> Ledger<W> {
         self.pushes.get(key.0).is_some_and(|push| push.expired)
     }
 
-    /// Whom to wake when a push's deadline passes.
+    /// Sets the waker that is called when the push's deadline passes.
     pub(super) fn watch(&mut self, key: &Key, waker: &W, same: impl FnOnce(&W, &W) -> bool)
     where
         W: Clone,
@@ -225,7 +225,7 @@ impl<W> Ledger<W> {
     pub(super) fn settle(
         &mut self,
         key: Key,
-        ending: Ending,
+        stream_end: StreamEnd,
         with_server: bool,
         now: Timestamp,
         woken: &mut Vec<W>,
@@ -235,17 +235,17 @@ impl<W> Ledger<W> {
         } else {
             Outcome::NotSent
         };
-        let outcome = match ending {
-            Ending::Answered(reply) => {
+        let outcome = match stream_end {
+            StreamEnd::Answered(reply) => {
                 self.limit.prove();
                 Outcome::Answered(reply)
             }
-            Ending::Refused => Outcome::NotSent(TransportError::StreamRefused),
-            Ending::PassedOver => Outcome::NotSent(TransportError::GoingAway),
+            StreamEnd::Refused => Outcome::NotSent(TransportError::StreamRefused),
+            StreamEnd::PassedOver => Outcome::NotSent(TransportError::GoingAway),
             // A server that resets a stream has looked at it, however little of it was there.
-            Ending::Reset => Outcome::Lost(TransportError::ConnectionLost),
-            Ending::Broken => unanswered(TransportError::ConnectionLost),
-            Ending::Expired => unanswered(TransportError::Deadline),
+            StreamEnd::Reset => Outcome::Lost(TransportError::ConnectionLost),
+            StreamEnd::Broken => unanswered(TransportError::ConnectionLost),
+            StreamEnd::Expired => unanswered(TransportError::Deadline),
         };
         match outcome {
             Outcome::Answered(_) => self.counters.answered += 1,
@@ -257,8 +257,8 @@ impl<W> Ledger<W> {
     }
 
     /// A push whose outcome nobody waits for any more.
-    pub(super) fn forget(&mut self, Key(place): Key, now: Timestamp, woken: &mut Vec<W>) {
-        if self.pushes.try_remove(place).is_some() {
+    pub(super) fn forget(&mut self, Key(index): Key, now: Timestamp, woken: &mut Vec<W>) {
+        if self.pushes.try_remove(index).is_some() {
             if self.pushes.is_empty() {
                 self.idle_since = Some(now);
                 self.alarm = None;
@@ -279,7 +279,7 @@ impl<W> Ledger<W> {
     }
 
     /// No new streams from now on; those under way may finish.
-    pub(super) fn drain(&mut self, end: End, now: Timestamp, woken: &mut Vec<W>) {
+    pub(super) fn drain(&mut self, end: CloseReason, now: Timestamp, woken: &mut Vec<W>) {
         if self.state == State::Open {
             self.state = State::Draining(end);
             self.left_at = now;
@@ -288,7 +288,7 @@ impl<W> Ledger<W> {
     }
 
     /// The connection is gone. What was said first about why stays true.
-    pub(super) fn close(&mut self, end: End, woken: &mut Vec<W>) -> End {
+    pub(super) fn close(&mut self, end: CloseReason, woken: &mut Vec<W>) -> CloseReason {
         let end = match std::mem::replace(&mut self.state, State::Open) {
             State::Open => end,
             State::Draining(first) | State::Closed(first) => first,
@@ -298,17 +298,17 @@ impl<W> Ledger<W> {
         end
     }
 
-    /// Something came from the server.
+    /// Records that something arrived from the server.
     pub(super) fn heard(&mut self, now: Timestamp) {
-        self.pulse.heard(now);
+        self.keepalive.heard(now);
     }
 
-    /// The server answered a PING.
+    /// Records the answer to a PING.
     pub(super) fn ponged(&mut self, now: Timestamp) {
-        self.pulse.ponged(now);
+        self.keepalive.ponged(now);
     }
 
-    /// Time has passed.
+    /// Expires deadlines, and returns what is due.
     pub(super) fn tick(&mut self, now: Timestamp, woken: &mut Vec<W>) -> Due {
         if self.alarm.is_some_and(|alarm| alarm <= now) {
             self.expire(now, woken);
@@ -319,14 +319,14 @@ impl<W> Ledger<W> {
                 dead: true,
             };
         }
-        self.pulse.tick(!self.pushes.is_empty(), now)
+        self.keepalive.tick(!self.pushes.is_empty(), now)
     }
 
-    /// When to come back if nothing else happens.
+    /// When [`Ledger::tick`] is due if nothing else happens.
     pub(super) fn next_tick(&self) -> Timestamp {
-        let pulse = self.pulse.next(!self.pushes.is_empty());
+        let keepalive = self.keepalive.next(!self.pushes.is_empty());
         let others = self.alarm.into_iter().chain(self.overdue_at());
-        others.fold(pulse, Timestamp::min)
+        others.fold(keepalive, Timestamp::min)
     }
 
     /// When a connection that is out of use, with nothing under way, is given up though it has not ended: a server that
@@ -336,7 +336,7 @@ impl<W> Ledger<W> {
         let idle_since = self
             .idle_since
             .filter(|_| is_out_of_use && self.pushes.is_empty())?;
-        Some(self.pulse.farewell(idle_since.max(self.left_at)))
+        Some(self.keepalive.close_by(idle_since.max(self.left_at)))
     }
 
     fn expire(&mut self, now: Timestamp, woken: &mut Vec<W>) {

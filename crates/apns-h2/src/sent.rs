@@ -11,18 +11,18 @@ use h2::{Reason, RecvStream};
 use http::{HeaderMap, StatusCode};
 
 use super::connection::Shared;
-use super::ledger::{Ending, Key};
+use super::ledger::{Key, StreamEnd};
 use apns::reply::MAX_BODY;
 use apns::time::Timestamp;
 use apns::{Outcome, Reply, TransportError};
 
-/// A push that has been handed to the connection; it resolves to what became of it.
+/// A push that was handed to the connection. It resolves to the outcome.
 ///
 /// Dropped before that, the push's stream is reset and its outcome is not known.
 #[derive(Debug)]
 #[must_use = "the outcome says whether the push may be sent again"]
 pub struct Sent {
-    /// Before `push`, so that nothing more of the stream leaves once the push is out of the books.
+    /// Before `push`, so that nothing more of the stream leaves once the push is out of the ledger.
     stage: Stage,
     push: Option<Push>,
 }
@@ -43,7 +43,7 @@ struct Reading {
     read: BytesMut,
 }
 
-/// The push's entry in the books.
+/// The push's entry in the ledger.
 #[derive(Debug)]
 struct Push {
     shared: Rc<Shared>,
@@ -76,13 +76,13 @@ impl Sent {
         push.map(|push| push.shared.timer.now()).unwrap_or_default()
     }
 
-    fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+    fn poll_stream_end(&mut self, cx: &mut Context<'_>) -> Poll<StreamEnd> {
         if let Stage::Head(response) = &mut self.stage {
             match Pin::new(response).poll(cx) {
                 Poll::Ready(Ok(response)) => {
                     let (head, body) = response.into_parts();
                     if body.is_end_stream() {
-                        return Poll::Ready(Ending::Answered(reply(
+                        return Poll::Ready(StreamEnd::Answered(reply(
                             head.status,
                             &head.headers,
                             b"",
@@ -97,7 +97,7 @@ impl Sent {
                         read: BytesMut::new(),
                     }));
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(ending(&error)),
+                Poll::Ready(Err(error)) => return Poll::Ready(stream_end(&error)),
                 Poll::Pending => return self.poll_expired(cx),
             }
         }
@@ -110,7 +110,7 @@ impl Sent {
         }
         match &self.stage {
             // The status is there, whatever became of the body.
-            Stage::Body(reading) => Poll::Ready(Ending::Answered(reply(
+            Stage::Body(reading) => Poll::Ready(StreamEnd::Answered(reply(
                 reading.status,
                 &reading.fields,
                 &reading.read,
@@ -120,7 +120,7 @@ impl Sent {
         }
     }
 
-    fn poll_expired(&self, cx: &Context<'_>) -> Poll<Ending> {
+    fn poll_expired(&self, cx: &Context<'_>) -> Poll<StreamEnd> {
         if let Some(Push {
             shared,
             key: Some(key),
@@ -129,7 +129,7 @@ impl Sent {
         {
             let mut ledger = shared.ledger.borrow_mut();
             if ledger.is_expired(key) {
-                return Poll::Ready(Ending::Expired);
+                return Poll::Ready(StreamEnd::Expired);
             }
             ledger.watch(key, cx.waker(), Waker::will_wake);
         }
@@ -144,19 +144,19 @@ impl Future for Sent {
         if let Stage::Over(outcome) = &mut self.stage {
             return outcome.take().map_or(Poll::Pending, Poll::Ready);
         }
-        let ending = ready!(self.poll_ending(cx));
+        let stream_end = ready!(self.poll_stream_end(cx));
         self.stage = Stage::Over(None);
         match self.push.take() {
-            Some(push) => Poll::Ready(push.settle(ending)),
+            Some(push) => Poll::Ready(push.settle(stream_end)),
             None => Poll::Pending,
         }
     }
 }
 
 impl Push {
-    fn settle(mut self, ending: Ending) -> Outcome {
+    fn settle(mut self, stream_end: StreamEnd) -> Outcome {
         match self.key.take() {
-            Some(key) => self.shared.settle(key, self.stream, ending),
+            Some(key) => self.shared.settle(key, self.stream, stream_end),
             None => Outcome::Lost(TransportError::ConnectionLost),
         }
     }
@@ -191,12 +191,12 @@ impl Reading {
 }
 
 /// How a push ended that `h2` could not get an answer for.
-fn ending(error: &h2::Error) -> Ending {
+fn stream_end(error: &h2::Error) -> StreamEnd {
     match error.reason() {
-        Some(_) if error.is_go_away() && error.is_remote() => Ending::PassedOver,
-        Some(Reason::REFUSED_STREAM) if error.is_remote() => Ending::Refused,
-        Some(_) if error.is_reset() => Ending::Reset,
-        _ => Ending::Broken,
+        Some(_) if error.is_go_away() && error.is_remote() => StreamEnd::PassedOver,
+        Some(Reason::REFUSED_STREAM) if error.is_remote() => StreamEnd::Refused,
+        Some(_) if error.is_reset() => StreamEnd::Reset,
+        _ => StreamEnd::Broken,
     }
 }
 

@@ -12,14 +12,14 @@ pub enum State {
     /// It takes pushes.
     Open,
     /// It takes no more; those under way may finish.
-    Draining(End),
+    Draining(CloseReason),
     /// It is gone.
-    Closed(End),
+    Closed(CloseReason),
 }
 
 /// Why a connection is not in use any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum CloseReason {
     /// The server sent GOAWAY.
     GoAway {
         /// The HTTP/2 error code; 0 if nothing is wrong.
@@ -37,7 +37,7 @@ pub enum End {
     Done,
 }
 
-impl End {
+impl CloseReason {
     /// What a GOAWAY says.
     pub(crate) fn go_away(code: u32, debug: &[u8]) -> Self {
         let reason = match serde_json::from_slice(debug) {
@@ -48,7 +48,7 @@ impl End {
     }
 }
 
-impl fmt::Display for End {
+impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::GoAway { code, reason: None } => write!(f, "the server is closing it (code {code})"),
@@ -71,7 +71,7 @@ impl fmt::Display for End {
 #[error("the connection takes no more pushes: {end}")]
 pub struct Closed {
     /// Why.
-    pub end: End,
+    pub end: CloseReason,
 }
 
 #[cfg(test)]
@@ -80,8 +80,8 @@ mod tests {
 
     #[test]
     fn a_go_away_has_apples_reason_or_none() {
-        let reason = |debug: &[u8]| match End::go_away(0, debug) {
-            End::GoAway { reason, .. } => reason,
+        let reason = |debug: &[u8]| match CloseReason::go_away(0, debug) {
+            CloseReason::GoAway { reason, .. } => reason,
             _ => unreachable!(),
         };
         assert_eq!(reason(br#"{"reason":"Shutdown"}"#), Some(Reason::SHUTDOWN));

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-/// A place in the queue.
+/// A index in the queue.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(u64);
 
@@ -34,7 +34,7 @@ impl<W> Queue<W> {
 
     /// Whether the ticket's holder still waits; if so, `waker` is whom to wake.
     pub(super) fn renew(&mut self, ticket: &Ticket, waker: W) -> bool {
-        match self.place(ticket).and_then(|place| self.waiting.get_mut(place)) {
+        match self.index(ticket).and_then(|index| self.waiting.get_mut(index)) {
             Some((_, held)) => {
                 *held = Some(waker);
                 true
@@ -45,8 +45,8 @@ impl<W> Queue<W> {
 
     /// Whether the ticket's holder still waited.
     pub(super) fn leave(&mut self, ticket: &Ticket) -> bool {
-        self.place(ticket)
-            .and_then(|place| self.waiting.remove(place))
+        self.index(ticket)
+            .and_then(|index| self.waiting.remove(index))
             .is_some()
     }
 
@@ -60,7 +60,7 @@ impl<W> Queue<W> {
         woken.extend(self.waiting.iter_mut().filter_map(|(_, waker)| waker.take()));
     }
 
-    fn place(&self, Ticket(ticket): &Ticket) -> Option<usize> {
+    fn index(&self, Ticket(ticket): &Ticket) -> Option<usize> {
         self.waiting
             .binary_search_by_key(ticket, |(waiting, _)| *waiting)
             .ok()

@@ -72,13 +72,13 @@ impl Simulation {
     fn new() -> Self {
         let now = Timestamp::from_secs(1_000_000);
         let secs = Duration::from_secs;
-        let patience = Patience {
+        let times = KeepaliveTimes {
             idle: secs(3600),
             stall: secs(10),
             pong: secs(10),
         };
         Self {
-            ledger: Ledger::new(8, patience, now),
+            ledger: Ledger::new(8, times, now),
             now,
             waiting: VecDeque::new(),
             asked: 0,
@@ -102,9 +102,9 @@ impl Simulation {
             };
             prop_assert_eq!(number, first.number, "out of turn");
             match self.ledger.ask(&mut first.ticket, number) {
-                Asked::Granted => self.slots += 1,
-                Asked::Wait => return Err(TestCaseError::fail("woken for nothing")),
-                Asked::Closed(_) => {
+                SlotAnswer::Granted => self.slots += 1,
+                SlotAnswer::Wait => return Err(TestCaseError::fail("woken for nothing")),
+                SlotAnswer::Closed(_) => {
                     let ticket = first.ticket.take().unwrap();
                     self.ledger.leave(&ticket, &mut Vec::new());
                 }
@@ -117,11 +117,16 @@ impl Simulation {
         (!self.under_way.is_empty()).then(|| self.under_way.swap_remove(pick % self.under_way.len()))
     }
 
-    fn settle(&mut self, push: Under, ending: Ending, with_server: bool) -> Result<Outcome, TestCaseError> {
+    fn settle(
+        &mut self,
+        push: Under,
+        stream_end: StreamEnd,
+        with_server: bool,
+    ) -> Result<Outcome, TestCaseError> {
         let mut woken = Vec::new();
         let outcome = self
             .ledger
-            .settle(push.key, ending, with_server, self.now, &mut woken);
+            .settle(push.key, stream_end, with_server, self.now, &mut woken);
         self.outcomes.push(outcome.clone());
         self.wake(woken)?;
         Ok(outcome)
@@ -144,7 +149,7 @@ impl Simulation {
             self.now = self.ledger.next_tick().max(self.now).min(end);
             let due = self.ledger.tick(self.now, &mut Vec::new());
             if due.dead {
-                return self.break_off(End::Silent);
+                return self.break_off(CloseReason::Silent);
             }
             let expired = |push: &Under| push.deadline <= self.now;
             for push in &self.under_way {
@@ -153,7 +158,7 @@ impl Simulation {
             let (over, rest) = std::mem::take(&mut self.under_way).into_iter().partition(expired);
             self.under_way = rest;
             for (push, with_server) in Vec::into_iter(over).zip([true, false].into_iter().cycle()) {
-                let outcome = self.settle(push, Ending::Expired, with_server)?;
+                let outcome = self.settle(push, StreamEnd::Expired, with_server)?;
                 let wanted = if with_server {
                     Outcome::Lost
                 } else {
@@ -167,7 +172,7 @@ impl Simulation {
         }
     }
 
-    fn break_off(&mut self, end: End) -> Result<(), TestCaseError> {
+    fn break_off(&mut self, end: CloseReason) -> Result<(), TestCaseError> {
         let mut woken = Vec::new();
         self.ledger.close(end, &mut woken);
         self.wake(woken)?;
@@ -175,7 +180,7 @@ impl Simulation {
             .into_iter()
             .zip([false, true].into_iter().cycle())
         {
-            let outcome = self.settle(push, Ending::Broken, with_server)?;
+            let outcome = self.settle(push, StreamEnd::Broken, with_server)?;
             let wanted = if with_server {
                 Outcome::Lost
             } else {
@@ -196,9 +201,9 @@ impl Simulation {
                 };
                 self.asked += 1;
                 match self.ledger.ask(&mut waiter.ticket, waiter.number) {
-                    Asked::Granted => self.slots += 1,
-                    Asked::Wait => self.waiting.push_back(waiter),
-                    Asked::Closed(_) => prop_assert!(!self.is_open()),
+                    SlotAnswer::Granted => self.slots += 1,
+                    SlotAnswer::Wait => self.waiting.push_back(waiter),
+                    SlotAnswer::Closed(_) => prop_assert!(!self.is_open()),
                 }
             }
             Event::Leave(pick) if !self.waiting.is_empty() => {
@@ -213,19 +218,19 @@ impl Simulation {
             Event::Answer(pick) => {
                 if let Some(push) = self.pick(pick) {
                     let reply = Reply::read(200, |_| None, b"", Timestamp::default());
-                    let outcome = self.settle(push, Ending::Answered(reply.clone()), true)?;
+                    let outcome = self.settle(push, StreamEnd::Answered(reply.clone()), true)?;
                     prop_assert_eq!(outcome, Outcome::Answered(reply));
                 }
             }
             Event::Refuse(pick) => {
                 if let Some(push) = self.pick(pick) {
-                    let outcome = self.settle(push, Ending::Refused, true)?;
+                    let outcome = self.settle(push, StreamEnd::Refused, true)?;
                     prop_assert_eq!(outcome, Outcome::NotSent(TransportError::StreamRefused));
                 }
             }
             Event::Reset(pick) => {
                 if let Some(push) = self.pick(pick) {
-                    let outcome = self.settle(push, Ending::Reset, false)?;
+                    let outcome = self.settle(push, StreamEnd::Reset, false)?;
                     prop_assert_eq!(outcome, Outcome::Lost(TransportError::ConnectionLost));
                 }
             }
@@ -239,14 +244,15 @@ impl Simulation {
             Event::Heard => self.ledger.heard(self.now),
             Event::Pass(millis) => self.pass(millis)?,
             Event::GoAway(above) => {
-                self.ledger.drain(End::go_away(0, b""), self.now, &mut woken);
+                self.ledger
+                    .drain(CloseReason::go_away(0, b""), self.now, &mut woken);
                 let above = above % (self.under_way.len() + 1);
                 for push in self.under_way.split_off(above) {
-                    let outcome = self.settle(push, Ending::PassedOver, true)?;
+                    let outcome = self.settle(push, StreamEnd::PassedOver, true)?;
                     prop_assert_eq!(outcome, Outcome::NotSent(TransportError::GoingAway));
                 }
             }
-            Event::Break => self.break_off(End::Broken(String::new()))?,
+            Event::Break => self.break_off(CloseReason::Broken(String::new()))?,
             Event::Leave(_) | Event::GiveBack => {}
         }
         self.wake(woken)
@@ -294,7 +300,7 @@ proptest! {
             prop_assert!(after <= limit.max(before), "{} of {}", after, limit);
         }
         // Whatever is left ends with the connection, once.
-        simulation.break_off(End::Done)?;
+        simulation.break_off(CloseReason::Done)?;
         simulation.check()?;
     }
 }
@@ -302,32 +308,35 @@ proptest! {
 #[test]
 fn why_a_connection_ended_is_what_was_said_first() {
     let mut simulation = Simulation::new();
-    let first = End::go_away(0, br#"{"reason":"Shutdown"}"#);
+    let first = CloseReason::go_away(0, br#"{"reason":"Shutdown"}"#);
     simulation
         .ledger
         .drain(first.clone(), simulation.now, &mut Vec::new());
     simulation
         .ledger
-        .drain(End::Done, simulation.now, &mut Vec::new());
-    assert_eq!(simulation.ledger.close(End::Silent, &mut Vec::new()), first);
+        .drain(CloseReason::Done, simulation.now, &mut Vec::new());
+    assert_eq!(
+        simulation.ledger.close(CloseReason::Silent, &mut Vec::new()),
+        first
+    );
     assert_eq!(*simulation.ledger.state(), State::Closed(first));
 }
 
 #[test]
 fn a_connection_out_of_use_is_given_up_when_nothing_is_under_way_any_more() {
-    let patience = Patience {
+    let times = KeepaliveTimes {
         idle: Duration::from_hours(1),
         stall: Duration::from_secs(10),
         pong: Duration::from_secs(10),
     };
     let at = Timestamp::from_secs;
-    let mut ledger = Ledger::<()>::new(10, patience, at(0));
+    let mut ledger = Ledger::<()>::new(10, times, at(0));
     ledger.settings(Some(10), &mut Vec::new());
-    assert_eq!(ledger.ask(&mut None, ()), Asked::Granted);
+    assert_eq!(ledger.ask(&mut None, ()), SlotAnswer::Granted);
     let key = ledger.launch(at(60), at(0));
-    ledger.drain(End::Done, at(1), &mut Vec::new());
+    ledger.drain(CloseReason::Done, at(1), &mut Vec::new());
     ledger.heard(at(7));
-    ledger.settle(key, Ending::Expired, false, at(8), &mut Vec::new());
+    ledger.settle(key, StreamEnd::Expired, false, at(8), &mut Vec::new());
     assert_eq!(ledger.next_tick(), at(18));
     assert!(!ledger.tick(at(17), &mut Vec::new()).dead);
     assert!(ledger.tick(at(18), &mut Vec::new()).dead);

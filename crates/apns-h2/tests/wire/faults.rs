@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use apns::time::Timestamp;
 use apns::{Outcome, Reason, Request, TransportError};
-use apns_h2::{Connection, End, OpenError, Options, State};
+use apns_h2::{CloseReason, Connection, OpenError, Options, State};
 use apns_mock::{Fault, FaultBody, FaultKind, LastStream, Latency, Server};
 use futures::future::join_all;
 
@@ -175,7 +175,7 @@ async fn a_connection_that_breaks_loses_all_that_was_under_way() {
             .unwrap();
         assert_eq!(push_all(&client, 50).await, vec![LOST; 50]);
         let end = client.driver.await.unwrap();
-        assert!(matches!(end, End::Broken(_)), "{end:?}");
+        assert!(matches!(end, CloseReason::Broken(_)), "{end:?}");
         assert_eq!(client.connection.state(), State::Closed(end.clone()));
         assert_eq!(client.connection.slot().await.unwrap_err().end, end);
         assert_no_violations(&server);
@@ -197,7 +197,7 @@ async fn a_go_away_takes_the_connection_out_of_use_and_what_is_under_way_finishe
         for outcome in push_all(&client, 20).await {
             assert_eq!(status(&outcome), 200);
         }
-        let end = End::GoAway {
+        let end = CloseReason::GoAway {
             code: 0,
             reason: Some(Reason::SHUTDOWN),
         };
@@ -232,7 +232,7 @@ async fn streams_above_the_last_of_a_go_away_are_handed_back_unsent() {
             }
             assert_eq!(
                 client.driver.await.unwrap(),
-                End::GoAway {
+                CloseReason::GoAway {
                     code: 11,
                     reason: None
                 }
@@ -256,7 +256,7 @@ async fn a_go_away_on_an_idle_connection_is_noticed_at_once() {
             .unwrap();
         assert_eq!(
             client.driver.await.unwrap(),
-            End::GoAway {
+            CloseReason::GoAway {
                 code: 0,
                 reason: None
             }
@@ -352,7 +352,7 @@ async fn a_server_that_hangs_up_or_speaks_no_http_2_is_not_opened() {
             .await
             .err();
         assert!(
-            matches!(error, Some(OpenError::Ended(End::Broken(_)))),
+            matches!(error, Some(OpenError::Ended(CloseReason::Broken(_)))),
             "{error:?}"
         );
 
@@ -374,7 +374,7 @@ async fn a_server_that_hangs_up_or_speaks_no_http_2_is_not_opened() {
             .await
             .err();
         assert!(
-            matches!(error, Some(OpenError::Ended(End::Broken(_)))),
+            matches!(error, Some(OpenError::Ended(CloseReason::Broken(_)))),
             "{error:?}"
         );
     })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use apns::Outcome;
-use apns_h2::{End, Options, State};
+use apns_h2::{CloseReason, Options, State};
 use futures::future::join_all;
 
 use crate::support::{
@@ -109,7 +109,7 @@ async fn a_connection_that_nobody_holds_closes_when_its_pushes_are_answered() {
                 .send(&request, &client.template, client.deadline());
         drop(client.connection);
         assert_eq!(status(&sent.await), 200);
-        assert_eq!(client.driver.await.unwrap(), End::Done);
+        assert_eq!(client.driver.await.unwrap(), CloseReason::Done);
     })
     .await;
 }
@@ -122,11 +122,11 @@ async fn a_closed_connection_hands_out_no_slots_and_answers_what_is_under_way() 
         let slot = client.connection.slot().await.unwrap();
         let waiting = client.connection.slot();
         client.connection.close();
-        assert_eq!(waiting.await.unwrap_err().end, End::Done);
-        assert_eq!(client.connection.state(), State::Draining(End::Done));
+        assert_eq!(waiting.await.unwrap_err().end, CloseReason::Done);
+        assert_eq!(client.connection.state(), State::Draining(CloseReason::Done));
         drop(slot);
-        assert_eq!(client.driver.await.unwrap(), End::Done);
-        assert_eq!(client.connection.state(), State::Closed(End::Done));
+        assert_eq!(client.driver.await.unwrap(), CloseReason::Done);
+        assert_eq!(client.connection.state(), State::Closed(CloseReason::Done));
     })
     .await;
 }

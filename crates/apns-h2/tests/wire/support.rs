@@ -14,7 +14,7 @@ use apns::request::Headers;
 use apns::time::Timestamp;
 use apns::topic::BundleId;
 use apns::{ApnsId, DeviceToken, Environment, Outcome, Priority, PushType, Request};
-use apns_h2::{Connection, End, Options, Template, Timer};
+use apns_h2::{CloseReason, Connection, Options, Template, Timer};
 use apns_mock::{KeySpec, Server};
 use bytes::Bytes;
 use rustls::pki_types::pem::PemObject;
@@ -70,7 +70,7 @@ impl Timer for Clock {
 /// A connection with its driver spawned.
 pub(crate) struct Client {
     pub(crate) connection: Connection,
-    pub(crate) driver: JoinHandle<End>,
+    pub(crate) driver: JoinHandle<CloseReason>,
     pub(crate) clock: Rc<Clock>,
     pub(crate) template: Template,
     pub(crate) headers: Arc<Headers>,

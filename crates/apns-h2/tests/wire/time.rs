@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use apns::{Outcome, TransportError};
-use apns_h2::{End, Options, State};
+use apns_h2::{CloseReason, Options, State};
 use bytes::Bytes;
 use futures::future::join_all;
 use tokio::io::duplex;
@@ -26,7 +26,7 @@ async fn an_idle_connection_is_pinged_once_an_hour_and_no_more() {
         }
         assert_eq!(client.connection.state(), State::Open);
         drop(peer.next(PING).await);
-        assert_eq!(client.driver.await.unwrap(), End::Silent);
+        assert_eq!(client.driver.await.unwrap(), CloseReason::Silent);
         assert_eq!(start.elapsed().as_secs(), 4 * 3600 + 10);
     })
     .await;
@@ -50,7 +50,7 @@ async fn a_server_that_does_not_answer_a_ping_loses_all_that_is_under_way() {
         assert_eq!(start.elapsed().as_secs(), 20);
         let lost = Some(Outcome::Lost(TransportError::ConnectionLost));
         assert_eq!(outcomes, [vec![lost; 10], vec![None; 10]].concat());
-        assert_eq!(client.driver.await.unwrap(), End::Silent);
+        assert_eq!(client.driver.await.unwrap(), CloseReason::Silent);
     })
     .await;
 }
@@ -213,14 +213,17 @@ async fn a_connection_whose_stream_ids_run_out_takes_no_more_pushes() {
                     let stream = peer.next(HEADERS).await.stream;
                     assert_eq!(stream, expected);
                 }
-                assert_eq!(client.connection.state(), State::Draining(End::StreamIds));
+                assert_eq!(client.connection.state(), State::Draining(CloseReason::StreamIds));
                 peer.accept(3).await;
                 peer.accept(5).await;
             }
         );
         assert!(outcomes.iter().all(|outcome| status(outcome) == 200));
-        assert_eq!(client.connection.slot().await.unwrap_err().end, End::StreamIds);
-        assert_eq!(client.driver.await.unwrap(), End::StreamIds);
+        assert_eq!(
+            client.connection.slot().await.unwrap_err().end,
+            CloseReason::StreamIds
+        );
+        assert_eq!(client.driver.await.unwrap(), CloseReason::StreamIds);
     })
     .await;
 }
@@ -317,7 +320,7 @@ async fn a_connection_out_of_use_ends_though_its_server_reads_nothing() {
         let deadline = client.now() + Duration::from_secs(1);
         slot.send(&request, &client.template, deadline).await;
         client.connection.close();
-        assert_eq!(client.driver.await.unwrap(), End::Done);
+        assert_eq!(client.driver.await.unwrap(), CloseReason::Done);
         assert_eq!(start.elapsed().as_secs(), 11);
     })
     .await;

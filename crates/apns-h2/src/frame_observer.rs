@@ -1,8 +1,8 @@
-//! What lies between `h2` and the byte stream.
+//! The layer between `h2` and the byte stream.
 //!
-//! Outward it gathers what `h2` writes, a frame or two at a time, and hands it on in large pieces when `h2` has no more:
-//! each write crosses into JavaScript on the platform and is a system call elsewhere. Both ways it watches the frames
-//! pass, since `h2` does not say which requests have left it, nor what the server wrote into its GOAWAY.
+//! It collects what `h2` writes, a frame or two at a time, and writes it in large pieces when `h2` has no more: each write
+//! crosses into JavaScript on the platform and is a system call elsewhere. It also observes the frames in both directions,
+//! since `h2` does not say which requests have left it, nor what the server wrote into its GOAWAY.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ use super::frames::{self, Frames, Head};
 
 /// A byte stream under observation; clones share it, one for `h2` and one for the driver.
 #[derive(Debug)]
-pub(super) struct Tap<IO> {
+pub(super) struct FrameObserver<IO> {
     inner: Rc<RefCell<Inner<IO>>>,
     traffic: Rc<RefCell<Traffic>>,
 }
@@ -33,15 +33,15 @@ struct Inner<IO> {
     failed: Option<io::ErrorKind>,
 }
 
-/// What has passed.
+/// What has passed, in both directions.
 #[derive(Debug)]
 pub(super) struct Traffic {
     /// Bytes written by us.
     pub(super) bytes_out: u64,
     /// Bytes written by the server.
     pub(super) bytes_in: u64,
-    /// What the server said about the connection, until somebody takes it.
-    pub(super) news: VecDeque<News>,
+    /// What the server said about the connection, until the driver takes it.
+    pub(super) events: VecDeque<ConnectionEvent>,
     /// Whether `h2` holds frames that it could not write.
     blocked: bool,
     outward: Frames,
@@ -54,7 +54,7 @@ pub(super) struct Traffic {
 
 /// What the server said about the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum News {
+pub(super) enum ConnectionEvent {
     /// SETTINGS, with its stream limit if it has one.
     Settings(Option<u32>),
     /// GOAWAY, with its error code and debug data.
@@ -74,12 +74,12 @@ impl Traffic {
 
     /// A stream whose end need no longer be watched for.
     pub(super) fn forget(&mut self, stream: u32) {
-        if let Ok(place) = self.unended.binary_search(&stream) {
-            self.unended.remove(place);
+        if let Ok(index) = self.unended.binary_search(&stream) {
+            self.unended.remove(index);
         }
     }
 
-    fn went_out(&mut self, bytes: &[u8]) {
+    fn observe_sent(&mut self, bytes: &[u8]) {
         let Self {
             outward,
             headed,
@@ -98,8 +98,8 @@ impl Traffic {
                 }
             }
             Head { kind, stream, .. } if head.ends_stream() || kind == frames::RST_STREAM => {
-                if let Ok(place) = unended.binary_search(&stream) {
-                    unended.remove(place);
+                if let Ok(index) = unended.binary_search(&stream) {
+                    unended.remove(index);
                 }
             }
             _ => {}
@@ -107,15 +107,15 @@ impl Traffic {
         self.bytes_out += bytes.len() as u64;
     }
 
-    fn came_in(&mut self, bytes: &[u8]) {
-        let Self { inward, news, .. } = self;
+    fn observe_received(&mut self, bytes: &[u8]) {
+        let Self { inward, events, .. } = self;
         inward.feed(bytes, |head, contents| match head.kind {
             frames::SETTINGS if head.flags & frames::ACK == 0 => {
-                news.push_back(News::Settings(frames::stream_limit(contents)));
+                events.push_back(ConnectionEvent::Settings(frames::stream_limit(contents)));
             }
             frames::GO_AWAY => {
                 if let Some((_, code, debug)) = frames::go_away(contents) {
-                    news.push_back(News::GoAway(code, debug.to_vec()));
+                    events.push_back(ConnectionEvent::GoAway(code, debug.to_vec()));
                 }
             }
             _ => {}
@@ -124,7 +124,7 @@ impl Traffic {
     }
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> Tap<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin> FrameObserver<IO> {
     pub(super) fn new(io: IO) -> Self {
         let inner = Inner {
             io,
@@ -135,7 +135,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Tap<IO> {
         let traffic = Traffic {
             bytes_out: 0,
             bytes_in: 0,
-            news: VecDeque::new(),
+            events: VecDeque::new(),
             blocked: false,
             outward: Frames::of_client(),
             inward: Frames::of_server(),
@@ -152,10 +152,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Tap<IO> {
         Rc::clone(&self.traffic)
     }
 
-    /// Hands on what `h2` has written. Ready when there is nothing left to do; an error is told to `h2` as well.
+    /// Writes to the byte stream what `h2` has written. Ready when there is nothing left to do; `h2` gets an error as well.
     ///
     /// True if `h2` was waiting for the room that is now there.
-    pub(super) fn poll_hand_on(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    pub(super) fn poll_forward(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut inner = self.inner.borrow_mut();
         let poll = match inner.poll_empty(cx) {
             Poll::Ready(Ok(())) => inner.poll_flush(cx),
@@ -165,7 +165,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Tap<IO> {
     }
 }
 
-impl<IO> Clone for Tap<IO> {
+impl<IO> Clone for FrameObserver<IO> {
     fn clone(&self) -> Self {
         Self {
             inner: Rc::clone(&self.inner),
@@ -211,7 +211,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Inner<IO> {
     }
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tap<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for FrameObserver<IO> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let mut inner = self.inner.borrow_mut();
@@ -219,13 +219,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tap<IO> {
         let poll = Pin::new(&mut inner.io).poll_read(cx, buf);
         ready!(inner.note(poll))?;
         if let Some(read) = buf.filled().get(before..) {
-            self.traffic.borrow_mut().came_in(read);
+            self.traffic.borrow_mut().observe_received(read);
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tap<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for FrameObserver<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut inner = self.inner.borrow_mut();
         inner.check()?;
@@ -235,7 +235,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tap<IO> {
             ready!(inner.poll_empty(cx))?;
         }
         traffic.blocked = false;
-        traffic.went_out(bytes);
+        traffic.observe_sent(bytes);
         inner.out.extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
