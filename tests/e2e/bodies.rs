@@ -5,7 +5,8 @@ use std::thread;
 use apns_mock::{Fault, FaultKind, Options};
 use serde_json::{Value, json};
 
-use crate::caller;
+use crate::batches::pieces::Pieces;
+use crate::caller::{self, Answer};
 use crate::deployment::{Caller, SHOP};
 use crate::log::SENT;
 use crate::memory::memory_kb;
@@ -13,6 +14,9 @@ use crate::test_env::{TestEnv, until};
 
 /// The largest body of an order over sockets.
 const LARGEST: usize = 16 * 1024 * 1024;
+
+/// A quarter of the largest body. So much of seven bodies is more than bodies may have together.
+const PART: usize = LARGEST / 4;
 
 /// An order for a device, with as much white space as makes it as large as can be.
 fn largest_order(device: &str) -> String {
@@ -27,6 +31,32 @@ fn largest_order(device: &str) -> String {
     body.push(end);
     assert_eq!(body.len(), LARGEST);
     body
+}
+
+#[test]
+fn a_body_for_which_there_is_no_memory_is_answered_with_503_before_all_of_it_was_sent() {
+    let env = TestEnv::isolated(Options::default(), &[("TRANSPORT", "socket")]);
+    let device = env.device("bodies, refused");
+    let body = largest_order(&device);
+    // In chunks: the proxy of `wrangler dev` keeps a body with a length until it is whole.
+    let begin = || Pieces::post(&env, "/v1/push", &[("content-type", "application/json")]);
+    let mut requests: Vec<Pieces> = (0..7).map(|_| begin()).collect();
+    for request in &mut requests {
+        request.piece(&body.as_bytes()[..PART]);
+    }
+    let refused: Vec<Answer> = requests.into_iter().filter_map(Pieces::early_answer).collect();
+    assert!(!refused.is_empty() && refused.len() < 7, "{}", refused.len());
+    for answer in refused {
+        assert!(answer.header("retry-after").is_some());
+        answer.problem(503, "busy");
+    }
+    assert!(env.requests_to(&device).is_empty());
+    // What was reserved for bodies that broke off is free again.
+    let headers = [("content-type", "application/json")];
+    until("an order that is taken", || {
+        let answer = env.call(Caller::Both, "POST", "/v1/push", &headers, body.as_bytes());
+        answer.status == 200
+    });
 }
 
 #[test]

@@ -76,10 +76,22 @@ impl Pieces {
     /// Ends the body and reads the answer.
     pub(crate) fn end(mut self) -> Answer {
         self.0.write_all(b"0\r\n\r\n").unwrap();
+        self.answer().unwrap()
+    }
+
+    /// The answer to a request whose body has not ended, if one comes within a second.
+    pub(crate) fn early_answer(self) -> Option<Answer> {
+        self.0.set_read_timeout(Some(HEAD_START * 3)).unwrap();
+        self.0.peek(&mut [0]).ok().filter(|read| *read > 0)?;
+        self.0.set_read_timeout(None).unwrap();
+        self.answer()
+    }
+
+    fn answer(self) -> Option<Answer> {
         let mut reader = BufReader::new(self.0);
         let mut line = String::new();
         reader.read_line(&mut line).unwrap();
-        let status = line.split(' ').nth(1).unwrap().parse().unwrap();
+        let status = line.split(' ').nth(1)?.parse().unwrap();
         let mut headers = Vec::new();
         let mut length = 0;
         loop {
@@ -95,7 +107,7 @@ impl Pieces {
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body).unwrap();
-        Answer::new(status, &headers, &String::from_utf8(body).unwrap())
+        Some(Answer::new(status, &headers, &String::from_utf8(body).unwrap()))
     }
 
     /// Closes the connection in the middle of the body, and waits until it is missed.
