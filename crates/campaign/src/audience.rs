@@ -1,11 +1,12 @@
-//! A shard of an audience: devices of one app, in rows.
+//! A shard of an audience: devices of one app, stored as rows.
 //!
-//! An audience is cut into shards by a hash of the device token, a Durable Object each. In scope: the devices and what is
-//! asked of them, and what APNs' word that a device is gone does to it. Out of scope: which audiences there are (the scheduler),
-//! which devices are meant (`segment`), how a run goes through them (`walk`), and executing the statements (`shell`).
+//! A hash of the device token divides an audience into shards. Each shard is one Durable Object. In scope:
+//! storing the devices, queries about them, and what happens to a device that APNs reports as gone. Out of
+//! scope: the list of audiences (the scheduler), filters (`segment`), scans (`scan`), and executing the
+//! statements (the shell).
 //!
-//! Commands and replies are JSON text between versions of the Worker that may differ for the minutes of a deployment:
-//! a field that is added needs a default.
+//! Commands and replies are JSON text. During a deployment, two versions of the Worker exchange them for some
+//! minutes, so a field that is added needs a default.
 
 mod count;
 pub mod device;
@@ -27,130 +28,130 @@ pub use device::{Device, Member};
 pub use epoch::{Admission, Epoch, Request};
 pub use gone::Gone;
 
-/// What a shard is asked.
+/// A command to a shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
-    /// These devices are as they are here. One that is known is replaced by its token; it keeps its time of registration if
-    /// none is given, and is no longer suspect if a later one is.
+    /// Creates or replaces devices, by token. A device that is known keeps its registration time if none is
+    /// given, and is no longer suspect if a later one is given.
     Upsert {
-        /// The devices. Of a token that stands there twice, the last is it.
+        /// The devices. If a token occurs twice, the last entry wins.
         devices: Vec<Device>,
     },
     /// Removes devices.
     Remove {
-        /// Those with these tokens.
+        /// Removes the devices with these tokens.
         tokens: Vec<String>,
-        /// Those with these refs.
+        /// Removes the devices with these refs.
         refs: Vec<String>,
     },
-    /// The devices after an id, in the order of their ids.
+    /// Reads the devices after an id, in the order of their ids.
     Page {
         /// The id; 0 for the first page.
         after: u64,
-        /// The most of them; fewer come if they are long.
+        /// The most devices to return. Fewer are returned if they are long.
         limit: u32,
     },
-    /// The devices with these refs, in the order of their ids, at most [`MAX_FOUND`].
+    /// Finds the devices with these refs, in the order of their ids, at most [`MAX_FOUND`].
     Find {
         /// The refs.
         refs: Vec<String>,
     },
-    /// How many devices there are; of a segment those of a page, see [`Counter`].
+    /// Counts devices: all of them, or one page of those in a segment (see [`Counter`]).
     Count {
-        /// Of this segment; of all devices if there is none.
+        /// Counts the devices in this segment, or all if `None`.
         segment: Option<Segment>,
-        /// After this id.
+        /// Counts devices with a higher id.
         after: u64,
     },
-    /// Whether a run would reach devices.
+    /// Asks which devices a run would reach.
     Judge(Judge),
-    /// The time zones that devices are in.
+    /// Lists the time zones of the devices.
     Zones,
-    /// APNs has refused these devices.
+    /// Reports devices that APNs refused.
     Gone {
-        /// Those that are gone (410).
+        /// Devices that are gone (410).
         devices: Vec<Gone>,
-        /// Those whose tokens it refused with 400.
+        /// Devices whose tokens APNs refused with 400.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         suspects: Vec<Gone>,
-        /// The answers came then or later: the beginning of the batch that they are of.
+        /// A lower bound for the time of APNs' answers: when their batch began.
         answered_at: Timestamp,
     },
-    /// A run has certainly not reached these devices: it counts for no cap of theirs.
+    /// Reports devices that a run has certainly not reached, so that it does not count for their caps.
     Unaccepted(Unaccepted),
 }
 
-/// What a shard answers.
+/// A reply of a shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
-    /// The devices are there.
+    /// The devices are stored.
     Upserted {
-        /// How many were not known.
+        /// The number of new devices.
         added: u64,
-        /// How many of those that came were known, or came twice.
+        /// The number of devices that were known already, or occurred twice.
         updated: u64,
     },
-    /// Devices are no more.
+    /// Devices were removed.
     Removed {
-        /// How many.
+        /// The number of devices.
         devices: u64,
     },
     /// Devices in the order of their ids.
     Page {
         /// The devices.
         members: Vec<Member>,
-        /// Whether there are more after them.
+        /// Whether more devices follow.
         more: bool,
     },
-    /// The devices with the refs.
+    /// The devices with the given refs.
     Found {
         /// The devices.
         members: Vec<Member>,
     },
-    /// How many devices there are.
+    /// The number of devices.
     Counted {
-        /// In the segment.
+        /// The number in the segment, or of all devices.
         devices: u64,
-        /// In all.
+        /// The number of all devices.
         of: u64,
-        /// That are suspect; of a segment they are not counted.
+        /// The number of suspect devices. 0 for a segment, where they are not counted.
         suspects: u64,
         /// The id after which the next page begins, if there is one.
         next: Option<u64>,
     },
     /// Which devices a run would not reach.
     Judged(Judged),
-    /// The time zones that devices are in, in order; the empty one for devices without any.
+    /// The time zones of the devices, sorted. The empty name stands for devices without a zone.
     Zones {
         /// IANA names.
         names: Vec<String>,
     },
-    /// What became of devices that are gone.
+    /// What happened to the devices that APNs refused.
     Gone {
-        /// How many were removed.
+        /// The number of removed devices.
         removed: u64,
-        /// How many were marked as suspect.
+        /// The number of devices that were marked as suspect.
         suspected: u64,
     },
-    /// A run counts no more for devices that it has not reached.
+    /// A run no longer counts for devices that it has not reached.
     Uncounted {
-        /// How many rows of the run were changed.
+        /// The number of changed rows of the run.
         rows: u64,
     },
-    /// Nothing was done, as the audience was deleted.
+    /// Nothing was done, because the audience was deleted.
     Deleted,
 }
 
 impl Command {
-    /// Whether it brings devices, so that a shard without any begins with it.
+    /// Whether the command adds devices. Such a command initializes an empty shard.
     #[must_use]
     pub const fn brings_devices(&self) -> bool {
         matches!(self, Self::Upsert { .. })
     }
 
-    /// What a shard without devices replies.
+    /// Returns the reply of a shard without devices.
     #[must_use]
     pub const fn nothing(&self) -> Reply {
         match self {
@@ -263,9 +264,11 @@ impl Query for Command {
     }
 }
 
-/// The shard of a device: the first 8 bytes of the SHA-256 of its token's hex digits, modulo the number of shards.
+/// Returns the shard of a device: the first 8 bytes of the SHA-256 of its token's hex digits, modulo the
+/// number of shards.
 ///
-/// Audiences outlive deploys: were it another, devices would be in two shards, and get what is sent twice.
+/// Must not change: audiences outlive deployments, so a different function would put a device into two
+/// shards, and it would receive notifications twice.
 #[must_use]
 pub fn shard_of(token: &str, shards: u32) -> u32 {
     let hash: [u8; 32] = Sha256::digest(token).into();
@@ -278,12 +281,12 @@ fn length(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
-/// The most devices that a shard finds by ref: more than a trial takes. All shards are asked, five at a time, and each device
-/// may have 16 KB.
+/// The most devices that a shard finds by ref, which is more than a test send accepts. All shards are asked,
+/// five at a time, and each device may have 16 KB.
 pub const MAX_FOUND: u32 = 201;
 
-/// The most bytes of the texts of a page, unless one device alone has more. The page stands in the isolate's 128 MB several
-/// times: as rows, as devices and as their JSON.
+/// The most bytes of text per page, unless one device alone has more. The isolate's 128 MB hold a page
+/// several times: as rows, as devices and as JSON.
 const MAX_PAGE_BYTES: usize = 1024 * 1024;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! Campaigns: who gets a notification, when, and in which words.
+//! Campaigns: who gets a notification, when, and with which text.
 //!
-//! In scope: audiences and their devices, segments, templates, schedules, the runs of a campaign, and how a run goes
-//! through an audience, as decisions and as SQL statements. Out of scope: executing them (the Worker), sending the pushes
+//! In scope, as decisions and SQL statements: audiences and their devices, segments, templates, schedules,
+//! the runs of a campaign, and scans. Out of scope: executing the statements (the Worker), sending pushes
 //! (crate `batch` and below), and the HTTP contract (crate `api`).
 
 pub mod audience;

@@ -1,13 +1,13 @@
-//! When a campaign is due: once, or by a cron expression, on the clocks of one zone or on each device's own.
+//! When a campaign is due: once, or by a cron expression, in one time zone or in each device's own.
 //!
-//! A cron expression is about clocks on walls, so it is evaluated on civil time, without any zone. Which moment a civil
-//! time is in a zone is one rule: the first moment at which the clocks there show it or, where they skip it, a later
-//! time. A skipped time is so due at the first minute after the gap, and a repeated one at its first coming alone;
-//! civil times that fall on one moment are one occurrence. In scope: reading a schedule, its occurrences, the window of
-//! a day in which is sent. Out of scope: what is done when one comes (`scheduler`).
+//! A cron expression is evaluated on civil time, without a zone. A civil time in a zone then means the first
+//! moment at which clocks there show it, or a later time if they skip it. So a skipped time is due at the
+//! first minute after the gap, and a repeated time is due once, at its first occurrence. Civil times at the
+//! same moment are one occurrence. In scope: reading a schedule, its occurrences, and the window of a day in
+//! which a run sends. Out of scope: what an occurrence does (`scheduler`).
 //!
-//! The zones are those of the IANA database that is in the program. Source: `crontab(5)` for the expressions, five
-//! fields; RFC 5545, section 3.3.5, for the repeated hour.
+//! The zones are those of the IANA database in the program. Source: `crontab(5)` for the five fields of an
+//! expression; RFC 5545, section 3.3.5, for the repeated hour.
 
 mod cron;
 mod read;
@@ -29,14 +29,14 @@ use apns::time::Timestamp;
 pub use window::Window;
 pub use zone::is_zone;
 
-/// When a campaign is due. As JSON it is what its caller wrote.
+/// When a campaign is due. Its JSON is what the caller wrote.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "Value", try_from = "Value")]
 pub struct Schedule {
     rule: Rule,
-    /// No occurrence comes before.
+    /// No occurrence is earlier.
     from: Timestamp,
-    /// No occurrence comes later.
+    /// No occurrence is later.
     until: Timestamp,
     document: Value,
 }
@@ -46,8 +46,8 @@ pub struct Schedule {
 pub struct Occurrence {
     /// The moment.
     pub at: Timestamp,
-    /// The zones whose devices it is for, in the order of their names; `""` stands for devices without a zone. Nothing
-    /// if it is for all devices.
+    /// The zones of the devices, sorted; `""` stands for devices without a zone. `None` if it is for all
+    /// devices.
     pub zones: Option<Vec<String>>,
 }
 
@@ -67,26 +67,26 @@ enum Rule {
     },
 }
 
-/// Times on a clock.
+/// The civil times of a schedule.
 #[derive(Clone, Debug, PartialEq)]
 enum Times {
     Once(DateTime),
     Cron(Cron),
 }
 
-/// Whose clock it is.
+/// The time zone in which a civil time is read.
 #[derive(Clone, Debug, PartialEq)]
 enum Clock {
     Zone(Zone),
-    /// Each device's own; devices without a zone go by the one here.
+    /// Each device's own. Devices without a zone use this one.
     Device(Zone),
 }
 
 impl Schedule {
-    /// The occurrences after `after` and up to `until`, the oldest first, at most `limit`.
+    /// Returns the occurrences after `after` and up to `until`, the oldest first, at most `limit`.
     #[must_use]
     pub fn between(&self, after: Timestamp, until: Timestamp, limit: usize) -> Vec<Occurrence> {
-        // Nothing lies between the moment before `from` and itself.
+        // Starts one step before `from`, so that `from` itself is included.
         let after = after.max(self.from - INSTANT);
         let until = until.min(self.until).min(LATEST);
         match &self.rule {
@@ -109,13 +109,13 @@ impl Schedule {
         }
     }
 
-    /// When it is next due after `after`, if ever.
+    /// Returns the next occurrence after `after`, if there is one.
     #[must_use]
     pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
         self.between(after, LATEST, 1).first().map(|next| next.at)
     }
 
-    /// The schedule of a campaign that is scheduled at `now`: what is due `now` is due at this moment.
+    /// Returns the schedule of a campaign that is scheduled at `now`: `"at": "now"` becomes this moment.
     #[must_use]
     pub fn begun(&self, now: Timestamp) -> Self {
         let Rule::Now { zone } = &self.rule else {
@@ -133,8 +133,8 @@ impl Schedule {
         }
     }
 
-    /// When a campaign is first due that is scheduled at `now`, if it will be. What is due once may be as late as a run may
-    /// start.
+    /// Returns the first occurrence of a campaign that is scheduled at `now`, if there is one. A schedule
+    /// with one time may be past by up to `grace`.
     #[must_use]
     pub fn first(&self, grace: Duration, now: Timestamp) -> Option<Timestamp> {
         if self.is_once() {
@@ -144,7 +144,7 @@ impl Schedule {
         }
     }
 
-    /// Whether it names one time, on one clock or on each device's.
+    /// Whether the schedule has one time, in one zone or in each device's.
     #[must_use]
     pub const fn is_once(&self) -> bool {
         matches!(
@@ -158,13 +158,13 @@ impl Schedule {
         )
     }
 
-    /// Whether no clock is known that a window could go by.
+    /// Whether the schedule has no time zone that a window could use.
     #[must_use]
     pub const fn has_no_clock(&self) -> bool {
         matches!(&self.rule, Rule::Now { zone: None })
     }
 
-    /// Whether it goes by each device's own clock.
+    /// Whether the schedule uses each device's own time zone.
     #[must_use]
     pub const fn is_device_time(&self) -> bool {
         matches!(
@@ -176,8 +176,9 @@ impl Schedule {
         )
     }
 
-    /// The zone of a run for these zones, for what goes by the run's clock, such as its window: the schedule's, or the
-    /// first of the run's own if it goes by the devices' clocks. A schedule that is one moment has that of its offset.
+    /// Returns the zone that a run for `zones` uses, for example for its window: the schedule's zone or, in
+    /// the devices' own time, the first of `zones`. A schedule that is one moment uses the offset of that
+    /// moment.
     #[must_use]
     pub fn zone<'z>(&'z self, zones: Option<&'z [String]>) -> &'z str {
         match &self.rule {
@@ -205,7 +206,7 @@ impl Occurrence {
 }
 
 impl Times {
-    /// The first time after `civil`, if there is one.
+    /// Returns the first time after `civil`, if there is one.
     fn after(&self, civil: DateTime) -> Option<DateTime> {
         match self {
             Self::Once(at) => Some(*at).filter(|at| *at > civil),
@@ -213,9 +214,9 @@ impl Times {
         }
     }
 
-    /// The moments in a zone after `after` and up to `until`, the oldest first, each once.
+    /// Returns the moments in a zone after `after` and up to `until`, the oldest first, each once.
     ///
-    /// A later civil time is never an earlier moment: what the clocks show at `after`, and all before, is past.
+    /// A later civil time is never an earlier moment, so the search starts at the civil time of `after`.
     fn moments(
         &self,
         zone: &Zone,
@@ -239,7 +240,7 @@ impl Times {
     }
 }
 
-/// The occurrences on the clocks of all zones, from one slice of time to the next.
+/// Returns the occurrences in all zones, one slice of time after the other.
 fn on_devices(
     times: &Times,
     default: &Zone,
@@ -249,7 +250,7 @@ fn on_devices(
 ) -> Vec<Occurrence> {
     let (mut found, mut start) = (Vec::new(), after);
     while found.len() < limit && start < until {
-        // Between two times of the schedule there may be years.
+        // There may be years between two times of the schedule, so this skips to the next one.
         let Some(civil) = times.after(earliest_clock(start)) else {
             break;
         };
@@ -266,7 +267,8 @@ fn on_devices(
 
 /// Adds the occurrences after `start` and up to `end`.
 ///
-/// The times of the schedule are found once for all zones: a cron expression costs more than a zone.
+/// The times of the schedule are computed once for all zones, because a cron expression costs more than a
+/// zone.
 fn in_slice(times: &Times, default: &Zone, start: Timestamp, end: Timestamp, found: &mut Vec<Occurrence>) {
     let latest = Zone::utc().civil(end + AHEAD);
     let civils = std::iter::successors(times.after(earliest_clock(start)), |civil| times.after(*civil));
@@ -298,25 +300,26 @@ fn in_slice(times: &Times, default: &Zone, start: Timestamp, end: Timestamp, fou
     found.extend(occurrences);
 }
 
-/// What no clock of the world is behind at `at`.
+/// Returns a civil time that is not later than any clock in the world at `at`.
 fn earliest_clock(at: Timestamp) -> DateTime {
     let behind = SignedDuration::try_from(BEHIND).unwrap_or_default();
     Zone::utc().civil(at).saturating_sub(behind)
 }
 
-/// The smallest step of time there is.
+/// The resolution of a [`Timestamp`].
 const INSTANT: Duration = Duration::from_millis(1);
 
-/// More than any zone is behind UTC: since 1970 that was never over 12 hours.
+/// More than any zone is behind UTC: at most 12 hours since 1970.
 const BEHIND: Duration = Duration::from_hours(14);
 
-/// More than any zone is ahead of UTC: since 1970 that was never over 14 hours.
+/// More than any zone is ahead of UTC: at most 14 hours since 1970.
 const AHEAD: Duration = Duration::from_hours(15);
 
-/// What is looked at together: long enough that a year has few of them, short enough for a campaign of each minute.
+/// The slice of time that is searched at once: long enough that a year has few slices, short enough for a
+/// campaign that is due each minute.
 const SLICE: Duration = Duration::from_hours(1);
 
-/// The zone of what states none.
+/// The zone if none is given.
 const UTC: &str = "UTC";
 
 #[cfg(test)]

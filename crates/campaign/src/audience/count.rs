@@ -1,5 +1,5 @@
-//! Counts the devices of a shard: those of a segment page by page, each page one request, so that no request blocks the shard
-//! for long and others are served in between.
+//! Counts the devices of a shard. A segment is counted page by page, one request per page, so that no request
+//! blocks the shard for long and other requests are served in between.
 
 use std::cell::Cell;
 
@@ -7,21 +7,21 @@ use super::{Command, Reply};
 use crate::segment::Segment;
 use delivery::sql::{BadRow, Row, Statement, only};
 
-/// The count of a shard, from the replies to its commands; or the sum of several.
+/// The count of a shard, built from the replies to its commands; or the sum of several counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counter {
-    /// The devices of the segment, or all.
+    /// The number of devices in the segment, or of all devices.
     pub devices: u64,
-    /// All devices.
+    /// The number of all devices.
     pub of: u64,
-    /// Those that are suspect; of a segment they are not counted.
+    /// The number of suspect devices. 0 for a segment, where they are not counted.
     pub suspects: u64,
     after: u64,
     is_over: bool,
 }
 
 impl Counter {
-    /// What is to be asked next; nothing when all is counted.
+    /// Returns the next command, or `None` if everything is counted.
     #[must_use]
     pub fn next(&self, segment: Option<&Segment>) -> Option<Command> {
         let count = Command::Count {
@@ -31,7 +31,7 @@ impl Counter {
         (!self.is_over).then_some(count)
     }
 
-    /// Takes the reply; any other than to a count ends it.
+    /// Adds a reply. Any reply other than to a count ends the count.
     pub const fn take(&mut self, reply: &Reply) {
         self.is_over = true;
         if let Reply::Counted {
@@ -50,7 +50,7 @@ impl Counter {
         }
     }
 
-    /// Both together.
+    /// Returns the sum of both.
     #[must_use]
     pub const fn and(mut self, other: Self) -> Self {
         self.devices = self.devices.saturating_add(other.devices);
@@ -60,21 +60,21 @@ impl Counter {
     }
 }
 
-/// The requests that a count of all shards may still make.
+/// The number of requests that a count of all shards may still make.
 #[derive(Debug)]
 pub struct CountRequests(Cell<u32>);
 
 impl CountRequests {
-    /// As many as a count may make.
+    /// Creates the budget of one count.
     #[must_use]
     pub const fn all() -> Self {
         Self(Cell::new(MAX_COUNT_REQUESTS))
     }
 
-    /// Takes one of them.
+    /// Spends one request.
     ///
     /// # Errors
-    /// None is left.
+    /// No request is left.
     pub fn take(&self) -> Result<(), CountFault> {
         let left = self.0.get().checked_sub(1).ok_or(CountFault::TooManyRequests)?;
         self.0.set(left);
@@ -82,10 +82,10 @@ impl CountRequests {
     }
 }
 
-/// Why devices could not be counted.
+/// Why a count failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CountFault {
-    /// The count would make more requests than it may.
+    /// The count would exceed its number of requests.
     #[error(
         "counting this segment takes more than {MAX_COUNT_REQUESTS} pages of devices: use fewer or simpler conditions"
     )]
@@ -95,8 +95,8 @@ pub enum CountFault {
     Shard(String),
 }
 
-/// Counts all devices and those that are suspect, which are in an index; or the next devices, and those of them that are in the
-/// segment.
+/// Without a segment: counts all devices, and the suspect ones, which have an index. With a segment: counts
+/// the devices of one page, and those of them that are in the segment.
 pub(super) fn statements(segment: Option<&Segment>, after: u64) -> Vec<Statement> {
     let Some(segment) = segment else {
         return vec![
@@ -113,7 +113,7 @@ pub(super) fn statements(segment: Option<&Segment>, after: u64) -> Vec<Statement
     vec![value.into_iter().fold(statement, Statement::bind)]
 }
 
-/// The reply, from the rows of [`statements`].
+/// Builds the reply from the rows of [`statements`].
 pub(super) fn reply(segment: Option<&Segment>, rows: &[Vec<Row>]) -> Result<Reply, BadRow> {
     let row = |place: usize| only(rows.get(place).map(Vec::as_slice).unwrap_or_default());
     let Some(segment) = segment else {
@@ -135,16 +135,16 @@ pub(super) fn reply(segment: Option<&Segment>, rows: &[Vec<Row>]) -> Result<Repl
     })
 }
 
-/// The most requests of a count: an invocation may make 10,000 (Cloudflare's limits of Workers).
+/// The most requests per count. An invocation may make 10,000 (Cloudflare's limits of Workers).
 const MAX_COUNT_REQUESTS: u32 = 9000;
 
-/// How many devices are looked at for a page: some tenths of a second.
+/// Returns how many devices one page reads: some tenths of a second.
 fn limit(segment: &Segment) -> u32 {
     segment.devices_within(PAGE_COST)
 }
 
-/// What a page may cost, as [`Segment::devices_within`] counts it: 500,000 devices with all that they may have are 80 pages for a
-/// segment with all that it may have.
+/// The most that a page may cost, in the unit of [`Segment::devices_within`]. 500,000 devices of the largest
+/// size take 80 pages with the most expensive segment.
 const PAGE_COST: u32 = 500_000;
 
 #[cfg(test)]

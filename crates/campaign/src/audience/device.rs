@@ -1,4 +1,4 @@
-//! One device of an audience, and what may be known of it.
+//! One device of an audience, and its properties.
 
 use std::fmt;
 
@@ -10,44 +10,45 @@ use apns::DeviceToken;
 use apns::fault;
 use apns::time::Timestamp;
 
-/// A device as it is handed to a shard and back. What is in it has been checked where it came in.
+/// A device as it is sent to a shard and back. Its fields were checked when they were received.
 ///
-/// It identifies a person's device, so that its `Debug` shows no more than the token's hint.
+/// It identifies a person's device, so its `Debug` shows only the token's hint.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
-    /// The device token, as [`DeviceToken::as_hex`] gives it.
+    /// The device token, as [`DeviceToken::as_hex`] returns it.
     pub token: String,
-    /// The caller's own name for it; several devices may have the same.
+    /// The caller's own name for the device. Several devices may have the same.
     #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
-    /// Its language and region, as [`locale::canonical`] gives it.
+    /// Language and region, as [`locale::canonical`] returns them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locale: Option<String>,
-    /// Its time zone: an IANA name.
+    /// The time zone: an IANA name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
-    /// What it is marked with.
+    /// The tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// What else is known of it: texts, numbers and booleans by name.
+    /// The attributes: texts, numbers and booleans by name.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub attributes: Map<String, Value>,
-    /// When the app last registered it. To a shard: none if that is not known; from a shard: when it came, if so.
+    /// When the app last registered the device. In a command: `None` if that is unknown. In a reply of a
+    /// shard: when the device was added, if that is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registered_at: Option<Timestamp>,
 }
 
-/// A device in its shard.
+/// A device with its id in the shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
-    /// Its number there; a device that was removed and comes again gets a higher one.
+    /// The id in the shard. A device that was removed and is added again gets a higher one.
     pub id: u64,
     /// The device.
     pub device: Device,
 }
 
 impl Device {
-    /// A device of which nothing but its token is known.
+    /// Creates a device with a token and no other property.
     #[must_use]
     pub fn new(token: String) -> Self {
         Self {
@@ -61,7 +62,7 @@ impl Device {
         }
     }
 
-    /// Its language: the part of the locale before the first `-`.
+    /// The language: the part of the locale before the first `-`.
     #[must_use]
     pub fn language(&self) -> Option<&str> {
         self.locale.as_deref().map(locale::language)
@@ -74,12 +75,13 @@ impl fmt::Debug for Device {
     }
 }
 
-/// What of a token may be shown.
+/// Returns the part of a token that may be shown.
 pub(super) fn hint(token: &str) -> String {
     DeviceToken::parse(token).map_or_else(|_| "…".to_owned(), |token| token.hint())
 }
 
-/// The moment that a caller writes as RFC 3339 or as epoch seconds; none if it is neither, or beyond the calendar.
+/// Reads a moment from an RFC 3339 time or from epoch seconds. Returns `None` if it is neither, or after the
+/// year 9999.
 #[must_use]
 pub fn moment(value: &Value) -> Option<Timestamp> {
     let of_number = |number: &Number| match number.as_u64() {
@@ -97,7 +99,7 @@ pub fn moment(value: &Value) -> Option<Timestamp> {
     (millis <= MAX_MOMENT).then(|| Timestamp::from_millis(millis))
 }
 
-/// The milliseconds of seconds that are no whole number.
+/// Converts seconds with a fraction to milliseconds.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -108,10 +110,10 @@ fn fraction(secs: f64) -> Option<u64> {
     (0.0..1e15).contains(&millis).then_some(millis as u64)
 }
 
-/// What [`moment`] takes, in words.
+/// The rule of [`moment`] for error texts.
 pub const MOMENT_RULE: &str = "must be an RFC 3339 time such as `2026-11-23T08:00:00Z`, or epoch seconds";
 
-/// The end of the year 9999, where RFC 3339 ends. It catches milliseconds that are given for seconds.
+/// The end of the year 9999, where RFC 3339 ends. It catches milliseconds in place of seconds.
 const MAX_MOMENT: u64 = 253_402_300_799_999;
 
 #[cfg(test)]

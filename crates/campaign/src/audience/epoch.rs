@@ -1,9 +1,10 @@
-//! Whose devices a shard has: a name may be given to one audience after another, the moment of creation is each one's own.
+//! The epoch of a shard: which audience its devices belong to. A name can be reused for a new audience, but
+//! each audience has its own time of creation.
 //!
-//! Every request to a shard carries that moment, the epoch. A shard takes the first that brings it something, and refuses any
-//! other: what was under way when its audience was deleted - an import, a scan, a report of gone devices - can neither change
-//! the audience that has the name now nor leave anything behind. A deleted audience's shard keeps one row for a day, which
-//! refuses what was still on its way.
+//! Every request to a shard carries that time, the epoch. A shard adopts the epoch of the first request that
+//! adds something, and refuses any other. So requests that were in flight when their audience was deleted (an
+//! import, a scan, a report of gone devices) cannot change the audience that has the name now, and leave
+//! nothing behind. The shard of a deleted audience keeps one row for a day, which refuses late requests.
 
 use std::time::Duration;
 
@@ -17,18 +18,18 @@ use delivery::sql::{self, BadRow, Row, Statement};
 pub struct Request<C> {
     /// When the audience was created.
     pub epoch: Timestamp,
-    /// What is asked.
+    /// The command.
     pub command: C,
 }
 
-/// What a shard knows of its audience.
+/// The epoch that a shard has stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Epoch {
-    /// Nothing: it stores nothing.
+    /// None: the shard stores nothing.
     Unknown,
-    /// It has the devices of the audience that was created then.
+    /// The shard belongs to the audience that was created at this time.
     Of(Timestamp),
-    /// The audience that was created then was deleted.
+    /// The audience was deleted.
     Deleted {
         /// When it was created.
         created_at: Timestamp,
@@ -37,36 +38,36 @@ pub enum Epoch {
     },
 }
 
-/// What is done with a request.
+/// How a request is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It is executed.
+    /// Execute it.
     Execute,
-    /// It is the first of its audience: what is stored is deleted, the tables are made, and it is executed.
+    /// The first request of its audience: delete what is stored, create the tables, and execute the request.
     Begin,
-    /// It is answered as by a shard without devices, and stores nothing.
+    /// Reply as a shard without devices does, and store nothing.
     Nothing,
-    /// It is for an audience that is not there any more.
+    /// Refuse it: its audience does not exist any more.
     Refuse,
 }
 
 impl Epoch {
-    /// Tells whether there is anything to read: to look is not to make tables.
+    /// Checks whether the table exists, so that reading does not create it.
     #[must_use]
     pub const fn exists() -> Statement {
         Statement::new("SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'epoch'")
     }
 
-    /// Reads it, if [`Epoch::exists`] has a row.
+    /// Reads the epoch. Call it only if [`Epoch::exists`] returned a row.
     #[must_use]
     pub const fn read() -> Statement {
         Statement::new("SELECT created_at, deleted_at FROM epoch")
     }
 
-    /// The epoch, from the rows of [`Epoch::read`].
+    /// Builds the epoch from the rows of [`Epoch::read`].
     ///
     /// # Errors
-    /// The row is not as it must be.
+    /// The row is malformed.
     pub fn load(rows: &[Row]) -> Result<Self, BadRow> {
         if rows.is_empty() {
             return Ok(Self::Unknown);
@@ -82,7 +83,7 @@ impl Epoch {
         })
     }
 
-    /// Writes it where nothing is stored.
+    /// Stores the epoch in an empty shard.
     #[must_use]
     pub fn write(self) -> Vec<Statement> {
         let (created_at, deleted_at) = match self {
@@ -103,7 +104,8 @@ impl Epoch {
         ]
     }
 
-    /// What is done with a request of an audience that was created at `epoch`. `brings` says whether it brings devices or a scan.
+    /// Decides about a request of the audience that was created at `epoch`. `brings` says whether it adds
+    /// devices or a scan.
     #[must_use]
     pub fn admit(self, epoch: Timestamp, brings: bool) -> Admission {
         let is_new = match self {
@@ -118,7 +120,8 @@ impl Epoch {
         }
     }
 
-    /// What is left when the audience that was created at `epoch` is deleted now; nothing if it is another that is there.
+    /// Returns the epoch that remains if the audience that was created at `epoch` is deleted now, or `None`
+    /// if the shard belongs to another audience.
     #[must_use]
     pub fn delete(self, epoch: Timestamp, now: Timestamp) -> Option<Self> {
         let is_later = match self {
@@ -131,7 +134,7 @@ impl Epoch {
         })
     }
 
-    /// When the row of a deleted audience has served its time.
+    /// Returns when the row of a deleted audience can be deleted.
     #[must_use]
     pub fn forget_at(self) -> Option<Timestamp> {
         match self {
@@ -141,7 +144,7 @@ impl Epoch {
     }
 }
 
-/// How long a shard remembers that its audience was deleted: longer than any request is under way.
+/// How long a shard remembers that its audience was deleted: longer than any request is in flight.
 const KEPT: Duration = Duration::from_hours(24);
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! What becomes of a device when APNs has refused a push to it.
+//! Decides what happens to a device whose push APNs refused.
 //!
-//! * Gone (410): removed, if that is newer than its registration. If the app says that it has registered the device later,
-//!   the device is marked as suspect.
-//! * Refused with 400: the app may be set up wrong, so the device is marked as suspect.
-//! * A suspect device is removed when APNs refuses it again on another day. Days are those of APNs' answers: a report that
-//!   comes twice, or late, counts once.
+//! * Gone (410): the device is removed if APNs' timestamp is later than its registration. If the app has
+//!   registered the device later, the device is marked as suspect.
+//! * Refused with 400: the device is marked as suspect, because the app's configuration may be wrong.
+//! * A suspect device is removed when APNs refuses it again on another day. Days are those of APNs' answers,
+//!   so a report that arrives twice, or late, counts once.
 //!
-//! Source: Apple, "Handling notification responses from APNs". Which refusals are reported is the batch's rule
-//! (`batch::bad_tokens`).
+//! Source: Apple, "Handling notification responses from APNs". `batch::bad_tokens` decides which refusals are
+//! reported.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ use delivery::sql::{Row, Statement};
 pub struct Gone {
     /// Its token.
     pub token: String,
-    /// Since when the token is not valid, if APNs said so.
+    /// Since when the token is invalid, if APNs said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
 }
@@ -34,7 +34,7 @@ impl fmt::Debug for Gone {
     }
 }
 
-/// Removes and marks devices: three statements. APNs has refused them at `answered_at` or later.
+/// Removes and marks devices, in three statements. APNs refused them at `answered_at` or later.
 pub(super) fn statements(gone: &[Gone], suspects: &[Gone], answered_at: Timestamp) -> Vec<Statement> {
     let gone = gone
         .iter()
@@ -55,7 +55,7 @@ pub(super) fn statements(gone: &[Gone], suspects: &[Gone], answered_at: Timestam
     ]
 }
 
-/// How many were removed and how many marked, from the rows of [`statements`].
+/// Returns the numbers of removed and of marked devices, from the rows of [`statements`].
 pub(super) fn counts(rows: &[Vec<Row>]) -> (u64, u64) {
     let mut counts = [0; 3];
     for (count, rows) in counts.iter_mut().zip(rows) {
@@ -65,15 +65,17 @@ pub(super) fn counts(rows: &[Vec<Row>]) -> (u64, u64) {
     (gone.saturating_add(suspect), marked)
 }
 
-/// A device without a registration time is registered since it came; APNs' answer itself is later than that, though the
-/// device was gone before. A registration time is compared with the time that APNs names, or else with the answer.
+/// Removes a device without a registration time if it was added before APNs' answer, even if its token became
+/// invalid earlier. A registration time is compared with APNs' timestamp or, if there is none, with the time
+/// of the answer.
 const REMOVE_GONE: &str = "DELETE FROM devices WHERE id IN \
      (SELECT known.id FROM json_each(?1) AS refused CROSS JOIN devices AS known ON known.token = refused.value ->> 0 \
      WHERE refused.value ->> 2 AND CASE WHEN known.registered_at IS NULL \
      THEN max(coalesce(refused.value ->> 1, 0), ?2) > known.added_at \
      ELSE coalesce(refused.value ->> 1, ?2) > known.registered_at END) RETURNING id";
 
-/// A gone device that is still here, without a registration time, came after the answer.
+/// Leaves a gone device without a registration time that [`REMOVE_GONE`] did not remove: it was added after
+/// the answer.
 const REMOVE_SUSPECT: &str = "DELETE FROM devices WHERE id IN \
      (SELECT known.id FROM json_each(?1) AS refused CROSS JOIN devices AS known ON known.token = refused.value ->> 0 \
      WHERE (known.registered_at IS NOT NULL OR NOT refused.value ->> 2) \
@@ -83,10 +85,10 @@ const MARK_SUSPECT: &str = "UPDATE devices SET suspect = ?2 WHERE suspect IS NUL
      (SELECT known.id FROM json_each(?1) AS refused CROSS JOIN devices AS known ON known.token = refused.value ->> 0 \
      WHERE known.registered_at IS NOT NULL OR NOT refused.value ->> 2) RETURNING id";
 
-/// A day of UTC, which is as good as any other; [`REMOVE_SUSPECT`] has it too.
+/// A day of UTC. Any other day would do as well. [`REMOVE_SUSPECT`] repeats this number.
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// Two answers within this time are of one day, though midnight lies between them.
+/// Two answers within this time count as one day, even if midnight is between them.
 const BETWEEN_DAYS_MS: u64 = DAY_MS / 2;
 
 #[cfg(test)]

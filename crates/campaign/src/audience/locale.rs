@@ -1,8 +1,10 @@
-//! The tag of a language and a region, in the one form in which it is stored and compared.
+//! Language tags, in the one form in which they are stored and compared.
 //!
-//! Source: RFC 5646, section 2.1.1, for the case of its parts. Which tags there are is nobody's business here.
+//! Source: RFC 5646, section 2.1.1, for the case of the parts. Only the form is checked, not whether a tag is
+//! registered.
 
-/// The tag in its usual case, as in `zh-Hant-TW`; none if the text has no such shape. Apple's `_` is taken for `-`.
+/// Returns the tag in its usual case, such as `zh-Hant-TW`, or `None` if the text does not have the form of a
+/// tag. Apple's `_` is read as `-`.
 #[must_use]
 pub fn canonical(text: &str) -> Option<String> {
     if text.len() > MAX_LOCALE {
@@ -43,7 +45,8 @@ pub fn canonical(text: &str) -> Option<String> {
     Some(tag)
 }
 
-/// Languages by the codes that devices still send, and their codes of today. Source: the IANA registry of language subtags.
+/// Outdated language codes that devices still send, with their current codes. Source: the IANA registry of
+/// language subtags.
 const RENAMED: [(&str, &str); 5] = [
     ("iw", "he"),
     ("in", "id"),
@@ -52,10 +55,11 @@ const RENAMED: [(&str, &str); 5] = [
     ("mo", "ro"),
 ];
 
-/// The tag of what of a text can be read, and whether something was left out.
+/// Returns the tag of the readable part of a text, and whether something was left out.
 ///
-/// Left out is a `.`, `@`, `;` or `,` and what is behind it, as in `de_DE.UTF-8`, `en_US@calendar=japanese` and
-/// `de-AT,de;q=0.9`, and parts that have no such shape. `None` if not even the language can be read.
+/// Left out are `.`, `@`, `;` or `,` and everything after it, as in `de_DE.UTF-8`, `en_US@calendar=japanese`
+/// and `de-AT,de;q=0.9`, and parts that are not of the form of a tag. Returns `None` if not even the language
+/// can be read.
 #[must_use]
 pub fn lenient(text: &str) -> Option<(String, bool)> {
     let text = text.trim();
@@ -69,8 +73,8 @@ pub fn lenient(text: &str) -> Option<(String, bool)> {
     }
 }
 
-/// The script that a tag's language is written in there, as far as it decides which text a reader understands: Chinese and
-/// Serbian have two. Source: CLDR, likely subtags.
+/// Returns the script of a tag: the stated one, or the likely one of Chinese and Serbian, which have two
+/// scripts. Source: CLDR, likely subtags.
 #[must_use]
 pub fn script(tag: &str) -> Option<&str> {
     let mut parts = tag.split('-');
@@ -90,13 +94,13 @@ pub fn script(tag: &str) -> Option<&str> {
     }
 }
 
-/// The language of a tag: what stands before its first `-`.
+/// Returns the language of a tag: the part before its first `-`.
 #[must_use]
 pub fn language(tag: &str) -> &str {
     tag.split_once('-').map_or(tag, |(language, _)| language)
 }
 
-/// The longest tag in bytes: what RFC 5646, section 4.4.1, asks everyone to take.
+/// The longest tag in bytes: the length that RFC 5646, section 4.4.1, asks every implementation to accept.
 pub const MAX_LOCALE: usize = 35;
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! The table of a shard's devices.
 //!
-//! A row a device, with its tags and attributes as JSON text. Ids are never used twice (`AUTOINCREMENT`), which walks rely
-//! on. `registered_at` is what the caller said last, and `added_at` stands for it until then: with two columns one statement
-//! can tell a device that came without a time from one that is new. The empty time zone stands for none, so that devices
-//! without one are found by the same index.
+//! One row per device, with tags and attributes as JSON text. Ids are never reused (`AUTOINCREMENT`), which
+//! scans rely on. `registered_at` is the time that the caller gave last; until there is one, `added_at` is
+//! used in its place. With two columns, one statement can distinguish a device without a registration time
+//! from a new one. The empty time zone means none, so that the same index finds devices without a zone.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use super::device::{Device, Member};
 use apns::time::Timestamp;
 use delivery::sql::{BadRow, Row, Statement};
 
-/// Makes the table and its indices, if they are not there.
+/// Creates the table and its indices if they do not exist.
 pub(super) fn create() -> Vec<Statement> {
     vec![
         Statement::new(
@@ -27,7 +27,7 @@ pub(super) fn create() -> Vec<Statement> {
     ]
 }
 
-/// Counts which of the devices are new, and writes all of them.
+/// Counts the new devices, and writes all of them.
 pub(super) fn upsert(devices: &[Device], now: Timestamp) -> Vec<Statement> {
     let rows: Vec<Value> = devices.iter().map(columns).collect();
     let rows = json!(rows).to_string();
@@ -37,7 +37,7 @@ pub(super) fn upsert(devices: &[Device], now: Timestamp) -> Vec<Statement> {
     ]
 }
 
-/// A device as [`UPSERT`] reads it.
+/// Encodes a device as [`UPSERT`] reads it.
 fn columns(device: &Device) -> Value {
     let tags = (!device.tags.is_empty()).then(|| json!(device.tags).to_string());
     let attributes = (!device.attributes.is_empty()).then(|| json!(device.attributes).to_string());
@@ -52,7 +52,7 @@ fn columns(device: &Device) -> Value {
     ])
 }
 
-/// Removes devices by token and by `ref`; a row for each that was there.
+/// Removes devices by token and by `ref`. Returns a row per removed device.
 pub(super) fn remove(tokens: &[String], refs: &[String]) -> Statement {
     Statement::new(
         "DELETE FROM devices WHERE token IN (SELECT value FROM json_each(?)) \
@@ -62,7 +62,7 @@ pub(super) fn remove(tokens: &[String], refs: &[String]) -> Statement {
     .bind(json!(refs).to_string())
 }
 
-/// The devices after an id, in the order of their ids.
+/// Reads the devices after an id, in the order of their ids.
 pub(super) fn page(after: u64, limit: u32) -> Statement {
     Statement::composed(format!(
         "SELECT {COLUMNS} FROM devices WHERE id > ? ORDER BY id LIMIT ?"
@@ -71,7 +71,7 @@ pub(super) fn page(after: u64, limit: u32) -> Statement {
     .bind(limit)
 }
 
-/// The devices with any of these refs, in the order of their ids.
+/// Reads the devices with any of these refs, in the order of their ids.
 pub(super) fn find(refs: &[String], limit: u32) -> Statement {
     Statement::composed(format!(
         "SELECT {COLUMNS} FROM devices WHERE ref IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?"
@@ -80,7 +80,8 @@ pub(super) fn find(refs: &[String], limit: u32) -> Statement {
     .bind(limit)
 }
 
-/// The time zones of the devices, in order. It seeks from one to the next and reads no device twice.
+/// Reads the distinct time zones, sorted. It seeks from one zone to the next, so it reads one device per
+/// zone.
 pub(super) fn zones() -> Statement {
     Statement::new(
         "WITH RECURSIVE zones (name) AS (SELECT min(time_zone) FROM devices UNION ALL \
@@ -89,7 +90,8 @@ pub(super) fn zones() -> Statement {
     )
 }
 
-/// The first of the rows, at most `limit`, whose texts have so many bytes together; one at least.
+/// Returns the first rows, at most `limit`, whose texts have at most `bytes` bytes together. Returns at least
+/// one row if there is any.
 pub(super) fn within(rows: &[Row], limit: usize, bytes: usize) -> &[Row] {
     let mut size = 0_usize;
     let fit = rows.iter().take(limit).take_while(|row| {
@@ -100,7 +102,7 @@ pub(super) fn within(rows: &[Row], limit: usize, bytes: usize) -> &[Row] {
     rows.get(..fit).unwrap_or(rows)
 }
 
-/// A row of [`COLUMNS`].
+/// Reads a device from a row with [`COLUMNS`].
 pub(crate) fn member(row: &Row) -> Result<Member, BadRow> {
     let text = |column| Ok(row.maybe_text(column)?.map(str::to_owned));
     let zone = row.text(4)?;
@@ -118,7 +120,7 @@ pub(crate) fn member(row: &Row) -> Result<Member, BadRow> {
     })
 }
 
-/// What the JSON text in a column says; null says nothing.
+/// Parses the JSON text in a column. Null is the default value.
 fn json_text<T: serde::de::DeserializeOwned + Default>(
     row: &Row,
     column: usize,
@@ -135,15 +137,15 @@ fn json_text<T: serde::de::DeserializeOwned + Default>(
     )
 }
 
-/// What [`member`] reads.
+/// The columns that [`member`] reads.
 pub(crate) const COLUMNS: &str =
     "id, token, ref, locale, time_zone, tags, attributes, coalesce(registered_at, added_at)";
 
 const COUNT_NEW: &str = "SELECT count(DISTINCT value ->> 0) FROM json_each(?) \
      WHERE NOT EXISTS (SELECT 1 FROM devices WHERE token = value ->> 0)";
 
-/// A device that is as it was is not written again: a row that is written costs as much as a thousand that are read, and
-/// callers hand in all of their devices to change a few.
+/// Does not write a device that has not changed. Writing a row costs as much as reading a thousand, and
+/// callers upload all of their devices to change a few.
 const UPSERT: &str = "INSERT INTO devices (token, ref, locale, time_zone, tags, attributes, registered_at, added_at) \
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, ?2 \
      FROM json_each(?1) WHERE true \

@@ -1,20 +1,21 @@
-//! A cron expression of five fields: minute, hour, day of the month, month, day of the week.
+//! A cron expression with five fields: minute, hour, day of the month, month, day of the week.
 //!
-//! A field is `*`, a number, a range `1-5`, or several of them with commas; `*` and a range can have a step, `*/15`.
-//! Months and days of the week have their English names as well, and Sunday is 0 and 7. If one of the two fields for days
-//! begins with `*`, `*/2` too, a day must match both; else a day that matches one of them is due. What only some programs know - seconds, years, `@daily`, `L`, `W`, `#`, `?` - is
-//! refused: it would not mean here what it means elsewhere.
+//! A field is `*`, a number, a range `1-5`, or several of these separated by commas. `*` and a range can have
+//! a step: `*/15`. Months and days of the week also have English names, and Sunday is 0 and 7. If one of the
+//! two fields for days begins with `*` (including `*/2`), a day must match both fields. Otherwise a day that
+//! matches either is due. Extensions that only some programs know (seconds, years, `@daily`, `L`, `W`, `#`,
+//! `?`) are rejected, because their meaning differs between programs.
 //!
 //! Source: `crontab(5)`.
 
 use jiff::civil::DateTime;
 
-/// A cron expression that is due some day.
+/// A cron expression that is due on at least one day.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Cron(Box<croner::Cron>);
 
 impl Cron {
-    /// Reads an expression; the error says what is wrong with it.
+    /// Reads an expression. The error says what is wrong with it.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         if text.len() > MAX_LEN {
             return Err(format!("is {} bytes long; the limit is {MAX_LEN}", text.len()));
@@ -45,14 +46,15 @@ impl Cron {
         Ok(Self(Box::new(cron)))
     }
 
-    /// The first time after `civil` at which it is due.
+    /// Returns the first time after `civil` at which the expression is due.
     pub(super) fn after(&self, civil: DateTime) -> Option<DateTime> {
         self.0.find_next_occurrence(&civil, false).ok()
     }
 }
 
-/// Whether a month has a day that is due. If a day of the week alone is enough, each month has; and each day of a month is
-/// each day of the week in some year.
+/// Whether a month has a matching day. If the day of the week alone is enough, every month has one. If both
+/// fields must match, a month with that day of the month is enough: the day falls on each day of the week in
+/// some year.
 fn is_due_some_day(cron: &croner::Cron) -> bool {
     let pattern = &cron.pattern;
     let first = pattern.days.values().into_iter().min();
@@ -72,12 +74,12 @@ struct Field {
     name: &'static str,
     first: u8,
     last: u8,
-    /// The words that can stand for numbers, from `first` on.
+    /// The names of the numbers, from `first` on.
     words: &'static [&'static str],
 }
 
 impl Field {
-    /// The field's text with numbers for words.
+    /// Returns the field's text with numbers in place of names.
     fn plain(&self, text: &str) -> Result<String, String> {
         let items = text.split(',').map(|item| self.item(item));
         Ok(items.collect::<Result<Vec<String>, String>>()?.join(","))
@@ -91,7 +93,7 @@ impl Field {
         let plain = match range.split_once('-') {
             Some((first, last)) => {
                 let (first, last) = (self.number(first)?, self.number(last)?);
-                // A week may end with the day that is also its first.
+                // A range of days may end with Sunday, which is also the first day.
                 let last = if last == 0 && first > 0 && self.last == SUNDAY {
                     SUNDAY
                 } else {
@@ -139,7 +141,7 @@ impl Field {
     }
 }
 
-/// The number that one or two digits are.
+/// Reads a number of one or two digits.
 fn digits(text: &str) -> Option<u8> {
     let is_number = text.len() <= 2 && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().ok())?
@@ -180,10 +182,10 @@ const FIELDS: [Field; 5] = [
     },
 ];
 
-/// The number of the Sunday that ends a week.
+/// The number of Sunday at the end of a range.
 const SUNDAY: u8 = 7;
 
-/// The most bytes of an expression: all 60 minutes one by one fit, and most of the rest.
+/// The most bytes of an expression. All 60 minutes listed one by one fit.
 const MAX_LEN: usize = 256;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Reading a schedule from what a caller wrote.
+//! Reads a schedule from its JSON.
 
 use jiff::civil::DateTime;
 use serde_json::{Map, Value};
@@ -10,7 +10,7 @@ use apns::fault::{self, FaultKind, Faults, Pointer};
 use apns::time::Timestamp;
 
 impl Schedule {
-    /// Reads `{"at":..}`, once or `now`, or `{"cron":..}`, with the `time_zone` that they are in, or `device`.
+    /// Reads `{"at": ..}`, a time or `now`, or `{"cron": ..}`, with `time_zone`: a zone or `device`.
     pub fn read(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Self> {
         let mut own = Faults::default();
         let schedule = fault::object(value, at, &KNOWN, &mut own).and_then(|map| {
@@ -156,7 +156,7 @@ impl<'f> Fields<'f> {
         zone
     }
 
-    /// A moment that occurrences are held to, if it is stated.
+    /// Reads `from` or `until`.
     fn bound(&mut self, key: &str) -> Option<Timestamp> {
         let at = moment(self.text(key)?);
         if at.is_none() {
@@ -168,7 +168,7 @@ impl<'f> Fields<'f> {
         at
     }
 
-    /// The text of a field, if it is there.
+    /// Reads a field as text, if it is present.
     fn text(&mut self, key: &str) -> Option<&'f str> {
         let value = self.map.get(key)?;
         fault::string(value, &self.at.key(key), self.faults)
@@ -191,14 +191,14 @@ impl<'f> Fields<'f> {
     }
 }
 
-/// The moment that a text of RFC 3339 is.
+/// Parses an RFC 3339 time with an offset.
 fn moment(text: &str) -> Option<Timestamp> {
     let at: jiff::Timestamp = plain(text)?.parse().ok()?;
     let at = Timestamp::from_millis(u64::try_from(at.as_millisecond()).ok()?);
     (at <= LATEST).then_some(at)
 }
 
-/// The clock of a moment: that of its offset, or UTC.
+/// Returns the zone of a moment: that of its offset, or UTC.
 fn offset(text: &str) -> Zone {
     let offset = text
         .len()
@@ -209,7 +209,7 @@ fn offset(text: &str) -> Zone {
         .unwrap_or_else(|| Zone::utc().clone())
 }
 
-/// The time on a clock that a text of RFC 3339 without an offset is.
+/// Parses an RFC 3339 time without an offset.
 fn civil(text: &str) -> Option<DateTime> {
     let at: DateTime = plain(text)?.parse().ok()?;
     let has_offset = text
@@ -219,7 +219,8 @@ fn civil(text: &str) -> Option<DateTime> {
     (!has_offset && YEARS.contains(&at.year())).then_some(at)
 }
 
-/// The text, if it has a date and a time and no more than RFC 3339 has: our parser knows annotations as well.
+/// Returns the text if it has a date and a time and nothing beyond RFC 3339. The parser would accept
+/// annotations as well.
 fn plain(text: &str) -> Option<&str> {
     let has_both = matches!(text.as_bytes().get(DATE_LEN), Some(b'T' | b't'));
     let has_minutes = text.as_bytes().get(DATE_LEN + 3) == Some(&b':');
@@ -229,17 +230,17 @@ fn plain(text: &str) -> Option<&str> {
 /// The fields of a schedule.
 const KNOWN: [&str; 6] = ["at", "cron", "time_zone", "default_time_zone", "from", "until"];
 
-/// The word for the moment at which a campaign is scheduled.
+/// The value of `at` for the moment at which the campaign is scheduled.
 const NOW: &str = "now";
 
-/// Characters of an offset.
+/// The length of an offset in characters.
 const OFFSET_LEN: usize = "+01:00".len();
 
-/// The word for each device's own zone.
+/// The value of `time_zone` for each device's own zone.
 const DEVICE: &str = "device";
 
-/// The years whose days are civil times of schedules; a day in from their ends, whatever the zone.
+/// The years that a schedule's times may be in. They stay a day away from the limits, whatever the zone.
 const YEARS: std::ops::RangeInclusive<i16> = 1970..=4999;
 
-/// Characters of a date.
+/// The length of a date in characters.
 const DATE_LEN: usize = "2026-12-24".len();

@@ -1,4 +1,4 @@
-//! The part of each day in which a run sends.
+//! The window of each day in which a run sends.
 
 use jiff::civil::{Date, Time};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,8 @@ use super::zone::Zone;
 use apns::fault::{self, FaultKind, Faults, Pointer};
 use apns::time::Timestamp;
 
-/// From one time of the day to another, past midnight if that is the earlier one. As JSON it is what its caller wrote.
+/// A time span of the day. It passes midnight if its end is earlier than its start. Its JSON is what the
+/// caller wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "Value", try_from = "Value")]
 pub struct Window {
@@ -47,13 +48,14 @@ impl Window {
             .then_some(Self { from, to })
     }
 
-    /// The parts of the time from `from` to `until` that lie in it on the clocks of `zone`: from the first moment of each
-    /// to the one at which it is over, in order, without an overlap. A fixed offset such as `+01:00` is a zone as well; what is none goes by UTC.
+    /// Returns the parts of `from`..`until` that are in the window on the clocks of `zone`: start and end of
+    /// each, in order, without overlap. A fixed offset such as `+01:00` is a zone as well. An unknown name
+    /// means UTC.
     #[must_use]
     pub fn intervals(&self, zone: &str, from: Timestamp, until: Timestamp) -> Vec<(Timestamp, Timestamp)> {
         let zone = Zone::of_run(zone).unwrap_or_else(|| Zone::utc().clone());
         let last = zone.civil(until).date();
-        // One that began on the day before may still be open.
+        // The window that began on the day before may still be open.
         let first = zone.civil(from).date().yesterday().ok();
         let days = std::iter::successors(first, |day| day.tomorrow().ok()).take_while(|day| *day <= last);
         let intervals = days.filter_map(|day| self.on(day, &zone));
@@ -63,7 +65,7 @@ impl Window {
             .collect()
     }
 
-    /// The interval that begins on a day.
+    /// Returns the interval that begins on a day.
     fn on(&self, day: Date, zone: &Zone) -> Option<(Timestamp, Timestamp)> {
         let end = if self.to > self.from {
             day
@@ -93,7 +95,7 @@ impl TryFrom<Value> for Window {
     }
 }
 
-/// The time that five characters like `09:00` are.
+/// Parses five characters such as `09:00`.
 fn time_of_day(text: &str) -> Option<Time> {
     let (hour, minute) = text.split_once(':')?;
     let digits = |part: &str| {

@@ -1,6 +1,6 @@
-//! The zones of the IANA database that is in the program, and which moment a time on their clocks is.
+//! The zones of the IANA database, and the moment of a civil time in a zone.
 //!
-//! The database is a part of the program, so that what it says depends on nothing but the version of the program.
+//! The database is part of the program, so results depend only on the program's version.
 
 use std::sync::LazyLock;
 
@@ -10,13 +10,13 @@ use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 
 use apns::time::Timestamp;
 
-/// Whether a name is one of a zone, as the IANA database writes it.
+/// Whether `name` is a zone, as the IANA database writes it.
 #[must_use]
 pub fn is_zone(name: &str) -> bool {
     names().binary_search_by(|known| known.as_str().cmp(name)).is_ok()
 }
 
-/// A zone.
+/// A time zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Zone {
     name: String,
@@ -24,7 +24,7 @@ pub(super) struct Zone {
 }
 
 impl Zone {
-    /// The zone of a name, if there is one.
+    /// Returns the zone with this name, if there is one.
     pub(super) fn named(name: &str) -> Option<Self> {
         let law = is_zone(name).then(|| TimeZoneDatabase::bundled().get(name).ok())??;
         Some(Self {
@@ -33,12 +33,12 @@ impl Zone {
         })
     }
 
-    /// The zone that a run goes by: one of a name, or a fixed offset such as `+01:00`.
+    /// Returns the zone of a run: a named one, or a fixed offset such as `+01:00`.
     pub(super) fn of_run(name: &str) -> Option<Self> {
         Self::named(name).or_else(|| Self::fixed(name))
     }
 
-    /// The clocks that are always so far from universal time: what stands behind a time in RFC 3339.
+    /// Returns a zone with a fixed offset, written as in RFC 3339.
     pub(super) fn fixed(offset: &str) -> Option<Self> {
         let (sign, digits) = offset.split_at_checked(1)?;
         let (hours, minutes) = digits.split_once(':')?;
@@ -55,7 +55,7 @@ impl Zone {
         })
     }
 
-    /// The zone whose clocks show universal time.
+    /// Returns UTC.
     pub(super) fn utc() -> &'static Self {
         static ZONE: LazyLock<Zone> = LazyLock::new(|| Zone {
             name: super::UTC.to_owned(),
@@ -64,27 +64,28 @@ impl Zone {
         &ZONE
     }
 
-    /// All zones, in the order of their names. The first call reads the whole database, which takes some milliseconds.
+    /// Returns all zones, sorted by name. The first call reads the whole database, which takes some
+    /// milliseconds.
     pub(super) fn all() -> &'static [Self] {
         static ZONES: LazyLock<Vec<Zone>> =
             LazyLock::new(|| names().iter().filter_map(|name| Zone::named(name)).collect());
         &ZONES
     }
 
-    /// Its name.
+    /// The zone's name.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// What its clocks show at a moment.
+    /// Returns the civil time at a moment.
     pub(super) fn civil(&self, at: Timestamp) -> DateTime {
         let millis = i64::try_from(at.min(LATEST).as_millis()).unwrap_or_default();
         let at = jiff::Timestamp::from_millisecond(millis).unwrap_or_default();
         self.law.to_datetime(at)
     }
 
-    /// The first moment at which its clocks show `civil` or later: a time that they skip is when they have skipped it, and
-    /// one that they repeat is its first coming. What lies before 1970 is held to that year's beginning.
+    /// Returns the first moment at which clocks show `civil` or later. A skipped time is the end of the gap,
+    /// and a repeated time is its first occurrence. A time before 1970 becomes the beginning of that year.
     pub(super) fn moment(&self, civil: DateTime) -> Timestamp {
         let at = match self.law.to_ambiguous_timestamp(civil).offset() {
             AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(civil),
@@ -104,7 +105,7 @@ impl Zone {
     }
 }
 
-/// The name of a fixed offset.
+/// Returns the name of a fixed offset.
 fn name_of(seconds: i32) -> String {
     let minutes = seconds.unsigned_abs() / 60;
     match seconds {
@@ -118,7 +119,7 @@ fn name_of(seconds: i32) -> String {
     }
 }
 
-/// The names of all zones, in their order.
+/// Returns the names of all zones, sorted.
 pub(super) fn names() -> &'static [String] {
     static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
         let database = TimeZoneDatabase::bundled();
@@ -130,8 +131,8 @@ pub(super) fn names() -> &'static [String] {
     &NAMES
 }
 
-/// What a clock is set to whose owner has chosen no zone yet.
+/// The name that the IANA database uses for a clock without a zone.
 const NO_PLACE: &str = "Factory";
 
-/// The end of the year 4999: cron expressions are evaluated up to there.
+/// The end of the year 4999, up to which cron expressions are evaluated.
 pub(super) const LATEST: Timestamp = Timestamp::from_secs(95_617_583_999);
