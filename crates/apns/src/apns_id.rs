@@ -12,7 +12,7 @@ impl ApnsId {
     /// Reads the canonical form, 8-4-4-4-12 hex digits.
     ///
     /// # Errors
-    /// The text is not of that form.
+    /// Returns an error if the text has another form.
     pub fn parse(text: &str) -> Result<Self, BadApnsId> {
         let groups: Vec<&str> = text.split('-').collect();
         if !groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12]) {
@@ -32,9 +32,8 @@ impl ApnsId {
         Ok(Self(bytes))
     }
 
-    /// The id of push number `index` of a request to which `seed`, 16 random bytes, belongs.
-    ///
-    /// Version 8 of RFC 9562: 90 random bits tell requests apart, the last 32 bits count the pushes of one.
+    /// Derives the id of push number `index` of the request that `seed`, 16 random bytes, belongs to.
+    /// Uses version 8 of RFC 9562: 90 random bits identify the request, the last 32 bits count its pushes.
     #[must_use]
     pub const fn derive(seed: [u8; 16], index: u32) -> Self {
         let mut bytes = seed;
@@ -55,7 +54,7 @@ impl fmt::Display for ApnsId {
 }
 
 impl ApnsId {
-    /// The canonical form as ASCII, lower case.
+    /// Returns the canonical form as ASCII, in lower case.
     #[must_use]
     pub fn to_ascii(self) -> [u8; 36] {
         const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -77,7 +76,7 @@ impl fmt::Debug for ApnsId {
     }
 }
 
-/// A text that is no canonical UUID.
+/// The text is not a canonical UUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a UUID of 8-4-4-4-12 hex digits, as in `123e4567-e89b-12d3-a456-426614174000`")]
 pub struct BadApnsId;

@@ -2,15 +2,14 @@
 //!
 //! Source: Apple, "Sending notification requests to APNs", `apns-collapse-id`.
 
-/// The value of `apns-collapse-id`: 1 to [`MAX_LEN`] bytes that a header carries unchanged.
+/// The value of `apns-collapse-id`: 1 to [`MAX_LEN`] bytes, all of which a header carries unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CollapseId(Box<str>);
 
 impl CollapseId {
     /// Checks `text`.
-    ///
     /// # Errors
-    /// It is empty or too long, or a header would not carry it unchanged.
+    /// Returns an error if it is empty or too long, or if a header would not carry it unchanged.
     pub fn parse(text: &str) -> Result<Self, BadCollapseId> {
         if text.is_empty() || text.len() > MAX_LEN {
             return Err(BadCollapseId::Length { len: text.len() });
@@ -27,14 +26,14 @@ impl CollapseId {
         Ok(Self(text.into()))
     }
 
-    /// The header's value.
+    /// Returns the header's value.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Why a text is no collapse id.
+/// Why a text is not a collapse id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadCollapseId {
     /// It is empty or too long.
@@ -43,19 +42,19 @@ pub enum BadCollapseId {
         /// Its length in bytes.
         len: usize,
     },
-    /// It begins or ends with a space. HTTP does not count outer spaces to a value: some senders cut them off, and HTTP/2
-    /// calls such a value malformed. Source: RFC 9113 section 8.2.1.
+    /// It begins or ends with a space. In HTTP, outer spaces are not part of a value: some senders remove
+    /// them, and HTTP/2 treats such a value as malformed. Source: RFC 9113 section 8.2.1.
     #[error("begins or ends with a space, which no header carries unchanged; remove it")]
     OuterSpace,
     /// It has a control character.
     #[error("has a control character, which no header can carry")]
     Control,
-    /// It has a character outside ASCII, of which the platform's header API changes the bytes.
+    /// It has a character outside ASCII. The platform's header API changes the bytes of such characters.
     #[error("has a character outside ASCII, which does not pass a header unchanged")]
     NotAscii,
 }
 
-/// Apple's limit, in bytes; a longer one is answered `BadCollapseId`.
+/// Apple's limit, in bytes. APNs answers a longer one with `BadCollapseId`.
 pub const MAX_LEN: usize = 64;
 
 #[cfg(test)]

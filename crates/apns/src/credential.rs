@@ -1,8 +1,8 @@
-//! Who sends: the team, the key and the environment that a provider token and a connection belong to.
-//!
-//! A credential's name is the name of its gate, so that all senders of one credential meet in one place. In scope: the
-//! two ids, the name, and the private key of a `.p8` file ([`SigningKey`]). Out of scope: the token that is made of
-//! them (`provider_token`), and which variable of the deployment holds what (`config`).
+//! The credential of a sender: team, key and environment. A provider token and a connection belong to one
+//! credential.
+//! A gate has the name of its credential, so all senders with this credential use the same gate. In scope:
+//! the two ids, the name, and the private key of a `.p8` file ([`SigningKey`]). Out of scope: the provider
+//! token (`provider_token`), and the settings that hold ids and keys (`api::config`).
 //!
 //! Source: Apple, "Establishing a token-based connection to APNs".
 
@@ -29,7 +29,7 @@ pub struct TeamId(String);
 pub struct KeyId(String);
 
 impl TeamId {
-    /// The ten characters.
+    /// Returns the ten characters.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -37,7 +37,7 @@ impl TeamId {
 }
 
 impl KeyId {
-    /// The ten characters.
+    /// Returns the ten characters.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -100,25 +100,25 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// Why a text is no team id and no key id. The text itself is never quoted: it may be a secret in the wrong place.
+/// Why a text is not a team id or key id. Never quotes the text: it may be a secret in the wrong place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
-    /// There is nothing.
+    /// It is empty.
     #[error("is empty; it must be {ID_LEN} characters from A-Z and 0-9")]
     Empty,
-    /// It is the name of a `.p8` file.
+    /// It is the file name of a `.p8` file.
     #[error("looks like a key's file name; the key id is the {ID_LEN} characters after `AuthKey_`")]
     LooksLikeKeyFile,
-    /// It has dots, as bundle ids have.
+    /// It has dots, like a bundle id.
     #[error("looks like a bundle id; it must be {ID_LEN} characters from A-Z and 0-9")]
     LooksLikeBundleId,
-    /// It is shorter or longer.
+    /// It has the wrong length.
     #[error("is {found} characters long; it must be {ID_LEN} characters from A-Z and 0-9")]
     Length {
         /// Its length in characters.
         found: usize,
     },
-    /// It would be right in upper case.
+    /// It would be valid in upper case.
     #[error("has lower-case letters; Apple's ids are upper-case")]
     LowerCase,
     /// It has other characters.
@@ -126,20 +126,20 @@ pub enum IdError {
     Characters,
 }
 
-/// What a provider token and a connection belong to.
+/// Team, key and environment: what a provider token and a connection belong to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Credential {
     /// The developer account.
     pub team_id: TeamId,
-    /// The key of it that signs.
+    /// The team's signing key.
     pub key_id: KeyId,
-    /// Which APNs.
+    /// The APNs environment.
     pub environment: Environment,
 }
 
 impl Credential {
-    /// Its name, as in `DEF123GHIJ/ABC123DEFG/production`: what its gate is called.
+    /// Returns its name, as in `DEF123GHIJ/ABC123DEFG/production`. The gate of the credential has this name.
     #[must_use]
     pub fn name(&self) -> String {
         self.to_string()
@@ -184,19 +184,19 @@ impl From<Credential> for String {
     }
 }
 
-/// Why a text is no credential's name.
+/// Why a text is not a credential's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
-    /// It has not three parts.
+    /// It does not have three parts.
     #[error("must be `team id/key id/environment`")]
     Parts,
-    /// The first part is no team id.
+    /// The first part is not a team id.
     #[error("the team id {0}")]
     TeamId(IdError),
-    /// The second part is no key id.
+    /// The second part is not a key id.
     #[error("the key id {0}")]
     KeyId(IdError),
-    /// The third part is no environment.
+    /// The third part is not an environment.
     #[error("the environment {0}")]
     Environment(#[from] UnknownEnvironment),
 }
@@ -227,7 +227,8 @@ const fn is_of_an_id(character: char) -> bool {
     character.is_ascii_uppercase() || character.is_ascii_digit()
 }
 
-/// Characters of a team id and of a key id. Source: Apple, "Establishing a token-based connection to APNs".
+/// The length of a team id and of a key id, in characters. Source: Apple, "Establishing a token-based
+/// connection to APNs".
 const ID_LEN: usize = 10;
 
 #[cfg(test)]
@@ -244,7 +245,7 @@ mod tests {
         assert_eq!(credential.environment, Environment::Production);
     }
 
-    /// Gates are found by this text: if it moves, a deployment loses its tokens and leases.
+    /// Gates are found by this text. If it changes, a deployment loses its provider tokens and leases.
     #[test]
     fn credential_name_format_unchanged() {
         let credential: Credential = "DEF123GHIJ/ABC123DEFG/sandbox".parse().unwrap();

@@ -1,15 +1,16 @@
-//! The token that names one app on one device.
-//!
-//! Apple calls it opaque and asks not to assume its size, so any even number of hex digits up to [`MAX_HEX_LEN`] is
-//! taken. What callers store in practice is cleaned first: the `<efc7492 bdbd8209>` form of old `NSData`
-//! descriptions, upper case, spaces, `0x`. The iOS 13 description form holds no token at all. What is not a token of APNs, or
-//! is one in another encoding, is named for what it is, with what to do.
+//! The token that identifies one app on one device.
+//! Apple calls device tokens opaque and asks senders not to assume their size. Any even number of hex digits
+//! up to [`MAX_HEX_LEN`] is therefore accepted. Common forms are cleaned first: the `<efc7492 bdbd8209>` form
+//! of old `NSData` descriptions, upper case, spaces, and `0x`. The description form of iOS 13 does not
+//! contain the token. Tokens of other services and other encodings are recognized, and the error says what to
+//! do.
 
 use std::fmt;
 
 /// A device token: lower-case hex digits.
 ///
-/// It identifies a person's device, so that its `Debug` shows the [`hint`](Self::hint) alone and it has no `Display`.
+/// A device token identifies a person's device. Its `Debug` shows only the [`hint`](Self::hint), and it has
+/// no `Display`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct DeviceToken(Box<str>);
 
@@ -17,7 +18,7 @@ impl DeviceToken {
     /// Cleans and checks `text`.
     ///
     /// # Errors
-    /// What keeps it from being a token, in words for the caller. The text itself is never quoted.
+    /// Returns the reason why the text is not a token, in words for the caller. Never quotes the text.
     pub fn parse(text: &str) -> Result<Self, BadDeviceToken> {
         if is_clean(text) {
             return Self::sized(text.into());
@@ -42,7 +43,7 @@ impl DeviceToken {
         Self::sized(clean.into_boxed_str())
     }
 
-    /// A token that no device has, for probes.
+    /// Returns a token that no device has, for probes.
     pub(super) fn of_probe() -> Self {
         Self("0".repeat(64).into_boxed_str())
     }
@@ -57,13 +58,14 @@ impl DeviceToken {
         }
     }
 
-    /// The hex digits, for the request's path and for storage; never for a log.
+    /// Returns the hex digits, for the request's path and for storage. Never log them.
     #[must_use]
     pub fn as_hex(&self) -> &str {
         &self.0
     }
 
-    /// The first and last four digits, enough to tell devices apart in an answer and too little to push with.
+    /// Returns the first and last four digits: enough to tell devices apart in an answer, too few to push
+    /// with.
     #[must_use]
     pub fn hint(&self) -> String {
         match (
@@ -82,12 +84,12 @@ impl fmt::Debug for DeviceToken {
     }
 }
 
-/// White space, and characters of copied texts that cannot be seen.
+/// Whether a character is white space, or an invisible character of copied text.
 fn is_blank(character: char) -> bool {
     character.is_whitespace() || INVISIBLE.contains(&character)
 }
 
-/// Whether a text is hex digits in groups of whole bytes: `74:0f:47`, `740f-4707`.
+/// Whether a text is hex digits in groups of whole bytes: `74:0f:47` or `740f-4707`.
 fn is_separated(text: &str) -> bool {
     let groups = text.split([':', '-']);
     groups.into_iter().all(|group| {
@@ -99,7 +101,7 @@ fn is_clean(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// What a text is that is a token of something else than APNs, or none at all.
+/// Recognizes tokens of other services, and texts that are not tokens. Returns `None` for anything else.
 fn foreign(text: &str) -> Option<BadDeviceToken> {
     let starts = |prefix: &str| {
         text.get(..prefix.len())
@@ -131,13 +133,13 @@ fn is_uuid(text: &str) -> bool {
             .all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Whether a text can be the base64, of either alphabet, of a token's bytes.
+/// Whether a text can be the base64 of a token's bytes, in either alphabet.
 fn is_base64(text: &str) -> bool {
     let digits = text.trim_end_matches('=');
     let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
     let padding = text.len() - digits.len();
     let hex = digits.bytes().filter(u8::is_ascii_hexdigit).count();
-    // Of random base64 a third is hex digits.
+    // About a third of the characters in random base64 are hex digits.
     hex * 4 < digits.len() * 3
         && digits.len() >= MIN_BASE64
         && digits.bytes().all(is_digit)
@@ -145,7 +147,7 @@ fn is_base64(text: &str) -> bool {
         && (padding == 0 || text.len().is_multiple_of(4))
 }
 
-/// Whether hex digits are the codes of characters that a token is written with.
+/// Whether hex digits are the character codes of a token written as text.
 fn is_hex_twice(hex: &str) -> bool {
     let codes = hex.as_bytes().chunks(2);
     let mut characters = codes.map(|pair| {
@@ -155,16 +157,16 @@ fn is_hex_twice(hex: &str) -> bool {
     characters.all(|byte| byte.is_some_and(|byte| byte.is_ascii_hexdigit() || b"<> ".contains(&byte)))
 }
 
-/// Why a text is no device token.
+/// Why a text is not a device token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadDeviceToken {
-    /// There are no digits.
+    /// It has no digits.
     #[error("is empty; leave the device out, or send its token")]
     Empty,
     /// It is base64.
     #[error("is base64, and APNs takes hex: decode it, and send two hex digits per byte")]
     Base64,
-    /// It is the hex of hex digits.
+    /// It is hex of hex digits.
     #[error(
         "is hex of hex: its {len} digits are the codes of the characters of a token. Encode the token's bytes once, and not \
          its text"
@@ -173,12 +175,12 @@ pub enum BadDeviceToken {
         /// The number of digits.
         len: usize,
     },
-    /// It is Firebase's.
+    /// It is a Firebase token.
     #[error(
         "is an FCM registration token, which only Firebase can send to; send the device token that the app gets from APNs"
     )]
     Fcm,
-    /// It is Expo's.
+    /// It is an Expo token.
     #[error(
         "is an Expo push token, which only Expo can send to; send the device token, as from `getDevicePushTokenAsync`"
     )]
@@ -188,28 +190,28 @@ pub enum BadDeviceToken {
         "is a UUID, which names a device or an installation elsewhere; send the device token that the app gets from APNs"
     )]
     Uuid,
-    /// It is an address.
+    /// It is a URL.
     #[error("is an address, as Web Push has; send the device token that the app gets from APNs")]
     Address,
-    /// Another character stands in it.
+    /// It contains another character.
     #[error("has a character at position {position} that is not a hex digit")]
     NotHex {
-        /// Where, counted in characters from 0.
+        /// The position of the character, counted in characters from 0.
         position: usize,
     },
-    /// A digit is missing.
+    /// It has an odd number of digits.
     #[error("has {len} hex digits, an odd number; it was cut off or mistyped")]
     OddLength {
         /// The number of digits.
         len: usize,
     },
-    /// There are more digits than any token has.
+    /// It is longer than any token.
     #[error("has {len} hex digits; the limit is {MAX_HEX_LEN}")]
     TooLong {
         /// The number of digits.
         len: usize,
     },
-    /// It is what `Data.description` gives since iOS 13, which leaves the bytes out.
+    /// It is the output of `Data.description` since iOS 13, which omits bytes.
     #[error(
         "is a description of a `Data` value, not a token: since iOS 13 that text leaves bytes out. In the app, encode it: \
          `deviceToken.map {{ String(format: \"%02x\", $0) }}.joined()`"
@@ -217,23 +219,23 @@ pub enum BadDeviceToken {
     Description,
 }
 
-/// The most hex digits that a token may have. Tokens of 64 digits are usual and 160 are seen for Live Activities; the
-/// cap keeps a path short of APNs' header list limit of 8000 bytes.
+/// The maximum number of hex digits. Most tokens have 64 digits; 160 have been seen for Live Activities. The
+/// limit keeps the path well below APNs' header list limit of 8000 bytes.
 pub const MAX_HEX_LEN: usize = 256;
 
-/// Characters that cannot be seen and that copied texts have: zero width space, byte order mark.
+/// Invisible characters that occur in copied text: zero width space and byte order mark.
 const INVISIBLE: [char; 2] = ['\u{200b}', '\u{feff}'];
 
-/// The digits of the shortest token that may be hex of hex: one of 32 bytes.
+/// The number of digits from which a token may be hex of hex: a token of 32 bytes.
 const MIN_TWICE: usize = 128;
 
-/// The base64 digits, without padding, of the shortest text that is named so: longer than a word that somebody typed.
+/// The minimum length, without padding, of a text that is reported as base64: longer than a typed word.
 const MIN_BASE64: usize = 32;
 
-/// Firebase's tokens have over 140 characters, one of which is a colon.
+/// The minimum length of a Firebase token. Real ones have over 140 characters, including a colon.
 const MIN_FCM: usize = 100;
 
-/// Digits shown from each end of a token.
+/// The number of digits that a hint shows from each end.
 const HINT_LEN: usize = 4;
 
 #[cfg(test)]

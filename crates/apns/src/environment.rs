@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Which APNs a device token, a key and a connection belong to.
+/// The APNs environment that a device token, a key and a connection belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Environment {
@@ -18,10 +18,10 @@ pub enum Environment {
 }
 
 impl Environment {
-    /// Both of them.
+    /// Both environments.
     pub const ALL: [Self; 2] = [Self::Production, Self::Sandbox];
 
-    /// Its name in the configuration.
+    /// Returns its name in the configuration.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -30,7 +30,7 @@ impl Environment {
         }
     }
 
-    /// The host that takes its pushes, on ports 443 and 2197.
+    /// Returns the host that accepts its pushes, on ports 443 and 2197.
     #[must_use]
     pub const fn host(self) -> &'static str {
         match self {
@@ -46,7 +46,7 @@ impl fmt::Display for Environment {
     }
 }
 
-/// A text that names no environment.
+/// The text is not the name of an environment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be `production` or `sandbox`")]
 pub struct UnknownEnvironment;

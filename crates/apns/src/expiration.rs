@@ -1,4 +1,4 @@
-//! Until when APNs keeps a notification for a device that it cannot reach.
+//! The moment until which APNs stores a notification for a device that it cannot reach.
 //!
 //! Callers write epoch seconds, an RFC 3339 time or a duration from now; APNs gets epoch seconds.
 //! Source: Apple, "Sending notification requests to APNs", `apns-expiration`.
@@ -22,7 +22,7 @@ impl Expiration {
     /// `7d` or `PT1H` counted from `now`.
     ///
     /// # Errors
-    /// It is of another form, in the past, or further away than [`MAX_AHEAD`].
+    /// Returns an error if the value has another form, is in the past, or is further away than [`MAX_AHEAD`].
     pub fn parse(value: &Value, now: Timestamp) -> Result<Self, BadExpiration> {
         match value {
             Value::Number(number) => Self::from_number(number, now),
@@ -71,32 +71,33 @@ impl Expiration {
         }
     }
 
-    /// Epoch seconds, the header's value.
+    /// Returns the header's value in epoch seconds.
     #[must_use]
     pub const fn as_secs(self) -> u64 {
         self.0
     }
 }
 
-/// The whole seconds of a duration such as `30m`, `2h 30m` or `7d`; days and weeks count as 24 hours and 7 days.
+/// Returns the whole seconds of a duration such as `30m`, `2h 30m` or `7d`. A day has 24 hours, a week 7
+/// days.
 pub fn duration_secs(text: &str) -> Option<i64> {
     let span: jiff::Span = text.parse().ok()?;
     let relative = jiff::SpanRelativeTo::days_are_24_hours();
     span.to_duration(relative).ok().map(|duration| duration.as_secs())
 }
 
-/// Why a value is no expiration.
+/// Why a value is not an expiration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadExpiration {
-    /// It is of another JSON type.
+    /// It has another JSON type.
     #[error("must be a number or a string, but is {0}")]
     Type(&'static str),
-    /// It is none of the forms.
+    /// It has none of the accepted forms.
     #[error(
         "must be epoch seconds, an RFC 3339 time such as `2026-12-24T18:00:00Z`, or a duration such as `30m`"
     )]
     Form,
-    /// It is over already.
+    /// It is in the past.
     #[error(
         "lies in the past{}; use 0 for one attempt that is not stored",
         if *.duration { " (a duration from now is written as text, as in `\"30m\"`)" } else { "" }
@@ -105,7 +106,7 @@ pub enum BadExpiration {
         /// Whether the number looks like a duration.
         duration: bool,
     },
-    /// It is further away than APNs keeps anything.
+    /// It is more than a year ahead.
     #[error(
         "lies more than a year ahead{}",
         if *.millis { ": it looks like milliseconds; APNs takes seconds" } else { "" }
@@ -116,7 +117,8 @@ pub enum BadExpiration {
     },
 }
 
-/// How far ahead an expiration may lie. APNs stores for 30 days at most; a year tells a typing error from a wish.
+/// How far ahead an expiration may be. APNs stores for at most 30 days; anything past a year is most likely a
+/// typing error.
 pub const MAX_AHEAD: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! What is wrong with an input, and where.
-//!
-//! Everything that comes from outside - a request body, a payload, the configuration - is read through this module,
-//! so that each fault points at its field (RFC 6901) and names the limit and the value's size, never the value of a
-//! secret. Reading goes on after a fault, so that a caller sees all of them at once.
+//! All outside input is read through this module: request bodies, payloads and the configuration. Each fault
+//! points at its field (RFC 6901) and names the limit and the value's size. It never contains the value of a
+//! secret. Reading continues after a fault, so a caller sees all faults at once.
 
 mod json;
 mod read;
@@ -19,7 +18,7 @@ pub use read::{
 };
 pub use warning::{MAX_KINDS, MAX_LINES, Warning, WarningCode, WarningKind, WarningSummary, Warnings};
 
-/// A place in a JSON document, rendered only when a fault is found there.
+/// A position in a JSON document. It is rendered only when a fault is found there.
 #[derive(Clone, Copy, Debug)]
 pub enum Pointer<'p> {
     /// The document itself.
@@ -31,13 +30,13 @@ pub enum Pointer<'p> {
 }
 
 impl<'p> Pointer<'p> {
-    /// The member `key` of the value at this place.
+    /// Returns the pointer to the member `key` of this value.
     #[must_use]
     pub const fn key(&'p self, key: &'p str) -> Self {
         Self::Key(self, key)
     }
 
-    /// The element `index` of the array at this place.
+    /// Returns the pointer to the element `index` of this array.
     #[must_use]
     pub const fn index(&'p self, index: usize) -> Self {
         Self::Index(self, index)
@@ -57,14 +56,14 @@ impl fmt::Display for Pointer<'_> {
 /// One fault of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// RFC 6901 pointer to the field; empty for the document itself.
+    /// The RFC 6901 pointer to the field; empty for the document itself.
     pub pointer: String,
-    /// What is wrong with it.
+    /// What is wrong with the field.
     pub kind: FaultKind,
 }
 
 impl Fault {
-    /// The fault `kind` of the field at `pointer`.
+    /// Creates the fault `kind` of the field at `pointer`.
     #[must_use]
     pub fn at(pointer: &Pointer<'_>, kind: FaultKind) -> Self {
         Self {
@@ -87,30 +86,30 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// The kinds of fault, each with what the caller needs in order to mend it.
+/// The kinds of fault, each with what the caller needs to fix it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultKind {
-    /// A field that must be there is not.
+    /// A required field is missing.
     #[error("is required")]
     Missing,
-    /// The text is not JSON, and why.
+    /// The text is not JSON. Holds the parser's reason.
     #[error("is not JSON: {0}")]
     NotJson(String),
     /// The name of the field occurs twice in its object.
     #[error("occurs twice in one object; keep one of them")]
     Duplicate,
-    /// The value is of another JSON type.
+    /// The value has another JSON type.
     #[error("must be {expected}, but is {found}")]
     WrongType {
-        /// The type that the field has, with its article: `a string`.
+        /// The expected type, with its article: `a string`.
         expected: &'static str,
-        /// The type that came, with its article.
+        /// The type that was found, with its article.
         found: &'static str,
     },
-    /// The field is not one we know.
+    /// The field is unknown.
     #[error("is not a known field{}", suggestion(*.nearest))]
     UnknownField {
-        /// The known field that is spelled most like it.
+        /// The known field with the most similar spelling.
         nearest: Option<&'static str>,
     },
     /// The value is longer than its limit.
@@ -118,12 +117,12 @@ pub enum FaultKind {
     TooLong {
         /// Its size.
         size: usize,
-        /// The most that is allowed.
+        /// The maximum size.
         limit: usize,
-        /// What is counted: `bytes`, `devices`.
+        /// The unit of both sizes: `bytes`, `devices`.
         unit: &'static str,
     },
-    /// The value is of the right type, but not allowed.
+    /// The value has the right type but is not allowed.
     #[error("{0}")]
     Invalid(String),
     /// The value contradicts another field.
@@ -132,7 +131,7 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// The fault without what differs from one occurrence to the next, so that equal ones can be counted.
+    /// Returns the fault without the details of one occurrence, so that equal faults can be counted.
     #[must_use]
     pub fn summary(&self) -> Cow<'static, str> {
         match self {
@@ -162,8 +161,8 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Adds a fault that is not there yet; past [`MAX_LISTED`] it is only counted, so that a bad body cannot make a huge
-    /// answer.
+    /// Adds a fault unless it is listed already. Past [`MAX_LISTED`] faults are only counted, so that a bad
+    /// body cannot cause a huge answer.
     pub fn push(&mut self, fault: Fault) {
         if self.listed.contains(&fault) {
             return;
@@ -180,7 +179,7 @@ impl Faults {
         self.push(Fault::at(pointer, kind));
     }
 
-    /// Adds the fault `kind` of the field that `pointer`, itself RFC 6901, leads to from `at`.
+    /// Adds the fault `kind` of the field that `pointer`, an RFC 6901 pointer relative to `at`, leads to.
     pub fn add_below(&mut self, at: &Pointer<'_>, pointer: &str, kind: FaultKind) {
         self.push(Fault {
             pointer: format!("{at}{pointer}"),
@@ -188,7 +187,7 @@ impl Faults {
         });
     }
 
-    /// Whether nothing is wrong.
+    /// Whether no fault was found.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.listed.is_empty()
@@ -206,13 +205,13 @@ impl Faults {
         self.unlisted += other.unlisted;
     }
 
-    /// How many there are, listed or not.
+    /// Returns the number of faults, listed or not.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.listed.len() + self.unlisted
     }
 
-    /// Why the text is not JSON, if that is what is wrong.
+    /// Returns the parser's reason if the text is not JSON.
     #[must_use]
     pub fn not_json(&self) -> Option<&str> {
         match self.listed.first().map(|fault| &fault.kind) {
@@ -221,13 +220,13 @@ impl Faults {
         }
     }
 
-    /// The faults that are listed.
+    /// Returns the listed faults.
     #[must_use]
     pub fn listed(&self) -> &[Fault] {
         &self.listed
     }
 
-    /// The listed faults, each with how many devices have an equal one.
+    /// Returns the listed faults, each with the number of devices that have an equal fault.
     fn kinds(&self) -> Vec<(&Fault, usize)> {
         let mut kinds: Vec<(&Fault, usize)> = Vec::new();
         for fault in &self.listed {
@@ -247,16 +246,15 @@ impl Faults {
         kinds
     }
 
-    /// `value` if nothing is wrong, else the faults.
-    ///
+    /// Returns `value` if there are no faults.
     /// # Errors
-    /// The faults, if there are any.
+    /// Returns the faults if there are any.
     pub fn or<T>(self, value: T) -> Result<T, Self> {
         if self.is_empty() { Ok(value) } else { Err(self) }
     }
 }
 
-/// A pointer without the place of its device.
+/// Returns the pointer relative to its device.
 #[must_use]
 pub fn within_device(pointer: &str) -> &str {
     let Some(rest) = pointer.strip_prefix("/devices/") else {
@@ -290,7 +288,8 @@ impl fmt::Display for Faults {
     }
 }
 
-/// Faults that one answer lists; the rest are counted. A caller mends these first and asks again.
+/// The number of faults that one answer lists. The rest are counted; a caller fixes these first and tries
+/// again.
 pub const MAX_LISTED: usize = 100;
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
-//! Ring 1: Apple's protocol as values.
-//!
-//! What APNs takes and what it answers, parsed once at the edge, so that nothing inside checks again. In scope: the
-//! forms and limits of Apple's documentation. Out of scope: what we do about an answer (`delivery`), and how bytes get
-//! to Apple (`wire`, `shell`).
+//! Apple's protocol as values.
+//! Requests to APNs and its answers are parsed once, at the edge, so nothing inside checks them again. In
+//! scope: the forms and limits in Apple's documentation. Out of scope: how we react to an answer
+//! (`delivery`), and how bytes reach Apple (`apns-h2`, the Worker).
 
 pub mod apns_id;
 pub mod collapse_id;

@@ -1,7 +1,7 @@
 //! Payload and headers without a device: what a caller writes once for many devices.
 //!
-//! The fields are Apple's own vocabulary; each may be left out and then has the right default for the push type. Source:
-//! Apple, "Sending notification requests to APNs".
+//! The fields use Apple's vocabulary. A field that is left out gets the right default for the push type.
+//! Source: Apple, "Sending notification requests to APNs".
 
 use std::sync::Arc;
 
@@ -21,19 +21,19 @@ use crate::time::Timestamp;
 /// A notification for one app.
 #[derive(Clone, Debug)]
 pub struct Notification {
-    /// The headers of all its pushes.
+    /// The headers that all its pushes share.
     pub headers: Arc<Headers>,
-    /// The id that the caller chose, which fits one push alone.
+    /// The id that the caller chose. It can be used for one push only.
     pub apns_id: Option<ApnsId>,
-    /// What Apple advises against in the headers.
+    /// Warnings about the headers, from Apple's advice.
     pub warnings: Warnings,
-    /// The payload as it was written; a device's own payload is merged over it.
+    /// The payload as written. A device's own payload is merged over it.
     base: Value,
     truncate: bool,
 }
 
 impl Notification {
-    /// Reads a notification for the app `bundle_id`, with the faults of all its fields.
+    /// Reads a notification for the app `bundle_id`. Adds the faults of all its fields.
     pub fn parse(
         value: &Value,
         at: &Pointer<'_>,
@@ -75,8 +75,8 @@ impl Notification {
         })
     }
 
-    /// Whether a push to a device without a payload of its own takes effect once though it is sent twice, if it gets a
-    /// collapse id.
+    /// Whether a push that is sent twice under one collapse id takes effect once. Applies to devices without
+    /// a payload of their own.
     #[must_use]
     pub fn is_mergeable(&self) -> bool {
         match self.headers.push_type.rules().merged_by {
@@ -87,24 +87,25 @@ impl Notification {
         }
     }
 
-    /// The payload of the pushes to devices without one of their own, if it can be sent.
+    /// Returns the payload for devices without one of their own. Returns `None` if it cannot be sent.
     pub fn payload(&self, at: &Pointer<'_>, faults: &mut Faults) -> Option<Payload> {
         self.finish(&self.base, at, faults)
     }
 
-    /// The payload of a push to a device whose own payload is merged over the notification's (RFC 7396).
+    /// Returns the payload for a device whose own payload is merged over the notification's (RFC 7396).
     pub fn merged_payload(&self, patch: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Payload> {
         fault::open_object(patch, at, faults)?;
         self.finish(&Payload::merge(&self.base, patch), at, faults)
     }
 
-    /// What devices treat badly in one of these payloads, which is found at `at`.
+    /// Returns the warnings about one of these payloads, which is at `at` in the request.
     #[must_use]
     pub fn payload_warnings(&self, payload: &Payload, at: &Pointer<'_>) -> Warnings {
         payload.warnings(self.headers.push_type, at)
     }
 
-    /// The warnings of the notification's payload by itself, even if it cannot be sent without what devices add to it.
+    /// Returns the warnings about the notification's payload alone, even if it cannot be sent without a
+    /// device's part.
     #[must_use]
     pub fn base_warnings(&self) -> Warnings {
         let payload = Payload::parse(&self.base, &Pointer::Root, &mut Faults::default());
@@ -130,7 +131,7 @@ impl Notification {
     }
 }
 
-/// What Apple advises against in the headers that the caller chose.
+/// Returns the warnings about the headers that the caller chose.
 fn header_warnings(map: &Map<String, Value>, headers: &Headers, at: &Pointer<'_>) -> Warnings {
     let mut warnings = Warnings::default();
     let push_type = headers.push_type;
@@ -271,7 +272,7 @@ fn optional_text<T, E: std::fmt::Display>(
         .ok()
 }
 
-/// What a notification may say.
+/// The fields of a notification.
 const FIELDS: &[&str] = &[
     "payload",
     "push_type",

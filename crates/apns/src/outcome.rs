@@ -1,26 +1,26 @@
 //! The outcome of one attempt to send a push: APNs' answer, or why there was none.
 //!
-//! A push that APNs certainly did not process may be retried freely. One whose fate is unknown may show twice if it is
-//! retried. Source: RFC 9113 sections 6.8 and 8.7 for HTTP/2's guarantees.
+//! A push that APNs certainly did not process may be retried freely. A push with an unknown result may be
+//! shown twice if it is retried. Source: RFC 9113 sections 6.8 and 8.7 for HTTP/2's guarantees.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::reply::Reply;
 
-/// The end of one attempt.
+/// The result of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// An answer came.
+    /// APNs answered.
     Answered(Reply),
-    /// APNs surely has not processed the push.
+    /// APNs certainly did not process the push.
     NotSent(TransportError),
-    /// The push was sent, or may have been, and no answer came.
+    /// The push was sent, or may have been, and no answer arrived.
     Lost(TransportError),
 }
 
 impl Outcome {
-    /// The wait that an answer asked for.
+    /// Returns the wait that the answer asked for.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -31,7 +31,7 @@ impl Outcome {
 }
 
 impl Outcome {
-    /// The outcome without what belongs to the one push that had it.
+    /// Returns the outcome without the parts that identify the push.
     #[must_use]
     pub fn without_ids(&self) -> Self {
         match self {
@@ -46,27 +46,27 @@ impl Outcome {
     }
 }
 
-/// Why an attempt had no answer.
+/// Why an attempt got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TransportError {
     /// No connection could be opened.
     Unreachable,
-    /// The server refused the stream before it looked at it.
+    /// The server refused the stream before it processed it.
     StreamRefused,
-    /// The server is closing the connection and has not taken the stream.
+    /// The server is closing the connection and did not accept the stream.
     GoingAway,
     /// The connection or the stream broke.
     ConnectionLost,
     /// The attempt's deadline passed.
     Deadline,
-    /// The request's time was over before the push's turn came.
+    /// The request's time ran out before the push was sent.
     OutOfTime,
-    /// APNs refused the provider token, and there is no other one yet.
+    /// APNs refused the provider token, and no newer one is available yet.
     TokenRefused,
 }
 
 impl TransportError {
-    /// The word for it in answers, in place of APNs' reason.
+    /// Returns the word for it in answers, used in place of APNs' reason.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

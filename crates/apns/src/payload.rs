@@ -1,9 +1,10 @@
-//! The JSON that a device gets, in Apple's own vocabulary.
-//!
-//! A payload is a document, not a set of fields: what was parsed goes out with the same keys in the same order and with
-//! the same digits, keys that Apple adds after this was written included. Getters give it types, and the builder makes
-//! one in Rust. In scope: what cannot be sent (`check`), and what is sent but treated badly by devices (`warnings`): the
-//! shapes of all that the system reads, the rules of each push type. Out of scope: what an app keeps beside `aps`. Source: Apple, "Generating a remote notification".
+//! The JSON that a device receives, in Apple's vocabulary.
+//! A payload is a document, not a set of fields. A parsed payload is sent with the same keys, in the same
+//! order and with the same digits, including keys that Apple adds later. Getters provide typed access, and
+//! the builder creates payloads in Rust. In scope: errors that prevent sending (`check`), and problems that
+//! devices have with a payload (`warnings`): the shapes of all keys that the system reads, and the rules of
+//! each push type. Out of scope: the keys that an app puts beside `aps`.
+//! Source: Apple, "Generating a remote notification".
 
 mod alert;
 mod aps;
@@ -41,7 +42,8 @@ use crate::fault::{self, Faults, Pointer};
 
 /// A payload: any JSON object.
 ///
-/// Whether it can be sent with a push type says [`Payload::check`], and what devices ignore of it [`Payload::warnings`].
+/// [`Payload::check`] decides whether it can be sent with a push type. [`Payload::warnings`] lists what
+/// devices ignore.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload {
     /// An object.
@@ -51,63 +53,63 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// Reads the payload in `value`, which is found at `at`, or adds what is wrong with it to `faults`.
+    /// Reads the payload in `value`, which is at `at`. Returns `None` and adds to `faults` if it is not an
+    /// object.
     pub fn parse(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Self> {
         fault::open_object(value, at, faults)?;
         Some(Self::from_root(value.clone()))
     }
 
-    /// A builder of an empty payload.
+    /// Returns a builder of an empty payload.
     pub fn builder() -> PayloadBuilder {
         PayloadBuilder::default()
     }
 
-    /// What the system reads.
+    /// Returns `aps`, the part that the system reads.
     #[must_use]
     pub fn aps(&self) -> Aps<'_> {
         Aps::read(&self.root)
     }
 
-    /// What the app reads: the keys beside `aps`, in their order.
+    /// Iterates over the keys beside `aps`, which the app reads, in their order.
     pub fn custom(&self) -> impl Iterator<Item = (&str, &Value)> {
         let root = self.root.as_object().into_iter().flat_map(Map::iter);
         root.map(|(key, value)| (key.as_str(), value))
             .filter(|(key, _)| *key != "aps")
     }
 
-    /// The value of the key `key` beside `aps`.
+    /// Returns the value of the key `key` beside `aps`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.root.get(key)
     }
 
-    /// The document itself.
+    /// Returns the document.
     #[must_use]
     pub const fn as_value(&self) -> &Value {
         &self.root
     }
 
-    /// The JSON that is sent.
+    /// Returns the JSON that is sent.
     #[must_use]
     pub fn to_json(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap_or_default()
     }
 
-    /// The same as bytes that are shared, not copied.
+    /// Returns the JSON as shared bytes, without copying.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         self.body.clone()
     }
 
-    /// How many bytes are sent.
+    /// Returns the number of bytes that are sent.
     #[must_use]
     pub const fn size(&self) -> usize {
         self.body.len()
     }
 
-    /// The push type that this payload is made for, when its sender names none.
-    ///
-    /// None if there are several: `content-changed` is what widgets and controls have in common.
+    /// Returns the push type that fits this payload, for a sender that names none.
+    /// Returns `None` if several fit: widgets and controls both use `content-changed`.
     #[must_use]
     pub fn suggested_push_type(&self) -> Option<PushType> {
         let aps = self.aps();
@@ -137,7 +139,7 @@ impl Payload {
 }
 
 impl fmt::Debug for Payload {
-    /// The size alone: what a payload says is no business of a log.
+    /// Prints only the size: the content must not reach a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Payload({} bytes)", self.size())
     }

@@ -4,19 +4,19 @@
 
 use std::fmt;
 
-/// What `apns-priority` says.
+/// The value of `apns-priority`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Priority {
-    /// Immediately.
+    /// Send immediately.
     Ten,
-    /// With regard to the device's power.
+    /// Send with regard to the device's power.
     Five,
-    /// The device's power comes first, and it is not woken.
+    /// Prefer the device's power, and do not wake it.
     One,
 }
 
 impl Priority {
-    /// The priority with this number, if there is one.
+    /// Returns the priority with this number. Returns `None` if there is none.
     #[must_use]
     pub const fn from_number(number: u64) -> Option<Self> {
         match number {
@@ -27,7 +27,7 @@ impl Priority {
         }
     }
 
-    /// The header's value.
+    /// Returns the header's value.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,25 +1,23 @@
-//! The JSON Web Token by which APNs knows a sender.
-//!
-//! It is a function of the credential, the key and the bucket of time that it is issued in: the claims hold nothing
-//! else, and the signature is RFC 6979. So all who sign in a bucket make the same bytes, and APNs sees one token
-//! however many of them there are. In scope: the token and the buckets. Out of scope: who gets which token when
-//! (`delivery::gate`).
+//! The JSON Web Token that identifies a sender to APNs.
+//! A provider token depends only on the credential, the key and the half-hour bucket in which it is issued.
+//! The signature follows RFC 6979. All signers therefore produce the same bytes in one bucket, and APNs sees
+//! one token however many signers there are. In scope: the token and the buckets. Out of scope: which token
+//! is sent when (`delivery::gate`).
 //!
 //! Source: Apple, "Establishing a token-based connection to APNs"; RFC 7515, RFC 7518 section 3.4, RFC 6979.
 //!
 //! # Why half an hour
 //!
-//! APNs refuses a token that is older than an hour, and a sender that shows a new one more than once in 20 minutes.
-//! With [`CLOCK_SKEW`] between any two clocks, in minutes:
-//!
-//! - *No future*: a bucket is entered 2 after it begins, so that a clock that is 2 fast does not show a token from the
-//!   future.
-//! - *Not too often*: senders that are busy show each token for the first time within 4 of its beginning, and the next
-//!   no earlier than its own beginning, 26 later or more.
-//! - *Not too old*: a sender that was idle may show a token for the first time as late as 32 after its beginning. It
-//!   must then keep it for 20 more, and does for 25, so that the clock may change by 4: 57. Another 2 if its clock is
-//!   slow and 1 on the way are an hour. Half an hour is the longest round bucket with this room: with 35 minutes, such a
-//!   token would be refused as too old.
+//! APNs refuses a token that is older than an hour. It also refuses a sender that shows a new token more than
+//! once in 20 minutes. Any two clocks may differ by [`CLOCK_SKEW`]. All figures are minutes:
+//! - *No future*: a bucket's token is first used 2 after the bucket begins. A clock that is 2 fast then does
+//!   not show a token from the future.
+//! - *Not too often*: busy senders show each token for the first time within 4 of its beginning. They show
+//!   the next one no earlier than its own beginning, at least 26 later.
+//! - *Not too old*: a sender that was idle may show a token for the first time as late as 32 after its
+//!   beginning. It must then keep it for 20 more. It keeps it for 25, which allows for a clock difference of
+//!   4 and for 1 on the way: 57. A slow clock adds 2, and the way to APNs 1: one hour. Half an hour is the
+//!   longest round bucket that leaves this room. With 35 minutes such a token would be refused as too old.
 
 use std::fmt;
 use std::time::Duration;
@@ -31,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use super::credential::{Credential, SigningKey};
 use crate::time::Timestamp;
 
-/// A signed token. It prints without its text, which is as good as a password for an hour.
+/// A signed token. Its `Debug` omits the text, which works like a password for an hour.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderToken {
     text: String,
@@ -39,25 +37,25 @@ pub struct ProviderToken {
 }
 
 impl ProviderToken {
-    /// The token, for the header `authorization: bearer ...`.
+    /// Returns the token for the header `authorization: bearer ...`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Its `iat`, by which tokens of one credential are told apart.
+    /// Returns its `iat`, which distinguishes the tokens of one credential.
     #[must_use]
     pub const fn issued_at(&self) -> Timestamp {
         self.issued_at
     }
 
-    /// The bucket that it was issued in.
+    /// Returns the bucket in which it was issued.
     #[must_use]
     pub const fn bucket(&self) -> Bucket {
         Bucket::containing(self.issued_at)
     }
 
-    /// When to stop sending it, by any clock that is within [`CLOCK_SKEW`].
+    /// Returns when to stop sending it, by any clock within [`CLOCK_SKEW`].
     #[must_use]
     pub fn usable_until(&self) -> Timestamp {
         self.issued_at + USABLE
@@ -70,30 +68,31 @@ impl fmt::Debug for ProviderToken {
     }
 }
 
-/// A span of [`BUCKET`] on a grid that all clocks share: midnight, half past midnight, and so on, in UTC.
+/// An interval of [`BUCKET`] on a grid that all clocks share: midnight, half past midnight, and so on, in
+/// UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bucket(u64);
 
 impl Bucket {
-    /// The bucket whose token is the one to send at `now`.
+    /// Returns the bucket whose token is sent at `now`.
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
         Self::containing(now - CLOCK_SKEW)
     }
 
-    /// Its beginning, the `iat` of its token.
+    /// Returns its beginning, the `iat` of its token.
     #[must_use]
     pub const fn issued_at(self) -> Timestamp {
         Timestamp::from_secs(self.0.saturating_mul(BUCKET.as_secs()))
     }
 
-    /// When the next bucket's token takes over.
+    /// Returns when the next bucket's token replaces this one.
     #[must_use]
     pub fn ends_at(self) -> Timestamp {
         self.issued_at() + BUCKET + CLOCK_SKEW
     }
 
-    /// The bucket before it.
+    /// Returns the previous bucket.
     #[must_use]
     pub const fn previous(self) -> Self {
         Self(self.0.saturating_sub(1))
@@ -104,10 +103,9 @@ impl Bucket {
     }
 }
 
-/// Signs the token of `bucket`. The same arguments give the same bytes, wherever and whenever.
-///
+/// Signs the token of `bucket`. The same arguments always give the same bytes.
 /// # Errors
-/// Never in practice: the claims are two values that JSON can always hold.
+/// Returns an error if the claims cannot be written as JSON, which does not happen in practice.
 pub fn mint(credential: &Credential, key: &SigningKey, bucket: Bucket) -> Result<ProviderToken, MintError> {
     let issued_at = bucket.issued_at();
     let header = Header::empty().with_key_id(credential.key_id.as_str());
@@ -121,7 +119,7 @@ pub fn mint(credential: &Credential, key: &SigningKey, bucket: Bucket) -> Result
     Ok(ProviderToken { text, issued_at })
 }
 
-/// A token that could not be written down.
+/// The token could not be serialized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the provider token could not be written")]
 pub struct MintError;
@@ -132,23 +130,22 @@ struct ProviderClaims<'c> {
     iat: u64,
 }
 
-/// How long each token is the one to send; see the module's text.
+/// The length of a bucket; the module header says why.
 pub const BUCKET: Duration = Duration::from_mins(30);
 
-/// How far a clock may be from the right time.
-///
-/// The platform's clocks are within milliseconds of it; two minutes leave room for a machine that has lost its time
-/// server. More room would need shorter buckets.
+/// The largest assumed difference between a clock and the right time.
+/// The platform's clocks are accurate to milliseconds. Two minutes leave room for a machine that has lost its
+/// time server. More room would need shorter buckets.
 pub const CLOCK_SKEW: Duration = Duration::from_mins(2);
 
-/// A token that was shown to APNs for the first time is kept at least so long: Apple's 20 minutes, twice
-/// [`CLOCK_SKEW`], as the next clock to judge may be another one, and a minute on the way.
+/// The minimum time that a token is kept after APNs first saw it: Apple's 20 minutes, twice [`CLOCK_SKEW`]
+/// because another clock may decide next, and a minute on the way.
 pub const REST: Duration = Duration::from_mins(25);
 
-/// Age past which a token is not sent: Apple's hour less [`CLOCK_SKEW`] and a minute on the way.
+/// The age past which a token is not sent: Apple's hour less [`CLOCK_SKEW`] and a minute on the way.
 pub const USABLE: Duration = Duration::from_mins(57);
 
-/// The private key of RFC 6979, appendix A.2.5, as PKCS#8: public, and so good for nothing but tests.
+/// The private key of RFC 6979, appendix A.2.5, as PKCS#8. It is public and used only in tests.
 #[cfg(test)]
 pub(crate) const RFC_6979_KEY: &str = include_str!("../tests/rfc_6979.p8");
 
@@ -172,8 +169,8 @@ mod tests {
         );
     }
 
-    /// Deployments of different versions sign the same bytes in one bucket: if these move, APNs sees two tokens while
-    /// one version replaces another. The parts decode to `{"alg":"ES256","kid":"ABC123DEFG"}` and
+    /// Deployments of different versions sign the same bytes in one bucket. If these bytes change, APNs sees
+    /// two tokens during a deployment. The parts decode to `{"alg":"ES256","kid":"ABC123DEFG"}` and
     /// `{"iss":"DEF123GHIJ","iat":1795420800}`.
     #[test]
     fn provider_token_format_unchanged() {
@@ -192,7 +189,7 @@ mod tests {
         );
     }
 
-    /// The gate stores it so.
+    /// The gate stores tokens in this form.
     #[test]
     fn stored_provider_token_format_unchanged() {
         let token = ProviderToken {

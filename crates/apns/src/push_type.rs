@@ -1,15 +1,15 @@
-//! The eleven push types and the rules that each one brings.
-//!
-//! One table, [`PushType::rules`], says for each type what its topic ends in, which priorities it takes, how large its
-//! payload may be and which keys it needs or refuses. Checks, defaults, previews and error texts all read this table.
-//! Source: Apple, "Sending notification requests to APNs" and "Generating a remote notification".
+//! The eleven push types and the rules of each.
+//! One table, [`PushType::rules`], holds for each type the topic's suffix, the allowed priorities, the
+//! payload limit, and the keys that it requires or refuses. Checks, defaults, previews and error texts all
+//! read this table. Source: Apple, "Sending notification requests to APNs" and "Generating a remote
+//! notification".
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::priority::Priority;
 
-/// What `apns-push-type` says.
+/// The value of `apns-push-type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PushType {
     /// An alert, a badge or a sound.
@@ -36,41 +36,42 @@ pub enum PushType {
     Widgets,
 }
 
-/// What Apple asks of a push type.
+/// Apple's rules for a push type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// What follows the bundle id in `apns-topic`.
+    /// The text after the bundle id in `apns-topic`.
     pub topic_suffix: &'static str,
-    /// The priorities that APNs takes with it.
+    /// The priorities that APNs accepts with this type.
     pub priorities: &'static [Priority],
-    /// Those of them that Apple advises against.
+    /// The accepted priorities that Apple advises against.
     pub unusual_priorities: &'static [Priority],
-    /// The priority that we send when the caller names none.
+    /// The priority that is sent if the caller names none.
     pub default_priority: Priority,
-    /// What merges two pushes of one notification to one device.
+    /// How two pushes of one notification to one device are merged.
     pub merged_by: MergedBy,
-    /// The most bytes that the payload may have.
+    /// The payload's maximum size in bytes.
     pub max_payload: usize,
-    /// Pointers of the payload's keys without which nothing comes of the push. A Live Activity is refused without them.
+    /// Pointers to keys without which the push has no effect. A Live Activity without them is refused.
     pub required: &'static [&'static str],
-    /// Pointers of the payload's keys that Apple does not allow with it. APNs takes them nevertheless.
+    /// Pointers to keys that Apple does not allow with this type. APNs accepts them nevertheless.
     pub forbidden: &'static [&'static str],
 }
 
-/// What makes a push that is sent twice take effect once. A push whose answer was lost is sent again only if something does.
+/// What makes a push that is sent twice take effect once. A push whose answer was lost is resent only with
+/// `CollapseId` or `Timestamp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MergedBy {
     /// `apns-collapse-id`: the second notification replaces the first on the screen.
     CollapseId,
-    /// The payload's `timestamp`: the second update sets the same state, and loses against a newer one. The start of an
-    /// activity and an update with an alert take effect twice.
+    /// The payload's `timestamp`: the second update sets the same state, unless a newer one is set already. The start of
+    /// an activity and an update with an alert take effect twice.
     Timestamp,
-    /// Nothing: the app, the extension or the system gets each of them.
+    /// Nothing: the app, the extension or the system receives both.
     Nothing,
 }
 
 impl PushType {
-    /// All of them, in Apple's alphabetical order.
+    /// All push types, in Apple's alphabetical order.
     pub const ALL: [Self; 11] = [
         Self::Alert,
         Self::Background,
@@ -85,7 +86,7 @@ impl PushType {
         Self::Widgets,
     ];
 
-    /// The header's value.
+    /// Returns the header's value.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -103,7 +104,7 @@ impl PushType {
         }
     }
 
-    /// What Apple asks of this type: the table.
+    /// Returns Apple's rules for this type, from the table.
     #[must_use]
     pub const fn rules(self) -> Rules {
         match self {
@@ -172,7 +173,7 @@ impl fmt::Display for PushType {
     }
 }
 
-/// A text that names no push type.
+/// The text is not a push type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "must be one of alert, background, complication, controls, fileprovider, liveactivity, location, mdm, pushtotalk, voip, widgets"
@@ -190,7 +191,7 @@ impl FromStr for PushType {
     }
 }
 
-/// Apple's limit for every payload on `/3/device` but VoIP; a larger one is answered 413.
+/// Apple's limit for every payload on `/3/device` except VoIP. APNs answers a larger one with 413.
 pub const MAX_PAYLOAD: usize = 4096;
 
 /// Apple's limit for VoIP payloads.
@@ -199,7 +200,7 @@ pub const MAX_VOIP_PAYLOAD: usize = 5120;
 /// Apple's limit for payloads that are broadcast over a channel.
 pub const MAX_BROADCAST_PAYLOAD: usize = 5120;
 
-/// What holds for a type of which Apple says nothing else.
+/// The rules of a type without special rules.
 const PLAIN: Rules = Rules {
     topic_suffix: "",
     priorities: &[Priority::Ten, Priority::Five, Priority::One],

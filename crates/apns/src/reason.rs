@@ -1,6 +1,5 @@
 //! Apple's word for why a push was refused.
-//!
-//! The set is open: Apple adds reasons without notice, and one that we do not know must reach the caller as it came.
+//! The set is open: Apple adds reasons without notice. An unknown reason reaches the caller unchanged.
 //! Source: Apple, "Handling notification responses from APNs".
 
 use std::borrow::Cow;
@@ -16,7 +15,8 @@ macro_rules! reasons {
         impl Reason {
             $(pub const $name: Self = Self(Cow::Borrowed($text));)+
 
-            /// Those that Apple documents for `/3/device`, and the one spelling that its servers use besides.
+            /// The reasons that Apple documents for `/3/device`, and one alternative spelling that its
+            /// servers use.
             pub const KNOWN: &'static [Self] = &[$(Self::$name),+];
         }
     };
@@ -59,7 +59,7 @@ reasons! {
 }
 
 impl Reason {
-    /// The reason with this text; the texts that we know are not copied.
+    /// Returns the reason with this text. Known texts are not copied.
     #[must_use]
     pub fn new(text: &str) -> Self {
         let known = Self::KNOWN.iter().find(|reason| reason.as_str() == text);
@@ -68,7 +68,7 @@ impl Reason {
             .unwrap_or_else(|| Self(Cow::Owned(text.chars().take(MAX_LEN).collect())))
     }
 
-    /// Apple's word.
+    /// Returns Apple's word.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -87,7 +87,7 @@ impl fmt::Debug for Reason {
     }
 }
 
-/// The most characters kept of a reason that we do not know; Apple's longest has 27.
+/// The maximum length of an unknown reason. Apple's longest has 27 characters.
 const MAX_LEN: usize = 100;
 
 #[cfg(test)]

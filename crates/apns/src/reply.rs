@@ -1,6 +1,5 @@
-//! What came back for one push, in APNs' words.
-//!
-//! What it means for us is the verdict's business. Source: Apple, "Handling notification responses from APNs".
+//! APNs' answer to one push, in APNs' words.
+//! `delivery::verdict` decides what it means. Source: Apple, "Handling notification responses from APNs".
 
 use std::time::Duration;
 
@@ -16,20 +15,19 @@ pub struct Reply {
     pub status: u16,
     /// APNs' reason, if the body has one.
     pub reason: Option<Reason>,
-    /// Since when the device token is no longer valid; with status 410 only.
+    /// The time from which the device token is known to be invalid; only with status 410.
     pub since: Option<Timestamp>,
-    /// The push's id as APNs gives it back.
+    /// The push's id as APNs returned it.
     pub apns_id: Option<String>,
-    /// The id in the delivery log; the sandbox alone sends it.
+    /// The id in the delivery log. Only the sandbox sends it.
     pub apns_unique_id: Option<String>,
-    /// How long to wait, if the answer says so. Apple documents no such header; one that comes is obeyed.
+    /// How long to wait, if the answer says so. Apple documents no such header; if one arrives it is obeyed.
     pub retry_after: Option<Duration>,
 }
 
 impl Reply {
-    /// Reads an answer that came at `now` from its status, its headers by lower-case name, and its body.
-    ///
-    /// A body that is not APNs' JSON has no reason; that is not an error, since a proxy may be the one who speaks.
+    /// Reads an answer that arrived at `now` from its status, its headers (by lower-case name) and its body.
+    /// A body that is not APNs' JSON has no reason. This is not an error: the answer may come from a proxy.
     #[must_use]
     pub fn read<'h>(
         status: u16,
@@ -69,17 +67,17 @@ impl Reply {
         }
     }
 
-    /// Whether APNs itself answered, and not something between us and it.
+    /// Whether the answer comes from APNs itself, and not from something in between.
     #[must_use]
     pub const fn is_from_apns(&self) -> bool {
         self.status == 200 || self.reason.is_some() || self.apns_id.is_some()
     }
 }
 
-/// The largest error body that is read as APNs' JSON; Apple's are below 100 bytes.
+/// The largest error body that is read as APNs' JSON. Apple's have fewer than 100 bytes.
 pub const MAX_BODY: usize = 4096;
 
-/// The longest id kept; a UUID has 36 characters.
+/// The longest id that is kept. A UUID has 36 characters.
 const MAX_ID_LEN: usize = 64;
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
-//! One push as the request that APNs gets: `POST /3/device/{token}`.
-//!
-//! Preview, the fetch transport and the socket transport all take path, headers and body from here, so that they
+//! One push as a request to APNs: `POST /3/device/{token}`.
+//! Preview, the fetch transport and the socket transport all get path, headers and body from here, so they
 //! cannot differ. Source: Apple, "Sending notification requests to APNs".
 
 use std::sync::Arc;
@@ -19,9 +18,9 @@ use super::topic::Topic;
 /// One push, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Whom it goes to.
+    /// The device that it goes to.
     pub device_token: DeviceToken,
-    /// Its id, the same on every resend.
+    /// Its id, the same in every attempt.
     pub apns_id: ApnsId,
     /// The headers that it shares with the other pushes of its notification.
     pub headers: Arc<Headers>,
@@ -30,7 +29,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request to no device, for a probe without credentials: APNs refuses it before it looks at the rest.
+    /// Creates a request to no device, for a probe without credentials. APNs refuses it before it reads the
+    /// rest.
     #[must_use]
     pub fn probe() -> Self {
         let headers = Headers {
@@ -48,7 +48,7 @@ impl Request {
         }
     }
 
-    /// Whether the device shows the push once though it is sent twice. [`MergedBy`] says why.
+    /// Whether a push that is sent twice is shown once; [`MergedBy`] says why.
     #[must_use]
     pub fn is_repeatable(&self) -> bool {
         match self.headers.push_type.rules().merged_by {
@@ -61,7 +61,7 @@ impl Request {
         }
     }
 
-    /// The path, device token included: never logged.
+    /// Returns the path. It contains the device token: never log it.
     #[must_use]
     pub fn path(&self) -> String {
         let token = self.device_token.as_hex();
@@ -71,7 +71,7 @@ impl Request {
         path
     }
 
-    /// All headers but `authorization`, in the order in which they are sent.
+    /// Returns all headers except `authorization`, in the order in which they are sent.
     #[must_use]
     pub fn header_list(&self) -> Vec<(&'static str, String)> {
         let mut list = vec![("apns-id", self.apns_id.to_string())];
@@ -89,13 +89,13 @@ pub struct Headers {
     pub topic: Topic,
     /// `apns-priority`.
     pub priority: Priority,
-    /// `apns-expiration`; absent, APNs stores for up to 30 days.
+    /// `apns-expiration`. Without it APNs stores the notification for up to 30 days.
     pub expiration: Option<Expiration>,
     /// `apns-collapse-id`.
     pub collapse_id: Option<CollapseId>,
 }
 
-/// Whether a Live Activity's payload sets its state and does nothing else: sent twice, it sets the same state twice.
+/// Whether a Live Activity's payload only sets its state. Sent twice, such a push sets the same state twice.
 pub(super) fn is_state_update(payload: &Value) -> bool {
     let aps = payload.get("aps");
     let event = aps.and_then(|aps| aps.get("event")).and_then(Value::as_str);
@@ -104,13 +104,13 @@ pub(super) fn is_state_update(payload: &Value) -> bool {
 }
 
 impl Headers {
-    /// Whether APNs is to try the push once and not to store it: `apns-expiration` is 0.
+    /// Whether APNs tries the push once and does not store it: `apns-expiration` is 0.
     #[must_use]
     pub fn is_one_attempt(&self) -> bool {
         self.expiration == Some(Expiration::AT_ONCE)
     }
 
-    /// These headers as names and values.
+    /// Returns these headers as names and values.
     #[must_use]
     pub fn list(&self) -> Vec<(&'static str, String)> {
         let mut list = vec![
@@ -131,7 +131,7 @@ impl Headers {
     }
 }
 
-/// What stands before the device token in the path.
+/// The part of the path before the device token.
 pub const PATH_PREFIX: &str = "/3/device/";
 
 #[cfg(test)]

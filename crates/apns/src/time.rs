@@ -1,7 +1,6 @@
 //! The one type for points in time.
-//!
-//! Nothing here reads a clock: the shell does, and hands the moment to the core as the last argument of each call,
-//! so that every rule that depends on time is proved in virtual time.
+//! Nothing here reads a clock. The Worker reads it and passes the moment as the last argument of each call,
+//! so every rule that depends on time is tested in virtual time.
 
 mod retry_after;
 
@@ -19,31 +18,31 @@ pub use retry_after::retry_after;
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The moment `millis` milliseconds after the epoch.
+    /// Returns the moment `millis` milliseconds after the epoch.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// The moment `secs` seconds after the epoch.
+    /// Returns the moment `secs` seconds after the epoch.
     #[must_use]
     pub const fn from_secs(secs: u64) -> Self {
         Self(secs.saturating_mul(1000))
     }
 
-    /// Milliseconds since the epoch.
+    /// Returns the milliseconds since the epoch.
     #[must_use]
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// Whole seconds since the epoch, rounded down.
+    /// Returns the whole seconds since the epoch, rounded down.
     #[must_use]
     pub const fn as_secs(self) -> u64 {
         self.0 / 1000
     }
 
-    /// How long after `earlier` this is; zero if it is not after it.
+    /// Returns the time from `earlier` to this moment; zero if this moment is earlier.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

@@ -1,4 +1,4 @@
-//! What a push is addressed to within a device: a bundle id and the suffix of the push type.
+//! The topic of a push: the app's bundle id and the suffix of the push type.
 //!
 //! Source: Apple, "Sending notification requests to APNs", `apns-topic`.
 
@@ -14,7 +14,7 @@ impl BundleId {
     /// Checks the form of `text`.
     ///
     /// # Errors
-    /// What keeps it from being a bundle id.
+    /// Returns the reason why the text is not a bundle id.
     pub fn parse(text: &str) -> Result<Self, BadTopic> {
         if text.is_empty() || text.len() > MAX_LEN {
             return Err(BadTopic::Length { len: text.len() });
@@ -26,13 +26,13 @@ impl BundleId {
         Ok(Self(text.into()))
     }
 
-    /// The bundle id as text.
+    /// Returns the bundle id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The topic of a push of this type to this app.
+    /// Returns the topic of a push of this type to this app.
     #[must_use]
     pub fn topic(&self, push_type: PushType) -> Topic {
         Topic(format!("{}{}", self.0, push_type.rules().topic_suffix).into_boxed_str())
@@ -50,19 +50,19 @@ impl fmt::Display for BundleId {
 pub struct Topic(Box<str>);
 
 impl Topic {
-    /// A topic of nobody's app, for probes.
+    /// Returns a topic that no app has, for probes.
     pub(super) fn of_probe() -> Self {
         Self("com.example.probe".into())
     }
 
-    /// The header's value.
+    /// Returns the header's value.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The push type whose suffix `topic` ends in, and what stands before it.
+/// Returns the push type whose suffix `topic` ends in, and the text before the suffix.
 #[must_use]
 pub fn suffixed(topic: &str) -> Option<(PushType, &str)> {
     PushType::ALL
@@ -71,7 +71,7 @@ pub fn suffixed(topic: &str) -> Option<(PushType, &str)> {
         .find_map(|push_type| Some((push_type, topic.strip_suffix(push_type.rules().topic_suffix)?)))
 }
 
-/// Why a text is no bundle id.
+/// Why a text is not a bundle id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadTopic {
     /// It is empty or too long.
@@ -80,14 +80,14 @@ pub enum BadTopic {
         /// Its length in bytes.
         len: usize,
     },
-    /// Its characters are not those of a bundle id.
+    /// It has characters that a bundle id cannot have.
     #[error(
         "is not a bundle id: letters, digits, `-` and `_` in parts joined by `.`, as in `com.example.app`"
     )]
     Form,
 }
 
-/// The most bytes of a bundle id, App Store Connect's limit.
+/// The maximum length of a bundle id in bytes; the limit of App Store Connect.
 pub const MAX_LEN: usize = 155;
 
 #[cfg(test)]

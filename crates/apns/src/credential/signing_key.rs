@@ -1,8 +1,8 @@
 //! The private key that signs provider tokens, read from the text of Apple's `.p8` file.
-//!
-//! The text passes through consoles, environment files and shells on its way to a secret, and each of them bends line
-//! breaks and quotes in its own way, and some wrap all of it in base64: what is still unambiguous is accepted, and what
-//! is not is told apart, so that a deployment learns what it pasted instead of a `403` from APNs.
+//! The text passes through consoles, environment files and shells before it becomes a secret. Each changes
+//! line breaks and quotes in its own way, and some encode all of it in base64. Unambiguous text is accepted.
+//! Otherwise the error names what was pasted, so that the mistake shows up in the deployment and not as a
+//! `403` from APNs.
 //!
 //! Source: RFC 5208 (PKCS#8), RFC 5915 (SEC1), RFC 7468 (PEM).
 
@@ -13,7 +13,7 @@ use base64ct::{Base64Unpadded, Base64UrlUnpadded, Encoding};
 use p256::pkcs8::der::ErrorKind;
 use p256::pkcs8::{self, PrivateKeyInfo, SecretDocument};
 
-/// A P-256 private key. It prints as nothing.
+/// A P-256 private key. Its `Debug` prints nothing of it.
 #[derive(Clone)]
 pub struct SigningKey(p256::ecdsa::SigningKey);
 
@@ -32,8 +32,8 @@ impl fmt::Debug for SigningKey {
 impl FromStr for SigningKey {
     type Err = KeyError;
 
-    /// Reads the text of a `.p8` file, with real line breaks, with `\n` written out, or on one line; also the base64 of the
-    /// whole file, and its base64 lines alone.
+    /// Reads the text of a `.p8` file with real line breaks, with `\n` written out, or on one line. Also
+    /// accepts the base64 of the whole file, and the file's base64 lines alone.
     fn from_str(text: &str) -> Result<Self, KeyError> {
         let text = unbend(text);
         if text.is_empty() {
@@ -51,13 +51,13 @@ impl FromStr for SigningKey {
     }
 }
 
-/// Why a text is no signing key. It never quotes the text.
+/// Why a text is not a signing key. Never quotes the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// There is nothing.
+    /// It is empty.
     #[error("the key is empty")]
     Empty,
-    /// It is where the file is, and not what is in it.
+    /// It is the file's name, not its content.
     #[error(
         "this is the name of a file; the secret must hold what is in it: `wrangler secret put NAME < AuthKey_….p8`"
     )]
@@ -65,7 +65,7 @@ pub enum KeyError {
     /// There is no `BEGIN` line.
     #[error("the key is not PEM: it must be the whole .p8 file, from `-----BEGIN PRIVATE KEY-----` on")]
     NotPem,
-    /// It is the public half.
+    /// It is a public key.
     #[error("this is a public key; the private key is in the .p8 file from Apple's developer portal")]
     PublicKey,
     /// It is a certificate.
@@ -79,24 +79,24 @@ pub enum KeyError {
          convert it with `openssl pkcs8 -topk8 -nocrypt -in key.pem -out key.p8`"
     )]
     Sec1,
-    /// It needs a pass phrase.
+    /// It needs a passphrase.
     #[error("the key is encrypted; decrypt it with `openssl pkcs8 -topk8 -nocrypt -in key.pem -out key.p8`")]
     Encrypted,
-    /// It is PEM, but of something else.
+    /// It is PEM of something else.
     #[error("this is PEM of something else; it must begin with `-----BEGIN PRIVATE KEY-----`")]
     OtherLabel,
     /// It is a private key of another curve or algorithm.
     #[error("the key is not a P-256 elliptic curve key, the only kind that APNs takes")]
     NotP256,
-    /// Its end is missing.
+    /// It is cut off.
     #[error("the key is cut off: it must be the whole .p8 file, up to `-----END PRIVATE KEY-----`")]
     CutOff,
-    /// It is whole, but not readable.
+    /// It is complete but cannot be decoded.
     #[error("the key is garbled: its base64 does not decode to a private key")]
     Garbled,
 }
 
-/// Takes away what a shell or an environment file adds: quotes around it, and escapes for its line breaks, however often
+/// Removes what a shell or an environment file adds: outer quotes, and escaped line breaks, however often
 /// they were escaped.
 fn unbend(text: &str) -> String {
     let around = |character: char| character.is_whitespace() || matches!(character, '"' | '\'' | '\u{feff}');
@@ -111,7 +111,7 @@ fn unbend(text: &str) -> String {
         .to_owned()
 }
 
-/// The PEM in a text that is the base64 of a `.p8` file, or the inner lines of one; any other text as it is.
+/// Decodes a text that is the base64 of a `.p8` file or of its inner lines. Returns any other text unchanged.
 fn unwrapped(text: String) -> String {
     if text.contains("-----") {
         return text;
@@ -135,7 +135,7 @@ fn der(base64: &str) -> Vec<u8> {
     Base64Unpadded::decode_vec(base64).unwrap_or_default()
 }
 
-/// The same PEM with its base64 in lines of 64, as the parser insists.
+/// Returns the PEM with base64 lines of 64 characters, which the parser requires.
 fn canonical_pem(text: &str) -> Result<String, KeyError> {
     let is_file_name = !text.contains(char::is_whitespace) && text.to_ascii_lowercase().ends_with(".p8");
     let no_begin = if is_file_name {
@@ -183,10 +183,10 @@ const fn der_fault(kind: ErrorKind) -> KeyError {
     }
 }
 
-/// What PKCS#8 calls an unencrypted private key.
+/// The PEM label of an unencrypted PKCS#8 private key.
 const LABEL: &str = "PRIVATE KEY";
 
-/// Base64 characters of a line. Source: RFC 7468, section 2.
+/// The number of base64 characters in a line. Source: RFC 7468, section 2.
 const PEM_LINE: usize = 64;
 
 /// The curve's object identifier, `prime256v1`. Source: RFC 5480, section 2.1.1.1.

@@ -1,8 +1,7 @@
-//! Reading JSON that somebody else wrote: strict about what is ambiguous, liberal about the rest.
-//!
-//! A name that occurs twice in an object is a fault, since a parser would silently drop one of the values. `null` is an
-//! absent field everywhere in our own objects, and is kept where it has a meaning: in payloads, in the patches of
-//! variants, and in the comparisons of a segment. A byte order mark is ignored.
+//! Reads JSON from outside: strict about what is ambiguous, lenient about the rest.
+//! A name that occurs twice in an object is a fault, because a parser would silently drop one of the values.
+//! In our own objects `null` means an absent field. It is kept where it has a meaning: in payloads, in the
+//! patches of variants, and in the comparisons of a segment. A byte order mark is ignored.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,10 +13,9 @@ use serde_json::{Map, Number, Value};
 
 use super::{FaultKind, Faults, Pointer};
 
-/// Reads a JSON text, which is found at `at`.
-///
+/// Reads a JSON text, which is at `at`.
 /// # Errors
-/// One fault if it is not JSON, else one for each name that occurs twice in its object.
+/// Returns one fault if it is not JSON, else one fault for each name that occurs twice in its object.
 pub fn json(text: &[u8], at: &Pointer<'_>) -> Result<Value, Faults> {
     let text = without_mark(text);
     let mut faults = Faults::default();
@@ -37,7 +35,7 @@ pub fn json(text: &[u8], at: &Pointer<'_>) -> Result<Value, Faults> {
     }
 }
 
-/// The fault of a text that is not JSON.
+/// Creates the fault of a text that is not JSON.
 #[must_use]
 pub fn not_json(text: &[u8], error: &serde_json::Error, at: &Pointer<'_>) -> Faults {
     let mut faults = Faults::default();
@@ -45,7 +43,8 @@ pub fn not_json(text: &[u8], error: &serde_json::Error, at: &Pointer<'_>) -> Fau
     faults
 }
 
-/// The text behind its byte order marks, if it has some. Files that are joined may have several, and white space between.
+/// Returns the text without leading byte order marks. Joined files may have several, with white space between
+/// them.
 #[must_use]
 pub fn without_mark(text: &[u8]) -> &[u8] {
     let mut rest = text;
@@ -55,9 +54,8 @@ pub fn without_mark(text: &[u8]) -> &[u8] {
     rest
 }
 
-/// A value in which no name occurs twice in an object. With `NULLS`, null members are kept.
-///
-/// For a reader that makes no tree of the whole text; it does not say where the name is.
+/// A value in which no object has a name twice. With `NULLS`, null members are kept.
+/// Used by readers that build no tree of the whole text. The error does not say where the name is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unique<const NULLS: bool>(pub Value);
 
@@ -78,17 +76,17 @@ impl<'de, const NULLS: bool> Deserialize<'de> for Unique<NULLS> {
     }
 }
 
-/// What happens to members that are null.
+/// How null members are treated.
 #[derive(Clone, Copy)]
 enum Nulls {
     Dropped,
-    /// Dropped here, and kept in the members' own values.
+    /// Dropped at this level, kept below.
     KeptBelow,
     Kept,
 }
 
 impl Nulls {
-    /// What happens to them in the value of the member `name`.
+    /// Returns how nulls in the value of the member `name` are treated.
     fn of(self, name: &str) -> Self {
         match (self, name) {
             (Self::Kept | Self::KeptBelow, _) => Self::Kept,
@@ -193,7 +191,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
     }
 }
 
-/// Why a text is not JSON, in words for its writer. Nothing of the text is quoted.
+/// Explains why a text is not JSON, in words for its author. Never quotes the text.
 fn explanation(text: &[u8], error: &serde_json::Error) -> String {
     if let Some(form) = foreign(text) {
         return form.to_owned();
@@ -223,7 +221,7 @@ fn explanation(text: &[u8], error: &serde_json::Error) -> String {
     }
 }
 
-/// What a text is that is evidently something else than JSON.
+/// Names the format of a text that is clearly not JSON. Returns `None` if no format is recognized.
 fn foreign(text: &[u8]) -> Option<&'static str> {
     match text {
         [] => Some("it is empty"),
@@ -237,7 +235,7 @@ fn foreign(text: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Whether a text begins with the names of the columns of a table of devices.
+/// Whether a text begins with the column names of a table of devices.
 #[must_use]
 pub fn is_table(text: &[u8]) -> bool {
     let text = without_mark(text).trim_ascii_start();
@@ -254,7 +252,7 @@ pub fn is_table(text: &[u8]) -> bool {
     })
 }
 
-/// Whether a text begins with a row of a table, with a device token in its first cell.
+/// Whether a text begins with a table row that has a device token in its first cell.
 #[must_use]
 pub fn is_row(text: &[u8]) -> bool {
     let text = without_mark(text).trim_ascii_start();
@@ -262,14 +260,14 @@ pub fn is_row(text: &[u8]) -> bool {
     end.is_some_and(|end| text.get(..end).is_some_and(is_like_token))
 }
 
-/// Whether a cell is evidently a device token.
+/// Whether a cell clearly holds a device token.
 #[must_use]
 pub fn is_like_token(cell: &[u8]) -> bool {
     let cell = without_mark(cell).trim_ascii().trim_ascii_quotes();
     cell.len() >= MIN_TOKEN && cell.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// A name of a column without quotes around it.
+/// Removes the quotes around a column name.
 trait Quoted {
     fn trim_ascii_quotes(&self) -> &Self;
 }
@@ -284,19 +282,19 @@ impl Quoted for [u8] {
 /// The byte order mark of UTF-8.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// How deep arrays and objects may be nested: the parser stops there.
+/// The maximum nesting of arrays and objects; the parser stops there.
 const MAX_NESTING: usize = 127;
 
-/// How the parser hands over a number whose digits it keeps.
+/// The name under which the parser passes on a number with its digits.
 const NUMBER: &str = "$serde_json::private::Number";
 
 const LONE_SURROGATE: &str = "it has a lone surrogate, half of a character such as `\\ud83d` without its other half: \
      a text was cut inside an emoji,";
 
-/// The fewest hex digits that are taken for a device token where none belongs.
+/// The minimum number of hex digits that are recognized as a device token in the wrong place.
 const MIN_TOKEN: usize = 32;
 
-/// The longest first line that is looked at for the names of columns.
+/// The longest first line that is searched for column names.
 const MAX_HEADER: usize = 16 * 1024;
 
 #[cfg(test)]

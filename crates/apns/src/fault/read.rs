@@ -1,4 +1,4 @@
-//! Reading JSON values, with a fault for what is not as it must be.
+//! Reads JSON values and adds a fault for each wrong one.
 
 use std::ops::RangeInclusive;
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Number, Value};
 
 use super::{FaultKind, Faults, Pointer, synonyms};
 
-/// The name of a value's JSON type, with its article.
+/// Returns the name of a value's JSON type, with its article.
 #[must_use]
 pub const fn type_name(value: &Value) -> &'static str {
     match value {
@@ -19,7 +19,8 @@ pub const fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// Reads `value` as an object of which every member is one of `known`; an unknown one is a fault with a suggestion.
+/// Reads `value` as an object whose members must be in `known`. An unknown member is a fault with a
+/// suggestion.
 pub fn object<'v>(
     value: &'v Value,
     at: &Pointer<'_>,
@@ -28,7 +29,7 @@ pub fn object<'v>(
 ) -> Option<&'v Map<String, Value>> {
     let map = open_object(value, at, faults)?;
     for key in map.keys().filter(|key| !known.contains(&key.as_str())) {
-        // A suggestion costs time, and the faults past the list are only counted.
+        // A suggestion takes time, and faults past the list are only counted.
         let nearest = if faults.is_full() {
             None
         } else {
@@ -39,7 +40,7 @@ pub fn object<'v>(
     Some(map)
 }
 
-/// Reads `value` as an object that may have any members.
+/// Reads `value` as an object with any members.
 pub fn open_object<'v>(
     value: &'v Value,
     at: &Pointer<'_>,
@@ -64,7 +65,7 @@ pub fn boolean(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<b
     expect(value.as_bool(), "a boolean", value, at, faults)
 }
 
-/// Reads `value` as an integer of the range, also if it is written as text or with a point: `"5"`, `5.0`.
+/// Reads `value` as an integer in `range`. Also accepts text and a decimal point: `"5"`, `5.0`.
 pub fn within(
     value: &Value,
     range: RangeInclusive<u32>,
@@ -83,10 +84,9 @@ pub fn within(
     read.map_err(refuse).ok()
 }
 
-/// Reads `value` as an integer that is not negative, also if it is written as text or with a point: `"5"`, `5.0`.
-///
+/// Reads `value` as a non-negative integer. Also accepts text and a decimal point: `"5"`, `5.0`.
 /// # Errors
-/// What it is instead, in words.
+/// Returns what it is instead, in words.
 pub fn integer(value: &Value) -> Result<u64, String> {
     let shown = |number: &Number| match number.to_string() {
         digits if digits.len() > MAX_SHOWN_NUMBER => format!("a number of {} characters", digits.len()),
@@ -102,13 +102,14 @@ pub fn integer(value: &Value) -> Result<u64, String> {
     }
 }
 
-/// The number that a text is, if it has nothing but a number in it.
+/// Parses a text that consists of one number. Returns `None` for any other text.
 #[must_use]
 pub fn digits(text: &str) -> Option<Number> {
     text.trim().parse().ok()
 }
 
-/// The integer that a number is. One with a point or an exponent is read as a double, which holds integers up to 2^53.
+/// Converts a number to an integer. A number with a point or an exponent is read as a double, which holds
+/// integers up to 2^53.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -157,7 +158,7 @@ pub fn one_of(
     found
 }
 
-/// Adds the fault that `value` is not of the type `expected`, which is named with its article.
+/// Adds the fault that `value` does not have the type `expected`, which includes its article.
 pub fn wrong_type(expected: &'static str, value: &Value, at: &Pointer<'_>, faults: &mut Faults) {
     faults.add(
         at,
@@ -181,7 +182,7 @@ fn expect<T>(
     read
 }
 
-/// The name in `known` that is meant by `name`: the one that it is another word for, or that is spelled most like it.
+/// Returns the name in `known` that `name` most likely means: a synonym, or the most similar spelling.
 #[must_use]
 pub fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
     if name.len() > MAX_SUGGESTED_LEN {
@@ -199,11 +200,11 @@ pub fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
         .map(|(_, candidate)| candidate)
 }
 
-/// 2^53: up to here each integer is a double.
+/// 2^53: every integer up to here is exact in a double.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// A number that is written longer than this is not repeated in a fault.
+/// The longest number that a fault repeats, in characters.
 const MAX_SHOWN_NUMBER: usize = 40;
 
-/// A field name longer than this gets no suggestion: the comparison is quadratic, and ours are all shorter.
+/// The longest name that gets a suggestion: the comparison is quadratic, and our names are all shorter.
 const MAX_SUGGESTED_LEN: usize = 40;

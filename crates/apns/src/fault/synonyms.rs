@@ -1,9 +1,8 @@
-//! Words that other services, libraries and programming languages have for our fields.
-//!
-//! Spelling does not lead from `ttl` to `expiration`. A word leads to the first of its meanings that is known where it
-//! is written.
+//! Names that other services, libraries and programming languages use for our fields.
+//! Similar spelling does not connect `ttl` with `expiration`. Each word here maps to one or more of our
+//! fields; the first one that is allowed at its position is suggested.
 
-/// What `word`, in lower case, means among `known`.
+/// Returns the field in `known` that `word`, in lower case, is a synonym of.
 pub(super) fn meant(word: &str, known: &[&'static str]) -> Option<&'static str> {
     let plain: String = word.chars().filter(char::is_ascii_alphanumeric).collect();
     let (_, meanings) = MEANINGS
@@ -14,7 +13,7 @@ pub(super) fn meant(word: &str, known: &[&'static str]) -> Option<&'static str> 
         .find_map(|meaning| known.iter().find(|name| *name == meaning).copied())
 }
 
-/// Words, in lower case and without anything but letters and digits, and what they mean.
+/// Words, in lower case with only letters and digits, and the fields that they mean.
 const MEANINGS: &[(&[&str], &[&str])] = &[
     // Devices.
     (

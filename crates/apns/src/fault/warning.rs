@@ -1,8 +1,8 @@
-//! What is sent as written, although Apple or the device treats it badly.
-//!
-//! A fault refuses a request, a warning does not, unless the caller says `"strict": true`. Each warning has a stable
-//! code, so that programs can react to it, and a pointer to its field. In scope: the codes, one list per notification,
-//! and the summary of many. Out of scope: the rules, which are with the payload and the headers.
+//! Warnings: what is sent as written although Apple or the device handles it badly.
+//! A fault refuses a request. A warning does so only if the caller says `"strict": true`. Each warning has a
+//! stable code, so that programs can react to it, and a pointer to its field. In scope: the codes, the list
+//! of one notification, and the summary of many. Out of scope: the rules, which belong to the payload and the
+//! headers.
 
 mod summary;
 
@@ -17,22 +17,22 @@ use super::{Fault, FaultKind, Faults, Pointer};
 /// One warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// Which kind of mistake it looks like.
+    /// The kind of mistake.
     pub code: WarningCode,
-    /// RFC 6901 pointer to the field.
+    /// The RFC 6901 pointer to the field.
     pub pointer: String,
-    /// What is unusual about it, and what to do.
+    /// What is unusual about the field, and what to do.
     pub detail: String,
 }
 
 impl Warning {
-    /// Whether it is about the same field for the same reason.
+    /// Whether both warnings have the same field and code.
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
         self.code == other.code && self.pointer == other.pointer
     }
 
-    /// The fault that this warning is in a strict request.
+    /// Converts the warning to a fault, for a strict request.
     #[must_use]
     pub fn to_fault(&self) -> Fault {
         let Self {
@@ -49,7 +49,7 @@ impl Warning {
     }
 }
 
-/// The codes of warnings. They are stable: a code is never renamed, and never gets another meaning.
+/// The codes of warnings. They are stable: a code is never renamed and never gets another meaning.
 ///
 /// docs/reference/warnings.md describes each one to callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -57,43 +57,43 @@ impl Warning {
 pub enum WarningCode {
     /// A value is null.
     NullValue,
-    /// A key of Apple's dictionaries is spelled almost like one of Apple's.
+    /// A key is spelled almost like one of Apple's.
     MisspelledKey,
-    /// A key of Apple's is in the wrong dictionary.
+    /// One of Apple's keys is in the wrong dictionary.
     MisplacedKey,
-    /// A key of the app's own is inside `aps`.
+    /// An app's own key is inside `aps`.
     CustomKeyInAps,
-    /// The payload is a whole notification.
+    /// The payload contains a whole notification.
     WholeNotification,
     /// A value has another JSON type than Apple documents.
     WrongType,
-    /// A value is outside of what Apple documents.
+    /// A value is outside the range that Apple documents.
     WrongValue,
     /// A date is in milliseconds.
     Milliseconds,
-    /// A Live Activity's timestamp is from before there were Live Activities.
+    /// A Live Activity's timestamp is older than Live Activities.
     OldTimestamp,
-    /// A Live Activity is stale before its state is valid.
+    /// A Live Activity becomes stale before its state is valid.
     StaleBeforeTimestamp,
     /// A Live Activity is dismissed later than the system keeps it.
     LateDismissal,
     /// A Live Activity ends without a final state.
     EndWithoutState,
-    /// A key that the push type needs is missing.
+    /// A key that the push type requires is missing.
     MissingKey,
-    /// A key does nothing beside the others, or with this push type.
+    /// A key has no effect beside the others, or with this push type.
     IgnoredKey,
     /// The device shows and plays nothing.
     NothingToShow,
     /// A background push has something to show.
     BackgroundWithAlert,
-    /// The service extension has no alert to change.
+    /// The payload asks for the service extension, which needs an alert.
     MutableWithoutAlert,
-    /// The priority is one that Apple advises against for the push type.
+    /// Apple advises against the priority for the push type.
     UnusualPriority,
-    /// The expiration is one that Apple advises against for the push type.
+    /// Apple advises against the expiration for the push type.
     UnusualExpiration,
-    /// A variable that devices do not have has no default.
+    /// A template variable that some devices lack has no default.
     MissingVariable,
 }
 
@@ -122,7 +122,7 @@ impl WarningCode {
         Self::MissingVariable,
     ];
 
-    /// The word for it in answers.
+    /// Returns the word for it in answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -164,7 +164,7 @@ pub struct Warnings {
 }
 
 impl Warnings {
-    /// Adds a warning; past [`MAX_KINDS`] it is only counted.
+    /// Adds a warning. Past [`MAX_KINDS`] warnings are only counted.
     pub fn add(&mut self, at: &Pointer<'_>, code: WarningCode, detail: impl Into<String>) {
         if self.listed.len() >= MAX_KINDS {
             self.unlisted += 1;
@@ -177,25 +177,26 @@ impl Warnings {
         });
     }
 
-    /// Whether there are none.
+    /// Whether there are no warnings.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.listed.is_empty()
     }
 
-    /// The warnings that are listed.
+    /// Returns the listed warnings.
     #[must_use]
     pub fn listed(&self) -> &[Warning] {
         &self.listed
     }
 
-    /// How many more there are that are only counted.
+    /// Returns the number of warnings that are counted but not listed.
     #[must_use]
     pub const fn unlisted(&self) -> usize {
         self.unlisted
     }
 
-    /// The warnings for which `holds` is true, and the others. Those that are only counted are among the others.
+    /// Splits into the warnings for which `holds` is true and the others. Warnings that are only counted go
+    /// to the second part.
     #[must_use]
     pub fn split(self, holds: impl Fn(&Warning) -> bool) -> (Self, Self) {
         let (first, second) = self.listed.into_iter().partition(holds);
@@ -210,7 +211,7 @@ impl Warnings {
         (first, second)
     }
 
-    /// The same warnings of a document that is found at `pointer`.
+    /// Moves the warnings below `pointer`, where their document is.
     #[must_use]
     pub fn below(mut self, pointer: &str) -> Self {
         for warning in &mut self.listed {
@@ -231,7 +232,7 @@ impl Warnings {
         self.unlisted += other.unlisted;
     }
 
-    /// Adds each warning to `faults`, as a strict request has it.
+    /// Adds each warning to `faults`, for a strict request.
     pub fn add_to(&self, faults: &mut Faults) {
         for warning in &self.listed {
             faults.push(warning.to_fault());

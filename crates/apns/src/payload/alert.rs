@@ -1,8 +1,8 @@
 //! The value of `alert`.
 //!
-//! Source: Apple, "Generating a remote notification", alert dictionary keys; for Live Activities, whose texts may be
-//! localized in place and whose sound sits in the alert, "Starting and updating Live Activities with ActivityKit push
-//! notifications". The last four keys are of older systems, and kept because devices still read them.
+//! Source: Apple, "Generating a remote notification", alert dictionary keys. For Live Activities: "Starting
+//! and updating Live Activities with ActivityKit push notifications"; their texts may be localized in place,
+//! and their sound is in the alert. The last four keys are for older systems. Devices still read them.
 
 use serde_json::{Map, Value};
 
@@ -12,7 +12,7 @@ use super::sound::Sound;
 /// What the device shows.
 #[derive(Clone, Copy)]
 pub enum Alert<'p> {
-    /// The body alone.
+    /// Only a body.
     Text(&'p str),
     /// The parts of the alert.
     Dictionary(AlertDictionary<'p>),
@@ -28,7 +28,7 @@ impl<'p> Alert<'p> {
         }
     }
 
-    /// The parts of the alert, if it has any.
+    /// Returns the parts of the alert. Returns `None` if the alert is a text.
     #[must_use]
     pub const fn dictionary(self) -> Option<AlertDictionary<'p>> {
         match self {
@@ -43,7 +43,7 @@ impl<'p> Alert<'p> {
         self.dictionary()?.title()
     }
 
-    /// The body, in whichever form the alert has.
+    /// The body, in either form of the alert.
     #[must_use]
     pub fn body(self) -> Option<AlertText<'p>> {
         match self {
@@ -64,7 +64,7 @@ impl<'p> AlertDictionary<'p> {
         AlertText::read(self.get("title")?)
     }
 
-    /// What stands between title and body.
+    /// The subtitle, shown between title and body.
     #[must_use]
     pub fn subtitle(self) -> Option<&'p str> {
         self.text("subtitle")
@@ -76,7 +76,7 @@ impl<'p> AlertDictionary<'p> {
         AlertText::read(self.get("body")?)
     }
 
-    /// The image or storyboard that shows while the app launches.
+    /// The image or storyboard that is shown while the app launches.
     #[must_use]
     pub fn launch_image(self) -> Option<&'p str> {
         self.text("launch-image")
@@ -88,7 +88,7 @@ impl<'p> AlertDictionary<'p> {
         self.text("title-loc-key")
     }
 
-    /// What fills the title's placeholders.
+    /// The values for the title's placeholders.
     pub fn title_loc_args(self) -> impl Iterator<Item = &'p str> {
         texts(self.get("title-loc-args"))
     }
@@ -99,7 +99,7 @@ impl<'p> AlertDictionary<'p> {
         self.text("subtitle-loc-key")
     }
 
-    /// What fills the subtitle's placeholders.
+    /// The values for the subtitle's placeholders.
     pub fn subtitle_loc_args(self) -> impl Iterator<Item = &'p str> {
         texts(self.get("subtitle-loc-args"))
     }
@@ -110,7 +110,7 @@ impl<'p> AlertDictionary<'p> {
         self.text("loc-key")
     }
 
-    /// What fills the body's placeholders.
+    /// The values for the body's placeholders.
     pub fn loc_args(self) -> impl Iterator<Item = &'p str> {
         texts(self.get("loc-args"))
     }
@@ -133,13 +133,13 @@ impl<'p> AlertDictionary<'p> {
         self.text("action-loc-key")
     }
 
-    /// What the summary of a group says of this notification; legacy.
+    /// This notification's text in a group summary; legacy.
     #[must_use]
     pub fn summary_arg(self) -> Option<&'p str> {
         self.text("summary-arg")
     }
 
-    /// How many the notification counts for in its group's summary; legacy.
+    /// The number that the notification counts for in its group's summary; legacy.
     #[must_use]
     pub fn summary_arg_count(self) -> Option<u64> {
         self.get("summary-arg-count")?.as_u64()
@@ -161,7 +161,7 @@ impl<'p> AlertDictionary<'p> {
 pub enum AlertText<'p> {
     /// The text itself.
     Plain(&'p str),
-    /// A text of the app, which only Live Activities take here.
+    /// A localized text of the app; only Live Activities accept one here.
     Localized(LocalizedText<'p>),
 }
 
@@ -174,7 +174,7 @@ impl<'p> AlertText<'p> {
         }
     }
 
-    /// The text, if it stands in the payload.
+    /// Returns the text if the payload contains it.
     #[must_use]
     pub const fn plain(self) -> Option<&'p str> {
         match self {
@@ -195,13 +195,13 @@ impl<'p> LocalizedText<'p> {
         self.0.get("loc-key")?.as_str()
     }
 
-    /// What fills the text's placeholders.
+    /// The values for the text's placeholders.
     pub fn loc_args(self) -> impl Iterator<Item = &'p str> {
         texts(self.0.get("loc-args"))
     }
 }
 
-/// The strings of an array, or nothing.
+/// Iterates over the strings of an array.
 pub(super) fn texts(value: Option<&Value>) -> impl Iterator<Item = &str> {
     let array = value.and_then(Value::as_array);
     array.into_iter().flatten().filter_map(Value::as_str)

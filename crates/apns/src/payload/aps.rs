@@ -1,7 +1,7 @@
 //! The dictionary `aps`, which the system reads.
 //!
 //! Source: Apple, "Generating a remote notification" and the pages on ActivityKit, WidgetKit and Push to Talk
-//! notifications. `url-args` is of Safari's own website push, before Web Push.
+//! notifications. `url-args` belongs to Safari's own website push, which is older than Web Push.
 
 use serde_json::{Map, Value};
 
@@ -11,7 +11,7 @@ use super::shape::{self, Members, Shape};
 use super::sound::Sound;
 use crate::time::Timestamp;
 
-/// What a payload's `aps` says; empty if the payload has none.
+/// A payload's `aps`; empty if the payload has none.
 #[derive(Clone, Copy)]
 pub struct Aps<'p>(Option<&'p Map<String, Value>>);
 
@@ -20,7 +20,7 @@ impl<'p> Aps<'p> {
         Self(root.get("aps").and_then(Value::as_object))
     }
 
-    /// Whether it says nothing.
+    /// Whether it has no keys.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0.is_none_or(Map::is_empty)
@@ -32,7 +32,7 @@ impl<'p> Aps<'p> {
         Alert::read(self.get("alert")?)
     }
 
-    /// The number on the app's icon; 0 takes it away.
+    /// The number on the app's icon; 0 removes it.
     #[must_use]
     pub fn badge(self) -> Option<u64> {
         self.get("badge")?.as_u64()
@@ -50,7 +50,7 @@ impl<'p> Aps<'p> {
         self.text("thread-id")
     }
 
-    /// The notification's category, which has the actions that it offers.
+    /// The notification's category, which defines its actions.
     #[must_use]
     pub fn category(self) -> Option<&'p str> {
         self.text("category")
@@ -62,13 +62,13 @@ impl<'p> Aps<'p> {
         self.is_on("content-available")
     }
 
-    /// Whether the app's service extension may change the notification before it shows.
+    /// Whether the app's service extension may change the notification before it is shown.
     #[must_use]
     pub fn mutable_content(self) -> bool {
         self.is_on("mutable-content")
     }
 
-    /// The window that is brought forward.
+    /// The id of the window that is brought forward.
     #[must_use]
     pub fn target_content_id(self) -> Option<&'p str> {
         self.text("target-content-id")
@@ -80,13 +80,13 @@ impl<'p> Aps<'p> {
         InterruptionLevel::from_word(self.text("interruption-level")?)
     }
 
-    /// The notification's rank in the summary, from 0 to 1; of a Live Activity any number.
+    /// The notification's rank in the summary, from 0 to 1. For a Live Activity, any number.
     #[must_use]
     pub fn relevance_score(self) -> Option<f64> {
         self.get("relevance-score")?.as_f64()
     }
 
-    /// What the Focus filters of the app decide by.
+    /// The value that the app's Focus filters evaluate.
     #[must_use]
     pub fn filter_criteria(self) -> Option<&'p str> {
         self.text("filter-criteria")
@@ -98,7 +98,7 @@ impl<'p> Aps<'p> {
         Event::from_word(self.text("event")?)
     }
 
-    /// When the Live Activity's state was right; an older one loses against a newer one.
+    /// The time of the Live Activity's state. The system ignores a state older than the current one.
     #[must_use]
     pub fn timestamp(self) -> Option<Timestamp> {
         self.seconds("timestamp")
@@ -110,7 +110,7 @@ impl<'p> Aps<'p> {
         self.get("content-state")?.as_object()
     }
 
-    /// When the Live Activity's state is out of date.
+    /// When the Live Activity's state becomes stale.
     #[must_use]
     pub fn stale_date(self) -> Option<Timestamp> {
         self.seconds("stale-date")
@@ -140,25 +140,25 @@ impl<'p> Aps<'p> {
         self.is_on("input-push-token")
     }
 
-    /// The broadcast channel that a Live Activity that starts is updated over.
+    /// The broadcast channel that updates a Live Activity that starts.
     #[must_use]
     pub fn input_push_channel(self) -> Option<&'p str> {
         self.text("input-push-channel")
     }
 
-    /// Whether a widget or control has something new.
+    /// Whether a widget or control has new content.
     #[must_use]
     pub fn content_changed(self) -> bool {
         self.is_on("content-changed")
     }
 
-    /// What kind of Push to Talk notification it is, as in `service-update`.
+    /// The kind of a Push to Talk notification, as in `service-update`.
     #[must_use]
     pub fn ptt_push_type(self) -> Option<&'p str> {
         self.text("ptt-push-type")
     }
 
-    /// What fills the placeholders of a Safari notification's address; legacy.
+    /// The values for the placeholders of a Safari notification's URL; legacy.
     pub fn url_args(self) -> impl Iterator<Item = &'p str> {
         alert::texts(self.get("url-args"))
     }
@@ -169,13 +169,13 @@ impl<'p> Aps<'p> {
         self.0?.get(key)
     }
 
-    /// Whether the device shows or plays something of itself: an alert, a badge or a sound.
+    /// Whether the device shows or plays something by itself: an alert, a badge or a sound.
     #[must_use]
     pub fn is_visible(self) -> bool {
         ["alert", "badge", "sound"].into_iter().any(|key| self.has(key))
     }
 
-    /// Whether there is a value; a null is none.
+    /// Whether the key has a value other than null.
     pub(super) fn has(self, key: &str) -> bool {
         self.get(key).is_some_and(|value| !value.is_null())
     }
@@ -196,21 +196,21 @@ impl<'p> Aps<'p> {
 /// How much a notification may interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InterruptionLevel {
-    /// It goes to the list, and the screen stays dark.
+    /// It is added to the list, and the screen stays dark.
     Passive,
-    /// It shows at once. The system's default.
+    /// It is shown at once; the system's default.
     Active,
-    /// It shows through a Focus, if the user allows it.
+    /// It is shown despite a Focus, if the user allows it.
     TimeSensitive,
-    /// It shows and plays though the device is silent; needs Apple's entitlement.
+    /// It is shown and played even if the device is silent; needs Apple's entitlement.
     Critical,
 }
 
 impl InterruptionLevel {
-    /// All of them, from least to most.
+    /// All levels, from least to most.
     pub const ALL: [Self; 4] = [Self::Passive, Self::Active, Self::TimeSensitive, Self::Critical];
 
-    /// The key's value.
+    /// Returns the key's value.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -226,7 +226,7 @@ impl InterruptionLevel {
     }
 }
 
-/// Whether Apple's key at this JSON pointer of a payload has a number for its value.
+/// Whether Apple's key at this JSON pointer of a payload takes a number.
 #[must_use]
 pub fn wants_number(pointer: &str) -> bool {
     if matches!(pointer, "/aps/sound/critical" | "/aps/sound/volume") {

@@ -1,7 +1,7 @@
-//! A payload made in Rust, key by key.
-//!
-//! Keys go out in the order in which they were first set, `aps` first. Values are taken as they are, as from a payload that
-//! came as JSON; only what JSON cannot hold is a fault. The keys of Live Activities are set in [`super::live_activity`].
+//! Builds a payload in Rust, key by key.
+//! Keys are sent in the order in which they were first set, `aps` first. Values are accepted without checks,
+//! like those of a payload that arrived as JSON. Only a value that JSON cannot hold is a fault. The keys of
+//! Live Activities are set in [`super::live_activity`].
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{InterruptionLevel, Payload, TooLarge};
 use crate::fault::{FaultKind, Faults, Pointer};
 
-/// Makes a [`Payload`]; a key that is set twice has the later value.
+/// Builds a [`Payload`]. If a key is set twice, the later value wins.
 #[derive(Clone, Default)]
 #[must_use = "a builder does nothing until it builds"]
 pub struct PayloadBuilder {
@@ -19,10 +19,9 @@ pub struct PayloadBuilder {
 }
 
 impl PayloadBuilder {
-    /// The payload.
-    ///
+    /// Returns the payload.
     /// # Errors
-    /// Something that was set has no form in JSON, or `aps` was set as a key of the app's own.
+    /// Returns an error if a value has no form in JSON, or if `aps` was set with [`Self::custom`].
     pub fn build(self) -> Result<Payload, BuildError> {
         let Self {
             aps,
@@ -38,40 +37,40 @@ impl PayloadBuilder {
         }
     }
 
-    /// The payload, its alert's body shortened as [`Payload::fit`] does it.
-    ///
+    /// Returns the payload with its alert's body shortened as in [`Payload::fit`].
     /// # Errors
-    /// As [`Self::build`]; or the payload does not fit even with an empty body.
+    /// Returns the errors of [`Self::build`], and an error if the payload does not fit even with an empty
+    /// body.
     pub fn build_within(self, limit: usize) -> Result<Payload, BuildError> {
         Ok(self.build()?.fit(limit)?)
     }
 
-    /// The alert as a body alone.
+    /// Sets the alert to a text, which becomes its body.
     pub fn alert(self, body: impl Into<String>) -> Self {
         self.aps("alert", body.into())
     }
 
-    /// The alert's title.
+    /// Sets the alert's title.
     pub fn title(self, title: impl Into<String>) -> Self {
         self.in_alert("title", title.into())
     }
 
-    /// What stands between title and body.
+    /// Sets the alert's subtitle, which is shown between title and body.
     pub fn subtitle(self, subtitle: impl Into<String>) -> Self {
         self.in_alert("subtitle", subtitle.into())
     }
 
-    /// The alert's body.
+    /// Sets the alert's body.
     pub fn body(self, body: impl Into<String>) -> Self {
         self.in_alert("body", body.into())
     }
 
-    /// The image or storyboard that shows while the app launches.
+    /// Sets the image or storyboard that is shown while the app launches.
     pub fn launch_image(self, name: impl Into<String>) -> Self {
         self.in_alert("launch-image", name.into())
     }
 
-    /// The title as a text of the app.
+    /// Sets the title to a localized text of the app.
     pub fn localized_title<A: Into<String>>(
         self,
         key: impl Into<String>,
@@ -80,7 +79,7 @@ impl PayloadBuilder {
         self.localized("title-loc-key", key, "title-loc-args", args)
     }
 
-    /// The subtitle as a text of the app.
+    /// Sets the subtitle to a localized text of the app.
     pub fn localized_subtitle<A: Into<String>>(
         self,
         key: impl Into<String>,
@@ -89,7 +88,7 @@ impl PayloadBuilder {
         self.localized("subtitle-loc-key", key, "subtitle-loc-args", args)
     }
 
-    /// The body as a text of the app.
+    /// Sets the body to a localized text of the app.
     pub fn localized_body<A: Into<String>>(
         self,
         key: impl Into<String>,
@@ -98,7 +97,8 @@ impl PayloadBuilder {
         self.localized("loc-key", key, "loc-args", args)
     }
 
-    /// Any key of the alert, such as one that Apple added later. A body that was set with [`Self::alert`] stays.
+    /// Sets any key of the alert, such as one that Apple added later. Keeps a body that was set with
+    /// [`Self::alert`].
     pub fn in_alert(mut self, key: &str, value: impl Serialize) -> Self {
         let value = self.value(&["aps", "alert", key], value);
         let alert = self.aps.entry("alert").or_insert_with(|| json!({}));
@@ -111,80 +111,81 @@ impl PayloadBuilder {
         self
     }
 
-    /// The number on the app's icon; 0 takes it away.
+    /// Sets the number on the app's icon; 0 removes it.
     pub fn badge(self, badge: u64) -> Self {
         self.aps("badge", badge)
     }
 
-    /// What the device plays: a file of the app, or `default`.
+    /// Sets the sound: a file of the app, or `default`.
     pub fn sound(self, name: impl Into<String>) -> Self {
         self.aps("sound", name.into())
     }
 
-    /// What the device plays though it is silent, and how loud, from 0 to 1; needs Apple's entitlement.
+    /// Sets a sound that plays even if the device is silent, with a volume from 0 to 1; needs Apple's
+    /// entitlement.
     pub fn critical_sound(mut self, name: impl Into<String>, volume: f64) -> Self {
         let volume = self.number(&["aps", "sound", "volume"], volume);
         let sound = json!({"critical": 1, "name": name.into(), "volume": volume});
         self.aps("sound", sound)
     }
 
-    /// Notifications with one thread id are shown as a group.
+    /// Sets the thread id. Notifications with the same thread id are shown as a group.
     pub fn thread_id(self, id: impl Into<String>) -> Self {
         self.aps("thread-id", id.into())
     }
 
-    /// The notification's category, which has the actions that it offers.
+    /// Sets the notification's category, which defines its actions.
     pub fn category(self, category: impl Into<String>) -> Self {
         self.aps("category", category.into())
     }
 
-    /// The app is woken in the background.
+    /// Wakes the app in the background.
     pub fn content_available(self) -> Self {
         self.aps("content-available", 1)
     }
 
-    /// The app's service extension may change the notification before it shows.
+    /// Lets the app's service extension change the notification before it is shown.
     pub fn mutable_content(self) -> Self {
         self.aps("mutable-content", 1)
     }
 
-    /// The window that is brought forward.
+    /// Sets the id of the window that is brought forward.
     pub fn target_content_id(self, id: impl Into<String>) -> Self {
         self.aps("target-content-id", id.into())
     }
 
-    /// How much the notification may interrupt.
+    /// Sets how much the notification may interrupt.
     pub fn interruption_level(self, level: InterruptionLevel) -> Self {
         self.aps("interruption-level", level.as_str())
     }
 
-    /// The notification's rank in the summary, from 0 to 1; of a Live Activity any number.
+    /// Sets the notification's rank in the summary, from 0 to 1. For a Live Activity, any number.
     pub fn relevance_score(mut self, score: f64) -> Self {
         let score = self.number(&["aps", "relevance-score"], score);
         self.aps("relevance-score", score)
     }
 
-    /// What the Focus filters of the app decide by.
+    /// Sets the value that the app's Focus filters evaluate.
     pub fn filter_criteria(self, criteria: impl Into<String>) -> Self {
         self.aps("filter-criteria", criteria.into())
     }
 
-    /// A widget or control has something new.
+    /// Says that a widget or control has new content.
     pub fn content_changed(self) -> Self {
         self.aps("content-changed", true)
     }
 
-    /// What fills the placeholders of a Safari notification's address; legacy.
+    /// Sets the values for the placeholders of a Safari notification's URL; legacy.
     pub fn url_args<A: Into<String>>(self, args: impl IntoIterator<Item = A>) -> Self {
         self.aps("url-args", strings(args))
     }
 
-    /// The push magic by which a device management server calls its device.
+    /// Sets the push magic with which a device management server calls its device.
     pub fn mdm(self, push_magic: impl Into<String>) -> Self {
         self.custom("mdm", push_magic.into())
     }
 
-    /// A key of the app's own, beside `aps`.
+    /// Sets an app's own key, beside `aps`.
     pub fn custom(mut self, key: &str, value: impl Serialize) -> Self {
         let value = self.value(&[key], value);
         if key == "aps" {
@@ -197,14 +198,14 @@ impl PayloadBuilder {
         self
     }
 
-    /// Any key of `aps`, such as one that Apple added later.
+    /// Sets any key of `aps`, such as one that Apple added later.
     pub fn aps(mut self, key: &str, value: impl Serialize) -> Self {
         let value = self.value(&["aps", key], value);
         self.aps.insert(key.to_owned(), value);
         self
     }
 
-    /// The key `key` of `aps` is left out after all.
+    /// Removes the key `key` from `aps`.
     pub fn without(mut self, key: &str) -> Self {
         self.aps.shift_remove(key);
         self
@@ -226,7 +227,7 @@ impl PayloadBuilder {
         }
     }
 
-    /// `value` as JSON; if it has no such form, a fault at `path`.
+    /// Converts `value` to JSON. Adds a fault at `path` if it has no form in JSON.
     fn value(&mut self, path: &[&str], value: impl Serialize) -> Value {
         serde_json::to_value(value).unwrap_or_else(|error| {
             self.refuse(path, &format!("cannot be written as JSON: {error}"));
@@ -234,7 +235,7 @@ impl PayloadBuilder {
         })
     }
 
-    /// `number` as JSON; a whole one without a fraction, as Apple writes them.
+    /// Converts `number` to JSON. A whole number gets no fraction, as in Apple's examples.
     fn number(&mut self, path: &[&str], number: f64) -> Value {
         if !number.is_finite() {
             self.refuse(path, "cannot be written as JSON: it is not a finite number");
@@ -256,13 +257,13 @@ impl PayloadBuilder {
     }
 }
 
-/// Why there is no payload.
+/// Why no payload was built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
-    /// Something that was set is wrong.
+    /// A value that was set is invalid.
     #[error("{0}")]
     Invalid(Faults),
-    /// The payload is too large, and shortening its body does not help.
+    /// The payload is too large, and a shorter body does not help.
     #[error("the payload {0}")]
     TooLarge(#[from] TooLarge),
 }

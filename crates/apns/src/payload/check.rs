@@ -1,7 +1,6 @@
 //! Whether a payload can be sent with its push type.
-//!
-//! APNs refuses a payload that is too large, and reads nothing else of it. The one exception here are Live Activities:
-//! without the keys that Apple requires, nothing can come of the push. All other mistakes are in [`super::warnings`].
+//! APNs checks only the size of a payload. Live Activities are the one exception here: without the keys that
+//! Apple requires, the push has no effect. All other mistakes are in [`super::warnings`].
 
 use serde_json::Value;
 
@@ -10,7 +9,7 @@ use crate::fault::{self, FaultKind, Faults, Pointer};
 use crate::push_type::{MAX_BROADCAST_PAYLOAD, PushType};
 
 impl Payload {
-    /// Adds a fault for each reason why this payload, which is found at `at`, cannot be sent with `push_type`.
+    /// Adds a fault for each reason why this payload, which is at `at`, cannot be sent with `push_type`.
     pub fn check(&self, push_type: PushType, at: &Pointer<'_>, faults: &mut Faults) {
         if push_type == PushType::LiveActivity {
             self.check_live_activity(at, faults);
@@ -18,7 +17,7 @@ impl Payload {
         self.check_size(push_type.rules().max_payload, at, faults);
     }
 
-    /// The same for a broadcast, which may update or end Live Activities, and may be larger.
+    /// Checks a broadcast. It may update or end a Live Activity, and has a larger limit.
     pub fn check_broadcast(&self, at: &Pointer<'_>, faults: &mut Faults) {
         self.check_live_activity(at, faults);
         if self.aps().event() == Some(Event::Start) {
@@ -46,19 +45,20 @@ impl Payload {
         }
     }
 
-    /// The value at `pointer`, whose keys need no escapes. `Value::pointer` would allocate twice per key.
+    /// Returns the value at `pointer`, whose keys need no escapes. `Value::pointer` would allocate twice per
+    /// key.
     pub(super) fn at(&self, pointer: &str) -> Option<&Value> {
         let mut keys = pointer.split('/').skip(1);
         keys.try_fold(&self.root, |value, key| value.get(key))
     }
 
-    /// Whether there is a value at `pointer`; a null is none.
+    /// Whether there is a value other than null at `pointer`.
     pub(super) fn has(&self, pointer: &str) -> bool {
         self.at(pointer).is_some_and(|value| !value.is_null())
     }
 }
 
-/// Why `value` is not what Apple requires at `pointer` of a Live Activity.
+/// Returns a fault if `value` is not what Apple requires at `pointer` of a Live Activity.
 fn required_fault(pointer: &str, value: Option<&Value>) -> Option<FaultKind> {
     let Some(value) = value.filter(|value| !value.is_null()) else {
         return Some(FaultKind::Missing);

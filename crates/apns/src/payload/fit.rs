@@ -1,7 +1,7 @@
-//! A payload made to fit: the alert's body is shortened until the whole is within the limit.
-//!
-//! A body ends where a reader sees a character end (Unicode's extended grapheme clusters, UAX #29), with an ellipsis.
-//! Nothing else is ever shortened: a title, a key of the app or a localized text would be another one then.
+//! Makes a payload fit: shortens the alert's body until the payload is within the limit.
+//! A body is cut between characters as a reader sees them (Unicode's extended grapheme clusters, UAX #29) and
+//! ends with an ellipsis. Nothing else is shortened: a cut would change the meaning of a title, an app's key
+//! or a localized text.
 
 use std::fmt;
 
@@ -12,11 +12,10 @@ use super::Payload;
 use crate::fault::Pointer;
 
 impl Payload {
-    /// This payload, its alert's body shortened by just so much that the whole has no more than `limit` bytes; one
-    /// that fits is not touched.
-    ///
+    /// Shortens the alert's body by just enough that the payload has at most `limit` bytes. Returns a payload
+    /// that fits unchanged.
     /// # Errors
-    /// The payload is too large even with nothing but an ellipsis for a body, or has no body.
+    /// Returns an error if the payload has no body, or is too large even with an ellipsis as its body.
     pub fn fit(mut self, limit: usize) -> Result<Self, TooLarge> {
         let size = self.size();
         if size <= limit {
@@ -77,24 +76,24 @@ impl Payload {
     }
 }
 
-/// A payload that cannot be made to fit.
+/// The payload cannot be made to fit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is {size} bytes long and cannot be shortened to {limit}; it has {}", listed(.parts))]
 pub struct TooLarge {
     /// The payload's size.
     pub size: usize,
-    /// The most that was allowed.
+    /// The limit.
     pub limit: usize,
-    /// What takes the most space, largest first; [`MAX_PARTS`] at most.
+    /// The largest parts, largest first; at most [`MAX_PARTS`].
     pub parts: Vec<Part>,
 }
 
 /// A part of a payload and its size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// RFC 6901 pointer to the part; `/aps` is what is in it besides the alert's body.
+    /// The RFC 6901 pointer to the part. `/aps` stands for everything in it except the alert's body.
     pub pointer: String,
-    /// Its size in the JSON, key included.
+    /// Its size in the JSON, including the key.
     pub bytes: usize,
 }
 
@@ -110,7 +109,7 @@ fn listed(parts: &[Part]) -> String {
     parts.join(", ")
 }
 
-/// The longest start of `text` that ends with a whole grapheme and has no more than `room` bytes in JSON.
+/// Returns the longest prefix of `text` that ends with a whole grapheme and has at most `room` bytes in JSON.
 fn prefix(text: &str, room: usize) -> &str {
     let mut end = 0;
     let mut size = 0;
@@ -124,9 +123,9 @@ fn prefix(text: &str, room: usize) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// How many bytes `text` has in JSON, without its quotes.
-///
-/// Only quotes, backslashes and control characters are escaped, the common ones with a letter and the others as `\u00..`.
+/// Returns the length of `text` in JSON, without its quotes.
+/// Only quotes, backslashes and control characters are escaped: the common ones with a letter, the others as
+/// `\u00..`.
 fn escaped_len(text: &str) -> usize {
     let byte_len = |byte: u8| match byte {
         b'"' | b'\\' | 0x08 | b'\t' | b'\n' | 0x0c | b'\r' => 2,
@@ -136,15 +135,15 @@ fn escaped_len(text: &str) -> usize {
     text.bytes().map(byte_len).sum()
 }
 
-/// How many bytes the member `key` has in JSON: `"key":value`.
+/// Returns the length of the member `key` in JSON: `"key":value`.
 fn member_len(key: &str, value: &Value) -> usize {
     escaped_len(key) + r#""":"#.len() + value.to_string().len()
 }
 
-/// What stands for the rest of a shortened body; three bytes, and JSON does not escape it.
+/// Ends a shortened body. It has three bytes, and JSON does not escape it.
 const ELLIPSIS: &str = "…";
 
-/// How many parts an error names: enough to see what to shorten, however many keys the app has.
+/// The number of parts that an error names: enough to see what to shorten, however many keys the app has.
 pub const MAX_PARTS: usize = 8;
 
 const APS: &str = "/aps";

@@ -1,4 +1,4 @@
-//! Keys that are misspelled, or in the wrong dictionary.
+//! Finds keys that are misspelled or in the wrong dictionary.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use super::{Payload, alert, aps, sound};
 use crate::fault::{Pointer, WarningCode, Warnings, nearest};
 use crate::push_type::PushType;
 
-/// Adds a warning for each key of `payload` that devices do not look for where it is.
+/// Adds a warning for each key of `payload` that devices do not read at its position.
 pub(super) fn examine(payload: &Payload, push_type: PushType, at: &Pointer<'_>, warnings: &mut Warnings) {
     let Some(root) = payload.as_value().as_object() else {
         return;
@@ -48,7 +48,7 @@ pub(super) fn examine(payload: &Payload, push_type: PushType, at: &Pointer<'_>, 
     }
 }
 
-/// What else than a misspelled key a key can be.
+/// Explains an unknown key that is not a misspelling.
 type OtherKey<'k> = dyn Fn(&str) -> Option<(WarningCode, String)> + 'k;
 
 fn examine_root(root: &Map<String, Value>, push_type: PushType, at: &Pointer<'_>, warnings: &mut Warnings) {
@@ -80,7 +80,7 @@ fn examine_root(root: &Map<String, Value>, push_type: PushType, at: &Pointer<'_>
     }
 }
 
-/// Whether a device shows, plays or hands over what is in `aps`. With the other push types an app reads the payload itself.
+/// Whether the system reads `aps` with this push type. With the others, the app reads the payload itself.
 const fn reads_aps(push_type: PushType) -> bool {
     match push_type {
         PushType::Alert
@@ -112,7 +112,7 @@ fn misspelled(key: &str, members: Members) -> Option<(WarningCode, String)> {
     Some((WarningCode::MisspelledKey, text))
 }
 
-/// Keys of `aps` that an app hardly uses for its own, so that beside `aps` they are in the wrong place.
+/// Keys of `aps` that an app is unlikely to use as its own. Beside `aps` they are most likely misplaced.
 const BELONG_IN_APS: [&str; 18] = [
     "alert",
     "badge",
@@ -134,5 +134,5 @@ const BELONG_IN_APS: [&str; 18] = [
     "url-args",
 ];
 
-/// What is written for `aps`, in any case.
+/// Other spellings of `aps`, compared without case.
 const MISSPELLED_APS: [&str; 2] = ["aps", "apns"];

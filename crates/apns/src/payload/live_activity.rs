@@ -1,4 +1,4 @@
-//! What a Live Activity's payload needs, and what only it may have.
+//! The required keys of a Live Activity's payload, and the keys that no other payload may have.
 //!
 //! Source: Apple, "Starting and updating Live Activities with ActivityKit push notifications".
 
@@ -23,10 +23,10 @@ pub enum Event {
 }
 
 impl Event {
-    /// All of them, in the order of a Live Activity's life.
+    /// All events, in the order of a Live Activity's life.
     pub const ALL: [Self; 3] = [Self::Start, Self::Update, Self::End];
 
-    /// The key's value.
+    /// Returns the key's value.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -36,9 +36,8 @@ impl Event {
         }
     }
 
-    /// Pointers of the keys that must be there, besides those of [`PushType::rules`].
-    ///
-    /// An end without a state is allowed: the last one stays.
+    /// Returns pointers to the required keys, in addition to those of [`PushType::rules`].
+    /// An end without a state is allowed: the last state stays.
     #[must_use]
     pub const fn required(self) -> &'static [&'static str] {
         match self {
@@ -61,7 +60,7 @@ impl Event {
 
 /// The keys of Live Activities.
 impl PayloadBuilder {
-    /// A Live Activity starts. The alert, which it needs too, is set with [`Self::title`] and [`Self::body`].
+    /// Starts a Live Activity. It also needs an alert; set it with [`Self::title`] and [`Self::body`].
     pub fn live_activity_start(
         self,
         timestamp: Timestamp,
@@ -76,67 +75,68 @@ impl PayloadBuilder {
             .content_state(content_state)
     }
 
-    /// A Live Activity's state changes.
+    /// Changes a Live Activity's state.
     pub fn live_activity_update(self, timestamp: Timestamp, content_state: impl Serialize) -> Self {
         self.event(Event::Update)
             .timestamp(timestamp)
             .content_state(content_state)
     }
 
-    /// A Live Activity ends with this state.
+    /// Ends a Live Activity with this state.
     pub fn live_activity_end(self, timestamp: Timestamp, content_state: impl Serialize) -> Self {
         self.event(Event::End)
             .timestamp(timestamp)
             .content_state(content_state)
     }
 
-    /// What happens to the Live Activity.
+    /// Sets what happens to the Live Activity.
     pub fn event(self, event: Event) -> Self {
         self.aps("event", event.as_str())
     }
 
-    /// When the Live Activity's state was right, in whole seconds; an older one loses against a newer one.
+    /// Sets the time of the Live Activity's state, in whole seconds. The system ignores a state older than
+    /// the current one.
     pub fn timestamp(self, timestamp: Timestamp) -> Self {
         self.aps("timestamp", timestamp.as_secs())
     }
 
-    /// The Live Activity's state: an object.
+    /// Sets the Live Activity's state, an object.
     pub fn content_state(self, state: impl Serialize) -> Self {
         self.aps("content-state", state)
     }
 
-    /// When the Live Activity's state is out of date, in whole seconds.
+    /// Sets when the Live Activity's state becomes stale, in whole seconds.
     pub fn stale_date(self, date: Timestamp) -> Self {
         self.aps("stale-date", date.as_secs())
     }
 
-    /// When an ended Live Activity leaves the Lock Screen, in whole seconds.
+    /// Sets when an ended Live Activity leaves the Lock Screen, in whole seconds.
     pub fn dismissal_date(self, date: Timestamp) -> Self {
         self.aps("dismissal-date", date.as_secs())
     }
 
-    /// The type of the attributes of a Live Activity that starts.
+    /// Sets the type of the attributes of a Live Activity that starts.
     pub fn attributes_type(self, name: impl Into<String>) -> Self {
         self.aps("attributes-type", name.into())
     }
 
-    /// The attributes of a Live Activity that starts: an object.
+    /// Sets the attributes of a Live Activity that starts, an object.
     pub fn attributes(self, attributes: impl Serialize) -> Self {
         self.aps("attributes", attributes)
     }
 
-    /// A Live Activity that starts asks for a token of its own.
+    /// Requests a push token for a Live Activity that starts.
     pub fn input_push_token(self) -> Self {
         self.aps("input-push-token", 1)
     }
 
-    /// The broadcast channel that a Live Activity that starts is updated over.
+    /// Sets the broadcast channel that updates a Live Activity that starts.
     pub fn input_push_channel(self, channel_id: impl Into<String>) -> Self {
         self.aps("input-push-channel", channel_id.into())
     }
 }
 
-/// Adds what a device ignores in the payload of a Live Activity.
+/// Adds a warning for each part of a Live Activity's payload that a device ignores.
 pub(super) fn examine(payload: &Payload, at: &Pointer<'_>, warnings: &mut Warnings) {
     let aps = payload.aps();
     let at_aps = at.key("aps");
@@ -167,7 +167,7 @@ pub(super) fn examine(payload: &Payload, at: &Pointer<'_>, warnings: &mut Warnin
 }
 
 fn examine_dates(payload: &Payload, at_aps: &Pointer<'_>, warnings: &mut Warnings) {
-    // A date in milliseconds has a warning of its own, and says nothing of the others.
+    // A date in milliseconds has a warning of its own and is not compared with the others.
     let date = |key| {
         let seconds = payload.aps().get(key).and_then(Value::as_f64);
         seconds.filter(|seconds| seconds.abs() < FAR_SECONDS)
@@ -190,7 +190,7 @@ fn examine_dates(payload: &Payload, at_aps: &Pointer<'_>, warnings: &mut Warning
     }
 }
 
-/// Adds what only Live Activities have, in a payload of another push type.
+/// Adds a warning for each Live Activity key in a payload of another push type.
 pub(super) fn examine_elsewhere(
     payload: &Payload,
     push_type: PushType,
@@ -216,7 +216,7 @@ pub(super) fn examine_elsewhere(
     }
 }
 
-/// Keys of `aps` that are read with one event alone.
+/// Keys of `aps` that are read with one event only.
 const KEYS_OF_EVENTS: [(&str, Event); 5] = [
     ("attributes-type", Event::Start),
     ("attributes", Event::Start),
@@ -225,10 +225,11 @@ const KEYS_OF_EVENTS: [(&str, Event); 5] = [
     ("dismissal-date", Event::End),
 ];
 
-/// 2022-01-01 in seconds since 1970: Live Activities came later that year. A date that counts from 2001 is before.
+/// 2022-01-01 in seconds since 1970: Live Activities appeared later that year. A date counted from 2001 is
+/// smaller.
 const FIRST_TIMESTAMP: f64 = 1_640_995_200.0;
 
-/// How long the system shows a Live Activity that has ended, in seconds.
+/// How long the system shows an ended Live Activity, in seconds.
 const LONGEST_SHOWN: f64 = 4.0 * 60.0 * 60.0;
 
 /// Keys of `aps` that only Live Activities have.

@@ -1,14 +1,13 @@
-//! One payload laid over another: JSON Merge Patch.
-//!
-//! A notification has a payload for all its devices, and a device may have what differs. Source: RFC 7396.
+//! Merges one payload into another with JSON Merge Patch.
+//! A notification has one payload for all its devices; a device may have a patch. Source: RFC 7396.
 
 use serde_json::{Map, Value};
 
 use super::Payload;
 
 impl Payload {
-    /// `base` with `patch` laid over it: members of `patch` replace those of `base`, objects are merged, and null
-    /// takes a member away. What stays keeps its place, and what is new comes after it.
+    /// Merges `patch` into `base`: members of `patch` replace those of `base`, objects are merged, and null
+    /// removes a member. Existing members keep their position, and new ones follow.
     #[must_use]
     pub fn merge(base: &Value, patch: &Value) -> Value {
         let mut merged = base.clone();
@@ -26,7 +25,7 @@ fn apply(target: &mut Value, patch: &Value) {
         *target = Value::Object(Map::new());
     }
     let Value::Object(members) = target else { return };
-    // In one pass: to take members away one by one would move all that follow, each time.
+    // All in one pass: removing members one by one would move all later ones each time.
     members.retain(|key, _| patch.get(key).is_none_or(|change| !change.is_null()));
     for (key, change) in patch.iter().filter(|(_, change)| !change.is_null()) {
         apply(members.entry(key.as_str()).or_insert(Value::Null), change);

@@ -1,4 +1,4 @@
-//! What holds for every payload.
+//! Properties that hold for every payload.
 
 use proptest::prelude::*;
 use serde_json::{Map, Number, Value, json};
@@ -74,7 +74,7 @@ fn text_of(payload: &Payload) -> String {
     body.plain().unwrap().to_owned()
 }
 
-/// Texts with all that makes bytes, characters and graphemes differ.
+/// Texts in which bytes, characters and graphemes differ.
 fn body() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         4 => "[a-z ]{1,4}",
@@ -110,7 +110,7 @@ fn members() -> impl Strategy<Value = Map<String, Value>> {
     prop::collection::vec((any::<String>(), json()), 0..5).prop_map(|members| members.into_iter().collect())
 }
 
-/// JSON with Apple's keys in Apple's places, and now and then a value that belongs there.
+/// JSON with Apple's keys in Apple's places, sometimes with a valid value.
 fn apple_like() -> impl Strategy<Value = Value> {
     let value = || {
         prop_oneof![

@@ -1,4 +1,4 @@
-//! Payloads that do not do what their push type is for.
+//! Finds payloads that do not match the purpose of their push type.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::{Alert, Payload, shape};
 use crate::fault::{Pointer, WarningCode, Warnings};
 use crate::push_type::PushType;
 
-/// Adds what a device with this push type does not read, or misses.
+/// Adds a warning for each key that a device ignores or misses with this push type.
 pub(super) fn examine(payload: &Payload, push_type: PushType, at: &Pointer<'_>, warnings: &mut Warnings) {
     let rules = push_type.rules();
     let at_aps = at.key("aps");
@@ -37,7 +37,7 @@ pub(super) fn examine(payload: &Payload, push_type: PushType, at: &Pointer<'_>, 
     }
 }
 
-/// The place of a pointer of the table, which leads to a key of `aps` or of the root.
+/// Returns the position of a pointer of the table. The pointer leads to a key of `aps` or of the root.
 fn below<'p>(pointer: &'p str, at_aps: &'p Pointer<'p>, at: &'p Pointer<'p>) -> Pointer<'p> {
     match pointer.strip_prefix("/aps/") {
         Some(key) => at_aps.key(key),
@@ -45,7 +45,7 @@ fn below<'p>(pointer: &'p str, at_aps: &'p Pointer<'p>, at: &'p Pointer<'p>) -> 
     }
 }
 
-/// An alert push that shows and plays nothing.
+/// Warns about an alert push that shows and plays nothing.
 fn examine_alert(payload: &Payload, at_aps: &Pointer<'_>, warnings: &mut Warnings) {
     let aps = payload.aps();
     let alert = aps.alert();
@@ -63,7 +63,7 @@ fn examine_alert(payload: &Payload, at_aps: &Pointer<'_>, warnings: &mut Warning
     }
 }
 
-/// Whether a device has something to show of the alert.
+/// Whether the alert contains text that a device shows.
 fn has_text(alert: Alert<'_>) -> bool {
     let is_shown = |text: AlertText<'_>| text.plain().is_none_or(|text| !text.trim().is_empty());
     let Some(dictionary) = alert.dictionary() else {
@@ -80,7 +80,7 @@ fn has_text(alert: Alert<'_>) -> bool {
             .any(|key| dictionary.get(key).is_some_and(Value::is_string))
 }
 
-/// Keys that do nothing beside the others.
+/// Warns about keys that have no effect beside the others.
 fn examine_keys(payload: &Payload, push_type: PushType, at_aps: &Pointer<'_>, warnings: &mut Warnings) {
     let aps = payload.aps();
     if aps.mutable_content() && aps.alert().is_none() {
@@ -125,7 +125,7 @@ fn examine_keys(payload: &Payload, push_type: PushType, at_aps: &Pointer<'_>, wa
     }
 }
 
-/// The keys beside `aps` that the system reads with this push type; all are strings.
+/// Returns the keys beside `aps` that the system reads with this push type. All are strings.
 const fn root_texts(push_type: PushType) -> &'static [&'static str] {
     match push_type {
         PushType::FileProvider => &["container-identifier", "domain"],
@@ -142,7 +142,7 @@ const fn root_texts(push_type: PushType) -> &'static [&'static str] {
     }
 }
 
-/// Arguments of the alert, and the key whose text they fill in.
+/// The alert's argument keys, each with the key of the text that they fill.
 const ARGUMENTS: [(&str, &str); 3] = [
     ("title-loc-args", "title-loc-key"),
     ("subtitle-loc-args", "subtitle-loc-key"),

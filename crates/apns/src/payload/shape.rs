@@ -1,18 +1,17 @@
-//! The shapes that the values of a payload's keys have.
-//!
-//! Each dictionary that Apple defines is a table of [`Members`]: the key and the shape of its value. APNs looks at none of
-//! them, so a value of another shape is a warning: devices ignore it, or the whole notification. A key that is in no table
-//! is left as it came.
+//! The shapes of the values of a payload's keys.
+//! Each dictionary that Apple defines is a table of [`Members`]: the key and the shape of its value. APNs
+//! does not check the shapes, so a value of another shape is a warning: devices ignore it, or the whole
+//! notification. Keys that are in no table are left unchanged.
 
 use serde_json::{Map, Value};
 
 use super::{alert, sound};
 use crate::fault::{Pointer, WarningCode, Warnings, type_name, whole};
 
-/// The keys of one dictionary and the shape of each one's value.
+/// The keys of one dictionary, each with the shape of its value.
 pub(super) type Members = &'static [(&'static str, Shape)];
 
-/// What a value has to look like.
+/// The shape of a value.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Shape {
     /// A string.
@@ -21,7 +20,7 @@ pub(super) enum Shape {
     Texts,
     /// One of these strings.
     Word(&'static [&'static str]),
-    /// An integer from zero on.
+    /// A non-negative integer.
     Count,
     /// A date: whole seconds since the Unix epoch.
     Seconds,
@@ -29,13 +28,13 @@ pub(super) enum Shape {
     Number,
     /// A number from 0 to 1.
     Fraction,
-    /// The number 1, Apple's way to switch something on.
+    /// The number 1, Apple's way to enable something.
     One,
     /// The number 0 or 1.
     ZeroOrOne,
     /// The boolean `true`.
     True,
-    /// A dictionary of the app's own.
+    /// A dictionary that the app defines.
     Dictionary,
     /// A string, or the alert's dictionary.
     Alert,
@@ -49,7 +48,7 @@ impl Shape {
     /// Adds a warning for everything in `value` that does not have this shape.
     pub(super) fn examine(self, value: &Value, at: &Pointer<'_>, warnings: &mut Warnings) {
         if value.is_null() {
-            // A null has a warning of its own, wherever it is.
+            // `warnings` reports nulls separately.
             return;
         }
         let number = value.as_f64();
@@ -111,7 +110,7 @@ impl Shape {
     }
 }
 
-/// Examines each member of `map` that is in `members`; the others may be anything.
+/// Examines each member of `map` that is in `members`. Others may have any shape.
 pub(super) fn examine_members(
     map: &Map<String, Value>,
     members: Members,
@@ -125,12 +124,12 @@ pub(super) fn examine_members(
     }
 }
 
-/// Whether Apple takes `number` where it asks for a score or a volume.
+/// Whether `number` is valid as a score or a volume.
 pub(super) fn is_fraction(number: f64) -> bool {
     (0.0..=1.0).contains(&number)
 }
 
-/// Whether `value` switches something on: the number 1, or what devices read as one.
+/// Whether `value` enables something: the number 1, or a value that devices read as 1.
 pub(super) fn is_on(value: &Value) -> bool {
     value.as_bool().unwrap_or_default() || value.as_f64() == Some(1.0)
 }
@@ -149,16 +148,16 @@ fn expect(holds: bool, expected: &str, value: &Value, at: &Pointer<'_>, warnings
     }
 }
 
-/// Adds the warning that `value` is not of the type `expected`, which is named with its article.
+/// Adds the warning that `value` does not have the type `expected`, which includes its article.
 pub(super) fn wrong_type(expected: &str, value: &Value, at: &Pointer<'_>, warnings: &mut Warnings) {
     let text = format!("should be {expected}, but is {}", type_name(value));
     warnings.add(at, WarningCode::WrongType, text);
 }
 
-/// Adds the warning that a value is not one that Apple documents.
+/// Adds the warning that Apple does not document the value.
 pub(super) fn wrong_value(text: &str, at: &Pointer<'_>, warnings: &mut Warnings) {
     warnings.add(at, WarningCode::WrongValue, text);
 }
 
-/// A date with as many seconds as this is past the year 5000, and one with as many milliseconds was in 1973.
+/// A date this large is past the year 5000 if it is in seconds, and in 1973 if it is in milliseconds.
 pub(super) const FAR_SECONDS: f64 = 100_000_000_000.0;

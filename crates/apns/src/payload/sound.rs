@@ -11,13 +11,13 @@ use super::shape::{Members, Shape};
 pub enum Sound<'p> {
     /// A file of the app, or `default`.
     Name(&'p str),
-    /// The dictionary, which is meant for critical alerts.
+    /// The dictionary form, for critical alerts.
     Dictionary {
         /// Whether the sound plays even when the device is silent.
         critical: bool,
         /// A file of the app, or `default`.
         name: Option<&'p str>,
-        /// From 0, silent, to 1, full.
+        /// The volume, from 0 (silent) to 1 (full).
         volume: Option<f64>,
     },
 }

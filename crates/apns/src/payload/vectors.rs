@@ -1,7 +1,6 @@
-//! The builder against what another sender's builder makes of the same calls.
-//!
-//! The vectors are the payload tests of sideshow/apns2 as data: a chain of Go calls and the JSON that it gives. They
-//! are looked for beside the checkout, and skipped where there are none.
+//! Compares the builder with another sender's builder for the same calls.
+//! The vectors are the payload tests of sideshow/apns2 as data: a chain of Go calls and the resulting JSON.
+//! They are expected beside the checkout; without them the test is skipped.
 
 use serde_json::Value;
 
@@ -60,7 +59,7 @@ fn a_chain_of_go_calls_is_replayed_in_its_order() {
     );
 }
 
-/// Makes the calls of the chain `go` on our builder.
+/// Makes the calls of the Go chain `go` on our builder.
 fn replay(go: &str) -> PayloadBuilder {
     let mut rest = go.strip_prefix("NewPayload()").unwrap();
     let mut builder = Payload::builder();
@@ -130,7 +129,7 @@ fn apply(builder: PayloadBuilder, method: &str, arguments: &[Value]) -> PayloadB
     }
 }
 
-/// Where the parenthesis closes that was opened just before `text`.
+/// Returns the position of the parenthesis that closes the one just before `text`.
 fn closing(text: &str) -> usize {
     let mut depth = 0;
     let mut quoted = false;

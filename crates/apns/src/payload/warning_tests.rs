@@ -1,4 +1,4 @@
-//! What is sent with a warning, and what has none.
+//! Which payloads are sent with a warning, and which without.
 
 use serde_json::{Value, json};
 

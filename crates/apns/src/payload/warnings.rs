@@ -1,8 +1,7 @@
-//! What APNs takes of a payload, although the device ignores a part of it, or the whole notification.
-//!
-//! Keys that nobody knows are kept, since Apple adds some every year, and values of any type are sent as written. So a
-//! mistake travels to the device and is never reported from there. These rules report it before. Source: Apple,
-//! "Generating a remote notification", and what developers report of devices.
+//! Warnings about payloads that APNs accepts although the device ignores a part, or the whole notification.
+//! Unknown keys are kept, since Apple adds some every year, and values of any type are sent as written. A
+//! mistake therefore reaches the device, and the device does not report it. These rules report it before.
+//! Source: Apple, "Generating a remote notification", and what developers report about devices.
 
 use serde_json::Value;
 
@@ -11,7 +10,7 @@ use crate::fault::{Pointer, WarningCode, Warnings};
 use crate::push_type::PushType;
 
 impl Payload {
-    /// What devices treat badly in this payload, which is found at `at`, when it is sent with `push_type`.
+    /// Returns the warnings about this payload, which is at `at`, when it is sent with `push_type`.
     #[must_use]
     pub fn warnings(&self, push_type: PushType, at: &Pointer<'_>) -> Warnings {
         let mut warnings = Warnings::default();
@@ -33,7 +32,7 @@ impl Payload {
         };
         let at_aps = at.key("aps");
         for (key, value) in aps {
-            // The app decodes these itself, and null is how it reads a value that is optional.
+            // The app decodes these itself. It reads null as an absent optional value.
             let is_decoded = matches!(key.as_str(), "content-state" | "attributes");
             if !is_decoded || value.is_null() {
                 examine_nulls(value, &at_aps.key(key), warnings);

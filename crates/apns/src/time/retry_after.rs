@@ -8,9 +8,9 @@ use httpdate::HttpDate;
 
 use super::Timestamp;
 
-/// Returns how long the sender of the header wants us to wait from `now`. Returns `None` if the value has neither form.
-///
-/// A date that has passed is no wait.
+/// Returns how long the sender of the header wants us to wait from `now`. Returns `None` if the value has
+/// neither form.
+/// A date in the past gives zero.
 #[must_use]
 pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();

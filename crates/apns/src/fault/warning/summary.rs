@@ -10,24 +10,24 @@ pub struct WarningSummary {
     /// The kinds, in the order in which they were found.
     #[serde(default, rename = "warnings", skip_serializing_if = "Vec::is_empty")]
     kinds: Vec<WarningKind>,
-    /// How many warnings are of further kinds.
+    /// The number of warnings of further kinds.
     #[serde(default, rename = "more_warnings", skip_serializing_if = "is_zero")]
     more: u64,
 }
 
-/// All warnings that have one code and one pointer.
+/// All warnings with the same code and pointer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WarningKind {
     /// The code.
     pub code: WarningCode,
-    /// RFC 6901 pointer to the field: in the request, or with a `count` in each device.
+    /// The RFC 6901 pointer to the field: in the request, or in each device if there is a `count`.
     pub pointer: String,
     /// What is unusual about the first one, and what to do.
     pub detail: String,
-    /// How many devices have it; absent if it is about the request.
+    /// The number of devices with this warning; absent if it is about the request.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub count: u64,
-    /// The first lines that have it, at most [`MAX_LINES`]. In one JSON document, positions in `devices` from 1.
+    /// The first lines with this warning, at most [`MAX_LINES`]. In one JSON document: positions in `devices`, from 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<u32>,
 }
@@ -39,19 +39,19 @@ impl WarningSummary {
         self.kinds.is_empty()
     }
 
-    /// The kinds, at most [`MAX_KINDS`].
+    /// Returns the kinds, at most [`MAX_KINDS`].
     #[must_use]
     pub fn kinds(&self) -> &[WarningKind] {
         &self.kinds
     }
 
-    /// How many warnings are of further kinds.
+    /// Returns the number of warnings of further kinds.
     #[must_use]
     pub const fn more(&self) -> u64 {
         self.more
     }
 
-    /// Adds what is about the request as a whole, unless it is known already.
+    /// Adds the warnings about the request as a whole, unless they are listed already.
     pub fn add_shared(&mut self, warnings: &Warnings) {
         for warning in warnings.listed() {
             self.kind(warning, |kind| kind.count == 0);
@@ -59,7 +59,7 @@ impl WarningSummary {
         self.more = self.more.saturating_add(wide(warnings.unlisted()));
     }
 
-    /// Adds what is about the device in line `line`.
+    /// Adds the warnings about the device in line `line`.
     pub fn add_line(&mut self, line: u32, warnings: &Warnings) {
         for warning in warnings.listed() {
             let Some(kind) = self.kind(warning, |kind| kind.count > 0) else {
@@ -73,7 +73,7 @@ impl WarningSummary {
         self.more = self.more.saturating_add(wide(warnings.unlisted()));
     }
 
-    /// The kind of a warning among those for which `is_alike` holds, which is added if it is new.
+    /// Finds the kind of a warning among those for which `is_alike` holds. Adds it if it is new.
     fn kind(
         &mut self,
         warning: &Warning,
@@ -102,7 +102,7 @@ impl WarningSummary {
     }
 }
 
-/// A pointer of a bounded length: it repeats the caller's own keys, and is stored.
+/// Shortens a pointer. It repeats the caller's keys and is stored, so its length must have a limit.
 fn bounded(pointer: &str) -> String {
     if pointer.len() <= MAX_POINTER {
         return pointer.to_owned();
@@ -124,10 +124,10 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// Kinds of warnings that are listed: with texts of some 300 bytes, 15 KB stored with a batch.
+/// The number of kinds that are listed. With texts of some 300 bytes, 15 KB are stored with a batch.
 pub const MAX_KINDS: usize = 50;
 
-/// Lines that are listed per kind: enough to look at, however many have it.
+/// The number of lines that are listed per kind: enough to look at, however many have it.
 pub const MAX_LINES: usize = 5;
 
 /// The longest pointer in bytes.
