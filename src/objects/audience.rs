@@ -14,7 +14,7 @@ use crate::platform::clock;
 use crate::platform::database::Database;
 use apns::time::Timestamp;
 use campaign::audience::{self as shard, Admission, Command, Epoch, Reply};
-use campaign::walk::{ShardLoop, Walk};
+use campaign::scan::{AudienceScan, ShardLoop};
 use delivery::sql::Query;
 use serde::de::DeserializeOwned;
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object, wasm_bindgen};
@@ -53,7 +53,7 @@ impl DurableObject for AudienceObject {
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let (path, text) = (request.path(), request.text().await?);
         match path.as_str() {
-            WALK => scans::begin(&self.core, read::<Walk>(&text)?).await?,
+            SCAN => scans::begin(&self.core, read::<AudienceScan>(&text)?).await?,
             WAKE => scans::wake(&self.core, &read::<String>(&text)?).await?,
             WIPE => self.core.wipe(read::<()>(&text)?.epoch).await?,
             _ => {
@@ -174,6 +174,6 @@ impl Core {
 }
 
 pub(crate) const COMMAND: &str = "/command";
-pub(crate) const WALK: &str = "/walk";
+pub(crate) const SCAN: &str = "/scan";
 pub(crate) const WAKE: &str = "/wake";
 pub(crate) const WIPE: &str = "/wipe";

@@ -1,6 +1,6 @@
 //! The batches: one Durable Object each, and how to talk to it.
 //!
-//! The object hosts a [`Batch`]: it reads the upload, or what walks bring, into its rows,
+//! The object hosts a [`Batch`]: it reads the upload, or what scans bring, into its rows,
 //! hands chunks to runners, queues what is due, and answers those who watch. A command is applied and its rows are written
 //! before anything else runs, as neither waits; the platform lets no answer out before the rows are safe.
 
@@ -9,8 +9,8 @@ mod core;
 mod expense;
 mod origin;
 mod pages;
+mod scans;
 mod upload;
-mod walks;
 mod watch;
 mod webhooks;
 
@@ -73,7 +73,7 @@ impl DurableObject for BatchObject {
 }
 
 impl BatchObject {
-    /// Takes a command, behind which the lines of a walk's step may stand.
+    /// Takes a command, behind which the lines of a scan's step may stand.
     fn command(&self, text: &str) -> std::result::Result<Response, Problem> {
         let (command, lines) = text.split_once('\n').unwrap_or((text, ""));
         let command: Command = serde_json::from_str(command).map_err(internal)?;
@@ -83,10 +83,10 @@ impl BatchObject {
             Command::Open {
                 record,
                 head,
-                walks,
+                scans,
                 until,
-            } => walks::open(core, *record, head, walks, until),
-            Command::Append(append) => walks::append(core, &append, lines),
+            } => scans::open(core, *record, head, scans, until),
+            Command::Append(append) => scans::append(core, &append, lines),
             Command::Claim { chunk } => self.claim(chunk, now),
             Command::Settle {
                 chunk,

@@ -65,7 +65,7 @@ pub(crate) enum Event<'e> {
         shards: u32,
     },
     /// A shard has gone through its devices for a run.
-    ShardWalked {
+    ShardScanned {
         batch: &'e str,
         shard: u32,
         pushes: u64,
@@ -113,7 +113,7 @@ impl Event<'_> {
             | Self::ChunkSent { .. }
             | Self::DevicesImported { .. }
             | Self::RunStarted { .. }
-            | Self::ShardWalked { .. }
+            | Self::ShardScanned { .. }
             | Self::BatchEnded { .. } => console_log!("{line}"),
             Self::FellBack { .. }
             | Self::ConnectFailed { .. }

@@ -1,12 +1,12 @@
 //! How the rest of the Worker talks to the shards of an audience.
 
-use crate::objects::audience::{COMMAND, WAKE, WALK, WIPE};
+use crate::objects::audience::{COMMAND, SCAN, WAKE, WIPE};
 use crate::platform::bindings;
 use crate::stubs;
 use batch::AudienceRef;
 use campaign::audience::{Command, CountFault, CountRequests, Counter, Reply, Request};
+use campaign::scan::AudienceScan;
 use campaign::segment::Segment;
-use campaign::walk::Walk;
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -54,13 +54,13 @@ pub(crate) async fn count(
 }
 
 /// Lets all shards scan their devices for a run. One that does so already goes on.
-pub(crate) async fn begin(env: &Env, audience: &AudienceRef, scan: &Walk) -> Result<()> {
-    let of_shard = |number| Walk {
+pub(crate) async fn begin(env: &Env, audience: &AudienceRef, scan: &AudienceScan) -> Result<()> {
+    let of_shard = |number| AudienceScan {
         number,
         ..scan.clone()
     };
     let shards = (0..audience.shards).collect();
-    tell(env, audience, shards, WALK, of_shard).await
+    tell(env, audience, shards, SCAN, of_shard).await
 }
 
 /// Wakes shards whose scans for this batch have not been heard of.

@@ -20,13 +20,13 @@ pub(crate) async fn command(
     tell(env, id, text).await
 }
 
-/// Opens a batch that so many walks will fill, and tells how it stands; one that is there stays as it is. `head` is what every
+/// Opens a batch that so many scans will fill, and tells how it stands; one that is there stays as it is. `head` is what every
 /// push has: the first line of an order in lines. After `until` it is not opened any more.
 pub(crate) async fn open(
     env: &Env,
     record: Record,
     head: String,
-    walks: u32,
+    scans: u32,
     until: Option<Timestamp>,
 ) -> std::result::Result<Stands, String> {
     let id = record.id.clone();
@@ -34,7 +34,7 @@ pub(crate) async fn open(
     let open = Command::Open {
         record,
         head,
-        walks,
+        scans,
         until,
     };
     let body = command(env, &id, &open).await?;
@@ -47,8 +47,8 @@ pub(crate) async fn left_out(env: &Env, id: &str) -> std::result::Result<LeftOut
     body.map_or_else(|| Ok(LeftOut::default()), |body| stubs::read(&body))
 }
 
-/// Brings a walk's next step, with a line for each of its pushes. Nothing comes back from a batch that is not there any
-/// more: the walk is to end.
+/// Brings a scan's next step, with a line for each of its pushes. Nothing comes back from a batch that is not there any
+/// more: the scan is to end.
 pub(crate) async fn append(
     env: &Env,
     id: &str,

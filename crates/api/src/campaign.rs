@@ -30,10 +30,10 @@ use ::batch::Record;
 use apns::expiration::{BadExpiration, Expiration};
 use apns::fault::{self, FaultKind, Faults, Pointer};
 use apns::time::Timestamp;
+use campaign::scan::Frequency;
 use campaign::schedule::{Schedule, Window};
 use campaign::scheduler::{Campaign, Reply, Scope, State};
 use campaign::segment::Segment;
-use campaign::walk::Frequency;
 use content::Content;
 
 /// Reads the body of a campaign as JSON.

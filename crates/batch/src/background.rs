@@ -24,7 +24,7 @@ pub struct BackgroundTasks {
     queue: Lane,
     registry: Lane,
     others: Lane,
-    walks: Lane,
+    scans: Lane,
     report: Lane,
     announcement: Lane,
     removal: Lane,
@@ -75,8 +75,8 @@ pub enum Call {
     Register,
     /// Pause the credential's other batches.
     PauseOthers(Refusal),
-    /// Wake the shards whose walks have not been heard of.
-    WakeWalks {
+    /// Wake the shards whose scans have not been heard of.
+    WakeScans {
         /// The audience.
         audience: AudienceRef,
         /// The shards' numbers.
@@ -139,7 +139,7 @@ impl BackgroundTasks {
             queue: Lane::NEW,
             registry: Lane::NEW,
             others: Lane::NEW,
-            walks: Lane::NEW,
+            scans: Lane::NEW,
             report: Lane::NEW,
             announcement: Lane::NEW,
             removal: Lane::NEW,
@@ -218,8 +218,8 @@ impl BackgroundTasks {
                 }
             }
             self.others.went(!is_heard, now);
-        } else if self.walks.ends(call) {
-            self.walks.went(has_failed, now);
+        } else if self.scans.ends(call) {
+            self.scans.went(has_failed, now);
         } else if self.report.ends(call) {
             match outcome {
                 Outcome::Done => batch.told_end(),
@@ -291,13 +291,13 @@ impl BackgroundTasks {
             self.is_told = true;
             calls.push(begin(number, Call::PauseOthers(refusal)));
         }
-        self.walks.give_up_lost(now);
-        if self.walks.is_free(now)
-            && let Some((audience, shards)) = batch.take_silent_walks(now)
+        self.scans.give_up_lost(now);
+        if self.scans.is_free(now)
+            && let Some((audience, shards)) = batch.take_silent_scans(now)
         {
             let number = self.number();
-            self.walks.begin(number, now);
-            calls.push(begin(number, Call::WakeWalks { audience, shards }));
+            self.scans.begin(number, now);
+            calls.push(begin(number, Call::WakeScans { audience, shards }));
         }
         self.report.give_up_lost(now);
         if self.report.is_free(now)
@@ -375,7 +375,7 @@ impl BackgroundTasks {
             &self.queue,
             &self.registry,
             &self.others,
-            &self.walks,
+            &self.scans,
             &self.report,
             &self.announcement,
             &self.removal,
@@ -396,7 +396,7 @@ impl BackgroundTasks {
         if batch.record().ended_at.is_some()
             && let Some(silent_at) = batch.silent_at(now)
         {
-            moments.extend(self.walks.again_at().map(|at| at.max(silent_at)));
+            moments.extend(self.scans.again_at().map(|at| at.max(silent_at)));
         }
         if let Some(report_at) = batch.report_at() {
             moments.extend(self.report.again_at().map(|at| at.max(report_at)));

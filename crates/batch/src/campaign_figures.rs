@@ -9,8 +9,8 @@ use super::{Batch, Chunk, Stage, at};
 pub(super) struct Figures {
     pub(super) first_push_after: Option<Duration>,
     pub(super) last_push_after: Duration,
-    pub(super) walked_after: Option<Duration>,
-    /// Requests of walks, and those of them that only ask how far they are, each after an alarm.
+    pub(super) scanned_after: Option<Duration>,
+    /// Requests of scans, and those of them that only ask how far they are, each after an alarm.
     pub(super) steps: usize,
     pub(super) asked: usize,
     pub(super) claims: usize,
@@ -42,7 +42,7 @@ impl Figures {
             self.worst_under_way = self.worst_under_way.max(under_way);
         }
         if batch.record().sealed_at.is_some() {
-            self.walked_after.get_or_insert(since);
+            self.scanned_after.get_or_insert(since);
         }
     }
 
@@ -69,7 +69,7 @@ impl Figures {
         let to_shards = shards + self.asked + gone_pages * shards;
         let requests = to_batch + to_shards + self.claims * REQUESTS_A_RUN + REQUESTS_ABOUT_IT;
         let rows_of_gate = 2 * self.claims;
-        let rows_of_shards = chunks * ROWS_A_CHUNK + shards * ROWS_A_WALK + self.asked + gone;
+        let rows_of_shards = chunks * ROWS_A_CHUNK + shards * ROWS_PER_SCAN + self.asked + gone;
         let written = self.batch_rows + self.alarms + rows_of_gate + rows_of_shards + ROWS_ABOUT_IT;
         let read = float(self.pushes) + number(chunks * ROWS_READ_A_CHUNK + gone * ROWS_READ_A_GONE);
         let objects = (2.0 + METRICS + number(shards)) * seconds + CONNECTIONS * (seconds + IDLE_S);
@@ -131,8 +131,8 @@ const GONE_PAGE: usize = 1000;
 /// Counted by workerd.
 const ROWS_A_CHUNK: usize = 4;
 
-/// The rows of a walk: written with an entry of an index, and deleted; and its first alarm.
-const ROWS_A_WALK: usize = 4;
+/// The rows of a scan: written with an entry of an index, and deleted; and its first alarm.
+const ROWS_PER_SCAN: usize = 4;
 
 /// Two rows of the scheduler when the run is made, started and over; three of the registry.
 const ROWS_ABOUT_IT: usize = 9;

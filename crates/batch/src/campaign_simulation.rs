@@ -1,7 +1,7 @@
 //! A campaign's run, from its start to its last push, in virtual time: of ten thousand devices, a million, and ten million in
 //! 64 shards.
 //!
-//! The shards walk side by side, and the batch's object serves one request at a time: steps of walks, claims and settlings
+//! The shards scan side by side, and the batch's object serves one request at a time: steps of scans, claims and settlings
 //! stand in one line. What takes how long is named below, with where the number comes from; the network between objects
 //! is in it, and so is a queue that brings messages late. The figures, and what they cost, are printed with
 //! `cargo test campaign_simulation -- --nocapture`; what is asserted must hold whatever takes how long.
@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use super::campaign_audience::Audience;
 use super::campaign_figures::Figures;
+use super::scans::MAX_PUSHES;
 use super::simulation::{CONSUMERS, PERMITS, PERMITS_A_RUN, PUSHES, ROUND_TRIP};
 use super::tests::{Dice, counts};
 use super::virtual_time::Events;
-use super::walks::MAX_PUSHES;
 use super::*;
 use crate::fixture::{BEGIN, accepted, record, terms, told};
 use delivery::verdict::Verdict;
@@ -82,7 +82,7 @@ fn run(audience: Audience) -> Figures {
     let mut next = vec![0; at(shards)];
     for (shard, from, pushes) in &world.staged {
         let next = &mut next[at(*shard)];
-        assert_eq!(*from, *next, "in the order of its walk");
+        assert_eq!(*from, *next, "in the order of its scan");
         *next += pushes;
     }
     assert!((0..shards).all(|shard| next[at(shard)] == audience.devices_of(shard)));
@@ -241,14 +241,14 @@ impl World {
         }
     }
 
-    /// The next step of a shard's walk, from where it believes to be: its cursor is how many devices lie behind.
+    /// The next step of a shard's scan, from where it believes to be: its cursor is how many devices lie behind.
     fn next_step(&self, shard: u32) -> Append {
         let cursor = &self.cursors[at(shard)];
         let from: u64 = cursor.parse().unwrap_or(0);
         let devices = self.audience.devices_of(shard);
         let to = (from + count(PUSHES)).min(devices);
         Append {
-            walk: shard,
+            scan: shard,
             from: cursor.clone(),
             to: to.to_string(),
             pushes: u32::try_from(to - from).unwrap(),
@@ -276,7 +276,7 @@ impl World {
         match request {
             Request::Append(append) => {
                 self.figures.steps += 1;
-                let shard = append.walk;
+                let shard = append.scan;
                 let taken = self.batch.append(&append, 0, now);
                 if let Some((number, size)) = taken.chunk {
                     assert_eq!(at(number), self.staged.len());
@@ -341,8 +341,8 @@ impl World {
 
     fn save(&mut self) {
         let (chunks, is_record_unsaved) = self.batch.take_unsaved();
-        let walks = self.batch.take_unsaved_walks().len();
-        self.figures.batch_rows += chunks.len() + walks + usize::from(is_record_unsaved);
+        let scans = self.batch.take_unsaved_scans().len();
+        self.figures.batch_rows += chunks.len() + scans + usize::from(is_record_unsaved);
         self.batch.saved(&chunks);
     }
 

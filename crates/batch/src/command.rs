@@ -1,4 +1,4 @@
-//! What runners, walks and the scheduler say to a batch's object, and what a queue message says.
+//! What runners, scans and the scheduler say to a batch's object, and what a queue message says.
 //!
 //! JSON text between versions of the Worker that may differ for the minutes of a deployment: a field that is added needs
 //! a default.
@@ -18,7 +18,7 @@ pub struct Message {
     pub chunk: u32,
 }
 
-/// What a runner, a walk, the scheduler or another batch of the credential says to a batch.
+/// What a runner, a scan, the scheduler or another batch of the credential says to a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
@@ -61,19 +61,19 @@ pub enum Command {
         /// APNs' reason.
         reason: String,
     },
-    /// Begin: walks will fill the batch while it is sent. Answered with [`Stands`]; one that is there stays as it is.
+    /// Begin: scans will fill the batch while it is sent. Answered with [`Stands`]; one that is there stays as it is.
     Open {
         /// What the batch is to know of itself.
         record: Box<Record>,
         /// What every push has: the first line of an order in lines.
         head: String,
-        /// How many walks fill it; their numbers begin at 0.
-        walks: u32,
+        /// How many scans fill it; their numbers begin at 0.
+        scans: u32,
         /// When the batch refuses to be opened, as whoever wants it has given up by then.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
     },
-    /// A walk brings its next chunk, whose device lines stand behind the command; answered with [`Appended`].
+    /// A scan brings its next chunk, whose device lines stand behind the command; answered with [`Appended`].
     Append(Append),
     /// Start nothing more for now; answered with [`Stands`], as are the next two.
     Pause {
@@ -88,12 +88,12 @@ pub enum Command {
     CountLeftOut,
 }
 
-/// The next step of a walk.
+/// The next step of a scan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Append {
-    /// Which walk.
-    pub walk: u32,
-    /// Where the step begins: where the walk's last one ended; nothing at its start.
+    /// Which scan.
+    pub scan: u32,
+    /// Where the step begins: where the scan's last one ended; nothing at its start.
     pub from: String,
     /// Where it ends. A step with pushes ends elsewhere than it begins.
     pub to: String,
@@ -102,19 +102,19 @@ pub struct Append {
     /// How many devices were left out on the way. A step that leaves out any ends elsewhere than it begins.
     #[serde(default, skip_serializing_if = "LeftOut::is_nothing")]
     pub left_out: LeftOut,
-    /// Whether the walk is over.
+    /// Whether the scan is over.
     pub last: bool,
-    /// Why the walk cannot go on, if so: nothing more of the campaign can be made, by any walk.
+    /// Why the scan cannot go on, if so: nothing more of the campaign can be made, by any scan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
 }
 
-/// What a walk is told: to be taken for the truth, whatever it knew.
+/// What a scan is told: to be taken for the truth, whatever it knew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Appended {
-    /// How far the walk has come: it goes on from here. Where its step began if that was not taken.
+    /// How far the scan has come: it goes on from here. Where its step began if that was not taken.
     pub cursor: String,
-    /// Whether the walk is over.
+    /// Whether the scan is over.
     pub last: bool,
     /// How long it is to wait before its next step, in milliseconds.
     pub hold_ms: u64,
@@ -186,10 +186,10 @@ mod tests {
     }
 
     #[test]
-    fn a_walks_format_unchanged() {
+    fn a_scans_format_unchanged() {
         // A shard that the last deployment started appends to a batch of this one.
         let append = Command::Append(Append {
-            walk: 3,
+            scan: 3,
             from: String::new(),
             to: "0.500".to_owned(),
             pushes: 499,
@@ -200,7 +200,7 @@ mod tests {
             last: false,
             fault: None,
         });
-        let text = r#"{"append":{"walk":3,"from":"","to":"0.500","pushes":499,"left_out":{"invalid":1},"last":false}}"#;
+        let text = r#"{"append":{"scan":3,"from":"","to":"0.500","pushes":499,"left_out":{"invalid":1},"last":false}}"#;
         assert_eq!(serde_json::to_string(&append).unwrap(), text);
         assert_eq!(serde_json::from_str::<Command>(text).unwrap(), append);
         let appended = Appended {

@@ -2,7 +2,7 @@
 //! which it has certainly not accepted a push for.
 //!
 //! Told until it is heard, and never forgotten before: how far it has come is kept in the batch's row. Both are told again
-//! after a crash, and say the same then. The scheduler is told first, but when the run's walks still count the devices that they
+//! after a crash, and say the same then. The scheduler is told first, but when the run's scans still count the devices that they
 //! have not come to. In scope: what is told, in which portions, and when it is over. Out of scope:
 //! telling (`shell`), and what the audience makes of it.
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::walks::COUNT_TIME;
+use super::scans::COUNT_TIME;
 use super::{AudienceRef, Batch, LeftOut, Progress, State, at, rows};
 use crate::webhook::MAX_GONE;
 use apns::time::Timestamp;
@@ -104,7 +104,7 @@ impl Batch {
         if self.report_at()? > now {
             return None;
         }
-        if !self.record.handover.told && !self.awaits_walks(now) {
+        if !self.record.handover.told && !self.awaits_scans(now) {
             let counts = self.overview(now).counts;
             return Some(Report::Ended(Box::new(RunReport {
                 campaign: origin.campaign.clone(),
@@ -183,7 +183,7 @@ impl Batch {
     pub(super) fn report_at(&self) -> Option<Timestamp> {
         let again_at = self.owes_reports().then_some(self.reports.again_at)?;
         let counted_at = self.record.ended_at.map(|ended_at| ended_at + COUNT_TIME);
-        let waits = self.record.handover.over && self.awaits_walks(again_at);
+        let waits = self.record.handover.over && self.awaits_scans(again_at);
         Some(
             counted_at
                 .filter(|_| waits)

@@ -29,8 +29,8 @@ mod record;
 pub mod registry;
 mod results;
 pub mod rows;
+mod scans;
 mod settling;
-mod walks;
 pub mod watchers;
 pub mod webhook;
 mod windows;
@@ -71,14 +71,14 @@ pub use plan::LONGEST_LIFE;
 pub use progress::{Claim, Part, Progress, Waiting};
 pub use record::{AudienceRef, CutOff, Origin, Pause, PausedBy, Record, Refusal, State, Terms};
 pub use results::{Detail, Ending, Found, GaveUp, MAX_ENDINGS, OPEN, Results, index, letter};
-pub use walks::{MAX_PUSHES, Taken, Walk};
+pub use scans::{MAX_PUSHES, ScanProgress, Taken};
 
-/// A batch whose upload has ended, or that walks fill while it is sent.
+/// A batch whose upload has ended, or that scans fill while it is sent.
 #[derive(Debug)]
 pub struct Batch {
     record: Record,
     chunks: Vec<Chunk>,
-    walks: walks::Walks,
+    scans: scans::Scans,
     counts: Vec<u64>,
     plan: plan::Plan,
     /// What has changed since it was last stored.
@@ -134,7 +134,7 @@ impl Batch {
             plan: plan::Plan::new(chunks.len()),
             record,
             chunks,
-            walks: walks::Walks::default(),
+            scans: scans::Scans::default(),
             unsaved: BTreeSet::new(),
             is_record_unsaved: false,
             guard: guard::Guard::default(),
@@ -379,7 +379,7 @@ impl Batch {
             self.record.ended_at = Some(now);
         }
         if state == State::Cancelling {
-            self.stop_walks();
+            self.stop_scans();
         }
         if state != State::Paused {
             self.record.paused = None;

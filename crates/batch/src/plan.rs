@@ -267,7 +267,7 @@ impl Batch {
             self.cut_off(CutOff::Expired, now);
             self.expire();
         }
-        self.close_if_walked(now);
+        self.close_if_scanned(now);
         if self.plan.claimed.len() == 0 {
             if self.record.state == State::Cancelling {
                 self.turn(State::Cancelled, now);

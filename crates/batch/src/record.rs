@@ -19,7 +19,7 @@ pub struct Record {
     pub app: String,
     /// When its upload began: what a relative expiration counts from.
     pub created_at: Timestamp,
-    /// When its upload had ended without a fault, or the last walk.
+    /// When its upload had ended without a fault, or the last scan.
     pub sealed_at: Option<Timestamp>,
     /// When nothing was left to do.
     pub ended_at: Option<Timestamp>,
@@ -48,7 +48,7 @@ pub struct Record {
     /// The campaign's run that it is; none if a caller has uploaded it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
-    /// Why walks were told to stop before they had gone through all their devices, if they were.
+    /// Why scans were told to stop before they had gone through all their devices, if they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut_off: Option<CutOff>,
     /// What is wrong, if the campaign could not be read any more.
@@ -105,7 +105,7 @@ pub struct AudienceRef {
     pub shards: u32,
 }
 
-/// Why devices were left out that walks had not come to.
+/// Why devices were left out that scans had not come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CutOff {

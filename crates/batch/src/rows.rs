@@ -2,10 +2,10 @@
 //!
 //! A chunk is two rows: its device lines, written once as they arrive, and how far it is, written with each claim and
 //! each settling. What single pushes have beside their ending is in a third row, which only grows: a batch that is loaded
-//! does not read it. What else the batch knows are facts by name, as JSON text. One that walks fill has a row for each of
+//! does not read it. What else the batch knows are facts by name, as JSON text. One that scans fill has a row for each of
 //! them, written after the chunk that it brought: what that says last is what there is.
 
-use super::{Detail, Progress, Record, Size, Walk, at};
+use super::{Detail, Progress, Record, ScanProgress, Size, at};
 use delivery::sql::{BadRow, Row, Statement};
 
 /// Makes the tables, if there are none.
@@ -27,13 +27,13 @@ pub fn create() -> [Statement; 4] {
     ]
 }
 
-/// Makes the table of walks as well, for a batch that is opened.
+/// Makes the table of scans as well, for a batch that is opened.
 #[must_use]
-pub fn create_walks() -> Statement {
+pub fn create_scans() -> Statement {
     // `chunks`: how many the batch had when the row was written.
     Statement::new(
-        "CREATE TABLE IF NOT EXISTS walks \
-         (walk INTEGER PRIMARY KEY, cursor TEXT NOT NULL, last INTEGER NOT NULL, chunks INTEGER NOT NULL, \
+        "CREATE TABLE IF NOT EXISTS scans \
+         (scan INTEGER PRIMARY KEY, cursor TEXT NOT NULL, last INTEGER NOT NULL, chunks INTEGER NOT NULL, \
          left_out TEXT NOT NULL)",
     )
 }
@@ -53,8 +53,8 @@ pub fn have(rows: &[Row], table: &str) -> bool {
 /// The table of facts, which every batch has.
 pub const FACTS: &str = "facts";
 
-/// The table of walks.
-pub const WALKS: &str = "walks";
+/// The table of scans.
+pub const SCANS: &str = "scans";
 
 /// The table of deliveries.
 pub const DELIVERIES: &str = "deliveries";
@@ -94,45 +94,45 @@ impl Fact {
     }
 }
 
-/// Reads the walks, in order: number, cursor, last, chunks, left out.
+/// Reads the scans, in order: number, cursor, last, chunks, left out.
 #[must_use]
-pub fn walks() -> Statement {
-    Statement::new("SELECT walk, cursor, last, chunks, left_out FROM walks ORDER BY walk")
+pub fn scans() -> Statement {
+    Statement::new("SELECT scan, cursor, last, chunks, left_out FROM scans ORDER BY scan")
 }
 
-/// The rows of [`walks`], and how many chunks they have brought.
+/// The rows of [`scans`], and how many chunks they have brought.
 ///
 /// # Errors
 /// What is wrong with a row.
-pub fn read_walks(rows: &[Row]) -> Result<(Vec<Walk>, u32), String> {
+pub fn read_scans(rows: &[Row]) -> Result<(Vec<ScanProgress>, u32), String> {
     let bad = |error: BadRow| error.to_string();
-    let (mut walks, mut chunks) = (Vec::new(), 0);
+    let (mut scans, mut chunks) = (Vec::new(), 0);
     for row in rows {
-        walks.push(Walk {
+        scans.push(ScanProgress {
             cursor: row.text(1).map_err(bad)?.to_owned(),
             last: row.number(2).map_err(bad)? != 0,
             left_out: serde_json::from_str(row.text(4).map_err(bad)?)
-                .map_err(|error| format!("what a walk has left out cannot be read: {error}"))?,
+                .map_err(|error| format!("what a scan has left out cannot be read: {error}"))?,
         });
         chunks = row.number(3).map_err(bad)?.max(chunks);
     }
-    Ok((walks, u32::try_from(chunks).unwrap_or(u32::MAX)))
+    Ok((scans, u32::try_from(chunks).unwrap_or(u32::MAX)))
 }
 
-/// Writes a walk, of a batch with so many chunks.
+/// Writes a scan, of a batch with so many chunks.
 #[must_use]
-pub fn write_walk(number: u32, walk: &Walk, chunks: u32) -> Statement {
+pub fn write_scan(number: u32, scan: &ScanProgress, chunks: u32) -> Statement {
     Statement::new(
-        "INSERT OR REPLACE INTO walks (walk, cursor, last, chunks, left_out) VALUES (?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO scans (scan, cursor, last, chunks, left_out) VALUES (?, ?, ?, ?, ?)",
     )
     .bind(number)
-    .bind(walk.cursor.as_str())
-    .bind(u32::from(walk.last))
+    .bind(scan.cursor.as_str())
+    .bind(u32::from(scan.last))
     .bind(chunks)
-    .bind(serde_json::to_string(&walk.left_out).unwrap_or_default())
+    .bind(serde_json::to_string(&scan.left_out).unwrap_or_default())
 }
 
-/// Deletes the chunks from one on: those that were written without their walk's row, which failed, and come again.
+/// Deletes the chunks from one on: those that were written without their scan's row, which failed, and come again.
 #[must_use]
 pub fn drop_chunks(from: u32) -> Statement {
     Statement::new("DELETE FROM chunks WHERE number >= ?").bind(from)
@@ -292,21 +292,21 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_was_uploaded_has_no_walks() {
+    fn a_batch_that_was_uploaded_has_no_scans() {
         let database = Database::new();
         assert!(database.execute(&exist()).is_empty());
         let database = with_tables();
-        let has_walks = |database: &Database| have(&database.execute(&exist()), WALKS);
-        assert!(!has_walks(&database));
-        database.execute(&create_walks());
-        assert!(has_walks(&database));
+        let has_scans = |database: &Database| have(&database.execute(&exist()), SCANS);
+        assert!(!has_scans(&database));
+        database.execute(&create_scans());
+        assert!(has_scans(&database));
     }
 
     #[test]
-    fn walks_are_read_as_they_were_written() {
+    fn scans_are_read_as_they_were_written() {
         let database = with_tables();
-        database.execute(&create_walks());
-        let walk = |cursor: &str, last| Walk {
+        database.execute(&create_scans());
+        let scan = |cursor: &str, last| ScanProgress {
             cursor: cursor.to_owned(),
             last,
             left_out: LeftOut {
@@ -315,21 +315,21 @@ mod tests {
             },
         };
         let rows = [
-            (0, walk("", false), 0),
-            (1, walk("", false), 0),
-            (1, walk("3.7", true), 5),
-            (2, walk("0.9", false), 4),
+            (0, scan("", false), 0),
+            (1, scan("", false), 0),
+            (1, scan("3.7", true), 5),
+            (2, scan("0.9", false), 4),
         ];
-        for (number, walk, chunks) in &rows {
-            database.execute(&write_walk(*number, walk, *chunks));
+        for (number, scan, chunks) in &rows {
+            database.execute(&write_scan(*number, scan, *chunks));
         }
-        let walks_read = read_walks(&database.execute(&walks())).unwrap();
-        let written = vec![walk("", false), walk("3.7", true), walk("0.9", false)];
-        assert_eq!(walks_read, (written, 5));
+        let scans_read = read_scans(&database.execute(&scans())).unwrap();
+        let written = vec![scan("", false), scan("3.7", true), scan("0.9", false)];
+        assert_eq!(scans_read, (written, 5));
     }
 
     #[test]
-    fn a_chunk_without_its_walks_row_is_not_there() {
+    fn a_chunk_without_its_scans_row_is_not_there() {
         let database = with_tables();
         for number in 0..3 {
             database.execute(&add_chunk(number, number * 2, 2, "a\nb\n".to_owned()));

@@ -10,9 +10,9 @@ mod planning;
 mod rates;
 mod refusals;
 mod rounds;
-mod stopped_walks;
-mod walking;
-mod walks;
+mod scan_properties;
+mod scans;
+mod stopped_scans;
 mod windows;
 mod world;
 

@@ -18,8 +18,8 @@ pub(super) mod rows;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::scan::{AudienceScan, Judge, Judged, Unaccepted};
 use super::segment::Segment;
-use super::walk::{Judge, Judged, Unaccepted, Walk};
 use apns::time::Timestamp;
 use delivery::sql::{self, BadRow, Query, Row, Statement};
 
@@ -186,7 +186,7 @@ impl Query for Command {
     type Reply = Reply;
 
     fn schema() -> Vec<Statement> {
-        [rows::create(), Walk::schema()].concat()
+        [rows::create(), AudienceScan::schema()].concat()
     }
 
     fn statements(&self, now: Timestamp) -> Vec<Statement> {

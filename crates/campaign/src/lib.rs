@@ -5,8 +5,8 @@
 //! (crate `batch` and below), and the HTTP contract (crate `api`).
 
 pub mod audience;
+pub mod scan;
 pub mod schedule;
 pub mod scheduler;
 pub mod segment;
 pub mod template;
-pub mod walk;

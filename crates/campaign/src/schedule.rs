@@ -323,6 +323,6 @@ const SLICE: Duration = Duration::from_hours(1);
 const UTC: &str = "UTC";
 
 #[cfg(test)]
-mod known;
+mod known_tests;
 #[cfg(test)]
 mod tests;

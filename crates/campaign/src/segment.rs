@@ -168,12 +168,12 @@ const MAX_VALUES: usize = 1000;
 /// The longest value in bytes: as long as a text among a device's attributes.
 const MAX_VALUE: usize = 1024;
 
-/// The most bytes of a segment's JSON: a thousand UUIDs fit. It is kept with each walk and bound to each of its statements.
+/// The most bytes of a segment's JSON: a thousand UUIDs fit. It is kept with each scan and bound to each of its statements.
 const MAX_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod cost_tests;
 #[cfg(test)]
-mod meaning;
+mod meaning_tests;
 #[cfg(test)]
 mod tests;

@@ -14,11 +14,11 @@ use crate::platform::{bindings, clock, log};
 use ::batch::{Append, Appended};
 use api::campaign::{Brief, Stager};
 use campaign::audience::{self as shard, Admission, Epoch, Member};
+use campaign::scan::{AudienceScan, Effect, Event, Notice, Rendered, ShardLoop, Step};
 use campaign::template::Recipient;
-use campaign::walk::{Effect, Event, Notice, Rendered, ShardLoop, Step, Walk};
 
 /// Takes a scan on; one that is under way stays as it is.
-pub(super) async fn begin(core: &Core, request: shard::Request<Walk>) -> Result<()> {
+pub(super) async fn begin(core: &Core, request: shard::Request<AudienceScan>) -> Result<()> {
     let shard::Request {
         epoch,
         command: mut scan,
@@ -29,10 +29,10 @@ pub(super) async fn begin(core: &Core, request: shard::Request<Walk>) -> Result<
     }
     let database = core.database();
     if all(&database)?.iter().all(|known| known.batch != scan.batch) {
-        let highest = database.rows(Walk::highest())?;
+        let highest = database.rows(AudienceScan::highest())?;
         scan.begin(&highest).map_err(|error| error.to_string())?;
         database.execute(scan.store())?;
-        database.execute(Walk::sweep(clock::now()))?;
+        database.execute(AudienceScan::sweep(clock::now()))?;
     }
     clock::set_alarm(&core.state, clock::now()).await
 }
@@ -118,7 +118,7 @@ async fn perform(core: &Core, effect: Effect, stagers: &mut Stagers) -> Event {
 #[derive(Default)]
 struct Stagers(Option<(String, Stager<'static>)>);
 
-fn make_step(core: &Core, scan: &Walk, stagers: &mut Stagers) -> std::result::Result<Step, String> {
+fn make_step(core: &Core, scan: &AudienceScan, stagers: &mut Stagers) -> std::result::Result<Step, String> {
     let Stagers(known) = stagers;
     if known.as_ref().is_none_or(|(batch, _)| *batch != scan.batch) {
         *known = match stager(core, scan)? {
@@ -138,7 +138,7 @@ fn make_step(core: &Core, scan: &Walk, stagers: &mut Stagers) -> std::result::Re
 /// mended, and is tried again.
 fn stager(
     core: &Core,
-    scan: &Walk,
+    scan: &AudienceScan,
 ) -> std::result::Result<std::result::Result<Stager<'static>, String>, String> {
     let brief: Brief = match serde_json::from_value(scan.document.clone()) {
         Ok(brief) => brief,
@@ -168,9 +168,13 @@ fn render(stager: &mut Stager<'_>, members: &[Member]) -> Rendered {
 }
 
 /// Hands a step to the batch; nothing comes back if the batch is not there any more.
-async fn hand_over(core: &Core, scan: &Walk, step: Step) -> std::result::Result<Option<Appended>, String> {
+async fn hand_over(
+    core: &Core,
+    scan: &AudienceScan,
+    step: Step,
+) -> std::result::Result<Option<Appended>, String> {
     let append = Append {
-        walk: scan.number,
+        scan: scan.number,
         from: scan.cursor.to_string(),
         to: step.to.to_string(),
         pushes: step.pushes,
@@ -191,7 +195,7 @@ fn write_log(core: &Core) {
                 pushes,
                 invalid,
                 problems,
-            } => log::Event::ShardWalked {
+            } => log::Event::ShardScanned {
                 batch,
                 shard: *shard,
                 pushes: *pushes,
@@ -208,10 +212,10 @@ fn write_log(core: &Core) {
     }
 }
 
-fn all(database: &Database) -> Result<Vec<Walk>> {
-    let rows = database.rows(Walk::all())?;
+fn all(database: &Database) -> Result<Vec<AudienceScan>> {
+    let rows = database.rows(AudienceScan::all())?;
     // One that cannot be read must not keep the others from going on.
-    let scans = rows.iter().filter_map(|row| match Walk::load(row) {
+    let scans = rows.iter().filter_map(|row| match AudienceScan::load(row) {
         Ok(scan) => Some(scan),
         Err(problem) => {
             let object = "audience";

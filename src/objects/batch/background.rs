@@ -89,7 +89,7 @@ fn if_unknown(call: &Call) -> Outcome {
         },
         Call::Register
         | Call::PauseOthers(_)
-        | Call::WakeWalks { .. }
+        | Call::WakeScans { .. }
         | Call::Report(_)
         | Call::FindGone(_)
         | Call::Remove => Outcome::Failed,
@@ -110,7 +110,7 @@ async fn make(core: &Core, call: Call) -> Outcome {
         }),
         Call::Register => register(core, config, &record).await,
         Call::PauseOthers(refusal) => pause_others(core, config, &record, refusal).await,
-        Call::WakeWalks { audience, shards } => origin::wake_walks(core, &audience, shards).await,
+        Call::WakeScans { audience, shards } => origin::wake_scans(core, &audience, shards).await,
         Call::Report(report) => origin::report(core, report).await,
         Call::FindGone(from) => webhooks::find_gone(core, config, from),
         Call::Deliver(delivery) => Ok(Outcome::Delivered {

@@ -176,16 +176,16 @@ impl Core {
             .map_err(|error| error.to_string())?;
         let Some(text) = text else { return Ok(None) };
         let record: Record = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-        let mut walks = Vec::new();
-        if rows::have(&tables, rows::WALKS) {
-            let (read, chunks) = rows::read_walks(&rows(rows::walks())?)?;
-            walks = read;
+        let mut scans = Vec::new();
+        if rows::have(&tables, rows::SCANS) {
+            let (read, chunks) = rows::read_scans(&rows(rows::scans())?)?;
+            scans = read;
             rows(rows::drop_chunks(chunks))?;
         }
         let sizes = rows(rows::sizes())?;
         let sizes: std::result::Result<Vec<Size>, _> = sizes.iter().map(rows::size).collect();
         let sizes = sizes.map_err(|error| error.to_string())?;
-        let mut batch = Batch::load(record, sizes, Vec::new()).with_walks(walks);
+        let mut batch = Batch::load(record, sizes, Vec::new()).with_scans(scans);
         self.read_progress(&mut batch)?;
         let mut outbox = Outbox::new(&batch.record().id);
         if rows::have(&tables, rows::DELIVERIES) {
@@ -242,7 +242,7 @@ impl Core {
             return Ok(());
         };
         let (chunks, is_record_unsaved) = batch.take_unsaved();
-        let (walks, chunks_there) = (batch.take_unsaved_walks(), batch.chunks());
+        let (scans, chunks_there) = (batch.take_unsaved_scans(), batch.chunks());
         let deliveries = tasks.outbox_mut().take_changes();
         let written = || -> Result<()> {
             for number in &chunks {
@@ -253,8 +253,8 @@ impl Core {
                     database.execute(rows::write_progress(*number, progress))?;
                 }
             }
-            for (number, walk) in &walks {
-                database.execute(rows::write_walk(*number, walk, chunks_there))?;
+            for (number, scan) in &scans {
+                database.execute(rows::write_scan(*number, scan, chunks_there))?;
             }
             if is_record_unsaved {
                 database.execute(rows::write_record(batch.record()))?;

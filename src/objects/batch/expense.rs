@@ -18,7 +18,7 @@ pub(crate) struct Expense {
     /// Settlings of chunks that are over, and those on the way.
     pub(super) settlings: u32,
     pub(super) checkpoints: u32,
-    /// Steps of walks.
+    /// Steps of scans.
     pub(super) appends: u32,
     /// What else was said: that a chunk came back, as a runner could not begin, that another batch met a refusal, what the
     /// scheduler wants.

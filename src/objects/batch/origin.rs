@@ -15,8 +15,8 @@ use api::batch::receipts;
 use apns::time::Timestamp;
 use batch::{self, AudienceRef, Outcome, Report, RunReport};
 use campaign::audience::{Command, Gone, shard_of};
+use campaign::scan::Unaccepted;
 use campaign::scheduler;
-use campaign::walk::Unaccepted;
 
 /// Makes a report.
 pub(super) async fn report(core: &Core, report: Report) -> Result<Outcome, String> {
@@ -46,7 +46,7 @@ pub(super) async fn report(core: &Core, report: Report) -> Result<Outcome, Strin
 }
 
 /// Wakes the shards of scans that have not been heard of.
-pub(super) async fn wake_walks(
+pub(super) async fn wake_scans(
     core: &Core,
     audience: &AudienceRef,
     shards: Vec<u32>,

@@ -100,7 +100,7 @@ async fn count(env: &Env, start: &Start) -> std::result::Result<Outcome, String>
     Ok(Outcome::Counted(counted.devices))
 }
 
-/// Opens the batch of a run, and lets the shards walk.
+/// Opens the batch of a run, and lets the shards scan.
 async fn begin(env: &Env, start: &Start) -> std::result::Result<Outcome, String> {
     let Start {
         campaign,
@@ -121,8 +121,8 @@ async fn begin(env: &Env, start: &Start) -> std::result::Result<Outcome, String>
         Err(problem) => return Ok(Outcome::Rejected(contract::run::reason(&problem))),
     };
     batch::open(env, record, head, audience.shards, run.start_until).await?;
-    let walk = contract::run::walk(campaign, run);
-    shards::begin(env, audience, &walk)
+    let scan = contract::run::scan(campaign, run);
+    shards::begin(env, audience, &scan)
         .await
         .map_err(|error| error.to_string())?;
     Event::RunStarted {

@@ -194,7 +194,7 @@ fn a_campaign_that_is_cancelled_in_the_middle_of_its_run_sends_nothing_more_and_
 }
 
 #[test]
-fn a_run_whose_app_is_gone_can_be_cancelled_and_its_walks_end() {
+fn a_run_whose_app_is_gone_can_be_cancelled_and_its_scans_end() {
     let mut env = TestEnv::isolated(Options::default(), &[]);
     env.kill_at_once();
     hold_scans(&mut env, 0);
@@ -217,7 +217,7 @@ fn a_run_whose_app_is_gone_can_be_cancelled_and_its_walks_end() {
     let cancelled = campaign.tell(&env, "cancel");
     assert!(matches!(cancelled.status, 200 | 202), "{}", cancelled.body);
     campaign.run_once(&env, "cancelled");
-    // A walk that fails is tried again after five seconds.
+    // A scan that fails is tried again after five seconds.
     let failed = env.log().matches(gone).count();
     std::thread::sleep(std::time::Duration::from_secs(7));
     assert_eq!(env.log().matches(gone).count(), failed);

@@ -182,7 +182,7 @@ impl Page {
     /// if that is empty.
     pub fn add_receipts(&mut self, chunk: &Chunk<'_>, from: u64, only: &[String]) {
         let sets = Sets::of(chunk);
-        self.walk(chunk, from, |place, position, line| {
+        self.for_each_push(chunk, from, |place, position, line| {
             let (standing, ending) = sets.standing(chunk, place);
             let word = standing.as_str();
             if !only.is_empty() && !only.iter().any(|wanted| wanted == word) {
@@ -216,7 +216,7 @@ impl Page {
     /// Writes the devices on a list, of a chunk's pushes from position `from` on.
     pub fn add_devices(&mut self, chunk: &Chunk<'_>, list: DeviceList, from: u64) {
         let sets = Sets::of(chunk);
-        self.walk(chunk, from, |place, position, line| {
+        self.for_each_push(chunk, from, |place, position, line| {
             let ending = sets.ending(chunk, place)?;
             if !list.has(ending.verdict) {
                 return None;
@@ -253,7 +253,7 @@ impl Page {
         self.text.push(b'\n');
     }
 
-    fn walk(
+    fn for_each_push(
         &mut self,
         chunk: &Chunk<'_>,
         from: u64,

@@ -10,7 +10,7 @@ use ::batch::rows::PAGE;
 use ::batch::{Append, Batch, LeftOut, Origin, Progress, Results, State, Terms, portion, whole_page};
 use apns::time::Timestamp;
 use campaign::audience::{Command, Device, Reply};
-use campaign::walk::{Cursor, Frequency, Judge, Of, Rendered, Unaccepted, Walk as Scan};
+use campaign::scan::{AudienceScan, CapScope, Cursor, Frequency, Judge, Rendered, Unaccepted};
 use delivery::sql::fixture::Database;
 use delivery::sql::{Row, Statement};
 use delivery::verdict::Verdict;
@@ -24,7 +24,7 @@ fn at(number: u32) -> usize {
 /// A shard and a run through it.
 struct Run {
     database: Database,
-    scan: Scan,
+    scan: AudienceScan,
     batch: Batch,
     lines: Vec<String>,
     /// The rows that say how far chunks are.
@@ -45,20 +45,20 @@ impl Run {
             audience: audience(),
             opened_at: BEGIN,
         });
-        let mut scan = Scan {
+        let mut scan = AudienceScan {
             batch: record.id.clone(),
             campaign: "c".to_owned(),
             at: BEGIN,
             number: 0,
             cursor: Cursor::default(),
-            ceiling: 0,
+            max_id: 0,
             zones: None,
             segment: None,
             frequency: None,
             document: serde_json::Value::Null,
             remainder: None,
         };
-        scan.begin(&database.execute(&Scan::highest())).unwrap();
+        scan.begin(&database.execute(&AudienceScan::highest())).unwrap();
         let batch = Batch::open(record, 1, BEGIN);
         let (lines, rows) = (Vec::new(), BTreeMap::new());
         let mut run = Self {
@@ -89,7 +89,7 @@ impl Run {
         });
         let step = step.unwrap();
         let append = Append {
-            walk: 0,
+            scan: 0,
             from: self.scan.cursor.to_string(),
             to: step.to.to_string(),
             pushes: step.pushes,
@@ -173,7 +173,7 @@ impl Run {
         let cap = Frequency {
             max: 1,
             per: 86_400,
-            of: Of::All,
+            of: CapScope::All,
         };
         let judge = Judge {
             ids: (1..=self.batch.pushes()).collect(),
@@ -189,7 +189,7 @@ impl Run {
     }
 
     fn rows_of_shard(&self) -> Vec<Row> {
-        let all = "SELECT start, first, last, devices FROM sends ORDER BY first";
+        let all = "SELECT start, first, last, devices FROM send_log ORDER BY first";
         self.database.execute(&Statement::new(all))
     }
 }

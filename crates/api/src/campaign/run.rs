@@ -1,4 +1,4 @@
-//! A run as others are told of it: its batch, and the shards that walk for it.
+//! A run as others are told of it: its batch, and the shards that scan for it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -10,11 +10,11 @@ use apns::fault::{Faults, Pointer};
 use apns::time::Timestamp;
 use batch::AudienceRef;
 use batch::{LONGEST_LIFE, Origin, Record};
+use campaign::scan::{AudienceScan, Frequency, Judge};
 use campaign::scheduler::{Campaign, Run};
 use campaign::segment::Segment;
-use campaign::walk::{Frequency, Judge, Walk};
 
-/// What the devices of a walk get.
+/// What the devices of a scan get.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Brief {
     /// The app to send as.
@@ -25,7 +25,7 @@ pub struct Brief {
     pub campaign: String,
 }
 
-/// What the batch of a run is to know of itself, and the first line of what is sent. As many walks fill it as the audience
+/// What the batch of a run is to know of itself, and the first line of what is sent. As many scans fill it as the audience
 /// has shards.
 ///
 /// # Errors
@@ -93,9 +93,9 @@ pub fn segment(campaign: &Campaign, run: &Run) -> Option<Segment> {
         .or_else(|| read(&named))
 }
 
-/// The walk of the first shard for a run; the others' differ by their numbers.
+/// The scan of the first shard for a run; the others' differ by their numbers.
 #[must_use]
-pub fn walk(campaign: &Campaign, run: &Run) -> Walk {
+pub fn scan(campaign: &Campaign, run: &Run) -> AudienceScan {
     let brief = Brief {
         app: campaign.app.clone(),
         created_at: run.at,
@@ -105,13 +105,13 @@ pub fn walk(campaign: &Campaign, run: &Run) -> Walk {
     let document = super::document_of(campaign);
     let read = |name: &str| document.get(name).filter(|value| !value.is_null());
     let mut faults = Faults::default();
-    Walk {
+    AudienceScan {
         batch: run.batch.clone(),
         campaign: campaign.id.clone(),
         at: run.at,
         number: 0,
         cursor: Default::default(),
-        ceiling: 0,
+        max_id: 0,
         zones: run.zones.clone(),
         segment: read("segment").and_then(|value| Segment::read(value, &Pointer::Root, &mut faults)),
         frequency: read("frequency").and_then(|value| Frequency::read(value, &Pointer::Root, &mut faults)),

@@ -9,9 +9,9 @@ use crate::problem::Problem;
 use apns::fault::{self, FaultKind, Faults, Pointer, WarningCode, Warnings};
 use apns::time::Timestamp;
 use campaign::audience::Member;
+use campaign::scan::{Judge, Judged};
 use campaign::scheduler::Campaign;
 use campaign::template::{Recipient, Unrendered};
-use campaign::walk::{Judge, Judged};
 
 /// Adds a warning to the campaign for each variable that some of these devices do not have, and for which there is no default.
 ///

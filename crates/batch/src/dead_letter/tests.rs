@@ -116,7 +116,7 @@ fn a_sweep_takes_what_came_before_its_moment() {
 }
 
 #[test]
-fn a_listing_walks_the_index_and_sorts_nothing() {
+fn a_listing_reads_the_index_in_order_and_sorts_nothing() {
     let list = Command::List {
         limit: 1,
         cursor: None,

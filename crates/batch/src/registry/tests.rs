@@ -219,7 +219,7 @@ fn a_batch_that_is_forgotten_is_not_listed() {
 }
 
 #[test]
-fn a_listing_walks_the_index_and_sorts_nothing() {
+fn a_listing_reads_the_index_in_order_and_sorts_nothing() {
     let plan = database().plan(&Command::List(ALL).statements(NOW)[0]);
     assert!(
         plan.contains("SEARCH batches USING INDEX batches_by_time")

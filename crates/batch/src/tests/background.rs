@@ -28,7 +28,7 @@ pub(super) fn tasks() -> BackgroundTasks {
 }
 
 #[test]
-fn shards_whose_walks_are_silent_are_woken_by_the_batch() {
+fn shards_whose_scans_are_silent_are_woken_by_the_batch() {
     let mut batch = Batch::open(run(terms()), 2, BEGIN);
     let mut tasks = tasks();
     tasks.handle(&mut batch, Event::Look, BEGIN);
@@ -43,8 +43,8 @@ fn shards_whose_walks_are_silent_are_woken_by_the_batch() {
     let wakes = woken
         .iter()
         .map(|(_, call)| call)
-        .find(|call| matches!(call, Call::WakeWalks { .. }));
-    let expected = Call::WakeWalks {
+        .find(|call| matches!(call, Call::WakeScans { .. }));
+    let expected = Call::WakeScans {
         audience: audience(),
         shards: vec![0, 1],
     };
@@ -659,7 +659,7 @@ mod host {
                     self.registered = batch.record().state.as_str().to_owned();
                     Outcome::Done
                 }
-                Call::WakeWalks { .. } => Outcome::Done,
+                Call::WakeScans { .. } => Outcome::Done,
                 Call::PauseOthers(_) => Outcome::PausedOthers { unheard: Vec::new() },
                 Call::Report(Report::Ended(_)) => {
                     self.run_ended = true;

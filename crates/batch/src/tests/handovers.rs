@@ -18,7 +18,7 @@ fn ended(results: &Results, pushes: u32) -> Batch {
     let mut batch = Batch::open(run(terms()), 1, BEGIN);
     let step = Append {
         last: true,
-        ..walks::step(0, "", "0.1", pushes)
+        ..scans::step(0, "", "0.1", pushes)
     };
     batch.append(&step, 0, BEGIN);
     let work = batch.claim(0, BEGIN).unwrap();
@@ -184,7 +184,7 @@ fn a_run_that_was_resumed_tells_its_audience_no_more_than_any_other() {
         let before = if number == 0 { String::new() } else { before };
         let step = Append {
             last: number == 1,
-            ..walks::step(0, &before, &after, pushes)
+            ..scans::step(0, &before, &after, pushes)
         };
         batch.append(&step, 0, BEGIN);
     }

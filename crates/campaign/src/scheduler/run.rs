@@ -65,7 +65,7 @@ pub struct Run {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
-    /// Its batch and its walks are being started.
+    /// Its batch and its scans are being started.
     Starting,
     /// It is sent.
     Running,

@@ -14,7 +14,7 @@ use delivery::verdict::RetryCause;
 /// What the scheduler wants done. Doing it twice must be as doing it once.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Task {
-    /// Open the run's batch and start its walks, before the run's `start_until`.
+    /// Open the run's batch and start its scans, before the run's `start_until`.
     Start {
         /// The campaign.
         campaign: Box<Campaign>,

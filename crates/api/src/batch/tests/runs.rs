@@ -29,7 +29,7 @@ fn the_document_of_a_run_counts_the_devices_that_were_left_out_by_reason() {
     left_out.add_missing("frist_name", 3);
     let mut batch = Batch::open(sample(), 1, NOW);
     let step = Append {
-        walk: 0,
+        scan: 0,
         from: String::new(),
         to: "9".to_owned(),
         pushes: 0,

@@ -3,9 +3,9 @@
 use super::*;
 use ::batch::{Append, AudienceRef, Batch, Report};
 use campaign::audience::{Command as ShardCommand, Device};
+use campaign::scan::{AudienceScan, Rendered};
 use campaign::scheduler::{Audience, Command, Page, Run, SchedulerState};
 use campaign::template::Recipient;
-use campaign::walk::{Rendered, Walk};
 use delivery::sql::fixture::Database;
 
 const GRACE: Duration = Duration::from_secs(3600);
@@ -38,12 +38,12 @@ fn documents_of(campaign: &Value, devices: &[Device]) -> (Value, Value) {
     };
     let (record, _) = run::opening(&campaign, &run, &audience, app, &config).unwrap();
     let mut batch = Batch::open(record, 1, NOW);
-    let mut walk = run::walk(&campaign, &run);
-    walk.begin(&shard.execute(&Walk::highest())).unwrap();
+    let mut scan = run::scan(&campaign, &run);
+    scan.begin(&shard.execute(&AudienceScan::highest())).unwrap();
     let mut stager = Stager::new(&document_of(&campaign), app, NOW).unwrap();
     loop {
         let rows = |statement| Ok(shard.execute(&statement));
-        let step = walk.step(2, rows, |members| {
+        let step = scan.step(2, rows, |members| {
             let recipients = members.iter().map(|member| Recipient::of(&member.device));
             let chunk = stager.stage(&recipients.collect::<Vec<_>>());
             Rendered {
@@ -57,8 +57,8 @@ fn documents_of(campaign: &Value, devices: &[Device]) -> (Value, Value) {
         });
         let step = step.unwrap();
         let append = Append {
-            walk: 0,
-            from: walk.cursor.to_string(),
+            scan: 0,
+            from: scan.cursor.to_string(),
             to: step.to.to_string(),
             pushes: step.pushes,
             left_out: step.left_out,
@@ -70,7 +70,7 @@ fn documents_of(campaign: &Value, devices: &[Device]) -> (Value, Value) {
         if told.last {
             break;
         }
-        walk.move_to(told.cursor.parse().unwrap());
+        scan.move_to(told.cursor.parse().unwrap());
     }
     if let Some(Report::Ended(ended)) = batch.report(NOW) {
         scheduler.apply(Command::RunEnded(ended.clone()), GRACE, NOW);

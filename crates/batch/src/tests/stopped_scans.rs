@@ -1,19 +1,19 @@
 use super::background::{alarm, calls, end, run, tasks};
-use super::walks::{append, last, of_a_run, step};
+use super::scans::{append, last, of_a_run, step};
 use super::*;
 
-/// The last step of a walk that was stopped there, with how many devices it has not come to.
-fn counted(walk: u32, at: &str, devices: u64) -> Append {
+/// The last step of a scan that was stopped there, with how many devices it has not come to.
+fn counted(scan: u32, at: &str, devices: u64) -> Append {
     Append {
         left_out: LeftOut {
             not_reached: devices,
             ..LeftOut::default()
         },
-        ..last(step(walk, at, at, 0))
+        ..last(step(scan, at, at, 0))
     }
 }
 
-/// A run of two walks of which one has brought 5 devices, whose time is over a minute later.
+/// A run of two scans of which one has brought 5 devices, whose time is over a minute later.
 fn expired() -> (Batch, Timestamp) {
     let end = BEGIN + secs(60);
     let mut batch = of_a_run(Terms {
@@ -26,27 +26,27 @@ fn expired() -> (Batch, Timestamp) {
 }
 
 #[test]
-fn the_devices_that_a_cut_off_run_has_not_come_to_are_counted_once_by_each_walk() {
+fn the_devices_that_a_cut_off_run_has_not_come_to_are_counted_once_by_each_scan() {
     let (mut batch, end) = expired();
     assert_eq!(batch.record().cut_off, Some(CutOff::Expired));
-    for (walk, cursor, devices) in [(0, "0.5", 20), (1, "", 30)] {
-        let taken = append(&mut batch, &counted(walk, cursor, devices), end);
+    for (scan, cursor, devices) in [(0, "0.5", 20), (1, "", 30)] {
+        let taken = append(&mut batch, &counted(scan, cursor, devices), end);
         assert!(taken.appended.last && taken.chunk.is_none());
         // Its answer was lost, or it comes late from another place.
-        append(&mut batch, &counted(walk, cursor, devices), end);
-        append(&mut batch, &counted(walk, "0.1", devices), end);
+        append(&mut batch, &counted(scan, cursor, devices), end);
+        append(&mut batch, &counted(scan, "0.1", devices), end);
     }
     assert_eq!(batch.overview(end).left_out.not_reached, 50);
     let saved: Vec<u64> = batch
-        .take_unsaved_walks()
+        .take_unsaved_scans()
         .iter()
-        .map(|(_, walk)| walk.left_out.not_reached)
+        .map(|(_, scan)| scan.left_out.not_reached)
         .collect();
     assert_eq!(saved, [20, 30], "it is stored");
 }
 
 #[test]
-fn the_scheduler_hears_of_the_end_of_a_run_when_its_walks_have_counted_what_they_have_not_come_to() {
+fn the_scheduler_hears_of_the_end_of_a_run_when_its_scans_have_counted_what_they_have_not_come_to() {
     let (mut batch, end) = expired();
     assert_eq!(batch.record().state, State::Done);
     assert!(
@@ -77,18 +77,18 @@ fn a_run_waits_ten_minutes_for_a_count_that_does_not_come() {
     assert_eq!(batch.wake(end), Some(late));
     assert_eq!(batch.report(late - secs(1)), None);
     assert!(matches!(batch.report(late), Some(Report::Ended(_))));
-    assert_eq!(batch.take_silent_walks(late), None);
+    assert_eq!(batch.take_silent_scans(late), None);
 }
 
 #[test]
-fn the_walks_of_a_run_that_is_cut_off_or_cancelled_are_woken_at_once() {
+fn the_scans_of_a_run_that_is_cut_off_or_cancelled_are_woken_at_once() {
     let (mut batch, end) = expired();
-    assert_eq!(batch.take_silent_walks(end), Some((audience(), vec![0, 1])));
-    assert_eq!(batch.take_silent_walks(end), None);
+    assert_eq!(batch.take_silent_scans(end), Some((audience(), vec![0, 1])));
+    assert_eq!(batch.take_silent_scans(end), None);
     let mut batch = of_a_run(terms());
     append(&mut batch, &step(0, "", "0.5", 5), BEGIN);
     batch.cancel(BEGIN);
-    assert_eq!(batch.take_silent_walks(BEGIN), Some((audience(), vec![0, 1])));
+    assert_eq!(batch.take_silent_scans(BEGIN), Some((audience(), vec![0, 1])));
     let stopped = append(&mut batch, &step(0, "0.5", "0.5", 0), BEGIN).appended;
     assert!(stopped.stop && !stopped.last);
     append(&mut batch, &counted(0, "0.5", 20), BEGIN);
@@ -96,7 +96,7 @@ fn the_walks_of_a_run_that_is_cut_off_or_cancelled_are_woken_at_once() {
 }
 
 #[test]
-fn the_walk_that_finds_the_campaign_unreadable_counts_like_the_others() {
+fn the_scan_that_finds_the_campaign_unreadable_counts_like_the_others() {
     let mut batch = of_a_run(terms());
     let fault = Append {
         fault: Some("so".to_owned()),
@@ -121,7 +121,7 @@ fn shards_are_woken_to_count_after_the_end_of_a_run_and_the_scheduler_hears_afte
     let begun = calls(&tasks.handle(&mut batch, Event::Look, ends_at));
     let (wake, _) = begun
         .iter()
-        .find(|(_, call)| matches!(call, Call::WakeWalks { shards, .. } if *shards == [0, 1]))
+        .find(|(_, call)| matches!(call, Call::WakeScans { shards, .. } if *shards == [0, 1]))
         .unwrap();
     let effects = tasks.handle(&mut batch, end(*wake, Outcome::Failed), ends_at);
     // Whoever could not be woken is woken again.

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::step::Step;
-use super::{Cursor, Walk};
+use super::{AudienceScan, Cursor};
 use apns::time::Timestamp;
 use batch::Appended;
 use delivery::sql::Statement;
@@ -38,7 +38,7 @@ pub enum Event {
     /// [`Effect::Arm`], [`Effect::Disarm`] or [`Effect::Write`] is done.
     Done,
     /// The scans that [`Effect::Load`] has read.
-    Loaded(Vec<Walk>),
+    Loaded(Vec<AudienceScan>),
     /// The step that [`Effect::MakeStep`] or [`Effect::CountRemainder`] has made, or why not.
     Made(Result<Step, String>),
     /// The batch's answer to [`Effect::HandOver`], nothing if it is not there any more, or why there is none.
@@ -57,11 +57,11 @@ pub enum Effect {
     /// Read all scans.
     Load,
     /// Make the next step of this scan, and write down whom it is for, with no wait in between.
-    MakeStep(Box<Walk>),
-    /// Count the next devices that this scan has not come to ([`Walk::count_remainder`]): its batch has stopped it.
-    CountRemainder(Box<Walk>),
+    MakeStep(Box<AudienceScan>),
+    /// Count the next devices that this scan has not come to ([`AudienceScan::count_remainder`]): its batch has stopped it.
+    CountRemainder(Box<AudienceScan>),
     /// Hand this step of the scan to its batch.
-    HandOver(Box<Walk>, Box<Step>),
+    HandOver(Box<AudienceScan>, Box<Step>),
     /// Execute these, with no wait in between.
     Write(Vec<Statement>),
     /// End the turn with this error: no alarm could be set, and the platform gives one again that has failed.
@@ -110,7 +110,7 @@ struct Turn {
     began_at: Timestamp,
     /// The time that each visit may take.
     share: Duration,
-    waiting: VecDeque<Walk>,
+    waiting: VecDeque<AudienceScan>,
     stage: Stage,
 }
 
@@ -122,7 +122,7 @@ enum Stage {
     /// The scans are being read.
     Loading,
     /// A scan is visited.
-    Visiting(Box<Visit>),
+    Visiting(Box<ScanStep>),
     /// A scan that is over is being deleted.
     Deleting(String),
     /// The scans are read again, for the next alarm.
@@ -131,10 +131,10 @@ enum Stage {
     Ending,
 }
 
-/// A scan that is visited.
+/// The step of a scan that is being made.
 #[derive(Debug)]
-struct Visit {
-    scan: Walk,
+struct ScanStep {
+    scan: AudienceScan,
     /// When the batch first answered.
     began_at: Option<Timestamp>,
     steps: u32,
@@ -165,10 +165,10 @@ impl ShardLoop {
                 self.line_up(scans, now);
                 self.next_visit(now)
             }
-            (Stage::Visiting(visit), Event::Answered(answer)) => self.answered(*visit, answer, now),
-            (Stage::Visiting(visit), Event::Made(made)) => match made {
-                Ok(step) => self.hand_over(*visit, step),
-                Err(problem) => self.failed(*visit, problem, now),
+            (Stage::Visiting(current), Event::Answered(answer)) => self.answered(*current, answer, now),
+            (Stage::Visiting(current), Event::Made(made)) => match made {
+                Ok(step) => self.hand_over(*current, step),
+                Err(problem) => self.failed(*current, problem, now),
             },
             (Stage::Deleting(_), Event::Done) => self.next_visit(now),
             (Stage::Deleting(batch), Event::Failed(problem)) => {
@@ -208,7 +208,7 @@ impl ShardLoop {
     }
 
     /// Lines up the scans that do not rest, from the one behind the last that was visited.
-    fn line_up(&mut self, mut scans: Vec<Walk>, now: Timestamp) {
+    fn line_up(&mut self, mut scans: Vec<AudienceScan>, now: Timestamp) {
         self.forget_others(&scans);
         let rests = &self.rests;
         scans.retain(|scan| rests.get(&scan.batch).is_none_or(|rest| rest.until <= now));
@@ -221,7 +221,7 @@ impl ShardLoop {
         }
     }
 
-    fn forget_others(&mut self, scans: &[Walk]) {
+    fn forget_others(&mut self, scans: &[AudienceScan]) {
         self.rests
             .retain(|batch, _| scans.iter().any(|scan| scan.batch == *batch));
     }
@@ -237,7 +237,7 @@ impl ShardLoop {
             to: scan.cursor,
             ..Step::default()
         };
-        let visit = Visit {
+        let current = ScanStep {
             scan,
             began_at: None,
             steps: 0,
@@ -248,84 +248,84 @@ impl ShardLoop {
         };
         // Where the scan is, the batch knows: a step of nothing changes nothing, and is answered with that. The batch is
         // asked before anything else can fail, so that a scan ends that has nothing to scan for any more.
-        self.hand_over(visit, here)
+        self.hand_over(current, here)
     }
 
-    fn hand_over(&mut self, mut visit: Visit, step: Step) -> Option<Effect> {
-        visit.scan.remainder = step.remainder.or(visit.scan.remainder);
-        let effect = Effect::HandOver(Box::new(visit.scan.clone()), Box::new(step.clone()));
-        visit.step = Step {
+    fn hand_over(&mut self, mut current: ScanStep, step: Step) -> Option<Effect> {
+        current.scan.remainder = step.remainder.or(current.scan.remainder);
+        let effect = Effect::HandOver(Box::new(current.scan.clone()), Box::new(step.clone()));
+        current.step = Step {
             lines: String::new(),
             ..step
         };
-        self.go_to(Stage::Visiting(Box::new(visit)), effect)
+        self.go_to(Stage::Visiting(Box::new(current)), effect)
     }
 
     fn answered(
         &mut self,
-        mut visit: Visit,
+        mut current: ScanStep,
         answer: Result<Option<Appended>, String>,
         now: Timestamp,
     ) -> Option<Effect> {
         let told = match answer {
             Ok(Some(told)) => told,
             Ok(None) => {
-                let delete = vec![Walk::delete(&visit.scan.batch)];
-                return self.over(&visit, delete);
+                let delete = vec![AudienceScan::delete(&current.scan.batch)];
+                return self.over(&current, delete);
             }
-            Err(problem) => return self.failed(visit, problem, now),
+            Err(problem) => return self.failed(current, problem, now),
         };
         let Ok(cursor) = told.cursor.parse::<Cursor>() else {
-            return self.failed(visit, "the batch has another cursor".to_owned(), now);
+            return self.failed(current, "the batch has another cursor".to_owned(), now);
         };
         // A batch that takes no count does not wait for one.
-        let is_counted = visit.step.last && visit.step.remainder.is_some();
-        visit.count_step(cursor);
-        visit.scan.move_to(cursor);
+        let is_counted = current.step.last && current.step.remainder.is_some();
+        current.count_step(cursor);
+        current.scan.move_to(cursor);
         if told.last || (told.stop && is_counted) {
             let delete = if told.stop {
-                visit.scan.stop()
+                current.scan.stop()
             } else {
-                vec![Walk::delete(&visit.scan.batch)]
+                vec![AudienceScan::delete(&current.scan.batch)]
             };
-            return self.over(&visit, delete);
+            return self.over(&current, delete);
         }
-        let began_at = *visit.began_at.get_or_insert(now);
+        let began_at = *current.began_at.get_or_insert(now);
         let hold = Duration::from_millis(told.hold_ms);
         let share = self.turn.as_ref()?.share;
-        if !hold.is_zero() || (visit.steps > 0 && now >= began_at + share) {
+        if !hold.is_zero() || (current.steps > 0 && now >= began_at + share) {
             let rest = Rest {
                 until: now + hold,
                 failures: 0,
             };
-            self.rests.insert(visit.scan.batch.clone(), rest);
-            self.report(&visit);
+            self.rests.insert(current.scan.batch.clone(), rest);
+            self.report(&current);
             return self.next_visit(now);
         }
-        visit.steps = visit.steps.saturating_add(1);
-        let scan = Box::new(visit.scan.clone());
+        current.steps = current.steps.saturating_add(1);
+        let scan = Box::new(current.scan.clone());
         let effect = if told.stop {
             Effect::CountRemainder(scan)
         } else {
             Effect::MakeStep(scan)
         };
-        self.go_to(Stage::Visiting(Box::new(visit)), effect)
+        self.go_to(Stage::Visiting(Box::new(current)), effect)
     }
 
     /// Nothing is left of a scan.
-    fn over(&mut self, visit: &Visit, delete: Vec<Statement>) -> Option<Effect> {
-        self.report(visit);
-        let stage = Stage::Deleting(visit.scan.batch.clone());
+    fn over(&mut self, current: &ScanStep, delete: Vec<Statement>) -> Option<Effect> {
+        self.report(current);
+        let stage = Stage::Deleting(current.scan.batch.clone());
         self.go_to(stage, Effect::Write(delete))
     }
 
-    fn failed(&mut self, visit: Visit, problem: String, now: Timestamp) -> Option<Effect> {
-        self.report(&visit);
-        if visit.steps > 1 {
+    fn failed(&mut self, current: ScanStep, problem: String, now: Timestamp) -> Option<Effect> {
+        self.report(&current);
+        if current.steps > 1 {
             // It had gone on before it failed.
-            self.rests.remove(&visit.scan.batch);
+            self.rests.remove(&current.scan.batch);
         }
-        self.rest_after_failure(&visit.scan.batch, problem, now);
+        self.rest_after_failure(&current.scan.batch, problem, now);
         self.next_visit(now)
     }
 
@@ -338,33 +338,33 @@ impl ShardLoop {
         self.notices.push(Notice::Failed { batch, problem });
     }
 
-    fn report(&mut self, visit: &Visit) {
-        if let Some(problem) = visit.step.fault.clone() {
-            let batch = visit.scan.batch.clone();
+    fn report(&mut self, current: &ScanStep) {
+        if let Some(problem) = current.step.fault.clone() {
+            let batch = current.scan.batch.clone();
             self.notices.push(Notice::Failed { batch, problem });
         }
-        if visit.pushes + visit.invalid > 0 {
+        if current.pushes + current.invalid > 0 {
             self.notices.push(Notice::Scanned {
-                batch: visit.scan.batch.clone(),
-                shard: visit.scan.number,
-                pushes: visit.pushes,
-                invalid: visit.invalid,
-                problems: visit.problems.clone(),
+                batch: current.scan.batch.clone(),
+                shard: current.scan.number,
+                pushes: current.pushes,
+                invalid: current.invalid,
+                problems: current.problems.clone(),
             });
         }
     }
 
     /// Arms the alarm for what is left. A scan that began meanwhile has no rest, and is visited at once.
-    fn close(&mut self, scans: &[Walk], now: Timestamp) -> Option<Effect> {
+    fn close(&mut self, scans: &[AudienceScan], now: Timestamp) -> Option<Effect> {
         self.forget_others(scans);
-        let rest_of = |scan: &Walk| self.rests.get(&scan.batch).map(|rest| rest.until);
+        let rest_of = |scan: &AudienceScan| self.rests.get(&scan.batch).map(|rest| rest.until);
         let again = scans.iter().map(|scan| rest_of(scan).unwrap_or(now).max(now));
         let effect = again.min().map_or(Effect::Disarm, Effect::Arm);
         self.go_to(Stage::Ending, effect)
     }
 }
 
-impl Visit {
+impl ScanStep {
     /// Counts the step that was handed over, if the batch has taken it.
     fn count_step(&mut self, cursor: Cursor) {
         let step = std::mem::take(&mut self.step);

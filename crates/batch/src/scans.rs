@@ -1,17 +1,17 @@
 //! A batch that is opened first and filled while it is sent: the shards of an audience go through their devices side by
-//! side, each in a walk of its own.
+//! side, each in a scan of its own.
 //!
-//! The batch keeps how far each walk has come, and takes a step only if it begins there (compare and set): one that comes
-//! again, as its answer was lost, changes nothing, and a walk that forgot where it was is told. A chunk and its walk's row
-//! are written in one step of the object, so that a chunk is there once or not at all. When every walk has said that it
+//! The batch keeps how far each scan has come, and takes a step only if it begins there (compare and set): one that comes
+//! again, as its answer was lost, changes nothing, and a scan that forgot where it was is told. A chunk and its scan's row
+//! are written in one step of the object, so that a chunk is there once or not at all. When every scan has said that it
 //! is over, the batch is sealed, as one whose upload has ended.
 //!
 //! How large it may become: a run has up to [`MAX_PUSHES`], five times an upload. Its device lines are some 100 bytes
 //! each, 5 GB of the 10 GB that an object stores; memory holds 24 bytes a chunk, 2.4 MB of 128 MB. Lines with payloads of
-//! their own are longer: past [`MAX_STORED`] nothing is taken either. What does not fit is left out, the walks end, and the
+//! their own are longer: past [`MAX_STORED`] nothing is taken either. What does not fit is left out, the scans end, and the
 //! record says so ([`CutOff::Full`]).
 //!
-//! A walk that is stopped before its end counts the devices that it has not come to, and reports them with its last step. The
+//! A scan that is stopped before its end counts the devices that it has not come to, and reports them with its last step. The
 //! report of the run's end waits for that, but not longer than [`COUNT_TIME`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,9 +24,9 @@ use super::{
 use crate::places;
 use apns::time::Timestamp;
 
-/// How far a walk has come.
+/// How far a scan has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Walk {
+pub struct ScanProgress {
     /// Where its last step ended.
     pub cursor: String,
     /// Whether it is over.
@@ -38,23 +38,23 @@ pub struct Walk {
 /// What came of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken {
-    /// What the walk is told.
+    /// What the scan is told.
     pub appended: Appended,
-    /// The number and the size of the chunk that was appended: its lines are to be written with the walk's row.
+    /// The number and the size of the chunk that was appended: its lines are to be written with the scan's row.
     pub chunk: Option<(u32, Size)>,
 }
 
-/// The walks, by their numbers.
+/// The scans, by their numbers.
 #[derive(Debug, Default)]
-pub(super) struct Walks {
-    walks: Vec<Walk>,
+pub(super) struct Scans {
+    scans: Vec<ScanProgress>,
     unsaved: BTreeSet<u32>,
-    /// When each walk is expected to be heard of, by its number; an object that forgot it expects all now.
+    /// When each scan is expected to be heard of, by its number; an object that forgot it expects all now.
     expected: BTreeMap<u32, Timestamp>,
 }
 
 impl Append {
-    /// Whether there is anything to take. A walk asks with a step of nothing how far it is; none leads back to the start.
+    /// Whether there is anything to take. A scan asks with a step of nothing how far it is; none leads back to the start.
     fn does_anything(&self) -> bool {
         let leads_back = self.to.is_empty() && !self.from.is_empty();
         let moves = self.from != self.to || self.last;
@@ -71,9 +71,9 @@ impl Append {
 }
 
 impl Batch {
-    /// A batch that so many walks are to fill; it is sent from now on.
+    /// A batch that so many scans are to fill; it is sent from now on.
     #[must_use]
-    pub fn open(record: Record, walks: u32, now: Timestamp) -> Self {
+    pub fn open(record: Record, scans: u32, now: Timestamp) -> Self {
         let origin = record.origin.map(|origin| Origin {
             opened_at: now,
             ..origin
@@ -84,28 +84,28 @@ impl Batch {
             origin,
             ..record
         };
-        let at_start = vec![Walk::default(); at(walks)];
-        let mut batch = Self::load(record, Vec::new(), Vec::new()).with_walks(at_start);
-        batch.walks.unsaved = (0..walks).collect();
+        let at_start = vec![ScanProgress::default(); at(scans)];
+        let mut batch = Self::load(record, Vec::new(), Vec::new()).with_scans(at_start);
+        batch.scans.unsaved = (0..scans).collect();
         batch.turn(State::Running, now);
         batch.tick(now);
         batch
     }
 
-    /// The same with its walks, as they were stored.
+    /// The same with its scans, as they were stored.
     #[must_use]
-    pub fn with_walks(mut self, walks: Vec<Walk>) -> Self {
-        self.walks.walks = walks;
+    pub fn with_scans(mut self, scans: Vec<ScanProgress>) -> Self {
+        self.scans.scans = scans;
         self
     }
 
-    /// Takes a step of a walk, if it begins where the last one ended. `stored` is how many bytes the object stores.
+    /// Takes a step of a scan, if it begins where the last one ended. `stored` is how many bytes the object stores.
     pub fn append(&mut self, append: &Append, stored: u64, now: Timestamp) -> Taken {
         self.tick(now);
         let mut chunk = None;
         if self.is_next(append) {
             if let Some(fault) = &append.fault {
-                // No walk can make anything more of the campaign.
+                // No scan can make anything more of the campaign.
                 self.record.cut_off_detail = Some(fault.chars().take(MAX_FAULT).collect());
                 self.cut_off(CutOff::Unreadable, now);
                 self.tick(now);
@@ -121,52 +121,52 @@ impl Batch {
             self.tick(now);
         }
         let appended = self.appended(append, now);
-        self.walks
-            .heard(append.walk, now + Duration::from_millis(appended.hold_ms));
+        self.scans
+            .heard(append.scan, now + Duration::from_millis(appended.hold_ms));
         Taken { appended, chunk }
     }
 
-    /// The walks that have not been heard of for so long that they may stand still, and where they are: their shards are to be
+    /// The scans that have not been heard of for so long that they may stand still, and where they are: their shards are to be
     /// woken. They count as heard of then.
-    pub fn take_silent_walks(&mut self, now: Timestamp) -> Option<(AudienceRef, Vec<u32>)> {
-        let origin = self.record.origin.as_ref().filter(|_| self.awaits_walks(now))?;
-        let silent = self.walks.take_silent(now);
+    pub fn take_silent_scans(&mut self, now: Timestamp) -> Option<(AudienceRef, Vec<u32>)> {
+        let origin = self.record.origin.as_ref().filter(|_| self.awaits_scans(now))?;
+        let silent = self.scans.take_silent(now);
         (!silent.is_empty()).then(|| (origin.audience.clone(), silent))
     }
 
-    /// When the first of the walks counts as silent.
+    /// When the first of the scans counts as silent.
     pub(super) fn silent_at(&self, now: Timestamp) -> Option<Timestamp> {
-        let may_be_woken = self.awaits_walks(now) && self.record.origin.is_some();
-        self.walks.silent_at(now).filter(|_| may_be_woken)
+        let may_be_woken = self.awaits_scans(now) && self.record.origin.is_some();
+        self.scans.silent_at(now).filter(|_| may_be_woken)
     }
 
-    /// Whether walks are to be heard of that are not over: they bring devices, or count those that they have not come to.
-    pub(super) fn awaits_walks(&self, now: Timestamp) -> bool {
+    /// Whether scans are to be heard of that are not over: they bring devices, or count those that they have not come to.
+    pub(super) fn awaits_scans(&self, now: Timestamp) -> bool {
         let is_in_time = |ended_at| now < ended_at + COUNT_TIME;
-        self.walks.open().next().is_some() && self.record.ended_at.is_none_or(is_in_time)
+        self.scans.open().next().is_some() && self.record.ended_at.is_none_or(is_in_time)
     }
 
-    /// The walks are stopped: those that wait are woken at once, to count what they have not come to.
-    pub(super) fn stop_walks(&mut self) {
-        let open: Vec<u32> = self.walks.open().collect();
+    /// The scans are stopped: those that wait are woken at once, to count what they have not come to.
+    pub(super) fn stop_scans(&mut self) {
+        let open: Vec<u32> = self.scans.open().collect();
         for number in open {
-            self.walks.heard(number, Timestamp::default());
+            self.scans.heard(number, Timestamp::default());
         }
     }
 
-    /// The rows of walks that have changed since the last call.
-    pub fn take_unsaved_walks(&mut self) -> Vec<(u32, Walk)> {
-        let unsaved = std::mem::take(&mut self.walks.unsaved);
-        let row = |number: u32| Some((number, self.walks.of(number)?.clone()));
+    /// The rows of scans that have changed since the last call.
+    pub fn take_unsaved_scans(&mut self) -> Vec<(u32, ScanProgress)> {
+        let unsaved = std::mem::take(&mut self.scans.unsaved);
+        let row = |number: u32| Some((number, self.scans.of(number)?.clone()));
         unsaved.into_iter().filter_map(row).collect()
     }
 
-    /// How many devices its walks have left out so far.
+    /// How many devices its scans have left out so far.
     #[must_use]
     pub fn left_out(&self) -> LeftOut {
         let mut sum = LeftOut::default();
-        for walk in &self.walks.walks {
-            sum.add(&walk.left_out);
+        for scan in &self.scans.scans {
+            sum.add(&scan.left_out);
         }
         sum
     }
@@ -177,21 +177,21 @@ impl Batch {
         u32::try_from(self.chunks.len()).unwrap_or(u32::MAX)
     }
 
-    /// Whether walks may still append to it.
+    /// Whether scans may still append to it.
     pub(super) const fn is_open(&self) -> bool {
         self.record.sealed_at.is_none() && !self.record.state.has_ended()
     }
 
-    /// The last walk is over: nothing comes any more.
-    pub(super) fn close_if_walked(&mut self, now: Timestamp) {
-        if self.is_open() && self.walks.walks.iter().all(|walk| walk.last) {
+    /// The last scan is over: nothing comes any more.
+    pub(super) fn close_if_scanned(&mut self, now: Timestamp) {
+        if self.is_open() && self.scans.scans.iter().all(|scan| scan.last) {
             self.close(now);
         }
     }
 
-    /// The walks that are not over are told to stop.
+    /// The scans that are not over are told to stop.
     pub(super) fn cut_off(&mut self, why: CutOff, now: Timestamp) {
-        if self.is_open() && self.walks.walks.iter().any(|walk| !walk.last) {
+        if self.is_open() && self.scans.scans.iter().any(|scan| !scan.last) {
             self.record.cut_off = Some(why);
             self.close(now);
         }
@@ -199,7 +199,7 @@ impl Batch {
 
     fn close(&mut self, now: Timestamp) {
         self.record.sealed_at = Some(now);
-        self.stop_walks();
+        self.stop_scans();
         self.is_record_unsaved = true;
         // Who keeps a list of batches did not know how many pushes it has.
         self.notices.push(Notice::StateChanged);
@@ -207,24 +207,24 @@ impl Batch {
 
     /// Whether the batch waits for this step, and has not enough to do without it.
     fn is_next(&self, append: &Append) -> bool {
-        let walk = self.walks.of(append.walk);
+        let scan = self.scans.of(append.scan);
         let takes = matches!(self.record.state, State::Running | State::Paused) && self.is_open();
-        // A walk that does not wait when it is told to gets nowhere.
+        // A scan that does not wait when it is told to gets nowhere.
         takes
             && append.does_anything()
-            && walk.is_some_and(|walk| !walk.last && walk.cursor == append.from)
+            && scan.is_some_and(|scan| !scan.last && scan.cursor == append.from)
             && (self.plan.fresh() < MAX_FRESH || append.pushes == 0)
     }
 
-    /// Whether a walk that was stopped says how many devices it has not come to.
+    /// Whether a scan that was stopped says how many devices it has not come to.
     fn is_count(&self, append: &Append) -> bool {
         let is_stopped = !self.is_open() || self.record.state == State::Cancelling;
-        let walk = self.walks.of(append.walk);
+        let scan = self.scans.of(append.scan);
         is_stopped
             && append.last
             && append.pushes == 0
             && append.fault.is_none()
-            && walk.is_some_and(|walk| !walk.last && walk.cursor == append.from)
+            && scan.is_some_and(|scan| !scan.last && scan.cursor == append.from)
     }
 
     fn fits(&self, append: &Append, stored: u64) -> bool {
@@ -234,11 +234,11 @@ impl Batch {
 
     fn take(&mut self, append: &Append) -> Option<(u32, Size)> {
         let first = u32::try_from(self.pushes()).unwrap_or(u32::MAX);
-        if let Some(walk) = self.walks.of_mut(append.walk) {
-            walk.cursor.clone_from(&append.to);
-            walk.last = append.last;
-            walk.left_out.add(&append.left_out);
-            self.walks.unsaved.insert(append.walk);
+        if let Some(scan) = self.scans.of_mut(append.scan) {
+            scan.cursor.clone_from(&append.to);
+            scan.last = append.last;
+            scan.left_out.add(&append.left_out);
+            self.scans.unsaved.insert(append.scan);
         }
         if append.pushes == 0 {
             return None;
@@ -251,18 +251,18 @@ impl Batch {
     }
 
     fn appended(&self, append: &Append, now: Timestamp) -> Appended {
-        let walk = self.walks.of(append.walk).cloned().unwrap_or_default();
-        let is_over = walk.last || !self.is_open() || self.record.state == State::Cancelling;
+        let scan = self.scans.of(append.scan).cloned().unwrap_or_default();
+        let is_over = scan.last || !self.is_open() || self.record.state == State::Cancelling;
         let hold = if is_over { Duration::ZERO } else { self.hold(now) };
         Appended {
-            stop: is_over && !walk.last || self.walks.of(append.walk).is_none(),
-            cursor: walk.cursor,
-            last: walk.last,
+            stop: is_over && !scan.last || self.scans.of(append.scan).is_none(),
+            cursor: scan.cursor,
+            last: scan.last,
             hold_ms: u64::try_from(hold.as_millis()).unwrap_or(u64::MAX),
         }
     }
 
-    /// How long a walk is to wait.
+    /// How long a scan is to wait.
     fn hold(&self, now: Timestamp) -> Duration {
         let terms = &self.record.terms;
         if self.record.state == State::Paused {
@@ -275,12 +275,12 @@ impl Batch {
         if self.plan.fresh() < FULL {
             return Duration::ZERO;
         }
-        // Until there is room for a good many: a walk that waits and finds none has come in vain.
+        // Until there is room for a good many: a scan that waits and finds none has come in vain.
         let chunks = count(self.chunks.len()).max(1);
         let room = self.pushes().saturating_mul(ROOM) / chunks;
         let (rate, longest) = match terms.rate {
             Some(rate) => (u64::from(rate), LONGEST_HOLD),
-            // Measured, and soon out of date: the batch must not run dry while walks wait.
+            // Measured, and soon out of date: the batch must not run dry while scans wait.
             None => (self.rate(now), UNSURE_HOLD),
         };
         let millis = room.saturating_mul(1000) / rate.max(1);
@@ -288,19 +288,19 @@ impl Batch {
     }
 }
 
-impl Walks {
-    fn of(&self, number: u32) -> Option<&Walk> {
-        self.walks.get(at(number))
+impl Scans {
+    fn of(&self, number: u32) -> Option<&ScanProgress> {
+        self.scans.get(at(number))
     }
 
-    fn of_mut(&mut self, number: u32) -> Option<&mut Walk> {
-        self.walks.get_mut(at(number))
+    fn of_mut(&mut self, number: u32) -> Option<&mut ScanProgress> {
+        self.scans.get_mut(at(number))
     }
 
-    /// The numbers of the walks that are not over.
+    /// The numbers of the scans that are not over.
     fn open(&self) -> impl Iterator<Item = u32> {
-        let numbered = (0..).zip(&self.walks);
-        numbered.filter(|(_, walk)| !walk.last).map(|(number, _)| number)
+        let numbered = (0..).zip(&self.scans);
+        numbered.filter(|(_, scan)| !scan.last).map(|(number, _)| number)
     }
 
     fn heard(&mut self, number: u32, expected_at: Timestamp) {
@@ -326,35 +326,35 @@ impl Walks {
     }
 }
 
-/// The most pushes of a batch that walks fill; the arithmetic is above.
+/// The most pushes of a batch that scans fill; the arithmetic is above.
 pub const MAX_PUSHES: u64 = 50_000_000;
 
 /// No chunk is appended to an object that stores so many bytes: a tenth of its 10 GB is left for how far the chunks are, half
 /// a kilobyte each, and for what the platform keeps beside them.
 const MAX_STORED: u64 = 9_000_000_000;
 
-/// With so many chunks that nobody has touched, walks are to wait: a million pushes in chunks of 500, some 25 seconds' work
+/// With so many chunks that nobody has touched, scans are to wait: a million pushes in chunks of 500, some 25 seconds' work
 /// at 40,000 a second. More would only lie there and grow old: devices leave the audience meanwhile.
 const FULL: usize = 2000;
 
-/// Walks wait until so many of those are gone: the rest lasts while they come.
+/// Scans wait until so many of those are gone: the rest lasts while they come.
 const ROOM: u64 = 500;
 
-/// With so many, nothing is taken: walks that were told to wait bring no more than a chunk each.
+/// With so many, nothing is taken: scans that were told to wait bring no more than a chunk each.
 const MAX_FRESH: usize = 2 * FULL;
 
-/// A walk that was not heard of for so long, though it was expected, may stand still: its shard is woken. A turn of a shard with
-/// many walks takes some minutes.
+/// A scan that was not heard of for so long, though it was expected, may stand still: its shard is woken. A turn of a shard with
+/// many scans takes some minutes.
 const SILENCE: Duration = Duration::from_mins(5);
 
-/// How long after its end a run waits for its walks to count the devices that they have not come to: some hundred pages of a
+/// How long after its end a run waits for its scans to count the devices that they have not come to: some hundred pages of a
 /// shard. One that never began counts none.
 pub(super) const COUNT_TIME: Duration = Duration::from_mins(10);
 
 /// Characters of a fault that are kept.
 const MAX_FAULT: usize = 500;
 
-/// How long walks wait while the batch is paused.
+/// How long scans wait while the batch is paused.
 const PAUSED_HOLD: Duration = Duration::from_secs(30);
 
 /// How long they wait at the most where nothing that comes sooner could need them.

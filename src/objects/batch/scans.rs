@@ -1,4 +1,4 @@
-//! A batch that walks fill: opens it, and stages the chunks that they bring.
+//! A batch that scans fill: opens it, and stages the chunks that they bring.
 
 use worker::Response;
 
@@ -15,7 +15,7 @@ pub(super) fn open(
     core: &Core,
     record: Record,
     head: String,
-    walks: u32,
+    scans: u32,
     until: Option<Timestamp>,
 ) -> Result<Response, Problem> {
     if !core.load()? {
@@ -23,27 +23,27 @@ pub(super) fn open(
             return Err(internal("the request to open the batch has come too late"));
         }
         let database = core.database();
-        for statement in rows::create().into_iter().chain([rows::create_walks()]) {
+        for statement in rows::create().into_iter().chain([rows::create_scans()]) {
             database.execute(statement).map_err(internal)?;
         }
         database.execute(Fact::Head.write(head)).map_err(internal)?;
         // The record comes last: without it there is no batch, and the next to open it begins anew.
-        core.begin(Batch::open(record, walks, clock::now()))?;
+        core.begin(Batch::open(record, scans, clock::now()))?;
     }
     core.with(|batch| batch.stands())
         .map_or_else(nothing, |stands| answer(&stands))
 }
 
-/// Takes a walk's step, whose device lines are `lines`.
+/// Takes a scan's step, whose device lines are `lines`.
 ///
 /// From its decision to its last row nothing is waited for, so that the object's gates let nobody see a part of it. If a
-/// row cannot be written, what was written before it does not count: a chunk without its walk's row is not there.
+/// row cannot be written, what was written before it does not count: a chunk without its scan's row is not there.
 pub(super) fn append(core: &Core, append: &Append, lines: &str) -> Result<Response, Problem> {
     if !core.load()? {
         return nothing();
     }
     if !append.has_lines(lines) {
-        return Err(internal("a walk's step has other lines than it says"));
+        return Err(internal("a scan's step has other lines than it says"));
     }
     let stored = u64::try_from(core.database().size()).unwrap_or(u64::MAX);
     let Some(taken) = core.with(|batch| batch.append(append, stored, clock::now())) else {

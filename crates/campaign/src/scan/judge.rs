@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::frequency::Frequency;
-use super::sends;
+use super::send_log;
 use crate::segment::Segment;
 use apns::time::Timestamp;
 use delivery::sql::{BadRow, Row, Statement, Value};
@@ -51,7 +51,7 @@ impl Judge {
             .into_iter()
             .fold(Statement::composed(text), Statement::bind);
         let caps = self.frequency.iter().flat_map(|cap| {
-            let of = |id: &u64| sends::read(cap, "", &self.campaign, self.at, (*id, *id));
+            let of = |id: &u64| send_log::read(cap, "", &self.campaign, self.at, (*id, *id));
             self.ids.iter().map(of)
         });
         std::iter::once(within).chain(caps).collect()
@@ -72,7 +72,7 @@ impl Judge {
             .collect();
         let mut capped = Vec::new();
         for (id, rows) in self.ids.iter().zip(caps) {
-            let sent = sends::counts(rows)?.get(id).copied().unwrap_or_default();
+            let sent = send_log::counts(rows)?.get(id).copied().unwrap_or_default();
             if self.frequency.is_some_and(|cap| sent >= cap.max) {
                 capped.push(*id);
             }

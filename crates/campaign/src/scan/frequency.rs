@@ -20,14 +20,14 @@ pub struct Frequency {
     pub max: u32,
     /// The period in seconds.
     pub per: u64,
-    /// Of which campaigns.
-    pub of: Of,
+    /// CapScope which campaigns.
+    pub of: CapScope,
 }
 
 /// Which campaigns count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Of {
+pub enum CapScope {
     /// The campaign of the run.
     Campaign,
     /// All campaigns of the audience.
@@ -60,10 +60,10 @@ impl Frequency {
             }
         };
         let of = match map.get("of") {
-            None => Some(Of::Campaign),
+            None => Some(CapScope::Campaign),
             Some(value) => match fault::one_of(value, &at.key("of"), &["campaign", "all"], faults)? {
-                "all" => Some(Of::All),
-                _ => Some(Of::Campaign),
+                "all" => Some(CapScope::All),
+                _ => Some(CapScope::Campaign),
             },
         };
         Some(Self {
@@ -113,11 +113,11 @@ mod tests {
         let expected = Frequency {
             max: 2,
             per: 129_600,
-            of: Of::All,
+            of: CapScope::All,
         };
         assert_eq!((cap, &*faults), (Some(expected), ""));
         let (cap, _) = read(&json!({"max": 1, "per": "30d"}));
-        assert_eq!(cap.unwrap().of, Of::Campaign);
+        assert_eq!(cap.unwrap().of, CapScope::Campaign);
     }
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
         let cap = Frequency {
             max: 1,
             per: 60,
-            of: Of::Campaign,
+            of: CapScope::Campaign,
         };
         let text = serde_json::to_string(&cap).unwrap();
         assert_eq!(text, r#"{"max":1,"per":60,"of":"campaign"}"#);

@@ -1,11 +1,11 @@
 use proptest::prelude::*;
 
-use super::walks::step;
+use super::scans::step;
 use super::*;
 use crate::rows;
 use delivery::sql::fixture::Database;
 
-/// A batch in its rows, and the shards that walk for it: answers are lost, steps come twice and late, the object forgets
+/// A batch in its rows, and the shards that scan for it: answers are lost, steps come twice and late, the object forgets
 /// its memory, and a write fails in the middle.
 struct World {
     now: Timestamp,
@@ -30,7 +30,7 @@ struct Shard {
 impl World {
     fn new(devices: &[usize], seed: u64) -> Self {
         let database = Database::new();
-        for statement in rows::create().iter().chain([&rows::create_walks()]) {
+        for statement in rows::create().iter().chain([&rows::create_scans()]) {
             database.execute(statement);
         }
         let shard = |(shard, devices): (usize, &usize)| Shard {
@@ -38,11 +38,11 @@ impl World {
             cursor: String::new(),
             is_over: false,
         };
-        let walks = u32::try_from(devices.len()).unwrap();
+        let scans = u32::try_from(devices.len()).unwrap();
         let mut world = Self {
             now: BEGIN,
             database,
-            batch: Batch::open(record(terms()), walks, BEGIN),
+            batch: Batch::open(record(terms()), scans, BEGIN),
             shards: devices.iter().enumerate().map(shard).collect(),
             late: Vec::new(),
             dice: Dice::new(seed),
@@ -66,13 +66,13 @@ impl World {
             number => {
                 let shard = number as usize * 7 % self.shards.len();
                 let shard = (shard + self.dice.below(64) as usize) % self.shards.len();
-                self.walk(shard);
+                self.scan(shard);
             }
         }
     }
 
     /// A shard takes its next step, from where it believes to be.
-    fn walk(&mut self, number: usize) {
+    fn scan(&mut self, number: usize) {
         let shard = &self.shards[number];
         if shard.is_over {
             return;
@@ -144,7 +144,7 @@ impl World {
     /// Writes what has changed; a write that fails, right after the chunk's, writes nothing more.
     fn save(&mut self, fails: bool) -> bool {
         let (chunks, is_record_unsaved) = self.batch.take_unsaved();
-        let walks = self.batch.take_unsaved_walks();
+        let scans = self.batch.take_unsaved_scans();
         if fails {
             return false;
         }
@@ -153,8 +153,8 @@ impl World {
             self.database.execute(&rows::write_progress(*number, progress));
         }
         self.batch.saved(&chunks);
-        for (number, walk) in walks {
-            let row = rows::write_walk(number, &walk, self.batch.chunks());
+        for (number, scan) in scans {
+            let row = rows::write_scan(number, &scan, self.batch.chunks());
             self.database.execute(&row);
         }
         if is_record_unsaved {
@@ -169,12 +169,12 @@ impl World {
         let rows = |statement| self.database.execute(&statement);
         let record = &rows(rows::Fact::Record.read())[0];
         let record = serde_json::from_str(record.text(0).unwrap()).unwrap();
-        let (walks, chunks) = rows::read_walks(&rows(rows::walks())).unwrap();
+        let (scans, chunks) = rows::read_scans(&rows(rows::scans())).unwrap();
         rows(rows::drop_chunks(chunks));
         let sizes: Vec<Size> = rows(rows::sizes()).iter().flat_map(rows::size).collect();
         let progress = rows(rows::progress_from(0));
         let progress = progress.iter().flat_map(rows::progress);
-        self.batch = Batch::load(record, sizes, progress).with_walks(walks);
+        self.batch = Batch::load(record, sizes, progress).with_scans(scans);
     }
 
     /// A chunk is sent.
@@ -207,7 +207,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn every_device_is_staged_once_and_in_the_order_of_its_walk(
+    fn every_device_is_staged_once_and_in_the_order_of_its_scan(
         devices in proptest::collection::vec(0_usize..40, 1..8),
         seed: u64,
     ) {
@@ -244,7 +244,7 @@ proptest! {
 }
 
 #[test]
-fn the_walks_have_everything_happen() {
+fn the_scans_have_everything_happen() {
     let (mut evictions, mut failures, mut late) = (0, 0, 0);
     for seed in 0..20 {
         let mut world = World::new(&[30, 40, 50], seed);

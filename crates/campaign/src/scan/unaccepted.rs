@@ -1,6 +1,6 @@
 //! Devices that a run was to reach and has certainly not reached: it counts for no cap of theirs.
 //!
-//! A row of [`super::sends`] counts from the hand-over on. The batch reports at the run's end for which devices APNs has
+//! A row of [`super::send_log`] counts from the hand-over on. The batch reports at the run's end for which devices APNs has
 //! certainly not accepted a push. Only rows that have such a device are written again, so that a run that went well costs
 //! nothing more. Reported twice, nothing changes.
 
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::sends;
+use super::send_log;
 use delivery::sql::{BadRow, Row, Statement};
 
 /// Devices of a shard that a run has not reached.
@@ -37,18 +37,18 @@ impl Unaccepted {
     /// # Errors
     /// A row is not as it was stored.
     pub fn changes(&self, rows: &[Vec<Row>]) -> Result<Vec<Statement>, BadRow> {
-        let (ids, sends) = match rows {
-            [ids, sends] => (ids.as_slice(), sends.as_slice()),
+        let (ids, send_log) = match rows {
+            [ids, send_log] => (ids.as_slice(), send_log.as_slice()),
             _ => (&[][..], &[][..]),
         };
         let ids: BTreeSet<u64> = ids.iter().map(|row| row.number(0)).collect::<Result<_, _>>()?;
         let mut changes = Vec::new();
-        for row in sends {
+        for row in send_log {
             let start = row.text(0)?;
-            let counted: Vec<u64> = sends::decoded(row.number(1)?, row.text(2)?).collect();
+            let counted: Vec<u64> = send_log::decoded(row.number(1)?, row.text(2)?).collect();
             let left: Vec<u64> = counted.iter().copied().filter(|id| !ids.contains(id)).collect();
             if left.len() < counted.len() {
-                changes.push(sends::rewrite(&self.run, start, &left));
+                changes.push(send_log::rewrite(&self.run, start, &left));
             }
         }
         Ok(changes)
@@ -59,6 +59,6 @@ const IDS: &str =
     "SELECT known.id FROM json_each(?1) AS token CROSS JOIN devices AS known ON known.token = token.value";
 
 /// Devices of one chunk are close together: of the run's rows, those between the lowest and the highest id.
-const ROWS: &str = "SELECT start, first, devices FROM sends WHERE run = ?2 \
+const ROWS: &str = "SELECT start, first, devices FROM send_log WHERE run = ?2 \
      AND first <= (SELECT max(known.id) FROM json_each(?1) AS token CROSS JOIN devices AS known ON known.token = token.value) \
      AND last >= (SELECT min(known.id) FROM json_each(?1) AS token CROSS JOIN devices AS known ON known.token = token.value)";

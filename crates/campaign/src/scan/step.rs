@@ -4,7 +4,7 @@
 //! the object's input gate keeps two scans from sending a device what only one of them may. Out of scope: what a line says
 //! (the caller renders it), and handing the step over.
 
-use super::{Cursor, Page, Remainder, Walk};
+use super::{AudienceScan, Cursor, Page, Remainder};
 use crate::audience::Member;
 use batch::LeftOut;
 use delivery::sql::{self, BadRow, Row, Statement};
@@ -60,7 +60,7 @@ impl Step {
     }
 }
 
-impl Walk {
+impl AudienceScan {
     /// Makes the next step of at most `limit` devices, and records whom it is for. `rows` executes a statement, `render` makes
     /// the lines.
     ///
@@ -80,14 +80,14 @@ impl Walk {
             });
         }
         let bad = |error: BadRow| error.to_string();
-        let reach = rows(self.reach())?;
-        let found = rows(self.page(&reach, limit).map_err(bad)?)?;
-        let Page { members, end } = self.read(&reach, &found, limit).map_err(bad)?;
+        let bound = rows(self.scan_bound())?;
+        let found = rows(self.page(&bound, limit).map_err(bad)?)?;
+        let Page { members, end } = self.read(&bound, &found, limit).map_err(bad)?;
         let met: Vec<u64> = members.iter().map(|member| member.id).collect();
-        let members = match self.sends(&members) {
-            Some(sends) => {
-                let sends = rows(sends)?;
-                self.allowed(members, &sends).map_err(bad)?
+        let members = match self.send_log(&members) {
+            Some(send_log) => {
+                let send_log = rows(send_log)?;
+                self.allowed(members, &send_log).map_err(bad)?
             }
             None => members,
         };

@@ -41,14 +41,14 @@ fn devices(count: usize) -> Vec<Device> {
         .collect()
 }
 
-pub(super) fn walk(batch: &str) -> Walk {
-    Walk {
+pub(super) fn scan_of(batch: &str) -> AudienceScan {
+    AudienceScan {
         batch: batch.to_owned(),
         campaign: "c".to_owned(),
         at: NOW,
         number: 3,
         cursor: Cursor::default(),
-        ceiling: 0,
+        max_id: 0,
         zones: None,
         segment: None,
         frequency: None,
@@ -61,59 +61,62 @@ pub(super) fn tagged() -> Option<Segment> {
     Some(Segment::try_from(json!({"eq": {"tags": "in"}})).unwrap())
 }
 
-pub(super) fn begun(database: &Database, mut walk: Walk) -> Walk {
-    walk.begin(&database.execute(&Walk::highest())).unwrap();
-    database.execute(&walk.store());
-    walk
+pub(super) fn begun(database: &Database, mut scan: AudienceScan) -> AudienceScan {
+    scan.begin(&database.execute(&AudienceScan::highest())).unwrap();
+    database.execute(&scan.store());
+    scan
 }
 
 /// The next page, as the shell reads it, past at most `scanned` devices; and whom of it the cap allows.
-pub(super) fn next(database: &Database, walk: &Walk, scanned: usize, limit: u32) -> Page {
-    let reach = database.execute(&walk.reach_past(scanned));
-    let found = database.execute(&walk.page(&reach, limit).unwrap());
-    let mut page = walk.read(&reach, &found, limit).unwrap();
-    if let Some(statement) = walk.sends(&page.members) {
-        page.members = walk.allowed(page.members, &database.execute(&statement)).unwrap();
+pub(super) fn next(database: &Database, scan: &AudienceScan, scanned: usize, limit: u32) -> Page {
+    let bound = database.execute(&scan.scan_bound_past(scanned));
+    let found = database.execute(&scan.page(&bound, limit).unwrap());
+    let mut page = scan.read(&bound, &found, limit).unwrap();
+    if let Some(statement) = scan.send_log(&page.members) {
+        page.members = scan.allowed(page.members, &database.execute(&statement)).unwrap();
     }
     page
 }
 
-/// Walks to the end with nothing in between; whom it met.
-pub(super) fn met(database: &Database, walk: Walk) -> Vec<String> {
-    let mut walk = begun(database, walk);
+/// Scans to the end with nothing in between; whom it met.
+pub(super) fn met(database: &Database, scan: AudienceScan) -> Vec<String> {
+    let mut scan = begun(database, scan);
     let (mut met, mut pages) = (Vec::new(), 0);
-    while !walk.is_at_end() {
-        let page = next(database, &walk, 7, 5);
+    while !scan.is_at_end() {
+        let page = next(database, &scan, 7, 5);
         let ids: Vec<u64> = page.members.iter().map(|member| member.id).collect();
-        database.execute(&walk.record(&ids));
-        assert!(page.end > walk.cursor, "it goes on");
-        walk.move_to(page.end);
+        database.execute(&scan.record(&ids));
+        assert!(page.end > scan.cursor, "it goes on");
+        scan.move_to(page.end);
         met.extend(page.members.into_iter().map(|member| member.device.token));
         pages += 1;
         assert!(pages < 1000);
     }
-    database.execute(&Walk::delete(&walk.batch));
+    database.execute(&AudienceScan::delete(&scan.batch));
     met
 }
 
 #[test]
-fn a_walk_meets_every_device_once_in_order() {
+fn a_scan_meets_every_device_once_in_order() {
     let database = database(&devices(23));
     let expected: Vec<String> = devices(23).into_iter().map(|device| device.token).collect();
-    assert_eq!(met(&database, walk("r")), expected);
-    assert_eq!(met(&Database::of::<Command>(), walk("r")), Vec::<String>::new());
+    assert_eq!(met(&database, scan_of("r")), expected);
+    assert_eq!(
+        met(&Database::of::<Command>(), scan_of("r")),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
-fn a_walk_meets_the_segment_alone_and_passes_the_others_in_steps() {
+fn a_scan_meets_the_segment_alone_and_passes_the_others_in_steps() {
     let mut all = devices(40);
     for device in &mut all[3..35] {
         device.tags.clear();
     }
     let database = database(&all);
-    let of_segment = Walk {
+    let of_segment = AudienceScan {
         segment: tagged(),
-        ..walk("r")
+        ..scan_of("r")
     };
     assert_eq!(
         met(&database, of_segment.clone()).join(" "),
@@ -125,16 +128,16 @@ fn a_walk_meets_the_segment_alone_and_passes_the_others_in_steps() {
 }
 
 #[test]
-fn a_walk_in_zones_meets_their_devices_in_the_order_of_ids() {
+fn a_scan_in_zones_meets_their_devices_in_the_order_of_ids() {
     let zones = ["Europe/Berlin", "", "Europe/Paris", "Asia/Tokyo"];
     let all: Vec<Device> = (0..12)
         .map(|number| device(&format!("{number:02}"), zones[number % 4], "in"))
         .collect();
     let database = database(&all);
-    let in_zones = |zones: &[&str]| Walk {
+    let in_zones = |zones: &[&str]| AudienceScan {
         zones: Some(zones.iter().map(|zone| (*zone).to_owned()).collect()),
         segment: tagged(),
-        ..walk("r")
+        ..scan_of("r")
     };
     let both = met(
         &database,
@@ -154,11 +157,17 @@ fn a_device_that_changes_its_zone_is_not_met_again() {
         device("bb", "Europe/Rome", "in"),
     ]);
     let zones = Some(vec!["Europe/Berlin".to_owned(), "Europe/Rome".to_owned()]);
-    let mut walk = begun(&database, Walk { zones, ..walk("r") });
-    let first = next(&database, &walk, 7, 1);
-    walk.move_to(first.end);
+    let mut scan = begun(
+        &database,
+        AudienceScan {
+            zones,
+            ..scan_of("r")
+        },
+    );
+    let first = next(&database, &scan, 7, 1);
+    scan.move_to(first.end);
     upsert(&database, &[device("aa", "Europe/Rome", "in")]);
-    let second = next(&database, &walk, 7, 5);
+    let second = next(&database, &scan, 7, 5);
     let tokens = [first, second].map(|page| page.members[0].device.token.clone());
     assert_eq!(tokens, ["aa", "bb"]);
 }
@@ -166,22 +175,22 @@ fn a_device_that_changes_its_zone_is_not_met_again() {
 #[test]
 fn no_page_reads_more_than_it_may() {
     let database = database(&devices(50));
-    let plain = begun(&database, walk("r"));
-    let of_segment = Walk {
+    let plain = begun(&database, scan_of("r"));
+    let of_segment = AudienceScan {
         segment: tagged(),
         ..plain.clone()
     };
-    let in_zones = Walk {
+    let in_zones = AudienceScan {
         zones: Some(vec![String::new(), "Europe/Berlin".to_owned()]),
         ..of_segment.clone()
     };
-    for walk in [&plain, &of_segment] {
-        let reach = database.execute(&walk.reach());
+    for scan in [&plain, &of_segment] {
+        let bound = database.execute(&scan.scan_bound());
         let plans = [
-            database.plan(&walk.reach()),
-            database.plan(&walk.page(&reach, 5).unwrap()),
+            database.plan(&scan.scan_bound()),
+            database.plan(&scan.page(&bound, 5).unwrap()),
         ];
-        let passed = walk.passed(Cursor(9)).map(|passed| database.plan(&passed));
+        let passed = scan.passed(Cursor(9)).map(|passed| database.plan(&passed));
         for plan in plans.into_iter().chain(passed) {
             let seeks = plan.contains("USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)")
                 || plan == "SCAN CONSTANT ROW";
@@ -191,10 +200,10 @@ fn no_page_reads_more_than_it_may() {
             );
         }
     }
-    let reach = database.execute(&in_zones.reach());
+    let bound = database.execute(&in_zones.scan_bound());
     let plans = [
-        database.plan(&in_zones.reach()),
-        database.plan(&in_zones.page(&reach, 5).unwrap()),
+        database.plan(&in_zones.scan_bound()),
+        database.plan(&in_zones.page(&bound, 5).unwrap()),
         database.plan(&in_zones.passed(Cursor(9)).unwrap()),
     ];
     for plan in plans {
@@ -207,7 +216,7 @@ fn no_page_reads_more_than_it_may() {
     }
 }
 
-pub(super) fn cap(max: u32, of: Of) -> Option<Frequency> {
+pub(super) fn cap(max: u32, of: CapScope) -> Option<Frequency> {
     let per = 7 * DAY.as_secs();
     Some(Frequency { max, per, of })
 }
@@ -221,14 +230,14 @@ fn a_cap_counts_the_runs_of_less_than_a_period_ago() {
         (8 * DAY, 1),
     ] {
         let database = database(&devices(1));
-        let earlier = Walk {
+        let earlier = AudienceScan {
             at: NOW - before,
-            ..walk("earlier")
+            ..scan_of("earlier")
         };
         assert_eq!(met(&database, earlier).len(), 1);
-        let capped = Walk {
-            frequency: cap(1, Of::Campaign),
-            ..walk("now")
+        let capped = AudienceScan {
+            frequency: cap(1, CapScope::Campaign),
+            ..scan_of("now")
         };
         assert_eq!(met(&database, capped).len(), allowed, "{before:?}");
     }
@@ -237,28 +246,28 @@ fn a_cap_counts_the_runs_of_less_than_a_period_ago() {
 #[test]
 fn a_cap_is_of_its_campaign_or_of_all() {
     let database = database(&devices(30));
-    let other = Walk {
+    let other = AudienceScan {
         campaign: "other".to_owned(),
-        ..walk("r1")
+        ..scan_of("r1")
     };
     met(&database, other);
-    let of = |batch: &str, max: u32, of: Of| Walk {
+    let of = |batch: &str, max: u32, of: CapScope| AudienceScan {
         frequency: cap(max, of),
-        ..walk(batch)
+        ..scan_of(batch)
     };
-    assert_eq!(met(&database, of("r2", 1, Of::All)).len(), 0);
-    assert_eq!(met(&database, of("r3", 1, Of::Campaign)).len(), 30);
-    assert_eq!(met(&database, of("r4", 2, Of::All)).len(), 0);
-    assert_eq!(met(&database, of("r5", 3, Of::All)).len(), 30);
-    assert_eq!(met(&database, of("r6", 3, Of::All)).len(), 0);
+    assert_eq!(met(&database, of("r2", 1, CapScope::All)).len(), 0);
+    assert_eq!(met(&database, of("r3", 1, CapScope::Campaign)).len(), 30);
+    assert_eq!(met(&database, of("r4", 2, CapScope::All)).len(), 0);
+    assert_eq!(met(&database, of("r5", 3, CapScope::All)).len(), 30);
+    assert_eq!(met(&database, of("r6", 3, CapScope::All)).len(), 0);
 }
 
 #[test]
 fn a_run_does_not_count_itself() {
     let database = database(&devices(12));
-    let capped = Walk {
-        frequency: cap(1, Of::All),
-        ..walk("r")
+    let capped = AudienceScan {
+        frequency: cap(1, CapScope::All),
+        ..scan_of("r")
     };
     assert_eq!(met(&database, capped.clone()).len(), 12);
     assert_eq!(met(&database, capped).len(), 12);
@@ -267,36 +276,36 @@ fn a_run_does_not_count_itself() {
 #[test]
 fn a_chunk_that_is_tried_again_takes_the_place_of_the_first() {
     let database = database(&devices(12));
-    let first = begun(&database, walk("r"));
+    let first = begun(&database, scan_of("r"));
     database.execute(&first.record(&[1, 2, 3, 9]));
     database.execute(&first.record(&[2, 3]));
-    let capped = Walk {
-        frequency: cap(1, Of::All),
-        ..walk("s")
+    let capped = AudienceScan {
+        frequency: cap(1, CapScope::All),
+        ..scan_of("s")
     };
     assert_eq!(met(&database, capped.clone()).len(), 10);
     // For nobody, nothing is left of it.
     database.execute(&first.record(&[]));
-    let capped = Walk {
-        frequency: cap(2, Of::All),
+    let capped = AudienceScan {
+        frequency: cap(2, CapScope::All),
         ..capped
     };
-    database.execute(&Statement::new("DELETE FROM sends WHERE run = 's'"));
+    database.execute(&Statement::new("DELETE FROM send_log WHERE run = 's'"));
     assert_eq!(met(&database, capped).len(), 12);
 }
 
 #[test]
 fn a_sweep_forgets_what_no_cap_counts() {
     let database = database(&devices(3));
-    let days_ago = |days: u32| Walk {
+    let days_ago = |days: u32| AudienceScan {
         at: NOW - days * DAY,
-        ..walk(&format!("r{days}"))
+        ..scan_of(&format!("r{days}"))
     };
     for days in [30, 31, 32] {
         met(&database, days_ago(days));
     }
-    database.execute(&Walk::sweep(NOW));
-    let rows = database.execute(&Statement::new("SELECT run FROM sends ORDER BY at"));
+    database.execute(&AudienceScan::sweep(NOW));
+    let rows = database.execute(&Statement::new("SELECT run FROM send_log ORDER BY at"));
     let runs: Vec<&str> = rows.iter().map(|row| row.text(0).unwrap()).collect();
     assert_eq!(runs, ["r31", "r30"]);
 }
@@ -304,24 +313,24 @@ fn a_sweep_forgets_what_no_cap_counts() {
 #[test]
 fn what_counts_for_a_cap_is_found_in_the_index() {
     let database = database(&devices(3));
-    let capped = Walk {
-        frequency: cap(1, Of::Campaign),
-        ..walk("r")
+    let capped = AudienceScan {
+        frequency: cap(1, CapScope::Campaign),
+        ..scan_of("r")
     };
     let page = next(&database, &begun(&database, capped.clone()), 7, 5);
-    let plan = database.plan(&capped.sends(&page.members).unwrap());
+    let plan = database.plan(&capped.send_log(&page.members).unwrap());
     assert!(
-        plan.contains("SEARCH sends USING INDEX sends_by_time (at>?)"),
+        plan.contains("SEARCH send_log USING INDEX send_log_by_time (at>?)"),
         "{plan}"
     );
 }
 
-/// What all steps of a walk together have sent and left out. A chunk has `cut` devices at most.
-fn stepped(database: &Database, walk: Walk, limit: u32, cut: usize) -> (u64, LeftOut) {
-    let mut walk = begun(database, walk);
+/// What all steps of a scan together have sent and left out. A chunk has `cut` devices at most.
+fn stepped(database: &Database, scan: AudienceScan, limit: u32, cut: usize) -> (u64, LeftOut) {
+    let mut scan = begun(database, scan);
     let (mut pushes, mut left_out) = (0, LeftOut::default());
-    while !walk.is_at_end() {
-        let step = walk.step(
+    while !scan.is_at_end() {
+        let step = scan.step(
             limit,
             |statement| Ok(database.execute(&statement)),
             |members| {
@@ -335,10 +344,10 @@ fn stepped(database: &Database, walk: Walk, limit: u32, cut: usize) -> (u64, Lef
             },
         );
         let step = step.unwrap();
-        assert!(step.to > walk.cursor, "a step that comes twice must be known");
+        assert!(step.to > scan.cursor, "a step that comes twice must be known");
         pushes += u64::from(step.pushes);
         left_out.add(&step.left_out);
-        walk.move_to(step.to);
+        scan.move_to(step.to);
     }
     (pushes, left_out)
 }
@@ -352,21 +361,25 @@ fn a_run_counts_whom_its_cap_and_its_segment_leave_out_however_its_steps_are_cut
         }
         all.rotate_left(7);
         let database = database(&all);
-        database.execute(&walk("earlier").record(&[1, 2, 3, 14, 15]));
+        database.execute(&scan_of("earlier").record(&[1, 2, 3, 14, 15]));
         let of = |batch: &str, segment, frequency| {
-            let run = Walk {
+            let run = AudienceScan {
                 segment,
                 frequency,
-                ..walk(batch)
+                ..scan_of(batch)
             };
             let (pushes, left_out) = stepped(&database, run, limit, cut);
             (pushes, left_out.frequency_cap, left_out.outside_segment)
         };
         // Devices 9 to 13 are outside the segment.
         let name = format!("{limit} {cut}");
-        assert_eq!(of("capped", None, cap(1, Of::All)), (15, 5, 0), "{name}");
+        assert_eq!(of("capped", None, cap(1, CapScope::All)), (15, 5, 0), "{name}");
         assert_eq!(of("of-segment", tagged(), None), (15, 0, 5), "{name}");
-        assert_eq!(of("nobody", tagged(), cap(1, Of::All)), (0, 15, 5), "{name}");
+        assert_eq!(
+            of("nobody", tagged(), cap(1, CapScope::All)),
+            (0, 15, 5),
+            "{name}"
+        );
         assert_eq!(of("plain", None, None), (20, 0, 0), "{name}");
     }
 }
@@ -379,50 +392,50 @@ fn devices_of_other_zones_are_outside_no_segment() {
         device("02", "Europe/Berlin", "out"),
         device("03", "", "out"),
     ]);
-    let run = Walk {
+    let run = AudienceScan {
         zones: Some(vec!["Europe/Berlin".to_owned(), String::new()]),
         segment: tagged(),
-        ..walk("r")
+        ..scan_of("r")
     };
     let (pushes, left_out) = stepped(&database, run, 2, 9);
     assert_eq!((pushes, left_out.outside_segment), (1, 2));
 }
 
 #[test]
-fn a_stored_walk_format_unchanged() {
+fn a_stored_scan_format_unchanged() {
     // It outlives deploys.
-    let full = Walk {
+    let full = AudienceScan {
         cursor: Cursor(7),
-        ceiling: 9,
+        max_id: 9,
         zones: Some(vec![String::new(), "Europe/Berlin".to_owned()]),
         segment: tagged(),
-        frequency: cap(1, Of::All),
+        frequency: cap(1, CapScope::All),
         document: json!({"name": "Monday"}),
-        ..walk("r")
+        ..scan_of("r")
     };
     let database = database(&[]);
-    database.execute(&walk("q").store());
+    database.execute(&scan_of("q").store());
     database.execute(&full.store());
-    let rows = database.execute(&Walk::all());
+    let rows = database.execute(&AudienceScan::all());
     assert_eq!(
         rows.iter().map(|row| row.text(0).unwrap()).collect::<Vec<_>>(),
         [
-            r#"{"batch":"q","campaign":"c","at":1795420800000,"number":3,"cursor":"","ceiling":0,"document":null}"#,
-            r#"{"batch":"r","campaign":"c","at":1795420800000,"number":3,"cursor":"7","ceiling":9,"zones":["","Europe/Berlin"],"segment":{"eq":{"tags":"in"}},"frequency":{"max":1,"per":604800,"of":"all"},"document":{"name":"Monday"}}"#
+            r#"{"batch":"q","campaign":"c","at":1795420800000,"number":3,"cursor":"","max_id":0,"document":null}"#,
+            r#"{"batch":"r","campaign":"c","at":1795420800000,"number":3,"cursor":"7","max_id":9,"zones":["","Europe/Berlin"],"segment":{"eq":{"tags":"in"}},"frequency":{"max":1,"per":604800,"of":"all"},"document":{"name":"Monday"}}"#
         ]
     );
-    assert_eq!(Walk::load(&rows[1]), Ok(full));
+    assert_eq!(AudienceScan::load(&rows[1]), Ok(full));
     let other = Row(vec![sql::Value::Text("{}".to_owned())]);
-    assert!(Walk::load(&other).is_err());
+    assert!(AudienceScan::load(&other).is_err());
 }
 
 #[test]
 fn a_stored_chunk_format_unchanged() {
     // It is counted for a month.
     let database = database(&[]);
-    database.execute(&walk("r").record(&[5, 6, 7, 20, 1020]));
+    database.execute(&scan_of("r").record(&[5, 6, 7, 20, 1020]));
     let rows = database.execute(&Statement::new(
-        "SELECT run, start, campaign, at, first, last, devices FROM sends",
+        "SELECT run, start, campaign, at, first, last, devices FROM send_log",
     ));
     let text = |text: &str| sql::Value::Text(text.to_owned());
     let number = sql::Value::Integer;
@@ -440,7 +453,7 @@ fn a_stored_chunk_format_unchanged() {
         ])]
     );
     assert_eq!(
-        sends::counts(&[Row(vec![text("r"), number(5), text("1,1,13,1000")])])
+        send_log::counts(&[Row(vec![text("r"), number(5), text("1,1,13,1000")])])
             .unwrap()
             .len(),
         5
@@ -454,7 +467,7 @@ fn a_shard_says_which_devices_a_run_would_not_reach() {
         device("01", "", "out"),
         device("02", "", "in"),
     ]);
-    let mut sent = walk("earlier");
+    let mut sent = scan_of("earlier");
     sent.at = NOW - DAY;
     database.execute(&sent.record(&[1, 2]));
     let judge = |segment, frequency| {
@@ -473,7 +486,7 @@ fn a_shard_says_which_devices_a_run_would_not_reach() {
     let cap = |max| Frequency {
         max,
         per: 2 * 24 * 60 * 60,
-        of: Of::Campaign,
+        of: CapScope::Campaign,
     };
     assert_eq!(judge(None, None), (vec![], vec![]));
     assert_eq!(judge(tagged(), None), (vec![2], vec![]));

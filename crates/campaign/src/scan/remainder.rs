@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cursor, Step, Walk};
+use super::{AudienceScan, Cursor, Step};
 use batch::LeftOut;
 use delivery::sql::{self, BadRow, Row, Statement};
 
@@ -18,7 +18,7 @@ pub struct Remainder {
     pub devices: u64,
 }
 
-impl Walk {
+impl AudienceScan {
     /// Counts the next page of the devices that the scan has not come to. The step brings nothing, but the last one brings the
     /// count. `rows` executes a statement.
     ///
@@ -42,7 +42,7 @@ impl Walk {
             cursor: known.to,
             ..self.clone()
         };
-        let bound = rows(rest.reach_within(COUNT_COST, MAX_COUNTED))?;
+        let bound = rows(rest.scan_bound_within(COUNT_COST, MAX_COUNTED))?;
         let bound = sql::only(&bound).and_then(|row| row.number(0)).map_err(bad)?;
         let page = rows(rest.count(bound))?;
         let page = sql::only(&page).and_then(|row| row.number(0)).map_err(bad)?;
@@ -50,7 +50,7 @@ impl Walk {
             to: Cursor(bound),
             devices: known.devices.saturating_add(page),
         };
-        let last = bound >= self.ceiling;
+        let last = bound >= self.max_id;
         if !last {
             let counted = Self {
                 remainder: Some(remainder),
@@ -80,7 +80,7 @@ const MAX_COUNTED: u32 = 500_000;
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{begun, database, device, tagged, walk};
+    use super::super::tests::{begun, database, device, scan_of, tagged};
     use super::*;
     use crate::audience::Device;
 
@@ -110,10 +110,10 @@ mod tests {
         ] {
             let mut scan = begun(
                 &database,
-                Walk {
+                AudienceScan {
                     segment,
                     zones,
-                    ..walk("r")
+                    ..scan_of("r")
                 },
             );
             scan.move_to(Cursor(6));
@@ -122,21 +122,21 @@ mod tests {
             assert_eq!((step.to, step.last, step.pushes), (scan.cursor, true, 0));
             assert_eq!(step.left_out.not_reached, expected, "{scan:?}");
             // A device that comes now is none of the run's.
-            assert_eq!(scan.ceiling, 30);
+            assert_eq!(scan.max_id, 30);
         }
     }
 
     #[test]
     fn a_long_count_goes_on_from_the_scans_row() {
         let database = database(&devices(40));
-        let mut scan = begun(&database, walk("r"));
+        let mut scan = begun(&database, scan_of("r"));
         scan.move_to(Cursor(5));
         scan.remainder = Some(Remainder {
             to: Cursor(30),
             devices: 25,
         });
         database.execute(&scan.store());
-        let scan = Walk::load(&database.execute(&Walk::all())[0]).unwrap();
+        let scan = AudienceScan::load(&database.execute(&AudienceScan::all())[0]).unwrap();
         let step = scan.count_remainder(|statement| Ok(database.execute(&statement)));
         assert_eq!(step.unwrap().left_out.not_reached, 35);
     }
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn a_count_of_many_devices_takes_some_pages() {
         let database = database(&devices(40));
-        let scan = begun(&database, walk("r"));
+        let scan = begun(&database, scan_of("r"));
         // As if a page had room for 15 devices alone.
         let rows = |statement: Statement| {
             let is_bound = statement.text.starts_with("SELECT CAST");
@@ -157,7 +157,7 @@ mod tests {
         };
         let step = scan.count_remainder(rows).unwrap();
         assert_eq!((step.last, step.left_out.not_reached), (false, 0));
-        let stored = Walk::load(&database.execute(&Walk::all())[0]).unwrap();
+        let stored = AudienceScan::load(&database.execute(&AudienceScan::all())[0]).unwrap();
         let counted = Remainder {
             to: Cursor(15),
             devices: 15,

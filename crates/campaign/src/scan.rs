@@ -1,30 +1,30 @@
-//! The walk of a run through a shard: each of its devices once, in the order of their ids, handed to the run's batch in chunks.
+//! The scan of a shard for a run: it reads each device once, in ascending order of ids, and hands the devices to the run's batch in chunks.
 //!
-//! To begin, the shell executes [`Walk::highest`], gives the rows to [`Walk::begin`] and stores the walk ([`Walk::store`]).
-//! [`ShardLoop`] drives all walks of a shard from there: it asks the batch for the cursor that it has recorded, makes a step
-//! ([`Walk::step`]: the next devices, whom of them the cap allows, and the row that says so), hands the step to the batch, and
+//! To begin, the shell executes [`AudienceScan::highest`], gives the rows to [`AudienceScan::begin`] and stores the scan ([`AudienceScan::store`]).
+//! [`ShardLoop`] drives all scans of a shard from there: it asks the batch for the cursor that it has recorded, makes a step
+//! ([`AudienceScan::step`]: the next devices, whom of them the cap allows, and the row that says so), hands the step to the batch, and
 //! moves to the cursor that the batch answers. That cursor needs not be stored here: a row a chunk would cost as much as the
-//! chunk's own. At the end it tells the batch so, and deletes the walk.
+//! chunk's own. At the end it tells the batch so, and deletes the scan.
 //!
 //! **Exactly once.** The batch is the truth: it takes a chunk only if that begins at the cursor that it has recorded, and
-//! records the chunk's end with it, in one step. The walk's own row says where it began. So a crash at any place
+//! records the chunk's end with it, in one step. The scan's own row says where it began. So a crash at any place
 //! repeats at most a chunk that was not taken. Ids only ascend, and are never given twice. A device that is removed and
-//! comes again, or comes anew, has an id above the walk's ceiling, and is out. What a device is like may change at any time,
-//! its time zone too, which is why all zones of a run are walked at once and not one after the other. So no device is met
+//! comes again, or comes anew, has an id above the scan's max_id, and is out. What a device is like may change at any time,
+//! its time zone too, which is why all zones of a run are scanned at once and not one after the other. So no device is met
 //! twice, and one that is there all along, and in the segment, is met once.
 //!
-//! **Caps.** The row of [`Walk::record`] is there before the chunk is handed over, so that what was sent is counted. It is keyed by
+//! **Caps.** The row of [`AudienceScan::record`] is there before the chunk is handed over, so that what was sent is counted. It is keyed by
 //! the run and by the chunk's start: if the chunk is not taken, what is tried next from there takes the row's place. That the
 //! batch is asked first keeps the row of a chunk that was taken from being replaced by one that will not be; it matters to
 //! caps alone. A run never counts itself, so that a chunk that is repeated is not capped by its first attempt. When the batch
-//! stops the walk, the row of the chunk that it has not taken goes ([`Walk::stop`]). When the run has ended, the batch
+//! stops the scan, the row of the chunk that it has not taken goes ([`AudienceScan::stop`]). When the run has ended, the batch
 //! reports the devices that it has certainly not reached, and their rows are written again ([`Unaccepted`]).
 
 mod cursor;
 mod frequency;
 mod judge;
 mod remainder;
-mod sends;
+mod send_log;
 mod shard_loop;
 mod step;
 mod unaccepted;
@@ -38,31 +38,31 @@ use apns::time::Timestamp;
 use delivery::sql::{self, BadRow, Row, Statement};
 
 pub use cursor::{BadCursor, Cursor};
-pub use frequency::{Frequency, Of};
+pub use frequency::{CapScope, Frequency};
 pub use judge::{Judge, Judged};
 pub use remainder::Remainder;
 pub use shard_loop::{Effect, Event, Notice, ShardLoop};
 pub use step::{Rendered, Step};
 pub use unaccepted::Unaccepted;
 
-use sends::Chunk;
+use send_log::Chunk;
 
-/// A walk. Stored as a row of JSON.
+/// A scan. Stored as a row of JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Walk {
+pub struct AudienceScan {
     /// The batch that the run is; its id is the run's name in all of this.
     pub batch: String,
     /// The campaign.
     pub campaign: String,
     /// For when the run was due.
     pub at: Timestamp,
-    /// Which of the batch's walks it is: the shard's number.
+    /// Which of the batch's scans it is: the shard's number.
     pub number: u32,
     /// Past which device it is.
     pub cursor: Cursor,
     /// The highest id when it began. 0 until then.
     #[serde(default)]
-    pub ceiling: u64,
+    pub max_id: u64,
     /// Of the devices in these time zones, the empty one standing for none; of all, if there is nothing here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zones: Option<Vec<String>>,
@@ -80,12 +80,12 @@ pub struct Walk {
     pub remainder: Option<Remainder>,
 }
 
-/// Devices that a walk meets next.
+/// Devices that a scan meets next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// The devices, in the order of their ids.
     pub members: Vec<Member>,
-    /// Where the walk is past all of them, and past those that are not in the segment.
+    /// Where the scan is past all of them, and past those that are not in the segment.
     pub end: Cursor,
 }
 
@@ -97,27 +97,27 @@ impl Cursor {
     }
 }
 
-impl Walk {
-    /// Makes the tables of walks and of who was sent what, if they are not there.
+impl AudienceScan {
+    /// Makes the tables of scans and of who was sent what, if they are not there.
     pub(super) fn schema() -> Vec<Statement> {
-        let walks = "CREATE TABLE IF NOT EXISTS walks (batch TEXT PRIMARY KEY, walk TEXT NOT NULL) STRICT";
-        let mut statements = vec![Statement::new(walks)];
-        statements.extend(sends::create());
+        let scans = "CREATE TABLE IF NOT EXISTS scans (batch TEXT PRIMARY KEY, scan TEXT NOT NULL) STRICT";
+        let mut statements = vec![Statement::new(scans)];
+        statements.extend(send_log::create());
         statements
     }
 
-    /// Reads the highest id of the shard, for [`Walk::begin`].
+    /// Reads the highest id of the shard, for [`AudienceScan::begin`].
     #[must_use]
     pub const fn highest() -> Statement {
         Statement::new("SELECT coalesce(max(id), 0) FROM devices")
     }
 
-    /// Fixes the ceiling of a walk that begins.
+    /// Fixes the max_id of a scan that begins.
     ///
     /// # Errors
     /// The row is not as it must be.
     pub fn begin(&mut self, highest: &[Row]) -> Result<(), BadRow> {
-        self.ceiling = sql::only(highest)?.number(0)?;
+        self.max_id = sql::only(highest)?.number(0)?;
         Ok(())
     }
 
@@ -129,25 +129,25 @@ impl Walk {
     /// Whether it has met all that it can meet.
     #[must_use]
     pub const fn is_at_end(&self) -> bool {
-        self.cursor.0 >= self.ceiling
+        self.cursor.0 >= self.max_id
     }
 
     /// Finds the id up to which the next page may reach, so that a page takes a bounded time however few devices match: past
-    /// at most [`MAX_SCANNED`] devices. One row, for [`Walk::page`] and [`Walk::read`].
+    /// at most [`MAX_SCANNED`] devices. One row, for [`AudienceScan::page`] and [`AudienceScan::read`].
     #[must_use]
-    pub fn reach(&self) -> Statement {
-        self.reach_within(PAGE_COST, MAX_SCANNED)
+    pub fn scan_bound(&self) -> Statement {
+        self.scan_bound_within(PAGE_COST, MAX_SCANNED)
     }
 
     /// The same, for a page that looks at `most` devices, or fewer if its conditions cost more than that.
-    fn reach_within(&self, cost: u32, most: u32) -> Statement {
+    fn scan_bound_within(&self, cost: u32, most: u32) -> Statement {
         let segment = self.segment.as_ref();
         let devices = segment.map_or(most, |segment| segment.devices_within(cost));
-        self.reach_past(usize::try_from(devices.min(most)).unwrap_or(usize::MAX))
+        self.scan_bound_past(usize::try_from(devices.min(most)).unwrap_or(usize::MAX))
     }
 
     /// The same, past at most so many devices, or one of each zone.
-    fn reach_past(&self, scanned: usize) -> Statement {
+    fn scan_bound_past(&self, scanned: usize) -> Statement {
         let scanned = u32::try_from(scanned).unwrap_or(u32::MAX);
         let statement = match (&self.zones, &self.segment) {
             (Some(zones), _) => {
@@ -158,18 +158,18 @@ impl Walk {
                     .bind(json!(zones).to_string())
             }
             (None, Some(_)) => Statement::new(REACH).bind(scanned),
-            (None, None) => return Statement::new("SELECT CAST(? AS INTEGER)").bind(self.ceiling),
+            (None, None) => return Statement::new("SELECT CAST(? AS INTEGER)").bind(self.max_id),
         };
-        statement.bind(self.cursor.0).bind(self.ceiling)
+        statement.bind(self.cursor.0).bind(self.max_id)
     }
 
-    /// Reads the next devices, at most `limit`, from the row of [`Walk::reach`].
+    /// Reads the next devices, at most `limit`, from the row of [`AudienceScan::scan_bound`].
     ///
     /// # Errors
     /// The row is not as it must be.
-    pub fn page(&self, reach: &[Row], limit: u32) -> Result<Statement, BadRow> {
-        let reach = sql::only(reach)?.number(0)?;
-        let (condition, mut values) = self.condition(reach);
+    pub fn page(&self, bound: &[Row], limit: u32) -> Result<Statement, BadRow> {
+        let bound = sql::only(bound)?.number(0)?;
+        let (condition, mut values) = self.condition(bound);
         values.push(limit.into());
         let (columns, limit) = (rows::COLUMNS, values.len());
         let text = format!("SELECT {columns} FROM devices WHERE {condition} ORDER BY id LIMIT ?{limit}");
@@ -201,23 +201,23 @@ impl Walk {
         (text, values)
     }
 
-    /// The page, from the rows of [`Walk::reach`] and of [`Walk::page`].
+    /// The page, from the rows of [`AudienceScan::scan_bound`] and of [`AudienceScan::page`].
     ///
     /// # Errors
     /// A row is not as it must be.
-    pub fn read(&self, reach: &[Row], found: &[Row], limit: u32) -> Result<Page, BadRow> {
-        let reach = sql::only(reach)?.number(0)?;
+    pub fn read(&self, bound: &[Row], found: &[Row], limit: u32) -> Result<Page, BadRow> {
+        let bound = sql::only(bound)?.number(0)?;
         let members = found.iter().map(rows::member).collect::<Result<Vec<_>, _>>()?;
         let is_full = u32::try_from(members.len()).is_ok_and(|found| found >= limit);
         let end = members
             .last()
             .filter(|_| is_full)
-            .map_or(Cursor(reach), Cursor::after);
+            .map_or(Cursor(bound), Cursor::after);
         Ok(Page { members, end })
     }
 
     /// Counts the devices of the run's zones from the cursor up to there, whether they are in the segment or not; nothing to
-    /// count if there is no segment. As many as [`Walk::reach`] lets a page look at.
+    /// count if there is no segment. As many as [`AudienceScan::scan_bound`] lets a page look at.
     #[must_use]
     pub fn passed(&self, to: Cursor) -> Option<Statement> {
         self.segment.as_ref()?;
@@ -228,23 +228,23 @@ impl Walk {
         Some(statement.bind(self.cursor.0).bind(to.0))
     }
 
-    /// Reads what these devices may have been sent before, for [`Walk::allowed`]; nothing to read if there is no cap.
+    /// Reads what these devices may have been sent before, for [`AudienceScan::allowed`]; nothing to read if there is no cap.
     #[must_use]
-    pub fn sends(&self, members: &[Member]) -> Option<Statement> {
+    pub fn send_log(&self, members: &[Member]) -> Option<Statement> {
         let cap = self.frequency.as_ref()?;
         let range = (members.first()?.id, members.last()?.id);
-        Some(sends::read(cap, &self.batch, &self.campaign, self.at, range))
+        Some(send_log::read(cap, &self.batch, &self.campaign, self.at, range))
     }
 
-    /// The devices that the cap allows, from the rows of [`Walk::sends`].
+    /// The devices that the cap allows, from the rows of [`AudienceScan::send_log`].
     ///
     /// # Errors
     /// A row is not as it must be.
-    pub fn allowed(&self, mut members: Vec<Member>, sends: &[Row]) -> Result<Vec<Member>, BadRow> {
+    pub fn allowed(&self, mut members: Vec<Member>, send_log: &[Row]) -> Result<Vec<Member>, BadRow> {
         let Some(cap) = &self.frequency else {
             return Ok(members);
         };
-        let counts = sends::counts(sends)?;
+        let counts = send_log::counts(send_log)?;
         members.retain(|member| counts.get(&member.id).is_none_or(|count| *count < cap.max));
         Ok(members)
     }
@@ -259,49 +259,49 @@ impl Walk {
             at: self.at,
             start: &self.cursor.to_string(),
         };
-        sends::write(chunk, ids)
+        send_log::write(chunk, ids)
     }
 
-    /// Stores the walk.
+    /// Stores the scan.
     #[must_use]
     pub fn store(&self) -> Statement {
-        Statement::new("INSERT OR REPLACE INTO walks (batch, walk) VALUES (?, ?)")
+        Statement::new("INSERT OR REPLACE INTO scans (batch, scan) VALUES (?, ?)")
             .bind(self.batch.as_str())
             .bind(serde_json::to_string(self).unwrap_or_default())
     }
 
-    /// Reads the walks that are under way, for [`Walk::load`].
+    /// Reads the scans that are under way, for [`AudienceScan::load`].
     #[must_use]
     pub const fn all() -> Statement {
-        Statement::new("SELECT walk FROM walks ORDER BY batch")
+        Statement::new("SELECT scan FROM scans ORDER BY batch")
     }
 
-    /// The walk in a row of [`Walk::all`].
+    /// The scan in a row of [`AudienceScan::all`].
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn load(row: &Row) -> Result<Self, String> {
         let text = row.text(0).map_err(|error| error.to_string())?;
-        serde_json::from_str(text).map_err(|error| format!("a walk cannot be read: {error}"))
+        serde_json::from_str(text).map_err(|error| format!("a scan cannot be read: {error}"))
     }
 
-    /// Deletes a walk that its batch has stopped, and whom the chunk was for that begins at the cursor: the batch has not taken
+    /// Deletes a scan that its batch has stopped, and whom the chunk was for that begins at the cursor: the batch has not taken
     /// it.
     #[must_use]
     pub fn stop(&self) -> Vec<Statement> {
         vec![self.record(&[]), Self::delete(&self.batch)]
     }
 
-    /// Deletes a walk that is done; whom it was for stays known.
+    /// Deletes a scan that is done; whom it was for stays known.
     #[must_use]
     pub fn delete(batch: &str) -> Statement {
-        Statement::new("DELETE FROM walks WHERE batch = ?").bind(batch)
+        Statement::new("DELETE FROM scans WHERE batch = ?").bind(batch)
     }
 
     /// Forgets who was sent what so long ago that no cap counts it.
     #[must_use]
     pub fn sweep(now: Timestamp) -> Statement {
-        sends::sweep(now)
+        send_log::sweep(now)
     }
 }
 
@@ -330,6 +330,6 @@ const PAGE_COST: u32 = 100_000;
 #[cfg(test)]
 mod shard_loop_tests;
 #[cfg(test)]
-mod simulation;
+mod simulation_tests;
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,11 @@
-//! How far a walk is: past which device.
+//! How far a scan is: past which device.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The id of the last device that a walk has dealt with; 0, written as nothing, at the start.
+/// The id of the last device that a scan has dealt with; 0, written as nothing, at the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Cursor(pub u64);
@@ -44,9 +44,9 @@ impl TryFrom<String> for Cursor {
     }
 }
 
-/// A text that is the cursor of no walk.
+/// A text that is the cursor of no scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is the cursor of no walk")]
+#[error("is the cursor of no scan")]
 pub struct BadCursor;
 
 #[cfg(test)]

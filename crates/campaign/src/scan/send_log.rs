@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::frequency::{Frequency, MAX_PERIOD, Of};
+use super::frequency::{CapScope, Frequency, MAX_PERIOD};
 use apns::time::Timestamp;
 use delivery::sql::{BadRow, Row, Statement};
 
@@ -15,11 +15,13 @@ use delivery::sql::{BadRow, Row, Statement};
 pub(super) fn create() -> Vec<Statement> {
     vec![
         Statement::new(
-            "CREATE TABLE IF NOT EXISTS sends (run TEXT NOT NULL, start TEXT NOT NULL, campaign TEXT NOT NULL, \
+            "CREATE TABLE IF NOT EXISTS send_log (run TEXT NOT NULL, start TEXT NOT NULL, campaign TEXT NOT NULL, \
              at INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, devices TEXT NOT NULL, \
              PRIMARY KEY (run, start)) STRICT",
         ),
-        Statement::new("CREATE INDEX IF NOT EXISTS sends_by_time ON sends (at, first, last, campaign, run)"),
+        Statement::new(
+            "CREATE INDEX IF NOT EXISTS send_log_by_time ON send_log (at, first, last, campaign, run)",
+        ),
     ]
 }
 
@@ -40,7 +42,7 @@ pub(super) fn write(chunk: Chunk<'_>, ids: &[u64]) -> Statement {
         return delete(chunk.run, chunk.start);
     };
     Statement::new(
-        "INSERT OR REPLACE INTO sends (run, start, campaign, at, first, last, devices) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO send_log (run, start, campaign, at, first, last, devices) VALUES (?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(chunk.run)
     .bind(chunk.start)
@@ -56,7 +58,7 @@ pub(super) fn rewrite(run: &str, start: &str, ids: &[u64]) -> Statement {
     let (Some(first), Some(last)) = (ids.first(), ids.last()) else {
         return delete(run, start);
     };
-    Statement::new("UPDATE sends SET first = ?, last = ?, devices = ? WHERE run = ? AND start = ?")
+    Statement::new("UPDATE send_log SET first = ?, last = ?, devices = ? WHERE run = ? AND start = ?")
         .bind(*first)
         .bind(*last)
         .bind(coded(ids))
@@ -65,7 +67,7 @@ pub(super) fn rewrite(run: &str, start: &str, ids: &[u64]) -> Statement {
 }
 
 fn delete(run: &str, start: &str) -> Statement {
-    Statement::new("DELETE FROM sends WHERE run = ? AND start = ?")
+    Statement::new("DELETE FROM send_log WHERE run = ? AND start = ?")
         .bind(run)
         .bind(start)
 }
@@ -79,12 +81,12 @@ pub(super) fn read(
     (first, last): (u64, u64),
 ) -> Statement {
     let campaign = match cap.of {
-        Of::Campaign => Some(campaign),
-        Of::All => None,
+        CapScope::Campaign => Some(campaign),
+        CapScope::All => None,
     };
     // SQLite looks at the index by time alone until a row counts. The `+` keeps it from the one that has the order.
     Statement::new(
-        "SELECT run, first, devices FROM sends WHERE at > ?1 AND first <= ?2 AND last >= ?3 AND run <> ?4 \
+        "SELECT run, first, devices FROM send_log WHERE at > ?1 AND first <= ?2 AND last >= ?3 AND run <> ?4 \
          AND (?5 IS NULL OR campaign = ?5) ORDER BY +run",
     )
     .bind(at - cap.period())
@@ -113,7 +115,7 @@ pub(super) fn counts(rows: &[Row]) -> Result<HashMap<u64, u32>, BadRow> {
 
 /// Forgets what no cap counts any more.
 pub(super) fn sweep(now: Timestamp) -> Statement {
-    Statement::new("DELETE FROM sends WHERE at < ?").bind(now - KEPT)
+    Statement::new("DELETE FROM send_log WHERE at < ?").bind(now - KEPT)
 }
 
 /// The distances from each id to the next, of which most are one digit; one after the other.

@@ -1,14 +1,14 @@
-//! A walk while devices come, change and go, that crashes between its steps.
+//! A scan while devices come, change and go, that crashes between its steps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::tests::{begun, cap, database, device, met, next, remove, tagged, upsert, walk};
+use super::tests::{begun, cap, database, device, met, next, remove, scan_of, tagged, upsert};
 use super::*;
 use crate::audience::Device;
 
-/// A batch as far as a walk sees it: the cursor that it has recorded, and whom it took.
+/// A batch as far as a scan sees it: the cursor that it has recorded, and whom it took.
 #[derive(Default)]
 struct Batch {
     recorded: Cursor,
@@ -26,12 +26,12 @@ impl Batch {
     }
 }
 
-/// What happens between two steps of a walk.
+/// What happens between two steps of a scan.
 #[derive(Clone, Debug)]
 enum Event {
     Upsert(usize, usize, bool),
     Remove(usize),
-    /// The walk ends before the chunk is handed over, or after it was taken, and is loaded from its row.
+    /// The scan ends before the chunk is handed over, or after it was taken, and is loaded from its row.
     Crash(bool),
 }
 
@@ -63,11 +63,11 @@ proptest! {
             .collect();
         let database = database(&all);
         let (mut batch, mut events) = (Batch::default(), events.into_iter());
-        let run = Walk {
+        let run = AudienceScan {
             zones: has_zones.then(|| ZONES[..3].iter().map(|zone| (*zone).to_owned()).collect()),
             segment: tagged().filter(|_| has_segment),
-            frequency: cap(1, Of::All).filter(|_| is_capped),
-            ..walk("r")
+            frequency: cap(1, CapScope::All).filter(|_| is_capped),
+            ..scan_of("r")
         };
         let mut this = begun(&database, run);
         while !this.is_at_end() {
@@ -97,7 +97,7 @@ proptest! {
                 }
             }
             if crash.is_some() {
-                this = Walk::load(&database.execute(&Walk::all())[0]).unwrap();
+                this = AudienceScan::load(&database.execute(&AudienceScan::all())[0]).unwrap();
                 if asks {
                     this.move_to(batch.append(this.cursor, this.cursor, Vec::new()));
                 }
@@ -113,7 +113,7 @@ proptest! {
             prop_assert!(taken.contains(&token(number)), "{number} is missing");
         }
         // Whoever was sent something is counted, if the batch was asked.
-        let capped = Walk { frequency: cap(1, Of::All), ..walk("s") };
+        let capped = AudienceScan { frequency: cap(1, CapScope::All), ..scan_of("s") };
         let again: BTreeSet<String> = met(&database, capped).into_iter().collect();
         prop_assert!(!asks || (0..DEVICES).filter(|number| stable[*number]).all(|number| !again.contains(&token(number))));
     }

@@ -1,8 +1,8 @@
 use super::*;
 
-pub(super) fn step(walk: u32, from: &str, to: &str, pushes: u32) -> Append {
+pub(super) fn step(scan: u32, from: &str, to: &str, pushes: u32) -> Append {
     Append {
-        walk,
+        scan,
         from: from.to_owned(),
         to: to.to_owned(),
         pushes,
@@ -16,8 +16,8 @@ pub(super) fn last(step: Append) -> Append {
     Append { last: true, ..step }
 }
 
-fn opened(terms: Terms, walks: u32) -> Batch {
-    Batch::open(record(terms), walks, BEGIN)
+fn opened(terms: Terms, scans: u32) -> Batch {
+    Batch::open(record(terms), scans, BEGIN)
 }
 
 pub(super) fn append(batch: &mut Batch, step: &Append, now: Timestamp) -> Taken {
@@ -33,7 +33,7 @@ fn told(cursor: &str) -> Appended {
     }
 }
 
-/// So many chunks of the first walk, the last of which ends at the cursor that is given.
+/// So many chunks of the first scan, the last of which ends at the cursor that is given.
 fn fill(batch: &mut Batch, chunks: usize) -> String {
     let mut cursor = String::new();
     for number in 0..chunks {
@@ -46,7 +46,7 @@ fn fill(batch: &mut Batch, chunks: usize) -> String {
 }
 
 #[test]
-fn an_opened_batch_runs_at_once_and_is_done_when_its_walks_are_over_and_its_pushes_have_ended() {
+fn an_opened_batch_runs_at_once_and_is_done_when_its_scans_are_over_and_its_pushes_have_ended() {
     let mut batch = opened(terms(), 2);
     assert_eq!(
         (batch.record().state, batch.record().sealed_at),
@@ -58,7 +58,7 @@ fn an_opened_batch_runs_at_once_and_is_done_when_its_walks_are_over_and_its_push
     assert_eq!(batch.plan(BEGIN), [0]);
     let work = batch.claim(0, BEGIN).unwrap();
     batch.settle(0, work.until, &accepted(0..5), true, BEGIN);
-    assert_eq!(batch.record().state, State::Running, "walks are open");
+    assert_eq!(batch.record().state, State::Running, "scans are open");
     assert_eq!(batch.wake(BEGIN), Some(BEGIN + secs(30 * 86_400)));
     let taken = append(&mut batch, &last(step(1, "", "0.3", 3)), BEGIN);
     assert_eq!(taken.chunk, Some((1, Size { first: 5, pushes: 3 })));
@@ -74,11 +74,11 @@ fn an_opened_batch_runs_at_once_and_is_done_when_its_walks_are_over_and_its_push
 }
 
 #[test]
-fn a_batch_whose_walks_find_nobody_is_done_at_once() {
+fn a_batch_whose_scans_find_nobody_is_done_at_once() {
     let mut batch = opened(terms(), 2);
-    for walk in 0..2 {
+    for scan in 0..2 {
         assert_eq!(batch.record().state, State::Running);
-        append(&mut batch, &last(step(walk, "", "", 0)), BEGIN);
+        append(&mut batch, &last(step(scan, "", "", 0)), BEGIN);
     }
     assert_eq!(batch.record().state, State::Done);
     assert_eq!(batch.record().sealed_at, Some(BEGIN));
@@ -86,7 +86,7 @@ fn a_batch_whose_walks_find_nobody_is_done_at_once() {
 }
 
 #[test]
-fn a_step_that_comes_again_changes_nothing_and_is_told_how_far_its_walk_is() {
+fn a_step_that_comes_again_changes_nothing_and_is_told_how_far_its_scan_is() {
     let mut batch = opened(terms(), 2);
     append(&mut batch, &step(0, "", "0.5", 5), BEGIN);
     for again in [
@@ -105,14 +105,14 @@ fn a_step_that_comes_again_changes_nothing_and_is_told_how_far_its_walk_is() {
         assert!(taken.appended.last && !taken.appended.stop && taken.appended.cursor == "0.9");
     }
     let taken = append(&mut batch, &step(0, "0.9", "1.0", 2), BEGIN);
-    assert_eq!(taken.chunk, None, "the walk is over");
+    assert_eq!(taken.chunk, None, "the scan is over");
 }
 
 #[test]
-fn a_walk_that_asks_how_far_it_is_changes_nothing() {
+fn a_scan_that_asks_how_far_it_is_changes_nothing() {
     let mut batch = opened(terms(), 2);
     append(&mut batch, &step(0, "", "0.5", 5), BEGIN);
-    batch.take_unsaved_walks();
+    batch.take_unsaved_scans();
     for (from, to) in [("", ""), ("0.5", "0.5"), ("0.5", "")] {
         let taken = append(&mut batch, &step(0, from, to, 0), BEGIN);
         assert_eq!(
@@ -121,19 +121,19 @@ fn a_walk_that_asks_how_far_it_is_changes_nothing() {
             "{from} to {to}"
         );
     }
-    assert!(batch.take_unsaved_walks().is_empty(), "nothing is written");
+    assert!(batch.take_unsaved_scans().is_empty(), "nothing is written");
     let taken = append(&mut batch, &step(0, "0.5", "0.7", 0), BEGIN);
     assert_eq!(taken.appended, told("0.7"), "nobody was found on the way");
 }
 
 #[test]
-fn a_walk_that_the_batch_does_not_know_is_told_to_stop() {
+fn a_scan_that_the_batch_does_not_know_is_told_to_stop() {
     let taken = append(&mut opened(terms(), 2), &step(2, "", "0.5", 5), BEGIN);
     assert!(taken.chunk.is_none() && taken.appended.stop);
 }
 
 #[test]
-fn devices_that_walks_left_out_are_counted_once() {
+fn devices_that_scans_left_out_are_counted_once() {
     let mut batch = opened(terms(), 1);
     let mut left_out = LeftOut {
         frequency_cap: 2,
@@ -179,7 +179,7 @@ fn lines_are_those_of_a_step_if_there_are_as_many() {
 }
 
 #[test]
-fn walks_end_when_the_batch_is_cancelled() {
+fn scans_end_when_the_batch_is_cancelled() {
     let mut batch = opened(terms(), 2);
     append(&mut batch, &step(0, "", "0.5", 5), BEGIN);
     let work = batch.claim(0, BEGIN).unwrap();
@@ -200,7 +200,7 @@ fn walks_end_when_the_batch_is_cancelled() {
 }
 
 #[test]
-fn walks_wait_while_the_batch_is_paused() {
+fn scans_wait_while_the_batch_is_paused() {
     let mut batch = opened(terms(), 1);
     let (by, detail) = (PausedBy::Caller, String::new());
     batch.pause(Pause { by, detail }, BEGIN);
@@ -214,7 +214,7 @@ fn walks_wait_while_the_batch_is_paused() {
 }
 
 #[test]
-fn walks_wait_for_the_window_to_open_and_no_longer_than_five_minutes() {
+fn scans_wait_for_the_window_to_open_and_no_longer_than_five_minutes() {
     let windows = vec![
         (BEGIN + secs(100), BEGIN + secs(200)),
         (BEGIN + secs(9000), BEGIN + secs(9100)),
@@ -227,7 +227,7 @@ fn walks_wait_for_the_window_to_open_and_no_longer_than_five_minutes() {
 }
 
 #[test]
-fn walks_wait_while_there_is_enough_to_do_and_nothing_is_taken_from_those_that_do_not() {
+fn scans_wait_while_there_is_enough_to_do_and_nothing_is_taken_from_those_that_do_not() {
     let mut batch = opened(terms(), 1);
     let cursor = fill(&mut batch, 2000);
     let taken = append(&mut batch, &step(0, &cursor, "1", 500), BEGIN);
@@ -253,7 +253,7 @@ fn walks_wait_while_there_is_enough_to_do_and_nothing_is_taken_from_those_that_d
 }
 
 #[test]
-fn walks_wait_until_there_is_room_for_a_good_many_chunks() {
+fn scans_wait_until_there_is_room_for_a_good_many_chunks() {
     let rate = Some(10_000);
     let mut batch = opened(Terms { rate, ..terms() }, 64);
     let cursor = fill(&mut batch, 2000);
@@ -315,7 +315,7 @@ fn no_run_has_more_than_fifty_million_pushes() {
         state: State::Running,
         ..record(terms())
     };
-    let mut batch = Batch::load(record, vec![size], Vec::new()).with_walks(vec![Walk::default(); 2]);
+    let mut batch = Batch::load(record, vec![size], Vec::new()).with_scans(vec![ScanProgress::default(); 2]);
     let taken = append(&mut batch, &step(0, "", "0.5", 500), BEGIN);
     assert!(taken.chunk.is_some(), "it is full to the last");
     let taken = append(&mut batch, &last(step(0, "0.5", "0.5", 0)), BEGIN);
@@ -325,7 +325,7 @@ fn no_run_has_more_than_fifty_million_pushes() {
     assert_eq!(batch.record().cut_off, Some(CutOff::Full));
 }
 
-/// A batch of a run that two walks fill.
+/// A batch of a run that two scans fill.
 pub(super) fn of_a_run(terms: Terms) -> Batch {
     let origin = Origin {
         campaign: "c".to_owned(),
@@ -369,36 +369,36 @@ fn a_run_whose_campaign_cannot_be_read_any_more_ends_and_says_so() {
 }
 
 #[test]
-fn a_walk_that_is_not_heard_of_for_minutes_is_woken_and_again_after_as_long() {
+fn a_scan_that_is_not_heard_of_for_minutes_is_woken_and_again_after_as_long() {
     let mut batch = of_a_run(terms());
-    assert_eq!(batch.take_silent_walks(BEGIN), None);
+    assert_eq!(batch.take_silent_scans(BEGIN), None);
     append(&mut batch, &step(0, "", "0.5", 5), BEGIN + secs(200));
-    assert_eq!(batch.take_silent_walks(BEGIN + secs(299)), None);
+    assert_eq!(batch.take_silent_scans(BEGIN + secs(299)), None);
     assert!(
         batch.wake(BEGIN + secs(299)) <= Some(BEGIN + secs(300)),
         "it looks in time"
     );
     assert_eq!(
-        batch.take_silent_walks(BEGIN + secs(300)),
+        batch.take_silent_scans(BEGIN + secs(300)),
         Some((audience(), vec![1]))
     );
-    assert_eq!(batch.take_silent_walks(BEGIN + secs(499)), None);
+    assert_eq!(batch.take_silent_scans(BEGIN + secs(499)), None);
     assert_eq!(
-        batch.take_silent_walks(BEGIN + secs(500)),
+        batch.take_silent_scans(BEGIN + secs(500)),
         Some((audience(), vec![0]))
     );
     assert_eq!(
-        batch.take_silent_walks(BEGIN + secs(600)),
+        batch.take_silent_scans(BEGIN + secs(600)),
         Some((audience(), vec![1]))
     );
     // One that is over is not missed.
     append(&mut batch, &last(step(1, "", "", 0)), BEGIN + secs(601));
     append(&mut batch, &last(step(0, "0.5", "0.5", 0)), BEGIN + secs(601));
-    assert_eq!(batch.take_silent_walks(BEGIN + secs(9000)), None);
+    assert_eq!(batch.take_silent_scans(BEGIN + secs(9000)), None);
 }
 
 #[test]
-fn a_walk_that_was_told_to_wait_is_missed_after_that_alone() {
+fn a_scan_that_was_told_to_wait_is_missed_after_that_alone() {
     let mut batch = of_a_run(terms());
     let by = PausedBy::Caller;
     batch.pause(
@@ -408,21 +408,21 @@ fn a_walk_that_was_told_to_wait_is_missed_after_that_alone() {
         },
         BEGIN,
     );
-    batch.take_silent_walks(BEGIN);
+    batch.take_silent_scans(BEGIN);
     let hold = append(&mut batch, &step(0, "", "", 0), BEGIN).appended.hold_ms;
     assert_eq!(hold, 30_000);
     assert_eq!(
-        batch.take_silent_walks(BEGIN + secs(329)),
+        batch.take_silent_scans(BEGIN + secs(329)),
         Some((audience(), vec![1]))
     );
     assert_eq!(
-        batch.take_silent_walks(BEGIN + secs(330)),
+        batch.take_silent_scans(BEGIN + secs(330)),
         Some((audience(), vec![0]))
     );
 }
 
 #[test]
-fn walks_end_when_nothing_may_be_sent_any_more() {
+fn scans_end_when_nothing_may_be_sent_any_more() {
     let expires_at = Some(BEGIN + secs(60));
     let mut batch = opened(
         Terms {
@@ -453,7 +453,7 @@ fn walks_end_when_nothing_may_be_sent_any_more() {
 }
 
 #[test]
-fn a_batch_whose_walks_never_end_is_cancelled_after_a_month() {
+fn a_batch_whose_scans_never_end_is_cancelled_after_a_month() {
     let mut batch = opened(terms(), 2);
     let wake = batch.wake(BEGIN).unwrap();
     assert_eq!(wake, BEGIN + secs(30 * 86_400));

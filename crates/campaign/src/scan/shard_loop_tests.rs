@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::shard_loop::{GUARD, LONGEST_TURN, TURN};
-use super::tests::{begun, database, device, walk};
+use super::tests::{begun, database, device, scan_of};
 use super::*;
 use crate::audience::Device;
 use batch::Appended;
@@ -76,7 +76,7 @@ impl Shard {
         };
         for number in 0..batches {
             let batch = format!("b{number:04}");
-            begun(&shard.database, walk(&batch));
+            begun(&shard.database, scan_of(&batch));
             shard.batches.insert(batch, Batch::default());
         }
         shard
@@ -84,7 +84,8 @@ impl Shard {
 
     /// Whether all batches have heard the end of their scans, and nothing is left of those.
     fn is_done(&self) -> bool {
-        self.batches.values().all(|batch| batch.is_over) && self.database.execute(&Walk::all()).is_empty()
+        self.batches.values().all(|batch| batch.is_over)
+            && self.database.execute(&AudienceScan::all()).is_empty()
     }
 
     /// The alarm comes; the turn goes on until it is over or the object ends.
@@ -150,8 +151,8 @@ impl Shard {
                 Event::Done
             }
             Effect::Load => {
-                let rows = self.database.execute(&Walk::all());
-                Event::Loaded(rows.iter().map(|row| Walk::load(row).unwrap()).collect())
+                let rows = self.database.execute(&AudienceScan::all());
+                Event::Loaded(rows.iter().map(|row| AudienceScan::load(row).unwrap()).collect())
             }
             Effect::Write(statements) => {
                 for statement in &statements {
@@ -162,7 +163,7 @@ impl Shard {
         }
     }
 
-    fn step(&self, scan: &Walk) -> Result<Step, String> {
+    fn step(&self, scan: &AudienceScan) -> Result<Step, String> {
         let rows = |statement| Ok(self.database.execute(&statement));
         scan.step(self.limit, rows, |members| Rendered {
             lines: members
@@ -176,7 +177,7 @@ impl Shard {
         })
     }
 
-    fn append(&mut self, scan: &Walk, step: &Step, mishap: Mishap) -> Option<Appended> {
+    fn append(&mut self, scan: &AudienceScan, step: &Step, mishap: Mishap) -> Option<Appended> {
         let batch = self.batches.get_mut(&scan.batch)?;
         let moves = step.to != scan.cursor || step.last;
         let stop = batch.stops_after.is_some_and(|steps| batch.steps >= steps);
@@ -279,7 +280,7 @@ fn a_batch_that_takes_no_count_gets_it_once() {
     let mut shard = Shard::new(6, 1);
     shard.turn();
     let database = &shard.database;
-    let mut scan = begun(database, walk("other"));
+    let mut scan = begun(database, scan_of("other"));
     scan.move_to(Cursor(3));
     let mut scans = ShardLoop::default();
     scans.handle(Event::Alarm, BEGIN);
@@ -408,7 +409,7 @@ fn a_chunk_that_a_stopped_scan_could_not_hand_over_counts_for_no_cap() {
             .map(|number| device(&format!("{number}"), "", "in"))
             .collect();
         let database = database(&devices);
-        let mut scan = begun(&database, walk("b"));
+        let mut scan = begun(&database, scan_of("b"));
         database.execute(&scan.record(&[1, 2, 3]));
         scan.move_to(Cursor(3));
         database.execute(&scan.record(&[4, 5, 6]));
@@ -434,9 +435,9 @@ fn a_chunk_that_a_stopped_scan_could_not_hand_over_counts_for_no_cap() {
         for statement in &statements {
             database.execute(statement);
         }
-        let rows = database.execute(&Statement::new("SELECT start FROM sends"));
+        let rows = database.execute(&Statement::new("SELECT start FROM send_log"));
         assert_eq!(rows.len(), left);
         assert_eq!(rows[0].text(0), Ok(""));
-        assert!(database.execute(&Walk::all()).is_empty());
+        assert!(database.execute(&AudienceScan::all()).is_empty());
     }
 }
