@@ -1,12 +1,12 @@
-//! The scheduler: which audiences and campaigns there are, and which runs the campaigns have had.
+//! The scheduler: the list of audiences and campaigns, and the runs of the campaigns.
 //!
-//! One Durable Object, woken once a minute. A run is keyed by its campaign and its moment, and its batch's id is made
-//! from the two: a trigger that comes twice, or a start that is repeated after a crash, makes one run and one batch. What
-//! is to be done for a run - start it, or pause, resume or cancel its batch - is a task, which is repeated until somebody
-//! reports that it is done. In scope: the states of campaigns and runs, and the tasks. Out of scope: what a campaign sends
-//! (its document is kept as it is), doing the tasks (`shell`).
+//! One Durable Object, woken once a minute. A run is identified by its campaign and its moment, and its
+//! batch's id is derived from both. So a repeated trigger, or a start that is repeated after a crash, creates
+//! one run and one batch. A run may have a task: start it, or pause, resume or cancel its batch. A task is
+//! repeated until it is reported as done. In scope: the states of campaigns and runs, and their tasks. Out of
+//! scope: what a campaign sends (its document is stored as it is), and executing tasks (the shell).
 //!
-//! Held in memory whole, and stored in rows: what has changed is written before anybody hears of it.
+//! All of it is in memory and in rows. A change is written before it is answered.
 
 mod actions;
 mod campaign;
@@ -29,13 +29,13 @@ pub use event_loop::{Effect, Event, Scheduler};
 pub use run::{BatchControl, Run, RunState, batch_id};
 pub use tasks::{Outcome, START_TIME, Task};
 
-/// What the scheduler knows: audiences, campaigns and runs.
+/// The state of the scheduler: audiences, campaigns and runs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SchedulerState {
     audiences: BTreeMap<String, Audience>,
     campaigns: BTreeMap<String, Campaign>,
     runs: BTreeMap<Key, Run>,
-    /// The runs that are under way, or whose batch needs a control.
+    /// The runs that may have a task.
     busy: BTreeSet<Key>,
     changed: Changes,
 }
@@ -43,26 +43,26 @@ pub struct SchedulerState {
 /// A run's campaign and moment.
 type Key = (String, Timestamp);
 
-/// What is to be stored or, if it is not there any more, removed.
+/// What has changed since it was last stored. Entries that no longer exist are removed from the rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Changes {
     audiences: BTreeSet<String>,
     campaigns: BTreeSet<String>,
-    /// The campaigns whose documents are new, or gone.
+    /// The campaigns whose documents are new or deleted.
     documents: BTreeSet<String>,
     runs: BTreeSet<Key>,
 }
 
 impl SchedulerState {
-    /// Takes a command. What is due is made runs of before a caller changes anything: with the document and the state that
-    /// its campaign had when it was due.
+    /// Executes a command. Before a change, it creates the runs that are due, with the document and the state
+    /// that their campaign had when they became due.
     pub fn apply(&mut self, command: Command, grace: Duration, now: Timestamp) -> Reply {
         if !command.is_change() {
             return self.execute(command, grace, now);
         }
         self.tick(grace, now);
         let reply = self.execute(command, grace, now);
-        // What is due now begins at once.
+        // Starts at once what the change has made due.
         self.tick(grace, now);
         match reply {
             Reply::Campaign(campaign) => self.read(&campaign.id),
@@ -134,7 +134,7 @@ impl SchedulerState {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let end = (id.to_owned(), before.unwrap_or(FOREVER));
         let found = self.runs.range((id.to_owned(), Timestamp::default())..end);
-        // Until its devices are counted nobody knows whether a missed run was for anybody.
+        // A missed run is listed once its devices are counted: if there are none, it will be deleted.
         let found = found.filter(|(_, run)| !run.uncounted || self.sends_to(run).is_none());
         let mut newest = found.rev().map(|(_, run)| run.clone());
         let runs: Vec<Run> = newest.by_ref().take(limit).collect();
@@ -142,7 +142,7 @@ impl SchedulerState {
         Reply::Runs(Page { runs, cursor })
     }
 
-    /// The runs that are stopping, the oldest first.
+    /// Returns the runs that are stopping, the oldest first.
     fn stopping(&self, id: &str, limit: u32) -> Reply {
         if !self.campaigns.contains_key(id) {
             return Reply::Missing;
@@ -175,20 +175,20 @@ impl SchedulerState {
         Reply::Counted(counted.collect())
     }
 
-    /// The keys of a campaign's runs.
+    /// Returns the keys of a campaign's runs.
     fn keys(&self, id: &str) -> Vec<Key> {
         let all = (id.to_owned(), Timestamp::default())..=(id.to_owned(), FOREVER);
         self.runs.range(all).map(|(key, _)| key.clone()).collect()
     }
 
-    /// Whether a run of the campaign is under way.
+    /// Whether a run of the campaign is in progress.
     fn is_under_way(&self, id: &str) -> bool {
         let all = (id.to_owned(), Timestamp::default())..=(id.to_owned(), FOREVER);
         let mut busy = self.busy.range(all).filter_map(|key| self.runs.get(key));
         busy.any(Run::is_under_way)
     }
 
-    /// Changes a run, if it is there.
+    /// Changes a run, if it exists.
     fn change_run(&mut self, key: &Key, change: impl FnOnce(&mut Run)) {
         let Some(run) = self.runs.get_mut(key) else { return };
         change(run);
@@ -200,14 +200,14 @@ impl SchedulerState {
         self.changed.runs.insert(key.clone());
     }
 
-    /// Removes a run.
+    /// Deletes a run.
     fn forget_run(&mut self, key: &Key) {
         self.runs.remove(key);
         self.busy.remove(key);
         self.changed.runs.insert(key.clone());
     }
 
-    /// Changes a campaign, if it is there, and holds its state to what its runs are.
+    /// Changes a campaign, if it exists, and updates its state from its runs.
     fn change_campaign(&mut self, id: &str, change: impl FnOnce(&mut Campaign)) {
         let is_under_way = self.is_under_way(id);
         let Some(campaign) = self.campaigns.get_mut(id) else {
@@ -229,7 +229,7 @@ impl SchedulerState {
     }
 }
 
-/// The end of time.
+/// The latest moment.
 const FOREVER: Timestamp = Timestamp::from_millis(u64::MAX);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What callers do to audiences and campaigns.
+//! Commands of callers on audiences and campaigns.
 
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ impl SchedulerState {
         Reply::Created(audience)
     }
 
-    /// No campaign is taken for the audience any more. Between this and the end of the audience its devices are removed,
-    /// which takes a while: a campaign that came meanwhile would be left without them.
+    /// Marks the audience as being deleted, so that no campaign can be added for it. Removing its devices
+    /// takes a while, and a campaign that is added meanwhile would lose them.
     pub(super) fn leave_audience(&mut self, name: &str) -> Reply {
         let reply = self.uses(name);
         if matches!(reply, Reply::Audience(_))
@@ -42,7 +42,7 @@ impl SchedulerState {
         reply
     }
 
-    /// The audience, if no campaign keeps it from being forgotten.
+    /// Returns the audience, or the campaigns that prevent its deletion.
     fn uses(&self, name: &str) -> Reply {
         let uses = |campaign: &&Campaign| campaign.audience == name && !campaign.state.has_ended();
         let users = self.campaigns.values().filter(uses);
@@ -106,7 +106,7 @@ impl SchedulerState {
         };
         campaign.state = match (old.state, campaign.state) {
             (State::Running | State::Done | State::Cancelled, _) => return Reply::State { state: old.state },
-            // Its runs are still to go on, or not.
+            // A paused campaign stays paused: its runs still have to be resumed or cancelled.
             (State::Paused, _) => State::Paused,
             (State::Draft | State::Scheduled, State::Draft) => State::Draft,
             (State::Draft | State::Scheduled, _) => State::Scheduled,
@@ -114,7 +114,7 @@ impl SchedulerState {
         let Some(audience) = self.audience_of(&campaign) else {
             return Reply::NoAudience;
         };
-        // What an audience is for does not change: the batches of its runs belong to its app.
+        // The app of an audience never changes: the batches of its runs belong to that app.
         campaign.app.clone_from(&audience.app);
         if let Some((scope, limit)) = self.has_no_room_for(&campaign) {
             return Reply::TooMuch { scope, limit };
@@ -123,7 +123,7 @@ impl SchedulerState {
         campaign.runs = old.runs;
         campaign.next_at = None;
         campaign.seen = old.seen;
-        // A start that was attempted may have begun with the old document.
+        // An attempted start may have used the old document.
         let is_starting = |key: &Key| {
             let run = self.runs.get(key);
             run.is_some_and(|run| run.state == RunState::Starting && run.start_until.is_some())
@@ -132,7 +132,7 @@ impl SchedulerState {
             return Reply::Starting;
         }
         let is_wanted = campaign.state != State::Draft;
-        // A paused one may be replaced for the sake of the runs that it still has.
+        // A paused campaign may be replaced if it has runs in progress, even if it is never due again.
         if is_wanted && !campaign.begin(grace, now) && !self.is_under_way(&campaign.id) {
             return Reply::NeverDue;
         }
@@ -144,13 +144,13 @@ impl SchedulerState {
         self.read(&id)
     }
 
-    /// The audience of a campaign that is written.
+    /// Returns the audience of a campaign that is being written.
     fn audience_of(&self, campaign: &Campaign) -> Option<&Audience> {
         let audience = self.audiences.get(&campaign.audience);
         audience.filter(|audience| !audience.is_leaving)
     }
 
-    /// The limit in bytes that a campaign would exceed, beside all but the one whose place it takes.
+    /// Returns the limit in bytes that a campaign would exceed. The campaign that it replaces does not count.
     fn has_no_room_for(&self, campaign: &Campaign) -> Option<(Scope, usize)> {
         let mut bytes = [0, 0];
         for other in self.campaigns.values().filter(|other| other.id != campaign.id) {
@@ -179,7 +179,7 @@ impl SchedulerState {
         self.changed.documents.insert(id.to_owned());
         for key in self.keys(id) {
             self.change_run(&key, |run| run.uncounted = false);
-            // A batch that still needs its cancel receives it first.
+            // A batch that still needs its cancel receives it before its run is deleted.
             if !self.busy.contains(&key) {
                 self.forget_run(&key);
             }
@@ -241,11 +241,11 @@ impl SchedulerState {
         self.read(id)
     }
 
-    /// The batch of a run has ended.
+    /// Records that the batch of a run has ended.
     pub(super) fn end(&mut self, key: &Key, state: RunState, pushes: u64, counts: RunCounts, now: Timestamp) {
         let Some(run) = self.runs.get(key) else { return };
         let is_an_end = matches!(state, RunState::Done | RunState::Cancelled);
-        // A run that was cancelled learns what it had sent until then.
+        // A cancelled run records what it had sent until then.
         let is_open = run.is_under_way() || run.state == RunState::Cancelled;
         if !is_an_end || !is_open || run.counts.is_some() {
             return;
@@ -263,17 +263,17 @@ impl SchedulerState {
         self.change_campaign(&key.0, |_| {});
     }
 
-    /// Sends a control to the batches of the runs under way.
+    /// Requests a control of the batches of all runs in progress.
     fn control_runs(&mut self, id: &str, control: BatchControl, now: Timestamp) {
         for key in self.keys(id) {
             if self.runs.get(&key).is_some_and(super::Run::is_under_way) {
                 self.change_run(&key, |run| {
                     run.want(control, now);
-                    // Until the batch says when.
+                    // Preliminary, until the batch reports when it ended.
                     run.ended_at = (control == BatchControl::Cancel).then_some(now);
                     run.state = match (control, run.state) {
                         (BatchControl::Cancel, _) => RunState::Cancelled,
-                        // What was not started is, when its campaign goes on.
+                        // A run that was not started stays so, and is started when its campaign is resumed.
                         (_, RunState::Starting) => RunState::Starting,
                         (BatchControl::Pause, _) => RunState::Paused,
                         (BatchControl::Resume, _) => RunState::Running,
@@ -283,7 +283,7 @@ impl SchedulerState {
         }
     }
 
-    /// Forgets a run whose campaign was deleted, when there is nothing left to do for it.
+    /// Deletes a run if its campaign was deleted and it has no task left.
     pub(super) fn forget_orphan(&mut self, key: &Key) {
         if !self.campaigns.contains_key(&key.0) && !self.busy.contains(key) {
             self.forget_run(key);
@@ -291,8 +291,8 @@ impl SchedulerState {
     }
 }
 
-/// The limit that is exceeded by `more` beside what an app and the whole deployment have. The whole may have `most`, and an app its
-/// share of that.
+/// Returns the limit that `more` would exceed, given what the app and the whole deployment have. The
+/// deployment may have `most`, and an app a share of it.
 fn exceeded([of_app, of_all]: [usize; 2], more: usize, most: usize) -> Option<(Scope, usize)> {
     let limits = [
         (Scope::App, of_app, most / APPS),
@@ -302,14 +302,15 @@ fn exceeded([of_app, of_all]: [usize; 2], more: usize, most: usize) -> Option<(S
     exceeded.next().map(|(scope, _, limit)| (scope, limit))
 }
 
-/// How many apps it takes at least to use up what all apps share: one app may have this part of it.
+/// The share of one app is this part of the limit, so that at least so many apps are needed to reach it.
 pub(super) const APPS: usize = 4;
 
-/// The most audiences: all are held in memory, and each is up to 256 objects.
+/// The most audiences. All are held in memory, and each has up to 256 objects.
 pub(super) const MAX_AUDIENCES: usize = 1000;
 
-/// The most campaigns: all are held in memory with what they send.
+/// The most campaigns. All are held in memory with their documents.
 pub(super) const MAX_CAMPAIGNS: usize = 1000;
 
-/// The most bytes of what all campaigns send, some kilobytes each. They are held as text in the object's 128 MB.
+/// The most bytes of all campaigns' documents, which have some kilobytes each. They are held as text in the
+/// object's 128 MB.
 pub(super) const MAX_BYTES: usize = 4 * 1024 * 1024;

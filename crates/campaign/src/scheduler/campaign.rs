@@ -1,4 +1,4 @@
-//! What the scheduler keeps of an audience and of a campaign.
+//! The scheduler's record of an audience and of a campaign.
 
 use std::time::Duration;
 
@@ -9,24 +9,24 @@ use apns::fault::WarningSummary;
 use apns::time::Timestamp;
 use batch::AudienceRef;
 
-/// A set of devices of one app; the devices themselves are in its shards.
+/// A set of devices of one app. The devices themselves are in its shards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audience {
     /// Its name.
     pub name: String,
-    /// The app whose devices they are.
+    /// The app that the devices belong to.
     pub app: String,
-    /// How many objects keep them; it never changes.
+    /// The number of shards. It never changes.
     pub shards: u32,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// Whether its devices are being removed, and it after them: no campaign is taken for it any more.
+    /// Whether it is being deleted, after its devices. No campaign can be added for it any more.
     #[serde(default, skip_serializing_if = "is_false")]
     pub is_leaving: bool,
 }
 
 impl Audience {
-    /// What its shards are asked with.
+    /// Returns the reference that requests to its shards carry.
     #[must_use]
     pub fn reference(&self) -> AudienceRef {
         AudienceRef {
@@ -40,66 +40,67 @@ impl Audience {
 /// A campaign.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Campaign {
-    /// Its id: 32 hex digits.
+    /// The id: 32 hex digits.
     pub id: String,
-    /// The app that it sends as, which is its audience's.
+    /// The app that sends it: the app of its audience.
     pub app: String,
-    /// The name of its audience.
+    /// The name of the audience.
     pub audience: String,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// How it stands.
+    /// The state.
     pub state: State,
-    /// What people call it.
+    /// A name for people.
     pub name: String,
-    /// When it is due; nothing for a draft that does not know yet.
+    /// When it is due. `None` for a draft without a schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
-    /// The part of each day in which it sends.
+    /// The window of each day in which it sends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
-    /// What the caller wrote, checked, as JSON text. Empty in lists, and in the campaign's row: it has a row of its own.
+    /// The validated document of the caller, as JSON text. Empty in lists and in the campaign's row, because
+    /// it has a row of its own.
     ///
-    /// A tree of it could take fifty times as much memory as the text.
+    /// As a JSON tree it could take fifty times as much memory.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub document: String,
-    /// The hash of the body that made it: a repeated request is recognised by it.
+    /// The hash of the body that created it, by which a repeated request is recognized.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
-    /// What is sent although devices treat it badly.
+    /// The warnings about what it sends.
     #[serde(default, skip_serializing_if = "WarningSummary::is_empty")]
     pub warnings: WarningSummary,
-    /// When it is next due, if it is. The scheduler's own, as is all that follows.
+    /// When it is next due, if ever. This and all following fields belong to the scheduler.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_at: Option<Timestamp>,
-    /// How many runs it has had, with those that were missed.
+    /// The number of its runs, including missed ones.
     #[serde(default)]
     pub runs: u64,
-    /// What was due up to then has its run.
+    /// Every occurrence up to this moment has its run.
     #[serde(default)]
     pub seen: Timestamp,
 }
 
-/// How a campaign stands.
+/// The state of a campaign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// It is written, and not to be sent yet.
+    /// Not scheduled yet.
     Draft,
-    /// It will be due.
+    /// Has a future occurrence.
     Scheduled,
-    /// A run is under way.
+    /// A run is in progress.
     Running,
-    /// Nothing of it is sent until somebody says so, and what is due meanwhile is missed.
+    /// Sends nothing until it is resumed. Occurrences in the meantime are missed.
     Paused,
-    /// It will not be due again, and no run is under way.
+    /// Has no future occurrence, and no run in progress.
     Done,
-    /// Somebody ended it.
+    /// Was cancelled.
     Cancelled,
 }
 
 impl State {
-    /// The word for it in answers.
+    /// Returns the state's name in the HTTP API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -112,7 +113,7 @@ impl State {
         }
     }
 
-    /// Whether nothing of it will be sent any more.
+    /// Whether it will never send again.
     #[must_use]
     pub const fn has_ended(self) -> bool {
         matches!(self, Self::Done | Self::Cancelled)
@@ -120,10 +121,10 @@ impl State {
 }
 
 impl Campaign {
-    /// Has it due from `now` on; says whether it ever is.
+    /// Makes it due from `now` on. Returns whether it ever is.
     ///
-    /// What is due once may have been due already, within the grace. On the devices' clocks the zones where its time has
-    /// passed by more have their runs recorded as missed. A campaign that has had runs does not go back.
+    /// A single time may be in the past by up to the grace. In the devices' own time, the zones in which it
+    /// is further in the past get missed runs. A campaign that has had runs starts at `now`.
     pub(super) fn begin(&mut self, grace: Duration, now: Timestamp) -> bool {
         self.schedule = self.schedule.as_ref().map(|schedule| schedule.begun(now));
         let is_once = self.schedule.as_ref().is_some_and(Schedule::is_once);
@@ -141,7 +142,7 @@ impl Campaign {
         self.next_at.is_some()
     }
 
-    /// The campaign as it is listed: without its document and its warnings.
+    /// Returns the campaign as it is listed: without its document and its warnings.
     pub(super) fn listed(&self) -> Self {
         Self {
             warnings: WarningSummary::default(),
@@ -149,7 +150,7 @@ impl Campaign {
         }
     }
 
-    /// The campaign without its document.
+    /// Returns the campaign without its document.
     #[must_use]
     pub fn summary(&self) -> Self {
         Self {
@@ -170,7 +171,7 @@ impl Campaign {
         }
     }
 
-    /// Nothing up to `until` is to be made a run of any more.
+    /// Marks all occurrences up to `until` as handled.
     pub(super) fn see(&mut self, until: Timestamp) {
         self.seen = self.seen.max(until);
         self.next_at = self

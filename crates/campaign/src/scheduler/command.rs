@@ -1,7 +1,7 @@
-//! What the scheduler is asked, and what it answers.
+//! The commands of the scheduler, and its replies.
 //!
-//! JSON text between versions of the Worker that may differ for the minutes of a deployment: a field that is added needs
-//! a default.
+//! They are JSON text. During a deployment, two versions of the Worker exchange them for some minutes, so a
+//! field that is added needs a default.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,91 +9,93 @@ use super::{Audience, Campaign, Run, State};
 use apns::time::Timestamp;
 use batch::RunReport;
 
-/// What the scheduler is asked.
+/// A command to the scheduler.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
-    /// Make this audience: [`Reply::Created`]; if it is there alike [`Reply::Audience`], else, or if it is leaving,
-    /// [`Reply::Conflict`]; or [`Reply::Full`].
+    /// Creates the audience: [`Reply::Created`]. If an identical one exists: [`Reply::Audience`]. If a
+    /// different one has this name, or it is being deleted: [`Reply::Conflict`]. At the limit:
+    /// [`Reply::Full`].
     PutAudience(Audience),
-    /// [`Reply::Audience`] or [`Reply::Missing`].
+    /// Reads an audience: [`Reply::Audience`] or [`Reply::Missing`].
     Audience {
         /// Its name.
         name: String,
     },
-    /// [`Reply::Audiences`].
+    /// Lists all audiences: [`Reply::Audiences`].
     Audiences,
-    /// Take no campaign for an audience any more, as its devices are to be removed: [`Reply::Audience`], [`Reply::InUse`] or
-    /// [`Reply::Missing`].
+    /// Begins the deletion of an audience. No campaign can be added for it from now on: [`Reply::Audience`],
+    /// [`Reply::InUse`] or [`Reply::Missing`].
     LeaveAudience {
         /// Its name.
         name: String,
     },
-    /// Forget an audience: [`Reply::Audience`] as it was, [`Reply::InUse`] or [`Reply::Missing`].
+    /// Deletes an audience whose devices were removed: [`Reply::Audience`] as it was, [`Reply::InUse`] or
+    /// [`Reply::Missing`].
     DropAudience {
         /// Its name.
         name: String,
     },
-    /// Make this campaign, a draft or a scheduled one: [`Reply::Campaign`], [`Reply::Full`], [`Reply::TooMuch`],
-    /// [`Reply::NoAudience`], [`Reply::NeverDue`]. If one of this id is there it is answered as it is if the request is a
-    /// repeated one; else [`Reply::Taken`].
+    /// Creates a campaign, as a draft or scheduled: [`Reply::Campaign`], [`Reply::Full`], [`Reply::TooMuch`],
+    /// [`Reply::NoAudience`], [`Reply::NeverDue`]. If one with this id exists, a repeated request returns it,
+    /// and any other gets [`Reply::Taken`].
     Create(Box<Campaign>),
-    /// Put this campaign in the place of the one of its id, which is a draft, scheduled or paused: [`Reply::Campaign`],
-    /// [`Reply::State`], [`Reply::Starting`], [`Reply::TooMuch`], [`Reply::NoAudience`], [`Reply::NeverDue`] or
+    /// Replaces a campaign that is a draft, scheduled or paused: [`Reply::Campaign`], [`Reply::State`],
+    /// [`Reply::Starting`], [`Reply::TooMuch`], [`Reply::NoAudience`], [`Reply::NeverDue`] or
     /// [`Reply::Missing`].
     Replace(Box<Campaign>),
-    /// [`Reply::Campaign`] or [`Reply::Missing`].
+    /// Reads a campaign: [`Reply::Campaign`] or [`Reply::Missing`].
     Read {
         /// The campaign.
         id: String,
     },
-    /// The campaigns that match, the newest first and without their documents: [`Reply::Campaigns`].
+    /// Lists the matching campaigns, the newest first, without their documents: [`Reply::Campaigns`].
     List {
-        /// Of these apps alone; of all if there is nothing here.
+        /// Only campaigns of these apps, or of all apps if `None`.
         #[serde(default)]
         apps: Option<Vec<String>>,
-        /// In this state.
+        /// Only campaigns in this state.
         #[serde(default)]
         state: Option<State>,
     },
-    /// Forget a campaign that is a draft or has ended, with its runs: [`Reply::Done`], [`Reply::State`] or
+    /// Deletes a campaign that is a draft or has ended, with its runs: [`Reply::Done`], [`Reply::State`] or
     /// [`Reply::Missing`].
     Delete {
         /// The campaign.
         id: String,
     },
-    /// [`Reply::Campaign`], [`Reply::State`], [`Reply::NeverDue`] or [`Reply::Missing`].
+    /// Executes an action: [`Reply::Campaign`], [`Reply::State`], [`Reply::NeverDue`] or [`Reply::Missing`].
     ChangeState {
         /// The campaign.
         id: String,
         /// The action.
         action: CampaignAction,
     },
-    /// The runs of a campaign, the newest first: [`Reply::Runs`] or [`Reply::Missing`].
+    /// Lists the runs of a campaign, the newest first: [`Reply::Runs`] or [`Reply::Missing`].
     Runs {
         /// The campaign.
         id: String,
-        /// Those that were due before then.
+        /// Only runs that were due before this moment.
         before: Option<Timestamp>,
-        /// The most of them.
+        /// The most runs to return.
         limit: u32,
     },
-    /// The cancelled runs of a campaign of which pushes may still go out, the oldest first: [`Reply::Runs`], whose cursor says
-    /// that there are more, or [`Reply::Missing`].
+    /// Lists the cancelled runs of a campaign whose pushes may still be sent, the oldest first:
+    /// [`Reply::Runs`], with a cursor if there are more, or [`Reply::Missing`].
     Stopping {
         /// The campaign.
         id: String,
-        /// The most of them.
+        /// The most runs to return.
         limit: u32,
     },
-    /// The batch of a run has ended: [`Reply::Done`], also if it is reported again.
+    /// Reports that the batch of a run has ended: [`Reply::Done`], also if it was reported before.
     RunEnded(Box<RunReport>),
-    /// How many campaigns there are: [`Reply::Counted`].
+    /// Counts the campaigns: [`Reply::Counted`].
     Count,
 }
 
 impl Command {
-    /// Whether a caller changes audiences or campaigns with it.
+    /// Whether the command changes audiences or campaigns.
     #[must_use]
     pub const fn is_change(&self) -> bool {
         match self {
@@ -116,7 +118,7 @@ impl Command {
     }
 }
 
-/// An action on a campaign. An action that changes nothing is no error.
+/// An action on a campaign. An action that changes nothing succeeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CampaignAction {
@@ -124,97 +126,97 @@ pub enum CampaignAction {
     Schedule,
     /// Stops sending until the campaign is resumed.
     Pause,
-    /// Sends again.
+    /// Resumes sending.
     Resume,
     /// Stops sending for good.
     Cancel,
 }
 
-/// What the scheduler answers.
+/// A reply of the scheduler.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
     /// It is done.
     Done,
-    /// There is no such audience or campaign.
+    /// The audience or campaign does not exist.
     Missing,
-    /// The audience, which was made.
+    /// The audience that was created.
     Created(Audience),
     /// The audience.
     Audience(Audience),
-    /// The audience that has the name, with another app or other shards, or which is leaving.
+    /// The audience that has this name. It has another app or number of shards, or is being deleted.
     Conflict(Audience),
-    /// All audiences, in the order of their names.
+    /// All audiences, sorted by name.
     Audiences(Vec<Audience>),
-    /// The audience stays: these campaigns have not ended.
+    /// The audience cannot be deleted, because these campaigns have not ended.
     InUse {
         /// Their ids.
         campaigns: Vec<String>,
     },
-    /// There are as many as there may be.
+    /// The number of audiences or campaigns is at its limit.
     Full {
         /// Whose limit it is.
         scope: Scope,
-        /// How many.
+        /// The limit.
         limit: usize,
     },
-    /// The campaigns would be longer together than they may be.
+    /// The documents of all campaigns would exceed their limit.
     TooMuch {
         /// Whose limit it is.
         scope: Scope,
-        /// How many bytes they may have.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// There is no such audience for a campaign.
+    /// The audience of the campaign does not exist.
     NoAudience,
     /// Another campaign has this id.
     Taken,
     /// A run of the campaign is being started.
     Starting,
-    /// The campaign has no schedule, or one that does not come any more.
+    /// The campaign has no schedule, or one without a future occurrence.
     NeverDue,
-    /// The campaign cannot do this as it stands.
+    /// The state of the campaign does not allow this.
     State {
-        /// How it stands.
+        /// The state.
         state: State,
     },
-    /// The campaign, as it is now.
+    /// The campaign as it is now.
     Campaign(Box<Campaign>),
     /// The campaigns.
     Campaigns(Vec<Campaign>),
     /// The runs.
     Runs(Page),
-    /// How many campaigns there are, by app and state.
+    /// The number of campaigns, by app and state.
     Counted(Vec<CampaignCount>),
 }
 
-/// Whose limit is reached.
+/// The scope of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// That of one app.
+    /// One app.
     App,
-    /// That of all apps together.
+    /// All apps together.
     Deployment,
 }
 
-/// Runs in the order of a listing.
+/// One page of a list of runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
     /// The runs, the newest first.
     pub runs: Vec<Run>,
-    /// What the listing goes on before, if there are more.
+    /// The `before` of the next page, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Timestamp>,
 }
 
-/// How many campaigns of an app are in a state.
+/// The number of campaigns of an app in a state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CampaignCount {
     /// The app.
     pub app: String,
     /// The state.
     pub state: State,
-    /// How many.
+    /// The number of campaigns.
     pub campaigns: u64,
 }

@@ -1,13 +1,14 @@
 //! The scheduler's loop as a machine: an event in, effects out.
 //!
-//! It holds the [`SchedulerState`] and knows which tasks are under way. An event - a caller's command, the trigger of the minute,
-//! the object's alarm, the end of a task - gives effects, which the shell executes in their order: first the alarm is
-//! armed, then rows are written, and only then is anybody called or answered. So whatever fails, and wherever the object
-//! ends, what was accepted is in the rows, and an alarm or the next trigger finds it there.
+//! It holds the [`SchedulerState`] and the tasks in flight. An event is a caller's command, the trigger of
+//! the minute, the object's alarm, or the end of a task. It returns effects, which the shell executes in
+//! order: first the alarm is set, then rows are written, and only then are calls made and commands answered.
+//! So whatever fails, and wherever the object stops, everything accepted is in the rows, and an alarm or the
+//! next trigger continues with it.
 //!
-//! Tasks of several campaigns are under way side by side, never two of one campaign. Each has a deadline, after which its
-//! campaign goes on without it: a call that hangs holds up nobody else. In scope: what is done when. Out of scope: what a
-//! task is (`tasks`), and doing it (`shell`).
+//! Tasks of several campaigns are in flight at once, but at most one per campaign. Each has a deadline, after
+//! which its campaign continues without it, so that a call that hangs delays no other campaign. In scope:
+//! when something is done. Out of scope: what a task is (`tasks`), and executing it (the shell).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,57 +21,58 @@ use delivery::sql::{Row, Statement};
 /// The scheduler's loop.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scheduler {
-    /// Nothing until its rows were loaded, and after a row could not be written: the rows are the truth.
+    /// `None` until the rows are loaded, and after a failed write: the rows are the truth.
     state: Option<SchedulerState>,
-    /// The task that is under way, by campaign. It is not stored: a restart gives tasks again.
+    /// The tasks in flight, by campaign. They are not stored: after a restart, tasks are started again.
     in_flight: BTreeMap<String, Flight>,
-    /// When the alarm comes, as far as it was armed from here.
+    /// When the alarm is set to, as far as this machine set it.
     armed: Option<Timestamp>,
-    /// Calls since the last event that came from outside.
+    /// The number of calls since the last external event.
     calls: usize,
 }
 
-/// A task that is under way.
+/// A task in flight.
 #[derive(Clone, Debug, PartialEq)]
 struct Flight {
-    /// Without its document.
+    /// The task, without its document.
     task: Task,
-    /// When it is given up.
+    /// Its deadline.
     until: Timestamp,
 }
 
-/// Something that happens to the scheduler.
+/// An event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// Somebody asks something.
+    /// A caller's command.
     Command(Box<Command>),
-    /// A minute has struck.
+    /// The cron trigger of the minute.
     Trigger,
-    /// The object's alarm has come.
+    /// The object's alarm.
     Alarm,
-    /// A task has come to an end.
+    /// A task has ended.
     Returned {
         /// The task.
         task: Box<Task>,
-        /// What came of it.
+        /// Its outcome.
         outcome: Outcome,
     },
 }
 
-/// Something that the shell is to do.
+/// An effect for the shell to execute.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Set the object's alarm.
     Arm(Timestamp),
     /// Clear the object's alarm.
     Disarm,
-    /// Execute a statement. If that fails, what follows is not done, and [`Scheduler::write_failed`] is called.
+    /// Execute a statement. If it fails, call [`Scheduler::write_failed`] in place of the effects that
+    /// follow.
     Write(Statement),
-    /// Do a task, until then, and report what came of it with [`Event::Returned`].
+    /// Execute a task until the deadline, and report its outcome with [`Event::Returned`].
     Call {
         /// The task.
         task: Box<Task>,
-        /// When it is given up.
+        /// The deadline.
         until: Timestamp,
     },
     /// Answer the command.
@@ -78,39 +80,39 @@ pub enum Effect {
 }
 
 impl Scheduler {
-    /// Whether the rows have to be loaded before the next event.
+    /// Whether the rows must be loaded before the next event.
     #[must_use]
     pub const fn needs_rows(&self) -> bool {
         self.state.is_none()
     }
 
-    /// Takes the rows of [`SchedulerState::select`]. Returns what is wrong with one that cannot be read.
+    /// Loads the rows of [`SchedulerState::select`]. Returns the fault of a row that cannot be read.
     pub fn load(&mut self, rows: &[Row]) -> Option<String> {
         let loaded = SchedulerState::load(rows);
         self.state = Some(loaded.machine);
         loaded.fault
     }
 
-    /// Arms the alarm that follows the one that has come, before anything that can fail: the platform repeats an alarm that
-    /// fails only a few times.
+    /// Sets the next alarm before anything that can fail, because the platform retries a failed alarm only a
+    /// few times.
     pub fn alarm_came(&mut self, now: Timestamp) -> Effect {
         self.armed = Some(now + RETRY);
         Effect::Arm(now + RETRY)
     }
 
-    /// Something could not be loaded or written: it is tried again, from the rows.
+    /// Schedules a retry from the rows, after a load or a write failed.
     pub fn write_failed(&mut self, now: Timestamp) -> Effect {
         self.state = None;
         self.armed = Some(now + RETRY);
         Effect::Arm(now + RETRY)
     }
 
-    /// The alarm could not be set: the next event sets it.
+    /// Records that the alarm could not be set, so that the next event sets it.
     pub const fn arming_failed(&mut self) {
         self.armed = None;
     }
 
-    /// Takes an event. Does nothing if the rows are not loaded.
+    /// Handles an event. Does nothing if the rows are not loaded.
     pub fn handle(&mut self, event: Event, grace: Duration, now: Timestamp) -> Vec<Effect> {
         let Some(state) = &mut self.state else {
             return Vec::new();
@@ -148,7 +150,7 @@ impl Scheduler {
         effects
     }
 
-    /// The tasks that begin now.
+    /// Starts the tasks that can start now.
     fn next_calls(&mut self, now: Timestamp) -> Vec<Effect> {
         let Some(state) = &mut self.state else {
             return Vec::new();
@@ -191,7 +193,7 @@ impl Scheduler {
         calls
     }
 
-    /// Sets the alarm to when there is next something to do, if it would come later or not at all.
+    /// Sets the alarm to the next deadline or due task, if it is set to later or not set.
     fn arm(&mut self, now: Timestamp) -> Option<Effect> {
         match (self.wake(now), self.armed) {
             (Some(at), Some(armed)) if armed <= at && armed > now => None,
@@ -206,13 +208,14 @@ impl Scheduler {
         }
     }
 
-    /// When there is next something to do, if there is.
+    /// Returns when there is next something to do.
     fn wake(&self, now: Timestamp) -> Option<Timestamp> {
         let state = self.state.as_ref()?;
         let is_held = |campaign: &str| self.in_flight.contains_key(campaign);
         let flights = self.in_flight.values().map(|flight| flight.until);
         let later = state.next_due(is_held, now);
-        // What has waited for others goes on when one of those returns, unless this event may make no more calls.
+        // A task that waits for a free slot continues when another returns, unless this event has used up its
+        // calls.
         let is_cut_off = self.calls >= MAX_CALLS && state.due(now).iter().any(|key| !is_held(&key.0));
         let rest = is_cut_off.then_some(now + LEAST);
         flights
@@ -224,31 +227,33 @@ impl Scheduler {
 }
 
 impl SchedulerState {
-    /// Whether the task of a run asks all shards.
+    /// Whether the task of a run makes requests to all shards.
     fn asks_shards(&self, key: &Key) -> bool {
         let run = self.runs.get(key);
         run.is_some_and(|run| run.uncounted || self.is_to_start(run).is_some())
     }
 }
 
-/// Runs that are started side by side, each by an object of its own.
+/// The most starts in flight. Each is executed by an object of its own.
 pub(super) const MAX_STARTS: usize = 20;
 
-/// Controls that are sent side by side: starts that hang must not hold up a cancel.
+/// The most controls in flight. They are counted apart from starts, so that starts that hang do not delay a
+/// cancel.
 pub(super) const MAX_CONTROLS: usize = 20;
 
-/// Calls that follow one event from outside: the platform counts the requests that an event leads to, up to 10,000. What
-/// is left is done by the next alarm.
+/// The most calls per external event. The platform counts the requests that an event leads to, up to 10,000.
+/// The next alarm continues with the rest.
 pub(super) const MAX_CALLS: usize = 1000;
 
-/// How long the control of a batch may take.
+/// The deadline of a control.
 const CONTROL_TIME: Duration = Duration::from_secs(20);
 
-/// When what failed is tried again.
+/// The delay before a retry.
 pub(super) const RETRY: Duration = Duration::from_secs(30);
 
-/// No alarm comes sooner: if the rows cannot be written, the next would come at once, and so on.
+/// The shortest delay of an alarm. If rows cannot be written, alarms would otherwise follow each other
+/// without a pause.
 const LEAST: Duration = Duration::from_millis(500);
 
-/// Why a task has failed whose deadline has passed.
+/// The failure of a task whose deadline has passed.
 const NO_ANSWER: &str = "no answer within its time";

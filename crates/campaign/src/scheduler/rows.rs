@@ -1,4 +1,4 @@
-//! The scheduler as rows: a table each for audiences, campaigns, their documents, and runs.
+//! The scheduler's rows: one table each for audiences, campaigns, their documents, and runs.
 
 use serde::de::DeserializeOwned;
 
@@ -8,7 +8,7 @@ use delivery::machine::Loaded;
 use delivery::sql::{Row, Statement};
 
 impl SchedulerState {
-    /// The statements that make the tables, if they are not there.
+    /// Returns the statements that create the tables if they do not exist.
     #[must_use]
     pub fn schema() -> Vec<Statement> {
         vec![
@@ -28,7 +28,7 @@ impl SchedulerState {
         ]
     }
 
-    /// The statement whose rows [`SchedulerState::load`] takes.
+    /// Returns the statement that reads the rows for [`SchedulerState::load`].
     #[must_use]
     pub const fn select() -> Statement {
         Statement::new(
@@ -39,7 +39,8 @@ impl SchedulerState {
         )
     }
 
-    /// The scheduler as it was stored. A row that cannot be read is left out, and is the fault; it stays as it is.
+    /// Loads the stored state. A row that cannot be read is skipped and reported as the fault; it stays as it
+    /// is.
     #[must_use]
     pub fn load(rows: &[Row]) -> Loaded<Self> {
         let (mut scheduler, mut fault) = (Self::default(), None);
@@ -54,10 +55,11 @@ impl SchedulerState {
         }
     }
 
-    /// The statements that store what has changed since they were last taken.
+    /// Returns the statements that store the changes since the last call.
     ///
-    /// Runs come before the campaigns that have seen them: if what follows could not be stored, they are found again, and
-    /// none is lost. So do documents: a campaign is not there without its own.
+    /// Runs are written before the campaigns whose `seen` includes them: if a later statement fails, the runs
+    /// are created again, and none is lost. Documents are written first too, because a campaign exists only
+    /// with its document.
     pub fn take_changes(&mut self) -> Vec<Statement> {
         let changed = std::mem::take(&mut self.changed);
         let audiences = changed
@@ -126,7 +128,7 @@ impl SchedulerState {
                 self.campaigns.insert(name.to_owned(), campaign);
             }
             "document" => {
-                // Without its campaign it was not stored whole, or its campaign cannot be read.
+                // A document without a campaign was not stored completely, or its campaign cannot be read.
                 if let Some(campaign) = self.campaigns.get_mut(name) {
                     text.clone_into(&mut campaign.document);
                 }

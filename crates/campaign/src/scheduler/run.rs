@@ -1,4 +1,4 @@
-//! One run of a campaign: what is sent at one moment at which it was due.
+//! One run of a campaign: what is sent for one occurrence of its schedule.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -9,106 +9,106 @@ use batch::{LeftOut, RunCounts};
 /// A run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
-    /// Its campaign's id.
+    /// The campaign's id.
     pub campaign: String,
     /// When it was due.
     pub at: Timestamp,
-    /// The zones whose devices it is for, with `""` for devices without one; nothing if it is for all.
+    /// The zones of the devices, with `""` for devices without one. `None` if it is for all devices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zones: Option<Vec<String>>,
-    /// The id of its batch, which there is once it was started.
+    /// The id of its batch, which exists once the run was started.
     pub batch: String,
-    /// How it stands.
+    /// The state.
     pub state: RunState,
-    /// When it had been started.
+    /// When its start was completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
-    /// When it had ended.
+    /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
-    /// Why it is as it is.
+    /// The reason for the state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// How many pushes it had, once it has ended.
+    /// The number of its pushes, once it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pushes: Option<u64>,
-    /// What became of them.
+    /// Their results by kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<RunCounts>,
-    /// How many devices it has left out, once it has ended; until then its batch knows.
+    /// The number of devices that it left out, once it has ended. Until then its batch knows.
     #[serde(default, skip_serializing_if = "LeftOut::is_nothing")]
     pub left_out: LeftOut,
-    /// How many devices a run on the devices' clocks would have had that was missed.
+    /// For a missed run in the devices' own time: the number of devices that it would have had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub devices: Option<u64>,
-    /// Whether those devices are still to be counted. If there are none, it is as if the run had never been due.
+    /// Whether those devices must still be counted. If there are none, the run is deleted.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) uncounted: bool,
-    /// What its batch is to do.
+    /// The control that its batch should have received last.
     #[serde(default)]
     pub(super) wanted: BatchControl,
     /// Whether the batch still needs to receive that control.
     #[serde(default)]
     pub(super) needs_sync: bool,
-    /// The attempts of its task.
+    /// The retry state of its task.
     #[serde(default)]
     pub(super) retry: RetryState,
-    /// Until when a start that was attempted may still open the batch; nothing if none was attempted.
+    /// Until when an attempted start may still open the batch. `None` if none was attempted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_until: Option<Timestamp>,
-    /// How many starts were attempted.
+    /// The number of attempted starts.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) starts: u32,
 }
 
-/// How a run stands.
+/// The state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     /// Its batch and its scans are being started.
     Starting,
-    /// It is sent.
+    /// It is being sent.
     Running,
-    /// It is not sent while its campaign is paused.
+    /// It is paused with its campaign.
     Paused,
-    /// All of it was sent.
+    /// It was sent completely.
     Done,
-    /// It was ended before all of it was sent.
+    /// It was cancelled before it was sent completely.
     Cancelled,
-    /// It was not started, as its time had passed.
+    /// It was not started in time.
     Missed,
     /// It could not be started.
     Failed,
 }
 
-/// A control of a batch: the state that its campaign wants.
+/// A control of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BatchControl {
-    /// Sends nothing until it is resumed.
+    /// Stop sending until it is resumed.
     Pause,
-    /// Sends.
+    /// Send.
     #[default]
     Resume,
-    /// Sends nothing any more.
+    /// Stop sending for good.
     Cancel,
 }
 
-/// The attempts of a task.
+/// The retry state of a task.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RetryState {
-    /// When it is to be done, or done again.
+    /// When the next attempt is due.
     pub(super) next_at: Timestamp,
-    /// How often it has failed.
+    /// The number of failures.
     #[serde(default)]
     pub(super) failures: u32,
-    /// When it first had.
+    /// When it failed first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) failing_since: Option<Timestamp>,
 }
 
 impl RunState {
-    /// The word for it in answers.
+    /// Returns the state's name in the HTTP API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -124,13 +124,13 @@ impl RunState {
 }
 
 impl Run {
-    /// Whether its batch knows more of it than the scheduler: it was started, and has not reported its end.
+    /// Whether its batch has newer counts than the scheduler: it was started, and has not reported its end.
     #[must_use]
     pub const fn is_known_to_its_batch(&self) -> bool {
         self.started_at.is_some() && self.counts.is_none()
     }
 
-    /// A run that is to be started from `now` on.
+    /// Creates a run that can be started from `now` on.
     pub(super) fn starting(
         campaign: &str,
         at: Timestamp,
@@ -159,7 +159,7 @@ impl Run {
         }
     }
 
-    /// A run that is not to be started.
+    /// Creates a run that was missed.
     pub(super) fn missed(campaign: &str, at: Timestamp, zones: Option<Vec<String>>, detail: String) -> Self {
         Self {
             state: RunState::Missed,
@@ -178,20 +178,20 @@ impl Run {
         )
     }
 
-    /// Whether it was cancelled, and pushes of it may go out nevertheless: nobody knows what has become of its batch, or a
-    /// start that was under way may still open it.
+    /// Whether it was cancelled but may still send pushes: its batch has not reported its end, or an
+    /// attempted start may still open the batch.
     #[must_use]
     pub const fn is_stopping(&self) -> bool {
         let may_have_batch = self.needs_sync || self.started_at.is_some();
         matches!(self.state, RunState::Cancelled) && self.counts.is_none() && may_have_batch
     }
 
-    /// Whether there is, or may yet be, something to do for it.
+    /// Whether it has, or may get, a task.
     pub(super) const fn is_busy(&self) -> bool {
         self.is_under_way() || self.needs_sync || self.uncounted
     }
 
-    /// The run without the names of its zones.
+    /// Returns the run without its zones.
     pub(super) fn without_zones(&self) -> Self {
         Self {
             zones: None,
@@ -199,12 +199,12 @@ impl Run {
         }
     }
 
-    /// How many names of zones it has.
+    /// The number of its zones.
     pub(super) fn zone_count(&self) -> usize {
         self.zones.as_ref().map_or(0, Vec::len)
     }
 
-    /// Sends this control to its batch.
+    /// Requests a control of its batch.
     pub(super) fn want(&mut self, control: BatchControl, now: Timestamp) {
         self.wanted = control;
         self.needs_sync = true;
@@ -223,7 +223,7 @@ impl RetryState {
     }
 }
 
-/// The id of the batch of a run: the same run makes the same batch.
+/// Returns the id of a run's batch, which is derived from campaign and moment.
 #[must_use]
 pub fn batch_id(campaign: &str, at: Timestamp) -> String {
     let mut hash = Sha256::new();
@@ -249,5 +249,5 @@ const fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
-/// Bytes of a batch's id.
+/// The length of a batch's id in bytes.
 const ID_BYTES: usize = 16;

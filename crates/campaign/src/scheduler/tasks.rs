@@ -1,4 +1,4 @@
-//! What is to be done for runs, until it is.
+//! The tasks of runs, which are repeated until they are done.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use batch::AudienceRef;
 use delivery::backoff;
 use delivery::verdict::RetryCause;
 
-/// What the scheduler wants done. Doing it twice must be as doing it once.
+/// A task for the shell. Executing it twice has the same effect as executing it once.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Task {
     /// Open the run's batch and start its scans, before the run's `start_until`.
@@ -40,31 +40,31 @@ pub enum Task {
         at: Timestamp,
         /// The batch's id.
         batch: String,
-        /// Which of them.
+        /// The control.
         control: BatchControl,
     },
 }
 
-/// What came of a task.
+/// The outcome of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It is done.
     Done,
-    /// The run would have had so many devices.
+    /// The number of devices that the run would have had.
     Counted(u64),
-    /// There is no such batch.
+    /// The batch does not exist.
     NoBatch,
     /// No device is in any of the run's time zones.
     NoDevices,
-    /// It can never be done, for this reason.
+    /// It can never be done, with the reason.
     Rejected(String),
-    /// It could not be done, or nobody knows whether it was, for this reason.
+    /// It failed, or its outcome is unknown, with the reason.
     Failed(String),
 }
 
 impl Task {
-    /// The batch that it is about.
+    /// The batch of the task.
     #[must_use]
     pub fn batch(&self) -> &str {
         match self {
@@ -73,7 +73,7 @@ impl Task {
         }
     }
 
-    /// The campaign that it is for.
+    /// The campaign of the task.
     #[must_use]
     pub fn campaign(&self) -> &str {
         match self {
@@ -88,13 +88,13 @@ impl Task {
         matches!(self, Self::Start { .. })
     }
 
-    /// Whether it controls a batch, which is one request. Every other task asks all shards.
+    /// Whether it controls a batch, which takes one request. Every other task makes requests to all shards.
     #[must_use]
     pub const fn is_control(&self) -> bool {
         matches!(self, Self::Control { .. })
     }
 
-    /// The same without the campaign's document: enough to report what came of it.
+    /// Returns the task without the campaign's document, which is enough to report its outcome.
     pub(super) fn summary(&self) -> Self {
         match self {
             Self::Start {
@@ -128,8 +128,8 @@ impl Task {
 }
 
 impl SchedulerState {
-    /// The runs that have a task that is due: first those whose batch needs a control, then those that are to be
-    /// started, then those to be counted, each in the order in which they became due.
+    /// Returns the runs whose task is due: first controls, then starts, then counts, each in the order in
+    /// which they became due.
     pub(super) fn due(&self, now: Timestamp) -> Vec<Key> {
         let runs = self
             .busy
@@ -148,8 +148,8 @@ impl SchedulerState {
         due.into_iter().map(|(_, _, key)| key.clone()).collect()
     }
 
-    /// The task of a run, with a note that it is attempted. It is given again until [`SchedulerState::returned`] says that it is
-    /// done, and later after each failure.
+    /// Returns the task of a run and records the attempt. The task is due again until
+    /// [`SchedulerState::returned`] records that it is done, and later after each failure.
     pub(super) fn attempt(&mut self, key: &Key, now: Timestamp) -> Option<Task> {
         let is_start = self.is_to_start(self.runs.get(key)?).is_some();
         if is_start {
@@ -161,7 +161,8 @@ impl SchedulerState {
         self.task(self.runs.get(key)?)
     }
 
-    /// When a task becomes due that is not due now, if one does. Tasks of the campaigns that `is_held` names do not count.
+    /// Returns when the next task becomes due that is not due now. Ignores campaigns for which `is_held`
+    /// returns `true`.
     pub(super) fn next_due(&self, is_held: impl Fn(&str) -> bool, now: Timestamp) -> Option<Timestamp> {
         let runs = self.busy.iter().filter_map(|key| self.runs.get(key));
         let waiting = runs.filter(|run| !is_held(&run.campaign) && self.has_task(run));
@@ -169,7 +170,7 @@ impl SchedulerState {
         later.min()
     }
 
-    /// A task has come to an end.
+    /// Records the outcome of a task.
     pub fn returned(&mut self, task: &Task, outcome: &Outcome, now: Timestamp) {
         match outcome {
             Outcome::Done => self.done(task, now),
@@ -181,7 +182,7 @@ impl SchedulerState {
         }
     }
 
-    /// A task has been done.
+    /// Records that a task is done.
     pub(super) fn done(&mut self, task: &Task, now: Timestamp) {
         let key = task.key();
         let is_paused = self
@@ -213,7 +214,7 @@ impl SchedulerState {
         self.change_campaign(&key.0, |_| {});
     }
 
-    /// The devices of a missed run were counted. If there are none, it is as if the run had never been due.
+    /// Records the number of devices of a missed run. If there are none, the run is deleted.
     fn counted(&mut self, task: &Task, devices: u64) {
         let key = task.key();
         if !self.runs.get(&key).is_some_and(|run| run.uncounted) {
@@ -231,7 +232,8 @@ impl SchedulerState {
         }
     }
 
-    /// There is no such batch. A start that was attempted may still open it: the control is repeated after that.
+    /// Handles a batch that does not exist. An attempted start may still open it, so the control is repeated
+    /// after that.
     fn no_batch(&mut self, task: &Task, now: Timestamp) {
         let key = task.key();
         let until = self.runs.get(&key).and_then(|run| run.start_until);
@@ -246,14 +248,14 @@ impl SchedulerState {
         }
     }
 
-    /// A run that was to be started is for nobody: it is as if it had never been due.
+    /// Deletes a run without devices before it has started, as if it had never been due.
     pub(super) fn forget(&mut self, task: &Task, now: Timestamp) {
         let key = task.key();
         let Some(run) = self.runs.get(&key).filter(|run| run.state == RunState::Starting) else {
             return;
         };
         if run.starts > 1 {
-            // An earlier attempt may have opened the batch: the devices have left since.
+            // An earlier attempt may have opened the batch, before the devices left the zones.
             self.change_run(&key, |run| run.fail(NO_DEVICES, now));
             self.change_campaign(&key.0, |_| {});
         } else {
@@ -262,7 +264,7 @@ impl SchedulerState {
         }
     }
 
-    /// A run can never be started.
+    /// Records that a run can never be started.
     fn rejected(&mut self, task: &Task, detail: &str, now: Timestamp) {
         let key = task.key();
         let is_starting = |run: &Run| task.is_start() && run.state == RunState::Starting;
@@ -277,7 +279,7 @@ impl SchedulerState {
         self.change_campaign(&key.0, |_| {});
     }
 
-    /// A task could not be done, or nobody knows whether it was; `detail` says why, for the caller.
+    /// Schedules a retry. `detail` tells the caller why the task failed, or why its outcome is unknown.
     pub(super) fn failed(&mut self, task: &Task, detail: &str, now: Timestamp) {
         let key = task.key();
         let is_current = self.runs.get(&key).is_some_and(|run| match task {
@@ -293,7 +295,8 @@ impl SchedulerState {
             let retry = &mut run.retry;
             retry.failures = retry.failures.saturating_add(1);
             if run.uncounted {
-                // The run is listed without its count in the end. Its detail says why it was missed.
+                // At the limit, the run is listed without its count. Its detail keeps the reason why it was
+                // missed.
                 run.uncounted = retry.failures < MAX_COUNT_FAILURES;
                 retry.next_at = now + backoff::round(RetryCause::Network, retry.failures, None, 0);
                 return;
@@ -305,7 +308,7 @@ impl SchedulerState {
         });
     }
 
-    /// The task that a run has.
+    /// Returns the task of a run, if it has one.
     pub(super) fn task(&self, run: &Run) -> Option<Task> {
         if run.uncounted {
             let (campaign, audience) = self.sends_to(run)?;
@@ -330,7 +333,7 @@ impl SchedulerState {
         })
     }
 
-    /// The campaign of a run that is to be started, and its audience.
+    /// Returns the campaign and the audience of a run that must be started.
     pub(super) fn is_to_start(&self, run: &Run) -> Option<(&Campaign, AudienceRef)> {
         if run.state != RunState::Starting || run.wanted != BatchControl::Resume {
             return None;
@@ -340,7 +343,7 @@ impl SchedulerState {
         is_active.then_some((campaign, audience))
     }
 
-    /// The campaign of a run, and its audience.
+    /// Returns the campaign and the audience of a run.
     pub(super) fn sends_to(&self, run: &Run) -> Option<(&Campaign, AudienceRef)> {
         let campaign = self.campaigns.get(&run.campaign)?;
         let audience = self.audiences.get(&campaign.audience)?;
@@ -353,7 +356,7 @@ impl SchedulerState {
 }
 
 impl Run {
-    /// It cannot be started any more; what an attempt may have opened is to be cancelled.
+    /// Marks it as failed, and requests the cancel of a batch that an attempt may have opened.
     pub(super) fn fail(&mut self, detail: &str, now: Timestamp) {
         self.state = RunState::Failed;
         self.ended_at = Some(now);
@@ -383,18 +386,18 @@ fn shortened(detail: &str) -> String {
     detail.chars().take(MAX_DETAIL).collect()
 }
 
-/// How long a start may take: some requests to each of 256 shards, five at a time. A batch that is to be opened later
-/// refuses.
+/// The deadline of a start, which makes a few requests to each of 256 shards, five at a time. A batch refuses
+/// to be opened later.
 pub const START_TIME: Duration = Duration::from_mins(1);
 
-/// By how much the clocks of two objects may differ.
+/// The most by which the clocks of two objects may differ.
 pub(super) const CLOCK_SKEW: Duration = Duration::from_secs(10);
 
-/// How often counting the devices of a missed run may fail.
+/// How often the count of a missed run's devices may fail.
 const MAX_COUNT_FAILURES: u32 = 10;
 
-/// Why a run fails whose devices have left its time zones while it was started.
+/// The detail of a run that failed because its time zones have no devices any more.
 const NO_DEVICES: &str = "no device is in its time zones any more";
 
-/// Characters of a detail that are kept.
+/// The most characters of a detail that are stored.
 const MAX_DETAIL: usize = 200;

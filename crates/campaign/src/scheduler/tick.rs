@@ -1,4 +1,4 @@
-//! What happens once a minute: what is due becomes runs.
+//! What happens once a minute: due occurrences become runs.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use apns::time::Timestamp;
 use batch::LONGEST_LIFE;
 
 impl SchedulerState {
-    /// Makes runs of what is due. What was due more than `grace` ago is recorded as missed, and so is a run whose start has
-    /// not had its turn by then. A tick that comes late, early or twice is harmless.
+    /// Creates the runs that are due. Occurrences more than `grace` ago are recorded as missed, and so are
+    /// runs that could not be started within `grace`. A tick that is late, early or repeated does no harm.
     pub fn tick(&mut self, grace: Duration, now: Timestamp) {
         let is_due = |campaign: &&Campaign| {
             let may_be = matches!(campaign.state, State::Scheduled | State::Running | State::Paused);
@@ -31,12 +31,12 @@ impl SchedulerState {
         self.forget_old();
     }
 
-    /// Records what has come while the campaign was paused.
+    /// Records the occurrences during a pause as missed.
     pub(super) fn skip(&mut self, id: &str, now: Timestamp) {
         self.skip_because(id, PAUSED, now);
     }
 
-    /// Records what was due up to now, and has no run yet, as missed.
+    /// Records occurrences up to now that have no run yet as missed.
     pub(super) fn skip_because(&mut self, id: &str, why: &str, now: Timestamp) {
         let missed = self.miss(id, now, why);
         self.change_campaign(id, |campaign| {
@@ -53,7 +53,7 @@ impl SchedulerState {
         };
         let seen = campaign.seen.max(edge - INSTANT);
         let due = between(campaign, seen, now, MAX_STARTED);
-        // The next tick goes on where a full one has ended.
+        // If the limit was reached, the next tick continues after the last run.
         let seen = match due.last() {
             Some(last) if due.len() == MAX_STARTED => last.at,
             _ => now,
@@ -68,7 +68,7 @@ impl SchedulerState {
         });
     }
 
-    /// Records what was due up to `until` as missed, or the first of it if it is too much; gives how many were recorded.
+    /// Records occurrences up to `until` as missed, at most [`MAX_MISSED`]. Returns how many were recorded.
     fn miss(&mut self, id: &str, until: Timestamp, why: &str) -> u64 {
         let Some(campaign) = self.campaigns.get(id) else {
             return 0;
@@ -85,7 +85,7 @@ impl SchedulerState {
         self.add(runs)
     }
 
-    /// Adds those runs that are not there; gives how many.
+    /// Adds the runs that do not exist yet. Returns how many were added.
     fn add(&mut self, runs: Vec<Run>) -> u64 {
         let mut added = 0;
         for run in runs {
@@ -99,8 +99,8 @@ impl SchedulerState {
         added
     }
 
-    /// Gives up what is not to be done any more: a start whose time has passed by more than the grace, and the control of a batch
-    /// that cannot exist any more.
+    /// Gives up starts that are late by more than the grace, and controls of batches that cannot exist any
+    /// more.
     pub(super) fn give_up(&mut self, grace: Duration, now: Timestamp) {
         let is_over = |key: &&Key| {
             self.runs
@@ -134,14 +134,14 @@ impl SchedulerState {
         }
     }
 
-    /// Whether a run waits for its start, and not for its campaign to be resumed.
+    /// Whether a run waits for its start, and its campaign is not paused.
     fn is_unstarted(&self, run: &Run) -> bool {
         let campaign = self.campaigns.get(&run.campaign);
         let is_paused = campaign.is_some_and(|campaign| campaign.state == State::Paused);
         run.state == RunState::Starting && run.wanted == BatchControl::Resume && !is_paused
     }
 
-    /// Keeps the newest runs of each campaign, and what is under way.
+    /// Keeps the newest runs of each campaign, and all runs in progress.
     fn forget_old(&mut self) {
         let mut forgotten = Vec::new();
         let (mut campaign, mut kept) = ("", 0);
@@ -182,33 +182,34 @@ fn between(campaign: &Campaign, after: Timestamp, until: Timestamp, limit: usize
     schedule.map_or_else(Vec::new, |schedule| schedule.between(after, until, limit))
 }
 
-/// The smallest step of time there is.
+/// The resolution of a [`Timestamp`].
 const INSTANT: Duration = Duration::from_millis(1);
 
-/// The most runs that one tick starts of a campaign: more than a minute, or the default grace, ever makes due.
+/// The most runs that one tick starts per campaign: more than ever become due in a minute, or within the
+/// default grace.
 pub(super) const MAX_STARTED: usize = 100;
 
-/// The most runs that one tick records as missed of a campaign: enough to see what has happened.
+/// The most runs per campaign that one tick records as missed: enough to see what happened.
 pub(super) const MAX_MISSED: usize = 100;
 
-/// Runs that are kept of a campaign.
+/// The most runs that are kept per campaign.
 pub(super) const MAX_KEPT: usize = 1000;
 
-/// Runs that are kept of all: some ten megabytes without the names of their zones.
+/// The most runs that are kept altogether: some ten megabytes, without their zones.
 pub(super) const MAX_KEPT_ALTOGETHER: usize = 20_000;
 
-/// Names of zones that the kept runs have together, each some 50 bytes in memory. A run each minute on the clocks of all
-/// devices has hundreds.
+/// The most zone names of all kept runs, at some 50 bytes each in memory. A run each minute in the devices'
+/// own time has hundreds.
 pub(super) const MAX_ZONES_KEPT: usize = 400_000;
 
-/// Why a run was missed whose campaign was paused.
+/// The detail of a run that was missed because its campaign was paused.
 pub(super) const PAUSED: &str = "paused";
 
-/// Why a run was missed that nobody started in time.
+/// The detail of a run that was missed because it could not be started in time.
 pub(super) const LATE: &str = "its time had passed by more than the grace";
 
-/// Why a run was missed whose campaign was cancelled before anybody had started it.
+/// The detail of a run that was missed because its campaign was cancelled before it started.
 pub(super) const CANCELLED: &str = "cancelled";
 
-/// Why a run fails that has no audience.
+/// The detail of a run that fails because its audience does not exist.
 const NO_AUDIENCE: &str = "its audience is not there";
