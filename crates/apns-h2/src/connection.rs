@@ -26,20 +26,20 @@ use super::timer::Timer;
 use apns::time::Timestamp;
 use apns::{Outcome, Request};
 
-/// How a connection behaves; the defaults suit Apple's servers.
+/// The settings of a connection. The defaults suit Apple's servers.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The most pushes under way, if the server allows as many.
+    /// The maximum number of pushes in flight, if the server allows as many.
     pub max_in_flight: usize,
-    /// How long the server has to show that it speaks HTTP/2.
+    /// The time limit for the server's first HTTP/2 frame.
     pub open_timeout: Duration,
-    /// How long the connection may be idle before a PING.
+    /// How long an idle connection may be silent before a PING is sent.
     pub idle_ping: Duration,
-    /// How long pushes may wait with nothing heard from the server before a PING.
+    /// How long the server may be silent while pushes wait before a PING is sent.
     pub stall_ping: Duration,
-    /// How long the server has to answer a PING.
+    /// The time limit for the answer to a PING.
     pub pong_timeout: Duration,
-    /// The stream id after which the connection takes no more pushes; HTTP/2 has no higher one than 2^31 - 1.
+    /// The last stream id that the connection uses. The highest id in HTTP/2 is 2^31 - 1.
     pub last_stream: u32,
 }
 
@@ -59,56 +59,56 @@ impl Default for Options {
 /// Why a connection could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The host's name is no authority of a URI.
+    /// The host's name is not valid in a URI.
     #[error("`{0}` is not a host")]
     Host(String),
-    /// The server did not answer in HTTP/2 in time.
+    /// The server did not speak HTTP/2 in time.
     #[error("the server did not greet in HTTP/2 in time")]
     Silent,
-    /// The byte stream broke or ended, or what came was not HTTP/2.
+    /// The byte stream broke or ended, or the server did not speak HTTP/2.
     #[error("the connection ended before it was open: {0}")]
     Ended(CloseReason),
-    /// HTTP/2 could not begin.
+    /// HTTP/2 could not start.
     #[error("HTTP/2 could not begin: {0}")]
     Protocol(#[source] h2::Error),
 }
 
-/// One connection to APNs. Clones are the same connection; it closes when the last is dropped and nothing is under way.
+/// One connection to APNs. Clones share it. It closes when the last clone is dropped and no push is in
+/// flight.
 #[derive(Clone)]
 pub struct Connection {
     handle: Rc<Handle>,
 }
 
-/// What the clones of a connection share and nobody else holds.
+/// The state that the clones of a connection share; dropping it closes the connection.
 struct Handle(Rc<Shared>);
 
-/// The right to send one push now. Dropped, it is given back.
+/// The right to send one push now. Dropping it returns the right.
 #[derive(Debug)]
 pub struct Slot {
     shared: Rc<Shared>,
     used: bool,
 }
 
-/// What the handles, the pushes under way and the driver share.
+/// The state that the handles, the pushes in flight and the driver share.
 pub(super) struct Shared {
     pub(super) ledger: RefCell<Ledger<Waker>>,
     pub(super) timer: Rc<dyn Timer>,
     pub(super) traffic: Rc<RefCell<Traffic>>,
-    /// Gone once the connection takes no more pushes, so that `h2` ends when it is idle.
+    /// `None` once the connection takes no more pushes, so that `h2` ends when it is idle.
     sender: RefCell<Option<SendRequest<Bytes>>>,
     authority: Authority,
     last_stream: u32,
-    /// Kept for its room, so that waking somebody does not allocate.
+    /// Kept for its capacity, so that waking tasks does not allocate.
     woken: RefCell<Vec<Waker>>,
 }
 
 impl Connection {
-    /// Begins HTTP/2 on `io`, an open byte stream to `host`, and waits for the server's SETTINGS.
-    ///
-    /// The driver must be spawned, or polled along: nothing moves without it. It ends with the connection.
-    ///
+    /// Starts HTTP/2 on `io`, an open byte stream to `host`, and waits for the server's SETTINGS.
+    /// The driver must be spawned, or polled along with this future: only the driver moves bytes. It ends
+    /// with the connection.
     /// # Errors
-    /// The server does not speak HTTP/2, or not in time.
+    /// Returns an error if the server does not speak HTTP/2, or not in time.
     pub async fn open<IO>(
         io: IO,
         host: &str,
@@ -125,8 +125,9 @@ impl Connection {
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            // `h2` keeps the streams that we have reset by the clock of `std`, which does not exist on the platform. It
-            // forgets them at once instead, and resets them again if an answer comes late, as often as need be.
+            // By default `h2` remembers the streams that we have reset, using the clock of `std`, which the
+            // platform does not have. With these settings it forgets them at once. It resets them again if an
+            // answer arrives late, without a limit.
             .max_concurrent_reset_streams(0)
             .max_local_error_reset_streams(None)
             .handshake(observer.clone())
@@ -165,12 +166,11 @@ impl Connection {
         ))
     }
 
-    /// Waits until a push may be sent, in the order of the callers. Nothing is buffered for those who wait.
-    ///
-    /// The position in the queue belongs to the future: one that is dropped and made anew waits behind the others.
-    ///
+    /// Waits until a push may be sent, in the order of the callers. Nothing is buffered for waiting callers.
+    /// The position in the queue belongs to the future. A caller that drops the future and creates a new one
+    /// goes to the end.
     /// # Errors
-    /// The connection takes no more pushes.
+    /// Returns an error if the connection takes no more pushes.
     pub async fn slot(&self) -> Result<Slot, Closed> {
         SlotFuture {
             shared: self.shared(),
@@ -179,13 +179,13 @@ impl Connection {
         .await
     }
 
-    /// Whether it is in use.
+    /// Returns whether the connection is in use.
     #[must_use]
     pub fn state(&self) -> State {
         self.shared().ledger.borrow().state().clone()
     }
 
-    /// What it has done and is doing.
+    /// Returns what the connection has done and is doing.
     #[must_use]
     pub fn counters(&self) -> Counters {
         let traffic = self.shared().traffic.borrow();
@@ -197,7 +197,7 @@ impl Connection {
         }
     }
 
-    /// Takes no more pushes; the connection ends when those under way have.
+    /// Stops accepting pushes. The connection ends when the pushes in flight have ended.
     pub fn close(&self) {
         self.shared().drain(CloseReason::Done);
     }
@@ -228,7 +228,7 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    /// Lets `act` change the ledger, then calls the wakers when nothing is borrowed any more.
+    /// Lets `act` change the ledger, then calls the wakers once nothing is borrowed.
     pub(super) fn with_ledger<T>(&self, act: impl FnOnce(&mut Ledger<Waker>, &mut Vec<Waker>) -> T) -> T {
         let mut woken = std::mem::take(&mut *self.woken.borrow_mut());
         let result = act(&mut self.ledger.borrow_mut(), &mut woken);
@@ -239,7 +239,7 @@ impl Shared {
         result
     }
 
-    /// Takes no more pushes.
+    /// Stops accepting pushes.
     pub(super) fn drain(&self, end: CloseReason) {
         let now = self.timer.now();
         self.with_ledger(|ledger, woken| ledger.drain(end, now, woken));
@@ -248,7 +248,8 @@ impl Shared {
     }
 
     fn launch(self: Rc<Self>, request: &Request, template: &Template, deadline: Timestamp) -> Sent {
-        // A clone each: `h2` lets a handle wait for its last stream to be opened, and holds on to that stream meanwhile.
+        // Uses one clone per push: an `h2` handle waits until its last stream is opened and holds on to that
+        // stream meanwhile.
         let sender = self.sender.borrow().clone();
         let opened = sender.ok_or(()).and_then(|mut sender| {
             let head = self.head(request, template)?;
@@ -259,8 +260,8 @@ impl Shared {
             return Sent::failed(outcome);
         };
         if !request.body.is_empty() {
-            // It fails only if the stream has ended, which the response then says. `h2` keeps it until the server's
-            // windows allow it.
+            // Fails only if the stream has ended, which the response then reports. `h2` keeps the body until
+            // the server's windows allow it.
             let _ = body.send_data(request.body.clone(), true);
         }
         let stream = u32::from(response.stream_id());
@@ -285,7 +286,7 @@ impl Shared {
         Ok(head)
     }
 
-    /// A push has ended; its stream is `stream`.
+    /// Ends a push on the stream `stream` and returns its outcome.
     pub(super) fn settle(&self, key: Key, stream: u32, stream_end: StreamEnd) -> Outcome {
         let with_server = {
             let mut traffic = self.traffic.borrow_mut();
@@ -303,7 +304,7 @@ impl Shared {
         self.with_ledger(|ledger, woken| ledger.settle(key, stream_end, with_server, now, woken))
     }
 
-    /// Nobody waits for a push any more; its stream is `stream`.
+    /// Forgets a push on the stream `stream` whose result was dropped.
     pub(super) fn forget(&self, key: Key, stream: u32) {
         self.traffic.borrow_mut().forget(stream);
         let now = self.timer.now();
@@ -312,9 +313,8 @@ impl Shared {
 }
 
 impl Slot {
-    /// Sends a push, which is given up at `deadline`.
-    ///
-    /// It goes out whether or not the result is awaited; if the result is dropped, its stream is reset.
+    /// Sends a push, which fails at `deadline`.
+    /// The push is sent whether or not the result is awaited. If the result is dropped, the stream is reset.
     pub fn send(mut self, request: &Request, template: &Template, deadline: Timestamp) -> Sent {
         self.used = true;
         Rc::clone(&self.shared).launch(request, template, deadline)
@@ -361,8 +361,8 @@ impl Drop for SlotFuture<'_> {
     }
 }
 
-/// How much of an answer's body the server may send unasked; Apple's are below 100 bytes.
+/// How much of an answer's body the server may send at once. Apple's bodies have fewer than 100 bytes.
 const STREAM_WINDOW: u32 = 65_535;
 
-/// The same for all streams together: a thousand error answers and more, so that updating it is rare.
+/// The same limit for all streams together: over a thousand error answers, so updates are rare.
 const CONNECTION_WINDOW: u32 = 1 << 20;

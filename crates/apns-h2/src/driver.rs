@@ -1,4 +1,4 @@
-//! What moves a connection.
+//! The driver: moves a connection's bytes and keeps its time.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,22 +15,21 @@ use super::ledger::CloseReason;
 use super::timer::Sleep;
 use apns::time::Timestamp;
 
-/// Reads, writes and keeps the time of a connection, and resolves to why it ended.
-///
-/// Dropped, it ends the connection, and everything under way with it.
+/// Reads, writes and keeps the time of a connection. Resolves to the reason why the connection ended.
+/// Dropping it ends the connection and all pushes in flight.
 #[must_use = "nothing moves on a connection whose driver is not polled"]
 pub struct Driver<IO: AsyncRead + AsyncWrite + Unpin> {
-    /// Gone once the connection has ended.
+    /// `None` once the connection has ended.
     h2: Option<h2::client::Connection<FrameObserver<IO>, Bytes>>,
     observer: FrameObserver<IO>,
     shared: Rc<Shared>,
     bytes_in: u64,
     ping: Pinging,
-    /// When to look at the time again; possibly earlier than need be, so that it is not set anew for each push.
+    /// When to check the time again. It may be too early, so that it need not be reset for each push.
     alarm: Option<(Timestamp, Sleep)>,
 }
 
-/// A PING, which `h2` takes one at a time.
+/// The state of PINGs; `h2` accepts one at a time.
 enum Pinging {
     Idle(PingPong),
     SlotAnswer(Pin<Box<dyn Future<Output = Option<PingPong>>>>),
@@ -54,7 +53,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         }
     }
 
-    /// Moves bytes until neither side can go on; ready when the connection has ended.
+    /// Moves bytes until neither side can continue. Ready when the connection has ended.
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         let Some(h2) = &mut self.h2 else {
             return Poll::Ready(CloseReason::Done);
@@ -96,7 +95,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         self.shared.traffic.borrow_mut().events.pop_front()
     }
 
-    /// Does what is due; true if the server is gone.
+    /// Executes what is due. Returns `true` if the server is gone.
     fn keep_time(&mut self, now: Timestamp, cx: &mut Context<'_>) -> bool {
         self.poll_pong(now, cx);
         let due = self.shared.with_ledger(|ledger, woken| ledger.tick(now, woken));
@@ -122,7 +121,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         }
     }
 
-    /// Sets the alarm, unless there is an earlier one; true if it has gone off meanwhile.
+    /// Sets the alarm unless an earlier one is set. Returns `true` if it has fired.
     fn poll_alarm(&mut self, now: Timestamp, cx: &mut Context<'_>) -> bool {
         let next = self.shared.ledger.borrow().next_tick();
         if self.alarm.as_ref().is_none_or(|(at, _)| next < *at) {
@@ -139,7 +138,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     }
 
     fn end(&mut self, end: CloseReason) -> Poll<CloseReason> {
-        // `h2` first: whoever is woken finds that everything under way has ended.
+        // `h2` is dropped first, so that woken tasks find that all pushes in flight have ended.
         self.h2 = None;
         self.alarm = None;
         self.shared.drain(end.clone());

@@ -1,8 +1,8 @@
 //! The layer between `h2` and the byte stream.
-//!
-//! It collects what `h2` writes, a frame or two at a time, and writes it in large pieces when `h2` has no more: each write
-//! crosses into JavaScript on the platform and is a system call elsewhere. It also observes the frames in both directions,
-//! since `h2` does not say which requests have left it, nor what the server wrote into its GOAWAY.
+//! It collects what `h2` writes, one or two frames at a time, and writes it in large pieces when `h2` has no
+//! more. Each write crosses into JavaScript on the platform and is a system call elsewhere. It also observes
+//! the frames in both directions: `h2` does not report which requests have left it, nor what the server wrote
+//! into its GOAWAY.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::{self, Frames, Head};
 
-/// A byte stream under observation; clones share it, one for `h2` and one for the driver.
+/// An observed byte stream. `h2` and the driver each hold a clone.
 #[derive(Debug)]
 pub(super) struct FrameObserver<IO> {
     inner: Rc<RefCell<Inner<IO>>>,
@@ -26,14 +26,14 @@ pub(super) struct FrameObserver<IO> {
 #[derive(Debug)]
 struct Inner<IO> {
     io: IO,
-    /// What `h2` has written and the byte stream has not taken yet.
+    /// Bytes that `h2` has written and the byte stream has not accepted yet.
     out: BytesMut,
     /// Whether the byte stream has something to flush.
     unflushed: bool,
     failed: Option<io::ErrorKind>,
 }
 
-/// What has passed, in both directions.
+/// What has passed in both directions.
 #[derive(Debug)]
 pub(super) struct Traffic {
     /// Bytes written by us.
@@ -46,9 +46,9 @@ pub(super) struct Traffic {
     blocked: bool,
     outward: Frames,
     inward: Frames,
-    /// The highest stream whose headers have left.
+    /// The highest stream whose headers have been written.
     headed: u32,
-    /// The streams up to it whose end has not left, in order.
+    /// The streams up to `headed` whose end has not been written, in order.
     unended: VecDeque<u32>,
 }
 
@@ -62,17 +62,18 @@ pub(super) enum ConnectionEvent {
 }
 
 impl Traffic {
-    /// Whether a stream's request may be with the server: all of it has left us.
+    /// Whether a stream's request may have reached the server: all of it has been written.
     pub(super) fn has_left(&self, stream: u32) -> bool {
         stream <= self.headed && self.unended.binary_search(&stream).is_err()
     }
 
-    /// Whether a stream's request may still leave although its stream is given up: `h2` may have encoded it already.
+    /// Whether a stream's request may still be written although the stream was abandoned: `h2` may have
+    /// encoded it already.
     pub(super) fn may_leave(&self, stream: u32) -> bool {
         self.blocked || self.has_left(stream)
     }
 
-    /// A stream whose end need no longer be watched for.
+    /// Stops watching for the end of a stream.
     pub(super) fn forget(&mut self, stream: u32) {
         if let Ok(index) = self.unended.binary_search(&stream) {
             self.unended.remove(index);
@@ -152,9 +153,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> FrameObserver<IO> {
         Rc::clone(&self.traffic)
     }
 
-    /// Writes to the byte stream what `h2` has written. Ready when there is nothing left to do; `h2` gets an error as well.
-    ///
-    /// True if `h2` was waiting for the room that is now there.
+    /// Writes to the byte stream what `h2` has written. Ready when everything is written or an error
+    /// occurred, which `h2` also gets.
+    /// Returns `true` if `h2` was waiting for the space that is now free.
     pub(super) fn poll_forward(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut inner = self.inner.borrow_mut();
         let poll = match inner.poll_empty(cx) {
@@ -179,7 +180,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Inner<IO> {
         self.failed.map_or(Ok(()), |kind| Err(kind.into()))
     }
 
-    /// Remembers an error, since only one of those who share the stream sees it first.
+    /// Remembers an error: only one of the stream's holders sees it first.
     fn note<T>(&mut self, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if let Poll::Ready(Err(error)) = &poll {
             self.failed = Some(error.kind());
@@ -240,7 +241,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for FrameObserver<IO> {
         Poll::Ready(Ok(bytes.len()))
     }
 
-    /// `h2` flushes after each long body; the driver does it once, when `h2` has nothing more to say.
+    /// Does nothing. `h2` flushes after each long body; the driver flushes once, when `h2` has nothing more
+    /// to write.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.inner.borrow().check())
     }
@@ -253,5 +255,5 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for FrameObserver<IO> {
     }
 }
 
-/// How much is gathered before `h2` has to wait: some 150 pushes, and four times `h2`'s own buffer.
+/// How much is collected before `h2` has to wait: some 150 pushes, and four times `h2`'s own buffer.
 const CAPACITY: usize = 64 * 1024;

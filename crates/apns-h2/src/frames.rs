@@ -1,12 +1,11 @@
-//! Where the frames of HTTP/2 begin and end in a stream of bytes.
-//!
-//! It looks at the nine bytes before each frame and skips the rest, but for the two kinds whose contents `h2` keeps to
-//! itself. Source: RFC 9113 sections 3.4, 4.1, 6.5 and 6.8.
+//! Finds the frames of HTTP/2 in a stream of bytes.
+//! It reads the nine bytes before each frame and skips the contents. It keeps the contents of SETTINGS and
+//! GOAWAY, which `h2` does not pass on. Source: RFC 9113 sections 3.4, 4.1, 6.5 and 6.8.
 
 /// The head of a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Head {
-    /// What it is: [`DATA`], [`HEADERS`] ...
+    /// Its kind: [`DATA`], [`HEADERS`] ...
     pub(super) kind: u8,
     /// Its flags: [`END_STREAM`], [`ACK`] ...
     pub(super) flags: u8,
@@ -26,22 +25,22 @@ impl Head {
 pub(super) struct Frames {
     /// Bytes before the first frame.
     preface: usize,
-    /// The bytes of a head that came in pieces.
+    /// The bytes of a head that arrived in pieces.
     partial: Vec<u8>,
     head: Head,
-    /// Bytes of the frame that are still to come; none between two frames.
+    /// Bytes of the frame that are still to come; `None` between two frames.
     left: Option<usize>,
-    /// The contents of a frame that is kept.
+    /// The contents of a frame, if they are kept.
     kept: Vec<u8>,
 }
 
 impl Frames {
-    /// What the server sends.
+    /// Creates a reader of what the server sends.
     pub(super) fn of_server() -> Self {
         Self::default()
     }
 
-    /// What the client sends, its preface first.
+    /// Creates a reader of what the client sends, which begins with the preface.
     pub(super) fn of_client() -> Self {
         Self {
             preface: PREFACE_LEN,
@@ -49,8 +48,8 @@ impl Frames {
         }
     }
 
-    /// Goes on through `bytes` and hands each frame that ends in them to `each`, with its contents if its kind is one of
-    /// SETTINGS and GOAWAY.
+    /// Reads `bytes` and calls `each` for every frame that ends in them. Passes the contents of SETTINGS and
+    /// GOAWAY.
     pub(super) fn feed(&mut self, bytes: &[u8], mut each: impl FnMut(Head, &[u8])) {
         let mut rest = skip(bytes, &mut self.preface);
         loop {
@@ -76,7 +75,7 @@ impl Frames {
         }
     }
 
-    /// Reads a head, if all of it is there, and returns the length of what follows.
+    /// Reads a head and returns the length of its contents. Returns `None` if the head is not complete.
     fn begin(&mut self, rest: &mut &[u8]) -> Option<usize> {
         let head = if self.partial.is_empty()
             && let Some((head, after)) = rest.split_first_chunk::<HEAD_LEN>()
@@ -102,14 +101,14 @@ impl Frames {
     }
 }
 
-/// What is left of `bytes` after the first `count`, which is lowered by as many as there were.
+/// Skips the first `count` bytes and returns the rest. Lowers `count` by the number of skipped bytes.
 fn skip<'b>(bytes: &'b [u8], count: &mut usize) -> &'b [u8] {
     let (skipped, rest) = bytes.split_at((*count).min(bytes.len()));
     *count -= skipped.len();
     rest
 }
 
-/// The value of MAX_CONCURRENT_STREAMS in the contents of a SETTINGS frame.
+/// Returns the value of MAX_CONCURRENT_STREAMS in the contents of a SETTINGS frame.
 pub(super) fn stream_limit(settings: &[u8]) -> Option<u32> {
     let mut limit = None;
     for setting in settings.chunks_exact(6) {
@@ -122,7 +121,7 @@ pub(super) fn stream_limit(settings: &[u8]) -> Option<u32> {
     limit
 }
 
-/// The last stream id, the error code and the debug data in the contents of a GOAWAY frame.
+/// Returns the last stream id, the error code and the debug data from the contents of a GOAWAY frame.
 pub(super) fn go_away(contents: &[u8]) -> Option<(u32, u32, &[u8])> {
     let (last, rest) = contents.split_first_chunk::<4>()?;
     let (code, debug) = rest.split_first_chunk::<4>()?;
@@ -133,10 +132,10 @@ pub(super) fn go_away(contents: &[u8]) -> Option<(u32, u32, &[u8])> {
     ))
 }
 
-/// The highest id a stream can have; the bit above is reserved.
+/// The highest stream id; the bit above it is reserved.
 pub(super) const MAX_STREAM: u32 = 0x7fff_ffff;
 
-/// Frame kinds, flags and the one setting that matter here.
+/// The frame kinds, flags and the one setting that are used here.
 pub(super) const DATA: u8 = 0;
 pub(super) const HEADERS: u8 = 1;
 pub(super) const RST_STREAM: u8 = 3;
@@ -152,7 +151,7 @@ const HEAD_LEN: usize = 9;
 /// The length of `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`.
 const PREFACE_LEN: usize = 24;
 
-/// Where the contents of a frame are no longer kept: no larger than a frame may be, as long as we allow no larger ones.
+/// The maximum size of contents that are kept. Frames are no larger unless we allow it.
 const MAX_KEPT: usize = 16_384;
 
 #[cfg(test)]

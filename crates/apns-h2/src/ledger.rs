@@ -1,9 +1,11 @@
 //! The ledger of one connection: who may open a stream, which pushes are in flight, and the outcome of each.
 //!
-//! A synchronous machine. The driver and the handles tell it what happened, and it answers with a decision and with the
-//! wakers of those whom that concerns (`W`, so that a test may use anything). It keeps three promises: never more
-//! streams than the server allows, and one alone until the server has shown that it takes more; each push has one
-//! outcome; and a push is [`Outcome::NotSent`] only if the server cannot have had all of it.
+//! A synchronous machine. The driver and the handles report events. It returns a decision and the wakers of
+//! the affected tasks (type `W`, so that tests can use any value). It keeps three promises:
+//! 1. It never opens more streams than the server allows, and only one until the server has accepted a push
+//!   or raised its limit.
+//! 2. Each push has exactly one outcome.
+//! 3. A push is [`Outcome::NotSent`] only if the server cannot have received all of it.
 //!
 //! Source: RFC 9113 sections 5.1.2, 6.8 and 8.7; Apple, "Sending notification requests to APNs".
 
@@ -29,19 +31,19 @@ pub(super) struct Ledger<W> {
     state: State,
     limit: Limit,
     queue: Queue<W>,
-    /// Slots that are handed out and not used yet.
+    /// Slots that are granted and not used yet.
     slots: usize,
     pushes: Slab<Push<W>>,
-    /// No deadline is earlier than this.
+    /// A lower bound of all deadlines.
     alarm: Option<Timestamp>,
     keepalive: Keepalive,
     idle_since: Option<Timestamp>,
-    /// When it went out of use.
+    /// When the connection went out of use.
     left_at: Timestamp,
     counters: Counters,
 }
 
-/// One push under way.
+/// One push in flight.
 #[derive(Debug)]
 struct Push<W> {
     deadline: Timestamp,
@@ -49,32 +51,32 @@ struct Push<W> {
     waker: Option<W>,
 }
 
-/// The name of a push under way.
+/// The key of a push in flight.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Key(usize);
 
-/// What a connection has done.
+/// The counters of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Pushes under way.
+    /// The number of pushes in flight.
     pub in_flight: usize,
-    /// How many may be under way.
+    /// The maximum number of pushes in flight.
     pub limit: usize,
-    /// Who waits for a slot.
+    /// The number of callers that wait for a slot.
     pub waiting: usize,
-    /// Pushes handed to the connection so far.
+    /// The number of pushes handed to the connection so far.
     pub sent: u64,
-    /// Those that APNs has answered, whatever it said.
+    /// The number of pushes that APNs answered, with any status.
     pub answered: u64,
-    /// Those that APNs surely has not processed.
+    /// The number of pushes that APNs certainly did not process.
     pub not_sent: u64,
-    /// Those of which nobody knows.
+    /// The number of pushes with an unknown result.
     pub lost: u64,
-    /// Bytes written and read, heads of frames included, TLS not.
+    /// Bytes written, including frame heads, without TLS.
     pub bytes_out: u64,
-    /// See `bytes_out`.
+    /// Bytes read, counted like `bytes_out`.
     pub bytes_in: u64,
-    /// Since when nothing has been under way; absent while something is.
+    /// Since when no push has been in flight; `None` while one is.
     pub idle_since: Option<Timestamp>,
 }
 
@@ -85,9 +87,9 @@ pub(super) enum StreamEnd {
     Answered(Reply),
     /// RST_STREAM with REFUSED_STREAM.
     Refused,
-    /// GOAWAY with a last stream below this one, or the connection takes no new streams.
+    /// GOAWAY with a last stream below this one, or the connection accepts no new streams.
     PassedOver,
-    /// Another RST_STREAM.
+    /// RST_STREAM with another code.
     Reset,
     /// The connection broke.
     Broken,
@@ -111,12 +113,12 @@ pub(super) enum SlotAnswer {
 pub(super) struct Due {
     /// A PING is to be sent.
     pub(super) ping: bool,
-    /// The server is gone: it has not answered a PING.
+    /// The server is gone: it did not answer a PING.
     pub(super) dead: bool,
 }
 
 impl<W> Ledger<W> {
-    /// A connection of which nothing is known yet, `most` streams at the most.
+    /// Creates the ledger of a new connection with at most `most` streams.
     pub(super) fn new(most: usize, times: KeepaliveTimes, now: Timestamp) -> Self {
         Self {
             state: State::Open,
@@ -132,12 +134,12 @@ impl<W> Ledger<W> {
         }
     }
 
-    /// Whether it is in use.
+    /// Returns whether the connection is in use.
     pub(super) const fn state(&self) -> &State {
         &self.state
     }
 
-    /// The figures, but for the bytes.
+    /// Returns the counters, without the bytes.
     pub(super) fn counters(&self) -> Counters {
         Counters {
             in_flight: self.pushes.len(),
@@ -154,7 +156,7 @@ impl<W> Ledger<W> {
             return SlotAnswer::Closed(Closed { end: end.clone() });
         }
         let Some(held) = ticket else {
-            // While there is room, nobody waits.
+            // While there is room, no caller waits.
             if self.has_room() {
                 self.slots += 1;
                 return SlotAnswer::Granted;
@@ -165,7 +167,7 @@ impl<W> Ledger<W> {
         if self.queue.renew(held, waker) {
             return SlotAnswer::Wait;
         }
-        // No longer in the queue: its turn has come.
+        // No longer in the queue: the slot was granted.
         *ticket = None;
         SlotAnswer::Granted
     }
@@ -183,7 +185,7 @@ impl<W> Ledger<W> {
         self.promote(woken);
     }
 
-    /// A slot is used.
+    /// Uses a slot for a push and returns the push's key.
     pub(super) fn launch(&mut self, deadline: Timestamp, now: Timestamp) -> Key {
         self.slots = self.slots.saturating_sub(1);
         self.counters.sent += 1;
@@ -196,7 +198,7 @@ impl<W> Ledger<W> {
         }))
     }
 
-    /// A slot is used, and the stream cannot be opened.
+    /// Uses a slot for a push whose stream cannot be opened.
     pub(super) fn launch_failed(&mut self, woken: &mut Vec<W>) -> Outcome {
         self.counters.sent += 1;
         self.counters.not_sent += 1;
@@ -221,7 +223,8 @@ impl<W> Ledger<W> {
         }
     }
 
-    /// A push has ended. `with_server` tells whether the server may have had all of it.
+    /// Ends a push and returns its outcome. `with_server` says whether the server may have received all of
+    /// it.
     pub(super) fn settle(
         &mut self,
         key: Key,
@@ -242,7 +245,7 @@ impl<W> Ledger<W> {
             }
             StreamEnd::Refused => Outcome::NotSent(TransportError::StreamRefused),
             StreamEnd::PassedOver => Outcome::NotSent(TransportError::GoingAway),
-            // A server that resets a stream has looked at it, however little of it was there.
+            // A server that resets a stream has processed at least part of it.
             StreamEnd::Reset => Outcome::Lost(TransportError::ConnectionLost),
             StreamEnd::Broken => unanswered(TransportError::ConnectionLost),
             StreamEnd::Expired => unanswered(TransportError::Deadline),
@@ -256,7 +259,7 @@ impl<W> Ledger<W> {
         outcome
     }
 
-    /// A push whose outcome nobody waits for any more.
+    /// Removes a push whose outcome is no longer awaited.
     pub(super) fn forget(&mut self, Key(index): Key, now: Timestamp, woken: &mut Vec<W>) {
         if self.pushes.try_remove(index).is_some() {
             if self.pushes.is_empty() {
@@ -267,18 +270,18 @@ impl<W> Ledger<W> {
         }
     }
 
-    /// SETTINGS came, with or without a stream limit.
+    /// Records the server's SETTINGS, with or without a stream limit.
     pub(super) fn settings(&mut self, streams: Option<u32>, woken: &mut Vec<W>) {
         self.limit.set(streams);
         self.promote(woken);
     }
 
-    /// Whether the server's SETTINGS have come.
+    /// Whether the server's SETTINGS have arrived.
     pub(super) const fn is_greeted(&self) -> bool {
         self.limit.is_known()
     }
 
-    /// No new streams from now on; those under way may finish.
+    /// Stops opening streams. Pushes in flight may finish.
     pub(super) fn drain(&mut self, end: CloseReason, now: Timestamp, woken: &mut Vec<W>) {
         if self.state == State::Open {
             self.state = State::Draining(end);
@@ -287,7 +290,7 @@ impl<W> Ledger<W> {
         }
     }
 
-    /// The connection is gone. What was said first about why stays true.
+    /// Closes the connection and returns why. The first reason that was recorded is kept.
     pub(super) fn close(&mut self, end: CloseReason, woken: &mut Vec<W>) -> CloseReason {
         let end = match std::mem::replace(&mut self.state, State::Open) {
             State::Open => end,
@@ -329,8 +332,9 @@ impl<W> Ledger<W> {
         others.fold(keepalive, Timestamp::min)
     }
 
-    /// When a connection that is out of use, with nothing under way, is given up though it has not ended: a server that
-    /// neither reads nor hangs up would keep it, and the object that holds it, for an hour.
+    /// Returns when to abandon a connection that is out of use, has no push in flight, and has not ended. A
+    /// server that neither reads nor hangs up would otherwise keep the connection, and the object that holds
+    /// it, for an hour.
     fn overdue_at(&self) -> Option<Timestamp> {
         let is_out_of_use = matches!(self.state, State::Draining(_));
         let idle_since = self
@@ -355,7 +359,7 @@ impl<W> Ledger<W> {
         self.pushes.len() + self.slots < self.limit.now()
     }
 
-    /// Hands the slots that are free to those who wait, in their order.
+    /// Grants the free slots to waiting callers, in their order.
     fn promote(&mut self, woken: &mut Vec<W>) {
         while self.state == State::Open && self.has_room() {
             let Some(waker) = self.queue.next() else { return };

@@ -1,4 +1,4 @@
-//! A push under way.
+//! A push in flight.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,12 +17,12 @@ use apns::time::Timestamp;
 use apns::{Outcome, Reply, TransportError};
 
 /// A push that was handed to the connection. It resolves to the outcome.
-///
-/// Dropped before that, the push's stream is reset and its outcome is not known.
+/// If it is dropped before, the push's stream is reset and the outcome is unknown.
 #[derive(Debug)]
 #[must_use = "the outcome says whether the push may be sent again"]
 pub struct Sent {
-    /// Before `push`, so that nothing more of the stream leaves once the push is out of the ledger.
+    /// Declared before `push`: the stream is dropped first, so nothing more of it is written once the push
+    /// has left the ledger.
     stage: Stage,
     push: Option<Push>,
 }
@@ -34,7 +34,7 @@ enum Stage {
     Over(Option<Outcome>),
 }
 
-/// An answer whose body is still to come.
+/// An answer whose body has not arrived completely.
 #[derive(Debug)]
 struct Reading {
     status: StatusCode,
@@ -47,7 +47,7 @@ struct Reading {
 #[derive(Debug)]
 struct Push {
     shared: Rc<Shared>,
-    /// Taken when the push is settled.
+    /// `None` once the push is settled.
     key: Option<Key>,
     stream: u32,
 }
@@ -109,7 +109,7 @@ impl Sent {
             ready!(read);
         }
         match &self.stage {
-            // The status is there, whatever became of the body.
+            // The status has arrived, so the body does not matter.
             Stage::Body(reading) => Poll::Ready(StreamEnd::Answered(reply(
                 reading.status,
                 &reading.fields,
@@ -171,9 +171,8 @@ impl Drop for Push {
 }
 
 impl Reading {
-    /// Ready when the body has ended, broken off, or is too long to be Apple's.
-    ///
-    /// The server's windows get back what was read when the stream is dropped: less than a stream's window is read.
+    /// Ready when the body has ended, has broken off, or is longer than any of Apple's.
+    /// The server's windows are restored when the stream is dropped: less than one stream's window is read.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(Ok(piece)) = ready!(self.body.poll_data(cx)) {
             self.keep(&piece);
@@ -190,7 +189,7 @@ impl Reading {
     }
 }
 
-/// How a push ended that `h2` could not get an answer for.
+/// Returns how a stream ended for which `h2` reported an error.
 fn stream_end(error: &h2::Error) -> StreamEnd {
     match error.reason() {
         Some(_) if error.is_go_away() && error.is_remote() => StreamEnd::PassedOver,

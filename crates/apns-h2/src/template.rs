@@ -1,10 +1,10 @@
-//! The header fields of a push, built once for a notification and copied for each device.
-//!
-//! What all pushes of a notification share is in the server's dynamic table after the first and takes a byte each from
-//! then on. What is a push's own - its `apns-id`, and a collapse id that differs from the notification's - is marked
-//! never to be indexed. `:path` and `authorization` are never indexed by `h2`, whatever it is told: its encoder leaves
-//! out what nghttp2 leaves out. For the path that is as it should be. The token could be indexed, and is Huffman-coded
-//! anew for each push instead: some 160 bytes, and a seventh of the instructions that a push costs on a connection.
+//! The header fields of a push, built once per notification and copied for each device.
+//! Fields that all pushes of a notification share are in the server's dynamic table after the first push, and
+//! then take one byte each. A push's own fields - its `apns-id`, and a collapse id that differs from the
+//! notification's - are marked as never indexed. `h2` never indexes `:path` and `authorization`, whatever
+//! their mark: its encoder leaves out what nghttp2 leaves out. This is right for the path. The provider token
+//! could be indexed; instead it is Huffman-coded for each push: some 160 bytes, and a seventh of the
+//! instructions that a push costs on a connection.
 //!
 //! Source: RFC 7541 sections 6.2.3 and 7.1; Apple, "Sending notification requests to APNs", on HPACK.
 
@@ -16,14 +16,14 @@ use apns::Request;
 use apns::collapse_id::CollapseId;
 use apns::request::Headers;
 
-/// The header fields of a notification, with the provider token.
+/// The header fields of a notification, including the provider token.
 #[derive(Clone, Debug)]
 pub struct Template {
     headers: Arc<Headers>,
     fields: HeaderMap,
 }
 
-/// A value that no header field may have.
+/// A header field cannot have this value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{name}` has a character that a header field cannot have")]
 pub struct BadHeader {
@@ -31,10 +31,9 @@ pub struct BadHeader {
 }
 
 impl Template {
-    /// The fields of pushes with `headers`, under the provider token `token`.
-    ///
+    /// Creates the fields for pushes with `headers` under the provider token `token`.
     /// # Errors
-    /// A value has a character that a header field cannot have.
+    /// Returns an error if a value has a character that a header field cannot have.
     pub fn new(headers: &Arc<Headers>, token: &str) -> Result<Self, BadHeader> {
         let value = |name, value: &str| HeaderValue::from_str(value).map_err(|_| BadHeader { name });
         let mut fields = HeaderMap::with_capacity(FIELDS);
@@ -51,20 +50,20 @@ impl Template {
         })
     }
 
-    /// The fields of a request with `headers` and without credentials, which APNs refuses before it looks at the rest.
-    ///
+    /// Creates the fields of a request without credentials. APNs refuses such a request before it reads the
+    /// rest.
     /// # Errors
-    /// A value has a character that a header field cannot have.
+    /// Returns an error if a value has a character that a header field cannot have.
     pub fn without_credentials(headers: &Arc<Headers>) -> Result<Self, BadHeader> {
         let mut template = Self::new(headers, "")?;
         template.fields.remove(AUTHORIZATION);
         Ok(template)
     }
 
-    /// The fields of one push.
-    ///
+    /// Returns the fields of one push.
     /// # Errors
-    /// The push has headers of its own, and one has a character that a header field cannot have.
+    /// Returns an error if the push has its own headers and one has a character that a header field cannot
+    /// have.
     pub(super) fn fill(&self, request: &Request) -> Result<HeaderMap, BadHeader> {
         let mut fields = self.fields.clone();
         if !Arc::ptr_eq(&self.headers, &request.headers) {
@@ -76,7 +75,7 @@ impl Template {
         Ok(fields)
     }
 
-    /// Replaces what differs from the notification's headers.
+    /// Replaces the fields that differ from the notification's headers.
     fn overrule(&self, fields: &mut HeaderMap, headers: &Headers) -> Result<(), BadHeader> {
         if self.headers.collapse_id != headers.collapse_id {
             match headers.collapse_id.as_ref().map(CollapseId::as_str) {
@@ -103,14 +102,14 @@ impl Template {
     }
 }
 
-/// A value that is not to be remembered by anybody on the way.
+/// Creates a value that no party on the way may index.
 fn own(name: &'static str, value: &[u8]) -> Result<HeaderValue, BadHeader> {
     let mut value = HeaderValue::from_bytes(value).map_err(|_| BadHeader { name })?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-/// The fields of a push, with one to spare.
+/// The number of fields of a push, with one to spare.
 const FIELDS: usize = 8;
 
 static APNS_ID: HeaderName = HeaderName::from_static("apns-id");

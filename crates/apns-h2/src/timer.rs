@@ -1,6 +1,5 @@
-//! The clock of whoever drives a connection.
-//!
-//! `tokio` has one and the platform has another, and under test the clock is virtual.
+//! The clock of a connection.
+//! Natively it is `tokio`'s, on Workers the platform's, and in tests a virtual one.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,16 +7,15 @@ use std::time::Duration;
 
 use apns::time::Timestamp;
 
-/// What time it is, and waiting.
+/// Reads the time and waits.
 pub trait Timer {
-    /// The moment.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 
-    /// Ends after `duration`. Dropped before that, it leaves no timer behind.
-    ///
-    /// A busy connection asks for one every few seconds, not one for each push.
+    /// Resolves after `duration`. Dropping it earlier cancels the timer.
+    /// A busy connection creates one every few seconds, not one per push.
     fn sleep(&self, duration: Duration) -> Sleep;
 }
 
-/// Ends after a while.
+/// Resolves after a while.
 pub type Sleep = Pin<Box<dyn Future<Output = ()>>>;

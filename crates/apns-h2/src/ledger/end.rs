@@ -1,4 +1,4 @@
-//! Whether a connection is in use, and why it no longer is.
+//! Whether a connection is in use, and why it ended.
 
 use std::fmt;
 
@@ -9,36 +9,36 @@ use apns::Reason;
 /// Whether a connection is in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It takes pushes.
+    /// It accepts pushes.
     Open,
-    /// It takes no more; those under way may finish.
+    /// It accepts no more pushes; those in flight may finish.
     Draining(CloseReason),
-    /// It is gone.
+    /// It has ended.
     Closed(CloseReason),
 }
 
-/// Why a connection is not in use any more.
+/// Why a connection is no longer in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CloseReason {
     /// The server sent GOAWAY.
     GoAway {
-        /// The HTTP/2 error code; 0 if nothing is wrong.
+        /// The HTTP/2 error code; 0 means no error.
         code: u32,
-        /// Apple's reason, if the debug data had one.
+        /// Apple's reason, if the debug data has one.
         reason: Option<Reason>,
     },
     /// Its stream ids ran out.
     StreamIds,
     /// The server did not answer a PING.
     Silent,
-    /// The byte stream broke or ended, or the server broke the protocol; with what is known of it.
+    /// The byte stream broke or ended, or the server violated the protocol. Holds the details.
     Broken(String),
     /// We closed it.
     Done,
 }
 
 impl CloseReason {
-    /// What a GOAWAY says.
+    /// Reads the reason from a GOAWAY.
     pub(crate) fn go_away(code: u32, debug: &[u8]) -> Self {
         let reason = match serde_json::from_slice(debug) {
             Ok(Value::Object(debug)) => debug.get("reason").and_then(Value::as_str).map(Reason::new),
@@ -66,11 +66,11 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// A connection takes no more pushes.
+/// The connection accepts no more pushes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the connection takes no more pushes: {end}")]
 pub struct Closed {
-    /// Why.
+    /// The reason.
     pub end: CloseReason,
 }
 

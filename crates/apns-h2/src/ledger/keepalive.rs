@@ -1,8 +1,8 @@
 //! Detects a server that no longer answers.
 //!
-//! A broken path may stay silent for hours. A PING is sent on a connection that is idle for long, or on which pushes wait and
-//! nothing arrives. Without an answer to it the connection is closed. Source: RFC 9113 section 6.7; Apple asks for no
-//! more than a PING an hour on a connection that is idle.
+//! A broken path may stay silent for hours. A PING is sent if a connection is idle for long, or if pushes
+//! wait and nothing arrives. If the PING is not answered, the connection is closed. Source: RFC 9113 section
+//! 6.7. Apple asks for at most one PING per hour on an idle connection.
 
 use std::time::Duration;
 
@@ -12,21 +12,21 @@ use apns::time::Timestamp;
 /// How long the server may be silent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeepaliveTimes {
-    /// With nothing under way, before a PING.
+    /// With no push in flight, before a PING is sent.
     pub(crate) idle: Duration,
-    /// With pushes under way, before a PING.
+    /// With pushes in flight, before a PING is sent.
     pub(crate) stall: Duration,
-    /// After a PING, before the connection is given up.
+    /// After a PING, before the connection is closed.
     pub(crate) pong: Duration,
 }
 
-/// Decides when to send a PING and when the server counts as gone.
+/// Decides when to send a PING and when the server is considered gone.
 #[derive(Debug)]
 pub(crate) struct Keepalive {
     times: KeepaliveTimes,
     heard: Timestamp,
     launched: Timestamp,
-    /// Since when pushes have been under way without a break.
+    /// Since when at least one push has been in flight without a break.
     busy_since: Timestamp,
     pinged: Option<Timestamp>,
 }
@@ -51,7 +51,7 @@ impl Keepalive {
         self.pinged = None;
     }
 
-    /// A push goes out; `first` if there was none under way.
+    /// Records that a push is sent; `first` if no other was in flight.
     pub(super) fn launched(&mut self, first: bool, now: Timestamp) {
         self.launched = now;
         if first {
@@ -70,13 +70,13 @@ impl Keepalive {
         Due { ping: !dead, dead }
     }
 
-    /// When a connection that is out of use since `since` is closed although the server keeps it open: after the time limit of a
-    /// PING.
+    /// Returns when to close a connection that has been out of use since `since`: after the time limit of a
+    /// PING. The server may keep it open.
     pub(super) fn close_by(&self, since: Timestamp) -> Timestamp {
         since + self.times.pong
     }
 
-    /// When silence has lasted too long, if it lasts.
+    /// Returns when the silence has lasted too long, if nothing arrives.
     pub(super) fn next(&self, busy: bool) -> Timestamp {
         match self.pinged {
             Some(pinged) => self.heard.max(pinged) + self.times.pong,

@@ -1,9 +1,9 @@
-//! How many streams may be open at once.
+//! The number of streams that may be open at once.
 
-/// The server's limit, and whether more than one stream may be tried.
-///
-/// With token authentication APNs allows one stream until a push with a good token was posted, and says so in its
-/// SETTINGS. If it does not say so, the first push goes alone all the same: one refusal is cheaper than a thousand.
+/// The server's limit, and whether more than one stream may be opened.
+/// With token authentication APNs allows one stream until it has received a push with a valid token, and says
+/// so in its SETTINGS. Even if it does not say so, the first push is sent alone: one refusal costs less than
+/// a thousand.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limit {
     most: usize,
@@ -12,7 +12,7 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    /// No stream before the server's SETTINGS, and never more than `most`.
+    /// Creates a limit of at most `most` streams, and of none until the server's SETTINGS arrive.
     pub(super) const fn new(most: usize) -> Self {
         Self {
             most,
@@ -21,7 +21,8 @@ impl Limit {
         }
     }
 
-    /// SETTINGS came. A limit that is not in them stays as it was, and at first is no limit (RFC 9113 section 6.5.2).
+    /// Records the server's SETTINGS. Without a limit in them the last one stays; at first there is none (RFC
+    /// 9113 section 6.5.2).
     pub(super) fn set(&mut self, streams: Option<u32>) {
         let before = self.server;
         let streams = streams.map(|streams| usize::try_from(streams).unwrap_or(usize::MAX));
@@ -30,17 +31,17 @@ impl Limit {
         self.server = Some(after);
     }
 
-    /// The server has answered.
+    /// Records that the server has answered a push.
     pub(super) const fn prove(&mut self) {
         self.proven = true;
     }
 
-    /// Whether SETTINGS have come.
+    /// Whether SETTINGS have arrived.
     pub(super) const fn is_known(self) -> bool {
         self.server.is_some()
     }
 
-    /// How many streams may be open now.
+    /// Returns the number of streams that may be open now.
     pub(super) fn now(self) -> usize {
         let own = if self.proven { self.most } else { 1.min(self.most) };
         self.server.unwrap_or(0).min(own)

@@ -1,8 +1,8 @@
-//! Those who wait for a slot, first come, first served.
+//! The callers that wait for a slot, first come, first served.
 
 use std::collections::VecDeque;
 
-/// A index in the queue.
+/// A position in the queue.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(u64);
 
@@ -32,7 +32,7 @@ impl<W> Queue<W> {
         Ticket(ticket)
     }
 
-    /// Whether the ticket's holder still waits; if so, `waker` is whom to wake.
+    /// Sets the waker of a waiting caller. Returns `false` if the ticket is no longer in the queue.
     pub(super) fn renew(&mut self, ticket: &Ticket, waker: W) -> bool {
         match self.index(ticket).and_then(|index| self.waiting.get_mut(index)) {
             Some((_, held)) => {
@@ -43,19 +43,19 @@ impl<W> Queue<W> {
         }
     }
 
-    /// Whether the ticket's holder still waited.
+    /// Removes the ticket. Returns `false` if it was no longer in the queue.
     pub(super) fn leave(&mut self, ticket: &Ticket) -> bool {
         self.index(ticket)
             .and_then(|index| self.waiting.remove(index))
             .is_some()
     }
 
-    /// Who is next.
+    /// Removes the first caller and returns its waker.
     pub(super) fn next(&mut self) -> Option<Option<W>> {
         self.waiting.pop_front().map(|(_, waker)| waker)
     }
 
-    /// Wakes everybody, and leaves them in the queue: each leaves by itself.
+    /// Returns all wakers. The callers stay in the queue, and each leaves by itself.
     pub(super) fn wake_all(&mut self, woken: &mut Vec<W>) {
         woken.extend(self.waiting.iter_mut().filter_map(|(_, waker)| waker.take()));
     }
