@@ -1,7 +1,7 @@
 //! What the source code says that no public name shows: constants and enums, read as text.
 //!
-//! A name is `module::ITEM`, in which the module is the end of a file's path without `src`: `limits::MAX`, or
-//! `api/limits::MAX` for crates/api/src/limits.rs. So files may move without a change here.
+//! A name is `ITEM` if there is one of it, or `module::ITEM`. The module is the end of a file's path without `src`:
+//! `limits::MAX`, or `api/limits::MAX` for crates/api/src/limits.rs. So files may move without a change here.
 
 use crate::{files, read, root};
 
@@ -136,10 +136,10 @@ fn named_fields(text: &str) -> Vec<String> {
 
 /// The item with this name, from its name up to `end`.
 fn item(sources: &[(String, String)], name: &str, keyword: &str, end: char) -> Result<String, String> {
-    let (module, name) = name
-        .rsplit_once("::")
-        .ok_or_else(|| format!("`{name}` is no `module::ITEM`"))?;
-    let file = format!("/{module}.rs");
+    let (file, name) = match name.rsplit_once("::") {
+        Some((module, name)) => (format!("/{module}.rs"), name),
+        None => (".rs".to_owned(), name),
+    };
     let mut found = Vec::new();
     for (path, text) in sources
         .iter()
@@ -156,7 +156,7 @@ fn item(sources: &[(String, String)], name: &str, keyword: &str, end: char) -> R
     match found.as_slice() {
         [(_, rest)] => Ok(rest.split(end).next().unwrap_or_default().to_owned()),
         [] => Err(format!(
-            "no file {module}.rs has {keyword}{name}: was it moved or renamed?"
+            "no file {file} has {keyword}{name}: was it moved or renamed?"
         )),
         several => {
             let paths: Vec<&String> = several.iter().map(|(path, _)| *path).collect();
