@@ -4,8 +4,8 @@
 //   node harness.mjs WRANGLER SETTINGS < commands
 //
 // Says where the Worker is. Each line of its input is a command, and is answered: `evict BINDING NAME` evicts an object,
-// `queue TEXT` sends a message to the Worker's queue. The end of its input ends it. What it says begins with `@`, as wrangler speaks on the same output; what the Worker logs goes to its
-// standard error.
+// `queue TEXT` sends a message to the Worker's queue. The end of its input ends it. What it says begins with `@`, as
+// wrangler speaks on the same output; what the Worker logs goes to its standard error.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";

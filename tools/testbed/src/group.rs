@@ -21,7 +21,7 @@ const WATCHED: &str = r#"("$@"; kill 0) </dev/null & read -r _; kill 0"#;
 
 /// Where the standard output of a group goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Output {
+pub(crate) enum Output {
     /// To the log.
     Log,
     /// To this process: see [`Group::output`].
@@ -32,7 +32,7 @@ pub enum Output {
 
 /// A running group. Its standard input stays open as long as this value lives; its end tells the group to end.
 #[derive(Debug)]
-pub struct Group {
+pub(crate) struct Group {
     leader: Child,
     log: PathBuf,
     is_killed: bool,
@@ -41,7 +41,7 @@ pub struct Group {
 impl Group {
     /// Starts a program as the leader of a group of its own. The program must end when its standard input does. Its
     /// standard error is appended to the log.
-    pub fn start(command: &mut Command, log: &Path, output: Output) -> Result<Self> {
+    pub(crate) fn start(command: &mut Command, log: &Path, output: Output) -> Result<Self> {
         let file = File::options().create(true).append(true).open(log)?;
         command
             .process_group(0)
@@ -63,17 +63,17 @@ impl Group {
     }
 
     /// Starts a program that does not look at its standard input, and ends it when that ends.
-    pub fn start_watched(command: &Command, log: &Path, output: Output) -> Result<Self> {
+    pub(crate) fn start_watched(command: &Command, log: &Path, output: Output) -> Result<Self> {
         Self::start(&mut watched(command), log, output)
     }
 
     /// Returns the leader's id.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.leader.id()
     }
 
     /// Takes the leader's standard output. Returns `None` if it is not piped or was taken before.
-    pub fn output(&mut self) -> Option<ChildStdout> {
+    pub(crate) fn output(&mut self) -> Option<ChildStdout> {
         self.leader.stdout.take()
     }
 
@@ -83,18 +83,18 @@ impl Group {
     }
 
     /// Returns whether the leader still runs.
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         matches!(self.leader.try_wait(), Ok(None))
     }
 
     /// Returns the log.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let log = fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
     }
 
     /// Returns the last lines of the log.
-    pub fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         let log = self.log();
         let lines: Vec<_> = log.lines().collect();
         let tail = lines.get(lines.len().saturating_sub(TAIL)..);
@@ -102,7 +102,11 @@ impl Group {
     }
 
     /// Ends the group at once, as a machine does that loses its power.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
+        if self.is_killed {
+            // Its number may be another group's by now.
+            return;
+        }
         self.signal("KILL");
         let _ = self.leader.wait();
         self.is_killed = true;

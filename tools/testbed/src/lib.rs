@@ -14,7 +14,6 @@ mod mock;
 pub mod settings;
 mod worker;
 
-pub use group::{Group, Output};
 pub use mock::Mock;
 pub use worker::{Queue, Runner, Setup, Worker, free_port};
 
