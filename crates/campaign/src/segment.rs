@@ -1,9 +1,9 @@
-//! A segment: which devices of an audience are meant.
+//! A segment: a filter over the devices of an audience.
 //!
-//! A caller writes it as JSON, `{"all": [{"eq": {"language": "de"}}, {"exists": "attributes.first_name"}]}`. It is read with a
-//! pointed fault for all that is wrong, kept as it was written, and compiled to a condition of SQL. In that condition
-//! stand our own words and places alone: every value and every name of an attribute is bound, all of them in one JSON
-//! array, since a statement has no more than 100 places.
+//! A caller writes it as JSON: `{"all": [{"eq": {"language": "de"}}, {"exists": "attributes.first_name"}]}`.
+//! It is parsed with a pointed fault for everything that is wrong, kept as it was written, and compiled to a
+//! SQL condition. The text of that condition contains only fixed words and placeholders. All values and
+//! attribute names are bound as one JSON array, because a statement may have at most 100 placeholders.
 
 mod compile;
 mod read;
@@ -25,7 +25,7 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Reads the segment that `value` writes, which is found at `at`.
+    /// Reads the segment in `value`, which is found at `at`.
     #[must_use]
     pub fn read(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Self> {
         read::root(value, at, faults).map(|root| Self {
@@ -34,18 +34,19 @@ impl Segment {
         })
     }
 
-    /// How many devices may be looked at so that it costs no more than `cost` in all; at least [`MIN_DEVICES`].
+    /// Returns how many devices may be read for a cost of at most `cost`, and at least [`MIN_DEVICES`].
     ///
-    /// The unit is what a device costs at least. Conditions on attributes or tags have all of them read once, and each condition
-    /// is one more test. More tags than are found at once are looked for by each condition anew.
+    /// The unit is the lowest cost of a device. If there is a condition on attributes or tags, all of them
+    /// are read once per device, and each condition adds one test. If more tags are searched for than fit
+    /// into one pass, each condition reads the tags again.
     #[must_use]
     pub fn devices_within(&self, cost: u32) -> u32 {
         let of_device = self.root.cost().saturating_add(1);
         cost.checked_div(of_device).unwrap_or(cost).max(MIN_DEVICES)
     }
 
-    /// The condition that a row of `devices` has to meet, and what is to be bound at `?{place}`: one value, or nothing if the
-    /// condition has no place.
+    /// Returns the condition for a row of `devices`, and the value to bind at `?{place}`, or `None` if the
+    /// condition has no placeholder.
     #[must_use]
     pub fn condition(&self, place: usize) -> (String, Option<sql::Value>) {
         compile::condition(&self.root, place)
@@ -64,30 +65,30 @@ impl TryFrom<Value> for Segment {
     fn try_from(value: Value) -> Result<Self, Faults> {
         let mut faults = Faults::default();
         let segment = Self::read(&value, &Pointer::Root, &mut faults);
-        // Without faults there is one.
+        // A missing segment always has faults.
         segment.ok_or(faults)
     }
 }
 
-/// One condition, or several together.
+/// A condition, or a combination of several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Node {
-    /// Each of them is met.
+    /// Every condition is met.
     All(Vec<Self>),
-    /// One of them is met.
+    /// At least one condition is met.
     Any(Vec<Self>),
-    /// It is not met.
+    /// The condition is not met.
     Not(Box<Self>),
-    /// The field is one of these.
+    /// The field has one of these values.
     In(Field, Vec<Scalar>),
-    /// The field is there.
+    /// The field has a value.
     Exists(Field),
-    /// The field lies before or after the bound.
+    /// The field is before or after the bound.
     Beyond(Field, Side, Bound),
 }
 
 impl Node {
-    /// What it costs per device, see [`Segment::devices_within`].
+    /// Returns the cost per device, see [`Segment::devices_within`].
     fn cost(&self) -> u32 {
         let (mut tests, mut passes, mut nodes) = (0_u32, [0, 0], vec![self]);
         let has_tags_at_once = !compile::tags(self).is_empty();
@@ -112,7 +113,7 @@ impl Node {
     }
 }
 
-/// What of a device is looked at.
+/// The property of a device that is compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Field {
     Reference,
@@ -124,7 +125,7 @@ enum Field {
     Attribute(String),
 }
 
-/// What a field is compared with.
+/// A value that a field is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Scalar {
     Text(String),
@@ -132,14 +133,14 @@ enum Scalar {
     Boolean(bool),
 }
 
-/// Which side of a bound.
+/// The side of a bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
     Before,
     After,
 }
 
-/// What a field is before or after. Texts are compared byte by byte, so that ISO dates are in order.
+/// The bound of a comparison. Texts are compared byte by byte, which orders ISO dates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Bound {
     Text(String),
@@ -147,28 +148,29 @@ enum Bound {
     Moment(Timestamp),
 }
 
-/// What a condition costs, in units of what it costs to read a device: about a microsecond.
+/// The cost of a condition. The unit is the cost of reading a device: about a microsecond.
 const COST_OF_TEST: u32 = 1;
 
-/// What it costs to read all attributes or all tags of a device, of the most that it may have.
+/// The cost of reading all attributes or all tags of a device that has as many as it may.
 const COST_OF_PASS: u32 = 15;
 
-/// The fewest devices that are looked at for a page.
+/// The fewest devices per page.
 const MIN_DEVICES: u32 = 500;
 
-/// The deepest that conditions may stand in one another; a segment that is one condition has the depth 1.
+/// The deepest nesting of conditions. A single condition has depth 1.
 const MAX_DEPTH: usize = 8;
 
-/// The most conditions of a segment: with each of them, every device takes longer.
+/// The most conditions of a segment. Each one adds to the time per device.
 const MAX_NODES: usize = 64;
 
 /// The most values of one `in`.
 const MAX_VALUES: usize = 1000;
 
-/// The longest value in bytes: as long as a text among a device's attributes.
+/// The longest value in bytes: the limit of a text attribute.
 const MAX_VALUE: usize = 1024;
 
-/// The most bytes of a segment's JSON: a thousand UUIDs fit. It is kept with each scan and bound to each of its statements.
+/// The most bytes of a segment's JSON: a thousand UUIDs fit. It is stored with each scan and bound to each of
+/// its statements.
 const MAX_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
-//! Texts that are different for each device: `{{ first_name }}` in the strings of a payload, and variants by locale.
+//! Texts that differ by device: `{{ first_name }}` in the strings of a payload, and variants by locale.
 //!
-//! A payload and its variants are compiled once; then each device has a merge patch (RFC 7396) over the payload, or none if
-//! nothing is its own. Only the strings of a JSON tree are ever filled in, and the tree is written as JSON afterwards: no
-//! value can leave its string, and none is read as a template. In scope: expressions, `{{ name }}` and
-//! `{{ name | default: "x" }}`, of the crate `upon`; a number, where the payload's key wants one and the text is one expression. Out of scope: blocks, which are refused, and what a payload may be.
+//! A payload and its variants are compiled once. Each device then has a merge patch (RFC 7396) over the
+//! payload, or none if it gets the payload unchanged. Templates are filled in within a JSON tree, which is
+//! then written as JSON, so that a value cannot escape its string and is never read as a template. In scope:
+//! the expressions `{{ name }}` and `{{ name | default: "x" }}` of the crate `upon`, and numbers, where the
+//! payload's key requires a number and the text is a single expression. Out of scope: blocks, which are
+//! rejected, and what a payload may contain.
 
 mod leaf;
 mod locale;
@@ -23,14 +25,15 @@ use apns::payload::Payload;
 use leaf::{Compiler, is_blank};
 use node::Node;
 
-/// A device, with what is known of it.
+/// The properties of a device that templates can use.
 #[derive(Clone, Copy, Debug)]
 pub struct Recipient<'d> {
     /// Its device token.
     pub token: &'d str,
-    /// The caller's own name for it: the variable `ref`.
+    /// The caller's own name for the device: the variable `ref`.
     pub reference: Option<&'d str>,
-    /// Its locale, such as `de-AT`: the variable `locale`, and up to the first `-` the variable `language`.
+    /// Its locale, such as `de-AT`: the variable `locale`. The part before the first `-` is the variable
+    /// `language`.
     pub locale: Option<&'d str>,
     /// Its IANA time zone: the variable `time_zone`.
     pub time_zone: Option<&'d str>,
@@ -39,7 +42,7 @@ pub struct Recipient<'d> {
 }
 
 impl<'d> Recipient<'d> {
-    /// A device of an audience.
+    /// Returns the properties of a device of an audience.
     #[must_use]
     pub fn of(device: &'d Device) -> Self {
         Self {
@@ -52,38 +55,38 @@ impl<'d> Recipient<'d> {
     }
 }
 
-/// A payload with its variants, compiled.
+/// A compiled payload with its variants.
 pub struct Templates {
     compiler: Compiler,
-    /// What of the payload is filled in; none if nothing is.
+    /// The part of the payload with templates, if it has any.
     base: Option<Node>,
-    /// By locale, what is laid over the payload.
+    /// The patches over the payload, by locale.
     variants: Vec<(String, Node)>,
-    /// What stands for a variable that a device does not have, or whose value is blank.
+    /// The defaults of variables that a device does not have, or whose value is blank.
     defaults: BTreeMap<String, String>,
     variables: BTreeSet<String>,
 }
 
-/// Why a device gets no payload.
+/// Why a device has no payload.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unrendered {
-    /// The device has no such variable, and nothing stands for it.
+    /// The device has no such variable, and there is no default.
     #[error("there is no `{0}`, and no default for it")]
     Missing(String),
-    /// A key that wants a number, found there in the payload, has another text.
+    /// The text is not a number, but the key at this pointer of the payload requires one.
     #[error("the text for `{0}` is not a number")]
     NoNumber(String),
     /// The texts are longer than [`MAX_RENDERED`].
     #[error("its texts are more than {MAX_RENDERED} bytes long when they are filled in")]
     TooLong,
-    /// An expression that has no text.
+    /// An expression could not be evaluated.
     #[error("{0}")]
     Expression(String),
 }
 
 impl Templates {
-    /// Compiles `payload`, found at `at`, and the `variants` by locale, found at `variants_at`: each a merge patch over the
-    /// payload. What is no template that we take is added to `faults`, and left as it is.
+    /// Compiles `payload`, found at `at`, and the `variants` by locale, found at `variants_at`. Each variant
+    /// is a merge patch over the payload. An invalid template is added to `faults` and left as it is.
     #[must_use]
     pub fn compile(
         (payload, at): (&Value, &Pointer<'_>),
@@ -95,7 +98,7 @@ impl Templates {
         let base = Node::part(payload, &mut compiler, at, &Pointer::Root, faults);
         let mut compiled = Vec::new();
         for (locale, patch) in variants {
-            // The templates of the patch have their faults here; those of the payload had theirs above.
+            // Reports the faults of the patch's templates. Those of the payload were reported above.
             Node::part(
                 patch,
                 &mut compiler,
@@ -125,19 +128,19 @@ impl Templates {
         }
     }
 
-    /// Whether all devices get the payload as it is.
+    /// Whether all devices get the same payload.
     #[must_use]
     pub const fn is_plain(&self) -> bool {
         self.base.is_none() && self.variants.is_empty()
     }
 
-    /// The names of all variables in the payload and its variants.
+    /// Returns the names of all variables in the payload and its variants.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         self.variables.iter().map(String::as_str)
     }
 
-    /// What is laid over the payload for a device; none if the payload is the same for all devices of its locale, and that
-    /// has no variant.
+    /// Returns the merge patch for a device. Returns `None` if the payload has no templates and no variant
+    /// matches the device's locale.
     ///
     /// # Errors
     /// A variable has no value, or the texts are too long.
@@ -150,8 +153,8 @@ impl Templates {
         self.render(variant.or(self.base.as_ref()), &own, None)
     }
 
-    /// The same for a device that has a value for each variable: its default, or else [`SAMPLE`]. First without a variant,
-    /// then with each, by its locale.
+    /// Renders samples, in which each variable has its default or [`SAMPLE`]: first without a variant, then
+    /// with each variant, by its locale.
     pub fn samples(&self) -> impl Iterator<Item = (Option<&str>, Result<Option<Value>, Unrendered>)> {
         let sample = |name: &str| Some(self.defaults.get(name).map_or(SAMPLE, String::as_str).to_owned());
         let variants = self.variants.iter();
@@ -178,7 +181,7 @@ impl Templates {
     }
 }
 
-/// The value of a variable, as text.
+/// Returns the value of a variable as text.
 fn value_of(recipient: &Recipient<'_>, name: &str) -> Option<String> {
     match name {
         "ref" => recipient.reference.map(str::to_owned),
@@ -189,7 +192,7 @@ fn value_of(recipient: &Recipient<'_>, name: &str) -> Option<String> {
     }
 }
 
-/// A value as it stands in a text; a number keeps its digits.
+/// Returns a value as text. A number keeps its digits.
 fn text(value: &Value) -> Option<String> {
     let text: Cow<'_, str> = match value {
         Value::String(text) => text.into(),
@@ -201,16 +204,16 @@ fn text(value: &Value) -> Option<String> {
     Some(text.into_owned())
 }
 
-/// The most bytes of all texts of a device that are filled in.
+/// The most bytes of all filled-in texts of a device.
 ///
-/// APNs takes 5,120 of a payload, and a body that is to be shortened may have more before it is. Without a bound, a few
-/// kilobytes of expressions would make megabytes for each device.
+/// APNs accepts payloads of up to 5,120 bytes, and a body that will be truncated may be longer. Without a
+/// limit, a few kilobytes of expressions could produce megabytes per device.
 pub const MAX_RENDERED: usize = 32 * 1024;
 
-/// What stands for a variable where there is no device.
+/// The value of a variable in a sample.
 pub const SAMPLE: &str = "x";
 
-/// What stands for a number where there is no device.
+/// The value of a number in a sample.
 const SAMPLE_NUMBER: u8 = 1;
 
 #[cfg(test)]

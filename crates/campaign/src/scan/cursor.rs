@@ -1,11 +1,11 @@
-//! How far a scan is: past which device.
+//! The position of a scan: the last device that it has passed.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The id of the last device that a scan has dealt with; 0, written as nothing, at the start.
+/// The id of the last device that a scan has handled. 0 at the start, written as the empty text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Cursor(pub u64);
@@ -44,7 +44,7 @@ impl TryFrom<String> for Cursor {
     }
 }
 
-/// A text that is the cursor of no scan.
+/// A text that is not a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is the cursor of no scan")]
 pub struct BadCursor;

@@ -1,4 +1,4 @@
-//! How often a device is sent something: at most so many runs in a period.
+//! Frequency caps: the most runs per device in a period.
 
 use std::time::Duration;
 
@@ -10,21 +10,22 @@ use apns::fault::{self, FaultKind, Faults, Pointer};
 
 /// A frequency cap.
 ///
-/// Runs are counted by the moments for which they were due, so that the cap does not depend on how long a run takes: a run
-/// that was due exactly one period before is not counted any more. A campaign that comes every week and skips nobody
-/// needs a period that is shorter than a week of 167 hours.
+/// Runs are counted by the moments at which they were due, so that the cap does not depend on how long a run
+/// takes. A run that was due exactly one period before no longer counts. A weekly campaign in a zone with
+/// daylight saving time should use a period shorter than its shortest week of 167 hours, or it may skip
+/// devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Frequency {
-    /// The most runs in a period, this one included.
+    /// The most runs in a period, including this one.
     pub max: u32,
     /// The period in seconds.
     pub per: u64,
-    /// CapScope which campaigns.
+    /// Which campaigns count.
     pub of: CapScope,
 }
 
-/// Which campaigns count.
+/// The campaigns whose runs count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CapScope {
@@ -90,10 +91,10 @@ fn invalid<T>(at: &Pointer<'_>, text: String, faults: &mut Faults) -> Option<T> 
     None
 }
 
-/// The longest period: a month of most months. For a day more it is remembered who was sent what.
+/// The longest period: 30 days. The send log is kept a day longer.
 pub(super) const MAX_PERIOD: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// More runs than anyone has in a period.
+/// More runs than a device has in any period.
 const MAX_RUNS: u32 = 1000;
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Whether a run that is due now would reach devices: if they are in its segment, and not over its cap.
+//! Whether a run that is due now would reach certain devices: whether they are in its segment and within its
+//! cap.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -9,7 +10,7 @@ use crate::segment::Segment;
 use apns::time::Timestamp;
 use delivery::sql::{BadRow, Row, Statement, Value};
 
-/// What is asked about devices of a shard.
+/// A question about devices of a shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Judge {
     /// The devices.
@@ -26,17 +27,17 @@ pub struct Judge {
     pub at: Timestamp,
 }
 
-/// Which of them would not be reached, and why.
+/// The devices that would not be reached, with the reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Judged {
-    /// Those that are not in the segment.
+    /// Devices that are not in the segment.
     pub outside: Vec<u64>,
-    /// Those that the cap leaves out.
+    /// Devices that the cap excludes.
     pub capped: Vec<u64>,
 }
 
 impl Judge {
-    /// The statements whose rows [`Judge::read`] takes: one for the segment, and with a cap one a device.
+    /// Returns the statements for [`Judge::read`]: one for the segment and, with a cap, one per device.
     #[must_use]
     pub fn statements(&self) -> Vec<Statement> {
         let mut text = "SELECT id FROM devices WHERE id IN (SELECT value FROM json_each(?1))".to_owned();
@@ -57,10 +58,10 @@ impl Judge {
         std::iter::once(within).chain(caps).collect()
     }
 
-    /// What the rows say.
+    /// Reads the result from the rows.
     ///
     /// # Errors
-    /// A row is not as it must be.
+    /// A row is malformed.
     pub fn read(&self, rows: &[Vec<Row>]) -> Result<Judged, BadRow> {
         let (within, caps) = rows.split_first().unwrap_or((const { &Vec::new() }, &[]));
         let within: Vec<u64> = within.iter().map(|row| row.number(0)).collect::<Result<_, _>>()?;

@@ -1,7 +1,8 @@
-//! The devices that a scan has not come to when its run stops it: the run ends without them, and says how many they are.
+//! Counts the devices that a scan has not reached when its run is stopped. The run ends without them, and
+//! reports their number.
 //!
-//! They are counted page by page, each one step of the loop of the shard, so that no count blocks the shard for long. How far
-//! the count is stands in the scan's row.
+//! Each page is one step of the shard's loop, so that no count blocks the shard for long. The scan's row
+//! stores the progress.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,23 +10,24 @@ use super::{AudienceScan, Cursor, Step};
 use batch::LeftOut;
 use delivery::sql::{self, BadRow, Row, Statement};
 
-/// How far the count has come.
+/// The progress of the count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remainder {
-    /// The devices up to here are counted.
+    /// The devices up to this position are counted.
     pub to: Cursor,
-    /// How many of them the run would have looked at: those in its segment and its time zones.
+    /// The number of counted devices in the run's segment and time zones.
     pub devices: u64,
 }
 
 impl AudienceScan {
-    /// Counts the next page of the devices that the scan has not come to. The step brings nothing, but the last one brings the
-    /// count. `rows` executes a statement.
+    /// Counts the next page of devices that the scan has not reached. The step has no pushes. The last step
+    /// reports the count. `rows` executes a statement.
     ///
-    /// The row of the chunk at the cursor is deleted first: the batch has not taken that chunk.
+    /// Deletes the send log's row of the chunk at the cursor first, because the batch has not accepted that
+    /// chunk.
     ///
     /// # Errors
-    /// A statement has failed, or a row is not as it must be. The count can go on from there.
+    /// A statement failed, or a row is malformed. The count can be continued.
     pub fn count_remainder(
         &self,
         mut rows: impl FnMut(Statement) -> Result<Vec<Row>, String>,
@@ -71,11 +73,11 @@ impl AudienceScan {
     }
 }
 
-/// What the conditions of a page may cost, as [`Segment::devices_within`](crate::segment::Segment::devices_within)
-/// counts it: some tenths of a second.
+/// The most that the conditions of a page may cost, in the unit of
+/// [`Segment::devices_within`](crate::segment::Segment::devices_within): some tenths of a second.
 const COUNT_COST: u32 = 500_000;
 
-/// The most devices that a page looks at: those of a whole shard.
+/// The most devices per page: those of a whole shard.
 const MAX_COUNTED: u32 = 500_000;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Who was sent what: a row for each chunk that a run was handed, with the ids of its devices.
+//! The send log: one row per chunk of a run, with the ids of its devices.
 //!
-//! It is what frequency caps count. A row is keyed by its run and by the cursor at which its chunk begins, so that a chunk
-//! that is handed over again after a crash takes the place of the first. A device that was removed and came again is
-//! another one here.
+//! Frequency caps count these rows. The key of a row is its run and the cursor at which its chunk begins, so
+//! that a chunk that is handed over again after a crash replaces the first. A device that was removed and
+//! added again is a different device here.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use super::frequency::{CapScope, Frequency, MAX_PERIOD};
 use apns::time::Timestamp;
 use delivery::sql::{BadRow, Row, Statement};
 
-/// Makes the table and its index, if they are not there. The index holds all that decides whether a row is read.
+/// Creates the table and its index if they do not exist. The index covers everything that decides whether a
+/// row is read.
 pub(super) fn create() -> Vec<Statement> {
     vec![
         Statement::new(
@@ -25,18 +26,18 @@ pub(super) fn create() -> Vec<Statement> {
     ]
 }
 
-/// Which chunk of which run a row is about.
+/// The key and the campaign of a row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chunk<'w> {
     pub(super) run: &'w str,
     pub(super) campaign: &'w str,
-    /// For when the run was due.
+    /// When the run was due.
     pub(super) at: Timestamp,
-    /// The cursor where the chunk begins.
+    /// The cursor at which the chunk begins.
     pub(super) start: &'w str,
 }
 
-/// Writes the devices of a chunk, whose ids ascend. A chunk of none has no row.
+/// Writes the devices of a chunk, by ascending ids. An empty chunk has no row.
 pub(super) fn write(chunk: Chunk<'_>, ids: &[u64]) -> Statement {
     let (Some(first), Some(last)) = (ids.first(), ids.last()) else {
         return delete(chunk.run, chunk.start);
@@ -53,7 +54,7 @@ pub(super) fn write(chunk: Chunk<'_>, ids: &[u64]) -> Statement {
     .bind(coded(ids))
 }
 
-/// Leaves these devices in the row of a chunk, whose ids ascend. A chunk of none has no row.
+/// Rewrites the devices of a chunk, by ascending ids. An empty chunk has no row.
 pub(super) fn rewrite(run: &str, start: &str, ids: &[u64]) -> Statement {
     let (Some(first), Some(last)) = (ids.first(), ids.last()) else {
         return delete(run, start);
@@ -72,7 +73,8 @@ fn delete(run: &str, start: &str) -> Statement {
         .bind(start)
 }
 
-/// Reads the rows that count for a cap of a run that is due at `at`, and that may have devices from `first` to `last`.
+/// Reads the rows that count for the cap of a run that is due at `at` and that may include devices from
+/// `first` to `last`.
 pub(super) fn read(
     cap: &Frequency,
     run: &str,
@@ -84,7 +86,8 @@ pub(super) fn read(
         CapScope::Campaign => Some(campaign),
         CapScope::All => None,
     };
-    // SQLite looks at the index by time alone until a row counts. The `+` keeps it from the one that has the order.
+    // SQLite reads only the index by time until a row matches. The `+` keeps it from choosing the primary key for
+    // its order.
     Statement::new(
         "SELECT run, first, devices FROM send_log WHERE at > ?1 AND first <= ?2 AND last >= ?3 AND run <> ?4 \
          AND (?5 IS NULL OR campaign = ?5) ORDER BY +run",
@@ -96,10 +99,10 @@ pub(super) fn read(
     .bind(campaign)
 }
 
-/// In how many runs each device was, from the rows of [`read`].
+/// Counts the runs per device, from the rows of [`read`].
 pub(super) fn counts(rows: &[Row]) -> Result<HashMap<u64, u32>, BadRow> {
-    // With the last run that was counted: two chunks of a run may name one device, if what it was like changed between two
-    // attempts at the first of them.
+    // Stores the last counted run per device: two chunks of a run may include the same device, if its
+    // properties changed between two attempts at the first of them.
     let mut counts: HashMap<u64, (u32, &str)> = HashMap::new();
     for row in rows {
         let run = row.text(0)?;
@@ -113,12 +116,12 @@ pub(super) fn counts(rows: &[Row]) -> Result<HashMap<u64, u32>, BadRow> {
     Ok(counts.into_iter().map(|(id, (count, _))| (id, count)).collect())
 }
 
-/// Forgets what no cap counts any more.
+/// Deletes rows that no cap counts any more.
 pub(super) fn sweep(now: Timestamp) -> Statement {
     Statement::new("DELETE FROM send_log WHERE at < ?").bind(now - KEPT)
 }
 
-/// The distances from each id to the next, of which most are one digit; one after the other.
+/// Encodes the differences between consecutive ids. Most of them have one digit.
 fn coded(ids: &[u64]) -> String {
     let mut text = String::with_capacity(ids.len() * 2);
     for pair in ids.windows(2) {
@@ -131,7 +134,7 @@ fn coded(ids: &[u64]) -> String {
     text
 }
 
-/// The ids that [`coded`] coded, of which `first` is the first.
+/// Decodes the ids that [`coded`] encoded. `first` is the first id.
 pub(super) fn decoded(first: u64, text: &str) -> impl Iterator<Item = u64> {
     let distances = text
         .split(',')
@@ -143,5 +146,5 @@ pub(super) fn decoded(first: u64, text: &str) -> impl Iterator<Item = u64> {
     std::iter::once(first).chain(following)
 }
 
-/// How long it is remembered who was sent what: a day longer than the longest period of a cap, for runs that are late.
+/// How long rows are kept: a day longer than the longest period of a cap, for late runs.
 const KEPT: Duration = Duration::from_secs(MAX_PERIOD.as_secs() + 24 * 60 * 60);

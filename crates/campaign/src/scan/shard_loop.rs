@@ -1,14 +1,16 @@
-//! The loop of a shard: takes all of its scans on, whatever fails.
+//! The loop of a shard, which advances all of its scans whatever fails.
 //!
-//! A synchronous machine. The alarm is the first event; [`ShardLoop::handle`] answers each event with the next effect, which the
-//! shell executes, and what came of it is the next event. A turn ends when there is no effect left.
+//! A synchronous machine. The alarm is the first event. [`ShardLoop::handle`] answers each event with the
+//! next effect, the shell executes the effect, and its result is the next event. A turn ends when there is no
+//! effect left.
 //!
-//! **No scan is lost.** A turn arms the next alarm before anything else, so that whatever ends it - a reset, a crash, an error -
-//! another follows. What a scan has reached is the batch's to know, so that a turn may end after any effect.
+//! **No scan is lost.** A turn sets the next alarm before anything else, so that another turn follows
+//! whatever ends this one: a reset, a crash, an error. The batch stores the position of each scan, so a turn
+//! may end after any effect.
 //!
-//! **No scan starves.** A turn begins with the scan behind the one that the last turn visited last, and each scan that it visits
-//! makes at least one step, however long the batch takes to answer. In memory alone are that place, and until when a scan
-//! rests; an object that forgot both visits all of its scans.
+//! **No scan starves.** A turn begins with the scan after the last one of the previous turn, and each scan
+//! that it visits makes at least one step, however long the batch takes to answer. That position, and until
+//! when a scan rests, are in memory only. If both are lost, all scans are visited.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -19,7 +21,7 @@ use apns::time::Timestamp;
 use batch::Appended;
 use delivery::sql::Statement;
 
-/// The loop. What it holds may be lost at any time.
+/// The loop. Its state may be lost at any time.
 #[derive(Debug, Default)]
 pub struct ShardLoop {
     /// The batch of the scan that was visited last.
@@ -30,68 +32,69 @@ pub struct ShardLoop {
     notices: Vec<Notice>,
 }
 
-/// What has happened.
+/// An event.
 #[derive(Debug)]
 pub enum Event {
-    /// The alarm has come: a turn begins.
+    /// The alarm: a turn begins.
     Alarm,
-    /// [`Effect::Arm`], [`Effect::Disarm`] or [`Effect::Write`] is done.
+    /// [`Effect::Arm`], [`Effect::Disarm`] or [`Effect::Write`] succeeded.
     Done,
-    /// The scans that [`Effect::Load`] has read.
+    /// The scans that [`Effect::Load`] read.
     Loaded(Vec<AudienceScan>),
-    /// The step that [`Effect::MakeStep`] or [`Effect::CountRemainder`] has made, or why not.
+    /// The step of [`Effect::MakeStep`] or [`Effect::CountRemainder`], or its error.
     Made(Result<Step, String>),
-    /// The batch's answer to [`Effect::HandOver`], nothing if it is not there any more, or why there is none.
+    /// The batch's answer to [`Effect::HandOver`], `None` if the batch does not exist any more, or the error.
     Answered(Result<Option<Appended>, String>),
-    /// The effect has failed.
+    /// The effect failed.
     Failed(String),
 }
 
-/// What is to be done next.
+/// An effect for the shell to execute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Set the alarm, whatever it was set to.
+    /// Set the alarm, replacing an earlier one.
     Arm(Timestamp),
-    /// There is nothing left to wake for.
+    /// Clear the alarm.
     Disarm,
     /// Read all scans.
     Load,
-    /// Make the next step of this scan, and write down whom it is for, with no wait in between.
+    /// Make the next step of this scan and record its devices, without awaiting in between.
     MakeStep(Box<AudienceScan>),
-    /// Count the next devices that this scan has not come to ([`AudienceScan::count_remainder`]): its batch has stopped it.
+    /// Count the next devices that this scan has not reached ([`AudienceScan::count_remainder`]), after its
+    /// batch stopped it.
     CountRemainder(Box<AudienceScan>),
     /// Hand this step of the scan to its batch.
     HandOver(Box<AudienceScan>, Box<Step>),
-    /// Execute these, with no wait in between.
+    /// Execute these statements, without awaiting in between.
     Write(Vec<Statement>),
-    /// End the turn with this error: no alarm could be set, and the platform gives one again that has failed.
+    /// End the turn with this error. No alarm could be set, and the platform repeats an alarm that fails.
     Fail(String),
 }
 
-/// Something for the log.
+/// An entry for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// How far a scan has come in a turn.
+    /// The progress of a scan in a turn.
     Scanned {
         /// Its batch.
         batch: String,
         /// The shard's number.
         shard: u32,
-        /// How many pushes it has handed over.
+        /// The number of pushes that it handed over.
         pushes: u64,
-        /// How many devices were left out.
+        /// The number of devices that were left out.
         invalid: u64,
-        /// What is wrong with some of those.
+        /// The faults of some of those devices.
         problems: Vec<String>,
     },
-    /// A scan has failed, and is tried again.
+    /// A scan failed and will be retried.
     Failed {
         /// Its batch.
         batch: String,
         /// Why.
         problem: String,
     },
-    /// The turn has failed, and the next tries again.
+    /// The turn failed, and the next one retries.
     TurnFailed {
         /// Why.
         problem: String,
@@ -108,7 +111,7 @@ struct Rest {
 #[derive(Debug)]
 struct Turn {
     began_at: Timestamp,
-    /// The time that each visit may take.
+    /// The time per visit.
     share: Duration,
     waiting: VecDeque<AudienceScan>,
     stage: Stage,
@@ -117,21 +120,21 @@ struct Turn {
 /// What the turn waits for.
 #[derive(Debug)]
 enum Stage {
-    /// The next alarm is being armed.
+    /// The next alarm, which is being set.
     Arming,
-    /// The scans are being read.
+    /// The scans, which are being read.
     Loading,
-    /// A scan is visited.
+    /// An effect of the scan that is visited.
     Visiting(Box<ScanStep>),
-    /// A scan that is over is being deleted.
+    /// The deletion of a scan that is over.
     Deleting(String),
-    /// The scans are read again, for the next alarm.
+    /// The scans, which are read again to compute the next alarm.
     Closing,
-    /// The next alarm is being armed, and the turn is over.
+    /// The next alarm, which is being set. The turn is then over.
     Ending,
 }
 
-/// The step of a scan that is being made.
+/// The visit of a scan.
 #[derive(Debug)]
 struct ScanStep {
     scan: AudienceScan,
@@ -141,12 +144,12 @@ struct ScanStep {
     pushes: u64,
     invalid: u64,
     problems: Vec<String>,
-    /// The step that is handed over.
+    /// The step that is being handed over.
     step: Step,
 }
 
 impl ShardLoop {
-    /// Takes an event, and says what is to be done next; nothing when the turn is over.
+    /// Handles an event. Returns the next effect, or `None` when the turn is over.
     pub fn handle(&mut self, event: Event, now: Timestamp) -> Option<Effect> {
         if matches!(event, Event::Alarm) {
             self.turn = Some(Turn {
@@ -159,7 +162,7 @@ impl ShardLoop {
         }
         let stage = &mut self.turn.as_mut()?.stage;
         match (std::mem::replace(stage, Stage::Ending), event) {
-            // The turn goes on without the alarm: its end sets one, or the platform gives this one again.
+            // The turn continues without an alarm: its end sets one, or the platform repeats this one.
             (Stage::Arming, Event::Done | Event::Failed(_)) => self.go_to(Stage::Loading, Effect::Load),
             (Stage::Loading, Event::Loaded(scans)) => {
                 self.line_up(scans, now);
@@ -187,17 +190,17 @@ impl ShardLoop {
                 self.notices.push(Notice::TurnFailed { problem });
                 self.go_to(Stage::Ending, Effect::Arm(now + PAUSE))
             }
-            // The shell answers each effect with its own event.
+            // Unreachable: the shell answers each effect with its own event.
             (_, _) => self.go_to(Stage::Ending, Effect::Arm(now + PAUSE)),
         }
     }
 
-    /// The scan of this batch rests no more: the batch has something to say to it.
+    /// Ends the rest of a batch's scan, because the batch has news for it.
     pub fn wake(&mut self, batch: &str) {
         self.rests.remove(batch);
     }
 
-    /// What is to be logged since the last call.
+    /// Returns the log entries since the last call.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
     }
@@ -207,7 +210,7 @@ impl ShardLoop {
         Some(effect)
     }
 
-    /// Lines up the scans that do not rest, from the one behind the last that was visited.
+    /// Queues the scans that do not rest, beginning after the one that was visited last.
     fn line_up(&mut self, mut scans: Vec<AudienceScan>, now: Timestamp) {
         self.forget_others(&scans);
         let rests = &self.rests;
@@ -246,8 +249,8 @@ impl ShardLoop {
             problems: Vec::new(),
             step: Step::default(),
         };
-        // Where the scan is, the batch knows: a step of nothing changes nothing, and is answered with that. The batch is
-        // asked before anything else can fail, so that a scan ends that has nothing to scan for any more.
+        // An empty step changes nothing, and its answer is the scan's position. The batch is asked before
+        // anything else can fail, so that a scan whose batch is over ends in any case.
         self.hand_over(current, here)
     }
 
@@ -278,7 +281,7 @@ impl ShardLoop {
         let Ok(cursor) = told.cursor.parse::<Cursor>() else {
             return self.failed(current, "the batch has another cursor".to_owned(), now);
         };
-        // A batch that takes no count does not wait for one.
+        // Ends the scan even if the batch is of a version that does not accept a count.
         let is_counted = current.step.last && current.step.remainder.is_some();
         current.count_step(cursor);
         current.scan.move_to(cursor);
@@ -312,7 +315,7 @@ impl ShardLoop {
         self.go_to(Stage::Visiting(Box::new(current)), effect)
     }
 
-    /// Nothing is left of a scan.
+    /// Deletes a scan that is over.
     fn over(&mut self, current: &ScanStep, delete: Vec<Statement>) -> Option<Effect> {
         self.report(current);
         let stage = Stage::Deleting(current.scan.batch.clone());
@@ -322,7 +325,7 @@ impl ShardLoop {
     fn failed(&mut self, current: ScanStep, problem: String, now: Timestamp) -> Option<Effect> {
         self.report(&current);
         if current.steps > 1 {
-            // It had gone on before it failed.
+            // The scan made progress before it failed, so its delay starts anew.
             self.rests.remove(&current.scan.batch);
         }
         self.rest_after_failure(&current.scan.batch, problem, now);
@@ -354,7 +357,8 @@ impl ShardLoop {
         }
     }
 
-    /// Arms the alarm for what is left. A scan that began meanwhile has no rest, and is visited at once.
+    /// Sets the alarm for the remaining scans. A scan that began meanwhile does not rest, and is visited at
+    /// once.
     fn close(&mut self, scans: &[AudienceScan], now: Timestamp) -> Option<Effect> {
         self.forget_others(scans);
         let rest_of = |scan: &AudienceScan| self.rests.get(&scan.batch).map(|rest| rest.until);
@@ -365,7 +369,7 @@ impl ShardLoop {
 }
 
 impl ScanStep {
-    /// Counts the step that was handed over, if the batch has taken it.
+    /// Counts the step that was handed over, if the batch accepted it.
     fn count_step(&mut self, cursor: Cursor) {
         let step = std::mem::take(&mut self.step);
         if cursor == step.to {
@@ -378,23 +382,24 @@ impl ScanStep {
     }
 }
 
-/// How long the visits of a turn take together, if each makes more than one step.
+/// The time of all visits of a turn together, if each makes more than one step.
 pub(super) const TURN: Duration = Duration::from_secs(20);
 
-/// No visit begins later in a turn: an alarm may take 15 minutes, the last visit included.
+/// No visit begins later than this in a turn. An alarm handler may run for 15 minutes, including the last
+/// visit.
 pub(super) const LONGEST_TURN: Duration = Duration::from_mins(5);
 
-/// When the next turn begins if this one ends without a word.
+/// When the next turn begins if this one ends unexpectedly.
 pub(super) const GUARD: Duration = Duration::from_mins(1);
 
-/// When what failed is tried again; each time later.
+/// The delay before the first retry. It doubles with each failure.
 pub(super) const PAUSE: Duration = Duration::from_secs(5);
 
-/// The longest time until what failed is tried again.
+/// The longest delay before a retry.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// Past 2^4 the longest time is reached.
+/// The longest delay is reached at 2^4.
 const MAX_DOUBLINGS: u32 = 4;
 
-/// Devices of a turn that are left out and are logged: enough to see why.
+/// The most left-out devices per turn that are logged: enough to see why.
 const MAX_PROBLEMS: usize = 5;

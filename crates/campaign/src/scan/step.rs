@@ -1,54 +1,55 @@
-//! One step of a scan: the next devices, whom of them the frequency cap allows, and their lines for the batch.
+//! One step of a scan: the next devices, those of them that the frequency cap allows, and their lines for the
+//! batch.
 //!
-//! In scope: the statements of a step and their order. They are executed one after the other with no wait in between, so that
-//! the object's input gate keeps two scans from sending a device what only one of them may. Out of scope: what a line says
-//! (the caller renders it), and handing the step over.
+//! In scope: the statements of a step and their order. They are executed without awaiting in between, so that
+//! the object's input gate keeps two scans from both sending to a device at its cap. Out of scope: the
+//! contents of a line (the caller renders it), and handing the step over.
 
 use super::{AudienceScan, Cursor, Page, Remainder};
 use crate::audience::Member;
 use batch::LeftOut;
 use delivery::sql::{self, BadRow, Row, Statement};
 
-/// A step of a scan, as the batch gets it.
+/// A step of a scan, as it is handed to the batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Step {
-    /// Where the scan is when the batch has taken the step.
+    /// The position of the scan once the batch has accepted the step.
     pub to: Cursor,
-    /// A line for each push, ended by `\n`.
+    /// One line per push, each ended by `\n`.
     pub lines: String,
-    /// How many pushes there are.
+    /// The number of pushes.
     pub pushes: u32,
-    /// How many devices are left out, and why.
+    /// The number of devices that were left out, by reason.
     pub left_out: LeftOut,
     /// Whether the scan is over.
     pub last: bool,
-    /// Why the scan cannot go on, if so: it is over then.
+    /// Why the scan cannot continue. It is then over.
     pub fault: Option<String>,
-    /// What is wrong with some of the devices that are left out, for the log.
+    /// The faults of some of the devices that were left out, for the log.
     pub problems: Vec<String>,
-    /// How far the count has come of the devices that the scan has not come to, if it was stopped.
+    /// For a stopped scan: the progress of counting the devices that it has not reached.
     pub remainder: Option<Remainder>,
 }
 
-/// The lines of some devices.
+/// The rendered lines of some devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rendered {
-    /// A line for each push, ended by `\n`.
+    /// One line per push, each ended by `\n`.
     pub lines: String,
-    /// How many pushes there are.
+    /// The number of pushes.
     pub pushes: u32,
-    /// How many of the devices are left out, and why.
+    /// The number of devices that were left out, by reason.
     pub left_out: LeftOut,
-    /// What is wrong with some of those.
+    /// The faults of some of those devices.
     pub problems: Vec<String>,
-    /// Which of the devices the lines are for, by their indices.
+    /// The indices of the devices that have a line.
     pub indices: Vec<usize>,
-    /// How many of the devices are dealt with: a chunk may be full before the last.
+    /// The number of devices that were handled. A chunk may be full before the last one.
     pub taken: usize,
 }
 
 impl Step {
-    /// The last step of a scan that cannot go on from here.
+    /// Creates the last step of a scan that cannot continue.
     #[must_use]
     pub fn fault(at: Cursor, fault: String) -> Self {
         Self {
@@ -61,11 +62,11 @@ impl Step {
 }
 
 impl AudienceScan {
-    /// Makes the next step of at most `limit` devices, and records whom it is for. `rows` executes a statement, `render` makes
-    /// the lines.
+    /// Makes the next step of at most `limit` devices, and records them. `rows` executes a statement,
+    /// `render` renders the lines.
     ///
     /// # Errors
-    /// A statement has failed, or a row is not as it must be. The step can be tried again.
+    /// A statement failed, or a row is malformed. The step can be retried.
     pub fn step(
         &self,
         limit: u32,
@@ -92,7 +93,7 @@ impl AudienceScan {
             None => members,
         };
         let rendered = render(&members);
-        // A device that is left out is sent nothing, and counts for no cap.
+        // A device that is left out receives nothing, so the run does not count for its cap.
         let sent_to = rendered.indices.iter().filter_map(|index| members.get(*index));
         let ids: Vec<u64> = sent_to.map(|member| member.id).collect();
         rows(self.record(&ids))?;

@@ -1,8 +1,8 @@
-//! Devices that a run was to reach and has certainly not reached: it counts for no cap of theirs.
+//! Devices that a run has certainly not reached, so that the run does not count for their caps.
 //!
-//! A row of [`super::send_log`] counts from the hand-over on. The batch reports at the run's end for which devices APNs has
-//! certainly not accepted a push. Only rows that have such a device are written again, so that a run that went well costs
-//! nothing more. Reported twice, nothing changes.
+//! A row of [`super::send_log`] counts from the hand-over on. When the run has ended, the batch reports the
+//! devices for which APNs has certainly not accepted a push. Only rows with such a device are rewritten, so a
+//! run without failures costs nothing more. A repeated report changes nothing.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ pub struct Unaccepted {
 }
 
 impl Unaccepted {
-    /// Reads the devices' ids, and the rows of the run that may have them.
+    /// Reads the devices' ids, and the rows of the run that may include them.
     #[must_use]
     pub fn statements(&self) -> Vec<Statement> {
         let tokens = json!(self.tokens).to_string();
@@ -32,10 +32,11 @@ impl Unaccepted {
         ]
     }
 
-    /// Writes the rows again that have such a device, from the rows of [`Unaccepted::statements`].
+    /// Returns the statements that rewrite the rows with such a device, from the rows of
+    /// [`Unaccepted::statements`].
     ///
     /// # Errors
-    /// A row is not as it was stored.
+    /// A row is malformed.
     pub fn changes(&self, rows: &[Vec<Row>]) -> Result<Vec<Statement>, BadRow> {
         let (ids, send_log) = match rows {
             [ids, send_log] => (ids.as_slice(), send_log.as_slice()),
@@ -58,7 +59,8 @@ impl Unaccepted {
 const IDS: &str =
     "SELECT known.id FROM json_each(?1) AS token CROSS JOIN devices AS known ON known.token = token.value";
 
-/// Devices of one chunk are close together: of the run's rows, those between the lowest and the highest id.
+/// The devices of one chunk have ids close together, so this reads only rows between the lowest and the
+/// highest id.
 const ROWS: &str = "SELECT start, first, devices FROM send_log WHERE run = ?2 \
      AND first <= (SELECT max(known.id) FROM json_each(?1) AS token CROSS JOIN devices AS known ON known.token = token.value) \
      AND last >= (SELECT min(known.id) FROM json_each(?1) AS token CROSS JOIN devices AS known ON known.token = token.value)";

@@ -1,11 +1,12 @@
-//! Compiles a segment to a condition of SQL.
+//! Compiles a segment to a SQL condition.
 //!
-//! Every part of the condition is 0 or 1 and never null, so that `not` means what it says. Several conditions are a `CASE`,
-//! which stops at the first that decides, and unlike a chain of `AND` does not grow deeper with their number: the platform
-//! takes expressions of a depth of 100.
+//! Every part of the condition is 0 or 1 and never null, so that `not` is exact. Several conditions become a
+//! `CASE`, which stops at the first one that decides. Unlike a chain of `AND`, it does not grow deeper with
+//! their number: the platform limits the depth of expressions to 100.
 //!
-//! A device's attributes are JSON, and are parsed once for all conditions on them: each such condition has a bit in a number
-//! that one pass over the attributes adds up, and the condition asks for its bit. Likewise each tag that is looked for.
+//! A device's attributes are JSON, and are parsed once for all conditions. Each condition on attributes has a
+//! bit; one pass over the attributes sums the bits that are met, and the condition tests its bit. Tags work
+//! in the same way.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use super::{Bound, Field, Node, Scalar, Side};
 use delivery::sql;
 
-/// The condition, with the value of its place.
+/// Returns the condition and the value of its placeholder.
 pub(super) fn condition(root: &Node, place: usize) -> (String, Option<sql::Value>) {
     let mut compiler = Compiler {
         place,
@@ -41,7 +42,7 @@ pub(super) fn condition(root: &Node, place: usize) -> (String, Option<sql::Value
         .map(|(tag, bit)| (tag, (1_u64 << bit).to_string()))
         .collect();
     if !tags.is_empty() {
-        // A device may have a tag twice.
+        // `DISTINCT`, because a device may have a tag twice.
         let sum = compiler.found("value", &tags);
         passes.push(format!(
             "(SELECT coalesce(sum(DISTINCT {sum}), 0) AS marks FROM json_each(tags))"
@@ -56,13 +57,13 @@ pub(super) fn condition(root: &Node, place: usize) -> (String, Option<sql::Value
 
 struct Compiler {
     place: usize,
-    /// All that is bound, as one array.
+    /// All bound values, as one array.
     values: Vec<Value>,
-    /// What is tested of attributes, by their names: each test is its bit, or 0.
+    /// The tests by attribute name. Each test returns its bit or 0.
     tests: BTreeMap<String, Vec<String>>,
-    /// How many tests there are. A segment has fewer conditions than a positive number of SQLite has bits.
+    /// The number of tests. It stays below the number of bits, because a segment has fewer conditions.
     bits: u32,
-    /// The tags that are looked for, each with the bit of its index; none if they are more than there are bits.
+    /// The tags that are searched for. A tag's bit is its index. Empty if there are more tags than bits.
     tags: BTreeSet<String>,
 }
 
@@ -78,7 +79,7 @@ impl Compiler {
         }
     }
 
-    /// `found` for the first that decides, else the other.
+    /// Returns `found` at the first condition that decides, or else the opposite.
     fn first_of(&mut self, nodes: &[Node], decides: &str, found: u8) -> String {
         let otherwise = 1 - found;
         if nodes.is_empty() {
@@ -109,7 +110,7 @@ impl Compiler {
     fn exists(&mut self, field: &Field) -> String {
         match field {
             Field::Attribute(name) => self.attribute(name, "1"),
-            // Without one, it is empty.
+            // A device without a time zone has the empty one.
             Field::TimeZone => "(time_zone <> '')".to_owned(),
             Field::Tags => "(tags IS NOT NULL)".to_owned(),
             Field::Reference | Field::Locale | Field::Language | Field::RegisteredAt => {
@@ -134,12 +135,12 @@ impl Compiler {
         let value = self.value(value);
         match field {
             Field::Attribute(name) => self.attribute(name, &format!("{kind} AND value {sign} {value}")),
-            // No other has an order, but what is not an attribute has no type either.
+            // The parser rejects an order of other fields.
             _ => "0".to_owned(),
         }
     }
 
-    /// Whether there is an attribute of that name that passes.
+    /// Tests an attribute.
     fn attribute(&mut self, name: &str, test: &str) -> String {
         let bit = 1_u64 << self.bits.min(62);
         self.bits += 1;
@@ -148,8 +149,8 @@ impl Compiler {
         format!("(bits & {bit} <> 0)")
     }
 
-    /// The number of the text that `what` is, of texts in ascending order; 0 if it is none of them. It is looked for by halves: a
-    /// device may have 64 attributes, and a segment as many names.
+    /// Returns the number of the text that equals `what`, or 0. `numbers` is sorted, and searched by
+    /// bisection: a device may have 64 attributes, and a segment as many names.
     fn found(&mut self, what: &str, numbers: &[(String, String)]) -> String {
         match numbers {
             [] => "0".to_owned(),
@@ -179,7 +180,7 @@ impl Compiler {
         format!("(marks & {mask} <> 0)")
     }
 
-    /// Whether an attribute is one of these: `1`, `"1"` and `true` are three.
+    /// Whether an attribute has one of these values. `1`, `"1"` and `true` are different.
     fn is_scalar(&mut self, scalars: &[Scalar]) -> String {
         let (mut texts, mut numbers) = (Vec::new(), Vec::new());
         for scalar in scalars {
@@ -206,7 +207,7 @@ impl Compiler {
         tests.join(" OR ")
     }
 
-    /// Whether something is one of the values.
+    /// Whether `what` is one of the values.
     fn one_of(&mut self, what: &str, mut values: Vec<Value>) -> String {
         if values.len() == 1 {
             let value = self.value(values.pop().unwrap_or_default());
@@ -219,7 +220,7 @@ impl Compiler {
         )
     }
 
-    /// A value in SQL.
+    /// Binds a value. Returns its SQL expression.
     fn value(&mut self, value: Value) -> String {
         let place = self.bind(value);
         format!("?{} ->> {place}", self.place)
@@ -231,7 +232,7 @@ impl Compiler {
     }
 }
 
-/// The tags that a segment looks for; none if they are more than [`MAX_BITS`].
+/// Returns the tags that a segment searches for. Empty if there are more than [`MAX_BITS`].
 pub(super) fn tags(root: &Node) -> BTreeSet<String> {
     let (mut tags, mut nodes) = (BTreeSet::new(), vec![root]);
     while let Some(node) = nodes.pop() {
@@ -252,7 +253,7 @@ pub(super) fn tags(root: &Node) -> BTreeSet<String> {
     }
 }
 
-/// The sum of some texts, no deeper than the logarithm of their number.
+/// Returns the sum of the expressions. Its depth is the logarithm of their number.
 fn sum(texts: &[String]) -> String {
     match texts {
         [] => "0".to_owned(),
@@ -264,7 +265,7 @@ fn sum(texts: &[String]) -> String {
     }
 }
 
-/// The column of a field that has one.
+/// Returns the column of a field.
 const fn column(field: &Field) -> &'static str {
     match field {
         Field::Reference => "ref",
@@ -272,7 +273,7 @@ const fn column(field: &Field) -> &'static str {
         Field::Language => "substr(locale, 1, instr(locale || '-', '-') - 1)",
         Field::TimeZone => "time_zone",
         Field::RegisteredAt => "coalesce(registered_at, added_at)",
-        // These have rows of JSON, and no column to compare.
+        // Tags and attributes are JSON, and have no column to compare.
         Field::Tags | Field::Attribute(_) => "NULL",
     }
 }
@@ -285,7 +286,7 @@ fn json(scalar: &Scalar) -> Value {
     }
 }
 
-/// The bits of a positive number of SQLite.
+/// The bits of a positive number in SQLite.
 const MAX_BITS: usize = 63;
 
 const TEXT: &str = "type = 'text'";

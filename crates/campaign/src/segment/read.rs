@@ -1,4 +1,4 @@
-//! Reads a segment, with a fault for all that is wrong.
+//! Parses a segment, with a fault for everything that is wrong.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use crate::audience::device::{MOMENT_RULE, moment};
 use crate::audience::locale;
 use apns::fault::{self, FaultKind, Faults, Pointer};
 
-/// Reads a segment; nothing if there is a fault in it.
+/// Parses a segment. Returns `None` if it has a fault.
 pub(super) fn root(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Node> {
     let size = value.to_string().len();
     if size > MAX_BYTES {
@@ -29,7 +29,7 @@ pub(super) fn root(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Opti
 }
 
 struct Reader<'f> {
-    /// How many conditions there are so far.
+    /// The number of conditions so far.
     nodes: usize,
     faults: &'f mut Faults,
 }
@@ -74,7 +74,7 @@ impl Reader<'_> {
             }
             "before" => self.beyond(Side::Before, value, &at),
             "after" => self.beyond(Side::After, value, &at),
-            // A word that is not known is a fault already.
+            // An unknown word is a fault already.
             _ => None,
         }
     }
@@ -84,7 +84,7 @@ impl Reader<'_> {
         let mut nodes = Vec::new();
         for (place, value) in values.iter().enumerate() {
             if self.nodes > MAX_NODES {
-                // That is said once, and the rest does not matter.
+                // The fault is reported once, and the rest is skipped.
                 return None;
             }
             nodes.extend(self.node(value, &at.index(place), depth + 1));
@@ -117,7 +117,7 @@ impl Reader<'_> {
         Some(Node::Beyond(field, side, bound))
     }
 
-    /// The name and the value of an object's only member.
+    /// Returns the name and the value of an object's only member.
     fn only_member<'v>(&mut self, value: &'v Value, at: &Pointer<'_>) -> Option<(&'v str, &'v Value)> {
         let map: &Map<String, Value> = fault::open_object(value, at, self.faults)?;
         let mut members = map.iter();
@@ -127,7 +127,7 @@ impl Reader<'_> {
         Some((name.as_str(), value))
     }
 
-    /// A field that can be equal to something.
+    /// Returns a field that supports equality.
     fn compared(&mut self, name: &str, at: &Pointer<'_>) -> Option<Field> {
         match self.field(name, at)? {
             Field::RegisteredAt => self.invalid(at, "is compared with `before` and `after` alone"),
@@ -215,7 +215,7 @@ impl Reader<'_> {
     }
 }
 
-/// What to write for a name that is no field: most such names are attributes.
+/// Returns a suggestion for a name that is not a field. Most such names are attributes.
 fn attribute_hint(name: &str) -> String {
     let last = name.rsplit(['.', '/']).next().unwrap_or(name);
     let shown: String = last.chars().take(MAX_SHOWN_NAME).collect();
@@ -226,7 +226,7 @@ const fn too_long(size: usize, limit: usize, unit: &'static str) -> FaultKind {
     FaultKind::TooLong { size, limit, unit }
 }
 
-/// What a condition may be.
+/// The kinds of conditions.
 const WORDS: &[&str] = &["all", "any", "not", "eq", "in", "exists", "before", "after"];
 
 /// The fields, besides attributes.
@@ -240,11 +240,11 @@ const FIELDS: &[&str] = &[
     ANY_ATTRIBUTE,
 ];
 
-/// What stands for the attributes among the fields.
+/// The attributes in the list of fields.
 const ANY_ATTRIBUTE: &str = "attributes.NAME";
 
-/// Characters of an unknown name that its fault repeats.
+/// The most characters of an unknown name that a fault repeats.
 const MAX_SHOWN_NAME: usize = 64;
 
-/// What stands before the name of an attribute.
+/// The prefix of an attribute's name.
 const ATTRIBUTES: &str = "attributes.";

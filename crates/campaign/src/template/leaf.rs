@@ -1,4 +1,4 @@
-//! One string of a payload that is a template.
+//! A string of a payload that is a template.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -7,17 +7,17 @@ use upon::{Engine, Template, ValueAccess, ValueMember};
 
 use super::{SAMPLE, Unrendered};
 
-/// A template, compiled.
+/// A compiled template.
 pub(super) struct Leaf(Template<'static>);
 
-/// What compiles and fills in templates.
+/// Compiles and renders templates.
 pub(super) struct Compiler {
     engine: Engine<'static>,
-    /// The variables that were met.
+    /// The variables that were found.
     variables: BTreeSet<String>,
 }
 
-/// Why a text is no template that we take.
+/// Why a template is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadTemplate {
     /// It has a block or a comment.
@@ -26,12 +26,12 @@ pub enum BadTemplate {
     /// An expression is too deep.
     #[error("has more than {MAX_DEPTH} brackets and filters between `{{{{` and `}}}}`")]
     Deep,
-    /// It cannot be read.
+    /// It cannot be parsed.
     #[error("cannot be read as a template: {0}")]
     Syntax(String),
 }
 
-/// Whether a text is to be filled in, or would be by someone who takes blocks for possible.
+/// Whether a text is a template, or looks like one with blocks, which are rejected.
 pub(super) fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%")
 }
@@ -47,7 +47,7 @@ impl Compiler {
         }
     }
 
-    /// The variables of all that was compiled since this was last asked.
+    /// Returns the variables that were found since the last call.
     pub(super) fn take_variables(&mut self) -> BTreeSet<String> {
         std::mem::take(&mut self.variables)
     }
@@ -64,7 +64,8 @@ impl Compiler {
         let compiled = self.engine.compile(text.to_owned());
         let template = compiled.map_err(|error| bad(error.to_string()))?;
         let leaf = Leaf(template);
-        // Without blocks all of it is executed, whatever the values are: what is wrong with it shows here.
+        // Without blocks, rendering evaluates every expression whatever the values are, so that all errors
+        // occur here.
         let mut lookup = |name: &str| {
             if !self.variables.contains(name) {
                 self.variables.insert(name.to_owned());
@@ -77,7 +78,7 @@ impl Compiler {
         Ok(leaf)
     }
 
-    /// The text with the values that `lookup` finds. It takes its length from `room`.
+    /// Renders the text with the values that `lookup` returns. Subtracts its length from `room`.
     pub(super) fn render(
         &self,
         leaf: &Leaf,
@@ -119,7 +120,7 @@ impl Leaf {
         };
         let rendered = self.0.render_from_fn(engine, find).to_writer(&mut text);
         match rendered {
-            // Whole texts were written, and nothing between them.
+            // Only whole texts were written, so the result is valid UTF-8.
             Ok(()) => Ok(String::from_utf8(text.bytes).unwrap_or_default()),
             Err(_) if text.is_full => Err(Unrendered::TooLong),
             Err(error) => Err(match missing {
@@ -130,7 +131,7 @@ impl Leaf {
     }
 }
 
-/// Writes the value of an expression; one that has none is no empty text.
+/// Writes the value of an expression. Returns an error if it has none.
 fn write_value(out: &mut upon::fmt::Formatter<'_>, value: &upon::Value) -> upon::fmt::Result {
     match value {
         upon::Value::None => Err("no value".into()),
@@ -143,8 +144,8 @@ fn write_value(out: &mut upon::fmt::Formatter<'_>, value: &upon::Value) -> upon:
     }
 }
 
-/// The filter `default: "x"`, for what is missing, empty or blank. What stands for a value must be one, whether it is needed
-/// or not.
+/// The filter `default: "x"`, for values that are missing, empty or blank. The default's type is checked even
+/// if it is not needed.
 fn default(value: &upon::Value, fallback: upon::Value) -> Result<upon::Value, &'static str> {
     match (value, fallback) {
         (_, upon::Value::List(_) | upon::Value::Map(_)) => Err("a default is a text, a number or a variable"),
@@ -154,7 +155,7 @@ fn default(value: &upon::Value, fallback: upon::Value) -> Result<upon::Value, &'
     }
 }
 
-/// Why a text is no template, and what to write instead where that is known.
+/// Explains why a text is rejected, with a correction where one is known.
 fn explained(reason: &str, text: &str) -> String {
     let reason = reason.strip_prefix("render error: ").unwrap_or(reason);
     let has = |characters: &[char]| expressions(text).any(|expression| expression.contains(characters));
@@ -171,25 +172,25 @@ fn explained(reason: &str, text: &str) -> String {
     format!("{reason}; {hint}")
 }
 
-/// What is wrong with a variable that is a path.
+/// The fault of a variable with a path.
 const DOTS: &str = "a variable is one name, without dots";
 
-/// Whether a text shows nothing: it is empty, or all white space and marks without a width.
+/// Whether a text is invisible: empty, or only white space and characters without width.
 pub(super) fn is_blank(text: &str) -> bool {
     let is_invisible =
         |c: char| c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
     text.chars().all(is_invisible)
 }
 
-/// Whether a text is one expression and nothing else.
+/// Whether a text is a single expression.
 pub(super) fn is_one_expression(text: &str) -> bool {
     let inside = text.trim().strip_prefix("{{");
     inside.is_some_and(|inside| inside.split_at(end_of_expression(inside)).1 == "}}")
 }
 
-/// What stands between `{{` and `}}`, each.
+/// Returns the contents of each `{{ }}`.
 ///
-/// A string in an expression ends where `upon` lets it end; an expression that does not end has all the rest.
+/// Strings end where `upon` ends them. An expression without an end includes the rest of the text.
 fn expressions(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -200,7 +201,7 @@ fn expressions(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// How deep the parser goes at most: a level for each bracket and each filter.
+/// Returns the depth of the parser's recursion: one level per bracket and per filter.
 fn depth(expression: &str) -> usize {
     let levels = expression.bytes();
     levels
@@ -222,7 +223,7 @@ fn end_of_expression(text: &str) -> usize {
     text.len()
 }
 
-/// A text that can be so long.
+/// A text with a limited length.
 struct Bounded<'r> {
     bytes: Vec<u8>,
     room: &'r mut usize,
@@ -247,9 +248,9 @@ impl Write for Bounded<'_> {
     }
 }
 
-/// The most brackets and filters of an expression, those in its strings included.
+/// The most brackets and filters of an expression, including those in its strings.
 ///
-/// The parser calls itself for each of them, and what it makes is dropped in the same way: with hundreds the stack would end.
+/// The parser and the destructor of its tree are recursive, so hundreds of levels would overflow the stack.
 pub const MAX_DEPTH: usize = 16;
 
 #[cfg(test)]

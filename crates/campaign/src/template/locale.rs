@@ -1,12 +1,12 @@
-//! Which variant a device gets: that of the longest prefix of its locale.
+//! Chooses the variant of a device: the one with the longest prefix of its locale.
 
 use crate::audience::locale as tags;
 
-/// The value whose key is the longest prefix of `locale`, part by part and whatever the case: `de-AT` takes `de-AT`, or
-/// else `de`.
+/// Returns the value whose key is the longest prefix of `locale`, part by part and ignoring case: `de-AT`
+/// matches `de-AT`, or else `de`.
 ///
-/// Both are compared as canonical tags, `iw` as `he`. A key is for readers of its script alone, stated or likely: `zh` is
-/// simplified Chinese, and `zh-TW` takes `zh-Hant` and not `zh`.
+/// Both are compared as canonical tags, so `iw` equals `he`. A key matches only locales with its script,
+/// stated or likely: `zh` is simplified Chinese, so `zh-TW` matches `zh-Hant` but not `zh`.
 pub(super) fn longest_prefix<'k, T>(locale: &str, keys: impl Iterator<Item = (&'k str, T)>) -> Option<T> {
     let canonical = |tag: &str| tags::canonical(tag).unwrap_or_else(|| tag.to_owned());
     let locale = canonical(locale);
@@ -29,13 +29,13 @@ pub(super) fn longest_prefix<'k, T>(locale: &str, keys: impl Iterator<Item = (&'
         .map(|(_, value)| value)
 }
 
-/// The part of a locale before the first `-`.
+/// Returns the part of a locale before the first `-`.
 pub(super) fn language(locale: &str) -> &str {
     locale.split_once('-').map_or(locale, |(language, _)| language)
 }
 
-/// Whether a text looks like a locale of BCP 47, such as `de`, `de-AT` or `zh-Hant-TW`: a language, and parts of one to
-/// eight letters and digits.
+/// Whether a text has the form of a BCP 47 locale, such as `de`, `de-AT` or `zh-Hant-TW`: a language, and
+/// parts of one to eight letters and digits.
 #[must_use]
 pub fn is_locale(text: &str) -> bool {
     let mut parts = text.split('-');
@@ -53,7 +53,7 @@ fn is_prefix(key: &str, locale: &str) -> bool {
     start.eq_ignore_ascii_case(key) && (rest.is_empty() || rest.starts_with('-'))
 }
 
-/// The longest locale in bytes: what RFC 5646, section 4.4.1, lets implementations bound it to.
+/// The longest locale in bytes: the limit that RFC 5646, section 4.4.1, allows.
 const MAX_LOCALE: usize = 35;
 
 #[cfg(test)]

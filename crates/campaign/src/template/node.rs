@@ -7,23 +7,23 @@ use super::leaf::{Compiler, Leaf, is_one_expression, is_template};
 use apns::fault::{FaultKind, Faults, Pointer};
 use apns::payload::wants_number;
 
-/// A value, or what of it is to be filled in.
+/// A value with templates, or the part of it that has templates.
 pub(super) enum Node {
     /// A value without templates.
     Fixed(Value),
     /// A string that is a template.
     Text(Leaf),
-    /// A number that is filled in, and where it stands in the payload.
+    /// A number that is filled in, and its pointer in the payload.
     Number(Leaf, String),
-    /// An array; it is always whole, since a merge patch cannot change a part of one.
+    /// An array. It is always complete, because a merge patch cannot change part of an array.
     Array(Vec<Self>),
     /// An object, or some of its members.
     Object(Vec<(String, Self)>),
 }
 
 impl Node {
-    /// The smallest part of `value`, found at `at`, that has all its templates: a merge patch over it. None if it has none.
-    /// `place` is where it stands in the payload.
+    /// Returns the smallest part of `value`, found at `at`, with all of its templates: a merge patch over the
+    /// value. Returns `None` if it has none. `place` is the pointer in the payload.
     pub(super) fn part(
         value: &Value,
         compiler: &mut Compiler,
@@ -46,7 +46,7 @@ impl Node {
         }
     }
 
-    /// All of `value`.
+    /// Compiles all of `value`.
     fn whole(
         value: &Value,
         compiler: &mut Compiler,
@@ -88,7 +88,8 @@ impl Node {
         }
     }
 
-    /// The merge patch `patch`, with the templates of what it makes: `part` is that of the payload with the patch over it.
+    /// Combines the merge patch `patch` with templates: `part` is the part with templates of the payload
+    /// after the patch.
     pub(super) fn over(patch: &Value, part: Option<Self>) -> Self {
         let (map, mut members) = match (patch, part) {
             (Value::Object(map), Some(Self::Object(members))) => (map, members),
@@ -105,8 +106,8 @@ impl Node {
         Self::Object(over)
     }
 
-    /// The value with the texts that `lookup` finds; all of them together take their length from `room`. For a number whose
-    /// text is none stands `sample`, if there is one.
+    /// Renders the value with the texts that `lookup` returns. Subtracts the length of all texts from `room`.
+    /// If the text of a number is not a number, `sample` is used, if there is one.
     pub(super) fn render(
         &self,
         compiler: &Compiler,
