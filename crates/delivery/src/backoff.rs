@@ -1,8 +1,7 @@
-//! How long to wait before a push is sent again.
-//!
-//! Two clocks: a *quick* resend inside the caller's request, and the *advice* for a caller who has to come back.
-//! Source of the long delays: Apple's answers page (15 minutes after a 5xx) and its rule of one new provider token
-//! in 20 minutes; the short ones are ours.
+//! The delays before a push is sent again.
+//! There are two kinds: *quick* resends inside the caller's request, and *advice* for a caller that sends a
+//! new request later. The long delays follow Apple's documentation: 15 minutes after a 5xx, and one new
+//! provider token in 20 minutes. The short ones are ours.
 
 use std::time::Duration;
 
@@ -10,9 +9,8 @@ use super::verdict::{RetryCause, TokenRefusal, Verdict};
 use apns::TransportError;
 use apns::time::Timestamp;
 
-/// The delay before quick resend number `resend` (from 1), with jitter drawn from `salt`.
-///
-/// A `retry_after` that came with the answer is never undercut.
+/// Returns the delay before quick resend number `resend` (from 1), with jitter derived from `salt`.
+/// The delay is never shorter than the answer's `retry_after`.
 #[must_use]
 pub fn quick(cause: RetryCause, resend: u32, retry_after: Option<Duration>, salt: u64) -> Duration {
     let first = match cause {
@@ -25,7 +23,7 @@ pub fn quick(cause: RetryCause, resend: u32, retry_after: Option<Duration>, salt
     jittered(doubled, salt).max(retry_after.unwrap_or_default())
 }
 
-/// The delay that a caller should keep before it sends the push in a new request.
+/// Returns the delay that a caller should keep before it sends the push in a new request.
 #[must_use]
 pub fn advice(cause: RetryCause, retry_after: Option<Duration>) -> Duration {
     let own = match cause {
@@ -39,9 +37,8 @@ pub fn advice(cause: RetryCause, retry_after: Option<Duration>) -> Duration {
     own.max(retry_after.unwrap_or_default())
 }
 
-/// The delay before round `round` (from 1) of a push that a durable batch keeps, with jitter drawn from `salt`.
-///
-/// A `retry_after` that came with the answer is never undercut.
+/// Returns the delay before round `round` (from 1) of a push in a batch, with jitter derived from `salt`.
+/// The delay is never shorter than the answer's `retry_after`.
 #[must_use]
 pub fn round(cause: RetryCause, round: u32, retry_after: Option<Duration>, salt: u64) -> Duration {
     let (first, longest) = match cause {
@@ -56,7 +53,7 @@ pub fn round(cause: RetryCause, round: u32, retry_after: Option<Duration>, salt:
     jittered(doubled.min(longest), salt).max(retry_after.unwrap_or_default())
 }
 
-/// The advice that goes with a verdict, if it is to retry.
+/// Returns the advice for a verdict. Returns `None` unless the verdict is to retry.
 #[must_use]
 pub fn for_verdict(verdict: Verdict, retry_after: Option<Duration>) -> Option<Duration> {
     match verdict {
@@ -71,10 +68,9 @@ pub fn for_verdict(verdict: Verdict, retry_after: Option<Duration>) -> Option<Du
     }
 }
 
-/// The delay before a push goes out again that surely was not sent, for the `unsent_retries`-th time.
-///
-/// A stream that a server did not take goes out at once on another connection, the first time; where there is none, the
-/// network gets a moment.
+/// Returns the delay before the `unsent_retries`-th retry of a push that was certainly not sent.
+/// A stream that the server did not accept is retried at once on another connection, the first time. If no
+/// connection could be opened, the network gets a moment.
 #[must_use]
 pub fn unsent(error: TransportError, unsent_retries: u32, salt: u64) -> Duration {
     match error {
@@ -83,10 +79,9 @@ pub fn unsent(error: TransportError, unsent_retries: u32, salt: u64) -> Duration
     }
 }
 
-/// When a report is made again that failed for the `failures`-th time. Returns `None` once the claim, which ends at `until`,
-/// leaves no time for another attempt.
-///
-/// The last attempt is made shortly before the claim ends, however long the delay would be.
+/// Returns when to repeat a report that has failed `failures` times. Returns `None` if the claim, which ends
+/// at `until`, leaves no time for another attempt.
+/// The last attempt is made shortly before the claim ends, even if the delay would be longer.
 #[must_use]
 pub fn next_report(failures: u32, salt: u64, until: Timestamp, now: Timestamp) -> Option<Timestamp> {
     let doubled = FIRST_REPORT.saturating_mul(1 << failures.saturating_sub(1).min(MAX_DOUBLINGS));
@@ -99,7 +94,7 @@ pub fn next_report(failures: u32, salt: u64, until: Timestamp, now: Timestamp) -
     (next_at > now).then_some(next_at)
 }
 
-/// Between half of `delay` and all of it.
+/// Returns a delay between half of `delay` and all of it.
 pub fn jittered(delay: Duration, salt: u64) -> Duration {
     // SplitMix64's finaliser spreads neighbouring salts.
     let mut mixed = salt.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -110,26 +105,26 @@ pub fn jittered(delay: Duration, salt: u64) -> Duration {
     half + half.saturating_mul(share) / 0xffff
 }
 
-/// A batch's object that restarts is back within a second.
+/// A batch's object that restarts answers again within a second.
 const FIRST_REPORT: Duration = Duration::from_millis(200);
-/// One that stays away longer is asked for as often as costs nothing: some 25 times in a claim of two minutes.
+/// If it is away for longer, it is asked as often as is cheap: some 25 times in a claim of two minutes.
 const LONGEST_REPORT: Duration = Duration::from_secs(5);
-/// How long before the end of the claim the last report is made.
+/// The last report is made this long before the claim ends.
 const LAST_REPORT: Duration = Duration::from_millis(500);
 /// A device that got too many pushes needs seconds, not milliseconds.
 const DEVICE_QUICK: Duration = Duration::from_secs(1);
-/// A 5xx of one APNs host is often gone on the next request.
+/// A 5xx of one APNs host is often over with the next request.
 const SERVER_QUICK: Duration = Duration::from_millis(500);
 /// A new connection takes about a round trip or two.
 const NETWORK_QUICK: Duration = Duration::from_millis(100);
-/// The first round after a 5xx. Jitter takes up to half off, so that nothing goes out again within five seconds; most
-/// troubles are over by then, and those that are not double it.
+/// The first round after a 5xx. Jitter shortens it by up to half, so nothing is resent within five seconds.
+/// Most failures are over by then; otherwise the delay doubles.
 const SERVER_ROUND: Duration = Duration::from_secs(10);
 /// The longest round, which is Apple's advice after a 5xx.
 const LONGEST_ROUND: Duration = SERVER_ADVICE;
-/// The first round after a connection that broke or could not be had.
+/// The first round after a connection broke or could not be opened.
 const NETWORK_ROUND: Duration = Duration::from_secs(1);
-/// A minute after the network is back, at the latest, a batch goes on.
+/// A batch continues at most a minute after the network is back.
 const LONGEST_NETWORK_ROUND: Duration = Duration::from_secs(60);
 /// Past 2^10 the delay is longer than any request lasts.
 const MAX_DOUBLINGS: u32 = 10;
@@ -138,7 +133,7 @@ const MAX_DOUBLINGS: u32 = 10;
 const DEVICE_ADVICE: Duration = Duration::from_secs(60);
 /// Apple: after a 5xx "after 15 minutes".
 const SERVER_ADVICE: Duration = Duration::from_secs(15 * 60);
-/// A connection that went away is replaced at once; a second keeps callers from hammering.
+/// A lost connection is replaced at once. The second keeps callers from sending too often.
 const CONNECTION_ADVICE: Duration = Duration::from_secs(1);
 /// Outages of the network are longer than one request.
 const NETWORK_ADVICE: Duration = Duration::from_secs(10);

@@ -61,14 +61,14 @@ impl DialLimiter {
     }
 }
 
-/// After this a dial whose result was not reported counts as over, because its object must have died. It is twice the time
-/// limit for limiter a socket.
+/// After this time an unreported dial counts as over, because its object must have died. It is twice the time
+/// limit for opening a socket.
 const DIAL_TIME: Duration = Duration::from_secs(30);
 
 /// The delay after the first failure.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// The longest delay, as in pushy: pushes go out at most a minute after the network is back.
+/// The longest delay, as in pushy: pushes are sent at most a minute after the network is back.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// 2^6 seconds exceed the longest delay.
@@ -118,7 +118,6 @@ mod tests {
 
     #[test]
     fn the_dial_limiters_format_unchanged() {
-        // An evicted gate does not allow a dial before the delay is over.
         let mut limiter = DialLimiter::default();
         limiter.request(START);
         limiter.failed(0, START);

@@ -1,9 +1,9 @@
 //! The fan-out: which push is sent next, and what an outcome changes.
 //!
-//! A synchronous machine. Its driver asks [`Fanout::next`] until it says to wait, sends what it launches, and hands
-//! each end to [`Fanout::settle`]. The backlog stays with the driver's source: a push is asked for only when a permit
-//! is free, so that memory holds what is in flight and no more. Every push ends in exactly one [`Receipt`]; a
-//! [`Launch`] is not `Clone`, so that no attempt can be settled twice.
+//! A synchronous machine. Its driver calls [`Fanout::next`] until it returns a wait, sends each [`Launch`],
+//! and passes its outcome to [`Fanout::settle`]. The driver reads a push from its source only when a permit
+//! is free, so memory holds only the pushes in flight. Every push ends in exactly one [`Receipt`]. A
+//! [`Launch`] is not `Clone`, so no attempt can be settled twice.
 
 mod stop;
 
@@ -24,26 +24,26 @@ pub use stop::TRUSTED;
 /// The bounds of one fan-out.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// How many pushes there are.
+    /// The number of pushes.
     pub pushes: usize,
-    /// The most in flight: the lease's permits, or what the transport carries if that is less. At least 1.
+    /// The maximum in flight: the lease's permits or the transport's capacity, whichever is less. At least 1.
     pub window: usize,
-    /// Whether APNs has accepted the provider token before; if not, the first push goes alone.
+    /// Whether APNs has accepted the provider token before. If not, the first push is sent alone.
     pub proven: bool,
-    /// How many pushes APNs has accepted with it, as far as is known.
+    /// The number of pushes that APNs has accepted with the provider token, as far as is known.
     pub accepted: u32,
-    /// No attempt starts after this; what is left is handed back.
+    /// No attempt starts after this moment. Pushes that are left are returned unsent.
     pub launch_until: Timestamp,
-    /// No push is sent again after this.
+    /// No push is sent again after this moment.
     pub resend_until: Timestamp,
-    /// Whether each push has one attempt: it is sent again only if APNs cannot have taken it.
+    /// Whether each push has one attempt: it is sent again only if APNs cannot have accepted it.
     pub one_attempt: bool,
 }
 
 /// One attempt that the driver makes now.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Launch {
-    /// The push's place in the source.
+    /// The index of the push in the source.
     pub push: usize,
     attempt: u8,
     unsent_retries: u32,
@@ -55,13 +55,14 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Whether APNs refused the credential when this push was sent before. It is sent over another connection now.
+    /// Whether APNs refused the credential when this push was sent before. Such a push is sent over another
+    /// connection.
     #[must_use]
     pub const fn is_second_opinion(&self) -> bool {
         self.refused
     }
 
-    /// When the attempt began.
+    /// Returns when the attempt started.
     #[must_use]
     pub const fn at(&self) -> Timestamp {
         self.at
@@ -75,7 +76,7 @@ pub enum Next {
     Launch(Launch),
     /// Get another provider token, since APNs refused this one; then call [`Fanout::renewed`].
     Renew(TokenRefusal),
-    /// A push that is not sent any more.
+    /// This push is not sent any more.
     Unsent(Receipt),
     /// Wait for an attempt to end, or for this moment, whichever comes first.
     Wait(Option<Timestamp>),
@@ -83,22 +84,22 @@ pub enum Next {
     Done,
 }
 
-/// The machine.
+/// The state of one fan-out.
 #[derive(Debug)]
 pub struct Fanout {
     plan: Plan,
     /// The first push that was never launched.
     fresh: usize,
     in_flight: usize,
-    /// Pushes that are sent again, by moment and order.
+    /// Pushes that will be sent again, by moment and sequence number.
     waiting: BTreeMap<(Timestamp, u64), PendingPush>,
     sequence: u64,
     alone: bool,
     /// Counts the provider tokens that this fan-out has used.
     token: u8,
-    /// How many pushes APNs has accepted with that token, since it last refused the credential.
+    /// The number of pushes that APNs has accepted with this token since it last refused the credential.
     accepted: u32,
-    /// Counts the refusals of the credential that were doubted.
+    /// The number of credential refusals that were considered a possible mistake.
     doubts: u8,
     renewing: Option<TokenRefusal>,
     stopped: Option<Stop>,
@@ -111,15 +112,15 @@ pub struct Fanout {
 struct PendingPush {
     push: usize,
     attempts: u8,
-    /// How often an attempt ended surely unsent, which does not count as an attempt.
+    /// The number of attempts that certainly were not sent. They do not count as attempts.
     unsent_retries: u32,
-    /// Whether APNs refused the credential when it was sent.
+    /// Whether APNs refused the credential when the push was last sent.
     refused: bool,
     last: Outcome,
 }
 
 impl Fanout {
-    /// A fan-out of `plan.pushes` pushes.
+    /// Creates a fan-out of `plan.pushes` pushes.
     #[must_use]
     pub fn new(plan: Plan) -> Self {
         Self {
@@ -140,13 +141,13 @@ impl Fanout {
         }
     }
 
-    /// What to do now. Called until it says to wait or that all is done.
+    /// Returns what to do now. Call it until it returns [`Next::Wait`] or [`Next::Done`].
     pub fn next(&mut self, now: Timestamp) -> Next {
         if self.stopped.is_some() {
             return self.hand_back();
         }
         if let Some(refusal) = self.renewing {
-            // What is in flight ends first: its answers tell whether the new token is needed at all.
+            // Pushes in flight end first. Their answers show whether a new token is needed at all.
             return if self.in_flight > 0 {
                 Next::Wait(None)
             } else {
@@ -183,9 +184,8 @@ impl Fanout {
         }
     }
 
-    /// Takes the end of an attempt; gives the push's receipt, unless it is sent again.
-    ///
-    /// `repeatable` says whether the push takes effect once though it is sent twice.
+    /// Records the end of an attempt. Returns the push's receipt, or `None` if the push is sent again.
+    /// `repeatable` says whether a push that is sent twice takes effect once.
     pub fn settle(
         &mut self,
         launch: Launch,
@@ -199,7 +199,7 @@ impl Fanout {
         if let Some(refusal) = CredentialRefusal::of(&outcome, verdict, now) {
             self.refused = Some(refusal);
         } else if verdict == Verdict::Accepted {
-            // What was launched before the refusal does not answer it.
+            // A push that was launched before the refusal does not disprove it.
             self.refused.take_if(|refusal| refusal.at <= launch.at);
         }
         if (launch.token, launch.doubts) == (self.token, self.doubts) {
@@ -210,7 +210,7 @@ impl Fanout {
             }
         }
         if matches!(outcome, Outcome::NotSent(TransportError::OutOfTime)) {
-            // The transport sends nothing more, so that nothing more is launched.
+            // The transport sends nothing more, so nothing more is launched.
             self.halt();
         }
         match verdict {
@@ -235,7 +235,7 @@ impl Fanout {
         }
     }
 
-    /// The driver has another provider token; `proven` and `accepted` as in [`Plan`].
+    /// Records that the driver has another provider token; `proven` and `accepted` as in [`Plan`].
     pub const fn renewed(&mut self, proven: bool, accepted: u32) {
         self.renewing = None;
         self.token = self.token.saturating_add(1);
@@ -244,7 +244,7 @@ impl Fanout {
         self.proved = false;
     }
 
-    /// The driver cannot have another provider token before `retry_after` has passed.
+    /// Records that the driver gets no other provider token before `retry_after` has passed.
     pub fn not_renewed(&mut self, retry_after: Option<Duration>) {
         if let Some(refusal) = self.renewing.take() {
             let verdict = Verdict::Retry(RetryCause::ProviderToken(refusal));
@@ -256,7 +256,7 @@ impl Fanout {
         }
     }
 
-    /// Nothing more is launched; what is left is handed back untried.
+    /// Stops launching. The pushes that are left are returned unsent.
     pub fn halt(&mut self) {
         self.stop(
             &Outcome::NotSent(TransportError::OutOfTime),
@@ -265,25 +265,26 @@ impl Fanout {
         );
     }
 
-    /// The most that are in flight at once.
+    /// Returns the maximum number of pushes in flight.
     #[must_use]
     pub const fn width(&self) -> usize {
         self.plan.window
     }
 
-    /// How many pushes are in flight.
+    /// Returns the number of pushes in flight.
     #[must_use]
     pub const fn in_flight(&self) -> usize {
         self.in_flight
     }
 
-    /// How the attempts went since the last call, and whether APNs has accepted the provider token in use: what the gate
-    /// wants to know with a lease that goes back.
+    /// Returns the attempts since the last call, and whether APNs has accepted the provider token in use.
+    /// Both are reported to the gate when the lease is returned.
     pub fn take_report(&mut self) -> (Report, bool) {
         (std::mem::take(&mut self.report), self.proved)
     }
 
-    /// What APNs said against the credential since the last call, if it has accepted nothing sent later.
+    /// Returns APNs' last refusal of the credential since the last call, unless APNs has accepted a later
+    /// push.
     pub const fn take_refusal(&mut self) -> Option<CredentialRefusal> {
         self.refused.take()
     }
@@ -324,7 +325,7 @@ impl Fanout {
     ) -> Option<Receipt> {
         let retry_after = outcome.retry_after();
         let (again_at, attempts, unsent_retries) = match &outcome {
-            // Surely unsent: it counts as no attempt, and only the time bounds how often that happens.
+            // Certainly not sent: it does not count as an attempt. Only time limits how often this happens.
             Outcome::NotSent(error) => {
                 let unsent_retries = launch.unsent_retries.saturating_add(1);
                 (
@@ -389,19 +390,17 @@ const fn salt(launch: &Launch) -> u64 {
     (launch.push as u64) << 8 | launch.attempt as u64
 }
 
-/// How often a push is sent again inside one request: enough for a connection that went away and a server that was
-/// restarted, too few to hold the caller up.
+/// The number of resends inside one request: enough for a lost connection and a restarted server, few enough
+/// not to delay the caller.
 pub const MAX_RESENDS: u8 = 2;
 
-/// How long a push with one attempt may wait for it once its turn has come, and be sent again that APNs cannot have taken.
-///
-/// It is long enough for a permit and a new connection, and too short for anybody to be surprised by an old call.
+/// How long a push with one attempt may wait for it, and be resent if APNs cannot have accepted it.
+/// It is long enough for a permit and a new connection, and short enough that nobody gets an old call.
 pub const ONE_ATTEMPT_TIME: Duration = Duration::from_secs(30);
 
-/// Requests that a Worker's invocation may have waiting for response headers.
-///
-/// The platform queues a seventh, whose deadline would run while it is not sent. Source: Cloudflare, Workers limits,
-/// "simultaneous open connections".
+/// The number of requests in one Worker invocation that may wait for response headers.
+/// The platform queues a seventh, and its deadline would run before it is sent. Source: Cloudflare, Workers
+/// limits, "simultaneous open connections".
 pub const FETCH_WINDOW: usize = 6;
 
 #[cfg(test)]

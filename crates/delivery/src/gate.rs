@@ -1,11 +1,10 @@
-//! The gate of a credential: its provider token and its permits, handed out together as leases.
-//!
-//! Every sender asks it once a chunk, so that all of them send the same token and together stay under one limit. The
-//! gate signs at most once a bucket and remembers what it signed, through evictions and restarts. In scope: the
-//! decisions. Out of scope: the Durable Object that hosts it (`shell`), and the pushes (`fanout`).
-//!
-//! Commands and replies are JSON text between versions of the Worker that may differ for the minutes of a deployment:
-//! a field that is added needs a default.
+//! The gate of a credential: grants its provider token and permits together, as leases.
+//! Every sender requests a lease once per chunk. All senders therefore use the same provider token and stay
+//! under one limit together. The gate signs at most once per bucket and remembers what it signed through
+//! evictions and restarts. In scope: the decisions. Out of scope: the Durable Object that hosts it
+//! (`src/objects/gate.rs`), and the pushes (`fanout`).
+//! Commands and replies are JSON text. During a deployment they pass between two versions of the Worker, so a
+//! new field needs a default.
 
 mod refused;
 mod tokens;
@@ -32,7 +31,7 @@ use tokens::{HandedOut, Tokens, Withheld};
 pub use refused::CredentialRefusal;
 pub use tokens::Refusal;
 
-/// The gate.
+/// The state of a gate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gate {
     tokens: Tokens,
@@ -43,52 +42,52 @@ pub struct Gate {
     dial: DialLimiter,
 }
 
-/// What the deployment lends the gate.
+/// The part of the configuration that the gate uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'c> {
-    /// Whose gate it is.
+    /// The gate's credential.
     pub credential: &'c Credential,
     /// The text of its `.p8`, or why there is none. It is parsed only when a token is signed.
     pub key: Result<&'c str, &'c str>,
-    /// The most pushes in flight; `limiter::DEFAULT_CEILING` unless the deployment says otherwise.
+    /// The maximum number of pushes in flight; `limiter::DEFAULT_CEILING` by default.
     pub ceiling: u32,
-    /// How large the pool of connections may be.
+    /// The size of the connection pool.
     pub pool_config: PoolConfig,
 }
 
-/// What a gate is asked.
+/// A command to a gate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
-    /// A provider token, and permits.
+    /// Requests a provider token and permits.
     Lease {
-        /// How many pushes the holder could have in flight.
+        /// The number of pushes that the holder could have in flight.
         want: u32,
-        /// How long it will need the permits, in milliseconds.
+        /// How long it needs the permits, in milliseconds.
         ttl_ms: u64,
-        /// How long it would wait for them, in milliseconds.
+        /// How long it waits for permits, in milliseconds.
         wait_ms: u64,
-        /// The token that APNs has refused to the holder, if that is why it asks.
+        /// The token that APNs refused, if this is the reason for the request.
         refused: Option<Refusal>,
-        /// Whether the pushes go over a connection of the pool.
+        /// Whether the pushes use a connection of the pool.
         #[serde(default)]
         pooled: bool,
-        /// The share of the batch that they are for; `None` for an immediate request.
+        /// The share of the batch that sends the pushes; `None` for an immediate request.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         share: Option<FairShare>,
     },
-    /// The permits go back.
+    /// Returns the permits.
     Settle {
         /// The lease.
         lease: LeaseId,
-        /// How its pushes went.
+        /// The results of its pushes.
         report: Report,
-        /// The time of issue of the provider token, if APNs answered a push with anything but a fault of the token.
+        /// The issue time of the provider token, if APNs has accepted the token.
         proven: Option<Timestamp>,
-        /// If its connection could not be opened: how long it will not be, in milliseconds.
+        /// If the connection could not be opened: how long the object will not try again, in milliseconds.
         #[serde(default)]
         unavailable_for_ms: Option<u64>,
-        /// The last refusal of the credential, if there was one under the lease.
+        /// The last refusal of the credential under this lease.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         refused: Option<CredentialRefusal>,
     },
@@ -99,29 +98,29 @@ pub enum Command {
         /// Whether there is a connection now.
         succeeded: bool,
     },
-    /// How it stands.
+    /// Requests the gate's state.
     Inspect,
 }
 
-/// What a gate answers.
+/// A gate's reply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
-    /// Send.
+    /// The pushes may be sent.
     Granted(Lease),
     /// No permits are free.
     Full {
         /// When to ask again, in milliseconds.
         retry_after_ms: u64,
     },
-    /// APNs refuses every token that there is: nothing can be sent for now.
+    /// APNs refuses every token that the gate has. Nothing can be sent for now.
     Stopped {
         /// When to ask again, in milliseconds.
         retry_after_ms: u64,
-        /// What to look into.
+        /// What to check.
         problem: String,
     },
-    /// No token can be signed until the deployment is mended.
+    /// No token can be signed until the deployment's settings are fixed.
     Unavailable {
         /// What is wrong.
         problem: String,
@@ -130,57 +129,58 @@ pub enum Reply {
     Settled,
     /// The answer to a request to dial, or to the report of a failed one.
     Dial(Dial),
-    /// How the gate stands.
+    /// The gate's state.
     Inspected(Inspection),
 }
 
 /// A provider token and permits, for a limited time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// What to settle.
+    /// The id to settle the lease with.
     pub id: LeaseId,
-    /// How many pushes may be in flight.
+    /// The maximum number of pushes in flight.
     pub permits: u32,
-    /// What to send them with.
+    /// The provider token for the pushes.
     pub provider_token: ProviderToken,
-    /// When to ask for another token, though the lease still runs.
+    /// When to request another token, even if the lease has not expired.
     pub valid_until: Timestamp,
-    /// Whether APNs has accepted the token before. If not, the first push goes alone.
+    /// Whether APNs has accepted the token before. If not, the first push is sent alone.
     pub proven: bool,
-    /// How many pushes APNs has accepted with the token, as far as is known.
+    /// The number of pushes that APNs has accepted with the token, as far as is known.
     #[serde(default)]
     pub accepted: u32,
-    /// When the permits go back, settled or not.
+    /// When the permits expire, settled or not.
     pub expires_at: Timestamp,
-    /// Which connection of the pool to use, if one was asked for.
+    /// The slot of the connection pool, if one was requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<u32>,
-    /// The batch that it is for, to ask again with.
+    /// The share of the batch, to request the next lease with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<FairShare>,
 }
 
-/// How a gate stands. It holds no secret.
+/// The state of a gate, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inspection {
-    /// When the provider token that it hands out was issued, if it has one.
+    /// When the current provider token was issued, if there is one.
     pub issued_at: Option<Timestamp>,
     /// Whether APNs has accepted that token.
     pub proven: bool,
-    /// Until when it hands out none.
+    /// Until when the gate grants no leases.
     pub stopped_until: Option<Timestamp>,
-    /// The most permits that may be out.
+    /// The maximum number of permits that may be granted at once.
     pub limit: u32,
-    /// The permits that are out.
+    /// The number of granted permits.
     pub in_use: u32,
-    /// The leases that are out.
+    /// The number of leases.
     pub leases: usize,
-    /// How many wait for permits.
+    /// The number of requests that wait for permits.
     pub waiting: usize,
     /// The connections of the pool.
     #[serde(default)]
     pub connections: pool::PoolStats,
-    /// APNs' last refusal of the credential, if it has accepted nothing since and the key is still the same.
+    /// APNs' last refusal of the credential. `None` if APNs has accepted a push since, or the key has
+    /// changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_refusal: Option<CredentialRefusal>,
 }
@@ -211,7 +211,7 @@ impl Machine for Gate {
     }
 
     fn store(&self) -> String {
-        // A plain structure with text for keys: there is nothing in it that JSON could not hold.
+        // A plain structure with text keys, which JSON can always hold.
         serde_json::to_string(self).unwrap_or_default()
     }
 
@@ -267,7 +267,7 @@ impl Machine for Gate {
 
     fn take_answers(&mut self, context: &Context<'_>, now: Timestamp) -> Vec<(Ticket, Reply)> {
         let mut answers = self.admit(context, now);
-        // Who was behind one whose wait is over may find enough.
+        // A request behind one that timed out may now find enough permits.
         while let Some((ticket, retry_after)) = self.limiter.lapse(now) {
             answers.push((ticket, full(retry_after)));
             answers.extend(self.admit(context, now));
@@ -380,7 +380,7 @@ fn full(retry_after: Duration) -> Reply {
     }
 }
 
-/// What a settled lease reports about its connection.
+/// Returns what a settled lease reports about its connection.
 fn health(report: &Report, unavailable_for_ms: Option<u64>) -> ConnectionHealth {
     match unavailable_for_ms {
         Some(delay) => ConnectionHealth::Unavailable(Duration::from_millis(delay)),
@@ -405,7 +405,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Where a stored text is broken, without the text, since it holds a provider token.
+/// Returns the position of a fault in a stored text, without the text: it contains a provider token.
 fn location(fault: &serde_json::Error) -> String {
     format!(
         "{:?} at line {}, column {}",

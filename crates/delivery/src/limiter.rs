@@ -1,13 +1,11 @@
-//! How many pushes of a credential may be in flight, shared out in leases.
-//!
-//! APNs publishes no rate, so the limit is found as TCP finds its window: it grows by a step for each windowful of
-//! answers, and halves when APNs or the way to it is overloaded. A holder gets permits for a limited time, so that one
-//! that dies gives them back; a request that finds none waits in a queue, immediate requests before batches. Batches never have
-//! all permits: a reserve stays for immediate orders. In scope: permits and the queue for them. Out of scope: the provider
-//! token that goes with a lease (`gate`), and what an answer means (`verdict`).
-//!
-//! Source: Chiu and Jain, "Analysis of the increase and decrease algorithms" (1989); RFC 5681, sections 3.1 and 3.2;
-//! RFC 7661 for the limit that grows only while it is used.
+//! Limits how many pushes of a credential are in flight. Grants permits as leases.
+//! APNs publishes no rate, so the limit is found as TCP finds its window. It grows by one step per windowful
+//! of answers, and halves when APNs or the network is overloaded. A lease expires, so permits return even if
+//! their holder dies. A request that finds no permits waits in a queue, immediate requests before batches.
+//! Batches never get all permits: a reserve stays for immediate requests. In scope: permits and the queue for
+//! them. Out of scope: the provider token of a lease (`gate`), and the meaning of answers (`verdict`).
+//! Source: Chiu and Jain, "Analysis of the increase and decrease algorithms" (1989); RFC 5681, sections 3.1
+//! and 3.2; RFC 7661 for a limit that grows only while it is used.
 
 mod queue;
 mod report;
@@ -28,14 +26,14 @@ pub use queue::{MAX_WAITING, MAX_WAITING_BATCHES};
 pub use report::{CONGESTED_SHARE, Report};
 pub use request::{FairShare, LeaseDecision, LeaseId, LeaseRequest, Permits};
 
-/// The permits of one credential.
+/// The permits and leases of one credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limiter {
     limit: u32,
     /// Answers counted towards the next step.
     credit: u32,
     decreased_at: Option<Timestamp>,
-    /// How long a lease was held of late, on average, in milliseconds.
+    /// The recent average of how long a lease was held, in milliseconds.
     held_ms: u64,
     next_lease: u64,
     leases: Vec<LiveLease>,
@@ -46,7 +44,7 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// A limiter without leases.
+    /// Creates a limiter without leases.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
         Self {
@@ -61,7 +59,7 @@ impl Limiter {
         }
     }
 
-    /// Sets the most that the limit may grow to, at least one.
+    /// Sets the maximum of the limit, at least one.
     pub fn set_ceiling(&mut self, ceiling: u32) {
         self.ceiling = ceiling.max(1);
     }
@@ -84,7 +82,7 @@ impl Limiter {
         LeaseDecision::Wait { ticket, until }
     }
 
-    /// Whether the first of the queue could be admitted.
+    /// Whether the first request in the queue could be admitted.
     #[must_use]
     pub fn can_admit(&self, now: Timestamp) -> bool {
         self.first(now)
@@ -101,7 +99,7 @@ impl Limiter {
         Some((first.ticket, self.grant(first.request, now)))
     }
 
-    /// The first of the queue leaves it without permits.
+    /// Removes the first request from the queue without permits.
     pub fn dismiss(&mut self, now: Timestamp) -> Option<Ticket> {
         let first = self.first(now)?;
         self.queue.leave(first.ticket);
@@ -120,7 +118,7 @@ impl Limiter {
         self.retry_after(share, now)
     }
 
-    /// Takes a lease's permits back and adapts the limit to its report. A second call does nothing; the report of an expired
+    /// Ends a lease and adapts the limit to its report. A second call does nothing. The report of an expired
     /// lease still counts.
     pub fn settle(&mut self, lease: LeaseId, report: &Report, now: Timestamp) {
         let in_use = self.in_use(now);
@@ -145,8 +143,8 @@ impl Limiter {
         self.expire(now);
     }
 
-    /// When a rejected request should ask again. Each request that is rejected before the queue moves gets a later time, so
-    /// that they do not all come back at once.
+    /// Returns when a rejected request should ask again. Each request that is rejected before the queue moves
+    /// gets a later time, so that they do not all return at once.
     fn retry_after(&self, share: Option<FairShare>, now: Timestamp) -> Duration {
         let ahead = self.queue.ahead(share).max(1);
         let mut expiries: Vec<Timestamp> = self.live(now).map(|live| live.expires_at).collect();
@@ -161,7 +159,8 @@ impl Limiter {
             .clamp(MIN_RETRY, MAX_RETRY)
     }
 
-    /// When the queue may move without a command: a lease expires, or a wait is over. Nothing if nobody waits.
+    /// Returns when the queue may move without a command: a lease expires, or a wait is over. Returns `None`
+    /// if no request waits.
     #[must_use]
     pub fn next_event(&self, now: Timestamp) -> Option<Timestamp> {
         let lapse = self.queue.next_lapse()?;
@@ -169,30 +168,30 @@ impl Limiter {
         Some(expiry.map_or(lapse, |expiry| expiry.min(lapse)))
     }
 
-    /// Forgets the leases that have expired.
+    /// Removes expired leases.
     pub fn expire(&mut self, now: Timestamp) {
         self.leases.retain(|live| live.expires_at > now);
     }
 
-    /// The most permits that may be out.
+    /// Returns the maximum number of permits that may be granted at once.
     #[must_use]
     pub fn limit(&self) -> u32 {
         self.limit.min(self.ceiling)
     }
 
-    /// The permits that are out.
+    /// Returns the number of granted permits.
     #[must_use]
     pub fn in_use(&self, now: Timestamp) -> u32 {
         self.live(now).map(|live| live.permits).sum()
     }
 
-    /// The leases that are out.
+    /// Returns the number of leases.
     #[must_use]
     pub fn leases(&self, now: Timestamp) -> usize {
         self.live(now).count()
     }
 
-    /// How many wait.
+    /// Returns the number of waiting requests.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.queue.len()
@@ -217,8 +216,9 @@ impl Limiter {
         out
     }
 
-    /// The permits that batches have no claim to: the reserve, and what immediate orders have beyond it. A batch's fair
-    /// share is one of the rest, so that batches go on as long as immediate orders leave them anything.
+    /// Returns the permits that batches cannot get: the reserve, and what immediate requests hold beyond it.
+    /// A batch's fair share is a part of the rest, so batches continue as long as immediate requests leave
+    /// any permits.
     fn kept_from_batches(&self, now: Timestamp) -> u32 {
         let reserve = (self.limit() / RESERVE)
             .max(1)
@@ -227,7 +227,8 @@ impl Limiter {
         immediate.map(|live| live.permits).sum::<u32>().max(reserve)
     }
 
-    /// The permits that an immediate order or a batch may have out in all, and those of them that are free.
+    /// Returns the number of permits that an immediate request or a batch may use in total, and how many of
+    /// them are free.
     fn open_to(&self, share: Option<FairShare>, now: Timestamp) -> (u32, u32) {
         let free = self.limit().saturating_sub(self.in_use(now));
         if share.is_none() {
@@ -241,8 +242,8 @@ impl Limiter {
         )
     }
 
-    /// Whether enough is free. A lease keeps what it was granted to its end: who has thousands of pushes waits for a fair
-    /// share rather than send them through the few permits that others have left.
+    /// Whether enough permits are free. A lease keeps its permits to its end. A large request therefore waits
+    /// for a fair share and does not send thousands of pushes through the few permits that are free.
     fn has_room(&self, request: LeaseRequest, now: Timestamp) -> bool {
         let (all, free) = self.open_to(request.share, now);
         free >= request.want.clamp(1, (all / MIN_GRANT_SHARE).max(1))
@@ -269,7 +270,8 @@ impl Limiter {
         permits
     }
 
-    /// A lease that was granted before the last decrease, or may have been, tells of the same event.
+    /// Halves the limit. A lease that was granted before the last decrease, or may have been, reports the
+    /// same event and changes nothing.
     fn decrease(&mut self, settled: Option<&LiveLease>, now: Timestamp) {
         let granted_at = settled.map_or(now - MAX_TTL, |live| live.granted_at);
         if self.decreased_at.is_some_and(|decreased| granted_at <= decreased) {
@@ -308,47 +310,46 @@ const fn default_ceiling() -> u32 {
     DEFAULT_CEILING
 }
 
-/// The limit of a new limiter: the streams that APNs was seen to allow on two connections, so that a second large order
-/// runs beside a first. Apple's engineers call 3000 requests at once no problem.
+/// The limit of a new limiter: the streams that APNs was seen to allow on two connections, so that a second
+/// large request can run beside a first. Apple's engineers call 3000 concurrent requests no problem.
 pub const START: u32 = 2000;
 
-/// The part of the limit that a large request waits for: one in this many.
+/// The fraction of the limit that a large request waits for: one in this many.
 pub const MIN_GRANT_SHARE: u32 = 4;
 
-/// The part of the limit that batches leave to immediate orders: one in this many.
-///
-/// It is at least one permit, but never all. An order of a few devices finds it free however many batches run; more would
-/// idle in a deployment that sends nothing but batches.
+/// The fraction of the limit that batches leave to immediate requests: one in this many.
+/// It is at least one permit, but never all. A request for a few devices then finds free permits however many
+/// batches run. A larger reserve would be idle in a deployment that sends only batches.
 pub const RESERVE: u32 = 8;
 
-/// The limit never falls below what one invocation can use, six fetches, or a credential in trouble would stand still
-/// and never learn that the trouble is over.
+/// The limit never falls below what one invocation can use: six fetches. Below it, a credential in trouble
+/// would stop and never learn that the trouble is over.
 pub const FLOOR: u32 = 6;
 
-/// The limit never grows above this, unless the configuration says otherwise: the streams of ten connections.
+/// The limit never grows above this by default: the streams of ten connections.
 pub const DEFAULT_CEILING: u32 = 10_000;
 
-/// What the limit grows by for each windowful of answers: from half of [`START`] back to it in 50 windows, which are
-/// about five seconds. More would overshoot further before APNs can object.
+/// What the limit grows by per windowful of answers: from half of [`START`] back to it in 50 windows, about
+/// five seconds. A larger step would overshoot further before APNs can react.
 pub const STEP: u32 = 20;
 
-/// The shortest lease: less would expire on the way to its holder.
+/// The shortest lease. A shorter one would expire on the way to its holder.
 pub const MIN_TTL: Duration = Duration::from_secs(1);
 
-/// The longest lease, and so the longest that a dead holder's permits are missing.
+/// The longest lease. The permits of a dead holder are missing for this long.
 pub const MAX_TTL: Duration = Duration::from_mins(5);
 
-/// The longest wait in the queue: less than the minute after which clients and proxies give a request up.
+/// The longest wait in the queue: less than the minute after which clients and proxies abandon a request.
 pub const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// The soonest that anyone is told to come back: a push's round trip.
+/// The shortest retry delay: one round trip of a push.
 pub const MIN_RETRY: Duration = Duration::from_millis(100);
 
-/// The latest that anyone is told to come back: a queue message can be put off so long without a batch looking stuck.
+/// The longest retry delay: a queue message can be delayed for this long without a batch looking stuck.
 pub const MAX_RETRY: Duration = Duration::from_mins(1);
 
-/// How long leases are thought to be held before any was: a chunk of 500 pushes by six fetches of 50 ms.
+/// The assumed lease time before the first lease: a chunk of 500 pushes by six fetches of 50 ms.
 const HELD_AT_FIRST_MS: u64 = 4000;
 
-/// The average of what leases were held follows the last eight of them.
+/// The average lease time follows roughly the last eight leases.
 const HELD_WEIGHT: u64 = 8;

@@ -1,10 +1,10 @@
-//! What is counted: a plain value, of one order, of one chunk, or of everything since the deployment began.
-//!
-//! Whoever sends counts into a [`MetricsDelta`] of its own and hands it over once, when the order or the chunk is done; a
-//! [`MetricsShard`] adds up what it is handed. Adding is associative and commutative, so that it does not matter who counted
-//! what, nor which shard it reached. Labels are of few values - apps, push types, verdicts, reasons that Apple documents -
-//! and never a token, a key or a payload. In scope: the counting. Out of scope: how it is told (`api::metrics`), and
-//! the objects that keep it (`shell`). Metrics are not the truth: what is lost on its way is lost.
+//! Counters as a plain value: of one send request, of one chunk, or since the deployment began.
+//! Each sender counts into its own [`MetricsDelta`] and adds it to a [`MetricsShard`] once, when the send
+//! request or chunk is done. Addition is associative and commutative, so the sender, the shard and the order
+//! do not matter. Labels have few values - apps, push types, verdicts, reasons that Apple documents - and
+//! never a token, a key or a payload. In scope: counting. Out of scope: the text format (`api::metrics`), and
+//! the objects that store the counters (`src/objects/metrics.rs`). Metrics are not exact: a lost addition is
+//! not repeated.
 
 mod sample;
 mod shard;
@@ -19,33 +19,34 @@ pub use sample::Sample;
 pub use shard::{Command, MetricsShard};
 pub use tally::Tally;
 
-/// What is counted.
+/// The metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
-    /// Pushes by app, push type, verdict and reason, each time that an order or a chunk was done with one.
+    /// Pushes by app, push type, verdict and reason, counted each time a send request or chunk is done with
+    /// one.
     Pushes,
     /// How long APNs took to answer an attempt, by transport.
     Push,
     /// Attempts beyond a push's first, by transport.
     Resends,
-    /// Orders and chunks that went by `fetch` since no socket could be opened, by app.
+    /// Send requests and chunks that used `fetch` because no socket could be opened, by app.
     Fallbacks,
-    /// Orders by app and by the HTTP status of their answer.
+    /// Send requests by app and HTTP status.
     Orders,
-    /// Chunks that were run, by app and transport.
+    /// Chunks that were sent, by app and transport.
     Chunks,
-    /// How long chunks lay in the queue until they were claimed.
+    /// How long chunks waited in the queue until they were claimed.
     Queue,
-    /// Leases that were asked for, by app and outcome.
+    /// Lease requests, by app and result.
     Leases,
     /// Provider tokens that were signed, by credential.
     ProviderTokens,
-    /// Attempts to open a connection, by credential and outcome.
+    /// Attempts to open a connection, by credential and result.
     ConnectionOpenings,
 }
 
 impl Metric {
-    /// Its name, where it is kept and where it is told.
+    /// Returns its name, in storage and in the output.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -62,7 +63,7 @@ impl Metric {
         }
     }
 
-    /// The bounds, ascending, that durations are counted by; nothing for what takes no time.
+    /// Returns the ascending bounds of its histogram. Returns `None` for a metric without durations.
     #[must_use]
     pub const fn bounds_ms(self) -> Option<&'static [u64]> {
         match self {
@@ -80,16 +81,15 @@ impl Metric {
     }
 }
 
-/// What one order or one chunk adds, or what several of them add up to: a sample for each metric and combination of
-/// label values that was seen.
-///
-/// Stored, and sent between versions of the Worker, as JSON text: a list of rows. A metric that a version does not know
-/// is kept for those that do.
+/// The counters of one send request or chunk, or the sum of several: one sample per metric and combination of
+/// label values.
+/// Stored, and sent between versions of the Worker, as JSON text: a list of rows. A metric that this version
+/// does not know is kept for versions that do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Vec<Row>")]
 pub struct MetricsDelta(BTreeMap<Vec<String>, Sample>);
 
-/// The metric's name with its label values behind it, and the sample.
+/// The metric's name followed by its label values, and the sample.
 type Row = (Vec<String>, Sample);
 
 impl From<Vec<Row>> for MetricsDelta {
@@ -108,7 +108,7 @@ impl Serialize for MetricsDelta {
 }
 
 impl MetricsDelta {
-    /// Adds what another one has counted.
+    /// Adds the counters of another delta.
     pub fn merge(&mut self, other: Self) {
         for (key, sample) in other.0 {
             self.insert(key, sample);
@@ -121,49 +121,49 @@ impl MetricsDelta {
         self.0.is_empty()
     }
 
-    /// What was counted of a metric with `labels` labels, in the order of their values.
+    /// Iterates over the samples of a metric with `labels` labels, in the order of their values.
     pub fn of(&self, metric: Metric, labels: usize) -> impl Iterator<Item = (&[String], &Sample)> {
         self.0.iter().filter_map(move |(key, sample)| {
             let (name, values) = key.split_first()?;
-            // Another version may have had others.
+            // Another version may have had other labels.
             (name == metric.as_str() && values.len() == labels).then_some((values, sample))
         })
     }
 
-    /// An order was answered with this HTTP status.
+    /// Counts a send request that was answered with this HTTP status.
     pub fn order(&mut self, app: &str, status: u16) {
         self.add(Metric::Orders, &[app, &status.to_string()], Sample::times(1));
     }
 
-    /// An order or a chunk went by `fetch`, since no socket could be opened.
+    /// Counts a send request or chunk that used `fetch` because no socket could be opened.
     pub fn fallback(&mut self, app: &str) {
         self.add(Metric::Fallbacks, &[app], Sample::times(1));
     }
 
-    /// A chunk was run.
+    /// Counts a chunk that was sent.
     pub fn chunk(&mut self, app: &str, transport: &str) {
         self.add(Metric::Chunks, &[app, transport], Sample::times(1));
     }
 
-    /// A chunk was claimed that had lain in the queue for so long.
+    /// Counts a claimed chunk that waited in the queue for `lag`.
     pub fn claimed(&mut self, lag: Duration) {
         let mut sample = Sample::default();
         sample.observe(lag, sample::QUEUE_BOUNDS_MS);
         self.add(Metric::Queue, &[], sample);
     }
 
-    /// A lease was asked for.
+    /// Counts a lease request.
     pub fn lease(&mut self, app: &str, granted: bool) {
         let outcome = if granted { "granted" } else { "refused" };
         self.add(Metric::Leases, &[app, outcome], Sample::times(1));
     }
 
-    /// A provider token was signed.
+    /// Counts a signed provider token.
     pub fn provider_token(&mut self, credential: &str) {
         self.add(Metric::ProviderTokens, &[credential], Sample::times(1));
     }
 
-    /// It was tried to open a connection.
+    /// Counts an attempt to open a connection.
     pub fn opening(&mut self, credential: &str, succeeded: bool) {
         let outcome = if succeeded { "opened" } else { "failed" };
         self.add(
@@ -173,7 +173,7 @@ impl MetricsDelta {
         );
     }
 
-    /// Adds to what was counted of a metric with these labels.
+    /// Adds a sample to the metric with these labels.
     pub fn add(&mut self, metric: Metric, labels: &[&str], sample: Sample) {
         let names = [metric.as_str()].into_iter().chain(labels.iter().copied());
         self.insert(names.map(str::to_owned).collect(), sample);

@@ -1,15 +1,15 @@
-//! Which connection of a credential a chunk goes to.
+//! Assigns chunks of a credential to connections.
 //!
-//! The gate keeps one pool per credential: slots for connection objects, up to a capacity. The lowest slot with room is
-//! filled first, so that the highest ones fall idle and close. An object dials when a request reaches it, so the pool decides
-//! which object dials. It assigns slots known to be open and at most one other slot, the dialing slot, which all requests
-//! share that find no room elsewhere. If its dial fails, no other slot is tried until the delay is over: the failures of a
-//! credential back off together. While a connection is open, another is dialed at least a few seconds after the last.
-//! The design follows pushy's pool.
-//!
-//! The pool learns from leases that end. It does not see an object that lost its connection and dials again, nor an
-//! object's second socket; `dial` ensures that a credential dials one connection at a time. Each object opens and closes
-//! its sockets itself.
+//! The gate keeps one pool per credential: slots for connection objects, up to a capacity. The lowest slot
+//! with room is filled first, so the highest slots become idle and close. An object dials when a request
+//! reaches it, so the pool decides which object dials. It assigns slots that are known to be open and at most
+//! one other slot, the dialing slot. All requests that find no room elsewhere share the dialing slot. If its
+//! dial fails, no other slot is tried until the delay is over: the failures of a credential back off
+//! together. While a connection is open, the next is dialed at the earliest a few seconds after the last. The
+//! design follows pushy's pool.
+//! The pool learns from leases that end. It does not see an object that lost its connection and dials again,
+//! nor an object's second socket; `dial` ensures that a credential dials one connection at a time. Each
+//! object opens and closes its sockets itself.
 
 #[cfg(test)]
 mod simulation_tests;
@@ -35,12 +35,12 @@ pub struct Pool {
     dialing_slot: Option<DialingSlot>,
 }
 
-/// How large a pool may be, from the deployment's settings.
+/// The size of a pool, from the deployment's settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolConfig {
-    /// The most connection objects.
+    /// The maximum number of connection objects.
     pub capacity: u32,
-    /// The most pushes in flight of one object.
+    /// The maximum number of pushes in flight per object.
     pub streams: u32,
     /// How long an object keeps an unused connection.
     pub idle: Duration,
@@ -62,7 +62,7 @@ pub enum ConnectionHealth {
     Open,
     /// It was not used.
     Unused,
-    /// Pushes had no answer, so it may be broken.
+    /// Pushes got no answer, so it may be broken.
     Broken,
     /// It could not be opened, and will not be for this long.
     Unavailable(Duration),
@@ -112,7 +112,7 @@ impl Slot {
 }
 
 impl Pool {
-    /// Assigns a slot to a lease of `permits` that ends at `expires_at` at the latest.
+    /// Assigns a slot to a lease of `permits` that ends no later than `expires_at`.
     pub fn assign(
         &mut self,
         lease: LeaseId,
@@ -189,13 +189,13 @@ impl Pool {
         stats
     }
 
-    /// The number of slots.
+    /// Returns the number of slots.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// Returns whether there are no slots yet.
+    /// Whether there are no slots yet.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.slots.is_empty()
@@ -230,7 +230,7 @@ impl Pool {
         }
     }
 
-    /// The dialing slot, while its dial may be in progress or the delay after its failure runs.
+    /// Returns the dialing slot while its dial may be in progress or the delay after its failure runs.
     fn current_dialing_slot(&self, now: Timestamp) -> Option<u32> {
         let unavailable = || {
             let slots = self.slots.iter().zip(0_u32..);
@@ -291,7 +291,7 @@ impl Pool {
         permits
     }
 
-    /// Forgets expired leases, and the last slots if they are idle.
+    /// Removes expired leases, and the last slots if they are idle.
     fn tidy(&mut self, config: &PoolConfig, now: Timestamp) {
         self.loads.retain(|_, load| load.expires_at > now);
         while let Some(last) = self.slots.last() {
@@ -315,15 +315,17 @@ const EPOCH: Timestamp = Timestamp::from_millis(0);
 /// A slot is near its limit when less than one part in this many is free.
 const NEAR_SHARE: u32 = 10;
 
-/// Apple's engineers: do not open all connections at once, leave a few seconds between (developer forums, thread 778909).
+/// Apple's engineers advise not to open all connections at once but a few seconds apart (developer forums,
+/// thread 778909).
 const GROWTH_PAUSE: Duration = Duration::from_secs(3);
 
 /// How long an unreported dial counts as in progress: twice the time limit for opening a socket.
 const DIAL_TIME: Duration = Duration::from_secs(30);
 
-/// How long requests share a dialing slot without a report. An object that answers none of them for so long is broken.
+/// How long requests share a dialing slot without a report. An object that answers none of them for this long
+/// is broken.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// One part in this many of the idle time is kept for a request's way to the object, whose connection could otherwise close
-/// just before the request arrives.
+/// The fraction of the idle time that is reserved for a request's way to the object: one in this many.
+/// Without it the connection could close just before the request arrives.
 const MARGIN: u32 = 4;

@@ -1,4 +1,4 @@
-//! The final outcome of one push, and what a chunk of them adds up to.
+//! The final result of one push, and the counts of many.
 
 use std::time::Duration;
 
@@ -7,42 +7,43 @@ use serde::Serialize;
 use super::verdict::Verdict;
 use apns::Outcome;
 
-/// The final outcome of one push.
+/// The final result of one push.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// The push's place in its source.
+    /// The push's index in its source.
     pub push: usize,
-    /// How its last attempt ended; of a push that was never sent, why.
+    /// The outcome of its last attempt, or why it was never sent.
     pub outcome: Outcome,
-    /// What that means.
+    /// The meaning of the outcome.
     pub verdict: Verdict,
-    /// With a verdict to retry: how long to wait first. Callers see [`Receipt::advice`].
+    /// The minimum delay before a retry, if the verdict is to retry. Callers see [`Receipt::advice`].
     pub retry_after: Option<Duration>,
-    /// How often it was sent.
+    /// The number of attempts.
     pub attempts: u8,
-    /// From the start of its last attempt to its end; zero for a push that was not sent.
+    /// The duration of its last attempt; zero for a push that was not sent.
     pub latency: Duration,
-    /// Whether it had one attempt (`expiration: 0`): nobody is to send it again, since it would be shown late.
+    /// Whether it had one attempt (`expiration: 0`). It must not be sent again later, since it would be shown
+    /// late.
     pub one_attempt: bool,
 }
 
-/// What has become of a push, in a word.
+/// The status of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// APNs took it.
+    /// APNs accepted it.
     Accepted,
-    /// APNs refused it for good.
+    /// APNs refused it permanently.
     Rejected,
     /// It was not delivered and may be sent again.
     Retrying,
-    /// It was not sent, or nobody knows whether it arrived.
+    /// It was not sent, or its result is unknown.
     Failed,
-    /// An earlier push takes the same content to the device.
+    /// An earlier push in the request has the same device and content.
     Duplicate,
 }
 
 impl Status {
-    /// The word for it in answers.
+    /// Returns the word for it in answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -56,7 +57,7 @@ impl Status {
 }
 
 impl Receipt {
-    /// What has become of the push.
+    /// Returns the push's status.
     #[must_use]
     pub const fn status(&self) -> Status {
         match self.verdict {
@@ -70,19 +71,20 @@ impl Receipt {
         }
     }
 
-    /// How long the caller should wait before the push is sent again. Returns `None` if it is not to be.
+    /// Returns how long the caller should wait before it sends the push again. Returns `None` if it should
+    /// not.
     #[must_use]
     pub fn advice(&self) -> Option<Duration> {
         self.retry_after.filter(|_| !self.one_attempt)
     }
 
-    /// Whether it was given up though it could be sent again, since it would come too late.
+    /// Whether a retry was possible but would be too late, because the push has one attempt.
     #[must_use]
     pub const fn is_given_up(&self) -> bool {
         self.one_attempt && matches!(self.verdict, Verdict::Retry(_))
     }
 
-    /// APNs' reason, or ours where APNs gave none; nothing for an accepted push.
+    /// Returns APNs' reason, or ours if APNs gave none. Returns `None` for an accepted push.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         match &self.outcome {
@@ -97,18 +99,18 @@ impl Receipt {
     }
 }
 
-/// How many pushes ended how.
+/// The number of pushes by status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
-    /// APNs took them.
+    /// Pushes that APNs accepted.
     pub accepted: usize,
-    /// APNs refused them for good.
+    /// Pushes that APNs refused permanently.
     pub rejected: usize,
-    /// They were not delivered and may be sent again.
+    /// Pushes that were not delivered and may be sent again.
     pub retrying: usize,
-    /// They were not sent, or nobody knows whether they arrived.
+    /// Pushes that were not sent or whose result is unknown.
     pub failed: usize,
-    /// They were left out, since an earlier push takes the same content to the device.
+    /// Pushes that were left out because an earlier one has the same device and content.
     pub duplicate: usize,
 }
 
@@ -133,10 +135,10 @@ impl FromIterator<Status> for Tally {
     }
 }
 
-/// APNs refused without a reason in its body.
+/// The reason of a refusal whose body has none.
 pub(super) const NO_REASON: &str = "NoReason";
 
-/// The answer was not APNs'.
+/// The reason of an answer that does not come from APNs.
 pub(super) const NOT_APNS: &str = "AnswerNotFromApns";
 
 #[cfg(test)]

@@ -1,11 +1,8 @@
-//! What a machine says to the SQLite database of its Durable Object: statements with bound values, and rows.
-//!
-//! The machines whose state is rows keep their statements beside their decisions and hand them to the shell, which
-//! executes them. In scope: the shared words. Out of scope: any one table.
-//!
-//! The platform binds every number as a double and gives every number back as one. That is why a column that holds
-//! numbers must be declared `INTEGER`, so that SQLite keeps what comes as an integer, and why no number may lie beyond
-//! [`MAX_INTEGER`].
+//! Statements for the SQLite database of a Durable Object, and the rows that it returns.
+//! A machine whose state is stored in rows keeps its statements beside its decisions. The Worker executes
+//! them. In scope: the shared types. Out of scope: any one table.
+//! The platform binds every number as a double and returns every number as one. A column of numbers must
+//! therefore be declared `INTEGER`, so that SQLite stores integers, and no number may exceed [`MAX_INTEGER`].
 
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
@@ -17,48 +14,45 @@ use serde::de::DeserializeOwned;
 
 use apns::time::Timestamp;
 
-/// A command that is statements.
-///
-/// One host runs all of them, with no wait in between, so that the object's input gate lets nothing else see the half of
-/// it, and its output gate lets no answer leave before all of it is stored.
+/// A command that consists of statements.
+/// The host executes all of them without waiting in between. The object's input gate lets no other event see
+/// a partial state, and its output gate lets no answer leave before everything is stored.
 pub trait Query: DeserializeOwned {
-    /// What is answered, as JSON text.
+    /// The reply, as JSON text.
     type Reply: Serialize;
 
-    /// The statements that make the tables, if they are not there.
+    /// Returns the statements that create missing tables.
     fn schema() -> Vec<Statement>;
 
-    /// The statements to execute, in their order.
+    /// Returns the statements, in the order of execution.
     fn statements(&self, now: Timestamp) -> Vec<Statement>;
 
-    /// What is to be executed after the statements, from the rows that each of them gave; mostly nothing.
-    ///
+    /// Returns further statements, computed from the rows of the first ones; usually none.
     /// # Errors
-    /// A row is not as it was stored.
+    /// Returns an error if a row does not have the stored form.
     fn changes(&self, _rows: &[Vec<Row>]) -> Result<Vec<Statement>, BadRow> {
         Ok(Vec::new())
     }
 
-    /// The reply, from the rows that each of the statements gave.
-    ///
+    /// Returns the reply, computed from the rows of each statement.
     /// # Errors
-    /// A row is not as it was stored.
+    /// Returns an error if a row does not have the stored form.
     fn reply(&self, rows: &[Vec<Row>]) -> Result<Self::Reply, BadRow>;
 }
 
-/// One SQL statement, ready to be executed.
+/// One SQL statement with its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
-    /// The SQL, with `?` for each value, or `?1` and on where one stands in several places.
+    /// The SQL, with `?` for each value, or `?1` and so on if a value occurs several times.
     pub text: Cow<'static, str>,
-    /// The values, in the order of their places.
+    /// The values, in the order of their placeholders.
     pub values: Vec<Value>,
 }
 
-/// What a place in a statement or a column of a row holds.
+/// The value of a placeholder or of a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Nothing.
+    /// SQL's null.
     Null,
     /// A number.
     Integer(i64),
@@ -67,7 +61,7 @@ pub enum Value {
 }
 
 impl Statement {
-    /// A statement whose values are still to be bound.
+    /// Creates a statement without values.
     #[must_use]
     pub const fn new(text: &'static str) -> Self {
         Self {
@@ -76,7 +70,7 @@ impl Statement {
         }
     }
 
-    /// A statement whose text was put together; nothing from outside may stand in it.
+    /// Creates a statement from a composed text, which must not contain any outside input.
     #[must_use]
     pub const fn composed(text: String) -> Self {
         Self {
@@ -85,7 +79,7 @@ impl Statement {
         }
     }
 
-    /// The same statement with the value of its next place.
+    /// Binds the value of the next placeholder.
     #[must_use]
     pub fn bind(mut self, value: impl Into<Value>) -> Self {
         self.values.push(value.into());
@@ -94,7 +88,7 @@ impl Statement {
 }
 
 impl Value {
-    /// What it is, with its article.
+    /// Returns the name of its type, with its article.
     const fn name(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -105,7 +99,7 @@ impl Value {
 }
 
 impl From<u64> for Value {
-    /// The number, held to [`MAX_INTEGER`].
+    /// Converts a number, limited to [`MAX_INTEGER`].
     fn from(number: u64) -> Self {
         Self::Integer(i64::try_from(number).unwrap_or(MAX_INTEGER).min(MAX_INTEGER))
     }
@@ -118,7 +112,7 @@ impl From<u32> for Value {
 }
 
 impl From<Timestamp> for Value {
-    /// Milliseconds since the epoch.
+    /// Converts to milliseconds since the epoch.
     fn from(moment: Timestamp) -> Self {
         moment.as_millis().into()
     }
@@ -137,18 +131,18 @@ impl From<&str> for Value {
 }
 
 impl<T: Into<Self>> From<Option<T>> for Value {
-    /// The value, or null.
+    /// Converts `None` to null.
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
     }
 }
 
-/// One row of an answer, its columns in the order in which the statement names them, from 0.
+/// One row of a result. Its columns are in the order of the statement, from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row(pub Vec<Value>);
 
 impl Row {
-    /// The bytes of its texts.
+    /// Returns the size of its texts in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         let text = |value: &Value| match value {
@@ -158,10 +152,9 @@ impl Row {
         self.0.iter().map(text).sum()
     }
 
-    /// The number in a column; none of ours is negative.
-    ///
+    /// Returns the number in a column. Stored numbers are never negative.
     /// # Errors
-    /// The column holds something else.
+    /// Returns an error if the column holds something else.
     pub fn number(&self, column: usize) -> Result<u64, BadRow> {
         self.maybe_number(column)?.ok_or(BadRow {
             column,
@@ -170,10 +163,9 @@ impl Row {
         })
     }
 
-    /// The number in a column that may be null.
-    ///
+    /// Returns the number in a column that may be null.
     /// # Errors
-    /// The column holds something else.
+    /// Returns an error if the column holds something else.
     pub fn maybe_number(&self, column: usize) -> Result<Option<u64>, BadRow> {
         let bad = |found| BadRow {
             column,
@@ -191,26 +183,23 @@ impl Row {
         }
     }
 
-    /// The moment in a column.
-    ///
+    /// Returns the moment in a column.
     /// # Errors
-    /// The column holds something else.
+    /// Returns an error if the column holds something else.
     pub fn moment(&self, column: usize) -> Result<Timestamp, BadRow> {
         self.number(column).map(Timestamp::from_millis)
     }
 
-    /// The moment in a column that may be null.
-    ///
+    /// Returns the moment in a column that may be null.
     /// # Errors
-    /// The column holds something else.
+    /// Returns an error if the column holds something else.
     pub fn maybe_moment(&self, column: usize) -> Result<Option<Timestamp>, BadRow> {
         Ok(self.maybe_number(column)?.map(Timestamp::from_millis))
     }
 
-    /// The text in a column.
-    ///
+    /// Returns the text in a column.
     /// # Errors
-    /// The column holds something else.
+    /// Returns an error if the column holds something else.
     pub fn text(&self, column: usize) -> Result<&str, BadRow> {
         self.maybe_text(column)?.ok_or(BadRow {
             column,
@@ -219,10 +208,9 @@ impl Row {
         })
     }
 
-    /// The text in a column that may be null.
-    ///
+    /// Returns the text in a column that may be null.
     /// # Errors
-    /// The column holds something else.
+    /// Returns an error if the column holds something else.
     pub fn maybe_text(&self, column: usize) -> Result<Option<&str>, BadRow> {
         let bad = |found| BadRow {
             column,
@@ -238,22 +226,21 @@ impl Row {
     }
 }
 
-/// A row that is not as its statement says.
+/// A row does not have the form that its statement selects.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("column {column} of a stored row must be {expected}, but is {found}")]
 pub struct BadRow {
-    /// Which column, from 0.
+    /// The column, from 0.
     pub column: usize,
-    /// What it must hold.
+    /// The expected type.
     pub expected: &'static str,
-    /// What it holds.
+    /// The type that was found.
     pub found: &'static str,
 }
 
-/// The first row of a statement that gives one.
-///
+/// Returns the first row of a statement.
 /// # Errors
-/// There is none.
+/// Returns an error if there is no row.
 pub fn only(rows: &[Row]) -> Result<&Row, BadRow> {
     rows.first().ok_or(BadRow {
         column: 0,
@@ -262,7 +249,7 @@ pub fn only(rows: &[Row]) -> Result<&Row, BadRow> {
     })
 }
 
-/// The largest integer that a double holds exactly with all below it, 2^53 - 1: what the platform's numbers can carry.
+/// The largest integer up to which a double holds every integer exactly, 2^53 - 1; the platform's limit.
 pub const MAX_INTEGER: i64 = (1 << 53) - 1;
 
 #[cfg(test)]

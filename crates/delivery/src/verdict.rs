@@ -1,8 +1,7 @@
-//! What the outcome of an attempt means: the one table.
-//!
-//! [`judge`] joins APNs' words ([`Outcome`]) with our decision ([`Verdict`]). A reason that Apple has added since is
-//! judged by its status class. Sources: Apple, "Handling notification responses from APNs"; RFC 9113 for what a
-//! broken connection leaves open; Cloudflare's list of 52x codes for what its proxy says instead of APNs.
+//! The meaning of an attempt's outcome, in one table.
+//! [`judge`] maps APNs' words ([`Outcome`]) to our decision ([`Verdict`]). An unknown reason is judged by its
+//! status class. Sources: Apple, "Handling notification responses from APNs"; RFC 9113 for what is unknown
+//! after a broken connection; Cloudflare's list of 52x codes for answers of its proxy.
 
 use std::fmt;
 
@@ -14,53 +13,54 @@ use apns::{Outcome, Reason, Reply};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// APNs took it.
+    /// APNs accepted it.
     Accepted,
-    /// APNs says with 410 that the device token is dead for this app: forget it, if it was registered before the answer's
-    /// `since`.
+    /// APNs answered 410: the device token is no longer valid for this app. Drop the device if it was
+    /// registered before the answer's `since`.
     DropDevice,
-    /// APNs refuses this device token with this topic: the app's environment or topic may be wrong, or this token alone.
+    /// APNs refuses this device token with this topic. The app's environment or topic may be wrong, or only
+    /// this token.
     CheckToken,
-    /// The request is at fault; sent again unchanged it is refused again.
+    /// The request is wrong. APNs would refuse it again if it is sent unchanged.
     FixRequest,
-    /// The key or the team is at fault: every other push would be refused too.
+    /// The key or the team is wrong. APNs would refuse every other push too.
     FixCredentials,
     /// It was not delivered and may be sent again.
     Retry(RetryCause),
-    /// It may have been delivered; sent again it may show twice.
+    /// It may have been delivered. If it is sent again it may be shown twice.
     Unknown,
-    /// It was left out: an earlier push takes the same content to the device.
+    /// It was left out: an earlier push has the same device and content.
     Duplicate,
 }
 
-/// What a retry waits for.
+/// The cause of a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RetryCause {
-    /// The device: it got too many pushes in a row.
+    /// The device got too many pushes in a row.
     Device,
-    /// APNs: it is out of order.
+    /// APNs has a failure.
     Server,
-    /// The connection: a new one will do.
+    /// The connection failed; a new one is enough.
     Connection,
-    /// The network between us and APNs.
+    /// The network between us and APNs failed.
     Network,
-    /// The provider token: another one is needed first.
+    /// The provider token was refused; another one is needed first.
     ProviderToken(TokenRefusal),
 }
 
-/// Why APNs refused a provider token that was made as it should be.
+/// Why APNs refused a correctly made provider token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenRefusal {
     /// It is older than an hour by Apple's clock.
     Expired,
-    /// It came less than 20 minutes after another one.
+    /// It was used less than 20 minutes after another one.
     TooManyUpdates,
 }
 
 impl Verdict {
-    /// The word for it in answers.
+    /// Returns the word for it in answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -77,8 +77,8 @@ impl Verdict {
 }
 
 impl Verdict {
-    /// Whether the connection that the answer came on is of no more use: the server is going away, or it holds what
-    /// it was told before against the provider token.
+    /// Whether the answer's connection must not be used any more. The server is going away, or the connection
+    /// remembers an earlier token and refuses this one.
     #[must_use]
     pub const fn ends_connection(self) -> bool {
         matches!(
@@ -94,7 +94,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Decides about the end of one attempt.
+/// Decides about the outcome of one attempt.
 #[must_use]
 pub fn judge(outcome: &Outcome) -> Verdict {
     match outcome {
@@ -104,7 +104,7 @@ pub fn judge(outcome: &Outcome) -> Verdict {
     }
 }
 
-/// Whether APNs got as far as looking at the push itself, past the provider token.
+/// Whether APNs accepted the provider token and looked at the push itself.
 #[must_use]
 pub const fn proves_token(outcome: &Outcome, verdict: Verdict) -> bool {
     let Outcome::Answered(reply) = outcome else {
@@ -121,9 +121,9 @@ pub const fn proves_token(outcome: &Outcome, verdict: Verdict) -> bool {
         )
 }
 
-/// Whether APNs cannot have taken the push: it never left, its stream was refused, or its provider token was.
-///
-/// A push for which there is one attempt is sent again after such an outcome alone.
+/// Whether APNs cannot have accepted the push: it was never sent, or its stream or provider token was
+/// refused.
+/// A push with one attempt is sent again only after such an outcome.
 #[must_use]
 pub const fn cannot_have_been_taken(outcome: &Outcome, verdict: Verdict) -> bool {
     match outcome {
@@ -133,10 +133,10 @@ pub const fn cannot_have_been_taken(outcome: &Outcome, verdict: Verdict) -> bool
     }
 }
 
-/// The same for an answer with this status.
+/// Decides the same from an answer's status.
 pub const fn is_untaken(status: u16, verdict: Verdict) -> bool {
     match verdict {
-        // A proxy that could not reach APNs, or the provider token.
+        // A proxy could not reach APNs, or APNs refused the provider token.
         Verdict::Retry(RetryCause::Network | RetryCause::ProviderToken(_)) | Verdict::FixCredentials => true,
         Verdict::Retry(RetryCause::Device | RetryCause::Server | RetryCause::Connection) => {
             status == FORBIDDEN
@@ -168,7 +168,7 @@ fn judge_reply(reply: &Reply) -> Verdict {
     }
 }
 
-/// What a refusal of the device token means. 410 alone says that the device is gone, whatever the reason.
+/// Judges a refusal of the device token. Only 410 means that the device is gone, whatever the reason.
 const fn judge_token_refusal(status: u16) -> Verdict {
     match status {
         400..=409 | 411..=428 | 430..=499 => Verdict::CheckToken,
@@ -177,8 +177,8 @@ const fn judge_token_refusal(status: u16) -> Verdict {
 }
 
 /// Whether a refusal with this verdict and reason is about the device token or the topic.
-///
-/// One such refusal says nothing of other devices. Many of them say that the app's environment or topic is wrong.
+/// One such refusal says nothing about other devices. Many of them mean that the app's environment or topic
+/// is wrong.
 #[must_use]
 pub fn doubts_setup(verdict: Verdict, reason: Option<&str>) -> bool {
     let is_topic = |reason| [Reason::BAD_TOPIC, Reason::MISSING_TOPIC].contains(&Reason::new(reason));
@@ -194,7 +194,7 @@ pub fn doubts_setup(verdict: Verdict, reason: Option<&str>) -> bool {
     }
 }
 
-/// What APNs' status alone says, for reasons that are not in the table.
+/// Judges by APNs' status alone, for reasons that are not in the table.
 const fn judge_status(status: u16) -> Verdict {
     match status {
         200 => Verdict::Accepted,
@@ -206,10 +206,10 @@ const fn judge_status(status: u16) -> Verdict {
     }
 }
 
-/// What a status means that something between us and APNs made.
+/// Judges a status that comes from a proxy between us and APNs.
 const fn judge_proxy(status: u16) -> Verdict {
     match status {
-        // Cloudflare could not connect, or could not agree on TLS: the request never left.
+        // Cloudflare could not connect or could not complete the TLS handshake: the request was never sent.
         521 | 522 | 523 | 525 | 526 | 530 | 429 => Verdict::Retry(RetryCause::Network),
         _ => Verdict::Unknown,
     }

@@ -1,7 +1,6 @@
-//! What stops a fan-out, and what becomes of the pushes that are left.
-//!
-//! APNs' refusals of a provider token or a credential are no push's own fault: another token is asked for once, a refusal
-//! that may be a mistake is tried once more, and then nothing more is sent.
+//! What stops a fan-out, and what happens to the pushes that are left.
+//! A refusal of the provider token or the credential is not the fault of one push. A refused token is
+//! replaced once. A refusal that may be a mistake is retried once. After that nothing more is sent.
 
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use crate::verdict::{RetryCause, TokenRefusal, Verdict, judge};
 use apns::Outcome;
 use apns::time::Timestamp;
 
-/// Why nothing is sent any more, and what to tell about the pushes that are left.
+/// Why the fan-out stopped, and the result of the pushes that are left.
 #[derive(Clone, Debug)]
 pub(super) struct Stop {
     outcome: Outcome,
@@ -21,8 +20,9 @@ pub(super) struct Stop {
 }
 
 impl Fanout {
-    /// APNs has refused the credential, which stops everything. If it has accepted the same token many times, the answer
-    /// may be a mistake: then the push is sent once more, alone and over another connection, and a second refusal counts.
+    /// Handles a refusal of the credential, which stops the fan-out. If APNs has accepted the same token many
+    /// times, the answer may be a mistake. The push is then sent once more, alone and over another
+    /// connection, and a second refusal stops the fan-out.
     pub(super) fn credential_refused(
         &mut self,
         launch: &Launch,
@@ -30,7 +30,7 @@ impl Fanout {
         now: Timestamp,
     ) -> Option<Receipt> {
         let verdict = Verdict::FixCredentials;
-        // What was sent before a doubt is of one event with it.
+        // A push that was sent before a doubted refusal belongs to the same event.
         let is_doubted = self.accepted >= TRUSTED || launch.doubts < self.doubts;
         if launch.refused || !is_doubted {
             self.stop(&outcome, verdict, None);
@@ -47,7 +47,7 @@ impl Fanout {
             self.alone = true;
         }
         let (push, attempts, unsent_retries) = (launch.push, launch.attempt, launch.unsent_retries);
-        // Before all others.
+        // It is sent before all others.
         self.wait(
             Timestamp::default(),
             PendingPush {
@@ -61,8 +61,8 @@ impl Fanout {
         None
     }
 
-    /// What a refusal of the credential means that was doubted, once nothing is sent any more: nothing, unless a second one
-    /// was the reason.
+    /// Returns the verdict of a refusal that was considered a possible mistake, once the fan-out has stopped.
+    /// It counts as a refusal only if a second one was the reason for the stop.
     fn doubted_verdict(&self) -> Verdict {
         let stop = self.stopped.as_ref().map(|stop| stop.verdict);
         if stop == Some(Verdict::FixCredentials) {
@@ -80,7 +80,7 @@ impl Fanout {
         now: Timestamp,
     ) -> Option<Receipt> {
         if launch.token == self.token && self.token > 0 {
-            // A second token is refused as well: asking for a third would be a loop.
+            // The second token is refused as well. Requesting a third could loop.
             let verdict = Verdict::Retry(RetryCause::ProviderToken(refusal));
             self.stop(&outcome, verdict, None);
             return Some(receipt(launch, outcome, verdict, None, now));
@@ -88,7 +88,7 @@ impl Fanout {
         if launch.token == self.token {
             self.renewing = Some(refusal);
         }
-        // Not this push's fault: the attempt does not count, and it goes first.
+        // This is not the push's fault: the attempt does not count, and the push is sent first.
         let (push, attempts, unsent_retries) = (launch.push, launch.attempt - 1, launch.unsent_retries);
         self.wait(
             now,
@@ -112,7 +112,7 @@ impl Fanout {
         });
     }
 
-    /// After a stop: the receipts of what is left, then the end of what is in flight.
+    /// Returns the receipts of the pushes that are left, then waits for the pushes in flight.
     pub(super) fn hand_back(&mut self) -> Next {
         let Some(stop) = self.stopped.clone() else {
             return Next::Wait(None);
@@ -154,6 +154,6 @@ impl Fanout {
     }
 }
 
-/// Once APNs has accepted so many pushes with a provider token, one refusal of the credential may be a mistake. A key that
-/// is revoked meanwhile costs one push more.
+/// After this many accepted pushes with a provider token, one refusal of the credential may be a mistake. If
+/// the key was really revoked, this costs one more push.
 pub const TRUSTED: u32 = 100;

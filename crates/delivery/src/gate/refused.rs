@@ -1,6 +1,6 @@
-//! APNs' last word against a credential, for the doctor.
-//!
-//! A refusal of one push says nothing of the credential unless its reason is about the provider token or the key.
+//! APNs' last refusal of a credential, for the doctor.
+//! A refused push says something about the credential only if the reason is about the provider token or the
+//! key.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,17 +8,17 @@ use crate::verdict::{RetryCause, Verdict};
 use apns::Outcome;
 use apns::time::Timestamp;
 
-/// A refusal of the credential. It holds no token.
+/// A refusal of the credential. It contains no token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CredentialRefusal {
     /// Apple's reason, or the status if there was none.
     pub reason: String,
-    /// When the answer came.
+    /// When the answer arrived.
     pub at: Timestamp,
 }
 
 impl CredentialRefusal {
-    /// The refusal in an answer; `None` if it is about something else.
+    /// Reads the refusal from an answer. Returns `None` if the answer is about something else.
     #[must_use]
     pub fn of(outcome: &Outcome, verdict: Verdict, now: Timestamp) -> Option<Self> {
         let is_refusal = matches!(

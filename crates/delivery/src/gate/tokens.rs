@@ -1,14 +1,13 @@
-//! Which provider token the holders of a credential send.
-//!
-//! In scope: when the next token takes over, and what follows when APNs refuses one. Out of scope: how a token is made
-//! (`apns::provider_token`).
-//!
-//! A token that APNs may have seen for the first time just now is kept for [`REST`], past the end of its bucket if need
-//! be: so one gate never shows two new ones within Apple's 20 minutes, however long it was idle. Gates of one credential
-//! that share no memory, as those of two deployments, show the same tokens at the same times while one of them is busy
-//! or was before its state was lost. After all were idle they may differ by one bucket, at its end, and nothing that
-//! each could compute alone would prevent it: then APNs may refuse the newer token, and [`Tokens::refuse`] is the way
-//! out.
+//! The provider tokens of a credential: which one its senders use.
+//! In scope: when the next token replaces this one, and what happens when APNs refuses one. Out of scope: how
+//! a token is made (`apns::provider_token`).
+//! A token that APNs may have just seen for the first time is kept for [`REST`], if necessary past the end of
+//! its bucket. One gate therefore never shows two new tokens within Apple's 20 minutes, however long it was
+//! idle.
+//! Two deployments have gates of one credential that share no memory. They use the same tokens at the same
+//! times while one of them is busy, or was before its state was lost. If both were idle, they may differ by
+//! one bucket at its end, and no rule that each computes alone could prevent this. APNs may then refuse the
+//! newer token, and [`Tokens::refuse`] handles the refusal.
 
 use std::time::Duration;
 
@@ -20,17 +19,17 @@ use apns::credential::SigningKey;
 use apns::provider_token::{self, Bucket, CLOCK_SKEW, ProviderToken, REST};
 use apns::time::Timestamp;
 
-/// The tokens of one credential: the newest, and the one before it to fall back on.
+/// The tokens of one credential: the newest, and the previous one as a fallback.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tokens {
-    /// What the key's text hashes to, so that a secret that was mended takes effect at once.
+    /// A hash of the key's text, so that a corrected secret takes effect at once.
     key: String,
     newest: Option<Held>,
     previous: Option<Held>,
     pause: Option<Pause>,
-    /// Whether there were tokens before these of which nothing is known.
+    /// Whether the state of earlier tokens was lost.
     lost: bool,
-    /// What APNs last said against the credential; `None` once it has accepted a push again.
+    /// APNs' last refusal of the credential; `None` once APNs has accepted a push again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) last_refusal: Option<CredentialRefusal>,
 }
@@ -51,7 +50,7 @@ pub enum Refusal {
     },
 }
 
-/// A token as a holder gets it.
+/// A token for the holder of a lease.
 pub(super) struct HandedOut {
     pub(super) token: ProviderToken,
     pub(super) valid_until: Timestamp,
@@ -59,23 +58,23 @@ pub(super) struct HandedOut {
     pub(super) accepted: u32,
 }
 
-/// Why there is no token to hand out.
+/// Why no token is available.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Withheld {
-    /// APNs refuses every token that there is.
+    /// APNs refuses every token that the gate has.
     #[error("{}", why.advice())]
     Paused {
         /// When to try again.
         until: Timestamp,
-        /// What to look into.
+        /// What to check.
         why: Cause,
     },
-    /// None can be signed.
+    /// No token can be signed.
     #[error("{0}")]
     Unsigned(String),
 }
 
-/// What APNs said of a token.
+/// Why APNs refused a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Cause {
@@ -84,7 +83,7 @@ pub(super) enum Cause {
 }
 
 impl Tokens {
-    /// Tokens after those that there were could not be read.
+    /// Creates the state that replaces one that could not be read.
     pub(super) fn after_a_loss() -> Self {
         Self {
             lost: true,
@@ -92,7 +91,7 @@ impl Tokens {
         }
     }
 
-    /// The token to send at `now`, signed if it is the first of its bucket.
+    /// Returns the token to send at `now`. Signs it if it is the first of its bucket.
     pub(super) fn hand_out(&mut self, context: &Context<'_>, now: Timestamp) -> Result<HandedOut, Withheld> {
         let held = self.pick(context, now)?;
         let usable_until = held.token.usable_until();
@@ -109,8 +108,8 @@ impl Tokens {
         })
     }
 
-    /// Takes note that APNs refused a token. If it is the one to send, then another is from now on, or none for a while;
-    /// if it is not, someone else has told before.
+    /// Records that APNs refused a token. If it is the current one, another token is used from now on, or
+    /// none for a while. If it is not, the refusal was reported before.
     pub(super) fn refuse(
         &mut self,
         refusal: Refusal,
@@ -143,7 +142,7 @@ impl Tokens {
         Ok(())
     }
 
-    /// Takes note that APNs took the token issued at `issued_at`, and accepted so many pushes with it.
+    /// Records that APNs accepted the token issued at `issued_at`, and `accepted` pushes with it.
     pub(super) fn prove(&mut self, issued_at: Timestamp, accepted: u32, now: Timestamp) {
         for held in [&mut self.newest, &mut self.previous].into_iter().flatten() {
             if held.token.issued_at() != issued_at {
@@ -158,19 +157,19 @@ impl Tokens {
         }
     }
 
-    /// The token that was last the one to send, if any, and whether it is proven.
+    /// Returns the issue time of the current token and whether APNs has accepted it.
     pub(super) fn current(&self, now: Timestamp) -> Option<(Timestamp, bool)> {
         let held = self.fallback(now).or(self.newest.as_ref())?;
         Some((held.token.issued_at(), held.proven))
     }
 
-    /// What APNs last said against the credential with the key that the deployment has now.
+    /// Returns APNs' last refusal of the credential with the current key.
     pub(super) fn last_refusal(&self, context: &Context<'_>) -> Option<&CredentialRefusal> {
         let is_same_key = context.key.is_ok_and(|pem| self.key == fingerprint(pem));
         self.last_refusal.as_ref().filter(|_| is_same_key)
     }
 
-    /// Until when none is handed out.
+    /// Returns until when no token is handed out.
     pub(super) fn paused_until(&self, now: Timestamp) -> Option<Timestamp> {
         Some(self.pause.as_ref()?.until).filter(|until| *until > now)
     }
@@ -190,7 +189,7 @@ impl Tokens {
             .ok_or_else(|| Withheld::Unsigned("there is no provider token".to_owned()))
     }
 
-    /// The token before the newest, if that is refused as one too many.
+    /// Returns the previous token if APNs refused the newest as one too many.
     fn fallback(&self, now: Timestamp) -> Option<&Held> {
         let newest = self.newest.as_ref()?;
         self.previous
@@ -198,7 +197,7 @@ impl Tokens {
             .filter(|previous| newest.refused == Some(Cause::TooManyUpdates) && previous.is_usable(now))
     }
 
-    /// Makes the newest token one that may be sent at `now`.
+    /// Makes sure that the newest token may be sent at `now`.
     fn renew(&mut self, pem: &str, context: &Context<'_>, now: Timestamp) -> Result<(), Withheld> {
         let due = Bucket::at(now);
         if let Some(newest) = &mut self.newest {
@@ -231,7 +230,8 @@ impl Tokens {
             .as_ref()
             .is_some_and(|previous| previous.token.bucket() == before);
         if !is_known {
-            // Not seen here, so the token that APNs compares with is another deployment's: of the bucket before.
+            // This gate did not sign the previous bucket's token. APNs compares with that token, so another deployment
+            // must have sent it.
             let pem = context
                 .key
                 .map_err(|problem| Withheld::Unsigned(problem.to_owned()))?;
@@ -298,11 +298,11 @@ impl Tokens {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Held {
     token: ProviderToken,
-    /// The latest moment at which APNs can have seen it for the first time: when it was first handed out, or, once it
-    /// is proven, when that was reported. None if others showed it to APNs before.
+    /// The latest moment at which APNs can have seen it for the first time: when it was first handed out, or,
+    /// once APNs has accepted it, when that was reported. `None` if other senders showed it to APNs before.
     introduced: Option<Timestamp>,
     proven: bool,
-    /// How many pushes APNs has accepted with it since it is proven.
+    /// The number of pushes that APNs has accepted with it.
     #[serde(default)]
     accepted: u32,
     refused: Option<Cause>,
@@ -319,14 +319,15 @@ impl Held {
         }
     }
 
-    /// When the next token may take over: its bucket is over, and APNs has not seen it for the first time just now.
+    /// Returns when the next token may replace this one: its bucket is over, and APNs did not just see it for
+    /// the first time.
     fn rested_at(&self) -> Timestamp {
         let ends_at = self.token.bucket().ends_at();
         self.introduced
             .map_or(ends_at, |introduced| ends_at.max(introduced + REST))
     }
 
-    /// Not once it expired, and not if the clock has gone back to long before its time.
+    /// Whether it may be sent: it is not refused and has not expired, and the clock is not far before its time.
     fn is_usable(&self, now: Timestamp) -> bool {
         self.refused.is_none()
             && now < self.token.usable_until()
@@ -359,7 +360,7 @@ fn mint(pem: &str, context: &Context<'_>, bucket: Bucket) -> Result<ProviderToke
         .map_err(|fault| Withheld::Unsigned(fault.to_string()))
 }
 
-/// The start of the key's SHA-256: enough to see that it has changed, and nothing that leads back to it.
+/// Returns the start of the key's SHA-256: enough to detect a change, too little to find the key.
 fn fingerprint(pem: &str) -> String {
     Sha256::digest(pem)
         .iter()
@@ -368,7 +369,7 @@ fn fingerprint(pem: &str) -> String {
         .collect()
 }
 
-/// How long no token is handed out after APNs has refused the last that was left. Apple's 20 minutes may be over any
-/// time, since they began before we knew: one refused push in a quarter of them is little, and no push for all of them
-/// is much.
+/// How long no token is handed out after APNs has refused the last available one. Apple's 20 minutes began
+/// before we knew, so they may be over at any time. One refused push per five minutes costs little; sending
+/// nothing for 20 minutes costs much.
 pub(super) const PAUSE: Duration = Duration::from_mins(5);

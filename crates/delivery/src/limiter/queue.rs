@@ -1,11 +1,11 @@
 //! The queue for permits.
 //!
-//! It has two lines. Immediate requests are served first, in the order of arrival. Among batches the one is served first
-//! that has the fewest permits in use for its weight. Each line has its own bound, so that batches never displace immediate
-//! requests. If the line of the batches is full, the batch with the most waiting requests loses one to a batch with fewer.
-//!
-//! Source: Demers, Keshav and Shenker, "Analysis and Simulation of a Fair Queueing Algorithm" (1989), with permits that are
-//! out in the place of bytes that were sent.
+//! It has two lines. Immediate requests are served first, in the order of arrival. Among batches, the one
+//! with the fewest granted permits for its weight is served first. Each line has its own limit, so batches
+//! never displace immediate requests. If the line of the batches is full, the batch with the most waiting
+//! requests loses one to a batch with fewer.
+//! Source: Demers, Keshav and Shenker, "Analysis and Simulation of a Fair Queueing Algorithm" (1989), with
+//! granted permits in place of sent bytes.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -36,11 +36,11 @@ pub(super) struct Waiter {
     pub(super) until: Timestamp,
 }
 
-/// The permits that are out, by batch.
+/// The granted permits, by batch.
 pub(super) type Out = BTreeMap<u64, u32>;
 
 impl Queue {
-    /// The request that is served first; calls `out` if only batches wait.
+    /// Returns the request that is served first. Calls `out` only if no immediate request waits.
     pub(super) fn first(&self, out: impl FnOnce() -> Out) -> Option<Waiter> {
         if let Some(first) = self.immediate.waiting.front() {
             return Some(*first);
@@ -50,14 +50,14 @@ impl Queue {
             return waiting.front().copied();
         }
         let out = out();
-        // The first of those that have as few.
+        // Of batches with equally few, the first.
         waiting
             .iter()
             .min_by_key(|waiter| fill(waiter.request.share, &out))
             .copied()
     }
 
-    /// Returns whether a request that arrives now is served before all that wait.
+    /// Whether a request that arrives now is served before all that wait.
     pub(super) fn goes_first(&self, share: Option<FairShare>, out: impl FnOnce() -> Out) -> bool {
         if !self.immediate.waiting.is_empty() {
             return false;
@@ -74,8 +74,8 @@ impl Queue {
         fills.all(|other| fill(share, &out) < other)
     }
 
-    /// Returns whether one more request may wait. In a full line of batches, ends the wait of the last request of the batch
-    /// that has the most, if the new one's batch has at least two fewer.
+    /// Whether one more request may wait. If the line of the batches is full, removes the last request of the
+    /// batch that has the most, if the new request's batch has at least two fewer.
     pub(super) fn make_room(&mut self, share: Option<FairShare>, now: Timestamp) -> bool {
         let Some(share) = share else {
             return self.immediate.waiting.len() < MAX_WAITING;
@@ -127,13 +127,13 @@ impl Queue {
             })
     }
 
-    /// A request whose wait is over.
+    /// Returns a request whose wait is over.
     pub(super) fn lapsed(&self, now: Timestamp) -> Option<Ticket> {
         let over = self.waiting().find(|waiter| waiter.until <= now)?;
         Some(over.ticket)
     }
 
-    /// When the first wait is over.
+    /// Returns when the first wait is over.
     pub(super) fn next_lapse(&self) -> Option<Timestamp> {
         self.waiting().map(|waiter| waiter.until).min()
     }
@@ -149,7 +149,7 @@ impl Queue {
         self.line_mut(share).rejected = 0;
     }
 
-    /// How many requests are served before one that comes back, including the rejected ones.
+    /// Returns how many requests are served before one that returns later, including rejected ones.
     pub(super) fn ahead(&self, share: Option<FairShare>) -> usize {
         let batches = share.map_or(0, |_| self.batches.len());
         self.immediate.len().saturating_add(batches)
@@ -172,7 +172,7 @@ impl Queue {
 }
 
 impl Line {
-    /// The requests that wait or were rejected.
+    /// Returns the number of requests that wait or were rejected.
     fn len(&self) -> usize {
         let rejected = usize::try_from(self.rejected).unwrap_or(usize::MAX);
         self.waiting.len().saturating_add(rejected)
@@ -183,7 +183,7 @@ fn batch_of(waiter: &Waiter) -> u64 {
     waiter.request.share.map_or(0, |share| share.batch)
 }
 
-/// The permits that a batch has out for one of weight, in fractions so fine that equal parts are equal.
+/// Returns a batch's granted permits divided by its weight, scaled so that equal fractions compare as equal.
 fn fill(share: Option<FairShare>, out: &Out) -> u64 {
     share.map_or(0, |share| {
         let permits = out.get(&share.batch).copied().unwrap_or_default();
@@ -191,9 +191,10 @@ fn fill(share: Option<FairShare>, out: &Out) -> u64 {
     })
 }
 
-/// The most immediate orders that wait: each is an open request in one object, which serves a thousand a second.
+/// The maximum number of waiting immediate requests: each is an open request in one object, which serves a
+/// thousand per second.
 pub const MAX_WAITING: usize = 128;
 
-/// The most requests of batches that wait. A queue has some hundreds of consumers at most, and one that is rejected delays its
-/// message.
+/// The maximum number of waiting requests of batches. A queue has at most some hundreds of consumers, and a
+/// rejected one delays its message.
 pub const MAX_WAITING_BATCHES: usize = 128;

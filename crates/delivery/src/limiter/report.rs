@@ -1,26 +1,27 @@
-//! How the pushes of a lease went.
+//! The results of a lease's pushes.
 
 use serde::{Deserialize, Serialize};
 
 use crate::verdict::{RetryCause, Verdict};
 use apns::Outcome;
 
-/// How the pushes of a lease went.
+/// The results of a lease's pushes, as counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Report {
-    /// Pushes that APNs answered, in whatever way.
+    /// Pushes that APNs answered with any status.
     pub answered: u32,
-    /// Those of them with 200.
+    /// Pushes answered with 200.
     pub accepted: u32,
-    /// Those of them that say that APNs has too much to do: 5xx. Not 429 `TooManyRequests`, which is about one device.
+    /// Pushes whose answer says that APNs is overloaded: 5xx. Not 429 `TooManyRequests`, which is about one
+    /// device.
     pub throttled: u32,
     /// Pushes without an answer: resets and timeouts.
     pub lost: u32,
 }
 
 impl Report {
-    /// Counts the end of one attempt.
+    /// Counts one attempt.
     pub fn count(&mut self, outcome: &Outcome, verdict: Verdict) {
         match outcome {
             Outcome::Answered(_) => self.answered += 1,
@@ -31,12 +32,12 @@ impl Report {
         self.throttled += u32::from(verdict == Verdict::Retry(RetryCause::Server));
     }
 
-    /// Whether APNs, or the way to it, is overloaded.
+    /// Whether APNs or the network is overloaded.
     pub(super) const fn is_congested(&self) -> bool {
         self.is_notable(self.throttled as u64 + self.lost as u64)
     }
 
-    /// Whether so many pushes had no answer that their connection may be broken.
+    /// Whether so many pushes got no answer that their connection may be broken.
     #[must_use]
     pub const fn is_broken(&self) -> bool {
         self.is_notable(self.lost as u64)
@@ -48,8 +49,8 @@ impl Report {
     }
 }
 
-/// One bad push in so many makes a lease congested. A single reset, or one device that is sent to too often, is not
-/// the limit's fault; a server in trouble refuses far more than a twentieth.
+/// One bad push in this many makes a lease congested. A single reset, or one device that gets too many
+/// pushes, is not caused by the limit. A server in trouble refuses far more than a twentieth.
 pub const CONGESTED_SHARE: u64 = 20;
 
 #[cfg(test)]

@@ -15,15 +15,15 @@ pub struct LeaseId(pub(super) u64);
 /// A request for permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaseRequest {
-    /// How many pushes the holder could have in flight; zero is taken as one.
+    /// The number of pushes that the holder could have in flight; zero counts as one.
     pub want: u32,
-    /// How long it will need them; held to [`MIN_TTL`](super::MIN_TTL) and [`MAX_TTL`](super::MAX_TTL).
+    /// How long it needs them; clamped to [`MIN_TTL`](super::MIN_TTL) and [`MAX_TTL`](super::MAX_TTL).
     pub ttl: Duration,
-    /// How long it would wait for them. Zero means not at all; at most [`MAX_WAIT`](super::MAX_WAIT).
+    /// How long it waits for them, at most [`MAX_WAIT`](super::MAX_WAIT). Zero means that it does not wait.
     pub wait: Duration,
-    /// Whether it needs a connection of the pool as well, which is returned with the permits.
+    /// Whether it also needs a connection of the pool, which is returned with the permits.
     pub pooled: bool,
-    /// The share of the batch that it is for; `None` for an immediate request.
+    /// The share of the batch that needs them; `None` for an immediate request.
     pub share: Option<FairShare>,
 }
 
@@ -41,29 +41,29 @@ pub struct FairShare {
 pub struct Permits {
     /// The lease to settle.
     pub lease: LeaseId,
-    /// How many pushes may be in flight, from 1 to the requested number.
+    /// The number of pushes that may be in flight, from 1 to the requested number.
     pub count: u32,
-    /// When they return, settled or not.
+    /// When they expire, settled or not.
     pub expires_at: Timestamp,
     /// Whether a connection of the pool was requested.
     pub pooled: bool,
-    /// The batch that they are for.
+    /// The share of the batch that uses them.
     pub share: Option<FairShare>,
 }
 
 /// The answer to a [`LeaseRequest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseDecision {
-    /// The permits.
+    /// The permits are granted.
     Granted(Permits),
-    /// They follow later, from [`Limiter::admit`](super::Limiter::admit).
+    /// The request waits; [`Limiter::admit`](super::Limiter::admit) grants the permits later.
     Wait {
-        /// The place in the queue.
+        /// The request's position in the queue.
         ticket: Ticket,
         /// When the wait is over.
         until: Timestamp,
     },
-    /// None are free, and the queue is full or the request would not wait.
+    /// No permits are free, and the queue is full or the request does not wait.
     Full {
         /// When to ask again.
         retry_after: Duration,

@@ -1,33 +1,32 @@
-//! A part of the metrics: what it was handed, added up.
-//!
-//! Several objects keep a shard each, so that no one object sees every order; together they are the metrics. A shard
-//! keeps the apps, reasons and so on that it has ever seen, which are few. Nobody waits for it and nothing wakes it, so
-//! that it is no [`Machine`](crate::machine::Machine), and its host is a handful of lines.
+//! A part of the metrics: a sum of deltas.
+//! Several objects hold one shard each, so that no object receives every send request. Together they are the
+//! metrics. A shard keeps all label values that it has ever seen, which are few. It has no waiting requests
+//! and no alarm, so it is not a [`Machine`](crate::machine::Machine) and needs only a small host.
 
 use serde::{Deserialize, Serialize};
 
 use super::MetricsDelta;
 
-/// What has been added up.
+/// The sum of the added deltas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetricsShard {
     total: MetricsDelta,
 }
 
-/// What a shard is asked.
+/// A command to a shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
-    /// Add this.
+    /// Adds this.
     Add(MetricsDelta),
-    /// Say what it adds up to.
+    /// Returns the sum.
     Read,
 }
 
 impl MetricsShard {
-    /// The shard as [`MetricsShard::store`] wrote it, or a new one if nothing is stored. Of a text that cannot be read nothing is
-    /// left, and the fault is for the log: a counter that starts again at nought is what every reader of metrics is
-    /// prepared for.
+    /// Reads the shard that [`MetricsShard::store`] wrote, or creates a new one if nothing is stored. An
+    /// unreadable text also creates a new one, and the fault is logged: readers of metrics handle a counter
+    /// that restarts at zero.
     #[must_use]
     pub fn load(stored: Option<&str>) -> (Self, Option<String>) {
         match stored.map(serde_json::from_str).transpose() {
@@ -41,14 +40,14 @@ impl MetricsShard {
         }
     }
 
-    /// The text to keep, and what a [`Command::Read`] is answered with: a [`MetricsDelta`].
+    /// Returns the text to store, which is also the reply to [`Command::Read`]: a [`MetricsDelta`].
     #[must_use]
     pub fn store(&self) -> String {
-        // Lists of texts and numbers: there is nothing in it that JSON could not hold.
+        // Lists of texts and numbers, which JSON can always hold.
         serde_json::to_string(&self.total).unwrap_or_default()
     }
 
-    /// Adds what was counted.
+    /// Adds a delta.
     pub fn add(&mut self, delta: MetricsDelta) {
         self.total.merge(delta);
     }

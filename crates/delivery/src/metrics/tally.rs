@@ -1,4 +1,4 @@
-//! What the fan-out of one order or chunk counts, push by push: cheap, since each push passes here.
+//! Counts the pushes of one fan-out. It is cheap, because it is called for each push.
 
 use super::sample::{PUSH_BOUNDS_MS, Sample};
 use super::{Metric, MetricsDelta};
@@ -7,19 +7,19 @@ use crate::receipt::{NO_REASON, NOT_APNS, Receipt};
 use apns::time::Timestamp;
 use apns::{Outcome, PushType, Reason};
 
-/// The pushes of one fan-out, all of one push type and by one transport.
+/// The counters of one fan-out, with one push type and one transport.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// Verdict, reason and how many: a handful, of which the most frequent mostly comes first.
+    /// Verdict, reason and count: a handful of entries, with the most frequent mostly first.
     ended: Vec<(&'static str, &'static str, u64)>,
     answers: Sample,
     resends: u64,
-    /// One more than the highest place that was launched.
+    /// One more than the highest index that was launched.
     launched: usize,
 }
 
 impl Tally {
-    /// An attempt is made. A fan-out launches pushes in their order: one at a lower place was launched before.
+    /// Counts an attempt. A fan-out launches pushes in their order, so a lower index was launched before.
     pub const fn launched(&mut self, launch: &Launch) {
         if launch.push < self.launched {
             self.resends = self.resends.saturating_add(1);
@@ -28,14 +28,15 @@ impl Tally {
         }
     }
 
-    /// An attempt has ended. Its time counts if an answer came: a deadline says nothing about how fast APNs is.
+    /// Counts the end of an attempt. Its time counts only if an answer arrived: a deadline does not show how
+    /// fast APNs is.
     pub fn ended(&mut self, launch: &Launch, outcome: &Outcome, now: Timestamp) {
         if matches!(outcome, Outcome::Answered(_)) {
             self.answers.observe(now.since(launch.at()), PUSH_BOUNDS_MS);
         }
     }
 
-    /// A push has its receipt.
+    /// Counts a push with its receipt.
     pub fn settled(&mut self, receipt: &Receipt) {
         let (verdict, reason) = (receipt.verdict.as_str(), reason(receipt));
         let mut known = self.ended.iter_mut();
@@ -66,7 +67,7 @@ impl Tally {
     }
 }
 
-/// The label for why a push ended as it did: Apple's word if Apple documents it, or ours.
+/// Returns the label for the reason: Apple's word if Apple documents it, else ours.
 fn reason(receipt: &Receipt) -> &'static str {
     match &receipt.outcome {
         Outcome::NotSent(error) | Outcome::Lost(error) => error.as_str(),
@@ -82,8 +83,8 @@ fn reason(receipt: &Receipt) -> &'static str {
     }
 }
 
-/// The label of a push that needs no reason.
+/// The label of a push without a reason.
 const NONE: &str = "none";
 
-/// The label of reasons that Apple has added since: whoever answers must not be able to make labels.
+/// The label of all undocumented reasons: a server must not be able to create labels.
 const OTHER: &str = "other";

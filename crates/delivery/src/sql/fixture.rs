@@ -1,4 +1,4 @@
-//! A database for tests: SQLite itself, with numbers bound as doubles, as the platform binds them.
+//! A database for tests: SQLite itself, with numbers bound as doubles, as on the platform.
 
 #![expect(
     clippy::unwrap_used,
@@ -23,7 +23,7 @@ impl Default for Database {
 }
 
 impl Database {
-    /// An empty one.
+    /// Creates an empty database.
     pub fn new() -> Self {
         let connection = Connection::open_in_memory().unwrap();
         for (limit, most) in LIMITS {
@@ -32,7 +32,7 @@ impl Database {
         Self(connection)
     }
 
-    /// One with the tables of a query.
+    /// Creates a database with the tables of a query.
     pub fn of<Q: Query>() -> Self {
         let database = Self::new();
         for statement in [Q::schema(), Q::schema()].concat() {
@@ -54,7 +54,7 @@ impl Database {
         query.reply(&rows)
     }
 
-    /// Executes a statement; the number of its values must be exact, as the platform wants it.
+    /// Executes a statement. The number of its values must be exact, as the platform requires.
     pub fn execute(&self, statement: &Statement) -> Vec<Row> {
         let mut prepared = self.0.prepare(&statement.text).unwrap();
         let cells: Vec<Cell> = statement.values.iter().map(bound).collect();
@@ -69,7 +69,7 @@ impl Database {
         found
     }
 
-    /// How many steps of SQLite's virtual machine a statement takes.
+    /// Returns the number of SQLite virtual machine steps that a statement takes.
     pub fn steps(&self, statement: &Statement) -> i32 {
         let mut prepared = self.0.prepare(&statement.text).unwrap();
         let cells: Vec<Cell> = statement.values.iter().map(bound).collect();
@@ -79,7 +79,7 @@ impl Database {
         prepared.get_status(StatementStatus::VmStep)
     }
 
-    /// How SQLite would find the rows of a statement.
+    /// Returns how SQLite finds the rows of a statement.
     pub fn plan(&self, statement: &Statement) -> String {
         let text = format!("EXPLAIN QUERY PLAN {}", statement.text);
         let mut prepared = self.0.prepare(&text).unwrap();
@@ -93,7 +93,7 @@ impl Database {
     }
 }
 
-/// What the platform allows, as far as a statement can meet it: `workerd`'s `sqlite.c++`, "setupSecurity".
+/// The platform's limits that a statement can exceed: `workerd`'s `sqlite.c++`, "setupSecurity".
 const LIMITS: [(Limit, i32); 6] = [
     (Limit::SQLITE_LIMIT_SQL_LENGTH, 100_000),
     (Limit::SQLITE_LIMIT_EXPR_DEPTH, 100),
