@@ -28,15 +28,15 @@ use document::Document;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Audience {
     Create(Create),
-    /// Print which audiences there are
+    /// List audiences
     List,
-    /// Print what an audience has
+    /// Print an audience and its number of devices
     Show(One),
     Import(import::Import),
     Export(export::Export),
     Count(Count),
     Remove(import::Remove),
-    /// Forget an audience, with all its devices
+    /// Delete an audience with all its devices
     Delete(One),
 }
 
@@ -48,16 +48,16 @@ pub(crate) struct One {
     name: Name,
 }
 
-/// Make an audience; if there is the same already, that is fine
+/// Create an audience; does nothing if it already exists with the same settings
 #[derive(Debug, Args)]
 pub(crate) struct Create {
-    /// What it is called: small letters, digits, - and _
+    /// Its name: lower-case letters, digits, - and _
     #[arg(value_name = "NAME")]
     name: Name,
-    /// The app whose devices it has
+    /// The app that its devices belong to
     #[arg(long, value_name = "APP")]
     app: String,
-    /// Over how many objects its devices are spread, for good
+    /// Number of shards, which cannot be changed later; plan one per 500,000 devices
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = value_parser!(u32).range(1..=256))]
     shards: u32,
 }
@@ -68,7 +68,7 @@ pub(crate) struct Count {
     /// The audience
     #[arg(value_name = "NAME")]
     name: Name,
-    /// Only those that it holds for, such as {"eq": {"locale": "de"}}, or a file with it; - is standard input
+    /// Only devices in this segment, such as {"eq": {"locale": "de"}}, or a file with it; - is standard input
     #[arg(long, value_name = "FILE|JSON")]
     segment: Option<String>,
 }

@@ -23,16 +23,16 @@ pub(crate) use watch::watch;
 pub(crate) enum Batch {
     Send(send::Send),
     Watch(watch::Watch),
-    /// Print how a batch stands
+    /// Print the status of a batch
     Status(One),
     List(list::List),
-    /// End a batch: nothing more is sent
+    /// Cancel a batch: nothing more is sent
     Cancel(One),
-    /// Stop a batch until it is resumed
+    /// Pause a batch until you resume it
     Pause(One),
-    /// Go on with a batch that is paused
+    /// Resume a paused batch
     Resume(One),
-    /// Forget a batch that has ended, with its receipts
+    /// Delete a batch that has ended, with its receipts
     Delete(One),
 }
 

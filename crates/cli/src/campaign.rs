@@ -30,15 +30,15 @@ pub(crate) enum Campaign {
     /// Print a campaign
     Show(One),
     Update(Update),
-    /// Have a draft sent when it is due
+    /// Schedule a draft
     Schedule(One),
-    /// Stop a campaign, and the run that is under way, until it is resumed
+    /// Pause a campaign and its current run, until you resume it
     Pause(One),
-    /// Go on with a campaign that is paused
+    /// Resume a paused campaign
     Resume(One),
-    /// End a campaign, and the run that is under way: nothing more is sent
+    /// Cancel a campaign and its current run: nothing more is sent
     Cancel(One),
-    /// Forget a campaign that is a draft or has ended
+    /// Delete a campaign that is a draft or has ended
     Delete(One),
     Test(trial::Test),
     Preview(trial::Preview),
@@ -54,7 +54,7 @@ pub(crate) struct One {
     id: CampaignId,
 }
 
-/// Make a campaign of a document with its name, audience, notification, schedule, …
+/// Create a campaign from a JSON document with its name, audience, notification and schedule
 #[derive(Debug, Args)]
 pub(crate) struct Create {
     /// The campaign as JSON; - is standard input
@@ -62,18 +62,18 @@ pub(crate) struct Create {
     file: PathBuf,
 }
 
-/// Put another document in the place of a campaign's that has not ended
+/// Replace a campaign that has not ended
 #[derive(Debug, Args)]
 pub(crate) struct Update {
     /// The campaign
     #[arg(value_name = "ID")]
     id: CampaignId,
-    /// The campaign as JSON, whole; - is standard input
+    /// The whole campaign as JSON; - is standard input
     #[arg(value_name = "FILE|-")]
     file: PathBuf,
 }
 
-/// Print which campaigns there are
+/// List campaigns
 #[derive(Debug, Args)]
 pub(crate) struct List {
     /// Only those of this app

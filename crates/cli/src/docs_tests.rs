@@ -131,7 +131,7 @@ fn reference() -> String {
         page.push_str(".\n\n");
         let arguments: Vec<String> = leaf
             .get_arguments()
-            .filter(|argument| !is_help(argument) && !argument.is_global_set())
+            .filter(|argument| !is_help(argument) && !argument.is_global_set() && !argument.is_hide_set())
             .map(row)
             .collect();
         if !arguments.is_empty() {

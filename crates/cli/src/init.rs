@@ -28,11 +28,10 @@ use questions::Questions;
 
 /// Write a configuration for a deployment of your own, check your .p8 file, and make an API key
 ///
-/// Asks for what the flags do not say. Run it in the folder of wrangler.toml. The file that it writes is ignored by git: what
-/// you change in it stays yours.
+/// Asks for every value that has no flag. Run it in the folder of wrangler.toml. Git ignores the file that it writes.
 #[derive(Debug, Args)]
 pub(crate) struct Init {
-    /// What callers call the app: a-z, 0-9, - and _ [default: the end of the topic]
+    /// The app's name in requests: a-z, 0-9, - and _ [default: the last part of the topic]
     #[arg(long, value_name = "APP")]
     app: Option<String>,
     /// The team id, under Membership in Apple's developer portal
@@ -47,13 +46,13 @@ pub(crate) struct Init {
     /// The topic: the app's bundle id
     #[arg(long, value_name = "TOPIC")]
     topic: Option<String>,
-    /// Which tokens the app has: `sandbox` for builds that Xcode installs, else `production`
+    /// `sandbox` for builds that Xcode installs, else `production` [default: production]
     #[arg(long, value_name = "ENVIRONMENT")]
     environment: Option<String>,
     /// The file to write, in the folder of wrangler.toml
     #[arg(long, value_name = "FILE", default_value = OUTPUT)]
     output: PathBuf,
-    /// Take what is not yours from wrangler.toml anew, after an upgrade, and ask nothing
+    /// After an upgrade: take the shared part from wrangler.toml again, and keep yours
     #[arg(long, conflicts_with_all = ["app", "team_id", "p8", "key_id", "topic", "environment"])]
     refresh: bool,
 }

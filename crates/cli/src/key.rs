@@ -18,13 +18,13 @@ pub(crate) enum Key {
     New(New),
 }
 
-/// Make a random API key, and its entry for the deployment's secret API_KEYS
+/// Create a random API key, and its entry for the deployment's secret API_KEYS
 #[derive(Debug, Args)]
 pub(crate) struct New {
-    /// What you call the caller that will have the key; each key needs a name of its own [default: the apps and six random digits]
+    /// The name of the caller; each key needs its own [default: the apps and six random digits]
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     name: Option<String>,
-    /// An app that the key reaches; may be given several times [default: all]
+    /// An app that the key can use; can be repeated [default: all]
     #[arg(long = "app", value_name = "APP")]
     apps: Vec<String>,
 }

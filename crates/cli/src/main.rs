@@ -67,13 +67,13 @@ struct Cli {
 struct Common {
     #[command(flatten)]
     flags: Flags,
-    /// Print the server's documents, one a line, and nothing else on standard output
+    /// Print the server's JSON documents, one per line, and nothing else on standard output
     #[arg(long, global = true, help_heading = HEADING)]
     json: bool,
-    /// How often in a row to try what can safely be repeated: uploads of files, reading, watching
+    /// Maximum attempts for requests that are safe to repeat: uploads of files, reads, watching
     #[arg(long, global = true, help_heading = HEADING, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     attempts: u32,
-    /// Results of pushes that end the command with exit code 1, beside those that need a person
+    /// More results of pushes that end the command with exit code 1
     #[arg(long, global = true, help_heading = HEADING, value_name = "WHAT", value_delimiter = ',')]
     fail_on: Vec<FailOn>,
 }
@@ -83,21 +83,21 @@ struct Common {
 enum Command {
     Init(init::Init),
     Push(push::Push),
-    /// Send to any number of devices, and look after what is being sent
+    /// Send to any number of devices, and manage what is being sent
     #[command(subcommand)]
     Batch(batch::Batch),
     Receipts(receipts::Receipts),
     Gone(receipts::Gone),
     Suspect(receipts::Suspect),
-    /// The devices that campaigns are sent to
+    /// Manage the stored devices that campaigns are sent to
     #[command(subcommand)]
     Audience(audience::Audience),
-    /// Notifications to the devices of an audience, at a time or again and again
+    /// Manage notifications to an audience, sent once or on a schedule
     #[command(subcommand)]
     Campaign(campaign::Campaign),
-    /// Examine the deployment: its apps, its gates, and whether APNs can be reached
+    /// Check the deployment: its apps, its credentials, and whether APNs can be reached
     Doctor,
-    /// API keys for the deployment
+    /// Create API keys
     #[command(subcommand)]
     Key(key::Key),
     Completions(shell::Completions),

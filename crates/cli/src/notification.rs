@@ -18,7 +18,7 @@ pub(crate) struct Notification {
     /// The alert's body
     #[arg(long, value_name = "TEXT")]
     body: Option<String>,
-    /// Notifications with one id replace one another
+    /// Collapse id: a notification replaces an earlier one with the same id
     #[arg(long, value_name = "ID")]
     collapse_id: Option<String>,
     /// One of Apple's push types [default: by the payload]

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 /// Where the lines go.
 #[derive(Debug, Args)]
 pub(crate) struct Output {
-    /// Write them to this file; it is there when all of them are
+    /// Write to this file, which is created when everything has been received
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }

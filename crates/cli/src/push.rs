@@ -22,28 +22,28 @@ use crate::object::{some, text};
 use crate::source::Source;
 use crate::warning::{Place, Warnings};
 
-/// Send a notification to some devices, and print what became of each
+/// Send a notification to a few devices, and print each result
 #[derive(Debug, Args)]
 pub(crate) struct Push {
-    /// The app to send for, if your key reaches several
+    /// The app to send for; required if your key can use several
     #[arg(long, value_name = "APP")]
     app: Option<String>,
     #[command(flatten)]
     notification: Notification,
-    /// A device, and what you call it; may be given several times
+    /// A device token, and your name for the device; can be repeated
     #[arg(
         long = "device",
         value_name = "TOKEN[=REF]",
         required_unless_present = "devices"
     )]
     device: Vec<String>,
-    /// A file with a device a line: a token, or JSON such as {"token": "…", "ref": "user-1"}
+    /// A file with one device per line: a token, or JSON such as {"token": "…", "ref": "user-1"}
     #[arg(long, value_name = "FILE")]
     devices: Option<PathBuf>,
-    /// What becomes of the order if a device is at fault [default: reject]
+    /// What to do when a device is invalid: refuse the whole request, or skip that device [default: reject]
     #[arg(long, value_name = "WHAT")]
     on_invalid: Option<OnInvalid>,
-    /// Refuse what is sent with a warning otherwise, such as a misspelled key
+    /// Refuse the request if it has a warning, such as a misspelled key
     #[arg(long)]
     strict: bool,
 }

@@ -9,13 +9,13 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::pages::{Last, Output};
 
-/// Print the receipt of each push of a batch, as lines of JSON
+/// Print the receipts of a batch, one per push, as lines of JSON
 #[derive(Debug, Args)]
 pub(crate) struct Receipts {
     /// The batch
     #[arg(value_name = "ID")]
     id: BatchId,
-    /// Only those with this status: accepted, rejected, failed, duplicate, cancelled, retrying, in_flight, waiting
+    /// Only receipts with this status: accepted, rejected, failed, duplicate, cancelled, retrying, in_flight, waiting
     #[arg(long, value_name = "STATUS", value_delimiter = ',')]
     status: Vec<String>,
     #[command(flatten)]

@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Print a script with which a shell completes the commands
+/// Print a completion script for a shell
 #[derive(Debug, Args)]
 pub(crate) struct Completions {
     /// The shell

@@ -17,9 +17,9 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::source::Source;
 
-/// Add devices to an audience, and update those that it has
+/// Add devices to an audience, and update known ones
 ///
-/// FILE holds a device a line: JSON such as {"token": "…", "ref": "user-1", "locale": "de-AT", "time_zone":
+/// FILE has one device per line: JSON such as {"token": "…", "ref": "user-1", "locale": "de-AT", "time_zone":
 /// "Europe/Vienna", "tags": ["sale"], "attributes": {"first_name": "Ann"}}, or a token; or it is CSV with the same names
 /// in its first row, tags separated by ;, and a column `attributes.first_name` for each attribute.
 #[derive(Debug, Args)]
@@ -37,9 +37,9 @@ pub(crate) struct Import {
     cut: Cut,
 }
 
-/// Take devices out of an audience
+/// Remove devices from an audience
 ///
-/// FILE holds a line for each: {"token": "…"}, {"ref": "user-1"} for all devices of that name, or a bare token.
+/// FILE has one device per line: {"token": "…"}, {"ref": "user-1"} for all devices of that name, or a bare token.
 #[derive(Debug, Args)]
 pub(crate) struct Remove {
     /// The audience
@@ -55,7 +55,7 @@ pub(crate) struct Remove {
 /// Which lines go, and in which parts.
 #[derive(Clone, Copy, Debug, Args)]
 struct Cut {
-    /// Leave out what begins before this line: where an upload that did not get through is to go on
+    /// Start at this line, to continue an import that was interrupted
     #[arg(long, value_name = "N", default_value_t = 1, hide_default_value = true, value_parser = value_parser!(u64).range(1..))]
     from_line: u64,
     /// The most bytes of a request

@@ -8,7 +8,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::listing::Listing;
 
-/// Print which batches there are, newest first
+/// List batches, newest first
 #[derive(Debug, Args)]
 pub(crate) struct List {
     /// Only those of this app
@@ -23,7 +23,7 @@ pub(crate) struct List {
     /// Only those before this time (RFC 3339)
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// How many at most
+    /// The most entries
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u64).range(1..))]
     limit: u64,
 }

@@ -22,43 +22,43 @@ use crate::problem::Problem;
 use crate::source::Source;
 use crate::warning::{Place, Warnings};
 
-/// Send a notification to any number of devices, and watch until all is sent
+/// Send a notification to any number of devices, and watch until the batch has ended
 ///
-/// FILE holds a device a line: JSON such as {"token": "…", "ref": "user-1"}, or a token. With --notification that is all
+/// FILE has one device per line: JSON such as {"token": "…", "ref": "user-1"}, or a token. With --notification that is all
 /// it holds. Without, its first line is the order without devices: {"app": "…", "notification": {…}, "batch": {…}}.
 #[derive(Debug, Args)]
 pub(crate) struct Send {
-    /// The lines to send; - is standard input
+    /// The devices; - is standard input
     #[arg(value_name = "FILE|-")]
     file: PathBuf,
     /// A file with the notification as JSON: {"payload": {"aps": {…}}, "collapse_id": "…", …}
     #[arg(long, value_name = "FILE")]
     notification: Option<PathBuf>,
-    /// The app to send for, if your key reaches several
+    /// The app to send for; required if your key can use several
     #[arg(long, value_name = "APP", requires = "notification")]
     app: Option<String>,
-    /// The most pushes a second
+    /// The most pushes per second
     #[arg(long, value_name = "N", requires = "notification", value_parser = value_parser!(u32).range(1..))]
     rate: Option<u32>,
-    /// The share of the app's capacity beside its other batches [default: 1]
+    /// Weight beside other batches of the same key, 1 to 100 [default: 1]
     #[arg(long, value_name = "N", requires = "notification", value_parser = value_parser!(u32).range(1..))]
     weight: Option<u32>,
-    /// What becomes of the order if a line is at fault [default: reject]
+    /// What to do when a line is invalid: refuse the whole upload, or skip that line [default: reject]
     #[arg(long, value_name = "WHAT", requires = "notification")]
     on_invalid: Option<OnInvalid>,
-    /// Refuse what is sent with a warning otherwise, such as a misspelled key
+    /// Refuse the request if it has a warning, such as a misspelled key
     #[arg(long, requires = "notification")]
     strict: bool,
-    /// Where to tell when the batch has ended: an https URL
+    /// An https URL to notify when the batch has ended
     #[arg(long, value_name = "URL", requires = "notification")]
     webhook: Option<String>,
-    /// How long a push is tried again, such as 6h [default: 24h]
+    /// How long to retry a push, such as 6h [default: 24h]
     #[arg(long, value_name = "DURATION", requires = "notification")]
     retry_for: Option<String>,
-    /// Under which key a repeated upload is known to be the same [default: random]
+    /// Idempotency key: an upload that is repeated with the same key is sent once [default: random]
     #[arg(long, value_name = "KEY", value_parser = idempotency_key)]
     idempotency_key: Option<String>,
-    /// End when the upload is taken, without watching
+    /// Exit when the upload is accepted, without watching
     #[arg(long)]
     no_watch: bool,
 }

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::interrupt::Farewell;
 use crate::ticker::Ticker;
 
-/// Show the progress of a batch until it has ended, and then what became of it
+/// Show the progress of a batch until it has ended, and then its results
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
     /// The batch

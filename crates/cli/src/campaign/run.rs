@@ -12,13 +12,13 @@ use crate::failure::Failure;
 use crate::left_out::LeftOut;
 use crate::listing::Listing;
 
-/// Print the runs of a campaign, newest first
+/// List the runs of a campaign, newest first
 #[derive(Debug, Args)]
 pub(crate) struct Runs {
     /// The campaign
     #[arg(value_name = "ID")]
     id: CampaignId,
-    /// How many at most
+    /// The most entries
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u64).range(1..))]
     limit: u64,
 }

@@ -12,14 +12,14 @@ use crate::failure::Failure;
 use crate::push;
 use crate::warning::{Place, Warnings};
 
-/// Send a campaign now, to the devices of these users alone, and print what became of each
+/// Send a campaign now to the devices with these refs only, and print each result
 #[derive(Debug, Args)]
 pub(crate) struct Test {
     #[command(flatten)]
     to: To,
 }
 
-/// Print what a campaign would send to the devices of these users; nothing is sent
+/// Print what a campaign would send to the devices with these refs; nothing is sent
 #[derive(Debug, Args)]
 pub(crate) struct Preview {
     #[command(flatten)]
@@ -31,7 +31,7 @@ struct To {
     /// The campaign
     #[arg(value_name = "ID")]
     id: CampaignId,
-    /// What you call a device of the audience; may be given several times
+    /// The ref of a device of the audience; can be repeated
     #[arg(long = "ref", value_name = "REF", required = true)]
     refs: Vec<String>,
 }

@@ -22,13 +22,13 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt::Farewell;
 
-/// Show the run of a campaign that is under way, or the next, until it has ended, and then what became of it
+/// Show the current or next run of a campaign until it has ended, and then its results
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
     /// The campaign
     #[arg(value_name = "ID")]
     id: CampaignId,
-    /// Go on with later runs, until the campaign is done or cancelled
+    /// Continue with later runs, until the campaign is done or cancelled
     #[arg(long)]
     follow: bool,
 }
