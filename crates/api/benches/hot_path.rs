@@ -1,6 +1,7 @@
-//! What a push costs in the core, natively: reading an order or the upload of a batch, deciding, rendering the answer.
+//! Measures the native CPU time of a push in the core: parsing a send request or an upload, deciding, and
+//! rendering the answer.
 //!
-//! `cargo bench --bench hot_path`. The whole pipeline against other senders is measured by `cargo xtask bench`.
+//! `cargo bench --bench hot_path`. `cargo xtask bench` measures the whole pipeline against other senders.
 
 #![expect(
     clippy::expect_used,
@@ -21,10 +22,10 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use delivery::fanout::{Fanout, Next, Plan};
 use delivery::receipt::Receipt;
 
-/// As many as a caller may send at once by socket.
+/// The most devices of one send request by socket.
 const DEVICES: usize = 10_000;
 
-/// What a stream of the platform gives at once.
+/// The size of one read from a stream of the platform.
 const PIECE: usize = 64 * 1024;
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_420_800);
@@ -60,14 +61,14 @@ fn body() -> Vec<u8> {
     .into_bytes()
 }
 
-/// The same order in which each device has a payload of its own.
+/// Returns the same request, in which each device has its own payload.
 fn body_with_payloads() -> Vec<u8> {
     let body = String::from_utf8(body()).expect("JSON");
     let with_payload = r#""payload":{"aps":{"badge":7},"order":{"id":20391}},"ref""#;
     body.replace("\"ref\"", with_payload).into_bytes()
 }
 
-/// The same pushes in lines, without `ref`.
+/// Returns the same pushes as lines, without `ref`.
 fn lines() -> Vec<u8> {
     let head = r#"{"notification":{"payload":{"aps":{"alert":"Hi"}}}}"#.to_owned();
     let devices = (0..DEVICES).map(|index| format!(r#"{{"token":"{index:064x}"}}"#));
@@ -75,7 +76,7 @@ fn lines() -> Vec<u8> {
     lines.join("\n").into_bytes()
 }
 
-/// Takes in a batch that comes in pieces as a socket has them.
+/// Reads a batch in pieces of the size of a socket's reads.
 fn take_in(config: &Config, body: &[u8]) -> u32 {
     let caller = config.api_keys.first().expect("a caller").caller();
     let format = Format {
@@ -95,7 +96,7 @@ fn accepted() -> Outcome {
     Outcome::Answered(Reply::read(200, header, b"", Timestamp::default()))
 }
 
-/// Sends every push at once and has each accepted.
+/// Sends every push at once, and has each accepted.
 fn fan_out() -> Vec<Receipt> {
     let mut fanout = Fanout::new(Plan {
         pushes: DEVICES,

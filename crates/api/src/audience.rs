@@ -1,7 +1,7 @@
-//! Audiences: `/v1/audiences`, and devices in and out.
+//! Audiences: `/v1/audiences`, and their import and export.
 //!
-//! In scope: what callers may write, the intake of devices as they arrive, and what is answered. Out of scope: where audiences
-//! and devices are kept (`delivery::scheduler`, `delivery::audience`), and which shard is asked when (`shell`).
+//! In scope: what callers may write, reading devices as they arrive, and the answers. Out of scope: storing
+//! audiences and devices (`campaign`), and calling the shards (the Worker).
 
 mod columns;
 mod device;
@@ -29,12 +29,12 @@ use apns::fault::{self, FaultKind, Faults, Pointer};
 use campaign::scheduler::Scope;
 use campaign::segment::Segment;
 
-/// What a caller says of an audience that is to be there.
+/// The body of a request that creates an audience.
 #[derive(Clone, Copy, Debug)]
 pub struct Opening<'c> {
-    /// Whose devices are in it.
+    /// The app whose devices are in it.
     pub app: &'c App,
-    /// Into how many objects it is cut.
+    /// The number of shards.
     pub shards: u32,
 }
 
@@ -42,7 +42,8 @@ impl<'c> Opening<'c> {
     /// Reads the body of `PUT /v1/audiences/{name}`.
     ///
     /// # Errors
-    /// 400 if it is not JSON, 403 if the caller does not reach the app, 422 with the faults of the name and of all fields.
+    /// 400 if it is not JSON, 403 if the caller has no access to the app, 422 with the faults of the name and
+    /// of all fields.
     pub fn read(name: &str, body: &[u8], caller: &Caller, config: &'c Config) -> Result<Self, Problem> {
         let document = object_or_nothing(body)?;
         let (root, mut faults) = (Pointer::Root, Faults::default());
@@ -68,7 +69,7 @@ impl<'c> Opening<'c> {
     }
 }
 
-/// Whether a text can be the name of an audience.
+/// Whether a text is a valid name of an audience.
 #[must_use]
 pub fn is_name(text: &str) -> bool {
     let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -77,7 +78,7 @@ pub fn is_name(text: &str) -> bool {
         && text.bytes().all(|byte| word(byte) || matches!(byte, b'-' | b'_'))
 }
 
-/// Reads the body of `POST /v1/audiences/{name}/count`: the segment, if it has one.
+/// Reads the body of `POST /v1/audiences/{name}/count`: the segment, if there is one.
 ///
 /// # Errors
 /// 400 if it is not JSON, 422 with all faults of its fields.
@@ -90,7 +91,7 @@ pub fn read_count(body: &[u8]) -> Result<Option<Segment>, Problem> {
     faults.or(segment).map_err(Problem::invalid)
 }
 
-/// A body of JSON; nothing at all says as much as an object without members.
+/// Reads a body as JSON. An empty body is the same as an empty object.
 fn object_or_nothing(body: &[u8]) -> Result<Value, Problem> {
     match body.trim_ascii() {
         [] => Ok(Value::Object(Map::new())),
@@ -98,7 +99,7 @@ fn object_or_nothing(body: &[u8]) -> Result<Value, Problem> {
     }
 }
 
-/// The problem of an audience that is not there, or not for this caller.
+/// Returns the problem of an audience that does not exist, or not for this caller.
 #[must_use]
 pub fn not_found() -> Problem {
     Problem::new(
@@ -107,7 +108,7 @@ pub fn not_found() -> Problem {
     )
 }
 
-/// The problem of an audience that is there and differs from what a caller wants.
+/// Returns the problem of an audience that exists and differs from the requested one.
 #[must_use]
 pub fn conflict(there: &Described<'_>) -> Problem {
     let detail = format!(
@@ -117,21 +118,21 @@ pub fn conflict(there: &Described<'_>) -> Problem {
     Problem::new(Kind::AudienceConflict, detail)
 }
 
-/// The problem of an audience that is to be made while one of its name is being deleted.
+/// Returns the problem of an audience that is being deleted.
 #[must_use]
 pub fn leaving() -> Problem {
     let detail = "one of this name is being deleted: if that has failed, delete it again";
     Problem::new(Kind::AudienceConflict, detail)
 }
 
-/// The problem of an audience that is not to be deleted while this campaign uses it.
+/// Returns the problem of an audience that cannot be deleted, because this campaign uses it.
 #[must_use]
 pub fn in_use(campaign: &str) -> Problem {
     let detail = format!("the campaign {campaign} is for it and has not ended");
     Problem::new(Kind::AudienceInUse, detail)
 }
 
-/// The problem of one audience too many.
+/// Returns the problem of exceeding the number of audiences.
 #[must_use]
 pub fn full(scope: Scope, limit: usize) -> Problem {
     let whose = match scope {
@@ -143,16 +144,17 @@ pub fn full(scope: Scope, limit: usize) -> Problem {
     Problem::new(Kind::InvalidRequest, detail)
 }
 
-/// The longest name; it stands in paths and in the names of objects.
+/// The longest name in bytes. It is part of paths and of objects' names.
 const MAX_NAME: usize = 64;
 
-/// The shards of an audience, unless the caller says otherwise: enough for some millions of devices.
+/// The default number of shards: enough for some millions of devices.
 const SHARDS: u32 = 8;
 
-/// The most shards: each of them is asked for every count.
+/// The most shards. Every count asks each of them.
 pub const MAX_SHARDS: u32 = 256;
 
-/// The longest line of a device in bytes: a device with all that it may have is longer, but none is meant to be.
+/// The longest line of a device in bytes. A device at all of its limits would be longer, but no real device
+/// is.
 pub const MAX_LINE: usize = 16 * 1024;
 
 #[cfg(test)]

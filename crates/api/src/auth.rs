@@ -1,7 +1,7 @@
-//! Who is calling.
+//! Authenticates the caller.
 //!
-//! `Authorization: Bearer <API key>`, RFC 6750. Every configured key is compared, so that the time tells nothing about
-//! which one came close.
+//! `Authorization: Bearer <API key>`, RFC 6750. Every configured key is compared, so that the time does not
+//! reveal which one was similar.
 
 use super::problem::{Kind, Problem};
 use crate::config::{App, Caller, Config, NoApp};
@@ -10,7 +10,7 @@ use apns::fault::{FaultKind, Faults, Pointer};
 /// Finds the caller by the value of `Authorization`.
 ///
 /// # Errors
-/// 401 with a challenge if there is no known key, or if its entry clashes with another.
+/// 401 with a challenge if the key is missing or unknown, or if its entry conflicts with another one.
 pub fn authenticate<'c>(authorization: Option<&str>, config: &'c Config) -> Result<&'c Caller, Problem> {
     let refuse =
         |detail: &str| Problem::new(Kind::Unauthenticated, detail).with_header("www-authenticate", "Bearer");
@@ -37,11 +37,12 @@ pub fn authenticate<'c>(authorization: Option<&str>, config: &'c Config) -> Resu
     }
 }
 
-/// The app that a request names, or the only one that its caller reaches.
+/// Returns the app that a request names, or the caller's only app if it names none.
 ///
 /// # Errors
-/// 403 if the caller does not reach it; 422 if none is named and there is a choice; 500 if its settings have faults. A
-/// caller learns nothing about apps beyond its reach: one that does not exist is 403 as well.
+/// 403 if the caller has no access to it; 422 if none is named and the caller has several; 500 if its
+/// settings have faults. An app that does not exist is also 403, so that a caller learns nothing about apps
+/// beyond its access.
 pub fn choose_app<'c>(name: Option<&str>, caller: &Caller, config: &'c Config) -> Result<&'c App, Problem> {
     let reached: Vec<&str> = config.app_names().filter(|app| caller.reaches(app)).collect();
     let name = match (name, reached.as_slice()) {
@@ -57,7 +58,7 @@ pub fn choose_app<'c>(name: Option<&str>, caller: &Caller, config: &'c Config) -
     find_app(name, config)
 }
 
-/// The app called `name`, which the caller reaches.
+/// Returns the app called `name`, to which the caller has access.
 ///
 /// # Errors
 /// 500 if its settings have faults, 503 if it is not configured any more.
@@ -87,14 +88,14 @@ fn several_apps(reached: &[&str]) -> Problem {
 
 const UNKNOWN: &str = "the key is not known";
 
-/// Whoever reads this has presented the key, and may know.
+/// Safe to reveal, because the reader has presented the key.
 const CLASHING: &str = "the key's entry in API_KEYS has the name or the hash of another entry: each needs its own. The \
      Worker's log names the entries, and so does `apns-edge doctor` with a key that works";
 
-/// The most characters of an app's name that a problem repeats: the longest name.
+/// The most characters of an app's name that a problem repeats: the longest valid name.
 const MAX_SHOWN: usize = 64;
 
-/// Longer texts are not hashed: no key of ours has more than a hundred characters.
+/// Longer texts are not hashed. Keys have at most a hundred characters.
 const MAX_KEY_LEN: usize = 1024;
 
 #[cfg(test)]

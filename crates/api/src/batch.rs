@@ -1,7 +1,7 @@
 //! `/v1/batches/{id}`: what callers see of a durable batch.
 //!
-//! In scope: the status document, and the body of a chunk as its runner reads it. The lines of receipts and of refused
-//! devices are in [`receipts`].
+//! In scope: the status document, and the body of a chunk for its runner. [`receipts`] has the lines of
+//! receipts and of refused devices.
 
 pub mod pages;
 pub mod receipts;
@@ -25,50 +25,50 @@ use batch::{
 use delivery::fanout::ONE_ATTEMPT_TIME;
 use delivery::verdict::Verdict;
 
-/// What a caller asks of a batch.
+/// A caller's request to a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
-    /// Who asks.
+    /// The caller.
     pub caller: Caller,
-    /// What.
+    /// The request.
     pub ask: Ask,
 }
 
-/// What is asked of a batch.
+/// A request to a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ask {
-    /// How it stands.
+    /// Returns the status document.
     Status,
-    /// A page of receipts.
+    /// Returns a page of receipts.
     Receipts {
-        /// The position in the upload where it begins.
+        /// The position in the upload at which the page begins.
         from: u64,
         /// The most lines.
         limit: usize,
-        /// Those that stand so alone; all if there is none here.
+        /// Filters by status. An empty list matches every status.
         only: Vec<String>,
     },
-    /// A page of the devices that APNs refused.
+    /// Returns a page of the devices that APNs refused.
     Devices {
-        /// Which.
+        /// The list.
         list: DeviceList,
-        /// The position in the upload where it begins.
+        /// The position in the upload at which the page begins.
         from: u64,
         /// The most lines.
         limit: usize,
     },
-    /// Its progress, as it happens.
+    /// Streams its progress.
     Events,
-    /// What was told to its webhook.
+    /// Returns the deliveries to its webhook.
     Deliveries,
-    /// Send nothing more, for good.
+    /// Stops sending for good.
     Cancel,
-    /// Send nothing more for now.
+    /// Stops sending for now.
     Pause,
-    /// Go on.
+    /// Resumes sending.
     Resume,
-    /// Forget it.
+    /// Deletes the batch.
     Delete,
 }
 
@@ -76,14 +76,14 @@ pub enum Ask {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceList {
-    /// Those that are gone, as APNs said with 410: delete them.
+    /// Devices that are gone (410): delete them.
     Gone,
-    /// Those whose tokens APNs refused with 400: check the app's environment and topic.
+    /// Devices whose tokens APNs refused with 400: check the app's environment and topic.
     Suspect,
 }
 
 impl DeviceList {
-    /// Whether a push that ended with this verdict puts its device on the list.
+    /// Whether this verdict puts the push's device on the list.
     #[must_use]
     pub const fn has(self, verdict: Verdict) -> bool {
         match self {
@@ -94,10 +94,11 @@ impl DeviceList {
 }
 
 impl Ask {
-    /// Whether a batch that stands so does this.
+    /// Checks whether a batch in this state accepts the request.
     ///
     /// # Errors
-    /// 409: what has ended is not paused, resumed or, if it is done, cancelled; what has not is not forgotten.
+    /// 409: an ended batch cannot be paused or resumed, a done batch cannot be cancelled, and a batch that
+    /// has not ended cannot be deleted.
     pub fn check(&self, state: State) -> Result<(), Problem> {
         let ended = || {
             let detail = format!("the batch is {}", state.as_str());
@@ -123,19 +124,19 @@ impl Ask {
     }
 }
 
-/// The record of a batch whose upload came to `finished`: its caller's options, and the deployment's settings as they are.
+/// Creates the record of an uploaded batch from its caller's options and the current settings.
 #[must_use]
 pub fn record(id: &str, finished: &Finished<'_>, settings: &Batches, created_at: Timestamp) -> Record {
     let mut record = opened(id, &finished.opening, finished.invalid, settings, created_at);
     record.warnings = finished.warnings.clone();
     if finished.duplicates > 0 {
-        // The first of its endings, which the rows of staged chunks refer to.
+        // Must be the first result, because the rows of staged chunks refer to it.
         record.endings.push(Ending::duplicate());
     }
     record
 }
 
-/// The record of a batch that begins with `opening`, and of whose devices so many are `invalid` so far.
+/// Creates the record of a batch with this header, of which `invalid` devices were rejected so far.
 #[must_use]
 pub fn opened(
     id: &str,
@@ -148,9 +149,9 @@ pub fn opened(
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let one_attempt = opening.expiration == Some(Expiration::AT_ONCE);
     let by_id = opening.merged_by == MergedBy::CollapseId;
-    // An id of ours is of use only where an id merges.
+    // A generated collapse id only helps where collapse ids merge pushes.
     let collapse_repeats = options.collapse_repeats && by_id;
-    // An expiration of nought is one attempt, which has no end.
+    // An expiration of 0 means one attempt, without an end.
     let expiration = opening
         .expiration
         .map(Expiration::as_secs)
@@ -195,7 +196,7 @@ pub fn opened(
     }
 }
 
-/// The status document of a batch.
+/// Returns the status document of a batch.
 #[must_use]
 pub fn document(record: &Record, overview: &Overview, transport: Option<Transport>) -> String {
     let terms = &record.terms;
@@ -250,7 +251,8 @@ pub fn document(record: &Record, overview: &Overview, transport: Option<Transpor
     serde_json::to_string(&document).unwrap_or_default()
 }
 
-/// The document with the lines of the upload that were left out, and with what is wrong with them in sum, for the answer to the upload.
+/// Adds the rejected lines of the upload and their faults, summed up, to the document. Used in the answer to
+/// the upload.
 #[must_use]
 pub fn with_invalid_lines(document: String, lines: &[InvalidLine], kinds: &[InvalidKind]) -> String {
     let Some(open) = document.strip_suffix('}').filter(|_| !lines.is_empty()) else {
@@ -261,7 +263,7 @@ pub fn with_invalid_lines(document: String, lines: &[InvalidLine], kinds: &[Inva
     format!("{open},\"invalid_lines\":{lines},\"invalid_kinds\":{kinds}}}")
 }
 
-/// The answer to an upload that has become a batch, or joined one.
+/// Answers an upload that has created a batch, or joined one.
 #[must_use]
 pub fn accepted(record: &Record, document: String, replayed: bool) -> Answer {
     let mut headers = vec![
@@ -278,14 +280,14 @@ pub fn accepted(record: &Record, document: String, replayed: bool) -> Answer {
     }
 }
 
-/// The collapse id of a chunk's pushes, if the batch gives its own.
+/// Returns the collapse id of a chunk's pushes, if the batch generates one.
 #[must_use]
 pub fn collapse_id(assignment: &Assignment) -> Option<String> {
     let has_id = assignment.collapse_repeats;
     has_id.then(|| format!("{}-{}", assignment.batch, assignment.chunk))
 }
 
-/// The body of a chunk as an order in lines: the head, and the devices.
+/// Returns the body of a chunk in lines: the header, and the devices.
 #[must_use]
 pub fn chunk_body(head: &str, lines: &str) -> String {
     let mut body = String::with_capacity(head.len() + 1 + lines.len());
@@ -295,7 +297,7 @@ pub fn chunk_body(head: &str, lines: &str) -> String {
     body
 }
 
-/// The 16 bytes that a batch's apns-ids are derived from: its id.
+/// Returns the 16 bytes from which a batch's apns-ids are derived: its id.
 #[must_use]
 pub fn seed(id: &str) -> Option<[u8; 16]> {
     let mut seed = [0; 16];
@@ -308,26 +310,26 @@ pub fn seed(id: &str) -> Option<[u8; 16]> {
     Some(seed)
 }
 
-/// The number that a batch has at the gate: of its id.
+/// Returns the number that identifies a batch at the gate, from its id.
 #[must_use]
 pub fn share(id: &str) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = seed(id).unwrap_or_default();
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// The id of a batch: of its 16 bytes.
+/// Returns the id of a batch from its 16 bytes.
 #[must_use]
 pub fn id(bytes: [u8; 16]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The id of the batch that a caller names with an `Idempotency-Key`: the same key makes the same batch.
+/// Returns the id of the batch for an `Idempotency-Key`. The same key of the same caller returns the same id.
 #[must_use]
 pub fn named_id(caller: &str, key: &str) -> String {
     use sha2::{Digest, Sha256};
     let mut hash = Sha256::new();
     for part in ["apns-edge batch", caller, key] {
-        // With its length before it, no part can look like the end of another.
+        // Each part is prefixed with its length, so that different parts never have the same concatenation.
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
@@ -340,7 +342,7 @@ struct Document<'b> {
     id: &'b str,
     app: &'b str,
     state: &'static str,
-    /// Whether it is deleted when its webhook has got its deliveries.
+    /// Whether it will be deleted once its webhook has received its deliveries.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     deleting: bool,
     created_at: String,
@@ -416,7 +418,7 @@ impl<'b> ReasonDocument<'b> {
     }
 }
 
-/// Why the batch was likely sent with the wrong environment or topic.
+/// Why the batch was probably sent with the wrong environment or topic.
 #[derive(Serialize)]
 struct SuspectDocument<'b> {
     reason: &'b str,

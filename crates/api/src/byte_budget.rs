@@ -1,8 +1,8 @@
-//! Bounds the bytes of request bodies that an isolate holds at the same time.
+//! Limits the bytes of request bodies that an isolate holds at the same time.
 //!
-//! A body counts from its declared size on, or as it comes if it declares none, until it is sent. What does not fit is refused
-//! before it is read. Source: an isolate has 128 MB for wasm memory and JavaScript together
-//! (<https://developers.cloudflare.com/workers/platform/limits/#memory>).
+//! A body counts until it is sent: with its declared size or, if it declares none, as it arrives. A body that
+//! does not fit is refused before it is read. Source: an isolate has 128 MB for wasm memory and JavaScript
+//! together (<https://developers.cloudflare.com/workers/platform/limits/#memory>).
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,14 +19,14 @@ pub struct ByteBudget {
     held: RefCell<BTreeMap<u64, Held>>,
 }
 
-/// What a reservation holds.
+/// The bytes and the time of a reservation.
 #[derive(Debug)]
 struct Held {
     bytes: usize,
     until: Timestamp,
 }
 
-/// Bytes of a budget, given back when this is dropped.
+/// Reserved bytes of a budget, which are released when this is dropped.
 #[derive(Debug)]
 pub struct Reservation {
     budget: Rc<ByteBudget>,
@@ -34,7 +34,7 @@ pub struct Reservation {
 }
 
 impl ByteBudget {
-    /// A budget of `limit` bytes, all of them free.
+    /// Creates a budget of `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Rc<Self> {
         Rc::new(Self {
@@ -56,7 +56,7 @@ impl ByteBudget {
 }
 
 impl Reservation {
-    /// Grows to `bytes`; one that is larger stays as it is. Returns 503 with `Retry-After` if too few bytes are free.
+    /// Grows to `bytes`, if that is more. Returns 503 with `Retry-After` if too few bytes are free.
     pub fn grow_to(&mut self, bytes: usize, now: Timestamp) -> Result<(), Problem> {
         let mut held = self.budget.held.borrow_mut();
         let bytes = held.get(&self.id).map_or(bytes, |held| held.bytes.max(bytes));
@@ -72,7 +72,7 @@ impl Reservation {
     }
 }
 
-/// The problem of a body for which there is no memory; nothing of its request was sent.
+/// Returns the problem of a body for which there is no memory. Nothing of its request was sent.
 #[must_use]
 pub fn refusal() -> Problem {
     let detail = "other requests have taken the memory for bodies; nothing was sent: repeat the request after `Retry-After`, or make \
@@ -86,18 +86,19 @@ impl Drop for Reservation {
     }
 }
 
-/// The bytes of bodies that the requests of an isolate hold, and again those that its connection objects hold.
+/// The limit for the bodies of an isolate's requests, and a second time for those of its connection objects.
 ///
-/// One order of the largest size, and half as much for all others. Measured in workerd over sockets, with 16 MiB for 10,000 devices
-/// that each have a payload: one such order takes 69 MiB of wasm memory, two at once 106 MiB. In JavaScript each order takes another
-/// 16 MiB, the copy of its body that goes to the connection object. Two do not fit into an isolate.
+/// It allows one send request of the largest size, and half as much for all others. Measured in workerd over
+/// sockets, with 16 MiB for 10,000 devices with their own payloads: one such request takes 69 MiB of wasm
+/// memory, two at once take 106 MiB. In JavaScript each request takes another 16 MiB, for the copy of its
+/// body that is sent to the connection object. Two do not fit into an isolate.
 pub const MAX_BYTES_IN_FLIGHT: usize = 24 * 1024 * 1024;
 
-/// A reservation that has not grown for so long counts no more. The platform ends the request of a caller who has gone without
-/// another word, and nothing is dropped then. Longer than an order may take.
+/// A reservation that has not grown for this long no longer counts. When a caller disconnects, the platform
+/// may end the request without dropping anything. Longer than a send request may take.
 const MAX_AGE: Duration = Duration::from_secs(5 * 60);
 
-/// An order of the largest size is sent within some seconds.
+/// A send request of the largest size is sent within some seconds.
 const RETRY_MS: u64 = 2000;
 
 #[cfg(test)]

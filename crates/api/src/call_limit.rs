@@ -1,66 +1,68 @@
-//! How long a call from the Worker, or from one of its objects, to another object may take.
+//! The time limits of calls from the Worker, or from one of its objects, to another object.
 //!
-//! Every call has a limit, chosen by what the object may have to do. A call that has reached it has an unknown outcome: the object
-//! may have done what it was asked, so that the caller asks again, and objects do twice what they are asked twice without harm. In
-//! scope: the limits, and what is said of a call that has reached its limit. Out of scope: waiting (`shell`).
+//! Every call has a limit that depends on what the object may have to do. A call that reaches its limit has
+//! an unknown outcome: the object may have executed it. So the caller repeats it, and objects handle repeated
+//! calls idempotently. In scope: the limits, and the error of a call that has reached its limit. Out of
+//! scope: waiting (the Worker).
 
 use std::time::Duration;
 
 use campaign::scheduler::START_TIME;
 
-/// What an object is asked for.
+/// A kind of call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// What it answers from its memory or a few rows.
+    /// A command that an object answers from memory or from a few rows.
     Command,
-    /// Permits, at a gate.
+    /// A lease at a gate.
     Lease,
-    /// To send an order or a chunk, at a connection object.
+    /// Sending a request or a chunk at a connection object.
     Send,
-    /// To read or change devices, at a shard of an audience.
+    /// Reading or changing devices at a shard of an audience.
     Shard,
-    /// To start a run.
+    /// Starting a run.
     StartRun,
-    /// What a caller asks a batch, or tells it to do.
+    /// A caller's request to a batch.
     BatchRequest,
-    /// To take in an upload.
+    /// Reading an upload.
     Upload,
 }
 
 impl Call {
-    /// How long the call may take.
+    /// The time limit.
     #[must_use]
     pub const fn limit(self) -> Duration {
         match self {
-            // Milliseconds, but for a batch that has to read a hundred thousand rows first, and an object that is being moved.
+            // Usually milliseconds. More for a batch that first reads a hundred thousand rows, and for an
+            // object that is being moved.
             Self::Command => Duration::from_secs(15),
             // A lease waits for permits.
             Self::Lease => Duration::from_secs(25),
-            // A connection object answers when all pushes have: a connection may take 45 s to be opened, pushes are launched for
-            // 60 s, and each may take its timeout.
+            // A connection object answers when all pushes have a result. Opening a connection may take 45 s,
+            // pushes are launched for 60 s, and each may take its timeout.
             Self::Send => Duration::from_mins(4),
             // A shard may count the devices of a segment, or delete all of them.
             Self::Shard => Duration::from_secs(60),
             Self::StartRun => START_TIME,
-            // A cancel waits for what is in flight.
+            // A cancel waits for the pushes in flight.
             Self::BatchRequest => Duration::from_secs(45),
-            // An upload lasts as long as its caller sends; one that stops is noticed by the object.
+            // An upload takes as long as its caller sends. The object notices an upload that has stalled.
             Self::Upload => Duration::from_hours(12),
         }
     }
 }
 
-/// What is said of a call to `whom` that has reached its limit.
+/// Returns the error of a call to `whom` that has reached its limit.
 #[must_use]
 pub fn no_answer(whom: &str, limit: Duration) -> String {
     let seconds = limit.as_secs();
     format!("{whom} did not answer within {seconds} s; it may have done what it was asked")
 }
 
-/// How long an order waits for permits before the caller is told to come back, in milliseconds.
+/// How long a send request waits for permits before it gets 503, in milliseconds.
 pub const PERMIT_WAIT_MS: u64 = 10_000;
 
-/// How long a cancel waits for what is in flight, before it answers that the batch is being cancelled.
+/// How long a cancel waits for the pushes in flight before it answers that the batch is being cancelled.
 pub const CANCEL_WAIT: Duration = Duration::from_secs(25);
 
 #[cfg(test)]

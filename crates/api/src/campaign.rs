@@ -1,8 +1,8 @@
-//! `/v1/campaigns`: what is sent to an audience, when, and to whom of it.
+//! `/v1/campaigns`: what is sent to an audience, when, and to which of its devices.
 //!
-//! A campaign is read once, when it is written, with all its faults; what is stored is what its caller wrote. In scope:
-//! that reading, the documents that callers see, and the lines of a run's batch. Out of scope: when a run starts (the
-//! scheduler), and whom it is for (the audience).
+//! A campaign is parsed when it is written, with all its faults, and stored as its caller wrote it. In scope:
+//! parsing, the documents for callers, and the lines of a run's batch. Out of scope: when a run starts (the
+//! scheduler), and which devices it reaches (the audience).
 
 mod content;
 pub mod document;
@@ -49,7 +49,7 @@ pub fn parse(body: &[u8]) -> Result<Value, Problem> {
     format::document(body)
 }
 
-/// The name of the audience that a campaign is for, which says what app it sends as.
+/// Returns the name of the campaign's audience, which determines its app.
 ///
 /// # Errors
 /// 422 if there is none.
@@ -68,11 +68,11 @@ pub fn audience(document: &Value) -> Result<&str, Problem> {
     name.ok_or_else(|| Problem::invalid(faults))
 }
 
-/// Reads a campaign that gets this `id`, for the `app` of its audience. It is a draft if it says so or has no schedule, and
-/// else scheduled.
+/// Parses the campaign `id` for the `app` of its audience. It is a draft if it says so or has no schedule,
+/// and otherwise scheduled.
 ///
 /// # Errors
-/// 422 with the faults of all its fields, and of what would be sent with a value for each variable.
+/// 422 with the faults of all its fields, and of the notification with a sample for each variable.
 pub fn read(
     id: &str,
     document: &Value,
@@ -100,7 +100,7 @@ pub fn read(
         faults.add(&schedule.key(zone), FaultKind::Invalid(text.to_owned()));
     }
     let state = state(map, schedule.is_some(), next, &mut faults);
-    // What has an end of its own must last until the first run.
+    // An absolute expiration must not be over at the first run.
     let content = Content::read(map, app, next.unwrap_or(now).max(now), &mut faults);
     if let (Some(map), Some(schedule), Some(window), Some(next)) =
         (document.pointer("/notification"), &schedule, &window, next)
@@ -145,7 +145,8 @@ pub fn read(
     })
 }
 
-/// Whether the window of one of the first runs, from the one that is due at `next`, opens before its notification expires.
+/// Whether one of the first runs, beginning with the one at `next`, can send within its window before its
+/// notification expires.
 fn opens_in_time(expiration: &Value, schedule: &Schedule, window: &Window, next: Timestamp) -> bool {
     let forever = Timestamp::from_millis(u64::MAX);
     let runs = schedule.between(next - Duration::from_millis(1), forever, RUNS_LOOKED_AT);
@@ -155,7 +156,7 @@ fn opens_in_time(expiration: &Value, schedule: &Schedule, window: &Window, next:
         let Some((open, _)) = intervals.first() else {
             return true;
         };
-        // What cannot be read is a fault elsewhere.
+        // An invalid expiration is reported elsewhere.
         match Expiration::parse(expiration, run.at) {
             Ok(end) => end == Expiration::AT_ONCE || end.as_secs() > open.as_secs(),
             Err(BadExpiration::Past { .. }) => false,
@@ -164,15 +165,16 @@ fn opens_in_time(expiration: &Value, schedule: &Schedule, window: &Window, next:
     })
 }
 
-/// The id of the campaign that a caller makes with an `Idempotency-Key`: the same key makes the same campaign.
+/// Returns the id of the campaign for an `Idempotency-Key`. The same key of the same caller returns the same
+/// id.
 #[must_use]
 pub fn named_id(caller: &str, key: &str) -> String {
-    // A batch of the same caller and key has another id.
+    // The prefix makes the id differ from that of a batch with the same caller and key.
     batch::named_id(&format!("campaign\n{caller}"), key)
 }
 
-/// Whether a caller may give a campaign this name for an id: 1 to 64 small letters, digits, `-`, `_` and `.`, and not like an
-/// id of ours.
+/// Whether a caller may choose this id for a campaign: 1 to 64 lower-case letters, digits, `-`, `_` and `.`,
+/// not of the form of a generated id.
 #[must_use]
 pub fn is_own_name(name: &str) -> bool {
     let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
@@ -180,10 +182,10 @@ pub fn is_own_name(name: &str) -> bool {
     (1..=MAX_OWN_NAME).contains(&name.len()) && name.bytes().all(is_plain) && !is_ours
 }
 
-/// Checks the name that a caller gives a new campaign.
+/// Checks an id that a caller chooses for a new campaign.
 ///
 /// # Errors
-/// 404 if it is like an id of ours, which no campaign has; 422 if it is no name.
+/// 404 if it has the form of a generated id, because no such campaign exists; 422 if it is not valid.
 pub fn check_own_name(name: &str) -> Result<(), Problem> {
     if is_own_name(name) {
         return Ok(());
@@ -199,28 +201,28 @@ pub fn check_own_name(name: &str) -> Result<(), Problem> {
     Err(Problem::invalid(faults))
 }
 
-/// The hash of the body that a campaign is written with.
+/// Returns the hash of the body of a campaign.
 #[must_use]
 pub fn fingerprint(body: &[u8]) -> String {
     let hash = Sha256::digest(body);
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A campaign's document as a tree.
+/// Returns a campaign's document as a JSON tree.
 fn document_of(campaign: &Campaign) -> Value {
-    // What is stored has been read before, without a fault.
+    // A stored document was parsed before, without a fault.
     serde_json::from_str(&campaign.document).unwrap_or_default()
 }
 
-/// The record of the batch `id` that is a run of the campaign: its options, and the deployment's settings as they are.
+/// Creates the record of the batch `id` for a run, from the campaign's options and the current settings.
 ///
-/// What counts from its beginning counts from `created_at`, which its [`Stager`] was made with.
+/// Relative times count from `created_at`. Its [`Stager`] must have been created with the same moment.
 #[must_use]
 pub fn record(id: &str, opening: &Opening<'_>, settings: &Batches, created_at: Timestamp) -> Record {
     batch::opened(id, opening, 0, settings, created_at)
 }
 
-/// Why the scheduler does not do what it was asked for a campaign; nothing if its reply is no refusal.
+/// Returns the problem for the scheduler's reply, or `None` if the reply is not a refusal.
 #[must_use]
 pub fn refusal(reply: &Reply) -> Option<Problem> {
     let schedule = |text: &str| {
@@ -280,7 +282,7 @@ pub fn refusal(reply: &Reply) -> Option<Problem> {
     }
 }
 
-/// The problem of a campaign whose audience is none that its caller reaches.
+/// Returns the problem of an audience that does not exist or to which the caller has no access.
 #[must_use]
 pub fn no_audience() -> Problem {
     let mut faults = Faults::default();
@@ -292,7 +294,7 @@ pub fn no_audience() -> Problem {
     Problem::invalid(faults)
 }
 
-/// How a campaign stands that was just written.
+/// Returns the state of a campaign that was just written.
 fn state(map: &Map<String, Value>, is_read: bool, next: Option<Timestamp>, faults: &mut Faults) -> State {
     let root = Pointer::Root;
     let (has_schedule, at) = (map.contains_key("schedule"), root.key("schedule"));
@@ -322,7 +324,7 @@ fn optional<T>(
     read(map.get(name)?, &Pointer::Root.key(name), faults)
 }
 
-/// What a campaign may say.
+/// The fields of a campaign.
 const FIELDS: &[&str] = &[
     "name",
     "audience",
@@ -341,7 +343,8 @@ const FIELDS: &[&str] = &[
     "draft",
 ];
 
-/// What its document says beside that. It is passed over, so that what was read can be changed and put back.
+/// The other fields of its document. They are ignored, so that a caller can read a document, change it, and
+/// `PUT` it.
 const OURS: &[&str] = &[
     "id",
     "app",
@@ -353,20 +356,21 @@ const OURS: &[&str] = &[
     "more_warnings",
 ];
 
-/// The largest campaign in bytes: a notification as large as a batch's, and its variants. It is stored as one value, of
-/// which the platform takes 2 MB.
+/// The largest campaign in bytes: a notification as large as a batch's, and its variants. It is stored as one
+/// value, for which the platform's limit is 2 MB.
 pub const MAX_BODY: usize = 256 * 1024;
 
-/// The longest name that a caller gives a campaign for an id, in bytes.
+/// The longest id that a caller can choose, in bytes.
 pub const MAX_OWN_NAME: usize = 64;
 
-/// Runs that are looked at for one that could be sent.
+/// The most runs that are checked for one that could be sent.
 const RUNS_LOOKED_AT: usize = 50;
 
-/// A window opens each day, if clocks do not skip it.
+/// A window opens each day, unless a DST change skips it.
 const TWO_DAYS: Duration = Duration::from_hours(48);
 
-/// The most JSON values of a campaign: as trees they take some 100 bytes each, a hundred variants of two hundred values 2 MB.
+/// The most JSON values of a campaign. As a tree each takes some 100 bytes, so a hundred variants of two
+/// hundred values take 2 MB.
 pub const MAX_VALUES: usize = 20_000;
 
 #[cfg(test)]

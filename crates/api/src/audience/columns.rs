@@ -1,8 +1,9 @@
-//! The columns of a table of devices: what its header names, and the device that a row then is.
+//! The columns of a CSV table of devices: reads the header, and the device of each row.
 //!
-//! They have the names of a device's fields. Tags are separated by `;`, and an attribute is a column `attributes.NAME`. A cell
-//! with nothing in it is a field that is not there, and so is one that is just `NULL` or `\N`, as databases export it. Cells are
-//! text, so that `01067` stays a postcode; an attribute whose column is `attributes.NAME:number` or `:boolean` is that.
+//! Columns have the names of a device's fields. Tags are separated by `;`, and an attribute is a column
+//! `attributes.NAME`. An empty cell is an absent field, and so is one with just `NULL` or `\N`, as databases
+//! export it. Cells are text, so that `01067` stays a postcode. Columns `attributes.NAME:number` and
+//! `attributes.NAME:boolean` have the other types.
 
 use serde_json::Value;
 
@@ -23,7 +24,7 @@ enum Column {
     Attribute(String, Type),
 }
 
-/// What the cells of an attribute are.
+/// The type of an attribute's cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Type {
     Text,
@@ -87,7 +88,7 @@ impl Columns {
         faults.or(Self(columns))
     }
 
-    /// The device in a row.
+    /// Reads the device of a row.
     pub(super) fn device(
         &self,
         cells: &[&[u8]],
@@ -115,7 +116,7 @@ impl Columns {
                 faults.add(&at, FaultKind::Invalid("is not UTF-8".to_owned()));
                 continue;
             };
-            // Tables that are joined have byte order marks inside.
+            // Concatenated tables have byte order marks inside.
             let text = text.trim_start_matches('\u{feff}');
             if NULLS.contains(&text.trim()) {
                 warnings.push(format!(
@@ -147,7 +148,7 @@ impl Columns {
     }
 }
 
-/// What is wrong with a first line that names no columns.
+/// Returns the fault of a first line that is not a header.
 fn no_header(cells: &[&[u8]]) -> Option<String> {
     let mut parts = cells
         .iter()
@@ -171,7 +172,7 @@ fn field(name: &str) -> Option<Column> {
 }
 
 impl Column {
-    /// Whether both set the same of a device.
+    /// Whether both columns set the same field.
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Attribute(name, _), Self::Attribute(other, _)) => name == other,
@@ -180,7 +181,7 @@ impl Column {
     }
 }
 
-/// The name of an attribute, and what its cells are.
+/// Splits an attribute's column into its name and its type.
 fn typed(name: &str) -> (&str, Type) {
     let types = [
         (":number", Type::Number),
@@ -222,13 +223,13 @@ fn set_field(
             device.registered_at = fields::registered_at(&value, warnings);
         }
         "app" => fields::is_app(text, app)?,
-        // The header has no other.
+        // The header allows no other field.
         _ => fields::is_environment(text, app)?,
     }
     Ok(())
 }
 
-/// The value of a cell in a column of that type, or what it must be.
+/// Reads a cell of the given type. The error says what it must be.
 fn cell_value(kind: Type, text: &str) -> Result<Value, &'static str> {
     match kind {
         Type::Text => Ok(Value::from(text)),
@@ -247,7 +248,7 @@ fn set_attribute(device: &mut Device, name: &str, value: Value) -> Result<(), Fa
     Ok(())
 }
 
-/// The number that a cell is, if a double can hold it.
+/// Reads a number, if a double can represent it.
 fn number(text: &str) -> Option<Value> {
     let first = text.bytes().next()?;
     if !first.is_ascii_digit() && first != b'-' {
@@ -258,7 +259,7 @@ fn number(text: &str) -> Option<Value> {
     Some(Value::Number(number))
 }
 
-/// What a column may be called.
+/// The names of columns.
 const COLUMNS: &[&str] = &[
     "token",
     "ref",
@@ -271,13 +272,13 @@ const COLUMNS: &[&str] = &[
     "environment",
 ];
 
-/// What stands before the name of an attribute.
+/// The prefix of an attribute's column.
 const ATTRIBUTES: &str = "attributes.";
 
-/// What databases write for a value that is not there.
+/// The null values of databases.
 const NULLS: [&str; 3] = ["NULL", "null", "\\N"];
 
-/// Characters of an unknown name that its fault repeats.
+/// The most characters of an unknown name that its fault repeats.
 const MAX_SHOWN_NAME: usize = 64;
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
-//! One device of an import: a line of JSON, or a row of a table.
+//! Reads one device of an import: a line of JSON, or a row of a table.
 //!
-//! There are two ways to read a line. The plain way makes no tree of the whole, takes a device without faults alone, and
-//! gives up on the first thing that it does not know; the careful way reads any JSON and says all that is wrong. What both
+//! There are two readers of a line. The fast reader builds no tree of the whole line, accepts only devices
+//! without faults, and gives up on the first thing that it does not know. The full reader accepts any JSON
+//! and reports every fault. Whatever both accept, they read alike. Null is an absent field, because exports
+//! of databases have many nulls.
 //! take, they read alike. Null is taken for a field that is not there: exports of databases are full of it.
 
 use serde::de::Error as _;
@@ -18,7 +20,7 @@ use crate::order::DEVICE;
 use apns::fault::{self, FaultKind, Faults, Pointer, Unique, nearest};
 use campaign::audience::Device;
 
-/// Reads the device in a line; none if the line is the last one of an export.
+/// Reads the device of a line. Returns `None` if the line is the last one of an export.
 pub(super) fn read_line(
     text: &[u8],
     app: &App,
@@ -39,7 +41,7 @@ pub(super) fn read_line(
     faults.or(device)
 }
 
-/// Whether a line is the last one of an export, whose cursor is null if there is nothing more.
+/// Whether a line is the last one of an export. Its cursor is null at the end of the audience.
 fn is_cursor(text: &[u8]) -> bool {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -50,7 +52,7 @@ fn is_cursor(text: &[u8]) -> bool {
     serde_json::from_slice::<Last>(text).is_ok()
 }
 
-/// A device as it is written, with nothing checked.
+/// A device as it is written, before validation.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Plain {
@@ -112,7 +114,7 @@ impl Plain {
     }
 }
 
-/// Attributes by name, none of them twice, and none null.
+/// Attributes by name, without duplicates and nulls.
 struct Attributes(Map<String, Value>);
 
 impl<'de> Deserialize<'de> for Attributes {
@@ -124,7 +126,7 @@ impl<'de> Deserialize<'de> for Attributes {
     }
 }
 
-/// The careful way.
+/// The full reader.
 fn read(value: &Value, app: &App, faults: &mut Faults, warnings: &mut Vec<String>) -> Option<Device> {
     let root = Pointer::Root;
     if let Value::String(text) = value {
@@ -143,7 +145,7 @@ fn read(value: &Value, app: &App, faults: &mut Faults, warnings: &mut Vec<String
         faults.add(&root.key(name), kind);
     }
     let is_blank = |value: &Value| value.as_str().is_some_and(|text| text.trim().is_empty());
-    // As in a table, nothing in a field is a field that is not there.
+    // An empty field is absent, as in a table.
     let given = |name: &str| {
         let value = map.get(name).filter(|value| !value.is_null());
         value.filter(|value| name == "token" || !is_blank(value))
@@ -203,7 +205,7 @@ fn attributes(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Map<Strin
     given
 }
 
-/// The text of a field without which a device is one all the same; what is no text is left out.
+/// Returns the text of an optional field. A value that is not text is left out, with a warning.
 fn readable<'v>(name: &str, value: Option<&'v Value>, warnings: &mut Vec<String>) -> Option<&'v str> {
     let text = value?.as_str();
     if text.is_none() {
@@ -215,7 +217,7 @@ fn readable<'v>(name: &str, value: Option<&'v Value>, warnings: &mut Vec<String>
     text
 }
 
-/// Reads a text that passes.
+/// Reads and validates a text.
 fn text<T>(
     value: &Value,
     at: &Pointer<'_>,
@@ -226,10 +228,10 @@ fn text<T>(
     note(read(text), at, faults)
 }
 
-/// What is wrong with a field that is like none of ours.
+/// The fault of an unknown field that resembles no known one.
 const OWN_FIELD: &str = "is not a known field; what is the app's own belongs in `attributes`";
 
-/// What a device may say.
+/// The fields of a device.
 pub(super) const FIELDS: &[&str] = &[
     "token",
     "ref",

@@ -1,4 +1,4 @@
-//! What callers see of audiences and of their devices.
+//! The answers about audiences and their devices.
 
 use std::collections::BTreeSet;
 
@@ -11,33 +11,33 @@ use crate::problem::InvalidKind;
 use apns::time::Timestamp;
 use campaign::audience::{Counter, Member, Reply};
 
-/// An audience, as it is described.
+/// The description of an audience.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Described<'a> {
     /// Its name.
     pub name: &'a str,
-    /// The name of its app.
+    /// The name of the app.
     pub app: &'a str,
-    /// Into how many objects it is cut.
+    /// The number of shards.
     pub shards: u32,
     /// When it was created.
     pub created_at: Timestamp,
 }
 
-/// What is in an audience, or in a segment of it, from the replies of all its shards.
+/// The contents of an audience, or of a segment of it, summed over its shards.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// The devices of the segment, or all.
+    /// The number of devices in the segment, or of all devices.
     pub devices: u64,
-    /// All devices.
+    /// The number of all devices.
     pub of: u64,
-    /// Those that are suspect.
+    /// The number of suspect devices.
     pub suspects: u64,
     zones: BTreeSet<String>,
 }
 
 impl Totals {
-    /// What was counted in all shards.
+    /// Creates the totals from the counts of all shards.
     #[must_use]
     pub fn of(counted: Counter) -> Self {
         Self {
@@ -48,7 +48,7 @@ impl Totals {
         }
     }
 
-    /// Adds a shard's reply to `Zones`; any other says nothing.
+    /// Adds a shard's reply to `Zones`. Ignores any other.
     pub fn add(&mut self, reply: Reply) {
         match reply {
             Reply::Zones { names } => self.zones.extend(names),
@@ -64,39 +64,39 @@ impl Totals {
         }
     }
 
-    /// The time zones that devices are in, in order; the empty one stands for none.
+    /// Returns the time zones of the devices, sorted. The empty one means none.
     pub fn zones(&self) -> impl Iterator<Item = &str> {
         self.zones.iter().map(String::as_str)
     }
 }
 
-/// What became of the lines of a body.
+/// The results of an import or a removal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// How many lines there were, but for blank ones.
+    /// The number of lines, without blank ones.
     pub received: u64,
-    /// How many devices were not known.
+    /// The number of new devices.
     pub added: u64,
-    /// How many were known.
+    /// The number of devices that were known already.
     pub updated: u64,
-    /// How many were removed.
+    /// The number of removed devices.
     pub removed: u64,
-    /// How many lines were left out.
+    /// The number of rejected lines.
     pub invalid: u64,
-    /// The first hundred of them.
+    /// The first hundred rejected lines.
     pub invalid_lines: Vec<InvalidLine>,
-    /// What is wrong with all of them, in sum.
+    /// The faults of all rejected lines, summed up.
     pub invalid_kinds: Vec<InvalidKind>,
-    /// How often something was left out of a device that was taken.
+    /// The number of values that were left out of accepted devices.
     pub warnings: u64,
-    /// The first hundred of those.
+    /// The first hundred lines with such values.
     pub warning_lines: Vec<InvalidLine>,
-    /// All of them in sum.
+    /// All warnings, summed up.
     pub warning_kinds: Vec<InvalidKind>,
 }
 
 impl Tally {
-    /// The same, with what shards have answered.
+    /// Returns the tally with the shards' results.
     #[must_use]
     pub const fn with(mut self, delivered: &Self) -> Self {
         self.added = self.added.saturating_add(delivered.added);
@@ -105,7 +105,7 @@ impl Tally {
         self
     }
 
-    /// Adds a shard's reply to a shipment; any other says nothing.
+    /// Adds a shard's reply. Ignores replies to other commands.
     pub const fn add(&mut self, reply: &Reply) {
         match reply {
             Reply::Upserted { added, updated } => {
@@ -125,7 +125,7 @@ impl Tally {
     }
 }
 
-/// An audience's document; with `totals`, what is in it.
+/// Returns the document of an audience, with its contents if `totals` is given.
 #[must_use]
 pub fn document(audience: &Described<'_>, totals: Option<&Totals>) -> Answer {
     json(&Document {
@@ -136,7 +136,7 @@ pub fn document(audience: &Described<'_>, totals: Option<&Totals>) -> Answer {
     })
 }
 
-/// The answer to `GET /v1/audiences`.
+/// Answers `GET /v1/audiences`.
 #[must_use]
 pub fn list(audiences: &[Described<'_>]) -> Answer {
     json(&List {
@@ -144,7 +144,7 @@ pub fn list(audiences: &[Described<'_>]) -> Answer {
     })
 }
 
-/// The answer to `POST /v1/audiences/{name}/devices`.
+/// Answers `POST /v1/audiences/{name}/devices`.
 #[must_use]
 pub fn imported(audience: &str, tally: &Tally) -> Answer {
     json(&Imported {
@@ -161,7 +161,7 @@ pub fn imported(audience: &str, tally: &Tally) -> Answer {
     })
 }
 
-/// The answer to `DELETE /v1/audiences/{name}/devices`.
+/// Answers `DELETE /v1/audiences/{name}/devices`.
 #[must_use]
 pub fn removed(audience: &str, tally: &Tally) -> Answer {
     json(&Removed {
@@ -174,7 +174,7 @@ pub fn removed(audience: &str, tally: &Tally) -> Answer {
     })
 }
 
-/// The answer to `POST /v1/audiences/{name}/count`.
+/// Answers `POST /v1/audiences/{name}/count`.
 #[must_use]
 pub fn count(audience: &str, totals: &Totals) -> Answer {
     json(&Counted {
@@ -184,7 +184,7 @@ pub fn count(audience: &str, totals: &Totals) -> Answer {
     })
 }
 
-/// Devices as lines, each of which can be imported.
+/// Renders devices as lines that can be imported.
 #[must_use]
 pub fn device_lines(members: &[Member]) -> String {
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! The fields of a device, each with what it must be.
+//! The fields of a device and their rules.
 
 use serde_json::Value;
 
@@ -11,25 +11,25 @@ use campaign::audience::device::{MOMENT_RULE, moment};
 use campaign::audience::locale;
 use campaign::schedule::is_zone;
 
-/// What was read, or nothing and a fault.
+/// Returns the value, or adds the fault.
 pub(super) fn note<T>(read: Result<T, FaultKind>, at: &Pointer<'_>, faults: &mut Faults) -> Option<T> {
     read.map_err(|kind| faults.add(at, kind)).ok()
 }
 
-/// A device token in hex.
+/// Reads a device token in hex.
 pub(super) fn token(text: &str) -> Result<String, FaultKind> {
     DeviceToken::parse(text)
         .map(|token| token.as_hex().to_owned())
         .map_err(|error| FaultKind::Invalid(error.to_string()))
 }
 
-/// A `ref`.
+/// Reads a `ref`.
 pub(super) fn reference(text: String) -> Result<String, FaultKind> {
     within(&text, MAX_REF)?;
     Ok(text)
 }
 
-/// What of a locale can be read. A device with a strange one is a device all the same.
+/// Reads the readable part of a locale. A bad locale is a warning and not a fault.
 pub(super) fn tag_of_locale(text: &str, warnings: &mut Vec<String>) -> Option<String> {
     let read = locale::lenient(text);
     match &read {
@@ -45,7 +45,7 @@ pub(super) fn tag_of_locale(text: &str, warnings: &mut Vec<String>) -> Option<St
     read.map(|(tag, _)| tag)
 }
 
-/// A time zone; none if it is not known.
+/// Reads a time zone. An unknown zone is a warning, and `None`.
 pub(super) fn time_zone(text: &str, warnings: &mut Vec<String>) -> Option<String> {
     let text = text.trim();
     if text.is_empty() {
@@ -61,7 +61,7 @@ pub(super) fn time_zone(text: &str, warnings: &mut Vec<String>) -> Option<String
     zone
 }
 
-/// The name of a zone that is written in another case, or with spaces.
+/// Finds a zone whose name is written in another case, or with spaces.
 fn known_zone(text: &str) -> Option<String> {
     let name = text.replace(' ', "_");
     let zone = jiff::tz::TimeZone::get(&name).ok()?;
@@ -99,7 +99,7 @@ pub(super) fn is_attribute(name: &str, value: &Value) -> Result<(), FaultKind> {
     }
 }
 
-/// When a device was registered; nothing if that cannot be read: the device is one all the same.
+/// Reads the registration time. A bad time is a warning, and `None`.
 pub(super) fn registered_at(value: &Value, warnings: &mut Vec<String>) -> Option<Timestamp> {
     let read = moment(value);
     if read.is_none() {
@@ -134,7 +134,7 @@ pub(super) const fn are_few(count: usize, limit: usize, unit: &'static str) -> R
     Ok(())
 }
 
-/// A text that says something, within its limit.
+/// Checks that a text is visible and within its limit.
 fn within(text: &str, limit: usize) -> Result<(), FaultKind> {
     if text.is_empty() {
         return Err(invalid("is empty"));
@@ -142,7 +142,7 @@ fn within(text: &str, limit: usize) -> Result<(), FaultKind> {
     if text.len() > limit {
         return Err(too_long(text.len(), limit, "bytes"));
     }
-    // The database would end the text there.
+    // SQLite would end the text there.
     if text.contains('\0') {
         return Err(invalid(NUL));
     }
@@ -171,5 +171,5 @@ pub(super) const MAX_ATTRIBUTES: usize = 64;
 /// The longest name of an attribute in bytes.
 pub(super) const MAX_ATTRIBUTE_NAME: usize = 64;
 
-/// The longest text among a device's attributes, in bytes: a quarter of what a payload may have.
+/// The longest text attribute in bytes: a quarter of the largest payload.
 pub(super) const MAX_ATTRIBUTE: usize = 1024;

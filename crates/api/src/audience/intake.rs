@@ -1,4 +1,4 @@
-//! The intake of devices: a body of any size, read as it arrives. Memory does not grow with it.
+//! Reads an import of devices as it arrives, whatever its size. Memory does not grow with the body.
 
 use super::MAX_LINE;
 use super::device;
@@ -11,19 +11,19 @@ use crate::media::{Evident, Media};
 use crate::problem::{LineFaults, Problem};
 use apns::fault::{self, Fault, FaultKind, Faults};
 
-/// The form of a body of devices.
+/// The form of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// A line of JSON for each.
+    /// One line of JSON per device.
     Lines,
-    /// A table with a row for each.
+    /// A table with one row per device.
     Csv,
-    /// Whichever of the two the body evidently is.
+    /// To be detected from the body.
     Unstated,
 }
 
 impl Form {
-    /// What the header `Content-Type` says.
+    /// Returns the form that the header `Content-Type` names.
     #[must_use]
     pub fn of(content_type: Option<&str>) -> Self {
         match Media::of_header(content_type) {
@@ -33,7 +33,7 @@ impl Form {
         }
     }
 
-    /// How a body is read that begins with `start`, at least its first line.
+    /// Chooses the reader for a body that begins with `start`, which has at least the first line.
     fn body(self, start: &[u8]) -> Result<Body, Problem> {
         let evident = Evident::of(start);
         let wrong = match (self, evident) {
@@ -55,24 +55,24 @@ impl Form {
     }
 }
 
-/// The intake of `POST /v1/audiences/{name}/devices`, fed with the body's bytes.
+/// The reader of `POST /v1/audiences/{name}/devices`, which is fed with the body's bytes.
 pub struct Intake<'c> {
     app: &'c App,
     body: Body,
     sorter: Sorter,
     notes: Notes,
-    /// Why the rest is not read.
+    /// Why the rest of the body is ignored.
     problem: Option<Problem>,
 }
 
 enum Body {
-    /// What has come of a body whose first line has not ended: what it is can not be told yet.
+    /// The beginning of a body whose first line has not ended, so that its form is unknown.
     Start(Form, Vec<u8>),
     Lines(Lines),
     Table(Box<Table>),
 }
 
-/// What is counted of lines, and what is wrong with some of them.
+/// The counts of lines, and the faults of some of them.
 #[derive(Default)]
 pub(super) struct Notes {
     received: u64,
@@ -81,7 +81,7 @@ pub(super) struct Notes {
 }
 
 impl<'c> Intake<'c> {
-    /// The intake of an audience of `app` that has so many shards.
+    /// Creates the reader for an audience of `app` with this number of shards.
     #[must_use]
     pub fn new(app: &'c App, shards: u32, form: Form) -> Self {
         Self {
@@ -93,11 +93,11 @@ impl<'c> Intake<'c> {
         }
     }
 
-    /// Takes the next bytes of the body.
+    /// Reads the next bytes of the body.
     ///
     /// # Errors
-    /// 422 if the body is evidently something else than its devices, or if the header of a table has faults; the rest need not
-    /// be sent. A fault of one device is no error here.
+    /// 422 if the body does not contain devices, or if the header of a table has faults. The rest need not be
+    /// sent. A fault of one device is not an error here.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Problem> {
         if let Some(problem) = &self.problem {
             return Err(problem.clone());
@@ -113,7 +113,7 @@ impl<'c> Intake<'c> {
         self.begin(form, &start)
     }
 
-    /// Reads the start of a body for what it is.
+    /// Detects the form of a body from its start.
     fn begin(&mut self, form: Form, start: &[u8]) -> Result<(), Problem> {
         self.body = form
             .body(start)
@@ -130,7 +130,7 @@ impl<'c> Intake<'c> {
             ..
         } = self;
         let fed = match body {
-            // By now its first line has come.
+            // The first line is complete here.
             Body::Start(..) => Ok(()),
             Body::Lines(lines) => {
                 for piece in lines::pieces_of(bytes) {
@@ -145,15 +145,15 @@ impl<'c> Intake<'c> {
         fed.inspect_err(|problem| self.problem = Some(problem.clone()))
     }
 
-    /// What is to be sent to shards since this was last asked. To be asked after each [`Intake::feed`].
+    /// Returns the batches for shards since the last call. Call it after each [`Intake::feed`].
     pub fn take_ready(&mut self) -> Vec<Shipment> {
         self.sorter.take()
     }
 
-    /// Ends the intake where the body has ended: the last shipments, and the tally, to which the shards' replies are added.
+    /// Ends the body. Returns the last batches, and the tally, to which the shards' replies must be added.
     ///
     /// # Errors
-    /// What [`Intake::feed`] said; 422 if there were lines and none of them could be read.
+    /// The error of [`Intake::feed`]; 422 if there were lines and all of them were rejected.
     pub fn finish(mut self) -> Result<(Vec<Shipment>, Tally), Problem> {
         if let Body::Start(form, start) = &mut self.body {
             let (form, start) = (*form, std::mem::take(start));
@@ -179,7 +179,7 @@ impl<'c> Intake<'c> {
     }
 }
 
-/// Whether a line that says something has ended, or is longer than any line may be.
+/// Whether the first line that is not blank is complete, or longer than the limit.
 pub(super) fn has_first_line(start: &[u8]) -> bool {
     let text = fault::without_mark(start).trim_ascii_start();
     text.len() > MAX_LINE || text.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
@@ -210,7 +210,7 @@ fn take_record(record: Record, sorter: &mut Sorter, notes: &mut Notes) {
 }
 
 impl Notes {
-    /// Counts a line, and gives what was read in it. A line with nothing to read is not counted.
+    /// Counts a line and returns its value. A blank line is not counted.
     pub(super) fn note<T>(&mut self, line: u32, read: Result<Option<T>, Faults>) -> Option<T> {
         match read {
             Ok(None) => None,
@@ -228,7 +228,7 @@ impl Notes {
         }
     }
 
-    /// Counts what was left out of a line whose device stays.
+    /// Counts what was left out of an accepted device.
     fn warn(&mut self, line: u32, warnings: Vec<String>) {
         for detail in warnings {
             let (pointer, kind) = (String::new(), FaultKind::Invalid(detail));
@@ -236,7 +236,7 @@ impl Notes {
         }
     }
 
-    /// Whether anything could be read, if there was anything.
+    /// Checks that at least one line was accepted, if there were any.
     ///
     /// # Errors
     /// 422 with the first lines.

@@ -1,4 +1,4 @@
-//! `GET /v1/audiences/{name}/devices`: which devices are read, and where the next page goes on.
+//! `GET /v1/audiences/{name}/devices`: which devices are read, and where the next page begins.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use crate::listing::parameters::Parameters;
 use apns::fault::Faults;
 use campaign::audience::{Command, Member};
 
-/// Where a page ends: in which shard, and after which of its devices. To callers it is an opaque text.
+/// The end of a page: a shard, and the last device read in it. To callers it is an opaque text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DeviceCursor {
     /// The shard's number.
@@ -37,17 +37,17 @@ impl FromStr for DeviceCursor {
     }
 }
 
-/// Which devices are read.
+/// The devices that a request reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeviceRange {
-    /// After these.
+    /// Only devices after this cursor.
     pub cursor: DeviceCursor,
-    /// The most of them; all if there is none.
+    /// The most devices, or all of them if `None`.
     pub limit: Option<u32>,
 }
 
 impl DeviceRange {
-    /// Reads the query string.
+    /// Parses the query string.
     ///
     /// # Errors
     /// All faults, each at its parameter.
@@ -64,29 +64,29 @@ impl DeviceRange {
     }
 }
 
-/// The devices of an audience on their way out: one shard after the other, page by page.
+/// An export of an audience: one shard after the other, page by page.
 #[derive(Clone, Copy, Debug)]
 pub struct Export {
     shards: u32,
     at: DeviceCursor,
-    /// How many devices may still come; any number if there is none here.
+    /// How many more devices may be returned. `None` means no limit.
     left: Option<u32>,
-    /// How many pages may still be asked for.
+    /// How many more pages may be read.
     pages: u32,
     is_over: bool,
 }
 
-/// What an export does next.
+/// The next action of an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Asks this shard; its page is for [`Export::take`].
+    /// Ask this shard, and pass its page to [`Export::take`].
     Ask(u32, Command),
-    /// Says this at last.
+    /// Write this last line.
     End(String),
 }
 
 impl Export {
-    /// The export of a range of an audience that has so many shards.
+    /// Creates the export of a range of an audience with this number of shards.
     #[must_use]
     pub const fn new(range: DeviceRange, shards: u32) -> Self {
         Self {
@@ -98,7 +98,7 @@ impl Export {
         }
     }
 
-    /// What comes next; nothing after the end.
+    /// Returns the next action, or `None` at the end.
     pub fn turn(&mut self) -> Option<Next> {
         if self.is_over {
             return None;
@@ -114,8 +114,8 @@ impl Export {
         Some(Next::Ask(self.at.shard, Command::Page { after, limit }))
     }
 
-    /// Takes the page that was asked for, and gives its lines; one line end if there are none, as who writes nothing has
-    /// ended.
+    /// Accepts the requested page and returns its lines. An empty page returns a line end, because an empty
+    /// write would end the stream.
     pub fn take(&mut self, members: &[Member], more: bool) -> String {
         match members.last().filter(|_| more) {
             Some(last) => self.at.after = last.id,
@@ -134,21 +134,22 @@ impl Export {
     }
 }
 
-/// The last line of a page: where the next begins, or that there is none.
+/// Returns the last line of a page: the cursor of the next one, or null.
 #[must_use]
 pub fn cursor_line(cursor: Option<DeviceCursor>) -> String {
     let cursor = cursor.map(|cursor| cursor.to_string());
     format!("{}\n", json!({ "cursor": cursor }))
 }
 
-/// The most devices of a page that has a limit: some megabytes. Without a limit as many are streamed as can be.
+/// The most devices of a page with a `limit`: some megabytes. Without one, as many devices as possible are
+/// streamed.
 const MAX_DEVICES: u32 = 10_000;
 
-/// How many devices are asked of a shard at once.
+/// The number of devices per request to a shard.
 const PAGE: u32 = 1000;
 
-/// How many pages are asked for in one export: half of the 10,000 requests that an invocation may make (Cloudflare's limits of
-/// Workers). What is left, the last line leads to.
+/// The most pages per export: half of the 10,000 requests that an invocation may make (Cloudflare's limits of
+/// Workers). The last line has the cursor for the rest.
 const MAX_PAGES: u32 = 5000;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The intake of devices that are to be removed: lines of `{"token": ..}` or `{"ref": ..}`.
+//! Reads the devices to remove: lines of `{"token": ..}` or `{"ref": ..}`.
 
 use serde_json::Value;
 
@@ -13,19 +13,20 @@ use crate::problem::Problem;
 use apns::fault::{self, FaultKind, Faults, Pointer};
 use campaign::audience::{Command, shard_of};
 
-/// The intake of `DELETE /v1/audiences/{name}/devices`, fed with the body's bytes.
+/// The reader of `DELETE /v1/audiences/{name}/devices`, which is fed with the body's bytes.
 ///
-/// A token is known to one shard. Which shards know a `ref` nobody knows, so that all of them are told.
+/// A token belongs to one shard. The devices with a `ref` may be in any shard, so a `ref` is sent to all of
+/// them.
 pub struct Removal {
-    /// What has come of a body whose first line has not ended; none after that.
+    /// The beginning of a body whose first line has not ended. `None` after that.
     start: Option<Vec<u8>>,
     lines: Lines,
-    /// The tokens that wait, by shard.
+    /// The queued tokens, by shard.
     tokens: Vec<Vec<String>>,
     refs: Vec<String>,
     notes: Notes,
     ready: Vec<Shipment>,
-    /// Whether no line has come.
+    /// Whether no line was read.
     is_empty: bool,
 }
 
@@ -35,7 +36,7 @@ enum Named {
 }
 
 impl Removal {
-    /// The intake of an audience that has so many shards.
+    /// Creates the reader for an audience with this number of shards.
     #[must_use]
     pub fn new(shards: u32) -> Self {
         Self {
@@ -49,10 +50,10 @@ impl Removal {
         }
     }
 
-    /// Takes the next bytes of the body.
+    /// Reads the next bytes of the body.
     ///
     /// # Errors
-    /// 422 if the body is evidently something else than lines of devices; the rest need not be sent.
+    /// 422 if the body does not contain lines of devices. The rest need not be sent.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Problem> {
         let Some(start) = &mut self.start else {
             self.read(bytes);
@@ -66,7 +67,7 @@ impl Removal {
         }
     }
 
-    /// Reads the start of the body, if that is still to be done.
+    /// Checks the start of the body, if that was not done yet.
     fn begin(&mut self) -> Result<(), Problem> {
         let Some(start) = self.start.take() else {
             return Ok(());
@@ -88,15 +89,15 @@ impl Removal {
         self.lines = lines;
     }
 
-    /// What is to be sent to shards since this was last asked.
+    /// Returns the batches for shards since the last call.
     pub fn take_ready(&mut self) -> Vec<Shipment> {
         std::mem::take(&mut self.ready)
     }
 
-    /// Ends the intake where the body has ended: the last shipments, and the tally, to which the shards' replies are added.
+    /// Ends the body. Returns the last batches, and the tally, to which the shards' replies must be added.
     ///
     /// # Errors
-    /// What [`Removal::feed`] says of the body.
+    /// The error of [`Removal::feed`].
     pub fn finish(mut self) -> Result<(Vec<Shipment>, Tally), Problem> {
         self.begin()?;
         let mut lines = std::mem::take(&mut self.lines);
@@ -149,7 +150,7 @@ impl Removal {
         }
     }
 
-    /// Sends off all that waits.
+    /// Completes a batch for each shard.
     fn ship_all(&mut self) {
         let refs = std::mem::take(&mut self.refs);
         for (tokens, shard) in self.tokens.iter_mut().zip(0..) {
@@ -165,7 +166,7 @@ impl Removal {
     }
 }
 
-/// The error for a body that names no device.
+/// The fault of a body without devices.
 const FORM: &str = "names no device; send a line for each, as `{\"token\": \"...\"}` or `{\"ref\": \"...\"}`";
 
 fn read_line(text: &[u8]) -> Result<Named, Faults> {
@@ -174,7 +175,7 @@ fn read_line(text: &[u8]) -> Result<Named, Faults> {
     let named = named(&value, &root, &mut faults);
     match faults.or(named)? {
         Some(named) => Ok(named),
-        // Without faults there is one.
+        // A missing device always has faults.
         None => Err(lines::of_line(FaultKind::Missing)),
     }
 }

@@ -1,22 +1,22 @@
-//! Sorts devices by their shards, and sends them off in batches.
+//! Groups devices by shard, and sends them to their shards in batches.
 //!
-//! The devices of one shard stay in their order, so that of a token that comes twice the last is it.
+//! The devices of one shard keep their order, so that if a token occurs twice, the last entry wins.
 
 use campaign::audience::{Command, Device, shard_of};
 
-/// What a shard is told. Shipments to one shard are to be delivered one after the other, in their order.
+/// A command to a shard. Those to one shard must be delivered one after the other, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shipment {
     /// The shard's number.
     pub shard: u32,
-    /// What it is told.
+    /// The command.
     pub command: Command,
 }
 
-/// The devices that wait for others of their shard.
+/// The devices that are not in a complete batch yet.
 pub(super) struct Sorter {
     waiting: Vec<Waiting>,
-    /// The bytes of all lines that wait.
+    /// The size of all queued lines in bytes.
     bytes: usize,
     ready: Vec<Shipment>,
 }
@@ -24,7 +24,7 @@ pub(super) struct Sorter {
 #[derive(Default)]
 struct Waiting {
     devices: Vec<Device>,
-    /// The bytes of their lines.
+    /// The size of their lines in bytes.
     bytes: usize,
 }
 
@@ -37,7 +37,7 @@ impl Sorter {
         }
     }
 
-    /// Takes a device whose line has so many bytes.
+    /// Adds a device. `bytes` is the length of its line.
     pub(super) fn add(&mut self, device: Device, bytes: usize) {
         let shard = shard_of(
             &device.token,
@@ -63,12 +63,12 @@ impl Sorter {
         }
     }
 
-    /// What has been completed since this was last asked.
+    /// Returns the batches that were completed since the last call.
     pub(super) fn take(&mut self) -> Vec<Shipment> {
         std::mem::take(&mut self.ready)
     }
 
-    /// Sends off all that waits.
+    /// Completes all batches.
     pub(super) fn finish(mut self) -> Vec<Shipment> {
         for (waiting, shard) in self.waiting.iter_mut().zip(0..) {
             if !waiting.devices.is_empty() {
@@ -99,14 +99,14 @@ impl Waiting {
     }
 }
 
-/// The most devices of a shipment: a request to an object for each costs little by the device, and one that is written takes
+/// The most devices per command: the cost of the request is then small per device, and writing them takes
 /// some ten milliseconds.
 pub(super) const MAX_DEVICES: usize = 500;
 
-/// The most bytes of lines of a shipment.
+/// The most bytes of lines per command.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// The most bytes of lines that wait. As devices they take a few times as much of the isolate's 128 MB.
+/// The most bytes of queued lines. As devices they take a few times as much of the isolate's 128 MB.
 const MAX_WAITING: usize = 4 * 1024 * 1024;
 
 #[cfg(test)]

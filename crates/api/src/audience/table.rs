@@ -1,6 +1,6 @@
-//! A table of devices, `text/csv`, read as it arrives: which cells make a row. Source: RFC 4180.
+//! Reads a CSV table (`text/csv`, RFC 4180) as it arrives, and splits it into records.
 //!
-//! No more of the table is held than a row.
+//! Memory holds one record at a time.
 
 use csv_core::{ReadRecordResult, Reader};
 
@@ -12,33 +12,33 @@ use crate::problem::{LineFaults, Problem};
 use apns::fault::{self, FaultKind, Faults};
 use campaign::audience::Device;
 
-/// A table that is read as it arrives.
+/// A table that is being read.
 pub(super) struct Table {
     reader: Reader,
-    /// What the columns are; none before the header.
+    /// The columns. `None` before the header.
     columns: Option<Columns>,
-    /// The cells of the record that is being read, one after the other.
+    /// The cells of the current record, one after the other.
     cells: Vec<u8>,
-    /// Where each of them ends.
+    /// The end of each cell.
     ends: Vec<usize>,
-    /// How many bytes of the record there are, kept or not.
+    /// The size of the record in bytes, kept or not.
     size: usize,
-    /// How many cells of it have ended, kept or not.
+    /// The number of its complete cells, kept or not.
     count: usize,
     /// How many of the bytes are kept, and how many of the ends.
     kept: (usize, usize),
-    /// How many lines have ended.
+    /// The number of complete lines.
     ended: u32,
-    /// Whether the last byte was `\r`, of which `\n` may be the other half.
+    /// Whether the last byte was `\r`, which `\n` may complete.
     after_return: bool,
-    /// On which line the record begins; none between two records.
+    /// The line on which the current record begins. `None` between two records.
     line: Option<u32>,
-    /// Whether the record has quotes that are closed.
+    /// The state of the record's quotes.
     quotes: Quotes,
 }
 
-/// Where the bytes of a record are, as far as quotes go. A quote that is not closed where its cell ends would take in the rows
-/// behind it.
+/// The state of a record's quotes. A quote that is not closed where its cell ends would include the rows
+/// after it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Quotes {
     place: Place,
@@ -52,7 +52,7 @@ enum Place {
     CellStart,
     Plain,
     Quoted,
-    /// Behind a quote in a quoted cell: its end, or the first of two.
+    /// After a quote in a quoted cell: either its end, or the first of two.
     Quote,
 }
 
@@ -80,9 +80,9 @@ pub(super) struct Record {
     pub(super) line: u32,
     /// Its size in bytes.
     pub(super) size: usize,
-    /// The device in it.
+    /// The device.
     pub(super) device: Result<Device, Faults>,
-    /// What was left out of it.
+    /// The warnings about values that were left out.
     pub(super) warnings: Vec<String>,
 }
 
@@ -105,7 +105,7 @@ impl Default for Table {
 }
 
 impl Table {
-    /// Takes the next bytes, and hands out the records that end in them.
+    /// Reads the next bytes, and passes on the records that end in them.
     pub(super) fn feed(
         &mut self,
         mut bytes: &[u8],
@@ -113,14 +113,14 @@ impl Table {
         take: &mut impl FnMut(Record),
     ) -> Result<(), Problem> {
         if self.columns.is_none() && self.line.is_none() {
-            // Behind a mark, a quote would be no quote.
+            // After a byte order mark, a quote would not begin a quoted cell.
             bytes = fault::without_mark(bytes);
         }
         loop {
             if self.line.is_none() {
                 bytes = self.skip_line_ends(bytes);
             }
-            // No bytes at all would mean the end of the table.
+            // An empty input would mean the end of the table.
             if bytes.is_empty() {
                 return Ok(());
             }
@@ -137,14 +137,14 @@ impl Table {
         {
             return Err(open_quote(line, self.ended.saturating_add(1)));
         }
-        // The reader needs one call for the record that no line end follows; it may need room for it.
+        // The reader needs one call for a record without a line end, and may need more room for it.
         while self.line.is_some() {
             self.read(&[], app, take)?;
         }
         Ok(())
     }
 
-    /// Reads on in a record; what of the bytes is behind it.
+    /// Reads the current record. Returns the bytes after it.
     fn read<'b>(
         &mut self,
         bytes: &'b [u8],
@@ -174,7 +174,7 @@ impl Table {
                 self.cells
                     .resize(self.cells.len().saturating_mul(2).min(MAX_LINE + 1), 0);
             }
-            // Nothing of such a record is kept but its size, or the number of its cells.
+            // Of a record that is too large, only the size and the number of cells are kept.
             ReadRecordResult::OutputFull => self.kept.0 = 0,
             ReadRecordResult::OutputEndsFull => self.kept.1 = 0,
             ReadRecordResult::Record => self.end_record(app, take)?,
@@ -211,7 +211,7 @@ impl Table {
         Ok(())
     }
 
-    /// The cells of a record of this size.
+    /// Returns the cells of a record.
     fn cells(&self, size: usize, count: usize) -> Result<Vec<&[u8]>, Faults> {
         if size > MAX_LINE {
             return Err(lines::too_long(size, MAX_LINE));
@@ -230,7 +230,7 @@ impl Table {
         Ok(texts.collect())
     }
 
-    /// The bytes from the first on that ends no line.
+    /// Returns the bytes without leading line ends.
     fn skip_line_ends<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
         let count = bytes
             .iter()
@@ -250,7 +250,7 @@ impl Table {
     }
 }
 
-/// The problem of a quote that takes in other rows.
+/// Returns the problem of a quote that includes other rows.
 fn open_quote(line: u32, last: u32) -> Problem {
     let text = format!(
         "has a quote that is not closed: it takes in everything up to line {last}. Close it, or write each quote inside a \
@@ -259,7 +259,7 @@ fn open_quote(line: u32, last: u32) -> Problem {
     problem(line, &lines::of_line(FaultKind::Invalid(text)))
 }
 
-/// The problem of a table whose header has faults.
+/// Returns the problem of a header with faults.
 fn problem(line: u32, faults: &Faults) -> Problem {
     let mut lines = LineFaults::default();
     for fault in faults.listed() {
@@ -271,7 +271,7 @@ fn problem(line: u32, faults: &Faults) -> Problem {
 /// More columns than a device has fields and attributes.
 const MAX_COLUMNS: usize = 128;
 
-/// Room for the usual record; it grows to [`MAX_LINE`].
+/// Enough for a usual record. It grows to [`MAX_LINE`].
 const FIRST_SIZE: usize = 1024;
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
-//! Reads a page of a batch's receipts or of its refused devices: which rows are read, one statement after the other.
+//! Reads a page of a batch's receipts or of its refused devices: returns the statements to execute, one after
+//! the other.
 //!
-//! Where a page begins is known from the chunks' sizes, which are in memory. Each chunk is read by its number: first how
-//! far it is, and its device lines only if any of them is on the page. A page ends when it is full or when it has looked at
-//! [`MAX_CHUNKS`] chunks; its cursor then says where the next one begins, so that a caller who wants a rare status gets
+//! The beginning of a page is computed from the chunks' sizes, which are in memory. Each chunk is read by its
+//! number: first its progress, and its device lines only if any of them is on the page. A page ends when it
+//! is full or when it has read [`MAX_CHUNKS`] chunks. Its cursor then is the beginning of the next page. So a
+//! caller that filters by a rare status gets pages with few or no lines, and not one that takes minutes.
 //! pages with few lines, or none, instead of one that takes minutes.
 
 use super::receipts::{Chunk, Page};
@@ -11,10 +13,10 @@ use batch::rows::{self, Contents};
 use batch::{Progress, Record, Size, State};
 use delivery::sql::{Row, Statement};
 
-/// What a page is about.
+/// The contents of a page.
 #[derive(Clone, Copy, Debug)]
 pub enum Wanted<'w> {
-    /// The receipts of pushes with one of these statuses, or of all if there is none here.
+    /// The receipts of pushes with one of these statuses, or of all pushes if it is empty.
     Receipts(&'w [String]),
     /// The devices on a list.
     Devices(DeviceList),
@@ -27,7 +29,7 @@ pub struct PageReader<'b> {
     wanted: Wanted<'b>,
     from: u64,
     page: Page,
-    /// The chunk that is read, its size, and how far it is once that is known.
+    /// The current chunk, its size, and its progress once that is read.
     number: u32,
     size: Size,
     progress: Option<Progress>,
@@ -35,7 +37,7 @@ pub struct PageReader<'b> {
 }
 
 impl<'b> PageReader<'b> {
-    /// A page of up to `limit` lines from position `from` on, which is in chunk `number`.
+    /// Creates a page of up to `limit` lines that begins at position `from`, which is in chunk `number`.
     #[must_use]
     pub const fn new(
         record: &'b Record,
@@ -55,7 +57,8 @@ impl<'b> PageReader<'b> {
         }
     }
 
-    /// The next statement, whose rows go to [`PageReader::take`]. Returns `None` if the page is complete.
+    /// Returns the next statement, whose rows must be passed to [`PageReader::take`]. Returns `None` if the
+    /// page is complete.
     pub fn next(&mut self, size: impl Fn(u32) -> Option<Size>) -> Option<Statement> {
         if self.progress.is_some() {
             return Some(rows::contents(self.number));
@@ -72,10 +75,10 @@ impl<'b> PageReader<'b> {
         Some(rows::one_progress(self.number))
     }
 
-    /// Takes the rows of the last statement.
+    /// Accepts the rows of the last statement.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// A row is malformed.
     pub fn take(&mut self, rows: &[Row]) -> Result<(), String> {
         let Some(progress) = self.progress.take() else {
             let row = rows.first().map(rows::progress).transpose()?;
@@ -99,7 +102,7 @@ impl<'b> PageReader<'b> {
         Ok(())
     }
 
-    /// The page's lines, with the last one, of a batch in this state.
+    /// Returns the page's lines, including the last one, for a batch in this state.
     #[must_use]
     pub fn end(mut self, state: State) -> Vec<u8> {
         self.page.end(state);
@@ -128,7 +131,7 @@ impl<'b> PageReader<'b> {
     }
 }
 
-/// How many chunks a page looks at: each costs a row that is read, and one more if any of its lines is on the page.
+/// The most chunks per page. Each reads one row, and one more if any of its lines is on the page.
 pub const MAX_CHUNKS: u32 = 1000;
 
 #[cfg(test)]

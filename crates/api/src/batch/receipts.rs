@@ -1,7 +1,7 @@
 //! The lines of a batch's receipts and of its refused devices, in the order of the upload.
 //!
-//! Written chunk by chunk from the rows, so that memory holds one chunk whatever the batch's size. A cursor is the
-//! position in the upload at which the next page begins.
+//! They are written chunk by chunk from the rows, so that memory holds one chunk whatever the batch's size. A
+//! cursor is the position in the upload at which the next page begins.
 
 use std::borrow::Cow;
 
@@ -14,27 +14,27 @@ use batch::places::Places;
 use batch::{Detail, Ending, GaveUp, OPEN, Progress, Record, Size, State, index};
 use delivery::receipt::Status;
 
-/// What has become of a push of a batch, in a word.
+/// The status of a push of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It has ended.
+    /// It has its final result.
     Ended(Status),
-    /// The batch was cancelled before it went out.
+    /// The batch was cancelled before it was sent.
     Cancelled,
     /// It waits for another attempt.
     Retrying,
-    /// A runner has it.
+    /// A runner is sending it.
     InFlight,
-    /// It was not tried yet.
+    /// It was not attempted yet.
     Waiting,
 }
 
 impl Standing {
-    /// The word for it in answers.
+    /// Returns the status's name in answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            // A push that has ended is not sent again, whatever its last answer was.
+            // A push with a final result is not sent again, whatever its last result was.
             Self::Ended(Status::Retrying) => "failed",
             Self::Ended(status) => status.as_str(),
             Self::Cancelled => "cancelled",
@@ -45,25 +45,25 @@ impl Standing {
     }
 }
 
-/// One chunk with all that its receipts need.
+/// A chunk with everything that its receipts need.
 #[derive(Clone, Copy, Debug)]
 pub struct Chunk<'b> {
     /// The batch.
     pub record: &'b Record,
-    /// What the batch's apns-ids are derived from.
+    /// The bytes from which the batch's apns-ids are derived.
     pub seed: [u8; 16],
-    /// Where the chunk stands in the upload.
+    /// The position of the chunk in the upload.
     pub size: Size,
     /// Its device lines.
     pub lines: &'b str,
-    /// What single pushes have beside their ending.
+    /// The details of single pushes beside their results.
     pub details: &'b [Detail],
-    /// How far it is.
+    /// Its progress.
     pub progress: &'b Progress,
 }
 
 impl Chunk<'_> {
-    /// Whether any of its pushes stands in one of these ways; known without its lines.
+    /// Whether any of its pushes has one of these statuses. Does not need its lines.
     #[must_use]
     pub fn has_any(&self, only: &[String]) -> bool {
         let sets = Sets::of(self);
@@ -71,7 +71,7 @@ impl Chunk<'_> {
         only.is_empty() || words.any(|word| only.iter().any(|wanted| wanted == word))
     }
 
-    /// How many of its devices are on a list; known without its lines.
+    /// Counts its devices on a list. Does not need its lines.
     #[must_use]
     pub fn count(&self, list: DeviceList) -> usize {
         let sets = Sets::of(self);
@@ -79,7 +79,7 @@ impl Chunk<'_> {
         endings.filter(|ending| list.has(ending.verdict)).count()
     }
 
-    /// How many of its pushes APNs has certainly not accepted; known without its lines.
+    /// Counts its pushes that APNs has certainly not accepted. Does not need its lines.
     #[must_use]
     pub fn count_unaccepted(&self) -> usize {
         Sets::of(self).unaccepted(self).len()
@@ -94,20 +94,20 @@ impl Chunk<'_> {
     }
 }
 
-/// A device that APNs refused, as webhooks and audiences are told.
+/// A device that APNs refused, as it is reported to webhooks and audiences.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedDevice {
     /// Its device token.
     pub token: String,
     /// The caller's name for it.
     pub reference: Option<String>,
-    /// Since when it is gone, if APNs said so.
+    /// Since when the token is invalid, if APNs said so.
     pub since: Option<Timestamp>,
     /// APNs' reason.
     pub reason: String,
 }
 
-/// The devices of a chunk that are on a list, of the pushes from position `first` to `last`.
+/// Returns a chunk's devices on a list, of the pushes from position `first` to `last`.
 #[must_use]
 pub fn devices(chunk: &Chunk<'_>, list: DeviceList, first: u64, last: u64) -> Vec<RefusedDevice> {
     let sets = Sets::of(chunk);
@@ -136,7 +136,8 @@ pub fn devices(chunk: &Chunk<'_>, list: DeviceList, first: u64, last: u64) -> Ve
     devices
 }
 
-/// The device tokens of a chunk whose pushes APNs has certainly not accepted, of a batch that has ended.
+/// Returns the device tokens of a chunk whose pushes APNs has certainly not accepted. The batch must have
+/// ended.
 #[must_use]
 pub fn unaccepted(chunk: &Chunk<'_>) -> Vec<String> {
     let unaccepted = Sets::of(chunk).unaccepted(chunk);
@@ -156,12 +157,12 @@ pub struct Page {
     pub text: Vec<u8>,
     limit: usize,
     written: usize,
-    /// Where the page after this one begins, once this one is full.
+    /// The beginning of the next page, once this one is full.
     next: Option<u64>,
 }
 
 impl Page {
-    /// A page of up to `limit` lines.
+    /// Creates a page of up to `limit` lines.
     #[must_use]
     pub const fn new(limit: usize) -> Self {
         Self {
@@ -172,14 +173,14 @@ impl Page {
         }
     }
 
-    /// Whether nothing more fits.
+    /// Whether the page is full.
     #[must_use]
     pub const fn is_full(&self) -> bool {
         self.next.is_some()
     }
 
-    /// Writes the receipts of a chunk's pushes from position `from` on, of those whose standing is among `only`, or of all
-    /// if that is empty.
+    /// Writes the receipts of a chunk's pushes from position `from` on. `only` filters by status; if it is
+    /// empty, it matches every status.
     pub fn add_receipts(&mut self, chunk: &Chunk<'_>, from: u64, only: &[String]) {
         let sets = Sets::of(chunk);
         self.for_each_push(chunk, from, |place, position, line| {
@@ -213,7 +214,7 @@ impl Page {
         });
     }
 
-    /// Writes the devices on a list, of a chunk's pushes from position `from` on.
+    /// Writes a chunk's devices on a list, from position `from` on.
     pub fn add_devices(&mut self, chunk: &Chunk<'_>, list: DeviceList, from: u64) {
         let sets = Sets::of(chunk);
         self.for_each_push(chunk, from, |place, position, line| {
@@ -236,7 +237,7 @@ impl Page {
         });
     }
 
-    /// Ends the page here, unless it is full: the next one begins at this position.
+    /// Ends the page here, unless it is full. The next one begins at this position.
     pub(super) fn stop_at(&mut self, position: u64) {
         self.next.get_or_insert(position);
     }
@@ -248,7 +249,7 @@ impl Page {
             more: self.next.is_some(),
             state: state.as_str(),
         };
-        // Texts and a flag: there is nothing in it that could fail.
+        // Serializing texts and a flag cannot fail.
         let _ = serde_json::to_writer(&mut self.text, &last);
         self.text.push(b'\n');
     }
@@ -264,7 +265,7 @@ impl Page {
             if position < from || self.is_full() {
                 continue;
             }
-            // What was staged was read before.
+            // Staged lines were parsed before.
             let Ok(line) = serde_json::from_str::<Line<'_>>(text) else {
                 continue;
             };
@@ -282,13 +283,13 @@ impl Page {
     }
 }
 
-/// The id that a push was sent with.
+/// Returns the apns-id that a push was sent with.
 fn apns_id(chunk: &Chunk<'_>, line: &Line<'_>, position: u64) -> ApnsId {
     let own = line.apns_id.as_deref().and_then(|text| ApnsId::parse(text).ok());
     own.unwrap_or_else(|| ApnsId::derive(chunk.seed, u32::try_from(position).unwrap_or(u32::MAX)))
 }
 
-/// What is read of a device line.
+/// The fields of a device line that are read.
 #[derive(Deserialize)]
 struct Line<'l> {
     #[serde(borrow)]
@@ -299,7 +300,7 @@ struct Line<'l> {
     apns_id: Option<Cow<'l, str>>,
 }
 
-/// A chunk's endings and sets, found once for all its pushes.
+/// A chunk's results and sets, computed once for all its pushes.
 struct Sets {
     endings: Vec<Option<usize>>,
 }
@@ -335,7 +336,8 @@ impl Sets {
         (standing, None)
     }
 
-    /// The pushes that were not sent, or refused. One whose runner was never heard of may have been accepted.
+    /// Returns the pushes that were not sent, or were refused. A push whose runner never reported may have
+    /// been accepted.
     fn unaccepted(&self, chunk: &Chunk<'_>) -> Places {
         let has_ended = chunk.record.state.has_ended();
         let doubtful = chunk.progress.uncertain.with(chunk.progress.in_flight());

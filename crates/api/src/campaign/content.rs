@@ -1,4 +1,4 @@
-//! What a campaign sends: its notification with templates and variants, and how it is sent.
+//! The content of a campaign: its notification with templates and variants, and its options.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -13,21 +13,21 @@ use apns::payload::Payload;
 use apns::time::Timestamp;
 use campaign::template::{Recipient, Templates, Unrendered};
 
-/// What a campaign sends, compiled.
+/// The compiled content of a campaign.
 pub(super) struct Content<'c> {
-    /// As of an upload. The templates in its head are filled in with samples: each device lays its own over all of them,
-    /// and the head must be a notification by itself.
+    /// The header, as of an upload. Its templates are filled in with samples, because the header must be a
+    /// valid notification by itself. Each device's patch replaces them.
     pub(super) opening: Opening<'c>,
     /// The notification of the head.
     pub(super) notification: Notification,
     pub(super) templates: Templates,
     /// Whether warnings are faults.
     pub(super) is_strict: bool,
-    /// What is sent although devices treat it badly, found with samples for the variables.
+    /// The warnings about the notification, with samples for the variables.
     pub(super) warnings: WarningSummary,
 }
 
-/// A device of an order.
+/// A line of a device.
 #[derive(Serialize)]
 pub(super) struct Line<'l> {
     token: &'l str,
@@ -38,8 +38,8 @@ pub(super) struct Line<'l> {
 }
 
 impl<'c> Content<'c> {
-    /// Reads it from the members of a campaign's document, with all faults, those of each variant included. What counts from
-    /// now counts from `moment`.
+    /// Parses the content from the fields of a campaign's document, with all faults, including those of each
+    /// variant. Relative times count from `moment`.
     pub(super) fn read(
         map: &Map<String, Value>,
         app: &'c App,
@@ -97,7 +97,7 @@ impl<'c> Content<'c> {
         })
     }
 
-    /// A device of an order that has this for its head.
+    /// Renders the line of a device for a request with this header.
     pub(super) fn line<'l>(&self, recipient: &Recipient<'l>) -> Result<Line<'l>, Unrendered> {
         Ok(Line {
             token: recipient.token,
@@ -107,7 +107,7 @@ impl<'c> Content<'c> {
     }
 }
 
-/// The notification with samples in its templates.
+/// Returns the notification with samples in its templates.
 fn sample(written: &Value, templates: &Templates, payload_at: &Pointer<'_>, faults: &mut Faults) -> Value {
     let mut head = written.clone();
     match templates.samples().next() {
@@ -122,7 +122,7 @@ fn sample(written: &Value, templates: &Templates, payload_at: &Pointer<'_>, faul
     head
 }
 
-/// Whether the payload, and each variant of it, is one that can be sent; and what devices treat badly in them.
+/// Checks that the payload and each variant can be sent. Returns the warnings.
 fn check(
     notification: &Notification,
     templates: &Templates,
@@ -154,7 +154,7 @@ fn check(
     warnings
 }
 
-/// Whether a warning is about a value that is a sample, as its text has a template: each device has another one.
+/// Whether a warning is about a sample: the text has a template, so each device has another value.
 fn is_of_sample(map: &Map<String, Value>, warning: &Warning) -> bool {
     let pointer = warning.pointer.trim_start_matches('/');
     let Some((first, rest)) = pointer.split_once('/') else {

@@ -1,4 +1,4 @@
-//! What callers see of campaigns and their runs.
+//! The answers about campaigns and their runs.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -7,13 +7,13 @@ use crate::Answer;
 use batch::{LeftOut, RunCounts};
 use campaign::scheduler::{Campaign, Page, Run, RunState, State};
 
-/// The answer with a campaign's document: what is ours, and then the fields as its caller wrote them.
+/// Answers with a campaign's document: the status fields, then the fields as its caller wrote them.
 #[must_use]
 pub fn answer(campaign: &Campaign) -> Answer {
     Answer::json(document(campaign).to_string())
 }
 
-/// The answer to who made a campaign.
+/// Answers the request that created a campaign.
 #[must_use]
 pub fn created(campaign: &Campaign) -> Answer {
     Answer {
@@ -23,7 +23,7 @@ pub fn created(campaign: &Campaign) -> Answer {
     }
 }
 
-/// The answer to `GET /v1/campaigns`: of each campaign how it stands, its name, audience, schedule and window.
+/// Answers `GET /v1/campaigns` with the status, name, audience, schedule and window of each campaign.
 #[must_use]
 pub fn list<'c>(campaigns: impl Iterator<Item = &'c Campaign>) -> Answer {
     let campaigns: Vec<Value> = campaigns.map(summary).collect();
@@ -54,13 +54,13 @@ fn document(campaign: &Campaign) -> Value {
         document.extend(written);
     }
     if campaign.state == State::Draft {
-        // A draft that is read, changed and put back is not to be sent for that.
+        // A draft that is read, changed and written back stays a draft.
         document.insert("draft".to_owned(), true.into());
     }
     Value::Object(document)
 }
 
-/// How a campaign stands.
+/// Returns the status fields of a campaign.
 fn status(campaign: &Campaign) -> Map<String, Value> {
     let mut document = Map::new();
     document.insert("id".to_owned(), campaign.id.as_str().into());
@@ -74,7 +74,7 @@ fn status(campaign: &Campaign) -> Map<String, Value> {
     document
 }
 
-/// The answer to `GET /v1/campaigns/{id}/runs`: the newest first, and where the next page begins if there is one.
+/// Answers `GET /v1/campaigns/{id}/runs`: the newest run first, and the cursor of the next page.
 #[must_use]
 pub fn runs(page: &Page) -> Answer {
     let page = RunsDocument {
@@ -116,7 +116,7 @@ struct RunDocument<'r> {
 
 impl<'r> RunDocument<'r> {
     fn of(run: &'r Run) -> Self {
-        // A run that was missed never had a batch.
+        // A missed run has no batch.
         let batch = Some(run.batch.as_str()).filter(|_| run.state != RunState::Missed);
         Self {
             scheduled_at: run.at.to_string(),

@@ -1,11 +1,11 @@
-//! The fields of a campaign that no other module knows.
+//! The fields of a campaign that belong to no other module.
 
 use serde_json::{Map, Value};
 
 use apns::fault::{self, FaultKind, Faults, Pointer};
 use campaign::template;
 
-/// Reads the campaign's name, which must be there.
+/// Validates the campaign's name, which is required.
 pub(super) fn name(map: &Map<String, Value>, at: &Pointer<'_>, faults: &mut Faults) {
     let at = at.key("name");
     let Some(value) = map.get("name") else {
@@ -18,7 +18,7 @@ pub(super) fn name(map: &Map<String, Value>, at: &Pointer<'_>, faults: &mut Faul
     }
 }
 
-/// Reads what stands for variables that a device does not have, by name; what has faults is left out.
+/// Reads the defaults of variables, by name. Entries with faults are left out.
 pub(super) fn defaults(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Map<String, Value> {
     let mut defaults = Map::new();
     let Some(map) = fault::open_object(value, at, faults) else {
@@ -45,7 +45,7 @@ pub(super) fn defaults(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> 
     defaults
 }
 
-/// Reads the merge patches by locale; what has faults is left out.
+/// Reads the merge patches, by locale. Entries with faults are left out.
 pub(super) fn variants(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Map<String, Value> {
     let mut variants = Map::<String, Value>::new();
     let Some(map) = fault::open_object(value, at, faults) else {
@@ -75,14 +75,15 @@ const fn too_long(size: usize, limit: usize, unit: &'static str) -> FaultKind {
     FaultKind::TooLong { size, limit, unit }
 }
 
-/// The longest name in bytes: a line of a list.
+/// The longest name in bytes: one line of a list.
 pub(super) const MAX_NAME: usize = 200;
 
-/// As many defaults as a device may have attributes.
+/// The most defaults: as many as a device may have attributes.
 pub(super) const MAX_DEFAULTS: usize = 64;
 
 /// The longest default in bytes: as long as an attribute.
 pub(super) const MAX_VALUE: usize = 1024;
 
-/// The most variants: each is merged and checked when a campaign is written, and before each chunk is made.
+/// The most variants. Each is merged and checked when a campaign is written, and before each chunk is
+/// rendered.
 pub(super) const MAX_VARIANTS: usize = 100;

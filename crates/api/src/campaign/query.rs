@@ -1,4 +1,4 @@
-//! The query strings of campaigns' listings.
+//! The query strings of the lists of campaigns and runs.
 
 use crate::config::Caller;
 use crate::listing::parameters::Parameters;
@@ -9,14 +9,14 @@ use campaign::scheduler::Campaign;
 /// Which campaigns are listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Those of one app; of all that the caller reaches if there is none here.
+    /// Only campaigns of this app, or of all apps of the caller if `None`.
     pub app: Option<String>,
-    /// Those that stand so.
+    /// Only campaigns in this state.
     pub state: Option<String>,
 }
 
 impl Filter {
-    /// Reads the query string of `GET /v1/campaigns`.
+    /// Parses the query string of `GET /v1/campaigns`.
     ///
     /// # Errors
     /// All faults, each at its parameter.
@@ -30,7 +30,7 @@ impl Filter {
         parameters.or(Self { app, state })
     }
 
-    /// Whether the caller sees the campaign in the list.
+    /// Whether the campaign is in the caller's list.
     #[must_use]
     pub fn takes(&self, campaign: &Campaign, caller: &Caller) -> bool {
         let wanted = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
@@ -43,14 +43,14 @@ impl Filter {
 /// Which runs of a campaign are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunRange {
-    /// Those that were due before; from the newest if there is none here. It is the cursor as well, in milliseconds.
+    /// Only runs that were due before this moment. It is also the cursor, in milliseconds.
     pub before: Option<Timestamp>,
-    /// The most of them.
+    /// The most runs to return.
     pub limit: u32,
 }
 
 impl RunRange {
-    /// Reads the query string of `GET /v1/campaigns/{id}/runs`.
+    /// Parses the query string of `GET /v1/campaigns/{id}/runs`.
     ///
     /// # Errors
     /// All faults, each at its parameter.
@@ -67,11 +67,11 @@ impl RunRange {
     }
 }
 
-/// The words for a campaign's state.
+/// The names of a campaign's states.
 pub const STATES: [&str; 6] = ["draft", "scheduled", "running", "paused", "done", "cancelled"];
 
-/// Runs in an answer, unless the caller says otherwise.
+/// The default number of runs in an answer.
 const RUNS: u32 = 100;
 
-/// The most runs in an answer: some 300 KB, unless they are of many time zones.
+/// The most runs in an answer: some 300 KB, unless they have many time zones.
 const MAX_RUNS: u32 = 1000;

@@ -1,4 +1,4 @@
-//! A run as others are told of it: its batch, and the shards that scan for it.
+//! What a run tells its batch and the shards that scan for it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -14,19 +14,19 @@ use campaign::scan::{AudienceScan, Frequency, Judge};
 use campaign::scheduler::{Campaign, Run};
 use campaign::segment::Segment;
 
-/// What the devices of a scan get.
+/// The content of a scan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Brief {
     /// The app to send as.
     pub app: String,
-    /// What counts from the run's beginning counts from here.
+    /// Relative times count from this moment.
     pub created_at: Timestamp,
     /// The campaign's document, as text.
     pub campaign: String,
 }
 
-/// What the batch of a run is to know of itself, and the first line of what is sent. As many scans fill it as the audience
-/// has shards.
+/// Returns the record of a run's batch, and its header. The batch is filled by as many scans as the audience has
+/// shards.
 ///
 /// # Errors
 /// 422 if nothing can be sent any more.
@@ -54,7 +54,7 @@ pub fn opening(
     Ok((record, opening.head.clone()))
 }
 
-/// Whether a run that is due now would reach devices of a shard, in the words of the shard.
+/// Returns the question to a shard whether a run that is due now would reach these devices.
 #[must_use]
 pub fn judge(campaign: &Campaign, ids: Vec<u64>, now: Timestamp) -> Judge {
     let document = super::document_of(campaign);
@@ -69,14 +69,15 @@ pub fn judge(campaign: &Campaign, ids: Vec<u64>, now: Timestamp) -> Judge {
     }
 }
 
-/// Why a run can never be started, for its document: the first fault with its place, or what the problem says.
+/// Returns why a run can never be started: the first fault of its document with its pointer, or the problem's
+/// detail.
 #[must_use]
 pub fn reason(problem: &Problem) -> String {
     let fault = problem.first_fault();
     fault.map_or_else(|| problem.detail().to_owned(), ToString::to_string)
 }
 
-/// The devices that a run on the devices' clocks is for: those of the campaign's segment in the run's time zones.
+/// Returns the segment of a run in the devices' own time: the campaign's segment within the run's time zones.
 #[must_use]
 pub fn segment(campaign: &Campaign, run: &Run) -> Option<Segment> {
     let zones = run.zones.as_deref().unwrap_or_default();
@@ -88,12 +89,12 @@ pub fn segment(campaign: &Campaign, run: &Run) -> Option<Segment> {
     let read = |value: &Value| Segment::read(value, &Pointer::Root, &mut Faults::default());
     let document = super::document_of(campaign);
     let own = document.get("segment").filter(|value| !value.is_null());
-    // A segment that is as long as it may be leaves no room for more.
+    // Fails if the campaign's segment is at its limits already.
     own.and_then(|own| read(&json!({"all": [own, named]})))
         .or_else(|| read(&named))
 }
 
-/// The scan of the first shard for a run; the others' differ by their numbers.
+/// Returns the scan of the first shard. Those of the other shards differ by their numbers.
 #[must_use]
 pub fn scan(campaign: &Campaign, run: &Run) -> AudienceScan {
     let brief = Brief {
@@ -101,7 +102,7 @@ pub fn scan(campaign: &Campaign, run: &Run) -> AudienceScan {
         created_at: run.at,
         campaign: campaign.document.clone(),
     };
-    // What is stored has been read before, without a fault.
+    // A stored document was parsed before, without a fault.
     let document = super::document_of(campaign);
     let read = |name: &str| document.get(name).filter(|value| !value.is_null());
     let mut faults = Faults::default();

@@ -1,4 +1,4 @@
-//! The lines of a run's batch: the devices of an audience, as an upload would have them.
+//! Renders the lines of a run's batch from the devices of an audience.
 
 use serde_json::Value;
 
@@ -14,35 +14,35 @@ use apns::time::Timestamp;
 use batch::LeftOut;
 use campaign::template::{Recipient, Unrendered};
 
-/// Makes the chunks of a run.
+/// Renders the chunks of a run.
 pub struct Stager<'c> {
     content: Content<'c>,
     reader: DeviceReader,
 }
 
-/// Devices of a run that are sent together.
+/// The devices of a run that are sent together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StagedChunk {
-    /// A line for each device, ended by `\n`; at most [`MAX_CHUNK_BYTES`] in all.
+    /// One line per device, each ended by `\n`, at most [`MAX_CHUNK_BYTES`] in all.
     pub body: String,
-    /// How many lines there are, at most [`MAX_CHUNK_PUSHES`].
+    /// The number of lines, at most [`MAX_CHUNK_PUSHES`].
     pub pushes: u32,
-    /// How many devices are left out because nothing can be sent to them.
+    /// The number of devices to which nothing can be sent, by reason.
     pub left_out: LeftOut,
-    /// What is wrong with the first [`MAX_PROBLEMS`] of them.
+    /// The faults of the first [`MAX_PROBLEMS`] of them.
     pub problems: Vec<String>,
-    /// Which of the devices the lines are for, by their places.
+    /// The indices of the devices that have a line.
     pub places: Vec<usize>,
-    /// How many of the devices are dealt with; the next chunk begins with the one after them.
+    /// The number of devices that were handled. The next chunk begins after them.
     pub taken: usize,
 }
 
 impl<'c> Stager<'c> {
-    /// A stager for a run of the campaign with this document, which sends as `app`. What counts from the run's beginning
-    /// counts from `moment`.
+    /// Creates a renderer for a run of the campaign with this document, which sends as `app`. Relative times
+    /// count from `moment`.
     ///
     /// # Errors
-    /// 422 if nothing can be sent: an expiration may be over by now, and the app be another one.
+    /// 422 if nothing can be sent, for example because an expiration is over or the app has changed.
     pub fn new(document: &Value, app: &'c App, moment: Timestamp) -> Result<Self, Problem> {
         let mut faults = Faults::default();
         let map = fault::open_object(document, &Pointer::Root, &mut faults);
@@ -56,19 +56,19 @@ impl<'c> Stager<'c> {
         }
     }
 
-    /// What stands before the lines, and how they are sent.
+    /// Returns the header of the batch.
     #[must_use]
     pub const fn opening(&self) -> &Opening<'c> {
         &self.content.opening
     }
 
-    /// What is sent although devices treat it badly, found with samples for the variables.
+    /// The warnings about the notification, with samples for the variables.
     #[must_use]
     pub const fn warnings(&self) -> &WarningSummary {
         &self.content.warnings
     }
 
-    /// Makes a chunk of as many of the recipients, from the first one on, as it takes; of at least one.
+    /// Renders a chunk from the first recipients, as many as fit and at least one.
     pub fn stage(&mut self, recipients: &[Recipient<'_>]) -> StagedChunk {
         let mut chunk = StagedChunk::default();
         for (place, recipient) in recipients.iter().enumerate() {
@@ -95,7 +95,7 @@ impl<'c> Stager<'c> {
         chunk
     }
 
-    /// The line of a device, or what is wrong with it first.
+    /// Renders the line of a device, or returns its first fault.
     fn line(&mut self, recipient: &Recipient<'_>) -> Result<String, Refusal> {
         let line = self.content.line(recipient).map_err(Refusal::Unrendered)?;
         let line = serde_json::to_string(&line).unwrap_or_default();
@@ -114,16 +114,16 @@ impl<'c> Stager<'c> {
     }
 }
 
-/// Why a device gets no line.
+/// Why a device has no line.
 enum Refusal {
-    /// Its texts cannot be made.
+    /// Its texts could not be rendered.
     Unrendered(Unrendered),
     /// Its line has a fault.
     Fault(String),
 }
 
 impl Refusal {
-    /// Counts the device, and says what is wrong with it.
+    /// Counts the device, and returns its fault.
     fn count(self, left_out: &mut LeftOut) -> String {
         if let Self::Unrendered(Unrendered::Missing(name)) = &self {
             left_out.add_missing(name, 1);
@@ -137,10 +137,10 @@ impl Refusal {
     }
 }
 
-/// What a device is called where its token is not to be shown: in the log. Nor is its `ref`, which may be a person's name.
+/// Describes a device for the log, without its token, and without its `ref`, which may be a person's name.
 fn name_of(recipient: &Recipient<'_>) -> String {
     DeviceToken::parse(recipient.token).map_or_else(|_| "…".to_owned(), |token| token.hint())
 }
 
-/// Devices of a chunk that were left out and are told about: enough to see why.
+/// The most left-out devices per chunk that are reported: enough to see why.
 pub const MAX_PROBLEMS: usize = 5;

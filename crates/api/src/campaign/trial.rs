@@ -1,6 +1,6 @@
 //! `POST /v1/campaigns/{id}/test` and `/preview`: the campaign for a few devices, named by `ref`.
 //!
-//! Both make an order of it, which is sent or shown like any other.
+//! Both create a send request, which is sent or previewed like any other.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ use campaign::audience::MAX_FOUND;
 use campaign::scheduler::Campaign;
 use campaign::template::Recipient;
 
-/// Reads the body `{"refs":["user-1"]}`: the names, each once.
+/// Reads the body `{"refs":["user-1"]}`. Returns each name once.
 ///
 /// # Errors
 /// 400 if it is not JSON, 422 if it does not name 1 to [`MAX_REFS`] devices.
@@ -58,7 +58,7 @@ fn read_refs(document: &Value, faults: &mut Faults) -> Option<Vec<String>> {
     Some(refs)
 }
 
-/// Whether so many devices are found that they are too many for a trial: those that are left need not be looked for.
+/// Checks that not too many devices were found, so that the remaining shards need not be asked.
 ///
 /// # Errors
 /// 422 if they are more than [`MAX_DEVICES`].
@@ -72,10 +72,11 @@ pub fn check_found(devices: usize) -> Result<(), Problem> {
     Err(Problem::invalid(faults))
 }
 
-/// The order to the devices of `recipients`, which are those that the `refs` name: a document as `POST /v1/push` takes it.
+/// Returns the send request to `recipients`, the devices with these `refs`, as the body of `POST /v1/push`.
 ///
 /// # Errors
-/// 422 if a name is no device's, if a device has no value for a variable, or if nothing can be sent by now.
+/// 422 if a name belongs to no device, if a device has no value for a variable, or if nothing can be sent any
+/// more.
 pub fn order(
     campaign: &Campaign,
     app: &App,
@@ -104,21 +105,21 @@ pub fn order(
 
 /// A campaign for a few devices.
 pub struct Trial {
-    /// The order to those that it could be rendered for.
+    /// The send request to the devices for which it could be rendered.
     pub order: String,
-    /// Those, by their places among the recipients.
+    /// The indices of those devices among the recipients.
     pub rendered: Vec<usize>,
-    /// The others, and why it could not.
+    /// The indices of the other devices, with the reasons.
     pub unrendered: Vec<(usize, String)>,
-    /// The names that are no device's, by their places.
+    /// The indices of the names that belong to no device.
     unknown: Vec<usize>,
 }
 
 impl Trial {
-    /// Renders the campaign for the devices of `recipients`, which are those that the `refs` name.
+    /// Renders the campaign for `recipients`, the devices with these `refs`.
     ///
     /// # Errors
-    /// 422 if nothing can be sent by now.
+    /// 422 if nothing can be sent any more.
     pub fn of(
         campaign: &Campaign,
         app: &App,
@@ -155,7 +156,7 @@ impl Trial {
         }
         let head = content.opening.head.strip_suffix('}').unwrap_or_default();
         let lines = serde_json::to_string(&lines).unwrap_or_default();
-        // Warnings refuse a trial as they leave devices out of a run.
+        // With `strict`, warnings reject a test just as they leave devices out of a run.
         let strict = if content.is_strict { ",\"strict\":true" } else { "" };
         let order = format!("{head}{strict},\"devices\":{lines}}}");
         Ok(Self {
@@ -166,10 +167,10 @@ impl Trial {
         })
     }
 
-    /// Checks that each name is a device's.
+    /// Checks that each name belongs to a device.
     ///
     /// # Errors
-    /// 422 with those that are not.
+    /// 422 with the names that do not.
     pub fn check_names(&self) -> Result<(), Problem> {
         let root = Pointer::Root;
         let (at, mut faults) = (root.key("refs"), Faults::default());
@@ -179,8 +180,8 @@ impl Trial {
         faults.or(()).map_err(Problem::invalid)
     }
 
-    /// The preview `shown` of the order, with `would_send` for each push and the reason if it would not be; a push that
-    /// could not be rendered has that alone. `reasons` says why a run would not reach a recipient.
+    /// Adds `would_send` to each push of the preview `shown`, and the reason if a run would not send it. A
+    /// push that could not be rendered has only these. `reasons` says why a run would not reach a recipient.
     #[must_use]
     pub fn judged(&self, shown: &str, recipients: &[Recipient<'_>], reasons: &[Option<&str>]) -> Answer {
         let mut body: Value = serde_json::from_str(shown).unwrap_or_default();
@@ -215,21 +216,21 @@ impl Trial {
     }
 }
 
-/// What is wrong with a name of nobody.
+/// The fault of a name that belongs to no device.
 const UNKNOWN: &str = "names no device of the audience";
 
-/// Why a run would not reach a device that is not in the campaign's segment.
+/// The reason for a device that is not in the campaign's segment.
 pub const OUTSIDE: &str = "it is not in the campaign's segment";
 
-/// Why a run would not reach a device that has had enough.
+/// The reason for a device that has reached the frequency cap.
 pub const CAPPED: &str = "it has been sent as much as the campaign's frequency allows";
 
-/// The most names of a trial: what a person looks at.
+/// The most names of a test: as many as a person reads.
 pub const MAX_REFS: usize = 100;
 
-/// The most devices of a trial: several may have one name. They are an order that any transport takes, and each may have
-/// 16 KB, of the isolate's 128 MB.
+/// The most devices of a test, because several may have the same name. Every transport carries as many, and
+/// each device may have 16 KB of the isolate's 128 MB.
 pub const MAX_DEVICES: usize = 200;
 
-// So that of too many, no shard passes over some in silence.
+// Otherwise a shard could leave out devices although there are too many, and the check would not notice.
 const _: () = assert!(MAX_FOUND as usize > MAX_DEVICES);

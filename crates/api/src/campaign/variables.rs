@@ -1,4 +1,5 @@
-//! Variables that devices do not have: a warning when a campaign is written, against the first devices of its audience.
+//! Warns about variables that devices do not have, by checking a campaign against the first devices of its
+//! audience.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,8 @@ use campaign::scan::{Judge, Judged};
 use campaign::scheduler::Campaign;
 use campaign::template::{Recipient, Unrendered};
 
-/// Adds a warning to the campaign for each variable that some of these devices do not have, and for which there is no default.
+/// Adds a warning to the campaign for each variable that some of these devices do not have and that has no
+/// default.
 ///
 /// # Errors
 /// 422 with the warnings if the campaign is `strict`.
@@ -62,7 +64,8 @@ pub fn warn(campaign: &mut Campaign, app: &App, members: &[Member], now: Timesta
     Ok(())
 }
 
-/// What is asked about these devices, so that those outside the campaign's segment are not looked at; nothing without a segment.
+/// Returns the question which of these devices are in the campaign's segment. Returns `None` without a
+/// segment.
 #[must_use]
 pub fn question(campaign: &Campaign, members: &[Member], now: Timestamp) -> Option<Judge> {
     let ids = members.iter().map(|member| member.id).collect();
@@ -74,15 +77,15 @@ pub fn question(campaign: &Campaign, members: &[Member], now: Timestamp) -> Opti
     judge.segment.is_some().then_some(judge)
 }
 
-/// The devices that are in the segment, as [`question`] was answered.
+/// Returns the devices that are in the segment, given the answer to [`question`].
 #[must_use]
 pub fn in_segment(mut members: Vec<Member>, judged: &Judged) -> Vec<Member> {
     members.retain(|member| !judged.outside.contains(&member.id));
     members
 }
 
-/// How alike two names must be to be taken for each other.
+/// How similar two names must be for one to be suggested for the other.
 const LIKE: f64 = 0.85;
 
-/// How many devices are looked at: the first of a shard, in one request.
+/// How many devices are checked: the first of a shard, in one request.
 pub const SAMPLE: u32 = 500;
