@@ -105,8 +105,10 @@ pub(super) struct Shared {
 
 impl Connection {
     /// Starts HTTP/2 on `io`, an open byte stream to `host`, and waits for the server's SETTINGS.
+    ///
     /// The driver must be spawned, or polled along with this future: only the driver moves bytes. It ends
     /// with the connection.
+    ///
     /// # Errors
     /// Returns an error if the server does not speak HTTP/2, or not in time.
     pub async fn open<IO>(
@@ -167,8 +169,10 @@ impl Connection {
     }
 
     /// Waits until a push may be sent, in the order of the callers. Nothing is buffered for waiting callers.
+    ///
     /// The position in the queue belongs to the future. A caller that drops the future and creates a new one
     /// goes to the end.
+    ///
     /// # Errors
     /// Returns an error if the connection takes no more pushes.
     pub async fn slot(&self) -> Result<Slot, Closed> {
@@ -314,6 +318,7 @@ impl Shared {
 
 impl Slot {
     /// Sends a push, which fails at `deadline`.
+    ///
     /// The push is sent whether or not the result is awaited. If the result is dropped, the stream is reset.
     pub fn send(mut self, request: &Request, template: &Template, deadline: Timestamp) -> Sent {
         self.used = true;

@@ -16,6 +16,7 @@ use super::timer::Sleep;
 use apns::time::Timestamp;
 
 /// Reads, writes and keeps the time of a connection. Resolves to the reason why the connection ended.
+///
 /// Dropping it ends the connection and all pushes in flight.
 #[must_use = "nothing moves on a connection whose driver is not polled"]
 pub struct Driver<IO: AsyncRead + AsyncWrite + Unpin> {

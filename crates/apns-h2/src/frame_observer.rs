@@ -1,4 +1,5 @@
 //! The layer between `h2` and the byte stream.
+//!
 //! It collects what `h2` writes, one or two frames at a time, and writes it in large pieces when `h2` has no
 //! more. Each write crosses into JavaScript on the platform and is a system call elsewhere. It also observes
 //! the frames in both directions: `h2` does not report which requests have left it, nor what the server wrote
@@ -155,6 +156,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> FrameObserver<IO> {
 
     /// Writes to the byte stream what `h2` has written. Ready when everything is written or an error
     /// occurred, which `h2` also gets.
+    ///
     /// Returns `true` if `h2` was waiting for the space that is now free.
     pub(super) fn poll_forward(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut inner = self.inner.borrow_mut();

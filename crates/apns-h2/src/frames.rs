@@ -1,4 +1,5 @@
 //! Finds the frames of HTTP/2 in a stream of bytes.
+//!
 //! It reads the nine bytes before each frame and skips the contents. It keeps the contents of SETTINGS and
 //! GOAWAY, which `h2` does not pass on. Source: RFC 9113 sections 3.4, 4.1, 6.5 and 6.8.
 

@@ -2,6 +2,7 @@
 //!
 //! A synchronous machine. The driver and the handles report events. It returns a decision and the wakers of
 //! the affected tasks (type `W`, so that tests can use any value). It keeps three promises:
+//!
 //! 1. It never opens more streams than the server allows, and only one until the server has accepted a push
 //!   or raised its limit.
 //! 2. Each push has exactly one outcome.

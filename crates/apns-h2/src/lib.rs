@@ -15,6 +15,7 @@
 //! between `h2` and the byte stream: it reads the few frames that `h2` reports too little about, and writes
 //! in large pieces. Nothing here spawns tasks, and nothing is `Send`: the platform has one thread, and
 //! natively a connection lives on one.
+//!
 //! Source: RFC 9113; Apple, "Sending notification requests to APNs" and "Establishing a token-based
 //! connection to APNs".
 

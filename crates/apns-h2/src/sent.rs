@@ -17,6 +17,7 @@ use apns::time::Timestamp;
 use apns::{Outcome, Reply, TransportError};
 
 /// A push that was handed to the connection. It resolves to the outcome.
+///
 /// If it is dropped before, the push's stream is reset and the outcome is unknown.
 #[derive(Debug)]
 #[must_use = "the outcome says whether the push may be sent again"]
@@ -172,6 +173,7 @@ impl Drop for Push {
 
 impl Reading {
     /// Ready when the body has ended, has broken off, or is longer than any of Apple's.
+    ///
     /// The server's windows are restored when the stream is dropped: less than one stream's window is read.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(Ok(piece)) = ready!(self.body.poll_data(cx)) {

@@ -1,4 +1,5 @@
 //! The header fields of a push, built once per notification and copied for each device.
+//!
 //! Fields that all pushes of a notification share are in the server's dynamic table after the first push, and
 //! then take one byte each. A push's own fields - its `apns-id`, and a collapse id that differs from the
 //! notification's - are marked as never indexed. `h2` never indexes `:path` and `authorization`, whatever
@@ -32,6 +33,7 @@ pub struct BadHeader {
 
 impl Template {
     /// Creates the fields for pushes with `headers` under the provider token `token`.
+    ///
     /// # Errors
     /// Returns an error if a value has a character that a header field cannot have.
     pub fn new(headers: &Arc<Headers>, token: &str) -> Result<Self, BadHeader> {
@@ -52,6 +54,7 @@ impl Template {
 
     /// Creates the fields of a request without credentials. APNs refuses such a request before it reads the
     /// rest.
+    ///
     /// # Errors
     /// Returns an error if a value has a character that a header field cannot have.
     pub fn without_credentials(headers: &Arc<Headers>) -> Result<Self, BadHeader> {
@@ -61,6 +64,7 @@ impl Template {
     }
 
     /// Returns the fields of one push.
+    ///
     /// # Errors
     /// Returns an error if the push has its own headers and one has a character that a header field cannot
     /// have.

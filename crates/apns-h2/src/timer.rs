@@ -1,4 +1,5 @@
 //! The clock of a connection.
+//!
 //! Natively it is `tokio`'s, on Workers the platform's, and in tests a virtual one.
 
 use std::future::Future;
@@ -13,6 +14,7 @@ pub trait Timer {
     fn now(&self) -> Timestamp;
 
     /// Resolves after `duration`. Dropping it earlier cancels the timer.
+    ///
     /// A busy connection creates one every few seconds, not one per push.
     fn sleep(&self, duration: Duration) -> Sleep;
 }

@@ -33,6 +33,7 @@ impl ApnsId {
     }
 
     /// Derives the id of push number `index` of the request that `seed`, 16 random bytes, belongs to.
+    ///
     /// Uses version 8 of RFC 9562: 90 random bits identify the request, the last 32 bits count its pushes.
     #[must_use]
     pub const fn derive(seed: [u8; 16], index: u32) -> Self {

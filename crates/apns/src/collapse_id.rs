@@ -8,6 +8,7 @@ pub struct CollapseId(Box<str>);
 
 impl CollapseId {
     /// Checks `text`.
+    ///
     /// # Errors
     /// Returns an error if it is empty or too long, or if a header would not carry it unchanged.
     pub fn parse(text: &str) -> Result<Self, BadCollapseId> {

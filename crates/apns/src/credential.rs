@@ -1,5 +1,6 @@
 //! The credential of a sender: team, key and environment. A provider token and a connection belong to one
 //! credential.
+//!
 //! A gate has the name of its credential, so all senders with this credential use the same gate. In scope:
 //! the two ids, the name, and the private key of a `.p8` file ([`SigningKey`]). Out of scope: the provider
 //! token (`provider_token`), and the settings that hold ids and keys (`api::config`).

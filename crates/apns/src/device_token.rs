@@ -1,4 +1,5 @@
 //! The token that identifies one app on one device.
+//!
 //! Apple calls device tokens opaque and asks senders not to assume their size. Any even number of hex digits
 //! up to [`MAX_HEX_LEN`] is therefore accepted. Common forms are cleaned first: the `<efc7492 bdbd8209>` form
 //! of old `NSData` descriptions, upper case, spaces, and `0x`. The description form of iOS 13 does not

@@ -1,4 +1,5 @@
 //! What is wrong with an input, and where.
+//!
 //! All outside input is read through this module: request bodies, payloads and the configuration. Each fault
 //! points at its field (RFC 6901) and names the limit and the value's size. It never contains the value of a
 //! secret. Reading continues after a fault, so a caller sees all faults at once.
@@ -247,6 +248,7 @@ impl Faults {
     }
 
     /// Returns `value` if there are no faults.
+    ///
     /// # Errors
     /// Returns the faults if there are any.
     pub fn or<T>(self, value: T) -> Result<T, Self> {

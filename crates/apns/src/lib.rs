@@ -1,4 +1,5 @@
 //! Apple's protocol as values.
+//!
 //! Requests to APNs and its answers are parsed once, at the edge, so nothing inside checks them again. In
 //! scope: the forms and limits in Apple's documentation. Out of scope: how we react to an answer
 //! (`delivery`), and how bytes reach Apple (`apns-h2`, the Worker).

@@ -1,6 +1,7 @@
 //! Payload and headers without a device: what a caller writes once for many devices.
 //!
 //! The fields use Apple's vocabulary. A field that is left out gets the right default for the push type.
+//!
 //! Source: Apple, "Sending notification requests to APNs".
 
 use std::sync::Arc;

@@ -1,9 +1,11 @@
 //! The JSON that a device receives, in Apple's vocabulary.
+//!
 //! A payload is a document, not a set of fields. A parsed payload is sent with the same keys, in the same
 //! order and with the same digits, including keys that Apple adds later. Getters provide typed access, and
 //! the builder creates payloads in Rust. In scope: errors that prevent sending (`check`), and problems that
 //! devices have with a payload (`warnings`): the shapes of all keys that the system reads, and the rules of
 //! each push type. Out of scope: the keys that an app puts beside `aps`.
+//!
 //! Source: Apple, "Generating a remote notification".
 
 mod alert;
@@ -109,6 +111,7 @@ impl Payload {
     }
 
     /// Returns the push type that fits this payload, for a sender that names none.
+    ///
     /// Returns `None` if several fit: widgets and controls both use `content-changed`.
     #[must_use]
     pub fn suggested_push_type(&self) -> Option<PushType> {

@@ -1,4 +1,5 @@
 //! The JSON Web Token that identifies a sender to APNs.
+//!
 //! A provider token depends only on the credential, the key and the half-hour bucket in which it is issued.
 //! The signature follows RFC 6979. All signers therefore produce the same bytes in one bucket, and APNs sees
 //! one token however many signers there are. In scope: the token and the buckets. Out of scope: which token
@@ -10,6 +11,7 @@
 //!
 //! APNs refuses a token that is older than an hour. It also refuses a sender that shows a new token more than
 //! once in 20 minutes. Any two clocks may differ by [`CLOCK_SKEW`]. All figures are minutes:
+//!
 //! - *No future*: a bucket's token is first used 2 after the bucket begins. A clock that is 2 fast then does
 //!   not show a token from the future.
 //! - *Not too often*: busy senders show each token for the first time within 4 of its beginning. They show
@@ -104,6 +106,7 @@ impl Bucket {
 }
 
 /// Signs the token of `bucket`. The same arguments always give the same bytes.
+///
 /// # Errors
 /// Returns an error if the claims cannot be written as JSON, which does not happen in practice.
 pub fn mint(credential: &Credential, key: &SigningKey, bucket: Bucket) -> Result<ProviderToken, MintError> {
@@ -134,6 +137,7 @@ struct ProviderClaims<'c> {
 pub const BUCKET: Duration = Duration::from_mins(30);
 
 /// The largest assumed difference between a clock and the right time.
+///
 /// The platform's clocks are accurate to milliseconds. Two minutes leave room for a machine that has lost its
 /// time server. More room would need shorter buckets.
 pub const CLOCK_SKEW: Duration = Duration::from_mins(2);

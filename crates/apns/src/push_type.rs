@@ -1,4 +1,5 @@
 //! The eleven push types and the rules of each.
+//!
 //! One table, [`PushType::rules`], holds for each type the topic's suffix, the allowed priorities, the
 //! payload limit, and the keys that it requires or refuses. Checks, defaults, previews and error texts all
 //! read this table. Source: Apple, "Sending notification requests to APNs" and "Generating a remote

@@ -1,4 +1,5 @@
 //! Apple's word for why a push was refused.
+//!
 //! The set is open: Apple adds reasons without notice. An unknown reason reaches the caller unchanged.
 //! Source: Apple, "Handling notification responses from APNs".
 

@@ -1,4 +1,5 @@
 //! APNs' answer to one push, in APNs' words.
+//!
 //! `delivery::verdict` decides what it means. Source: Apple, "Handling notification responses from APNs".
 
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub struct Reply {
 
 impl Reply {
     /// Reads an answer that arrived at `now` from its status, its headers (by lower-case name) and its body.
+    ///
     /// A body that is not APNs' JSON has no reason. This is not an error: the answer may come from a proxy.
     #[must_use]
     pub fn read<'h>(

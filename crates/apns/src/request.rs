@@ -1,4 +1,5 @@
 //! One push as a request to APNs: `POST /3/device/{token}`.
+//!
 //! Preview, the fetch transport and the socket transport all get path, headers and body from here, so they
 //! cannot differ. Source: Apple, "Sending notification requests to APNs".
 

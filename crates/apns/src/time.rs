@@ -1,4 +1,5 @@
 //! The one type for points in time.
+//!
 //! Nothing here reads a clock. The Worker reads it and passes the moment as the last argument of each call,
 //! so every rule that depends on time is tested in virtual time.
 

@@ -1,14 +1,14 @@
-//! Which deliveries the webhook of a batch that has ended gets: one per group of gone devices, and one for the end.
+//! The webhook deliveries of a batch that has ended: one per group of gone devices, and one for the end.
 //!
-//! The chunks are read some at a time, since a batch may have a hundred thousand; how far that has come is in the batch's
-//! row, stored together with the deliveries that it made. In scope: from which chunk on, and when it is over. Out of
-//! scope: the deliveries themselves (`outbox`).
+//! A batch may have a hundred thousand chunks, so they are read a few at a time. The position is in the
+//! batch's row, stored together with the deliveries created up to it. In scope: the next chunk to read, and
+//! whether all deliveries exist. Out of scope: the deliveries (`outbox`).
 
 use serde::{Deserialize, Serialize};
 
 use super::Batch;
 
-/// How far the deliveries have been made.
+/// Up to which chunk deliveries have been created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcement {
     /// The first chunk whose gone devices are in no delivery yet.
@@ -24,7 +24,8 @@ impl Announcement {
 }
 
 impl Batch {
-    /// The first chunk that is not announced yet. Returns `None` if the batch has not ended or nothing is left.
+    /// Returns the first chunk whose gone devices are in no delivery yet. Returns `None` if the batch has not
+    /// ended or all deliveries exist.
     #[must_use]
     pub fn unannounced(&self) -> Option<u32> {
         let Announcement { next, over } = self.record.announcement;
@@ -32,7 +33,7 @@ impl Batch {
         (is_due && !over).then_some(next)
     }
 
-    /// Records that the chunks before `next` are announced, or all of them if it is `None`.
+    /// Records that deliveries exist for the chunks before `next`, or for all chunks if it is `None`.
     pub fn announced(&mut self, next: Option<u32>) {
         match next {
             Some(next) => self.record.announcement.next = next,

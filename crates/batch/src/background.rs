@@ -1,11 +1,11 @@
-//! What a batch does without being asked: it queues chunks, notifies the registry and the credential's other batches,
-//! reports a run's end, delivers webhooks, and is deleted in the end.
+//! A batch's background tasks: it queues chunks, notifies the registry and the credential's other batches,
+//! reports a run's end, delivers webhooks, and is finally deleted.
 //!
-//! A synchronous machine: [`BackgroundTasks::handle`] takes an [`Event`] and returns the [`Effect`]s that the object
-//! executes in this order: set the alarm, store, begin calls. Each kind of call has a lane of its own, so that one that
-//! hangs holds up no other. The alarm is always set before anything that can fail, and so early that an object that loses
-//! everything but its rows does again what was under way. In scope: what is done when, and what a failure leads to. Out of
-//! scope: how a call is made (`shell`).
+//! A synchronous machine: [`BackgroundTasks::handle`] takes an [`Event`] and returns [`Effect`]s. The object
+//! executes them in this order: set the alarm, store, begin calls. Each kind of call has its own lane, so a
+//! call that hangs does not delay other kinds. The alarm is always set before anything that can fail. It is
+//! set early enough that an object that loses its memory repeats what was in progress. In scope: what is done
+//! when, and what a failure leads to. Out of scope: how a call is made (`src/objects/batch/background.rs`).
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::outbox::{Answered, Body, Delivery, Outbox};
 use crate::webhook::{self, Event as Announced};
 use apns::time::Timestamp;
 
-/// The work of a batch that is in memory.
+/// The background tasks of a batch in memory.
 #[derive(Debug)]
 pub struct BackgroundTasks {
     outbox: Outbox,
@@ -28,45 +28,45 @@ pub struct BackgroundTasks {
     report: Lane,
     announcement: Lane,
     removal: Lane,
-    /// Whether the registry may not know the batch's state.
+    /// Whether the registry may have an old state of the batch.
     is_unregistered: bool,
-    /// Whether the call under way tells the credential's other batches of the refusal that the record has.
+    /// Whether the call in progress tells the credential's other batches about the record's current refusal.
     is_told: bool,
 }
 
-/// What has happened.
+/// An event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// Something may be due: the batch was loaded or changed, or the alarm came.
+    /// Something may be due: the batch was loaded or changed, or the alarm fired.
     Look,
     /// A call has ended.
     Ended {
-        /// Which.
+        /// The call's number.
         call: u64,
-        /// How.
+        /// Its result.
         outcome: Outcome,
     },
 }
 
-/// What the object is to do.
+/// What the object does.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Set the alarm to this moment, unless it comes earlier anyway.
+    /// Set the alarm to this moment, unless an earlier one is set.
     Arm(Timestamp),
-    /// Store what has changed of the batch and its deliveries.
+    /// Store the changes of the batch and its deliveries.
     Write,
     /// Log that the batch has ended.
     LogEnd,
-    /// Begin a call; its end is an [`Event::Ended`].
+    /// Begin a call. Its end is reported as [`Event::Ended`].
     Begin {
         /// Its number.
         number: u64,
-        /// What it is.
+        /// The call.
         call: Call,
     },
 }
 
-/// Something that takes time and may fail, hang, or happen although its answer is lost.
+/// An operation that takes time, and may fail, hang, or succeed although its answer is lost.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Call {
     /// Send messages for these chunks to the queue.
@@ -75,7 +75,7 @@ pub enum Call {
     Register,
     /// Pause the credential's other batches.
     PauseOthers(Refusal),
-    /// Wake the shards whose scans have not been heard of.
+    /// Wake the shards whose scans are silent.
     WakeScans {
         /// The audience.
         audience: AudienceRef,
@@ -84,53 +84,54 @@ pub enum Call {
     },
     /// Report a run's end.
     Report(Report),
-    /// Read which chunks from this one on have gone devices.
+    /// Find the chunks with gone devices, from this chunk on.
     FindGone(u32),
     /// Attempt a delivery.
     Deliver(Delivery),
-    /// Delete the batch, in the registry as well.
+    /// Delete the batch, also from the registry.
     Remove,
 }
 
-/// How a call ended.
+/// The result of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// It is done.
+    /// It succeeded.
     Done,
-    /// It failed, or nobody knows whether it is done.
+    /// It failed, or its result is unknown.
     Failed,
-    /// The credential's other batches were told that APNs refuses it.
+    /// The credential's other batches were notified that APNs refuses the credential.
     PausedOthers {
-        /// Those that have not heard.
+        /// The batches that could not be notified.
         unheard: Vec<String>,
     },
-    /// The queue has not taken these chunks.
+    /// The chunks were queued, except these.
     Queued {
-        /// Those that it refused, or of which nobody knows.
+        /// Chunks that the queue refused, or whose result is unknown.
         refused: Vec<u32>,
     },
-    /// The audience knows of the chunks before this one, of all if there is none here.
+    /// The audience has the report of the chunks before this one; of all chunks if this is `None`.
     Reported(Option<u32>),
-    /// What [`Call::FindGone`] has read.
+    /// The result of [`Call::FindGone`].
     FoundGone {
-        /// The chunks with gone devices, and how many each has.
+        /// The chunks with gone devices, each with the number of these devices.
         gone: Vec<(u32, usize)>,
-        /// The chunk to go on with.
+        /// The chunk to continue with; `None` if all were read.
         next: Option<u32>,
         /// The batch's status document.
         status: String,
     },
-    /// An attempt to deliver ended: with an answer, or why there was none.
+    /// A delivery attempt ended.
     Delivered {
         /// The delivery's id.
         id: String,
-        /// How.
+        /// The endpoint's answer, or why there was none.
         result: Result<Answered, String>,
     },
 }
 
 impl BackgroundTasks {
-    /// The work of a batch that was just loaded or made, with its deliveries. The registry may not know it.
+    /// Creates the tasks of a batch that was just loaded or created, with its deliveries. They assume that
+    /// the registry does not know the batch.
     #[must_use]
     pub const fn new(outbox: Outbox) -> Self {
         Self {
@@ -148,19 +149,20 @@ impl BackgroundTasks {
         }
     }
 
-    /// The deliveries.
+    /// Returns the deliveries.
     #[must_use]
     pub const fn outbox(&self) -> &Outbox {
         &self.outbox
     }
 
-    /// The deliveries, whose changes are to be stored.
+    /// Returns the deliveries. Their changes must be stored.
     pub const fn outbox_mut(&mut self) -> &mut Outbox {
         &mut self.outbox
     }
 
-    /// Decides what becomes of a batch that its caller deletes. Returns whether it stays until its webhook has got what waits. Returns
-    /// `false` if it is to be deleted at once: nothing waits, or it is deleted for the second time.
+    /// Handles a caller's request to delete the batch. Returns `true` if the batch stays until its webhook
+    /// deliveries have ended. Returns `false` if it is deleted at once: no delivery is left, or this is the
+    /// second request.
     pub fn delete_later(&self, batch: &mut Batch) -> bool {
         let waits = batch.unannounced().is_some() || self.outbox.wake().is_some();
         let stays = waits && !batch.record().is_deleting;
@@ -170,7 +172,7 @@ impl BackgroundTasks {
         stays
     }
 
-    /// Takes in an event and returns what is to be done now. The alarm is always among it.
+    /// Handles an event and returns what to do now. The result always contains the alarm.
     pub fn handle(&mut self, batch: &mut Batch, event: Event, now: Timestamp) -> Vec<Effect> {
         match event {
             Event::Look => {}
@@ -195,7 +197,7 @@ impl BackgroundTasks {
         effects
     }
 
-    /// The end of a call that was begun and was not given up meanwhile.
+    /// Handles the end of a call, unless the call was given up.
     fn ended(&mut self, batch: &mut Batch, call: u64, outcome: Outcome, now: Timestamp) {
         let has_failed = outcome == Outcome::Failed;
         if self.queue.ends(call) {
@@ -212,7 +214,7 @@ impl BackgroundTasks {
             let mut is_heard = false;
             if let Outcome::PausedOthers { unheard } = outcome {
                 is_heard = unheard.is_empty();
-                // After a resume there is no refusal, or one of which nobody has heard.
+                // After a resume there is no refusal, or a new one that no batch was notified of.
                 if is_told {
                     batch.told_of_refusal(unheard);
                 }
@@ -234,7 +236,7 @@ impl BackgroundTasks {
                 self.announcement.went(true, now);
             }
         } else if self.removal.ends(call) {
-            // One that was removed handles nothing any more.
+            // A deleted batch handles no more events.
             self.removal.went(true, now);
         }
     }
@@ -256,7 +258,7 @@ impl BackgroundTasks {
         vec![begin(number, Call::Queue(chunks))]
     }
 
-    /// Takes in what has changed. Returns whether the batch has just ended.
+    /// Handles the batch's notices. Returns whether the batch has just ended.
     fn notice(&mut self, batch: &mut Batch) -> bool {
         let mut has_ended = false;
         for notice in batch.take_notices() {
@@ -272,7 +274,7 @@ impl BackgroundTasks {
         has_ended
     }
 
-    /// Notifies others: the registry, the credential's other batches, the campaign and its audience.
+    /// Notifies the registry, the credential's other batches, the campaign and its audience.
     fn notify(&mut self, batch: &mut Batch, now: Timestamp) -> Vec<Effect> {
         let mut calls = Vec::new();
         self.is_unregistered |= self.registry.give_up_lost(now).is_some();
@@ -310,7 +312,7 @@ impl BackgroundTasks {
         calls
     }
 
-    /// Makes the deliveries of a batch that has ended.
+    /// Creates the deliveries of a batch that has ended.
     fn announce(&mut self, batch: &Batch, now: Timestamp) -> Option<Effect> {
         self.announcement.give_up_lost(now);
         let from = batch.unannounced()?;
@@ -350,7 +352,7 @@ impl BackgroundTasks {
         calls
     }
 
-    /// Removes a batch whose time is over, when nobody waits for anything of it any more.
+    /// Deletes a batch whose retention time is over, once all its reports and deliveries have ended.
     fn remove(&mut self, batch: &Batch, now: Timestamp) -> Option<Effect> {
         self.removal.give_up_lost(now);
         let is_over = self.removable_at(batch).is_some_and(|at| at <= now);
@@ -362,14 +364,14 @@ impl BackgroundTasks {
         Some(begin(number, Call::Remove))
     }
 
-    /// When the batch is to be removed. Returns `None` if it has not ended, or something of it is still to be reported or
-    /// delivered.
+    /// Returns when to delete the batch. Returns `None` if it has not ended, or if a report or delivery is
+    /// left.
     fn removable_at(&self, batch: &Batch) -> Option<Timestamp> {
         let is_needed = batch.owes_reports() || batch.unannounced().is_some() || self.outbox.wake().is_some();
         batch.outdated_at().filter(|_| !is_needed)
     }
 
-    /// When an event is to come at the latest.
+    /// Returns the latest moment for the next event.
     fn wake(&self, batch: &Batch, now: Timestamp) -> Timestamp {
         let lanes = [
             &self.queue,
@@ -406,7 +408,7 @@ impl BackgroundTasks {
         let removal = self.removable_at(batch).zip(self.removal.again_at());
         moments.extend(removal.map(|(one, other)| one.max(other)));
         let next = moments.into_iter().min();
-        // Of what is due now nothing was left undone, so that an alarm at once would be in vain.
+        // Everything that was due is done, so an immediate alarm would find nothing.
         next.unwrap_or(now + LONGEST_SLEEP).max(now + SHORTEST_SLEEP)
     }
 
@@ -420,12 +422,12 @@ const fn begin(number: u64, call: Call) -> Effect {
     Effect::Begin { number, call }
 }
 
-/// How soon after an event the alarm comes at the soonest.
+/// The minimum time from an event to the alarm.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(50);
 
-/// How long a batch sleeps that waits for nothing. None does: one that has not ended waits for the end of its life, and one
-/// that has for its deletion.
+/// The time until the alarm of a batch without any due moment. No batch is in this state: a running one has
+/// the end of its life, and an ended one its deletion.
 const LONGEST_SLEEP: Duration = Duration::from_hours(1);
 
-/// The longest time that a call may take: the object gives it up then, and nobody knows whether it was done.
+/// The time limit of a call. The object then gives it up, and its result is unknown.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(45);

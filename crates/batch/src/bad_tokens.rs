@@ -1,8 +1,9 @@
-//! Whether a batch's device tokens fit the app: its environment and its topic.
+//! Detects that a batch's device tokens do not fit the app's environment or topic.
 //!
-//! A few refusals about token or topic are the faults of those devices. Many of them mean that the app is set up wrong,
-//! and every further push would be refused too. In scope: how many are too many, for pausing the batch, for its status
-//! and for its audience. Out of scope: which refusals these are (`verdict`).
+//! A few refusals about token or topic are the faults of those devices. Many of them mean that the app is
+//! configured wrong, and APNs would refuse every further push too. In scope: how many are too many, for
+//! pausing the batch, for its status and for its audience. Out of scope: which refusals are about token or
+//! topic (`verdict`).
 
 use super::results::Ending;
 use super::{Batch, GUARDED, Pause, PausedBy};
@@ -10,7 +11,7 @@ use apns::Reason;
 use apns::time::Timestamp;
 use delivery::verdict::{Verdict, doubts_setup};
 
-/// The refusals of a batch that are about token or topic, and how many answers it has.
+/// The number of a batch's refusals about token or topic, and of its answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Refusals<'b> {
     answers: u64,
@@ -19,12 +20,12 @@ struct Refusals<'b> {
     most: Option<(&'b str, u64)>,
 }
 
-/// Why a batch is likely sent with the wrong environment or topic.
+/// Why a batch was probably sent with the wrong environment or topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspect {
     /// APNs' most frequent reason about token or topic.
     pub reason: String,
-    /// How many pushes were refused for it.
+    /// The number of pushes that were refused for it.
     pub count: u64,
 }
 
@@ -49,7 +50,7 @@ impl<'b> Refusals<'b> {
         refusals
     }
 
-    /// Whether more than `percent` of the answers, or of `least` if that is more, are such refusals.
+    /// Whether such refusals are more than `percent` of the answers. At least `least` answers are assumed.
     const fn exceed(&self, percent: u32, least: u64) -> bool {
         let answers = if self.answers < least { least } else { self.answers };
         self.refused.saturating_mul(100) > answers.saturating_mul(percent as u64)
@@ -57,13 +58,14 @@ impl<'b> Refusals<'b> {
 }
 
 impl Batch {
-    /// Pauses the batch if it has pushes left and too many were refused about token or topic.
+    /// Pauses the batch if it has pushes left and too many were refused because of token or topic.
     pub(super) fn check_tokens(&mut self, now: Timestamp) {
         if self.record.ignores_bad_tokens || !self.is_left() {
             return;
         }
         let refusals = self.refusals();
-        // Refusals may come first by chance: the share is one of the first pushes, answered or not.
+        // Refusals may come first by chance, so their share is computed from the number of first pushes,
+        // answered or not.
         let first = if self.is_open() {
             GUARDED
         } else {
@@ -80,7 +82,8 @@ impl Batch {
         self.pause(Pause { by, detail }, now);
     }
 
-    /// Why the batch that has ended was likely sent with the wrong environment or topic, if so many refusals say so.
+    /// Returns why the ended batch was probably sent with the wrong environment or topic. Returns `None` if
+    /// there are too few such refusals.
     pub(super) fn suspect(&self) -> Option<Suspect> {
         let refusals = self.refusals();
         let exceed = refusals.exceed(self.record.terms.bad_token_percent, 0);
@@ -92,10 +95,11 @@ impl Batch {
         })
     }
 
-    /// Whether the audience hears of devices whose tokens were refused with 400.
+    /// Whether the audience is told about devices whose tokens were refused with 400.
     ///
-    /// Where more of a run's answers are such refusals than `BAD_TOKEN_PAUSE_PERCENT`, the app is likely set up wrong and
-    /// the devices are well. That holds for small runs too, and when a caller has resumed the batch.
+    /// If more than `BAD_TOKEN_PAUSE_PERCENT` of a run's answers are such refusals, the app is probably
+    /// configured wrong and the devices are fine. This also holds for small runs, and after a caller has
+    /// resumed the batch.
     #[must_use]
     pub fn believes_refusals(&self) -> bool {
         !self.refusals().exceed(self.record.terms.bad_token_percent, 0)
@@ -105,13 +109,13 @@ impl Batch {
         Refusals::of(&self.record.endings, &self.counts)
     }
 
-    /// Whether any push has not ended, or may still be added.
+    /// Whether some push has no final result, or more pushes may be appended.
     fn is_left(&self) -> bool {
         self.is_open() || self.guard.ended() < self.sendable()
     }
 }
 
-/// Whether APNs has answered the push, for good or ill.
+/// Whether APNs has answered the push.
 const fn is_answer(ending: &Ending) -> bool {
     ending.gave_up.is_none()
         && matches!(
@@ -120,7 +124,7 @@ const fn is_answer(ending: &Ending) -> bool {
         )
 }
 
-/// What a person is told to look into.
+/// Returns the explanation for a person.
 fn detail(reason: &str, count: u64, answers: u64) -> String {
     let likely = if Reason::BAD_DEVICE_TOKEN.as_str() == reason {
         "The device tokens are likely of the other environment: check the app's `environment`."
@@ -135,7 +139,7 @@ fn detail(reason: &str, count: u64, answers: u64) -> String {
     )
 }
 
-/// Reasons that a wrong topic has.
+/// APNs' reasons for a wrong topic.
 const TOPIC: [Reason; 4] = [
     Reason::BAD_TOPIC,
     Reason::DEVICE_TOKEN_NOT_FOR_TOPIC,
@@ -143,5 +147,5 @@ const TOPIC: [Reason; 4] = [
     Reason::TOPIC_DISALLOWED,
 ];
 
-/// Fewer refusals say nothing of the app: in a small batch a few devices are a large share.
+/// The minimum number of refusals that count: in a small batch a few devices are a large share.
 const FEWEST: u64 = 5;

@@ -1,15 +1,15 @@
-//! A chunk in memory: how large it is, and how far it is while it is under way.
+//! A chunk in memory: its size, and its progress while it is being sent.
 //!
-//! A batch has thousands, most of which nobody has touched or that are done: those are a few bytes each.
+//! A batch has thousands of chunks. Most are untouched or done, and take a few bytes each.
 
 use super::Progress;
 
-/// A chunk, of which the device lines stay in their row.
+/// The size of a chunk. The device lines stay in their row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     /// The position of its first push in the upload.
     pub first: u32,
-    /// How many pushes it has.
+    /// The number of its pushes.
     pub pushes: usize,
 }
 
@@ -20,7 +20,7 @@ pub(super) struct Chunk {
     pub(super) out: Standing,
 }
 
-/// How many pushes have not ended but were touched.
+/// The number of touched pushes without a final result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Standing {
     pub(super) in_flight: usize,
@@ -29,11 +29,11 @@ pub(super) struct Standing {
 
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// Nobody has claimed it yet.
+    /// No runner has claimed it yet.
     Fresh,
-    /// Some of its pushes have not ended.
+    /// Some of its pushes have no final result.
     Open(Box<Progress>),
-    /// All have; what there is to know lies in its row alone.
+    /// All pushes have a final result. The details are only in its row.
     Done,
 }
 
@@ -55,7 +55,7 @@ impl Chunk {
         }
     }
 
-    /// How far it is; none if it is done.
+    /// Returns its progress, and creates it for an untouched chunk. Returns `None` if the chunk is done.
     pub(super) fn open(&mut self) -> Option<&mut Progress> {
         if matches!(self.stage, Stage::Fresh) {
             self.stage = Stage::Open(Box::default());

@@ -1,6 +1,6 @@
-//! What runners, scans and the scheduler say to a batch's object, and what a queue message says.
+//! The commands that runners, scans and the scheduler send to a batch's object, and the queue messages.
 //!
-//! JSON text between versions of the Worker that may differ for the minutes of a deployment: a field that is added needs
+//! Both are JSON text. During a deployment they pass between two versions of the Worker, so a new field needs
 //! a default.
 
 use serde::{Deserialize, Serialize};
@@ -18,139 +18,142 @@ pub struct Message {
     pub chunk: u32,
 }
 
-/// What a runner, a scan, the scheduler or another batch of the credential says to a batch.
+/// A command to a batch from a runner, a scan, the scheduler, or another batch of the credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
-    /// Give me the chunk: answered with an [`Assignment`], or with nothing.
+    /// Claims a chunk. Answered with an [`Assignment`], or with nothing if there is nothing to send.
     Claim {
         /// The chunk.
         chunk: u32,
     },
-    /// Pushes have ended; answered with a [`super::Settled`].
+    /// Reports results of pushes. Answered with a [`super::Settled`].
     Settle {
         /// The chunk.
         chunk: u32,
-        /// The claim's name.
+        /// The claim's id.
         claim: Timestamp,
-        /// How they ended; everything since the claim began.
+        /// All results since the claim began.
         results: Results,
-        /// Whether the runner is done with the chunk.
+        /// Whether the runner has finished with the chunk.
         over: bool,
     },
-    /// The runner could not begin; nothing was sent.
+    /// Returns a claim because the runner could not begin. Nothing was sent.
     Release {
         /// The chunk.
         chunk: u32,
-        /// The claim's name.
+        /// The claim's id.
         claim: Timestamp,
         /// When to try again, in milliseconds.
         after_ms: u64,
     },
-    /// The chunk cannot be sent as the deployment is now; nothing was sent, and the batch pauses.
+    /// Reports that the chunk cannot be sent with the deployment's current settings. Nothing was sent, and
+    /// the batch pauses.
     Halt {
         /// The chunk.
         chunk: u32,
-        /// The claim's name.
+        /// The claim's id.
         claim: Timestamp,
-        /// What to look into.
+        /// What to check.
         detail: String,
     },
-    /// APNs refuses the batch's credential, as another batch has found.
+    /// Another batch has found that APNs refuses the credential.
     CredentialRefused {
         /// APNs' reason.
         reason: String,
     },
-    /// Begin: scans will fill the batch while it is sent. Answered with [`Stands`]; one that is there stays as it is.
+    /// Opens a batch that scans fill while it is sent. Answered with [`Stands`]. An existing batch is not
+    /// changed.
     Open {
-        /// What the batch is to know of itself.
+        /// The batch's record.
         record: Box<Record>,
-        /// What every push has: the first line of an order in lines.
+        /// What all pushes share: the first line of an NDJSON request.
         head: String,
-        /// How many scans fill it; their numbers begin at 0.
+        /// The number of scans that fill it. Scans are numbered from 0.
         scans: u32,
-        /// When the batch refuses to be opened, as whoever wants it has given up by then.
+        /// After this moment the batch refuses to be opened, because the scheduler has given up.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
     },
-    /// A scan brings its next chunk, whose device lines stand behind the command; answered with [`Appended`].
+    /// Appends a scan's next chunk, whose device lines follow the command. Answered with [`Appended`].
     Append(Append),
-    /// Start nothing more for now; answered with [`Stands`], as are the next two.
+    /// Pauses the batch. Answered with [`Stands`], like the next two.
     Pause {
-        /// Why, for those who look at the batch.
+        /// The reason, shown in the batch's status.
         detail: String,
     },
-    /// Go on.
+    /// Resumes a paused batch.
     Resume,
-    /// Send nothing more, for good.
+    /// Cancels the batch permanently.
     Cancel,
-    /// Say how many devices the run has left out so far; answered with [`LeftOut`].
+    /// Returns how many devices the run has left out so far, as [`LeftOut`].
     CountLeftOut,
 }
 
 /// The next step of a scan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Append {
-    /// Which scan.
+    /// The scan's number.
     pub scan: u32,
-    /// Where the step begins: where the scan's last one ended; nothing at its start.
+    /// Where the step begins: where the scan's last step ended. Empty at the start of the scan.
     pub from: String,
-    /// Where it ends. A step with pushes ends elsewhere than it begins.
+    /// Where the step ends. A step with pushes does not end where it begins.
     pub to: String,
-    /// How many pushes it brings: a line each, none if no device was found.
+    /// The number of pushes, one line each; 0 if no device was found.
     pub pushes: u32,
-    /// How many devices were left out on the way. A step that leaves out any ends elsewhere than it begins.
+    /// The number of devices left out in this step. A step that leaves out devices does not end where it
+    /// begins.
     #[serde(default, skip_serializing_if = "LeftOut::is_nothing")]
     pub left_out: LeftOut,
-    /// Whether the scan is over.
+    /// Whether this is the scan's last step.
     pub last: bool,
-    /// Why the scan cannot go on, if so: nothing more of the campaign can be made, by any scan.
+    /// Why no scan can continue: the campaign cannot be read any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
 }
 
-/// What a scan is told: to be taken for the truth, whatever it knew.
+/// The answer to a scan's step. It overrides what the scan knew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Appended {
-    /// How far the scan has come: it goes on from here. Where its step began if that was not taken.
+    /// The scan's position, from which it continues. If the step was not accepted, this is where it began.
     pub cursor: String,
     /// Whether the scan is over.
     pub last: bool,
-    /// How long it is to wait before its next step, in milliseconds.
+    /// How long the scan waits before its next step, in milliseconds.
     pub hold_ms: u64,
-    /// Whether it is to end: nothing of it is taken any more.
+    /// Whether the scan must stop. The batch accepts no more of its steps.
     pub stop: bool,
 }
 
-/// How a batch stands, as the scheduler is told.
+/// A batch's state, as answered to the scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stands {
-    /// In a word.
+    /// The state.
     pub state: State,
 }
 
-/// What a runner is to send: a line of JSON, and behind it the notification's line and the chunk's device lines.
+/// What a runner sends: one line of JSON, followed by the notification's line and the chunk's device lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
     /// The batch's id.
     pub batch: String,
     /// The chunk's number.
     pub chunk: u32,
-    /// The claim's name, and when it ends by itself.
+    /// The claim's id and the moment at which it expires.
     pub claim: Timestamp,
     /// The app to send as.
     pub app: String,
-    /// When the batch was made: what a relative expiration counts from.
+    /// When the batch was created. A relative expiration counts from here.
     pub created_at: Timestamp,
     /// The position of the chunk's first push in the upload.
     pub first: u32,
-    /// The places in the chunk to send.
+    /// The indices of the pushes to send.
     pub places: Places,
-    /// The batch's share of the permits beside other batches.
+    /// The batch's weight for permits relative to other batches.
     pub weight: u32,
-    /// Whether the pushes get a collapse id of the chunk.
+    /// Whether the pushes get the chunk's collapse id.
     pub collapse_repeats: bool,
-    /// When the runner is to send nothing more, if that may come before the claim ends.
+    /// When the runner stops sending, if this may be before the claim expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub launch_until: Option<Timestamp>,
 }
@@ -173,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_commands_format_unchanged() {
-        // A runner that the last deployment started tells a batch of this one.
+        // A runner of the previous deployment reports to a batch of this one.
         let command = Command::Settle {
             chunk: 7,
             claim: Timestamp::from_millis(9),
@@ -187,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_scans_format_unchanged() {
-        // A shard that the last deployment started appends to a batch of this one.
+        // A shard of the previous deployment appends to a batch of this one.
         let append = Command::Append(Append {
             scan: 3,
             from: String::new(),
@@ -216,7 +219,7 @@ mod tests {
 
     #[test]
     fn the_schedulers_words_format_unchanged() {
-        // A scheduler of the last deployment speaks to a batch of this one.
+        // A scheduler of the previous deployment sends this to a batch of this one.
         let pause = Command::Pause {
             detail: "so".to_owned(),
         };

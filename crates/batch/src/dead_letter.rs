@@ -1,8 +1,9 @@
-//! The dead letters: queue messages that no consumer could read or carry out, kept to be looked at and replayed.
+//! Dead letters: queue messages that no consumer could process, stored for inspection and replay.
 //!
-//! One Durable Object for the deployment. A letter stays until its replay has been queued and it is dropped, so that none
-//! is lost in between; a chunk that is queued twice does nothing the second time. In scope: the table, and each command
-//! as one statement. Out of scope: the queues, and executing the statements (`shell`).
+//! One Durable Object per deployment stores them. A letter is deleted only after its replay was queued, so no
+//! letter is lost in between. A chunk that is queued twice has no effect the second time. In scope: the
+//! table, and each command as one statement. Out of scope: the queues, and executing the statements (the
+//! Worker).
 
 use serde::{Deserialize, Serialize};
 
@@ -10,20 +11,20 @@ use super::registry::Cursor;
 use apns::time::Timestamp;
 use delivery::sql::{BadRow, MAX_INTEGER, Query, Row, Statement, Value};
 
-/// What the keeper of dead letters is asked.
+/// A command to the dead-letter store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
-    /// A message that is dead; twice the same is kept once.
+    /// Stores a dead message. The same message is stored only once.
     Bury(Letter),
-    /// The letters, the newest first, each with the start of its body.
+    /// Lists the letters, newest first, each with the start of its body.
     List {
-        /// The most of them.
+        /// The maximum number of letters.
         limit: u32,
-        /// After the row where an earlier listing ended.
+        /// Continues after this row, where an earlier listing ended.
         cursor: Option<Cursor>,
     },
-    /// One letter with its whole body.
+    /// Returns one letter with its whole body.
     Read {
         /// Its id.
         id: String,
@@ -33,14 +34,14 @@ pub enum Command {
         /// Its id.
         id: String,
     },
-    /// Removes letters that came before a moment.
+    /// Removes letters that arrived before a moment.
     Sweep {
         /// The moment.
         before: Timestamp,
     },
 }
 
-/// What the keeper of dead letters answers.
+/// A reply of the dead-letter store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
@@ -54,34 +55,35 @@ pub enum Reply {
     Page(Page),
 }
 
-/// A message that is dead.
+/// A dead message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Letter {
     /// The id that its queue gave it.
     pub id: String,
-    /// The queue that it is for.
+    /// The queue that it was sent to.
     pub queue: String,
-    /// Its body; in a listing, the start of it.
+    /// Its body; in a listing, only the start.
     pub body: String,
-    /// How many bytes the body had when it came.
+    /// The original size of the body in bytes.
     pub bytes: u64,
-    /// When it came here.
+    /// When it arrived here.
     pub received_at: Timestamp,
-    /// Why it is dead, as far as that is known.
+    /// Why it could not be processed, as far as is known.
     pub problem: String,
 }
 
-/// Letters in the order of a listing.
+/// One page of a listing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
-    /// The letters, the newest first.
+    /// The letters, newest first.
     pub letters: Vec<Letter>,
-    /// Where the listing goes on, if there are more.
+    /// Where the next page begins; `None` if this is the last.
     pub cursor: Option<Cursor>,
 }
 
 impl Letter {
-    /// A letter that came at `now`. Of a body longer than any queue takes, the start is kept.
+    /// Creates a letter that arrived at `now`. If the body is longer than any queue allows, only its start is
+    /// kept.
     #[must_use]
     pub fn new(id: &str, queue: &str, body: &str, problem: &str, now: Timestamp) -> Self {
         Self {
@@ -94,7 +96,7 @@ impl Letter {
         }
     }
 
-    /// Whether the body is there as it came, so that it can be queued again.
+    /// Whether the body is complete, so that it can be queued again.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         u64::try_from(self.body.len()) == Ok(self.bytes)
@@ -164,7 +166,7 @@ impl Query for Command {
 }
 
 impl Page {
-    /// The first `limit` of `letters`, with the place where they go on.
+    /// Creates a page of the first `limit` letters, with a cursor if there are more.
     fn cut(mut letters: Vec<Letter>, limit: u32) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = letters.len() > limit;
@@ -189,7 +191,7 @@ fn letter(row: &Row) -> Result<Letter, BadRow> {
     })
 }
 
-/// The start of a text, at most `limit` bytes of it.
+/// Returns the start of a text, at most `limit` bytes.
 fn start(text: &str, limit: usize) -> &str {
     text.get(..text.floor_char_boundary(limit)).unwrap_or_default()
 }
@@ -200,13 +202,13 @@ const BURY: &str = "INSERT INTO letters (id, queue, body, bytes, received_at, pr
 const LIST: &str = "SELECT id, queue, substr(body, 1, ?1), bytes, received_at, problem FROM letters \
      WHERE (received_at, id) < (?2, ?3) ORDER BY received_at DESC, id DESC LIMIT ?4";
 
-/// The platform's limit of a queue message.
+/// The platform's limit for a queue message.
 pub const MAX_BODY: usize = 128 * 1024;
 
-/// Characters of a body that a listing shows: a message of ours has some fifty.
+/// The number of characters of a body that a listing shows. Our messages have some fifty.
 const SHOWN: u32 = 1000;
 
-/// Bytes of a problem that are kept.
+/// The maximum length of a stored problem, in bytes.
 const MAX_PROBLEM: usize = 1000;
 
 #[cfg(test)]

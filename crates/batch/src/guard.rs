@@ -1,8 +1,9 @@
-//! Watches how pushes end, and holds a batch back while nothing good is known.
+//! Limits a batch to a few pushes while it is unknown whether APNs accepts them.
 //!
-//! Does APNs take pushes now? Until it does, and again when most of a run came back, only a few are out: a batch that went
-//! on would touch every chunk in vain, and send a server in trouble all that it has. The first [`GUARDED`] pushes go out
-//! alone as well, so that a batch with the wrong device tokens (`bad_tokens`) is paused before all of them are refused.
+//! This is the case at the start, and again after most of a chunk's pushes failed. Without the limit a batch
+//! would touch every chunk in vain, and send all its pushes to a server in trouble. The first [`GUARDED`]
+//! pushes are also sent alone, so that a batch with wrong device tokens (`bad_tokens`) pauses before all of
+//! them are refused.
 
 use std::time::Duration;
 
@@ -11,13 +12,13 @@ use super::results::Results;
 use apns::time::Timestamp;
 use delivery::verdict::{RetryCause, Verdict};
 
-/// What is known so far.
+/// What is known about APNs so far.
 #[derive(Debug)]
 pub(super) struct Guard {
-    /// Whether it is not known that APNs takes pushes now.
+    /// Whether it is unknown if APNs accepts pushes now.
     is_probing: bool,
     ended: u64,
-    /// How the pushes of the last runs went, well and ill; older ones weigh less.
+    /// How many recent pushes succeeded and failed. Older ones weigh less.
     well: u64,
     ill: u64,
 }
@@ -29,8 +30,8 @@ impl Default for Guard {
 }
 
 impl Guard {
-    /// The guard of a batch of which so many pushes have ended. What APNs does now is to be found out, also by an object
-    /// that forgot it.
+    /// Creates the guard of a batch with `ended` final results. It must find out whether APNs accepts pushes,
+    /// also after the object lost its memory.
     pub(super) const fn of(ended: u64) -> Self {
         Self {
             is_probing: true,
@@ -40,22 +41,22 @@ impl Guard {
         }
     }
 
-    /// How many pushes have ended.
+    /// Returns the number of final results.
     pub(super) const fn ended(&self) -> u64 {
         self.ended
     }
 
-    /// Counts pushes that have ended.
+    /// Adds final results.
     pub(super) const fn count(&mut self, pushes: u64) {
         self.ended += pushes;
     }
 
-    /// It is not known any more whether APNs takes pushes.
+    /// Records that it is unknown whether APNs accepts pushes.
     pub(super) const fn probe(&mut self) {
         self.is_probing = true;
     }
 
-    /// Takes in how a run's pushes went. Tells whether that means trouble, of which nothing was known.
+    /// Records a runner's results. Returns whether they reveal trouble that was not known before.
     pub(super) fn note(&mut self, results: &Results) -> bool {
         let (mut well, mut ill) = (0, 0);
         for found in results.found.iter().filter(|found| !found.untried) {
@@ -93,12 +94,13 @@ impl Guard {
         self.is_probing
     }
 
-    /// When more may go out beside `out` pushes, of which the last went out at `last`; nothing if they have to end first.
+    /// Returns when more pushes may be sent beside `out`, the last of which were sent at `last`. Returns `None` if
+    /// those must end first.
     pub(super) fn admits_at(&self, out: u64, last: Timestamp) -> Option<Timestamp> {
         if self.ended < GUARDED && out > 0 && out + self.ended >= GUARDED {
             return None;
         }
-        // A probe of which nothing is heard is followed by another one.
+        // If a probe gets no result, another one follows.
         let waits = self.is_probing && out >= PROBE;
         Some(if waits {
             last + PROBE_TIME
@@ -108,18 +110,20 @@ impl Guard {
     }
 }
 
-/// How many pushes at the start of a batch go out alone, and tell whether its device tokens fit the app.
+/// The number of pushes at the start of a batch that are sent alone. They show whether its device tokens fit
+/// the app.
 pub const GUARDED: u64 = 500;
 
-/// No chunk goes out beside so many pushes while it is not known whether APNs takes any: a full chunk goes alone.
+/// While it is unknown whether APNs accepts pushes, at most this many are out: a full chunk is sent alone.
 const PROBE: u64 = 500;
 
-/// How long a probe is waited for: its time in the queue, a wait for permits and the slowest answers. One whose runner died
+/// How long to wait for a probe's result: its time in the queue, a wait for permits and the slowest answers.
+/// If its runner died, waiting for the claim to expire would take longer.
 /// would hold the batch up until its claim ends.
 const PROBE_TIME: Duration = Duration::from_secs(20);
 
-/// How many pushes of the last runs are remembered: those of a full chunk.
+/// The number of recent pushes that are remembered: those of a full chunk.
 const REMEMBERED: u64 = 500;
 
-/// So many pushes must have come back before that means trouble: a few that are sent again, and fail again, do not.
+/// The minimum number of failed pushes that count as trouble. A few that are retried and fail again do not.
 const TROUBLE: u64 = 100;

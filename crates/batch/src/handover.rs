@@ -1,10 +1,10 @@
-//! What is told of a run that has ended: to the scheduler, how it ended, and to the audience, which devices APNs refused, and
-//! which it has certainly not accepted a push for.
+//! The reports of a run that has ended. The scheduler is told how the run ended. The audience is told which
+//! devices APNs refused, and for which devices APNs has certainly accepted nothing.
 //!
-//! Told until it is heard, and never forgotten before: how far it has come is kept in the batch's row. Both are told again
-//! after a crash, and say the same then. The scheduler is told first, but when the run's scans still count the devices that they
-//! have not come to. In scope: what is told, in which portions, and when it is over. Out of scope:
-//! telling (`shell`), and what the audience makes of it.
+//! A report is repeated until it succeeds. The progress is stored in the batch's row, and a report that is
+//! repeated after a crash has the same content. The scheduler is told first, unless the scans
+//! still count the devices that they did not reach. In scope: the content of reports, their pages, and when
+//! they are complete. Out of scope: sending them (the Worker), and what the audience does with them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,73 +17,73 @@ use crate::webhook::MAX_GONE;
 use apns::time::Timestamp;
 use delivery::backoff;
 
-/// What was told so far.
+/// The reports made so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handover {
-    /// Whether the scheduler knows how the run ended.
+    /// Whether the scheduler has the run's result.
     pub told: bool,
-    /// The first chunk of whose gone devices the audience may not know.
+    /// The first chunk that the audience may not have a report of.
     pub next: u32,
-    /// Whether it knows of all.
+    /// Whether the audience has the reports of all chunks.
     pub over: bool,
 }
 
-/// What is to be told now.
+/// The report that is due now.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Report {
-    /// To the scheduler: this. Then [`Batch::told_end`].
+    /// To the scheduler: the run's result. Then call [`Batch::told_end`].
     Ended(Box<RunReport>),
-    /// To the audience: the refused devices of the chunks from this one on, and those that no push was accepted for, as many as
-    /// [`portion`] says. Then [`Batch::told_gone`].
+    /// To the audience: the refused devices of the chunks from `from` on, and the devices without an accepted
+    /// push, as many as [`portion`] allows. Then call [`Batch::told_gone`].
     Gone {
         /// The first chunk.
         from: u32,
         /// The audience.
         audience: AudienceRef,
-        /// When the first of APNs' answers can have come.
+        /// The earliest possible moment of any of APNs' answers.
         answered_at: Timestamp,
-        /// Whether it also hears of tokens that were refused with 400.
+        /// Whether the report includes tokens that were refused with 400.
         suspects: bool,
     },
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunReport {
     /// The campaign.
     pub campaign: String,
     /// When the run was due.
     pub at: Timestamp,
-    /// Whether it was cancelled before all of its pushes were sent.
+    /// Whether it was cancelled before all its pushes were sent.
     pub is_cancelled: bool,
-    /// How many pushes it had.
+    /// The number of its pushes.
     pub pushes: u64,
-    /// The results of its pushes.
+    /// The number of pushes by result.
     pub counts: RunCounts,
-    /// Why devices were left out, if they were.
+    /// Why devices were left out, if some were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// How many of the devices that the scans met were left out.
+    /// The number of devices that the scans found and left out.
     #[serde(default, skip_serializing_if = "LeftOut::is_nothing")]
     pub left_out: LeftOut,
 }
 
-/// The results of a run's pushes; `gone` are part of `rejected`.
+/// The number of a run's pushes by result. `gone` is part of `rejected`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunCounts {
-    /// APNs accepted them.
+    /// Pushes that APNs accepted.
     pub accepted: u64,
-    /// APNs refused them for good.
+    /// Pushes that APNs refused permanently.
     pub rejected: u64,
-    /// They were given up.
+    /// Pushes that failed.
     pub failed: u64,
-    /// The run was cancelled before they went out.
+    /// Pushes that were not sent because the run was cancelled.
     pub cancelled: u64,
-    /// APNs says that their devices are gone.
+    /// Pushes whose devices are gone, according to APNs.
     pub gone: u64,
 }
 
-/// How telling goes; an object that forgot it tells at once.
+/// The failures of reports. An object that lost its memory reports at once.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     failures: u32,
@@ -97,7 +97,8 @@ impl Handover {
 }
 
 impl Batch {
-    /// What is to be told now; nothing while it has not ended, or after a failure for a while.
+    /// Returns the report that is due now. Returns `None` while the batch has not ended, or for a while after
+    /// a failure.
     #[must_use]
     pub fn report(&self, now: Timestamp) -> Option<Report> {
         let origin = self.record.origin.as_ref()?;
@@ -133,13 +134,14 @@ impl Batch {
         })
     }
 
-    /// The scheduler knows, or knows the campaign no more.
+    /// Records that the scheduler has the result, or no longer knows the campaign.
     pub fn told_end(&mut self) {
         self.record.handover.told = true;
         self.went_well();
     }
 
-    /// The audience knows of the gone devices of the chunks before `next`; of all if there is none here.
+    /// Records that the audience has the reports of the chunks before `next`, or of all chunks if it is
+    /// `None`.
     pub fn told_gone(&mut self, next: Option<u32>) {
         match next {
             Some(next) => self.record.handover.next = next,
@@ -148,9 +150,9 @@ impl Batch {
         self.went_well();
     }
 
-    /// Nobody has heard it: it is told again a little later, and each time later.
+    /// Records that a report failed. It is repeated after a delay that grows with each failure.
     ///
-    /// After [`REPORT_TIME`] it is given up, so that a batch is deleted some day whatever is broken.
+    /// After [`REPORT_TIME`] the report is given up, so that the batch is deleted eventually.
     pub fn not_told(&mut self, now: Timestamp) {
         if self
             .record
@@ -172,14 +174,14 @@ impl Batch {
         self.reports.again_at = now + backoff::jittered(doubled.min(LONGEST_PAUSE), salt);
     }
 
-    /// Whether somebody is still to be told of its end.
+    /// Whether a report of the batch's end is left.
     #[must_use]
     pub fn owes_reports(&self) -> bool {
         let handover = self.record.handover;
         self.record.state.has_ended() && self.record.origin.is_some() && !(handover.told && handover.over)
     }
 
-    /// When the next report is due.
+    /// Returns when the next report is due.
     pub(super) fn report_at(&self) -> Option<Timestamp> {
         let again_at = self.owes_reports().then_some(self.reports.again_at)?;
         let counted_at = self.record.ended_at.map(|ended_at| ended_at + COUNT_TIME);
@@ -197,8 +199,8 @@ impl Batch {
     }
 }
 
-/// The chunks of a page, of which some have begun: those that nobody touched are there as well. `begun` is a page of the chunks that have
-/// begun from `from` on, `chunks` is how many the batch has.
+/// Completes a page of chunks: adds the untouched chunks between those that have begun. `begun` is a page of
+/// begun chunks from `from` on, `chunks` is the batch's number of chunks.
 #[must_use]
 pub fn whole_page(from: u32, chunks: u32, begun: Vec<(u32, Progress)>) -> Vec<(u32, Progress)> {
     let mut begun: BTreeMap<u32, Progress> = begun.into_iter().collect();
@@ -209,17 +211,17 @@ pub fn whole_page(from: u32, chunks: u32, begun: Vec<(u32, Progress)>) -> Vec<(u
         .collect()
 }
 
-/// What an audience is told of together.
+/// The part of a page that one report to an audience covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Portion {
-    /// How many of the chunks.
+    /// The number of chunks in it.
     pub chunks: usize,
-    /// The chunk at which the next portion begins; none if this is the last.
+    /// The chunk at which the next report begins; `None` if this is the last.
     pub next: Option<u32>,
 }
 
-/// What an audience of so many shards is told of together: of a page of chunks ([`whole_page`]), each with how many devices there
-/// are to tell of.
+/// Returns how much of a page of chunks ([`whole_page`]) fits into one report to an audience with `shards`
+/// shards. Each chunk comes with the number of its devices to report.
 #[must_use]
 pub fn portion(chunks: &[(u32, usize)], shards: u32) -> Portion {
     let most = MAX_GONE * at(shards.clamp(1, MAX_SHARDS_AT_ONCE));
@@ -228,7 +230,7 @@ pub fn portion(chunks: &[(u32, usize)], shards: u32) -> Portion {
         told += gone;
         told <= most
     });
-    // No chunk has more than fit.
+    // No chunk has more devices than fit.
     let together = fit.count().max(1).min(chunks.len());
     let next = chunks.get(together).map(|(number, _)| *number);
     Portion {
@@ -237,17 +239,18 @@ pub fn portion(chunks: &[(u32, usize)], shards: u32) -> Portion {
     }
 }
 
-/// How long after its end others are told of a batch.
+/// How long after its end a batch's reports are repeated.
 const REPORT_TIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// How long after a failure it is told again, before that doubles: most failures are of an object that moves.
+/// The delay after the first failure; it then doubles. Most failures come from an object that is being moved.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The longest time between two attempts: what fails for so long is not over soon.
+/// The longest delay between two attempts: what fails for that long does not recover soon.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
-/// Past 2^10 the longest time is long reached.
+/// 2^10 times the first delay exceeds the longest.
 const MAX_DOUBLINGS: u32 = 10;
 
-/// Devices are told in portions of as many as one body holds for each shard, up to so many shards: 16,000 devices, 3 MB.
+/// One report has as many devices as one request body holds per shard, for at most this many shards: 16,000
+/// devices, 3 MB.
 const MAX_SHARDS_AT_ONCE: u32 = 32;

@@ -1,10 +1,10 @@
-//! Calls of one kind, of which one is under way at a time.
+//! A lane: calls of one kind, at most one in progress.
 
 use std::time::Duration;
 
 use apns::time::Timestamp;
 
-/// The calls of a kind.
+/// The state of one kind of call.
 #[derive(Debug)]
 pub(super) struct Lane {
     under_way: Option<UnderWay>,
@@ -16,12 +16,12 @@ pub(super) struct Lane {
 struct UnderWay {
     number: u64,
     lost_at: Timestamp,
-    /// What it is about, if it is about chunks.
+    /// The chunks that the call is about, if any.
     chunks: Vec<u32>,
 }
 
 impl Lane {
-    /// No call was made yet.
+    /// A lane without calls.
     pub(super) const NEW: Self = Self {
         under_way: None,
         failures: 0,
@@ -40,13 +40,13 @@ impl Lane {
         });
     }
 
-    /// Whether this is the call under way; then it is not any more.
+    /// Whether this is the call in progress. If so, it ends.
     pub(super) fn ends(&mut self, number: u64) -> bool {
         let ended = self.under_way.take_if(|call| call.number == number);
         ended.is_some()
     }
 
-    /// Records how a call ended: after a failure the next waits, each time longer.
+    /// Records the result of a call. After each failure the delay before the next grows.
     pub(super) fn went(&mut self, has_failed: bool, now: Timestamp) {
         if !has_failed {
             self.failures = 0;
@@ -58,7 +58,7 @@ impl Lane {
         self.again_at = now + pause.min(LONGEST_PAUSE);
     }
 
-    /// Gives up the call under way if its end should have come long ago, and returns what it was about.
+    /// Gives up the call in progress if its end is long overdue. Returns its chunks.
     pub(super) fn give_up_lost(&mut self, now: Timestamp) -> Option<Vec<u32>> {
         let lost = self.under_way.take_if(|call| call.lost_at <= now);
         lost.map(|call| call.chunks)
@@ -68,30 +68,31 @@ impl Lane {
         self.under_way.is_some()
     }
 
-    /// Whether a call may begin.
+    /// Whether a call may begin now.
     pub(super) fn is_free(&self, now: Timestamp) -> bool {
         !self.is_busy() && self.again_at <= now
     }
 
-    /// When the next call may begin; only the end of the one under way says so while there is one.
+    /// Returns when the next call may begin. Returns `None` while a call is in progress.
     pub(super) fn again_at(&self) -> Option<Timestamp> {
         (!self.is_busy()).then_some(self.again_at)
     }
 
-    /// When the call under way counts as lost.
+    /// Returns when the call in progress counts as lost.
     pub(super) fn lost_at(&self) -> Option<Timestamp> {
         self.under_way.as_ref().map(|call| call.lost_at)
     }
 }
 
-/// When a call counts as lost of which the object never heard an end: well past [`CALL_TIMEOUT`](super::CALL_TIMEOUT).
+/// A call without a reported end counts as lost after this time, well past
+/// [`CALL_TIMEOUT`](super::CALL_TIMEOUT).
 const LOST_AFTER: Duration = Duration::from_secs(60);
 
-/// How long after a failure a call is made again, before that doubles: most failures are of an object that moves.
+/// The delay after the first failure; it then doubles. Most failures come from an object that is being moved.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The longest time between two tries.
+/// The longest delay between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
-/// Past 2^6 the longest time is reached.
+/// 2^6 times the first delay exceeds the longest.
 const MAX_DOUBLINGS: u32 = 6;

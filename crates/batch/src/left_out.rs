@@ -1,32 +1,33 @@
-//! The devices that a run has left out, by reason: nothing vanishes in silence.
+//! The number of devices that a run has left out, by reason.
 //!
-//! A scan counts with each step whom it leaves out, and the batch adds that up beside the scan's cursor, in the same row: a
-//! step that comes twice counts once. Devices are counted as the scan found them; one that was removed before is in no count.
-//! A scan that is stopped counts the devices that it has not come to.
+//! With each step a scan counts the devices that it leaves out. The batch stores the sum in the scan's row,
+//! beside the cursor, so a repeated step counts once. Devices are counted as the scan found them; devices
+//! that were removed earlier are not counted. A scan that is stopped counts the devices that it has not
+//! reached.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// How many devices were left out.
+/// The number of devices left out, by reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
-    /// They have no value for a variable without a default, by the variable's name: the first one that is missing.
+    /// Devices without a value for a variable that has no default, by the name of the first such variable.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub missing: BTreeMap<String, u64>,
-    /// The same, for all variables that are not among the 20 (`MAX_NAMES`) that are named.
+    /// The same for all variables beyond the 20 (`MAX_NAMES`) that are counted by name.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub missing_others: u64,
-    /// The frequency cap does not allow another push to them.
+    /// Devices that have reached their frequency cap.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub frequency_cap: u64,
-    /// Their push has a fault: its payload is too large, for example.
+    /// Devices whose push has a fault, for example a payload that is too large.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub invalid: u64,
-    /// They are not in the campaign's segment.
+    /// Devices outside the campaign's segment.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub outside_segment: u64,
-    /// The run ended before their turn came: it was cut off or cancelled.
+    /// Devices that the run did not reach because it was cut off or cancelled.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub not_reached: u64,
 }
@@ -38,7 +39,7 @@ impl LeftOut {
         *self == Self::default()
     }
 
-    /// How many devices were left out because no push can be made for them.
+    /// Returns the number of devices for which no push can be made.
     #[must_use]
     pub fn unsendable(&self) -> u64 {
         let missing = self
@@ -50,7 +51,7 @@ impl LeftOut {
             .saturating_add(self.invalid)
     }
 
-    /// Counts devices that have no value for this variable.
+    /// Adds devices that have no value for this variable.
     pub fn add_missing(&mut self, name: &str, devices: u64) {
         let is_full = self.missing.len() >= MAX_NAMES;
         let name: String = name.chars().take(MAX_NAME).collect();
@@ -62,7 +63,7 @@ impl LeftOut {
         *count = count.saturating_add(devices);
     }
 
-    /// Adds what another part of the run has left out.
+    /// Adds the devices left out by another part of the run.
     pub fn add(&mut self, other: &Self) {
         for (name, devices) in &other.missing {
             self.add_missing(name, *devices);
@@ -79,7 +80,7 @@ impl LeftOut {
     }
 }
 
-// The lint goes by the size of a pointer, which is smaller on wasm32.
+// The lint depends on the size of a pointer, which is smaller on wasm32.
 #[cfg_attr(
     target_pointer_width = "64",
     expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")
@@ -88,10 +89,10 @@ const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// The most variables that are counted by name; the row of each scan has them.
+/// The number of variables that are counted by name. Each scan's row contains them.
 const MAX_NAMES: usize = 20;
 
-/// Characters of a name that are kept: no attribute has a longer one.
+/// The maximum length of a name, in characters; no attribute has a longer one.
 const MAX_NAME: usize = 64;
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
-//! A durable batch: what of it is sent next, what an ending changes, when it is over.
+//! Durable batches: what is sent next, what a result changes, and when a batch is done.
 //!
-//! The batch's Durable Object is the truth, and the queue only wakes consumers: a message says that a chunk could be
-//! claimed. A runner claims a chunk for a limited time, sends what is due of it and settles it; a message that comes
-//! twice finds nothing to claim, one that is lost is sent again, and the claim of a runner that died ends by itself. In
-//! scope: those decisions, with what must be stored ([`Record`], and a [`Progress`] a chunk). Out of scope: the chunks'
-//! device lines, which stay in their rows, and storing, queueing and sending (`shell`).
+//! The batch's Durable Object holds the truth. The queue only wakes consumers: a message says that a chunk
+//! could be claimed. A runner claims a chunk for a limited time, sends its due pushes and settles it. A
+//! repeated message finds nothing to claim, a lost message is sent again, and the claim of a dead runner
+//! expires. In scope: these decisions, and what must be stored ([`Record`], and one [`Progress`] per chunk).
+//! Out of scope: the chunks' device lines, which stay in their rows, and storing, queueing and sending (the
+//! Worker).
 
 mod announcement;
 mod background;
@@ -73,7 +74,7 @@ pub use record::{AudienceRef, CutOff, Origin, Pause, PausedBy, Record, Refusal, 
 pub use results::{Detail, Ending, Found, GaveUp, MAX_ENDINGS, OPEN, Results, index, letter};
 pub use scans::{MAX_PUSHES, ScanProgress, Taken};
 
-/// A batch whose upload has ended, or that scans fill while it is sent.
+/// A batch whose upload is complete, or that scans fill while it is sent.
 #[derive(Debug)]
 pub struct Batch {
     record: Record,
@@ -81,51 +82,52 @@ pub struct Batch {
     scans: scans::Scans,
     counts: Vec<u64>,
     plan: plan::Plan,
-    /// What has changed since it was last stored.
+    /// The chunks that have changed since they were last stored.
     unsaved: BTreeSet<u32>,
     is_record_unsaved: bool,
     guard: guard::Guard,
-    /// How many pushes runners have, and how many wait for another round.
+    /// The number of pushes that runners have, and of pushes that wait for a retry.
     out: Standing,
-    /// When the last claim ends by itself.
+    /// When the last claim expires.
     last_until: Timestamp,
     notices: Vec<Notice>,
-    /// How many pushes had ended at the last moments.
+    /// The number of final results at recent moments.
     recent: VecDeque<(Timestamp, u64)>,
     reports: handover::Reports,
 }
 
-/// What a runner is to send.
+/// A claimed chunk: what a runner sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Work {
-    /// The name of its claim, and when it ends by itself.
+    /// The claim's id and the moment at which it expires.
     pub until: Timestamp,
-    /// The places in the chunk to send.
+    /// The indices of the pushes to send.
     pub places: Places,
     /// The chunk's size.
     pub size: Size,
-    /// When nothing more of it is to be sent, if that may come before the claim ends.
+    /// When the runner stops sending, if this may be before the claim expires.
     pub launch_until: Option<Timestamp>,
 }
 
-/// What a runner is told when it settles.
+/// The answer to a runner that settles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settled {
-    /// Whether it is to start nothing more.
+    /// Whether the runner must not start any more pushes.
     pub stop: bool,
 }
 
-/// Something that others must be told.
+/// A change that others must be notified of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// APNs refuses the credential: every batch of it is to be paused, as [`Record::refusal`] says.
+    /// APNs refuses the credential. All its batches must be paused; [`Record::refusal`] has the details.
     CredentialRefused,
-    /// Its state is another one.
+    /// The batch's state has changed.
     StateChanged,
 }
 
 impl Batch {
-    /// A batch as it was stored: its record, its chunks in order, and how far those are that were ever claimed.
+    /// Loads a batch from its stored rows: the record, the chunks' sizes in order, and the progress of
+    /// claimed chunks.
     #[must_use]
     pub fn load(record: Record, sizes: Vec<Size>, rows: impl IntoIterator<Item = (u32, Progress)>) -> Self {
         let chunks: Vec<Chunk> = sizes.into_iter().map(Chunk::fresh).collect();
@@ -148,12 +150,13 @@ impl Batch {
         batch
     }
 
-    /// Takes in how far some more chunks are: rows that are read a page at a time are never in memory all at once.
+    /// Loads the progress of more chunks. Rows are read one page at a time, so they are never in memory all
+    /// at once.
     pub fn take_rows(&mut self, rows: impl IntoIterator<Item = (u32, Progress)>) {
         for (number, progress) in rows {
             self.take_row(number, progress);
         }
-        // What was left out from the start says nothing of APNs.
+        // Duplicates that were left out at the start say nothing about APNs.
         let counted = self.record.endings.iter().zip(&self.counts);
         let sent = counted.filter(|(ending, _)| ending.verdict != Verdict::Duplicate);
         self.guard = guard::Guard::of(sent.map(|(_, count)| count).sum());
@@ -178,13 +181,13 @@ impl Batch {
         }
     }
 
-    /// A batch whose upload has just ended without a fault.
+    /// Creates a batch whose upload has just ended without a fault.
     #[must_use]
     pub fn seal(record: Record, sizes: Vec<Size>, now: Timestamp) -> Self {
         Self::load(record, sizes, Vec::new()).sealed(now)
     }
 
-    /// The same for one that was loaded, as it may have pushes that are left out.
+    /// Seals a batch that was loaded because some of its pushes may be left out.
     #[must_use]
     pub fn sealed(mut self, now: Timestamp) -> Self {
         self.record.sealed_at = Some(now);
@@ -193,13 +196,13 @@ impl Batch {
         self
     }
 
-    /// Its row.
+    /// Returns its record.
     #[must_use]
     pub const fn record(&self) -> &Record {
         &self.record
     }
 
-    /// How it stands, in a word.
+    /// Returns its state.
     #[must_use]
     pub const fn stands(&self) -> Stands {
         Stands {
@@ -207,13 +210,14 @@ impl Batch {
         }
     }
 
-    /// A chunk's size.
+    /// Returns a chunk's size.
     #[must_use]
     pub fn size(&self, number: u32) -> Option<Size> {
         self.chunks.get(at(number)).map(|chunk| chunk.size)
     }
 
-    /// The chunk that has the push at a position; past the last chunk if the batch has no such push.
+    /// Returns the chunk that has the push at this position, or the number after the last chunk if there is
+    /// no such push.
     #[must_use]
     pub fn chunk_at(&self, position: u64) -> u32 {
         let ends_before = |chunk: &Chunk| u64::from(chunk.size.first) + count(chunk.size.pushes) <= position;
@@ -221,7 +225,7 @@ impl Batch {
         u32::try_from(index).unwrap_or(u32::MAX)
     }
 
-    /// Hands a chunk to a runner, if there is something of it to send now.
+    /// Claims a chunk for a runner. Returns `None` if there is nothing to send now.
     pub fn claim(&mut self, number: u32, now: Timestamp) -> Option<Work> {
         self.tick(now);
         let most = self.admit(number, now)?;
@@ -229,7 +233,7 @@ impl Batch {
         let places = self.hand_out(number, most, now);
         self.handed_out(places.len(), now);
         if places.is_empty() {
-            // Its last pushes may have been given up.
+            // Its last pushes may just have expired.
             self.tick(now);
             return None;
         }
@@ -247,7 +251,7 @@ impl Batch {
     }
 
     fn hand_out(&mut self, number: u32, most: usize, now: Timestamp) -> Places {
-        // The end of a claim is its name too.
+        // The moment at which a claim expires is also its id.
         let claim = Duration::from_millis(self.record.terms.claim_ms);
         let until = (now + claim).max(self.last_until + Duration::from_millis(1));
         let Some(chunk) = self.chunks.get_mut(at(number)) else {
@@ -266,8 +270,8 @@ impl Batch {
         places
     }
 
-    /// A runner could not begin: nothing was sent, and it should be tried again after `after`, with this batch's other
-    /// chunks as well.
+    /// Returns the claim of a runner that could not begin. Nothing was sent. This chunk and the batch's other
+    /// chunks are retried after `after`.
     pub fn release(&mut self, number: u32, claim: Timestamp, after: Duration, now: Timestamp) {
         self.tick(now);
         if self.has_claim(number, claim) {
@@ -277,21 +281,22 @@ impl Batch {
         self.tick(now);
     }
 
-    /// A chunk cannot be sent as the deployment is now, as `detail` says: nothing of it was sent, and the batch pauses.
+    /// Pauses the batch because a chunk cannot be sent with the deployment's current settings; `detail` says
+    /// why. Nothing of it was sent.
     pub fn halt(&mut self, number: u32, claim: Timestamp, detail: String, now: Timestamp) {
         self.release(number, claim, Duration::ZERO, now);
         let by = PausedBy::Problem;
         self.pause(Pause { by, detail }, now);
     }
 
-    /// Another batch has found that APNs refuses the credential.
+    /// Pauses the batch because another batch has found that APNs refuses the credential.
     pub fn credential_refused(&mut self, reason: &str, now: Timestamp) {
         let by = PausedBy::Credential;
         let detail = format!("APNs refuses the credential: {reason}, as another batch has found");
         self.pause(Pause { by, detail }, now);
     }
 
-    /// Nothing is sent any more, once the claims that run have ended.
+    /// Cancels the batch. Nothing more is sent once the current claims have ended.
     pub fn cancel(&mut self, now: Timestamp) {
         if !self.record.state.has_ended() {
             self.turn(State::Cancelling, now);
@@ -299,22 +304,22 @@ impl Batch {
         }
     }
 
-    /// Nothing is started any more until it is resumed.
+    /// Pauses the batch. No chunk is started until it is resumed.
     pub fn pause(&mut self, pause: Pause, now: Timestamp) {
         if self.record.state == State::Running {
             self.record.paused = Some(pause);
             self.turn(State::Paused, now);
-            // Messages that come after it is resumed are looked at anew.
+            // Messages that arrive after the resume are checked again.
             self.forget_queue();
         }
     }
 
-    /// It goes on where it stopped: first with few pushes, as whatever paused it may not be over.
+    /// Resumes a paused batch. It starts with few pushes, because the reason for the pause may not be over.
     pub fn resume(&mut self, now: Timestamp) {
         if self.record.state == State::Paused {
             let paused = self.record.paused.take();
             if paused.is_some_and(|pause| pause.by == PausedBy::BadDeviceTokens) {
-                // Who resumes it has seen the refusals and wants the rest sent.
+                // The caller has seen the refusals and wants the rest sent.
                 self.record.ignores_bad_tokens = true;
             }
             self.guard.probe();
@@ -323,13 +328,15 @@ impl Batch {
         }
     }
 
-    /// The rows that have changed since the last call: the chunks', and whether the batch's own has.
+    /// Returns the chunks whose rows have changed since the last call, and whether the batch's own row has
+    /// changed.
     pub fn take_unsaved(&mut self) -> (Vec<u32>, bool) {
         let chunks = std::mem::take(&mut self.unsaved).into_iter().collect();
         (chunks, std::mem::take(&mut self.is_record_unsaved))
     }
 
-    /// How far a chunk is, of those that [`Batch::take_unsaved`] names; it is stored before the next call.
+    /// Returns the progress of a chunk that [`Batch::take_unsaved`] named. It must be stored before the next
+    /// call.
     #[must_use]
     pub fn progress(&self, number: u32) -> Option<&Progress> {
         match &self.chunks.get(at(number))?.stage {
@@ -338,7 +345,7 @@ impl Batch {
         }
     }
 
-    /// The rows were stored: what is done, or in rows of its own, is not kept in memory.
+    /// Records that rows were stored. What is done, or has its own rows, is removed from memory.
     pub fn saved(&mut self, chunks: &[u32]) {
         for number in chunks {
             if let Some(chunk) = self.chunks.get_mut(at(*number)) {
@@ -350,12 +357,12 @@ impl Batch {
         }
     }
 
-    /// What others must be told since the last call.
+    /// Returns the notices since the last call.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
     }
 
-    /// Takes in how far a chunk is, after each change of it.
+    /// Updates the plan after a change of a chunk's progress.
     fn enter(&mut self, number: u32) {
         let Some(chunk) = self.chunks.get_mut(at(number)) else {
             return;
@@ -385,7 +392,7 @@ impl Batch {
             self.record.paused = None;
         }
         if state == State::Running {
-            // Somebody has resumed it: the credential is mended, or is refused anew.
+            // A caller has resumed it: the credential is fixed, or will be refused again.
             self.record.refusal = None;
         }
         self.is_record_unsaved = true;

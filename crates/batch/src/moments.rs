@@ -1,6 +1,6 @@
-//! Chunks with a moment each: those in the queue count as lost then, a runner's claim ends, a round is due.
+//! Chunks with a deadline each: when a queued chunk counts as lost, a claim expires, or a retry is due.
 //!
-//! Found by number and by moment, as each command asks for both and there may be thousands.
+//! They are indexed by number and by moment, because each command needs both and there may be thousands.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ pub(super) struct Moments {
 }
 
 impl Moments {
-    /// Adds a chunk, in place of what is known of it.
+    /// Adds a chunk or replaces its entry.
     pub(super) fn insert(&mut self, number: u32, moment: Timestamp, pushes: usize) {
         self.remove(number);
         self.chunks.insert(number, (moment, pushes));
@@ -23,7 +23,7 @@ impl Moments {
         self.pushes += pushes;
     }
 
-    /// Removes a chunk, and gives its pushes.
+    /// Removes a chunk and returns its number of pushes.
     pub(super) fn remove(&mut self, number: u32) -> Option<usize> {
         let (moment, pushes) = self.chunks.remove(&number)?;
         self.moments.remove(&(moment, number));
@@ -31,38 +31,38 @@ impl Moments {
         Some(pushes)
     }
 
-    /// The chunks in the order of their moments.
+    /// Iterates over the chunks in the order of their moments.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Timestamp, u32)> + '_ {
         self.moments.iter().copied()
     }
 
-    /// The moment that comes first.
+    /// Returns the earliest moment.
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.iter().next().map(|(moment, _)| moment)
     }
 
-    /// The first of the chunks whose moment has come.
+    /// Returns the earliest chunk whose moment has passed.
     pub(super) fn overdue(&self, now: Timestamp) -> Option<u32> {
         let (_, number) = self.iter().next().filter(|(moment, _)| *moment <= now)?;
         Some(number)
     }
 
-    /// A chunk's moment.
+    /// Returns a chunk's moment.
     pub(super) fn of(&self, number: u32) -> Option<Timestamp> {
         self.chunks.get(&number).map(|(moment, _)| *moment)
     }
 
-    /// Whether it has a chunk.
+    /// Whether it contains a chunk.
     pub(super) fn contains(&self, number: u32) -> bool {
         self.chunks.contains_key(&number)
     }
 
-    /// How many chunks there are.
+    /// Returns the number of chunks.
     pub(super) fn len(&self) -> usize {
         self.chunks.len()
     }
 
-    /// How many pushes they have together.
+    /// Returns the number of pushes of all chunks.
     pub(super) const fn pushes(&self) -> usize {
         self.pushes
     }

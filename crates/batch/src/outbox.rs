@@ -1,11 +1,12 @@
-//! The outbox of one batch: what its endpoint is still to be told, and how telling it went.
+//! The outbox of one batch: its webhook deliveries and their attempts.
 //!
-//! Kept by the batch's object, one row per delivery. An attempt is stored before it is made, with the time of the next as
-//! if it failed, so that a crash in its middle costs an attempt and never makes a loop; the receiver recognizes a repeat
-//! by its `webhook-id`. At most [`AT_ONCE`] deliveries are under way. In scope: when what is sent. Out of scope: the
-//! bodies.
+//! The batch's object stores one row per delivery. An attempt is stored before it is made, with the time of
+//! the next attempt as if it had failed. A crash during an attempt therefore costs one attempt and never
+//! causes a loop. The receiver recognizes a repeat by its `webhook-id`. At most [`AT_ONCE`] deliveries are in
+//! progress. In scope: what is sent when. Out of scope: the bodies.
 //!
-//! Source: Standard Webhooks 1.0, "Operational considerations": the schedule, 2xx alone is a success, 410 disables.
+//! Source: Standard Webhooks 1.0, "Operational considerations": the schedule; only 2xx is a success; 410
+//! disables the endpoint.
 
 mod log;
 
@@ -20,15 +21,15 @@ use delivery::backoff;
 use delivery::machine::Loaded;
 use delivery::sql::{Row, Statement};
 
-/// The outbox.
+/// The deliveries of one batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outbox {
     batch: String,
-    /// By their numbers, in the order of their creation.
+    /// The deliveries by number, in the order of their creation.
     deliveries: BTreeMap<u64, Delivery>,
-    /// The numbers of the deliveries that are being sent, and until when the outcome of each is waited for.
+    /// The numbers of the deliveries in progress, and how long the outcome of each is waited for.
     sending: BTreeMap<u64, Timestamp>,
-    /// The numbers of what is to be stored or, if it is not there any more, removed.
+    /// The numbers of the deliveries to store, or to delete if they no longer exist.
     changed: BTreeSet<u64>,
 }
 
@@ -37,15 +38,15 @@ pub struct Outbox {
 pub struct Delivery {
     /// The `webhook-id`, the same in each attempt.
     pub id: String,
-    /// What it tells.
+    /// The event that it reports.
     pub event: Event,
-    /// What is sent.
+    /// The body that is sent.
     pub body: Body,
     /// When the event happened, the `timestamp` in its body.
     pub created_at: Timestamp,
-    /// What has become of it.
+    /// Its state.
     pub state: State,
-    /// The attempts, the oldest first.
+    /// The attempts, oldest first.
     pub attempts: Vec<Attempt>,
 }
 
@@ -55,24 +56,24 @@ pub struct Delivery {
 pub enum Body {
     /// This text.
     Text(String),
-    /// The gone devices of these chunks, rendered from the receipts when it is sent: thousands of devices are stored
-    /// once, and an attempt reads no other chunk.
+    /// The gone devices of these chunks, rendered from the receipts when the delivery is sent. Thousands of
+    /// devices are thus stored once, and an attempt reads no other chunk.
     Gone {
         /// The chunks, each with at least one device that is gone.
         chunks: Vec<u32>,
     },
 }
 
-/// What has become of a delivery.
+/// The state of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// It is to be sent.
+    /// It waits for its next attempt.
     Waiting {
-        /// When.
+        /// When the next attempt is due.
         next_at: Timestamp,
     },
-    /// The endpoint took it.
+    /// The endpoint accepted it.
     Delivered,
     /// All attempts failed, or the endpoint is gone.
     Failed,
@@ -86,7 +87,7 @@ pub struct Attempt {
     /// The status of the answer, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<u16>,
-    /// Why there was none.
+    /// Why there was no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -94,14 +95,14 @@ pub struct Attempt {
 /// An endpoint's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answered {
-    /// Its HTTP status; a redirect is not followed.
+    /// Its HTTP status. Redirects are not followed.
     pub code: u16,
     /// Its `Retry-After`.
     pub retry_after: Option<Duration>,
 }
 
 impl Answered {
-    /// Reads an answer that came at `now` with this status and `Retry-After`.
+    /// Reads an answer that arrived at `now` with this status and `Retry-After`.
     #[must_use]
     pub fn read(code: u16, retry_after: Option<&str>, now: Timestamp) -> Self {
         Self {
@@ -112,7 +113,7 @@ impl Answered {
 }
 
 impl Outbox {
-    /// The outbox of a batch that has none yet.
+    /// Creates an empty outbox.
     #[must_use]
     pub fn new(batch: &str) -> Self {
         Self {
@@ -123,7 +124,7 @@ impl Outbox {
         }
     }
 
-    /// The statement that makes the table, if it is not there.
+    /// Returns the statement that creates the table if it does not exist.
     #[must_use]
     pub const fn schema() -> Statement {
         Statement::new(
@@ -131,13 +132,13 @@ impl Outbox {
         )
     }
 
-    /// The statement whose rows [`Outbox::load`] takes.
+    /// Returns the statement whose rows [`Outbox::load`] takes.
     #[must_use]
     pub const fn select() -> Statement {
         Statement::new("SELECT number, delivery FROM deliveries ORDER BY number")
     }
 
-    /// The outbox as it was stored. A row that cannot be read is left out, and is the fault.
+    /// Loads a stored outbox. Skips a row that cannot be read and reports it as the fault.
     #[must_use]
     pub fn load(batch: &str, rows: &[Row]) -> Loaded<Self> {
         let (mut outbox, mut fault) = (Self::new(batch), None);
@@ -155,7 +156,7 @@ impl Outbox {
         }
     }
 
-    /// The statements that store what has changed since they were last taken.
+    /// Returns the statements that store the changes since the last call.
     pub fn take_changes(&mut self) -> Vec<Statement> {
         let changed = std::mem::take(&mut self.changed);
         let statement = |number: u64| match self.deliveries.get(&number) {
@@ -169,7 +170,7 @@ impl Outbox {
         changed.into_iter().map(statement).collect()
     }
 
-    /// Adds an event that is to be told at once; to an endpoint that is gone, never.
+    /// Adds an event that is delivered at once. If the endpoint is gone, it is never delivered.
     pub fn add(&mut self, event: Event, body: Body, now: Timestamp) {
         let number = self.deliveries.last_key_value().map_or(0, |(last, _)| last + 1);
         let state = if self.deliveries.values().any(Delivery::found_gone) {
@@ -178,7 +179,7 @@ impl Outbox {
             State::Waiting { next_at: now }
         };
         let delivery = Delivery {
-            // The batch's id may come again, when the first batch of that id has long been forgotten.
+            // The batch's id may be used again after the first batch with this id was deleted.
             id: format!("msg_{}_{}_{number}", self.batch, now.as_millis()),
             event,
             body,
@@ -191,9 +192,9 @@ impl Outbox {
         self.forget_old();
     }
 
-    /// Returns the delivery to attempt now, the longest due first; the attempt counts from here. Returns `None` if none is
-    /// due or [`AT_ONCE`] are under way. Its changes must be stored before it is sent, and its outcome goes to
-    /// [`Outbox::attempted`].
+    /// Returns the delivery to attempt now, the longest due first, and counts the attempt. Returns `None` if
+    /// none is due or [`AT_ONCE`] are in progress. Store its changes before it is sent, and report its
+    /// outcome to [`Outbox::attempted`].
     pub fn due(&mut self, now: Timestamp) -> Option<&Delivery> {
         self.sending.retain(|_, until| now < *until);
         if self.sending.len() >= AT_ONCE {
@@ -213,8 +214,8 @@ impl Outbox {
         Some(delivery)
     }
 
-    /// Records how the attempt that [`Outbox::due`] returned ended: with an answer, or why there was none. Ignores an
-    /// outcome that comes after its time is over.
+    /// Records the outcome of the attempt that [`Outbox::due`] returned: an answer, or why there was none.
+    /// Ignores an outcome that arrives too late.
     pub fn attempted(&mut self, id: &str, outcome: Result<Answered, &str>, now: Timestamp) {
         let Some(number) = self.sending.keys().copied().find(|number| self.is(*number, id)) else {
             return;
@@ -233,14 +234,14 @@ impl Outbox {
         match outcome {
             Ok(Answered { code: 200..=299, .. }) => delivery.state = State::Delivered,
             Ok(Answered { code: GONE, .. }) => self.disable(),
-            // Another delivery has found the endpoint gone meanwhile.
+            // Another delivery has found the endpoint gone in the meantime.
             _ if delivery.state == State::Failed => {}
             Ok(Answered { retry_after, .. }) => delivery.put_off(number, retry_after, now),
             Err(_) => delivery.put_off(number, None, now),
         }
     }
 
-    /// When [`Outbox::due`] is next to be called. Returns `None` if nothing waits and nothing is under way.
+    /// Returns when to call [`Outbox::due`] next. Returns `None` if no delivery waits or is in progress.
     #[must_use]
     pub fn wake(&self) -> Option<Timestamp> {
         let outcomes = self.sending.values().copied().min();
@@ -253,7 +254,7 @@ impl Outbox {
         }
     }
 
-    /// When the next attempt comes of a delivery that is under way, if the object forgets the one that it makes now.
+    /// Returns when the next attempt of a delivery in progress is due, if the object forgets the current one.
     #[must_use]
     pub fn next_attempt(&self, now: Timestamp) -> Option<Timestamp> {
         let under_way = self.sending.keys();
@@ -261,7 +262,7 @@ impl Outbox {
         next.filter(|next_at| *next_at > now).min()
     }
 
-    /// When the deliveries that nobody sends are due, with their numbers.
+    /// Returns when the deliveries that are not in progress are due, with their numbers.
     fn waiting(&self) -> impl Iterator<Item = (Timestamp, u64)> {
         let idle = self
             .deliveries
@@ -275,7 +276,7 @@ impl Outbox {
         delivery.is_some_and(|delivery| delivery.id == id)
     }
 
-    /// The deliveries, the newest first.
+    /// Iterates over the deliveries, newest first.
     pub fn deliveries(&self) -> impl Iterator<Item = &Delivery> {
         self.deliveries.values().rev()
     }
@@ -289,7 +290,8 @@ impl Outbox {
         }
     }
 
-    /// Keeps what waits, what says that the endpoint is gone, and the newest of what has ended.
+    /// Deletes old deliveries. Keeps waiting ones, those that show that the endpoint is gone, and the newest
+    /// ended ones.
     fn forget_old(&mut self) {
         let ended = self.deliveries.iter().filter(|(_, delivery)| {
             let has_ended = delivery.next_at().is_none();
@@ -304,7 +306,7 @@ impl Outbox {
 }
 
 impl Delivery {
-    /// When it is next attempted, if it is.
+    /// Returns when it is next attempted, if it waits.
     #[must_use]
     pub const fn next_at(&self) -> Option<Timestamp> {
         match self.state {
@@ -313,7 +315,7 @@ impl Delivery {
         }
     }
 
-    /// After an attempt that failed: another later, or the end.
+    /// After a failed attempt, schedules the next one or ends the delivery.
     fn put_off(&mut self, number: u64, retry_after: Option<Duration>, now: Timestamp) {
         let attempts = self.attempts.len();
         self.state = match SCHEDULE.get(attempts.saturating_sub(1)) {
@@ -342,10 +344,11 @@ fn read(row: &Row) -> Result<(u64, Delivery), String> {
     Ok((number, delivery))
 }
 
-/// How long one attempt may take: the specification says 15 to 30 s.
+/// The time limit of one attempt; the specification says 15 to 30 s.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The delays after the attempts, from the specification's example: three days in all, longer than a weekend.
+/// The delays after each attempt, from the specification's example: three days in total, longer than a
+/// weekend.
 const SCHEDULE: [Duration; 9] = [
     Duration::from_secs(5),
     Duration::from_mins(5),
@@ -358,26 +361,26 @@ const SCHEDULE: [Duration; 9] = [
     Duration::from_hours(24),
 ];
 
-/// An endpoint that asks for more than the longest of our own delays is tried then all the same.
+/// The longest `Retry-After` that is obeyed: the longest of our own delays.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 
-/// How many deliveries to an endpoint are under way at once: a slow endpoint does not hold up the others for long, and a
-/// weak one is not overrun.
+/// The number of deliveries to an endpoint that are in progress at once. A slow endpoint does not delay the
+/// others for long, and a weak one is not overloaded.
 pub const AT_ONCE: usize = 4;
 
-/// How long an outcome is waited for: well past [`TIMEOUT`], so that it only ends attempts that nobody makes any more.
+/// How long an outcome is waited for: well past [`TIMEOUT`], so that it only ends abandoned attempts.
 const OUTCOME_WAIT: Duration = Duration::from_secs(60);
 
-/// The status with which an endpoint ends all deliveries.
+/// The status with which an endpoint stops all deliveries.
 const GONE: u16 = 410;
 
-/// What stands in an attempt until its outcome is known.
+/// The problem of an attempt until its outcome is known.
 const NO_OUTCOME: &str = "no outcome is known yet";
 
-/// Characters of a problem that are kept.
+/// The maximum length of a stored problem, in characters.
 const MAX_PROBLEM: usize = 200;
 
-/// Deliveries that are kept after their end, for the log.
+/// The number of ended deliveries that are kept for the log.
 const MAX_ENDED: usize = 1000;
 
 #[cfg(test)]

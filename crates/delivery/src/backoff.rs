@@ -1,4 +1,5 @@
 //! The delays before a push is sent again.
+//!
 //! There are two kinds: *quick* resends inside the caller's request, and *advice* for a caller that sends a
 //! new request later. The long delays follow Apple's documentation: 15 minutes after a 5xx, and one new
 //! provider token in 20 minutes. The short ones are ours.
@@ -10,6 +11,7 @@ use apns::TransportError;
 use apns::time::Timestamp;
 
 /// Returns the delay before quick resend number `resend` (from 1), with jitter derived from `salt`.
+///
 /// The delay is never shorter than the answer's `retry_after`.
 #[must_use]
 pub fn quick(cause: RetryCause, resend: u32, retry_after: Option<Duration>, salt: u64) -> Duration {
@@ -38,6 +40,7 @@ pub fn advice(cause: RetryCause, retry_after: Option<Duration>) -> Duration {
 }
 
 /// Returns the delay before round `round` (from 1) of a push in a batch, with jitter derived from `salt`.
+///
 /// The delay is never shorter than the answer's `retry_after`.
 #[must_use]
 pub fn round(cause: RetryCause, round: u32, retry_after: Option<Duration>, salt: u64) -> Duration {
@@ -69,6 +72,7 @@ pub fn for_verdict(verdict: Verdict, retry_after: Option<Duration>) -> Option<Du
 }
 
 /// Returns the delay before the `unsent_retries`-th retry of a push that was certainly not sent.
+///
 /// A stream that the server did not accept is retried at once on another connection, the first time. If no
 /// connection could be opened, the network gets a moment.
 #[must_use]
@@ -81,6 +85,7 @@ pub fn unsent(error: TransportError, unsent_retries: u32, salt: u64) -> Duration
 
 /// Returns when to repeat a report that has failed `failures` times. Returns `None` if the claim, which ends
 /// at `until`, leaves no time for another attempt.
+///
 /// The last attempt is made shortly before the claim ends, even if the delay would be longer.
 #[must_use]
 pub fn next_report(failures: u32, salt: u64, until: Timestamp, now: Timestamp) -> Option<Timestamp> {

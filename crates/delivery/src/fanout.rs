@@ -185,6 +185,7 @@ impl Fanout {
     }
 
     /// Records the end of an attempt. Returns the push's receipt, or `None` if the push is sent again.
+    ///
     /// `repeatable` says whether a push that is sent twice takes effect once.
     pub fn settle(
         &mut self,
@@ -395,10 +396,12 @@ const fn salt(launch: &Launch) -> u64 {
 pub const MAX_RESENDS: u8 = 2;
 
 /// How long a push with one attempt may wait for it, and be resent if APNs cannot have accepted it.
+///
 /// It is long enough for a permit and a new connection, and short enough that nobody gets an old call.
 pub const ONE_ATTEMPT_TIME: Duration = Duration::from_secs(30);
 
 /// The number of requests in one Worker invocation that may wait for response headers.
+///
 /// The platform queues a seventh, and its deadline would run before it is sent. Source: Cloudflare, Workers
 /// limits, "simultaneous open connections".
 pub const FETCH_WINDOW: usize = 6;

@@ -1,9 +1,11 @@
 //! Limits how many pushes of a credential are in flight. Grants permits as leases.
+//!
 //! APNs publishes no rate, so the limit is found as TCP finds its window. It grows by one step per windowful
 //! of answers, and halves when APNs or the network is overloaded. A lease expires, so permits return even if
 //! their holder dies. A request that finds no permits waits in a queue, immediate requests before batches.
 //! Batches never get all permits: a reserve stays for immediate requests. In scope: permits and the queue for
 //! them. Out of scope: the provider token of a lease (`gate`), and the meaning of answers (`verdict`).
+//!
 //! Source: Chiu and Jain, "Analysis of the increase and decrease algorithms" (1989); RFC 5681, sections 3.1
 //! and 3.2; RFC 7661 for a limit that grows only while it is used.
 
@@ -318,6 +320,7 @@ pub const START: u32 = 2000;
 pub const MIN_GRANT_SHARE: u32 = 4;
 
 /// The fraction of the limit that batches leave to immediate requests: one in this many.
+///
 /// It is at least one permit, but never all. A request for a few devices then finds free permits however many
 /// batches run. A larger reserve would be idle in a deployment that sends only batches.
 pub const RESERVE: u32 = 8;

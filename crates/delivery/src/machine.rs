@@ -1,4 +1,5 @@
 //! The interface between a Durable Object's host and its state machine.
+//!
 //! One host in the Worker runs every machine. It loads the stored text once. For each command it applies the
 //! command, stores the machine if its text has changed, sets the alarm to [`Machine::wake`], and sends the
 //! reply. The platform holds outgoing messages until the object's writes are safe (the output gate), so no

@@ -1,4 +1,5 @@
 //! Counters as a plain value: of one send request, of one chunk, or since the deployment began.
+//!
 //! Each sender counts into its own [`MetricsDelta`] and adds it to a [`MetricsShard`] once, when the send
 //! request or chunk is done. Addition is associative and commutative, so the sender, the shard and the order
 //! do not matter. Labels have few values - apps, push types, verdicts, reasons that Apple documents - and
@@ -83,6 +84,7 @@ impl Metric {
 
 /// The counters of one send request or chunk, or the sum of several: one sample per metric and combination of
 /// label values.
+///
 /// Stored, and sent between versions of the Worker, as JSON text: a list of rows. A metric that this version
 /// does not know is kept for versions that do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

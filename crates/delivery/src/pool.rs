@@ -7,6 +7,7 @@
 //! dial fails, no other slot is tried until the delay is over: the failures of a credential back off
 //! together. While a connection is open, the next is dialed at the earliest a few seconds after the last. The
 //! design follows pushy's pool.
+//!
 //! The pool learns from leases that end. It does not see an object that lost its connection and dials again,
 //! nor an object's second socket; `dial` ensures that a credential dials one connection at a time. Each
 //! object opens and closes its sockets itself.

@@ -1,6 +1,8 @@
 //! Statements for the SQLite database of a Durable Object, and the rows that it returns.
+//!
 //! A machine whose state is stored in rows keeps its statements beside its decisions. The Worker executes
 //! them. In scope: the shared types. Out of scope: any one table.
+//!
 //! The platform binds every number as a double and returns every number as one. A column of numbers must
 //! therefore be declared `INTEGER`, so that SQLite stores integers, and no number may exceed [`MAX_INTEGER`].
 
@@ -15,6 +17,7 @@ use serde::de::DeserializeOwned;
 use apns::time::Timestamp;
 
 /// A command that consists of statements.
+///
 /// The host executes all of them without waiting in between. The object's input gate lets no other event see
 /// a partial state, and its output gate lets no answer leave before everything is stored.
 pub trait Query: DeserializeOwned {
@@ -28,6 +31,7 @@ pub trait Query: DeserializeOwned {
     fn statements(&self, now: Timestamp) -> Vec<Statement>;
 
     /// Returns further statements, computed from the rows of the first ones; usually none.
+    ///
     /// # Errors
     /// Returns an error if a row does not have the stored form.
     fn changes(&self, _rows: &[Vec<Row>]) -> Result<Vec<Statement>, BadRow> {
@@ -35,6 +39,7 @@ pub trait Query: DeserializeOwned {
     }
 
     /// Returns the reply, computed from the rows of each statement.
+    ///
     /// # Errors
     /// Returns an error if a row does not have the stored form.
     fn reply(&self, rows: &[Vec<Row>]) -> Result<Self::Reply, BadRow>;
@@ -153,6 +158,7 @@ impl Row {
     }
 
     /// Returns the number in a column. Stored numbers are never negative.
+    ///
     /// # Errors
     /// Returns an error if the column holds something else.
     pub fn number(&self, column: usize) -> Result<u64, BadRow> {
@@ -164,6 +170,7 @@ impl Row {
     }
 
     /// Returns the number in a column that may be null.
+    ///
     /// # Errors
     /// Returns an error if the column holds something else.
     pub fn maybe_number(&self, column: usize) -> Result<Option<u64>, BadRow> {
@@ -184,6 +191,7 @@ impl Row {
     }
 
     /// Returns the moment in a column.
+    ///
     /// # Errors
     /// Returns an error if the column holds something else.
     pub fn moment(&self, column: usize) -> Result<Timestamp, BadRow> {
@@ -191,6 +199,7 @@ impl Row {
     }
 
     /// Returns the moment in a column that may be null.
+    ///
     /// # Errors
     /// Returns an error if the column holds something else.
     pub fn maybe_moment(&self, column: usize) -> Result<Option<Timestamp>, BadRow> {
@@ -198,6 +207,7 @@ impl Row {
     }
 
     /// Returns the text in a column.
+    ///
     /// # Errors
     /// Returns an error if the column holds something else.
     pub fn text(&self, column: usize) -> Result<&str, BadRow> {
@@ -209,6 +219,7 @@ impl Row {
     }
 
     /// Returns the text in a column that may be null.
+    ///
     /// # Errors
     /// Returns an error if the column holds something else.
     pub fn maybe_text(&self, column: usize) -> Result<Option<&str>, BadRow> {
@@ -239,6 +250,7 @@ pub struct BadRow {
 }
 
 /// Returns the first row of a statement.
+///
 /// # Errors
 /// Returns an error if there is no row.
 pub fn only(rows: &[Row]) -> Result<&Row, BadRow> {

@@ -1,4 +1,5 @@
 //! The meaning of an attempt's outcome, in one table.
+//!
 //! [`judge`] maps APNs' words ([`Outcome`]) to our decision ([`Verdict`]). An unknown reason is judged by its
 //! status class. Sources: Apple, "Handling notification responses from APNs"; RFC 9113 for what is unknown
 //! after a broken connection; Cloudflare's list of 52x codes for answers of its proxy.
@@ -123,6 +124,7 @@ pub const fn proves_token(outcome: &Outcome, verdict: Verdict) -> bool {
 
 /// Whether APNs cannot have accepted the push: it was never sent, or its stream or provider token was
 /// refused.
+///
 /// A push with one attempt is sent again only after such an outcome.
 #[must_use]
 pub const fn cannot_have_been_taken(outcome: &Outcome, verdict: Verdict) -> bool {
@@ -177,6 +179,7 @@ const fn judge_token_refusal(status: u16) -> Verdict {
 }
 
 /// Whether a refusal with this verdict and reason is about the device token or the topic.
+///
 /// One such refusal says nothing about other devices. Many of them mean that the app's environment or topic
 /// is wrong.
 #[must_use]

@@ -1,6 +1,7 @@
 //! The number of streams that may be open at once.
 
 /// The server's limit, and whether more than one stream may be opened.
+///
 /// With token authentication APNs allows one stream until it has received a push with a valid token, and says
 /// so in its SETTINGS. Even if it does not say so, the first push is sent alone: one refusal costs less than
 /// a thousand.

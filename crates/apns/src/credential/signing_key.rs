@@ -1,4 +1,5 @@
 //! The private key that signs provider tokens, read from the text of Apple's `.p8` file.
+//!
 //! The text passes through consoles, environment files and shells before it becomes a secret. Each changes
 //! line breaks and quotes in its own way, and some encode all of it in base64. Unambiguous text is accepted.
 //! Otherwise the error names what was pasted, so that the mistake shows up in the deployment and not as a

@@ -1,4 +1,5 @@
 //! Reads JSON from outside: strict about what is ambiguous, lenient about the rest.
+//!
 //! A name that occurs twice in an object is a fault, because a parser would silently drop one of the values.
 //! In our own objects `null` means an absent field. It is kept where it has a meaning: in payloads, in the
 //! patches of variants, and in the comparisons of a segment. A byte order mark is ignored.
@@ -14,6 +15,7 @@ use serde_json::{Map, Number, Value};
 use super::{FaultKind, Faults, Pointer};
 
 /// Reads a JSON text, which is at `at`.
+///
 /// # Errors
 /// Returns one fault if it is not JSON, else one fault for each name that occurs twice in its object.
 pub fn json(text: &[u8], at: &Pointer<'_>) -> Result<Value, Faults> {
@@ -55,6 +57,7 @@ pub fn without_mark(text: &[u8]) -> &[u8] {
 }
 
 /// A value in which no object has a name twice. With `NULLS`, null members are kept.
+///
 /// Used by readers that build no tree of the whole text. The error does not say where the name is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unique<const NULLS: bool>(pub Value);

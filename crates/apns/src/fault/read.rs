@@ -85,6 +85,7 @@ pub fn within(
 }
 
 /// Reads `value` as a non-negative integer. Also accepts text and a decimal point: `"5"`, `5.0`.
+///
 /// # Errors
 /// Returns what it is instead, in words.
 pub fn integer(value: &Value) -> Result<u64, String> {

@@ -1,4 +1,5 @@
 //! Names that other services, libraries and programming languages use for our fields.
+//!
 //! Similar spelling does not connect `ttl` with `expiration`. Each word here maps to one or more of our
 //! fields; the first one that is allowed at its position is suggested.
 

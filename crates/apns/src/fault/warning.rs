@@ -1,4 +1,5 @@
 //! Warnings: what is sent as written although Apple or the device handles it badly.
+//!
 //! A fault refuses a request. A warning does so only if the caller says `"strict": true`. Each warning has a
 //! stable code, so that programs can react to it, and a pointer to its field. In scope: the codes, the list
 //! of one notification, and the summary of many. Out of scope: the rules, which belong to the payload and the

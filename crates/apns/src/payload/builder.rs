@@ -1,4 +1,5 @@
 //! Builds a payload in Rust, key by key.
+//!
 //! Keys are sent in the order in which they were first set, `aps` first. Values are accepted without checks,
 //! like those of a payload that arrived as JSON. Only a value that JSON cannot hold is a fault. The keys of
 //! Live Activities are set in [`super::live_activity`].
@@ -20,6 +21,7 @@ pub struct PayloadBuilder {
 
 impl PayloadBuilder {
     /// Returns the payload.
+    ///
     /// # Errors
     /// Returns an error if a value has no form in JSON, or if `aps` was set with [`Self::custom`].
     pub fn build(self) -> Result<Payload, BuildError> {
@@ -38,6 +40,7 @@ impl PayloadBuilder {
     }
 
     /// Returns the payload with its alert's body shortened as in [`Payload::fit`].
+    ///
     /// # Errors
     /// Returns the errors of [`Self::build`], and an error if the payload does not fit even with an empty
     /// body.

@@ -1,4 +1,5 @@
 //! Whether a payload can be sent with its push type.
+//!
 //! APNs checks only the size of a payload. Live Activities are the one exception here: without the keys that
 //! Apple requires, the push has no effect. All other mistakes are in [`super::warnings`].
 

@@ -1,4 +1,5 @@
 //! Makes a payload fit: shortens the alert's body until the payload is within the limit.
+//!
 //! A body is cut between characters as a reader sees them (Unicode's extended grapheme clusters, UAX #29) and
 //! ends with an ellipsis. Nothing else is shortened: a cut would change the meaning of a title, an app's key
 //! or a localized text.
@@ -14,6 +15,7 @@ use crate::fault::Pointer;
 impl Payload {
     /// Shortens the alert's body by just enough that the payload has at most `limit` bytes. Returns a payload
     /// that fits unchanged.
+    ///
     /// # Errors
     /// Returns an error if the payload has no body, or is too large even with an ellipsis as its body.
     pub fn fit(mut self, limit: usize) -> Result<Self, TooLarge> {
@@ -124,6 +126,7 @@ fn prefix(text: &str, room: usize) -> &str {
 }
 
 /// Returns the length of `text` in JSON, without its quotes.
+///
 /// Only quotes, backslashes and control characters are escaped: the common ones with a letter, the others as
 /// `\u00..`.
 fn escaped_len(text: &str) -> usize {

@@ -37,6 +37,7 @@ impl Event {
     }
 
     /// Returns pointers to the required keys, in addition to those of [`PushType::rules`].
+    ///
     /// An end without a state is allowed: the last state stays.
     #[must_use]
     pub const fn required(self) -> &'static [&'static str] {

@@ -1,4 +1,5 @@
 //! Merges one payload into another with JSON Merge Patch.
+//!
 //! A notification has one payload for all its devices; a device may have a patch. Source: RFC 7396.
 
 use serde_json::{Map, Value};

@@ -1,4 +1,5 @@
 //! The shapes of the values of a payload's keys.
+//!
 //! Each dictionary that Apple defines is a table of [`Members`]: the key and the shape of its value. APNs
 //! does not check the shapes, so a value of another shape is a warning: devices ignore it, or the whole
 //! notification. Keys that are in no table are left unchanged.

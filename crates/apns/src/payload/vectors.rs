@@ -1,4 +1,5 @@
 //! Compares the builder with another sender's builder for the same calls.
+//!
 //! The vectors are the payload tests of sideshow/apns2 as data: a chain of Go calls and the resulting JSON.
 //! They are expected beside the checkout; without them the test is skipped.
 

@@ -1,4 +1,5 @@
 //! Warnings about payloads that APNs accepts although the device ignores a part, or the whole notification.
+//!
 //! Unknown keys are kept, since Apple adds some every year, and values of any type are sent as written. A
 //! mistake therefore reaches the device, and the device does not report it. These rules report it before.
 //! Source: Apple, "Generating a remote notification", and what developers report about devices.

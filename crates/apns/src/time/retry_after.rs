@@ -10,6 +10,7 @@ use super::Timestamp;
 
 /// Returns how long the sender of the header wants us to wait from `now`. Returns `None` if the value has
 /// neither form.
+///
 /// A date in the past gives zero.
 #[must_use]
 pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {

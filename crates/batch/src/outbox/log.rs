@@ -1,4 +1,4 @@
-//! `GET /v1/batches/{id}/deliveries`: what the endpoint was told, and how that went.
+//! `GET /v1/batches/{id}/deliveries`: the deliveries to the endpoint and their attempts.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use super::{Attempt, Delivery, Outbox, State};
 use crate::webhook::Event;
 
 impl Outbox {
-    /// The log as JSON text: the newest [`MAX_SHOWN`] deliveries, the newest first.
+    /// Returns the log as JSON text: the newest [`MAX_SHOWN`] deliveries, newest first.
     #[must_use]
     pub fn log(&self) -> String {
         let deliveries = self.deliveries().take(MAX_SHOWN).map(entry).collect();
@@ -61,7 +61,8 @@ fn attempt(attempt: &Attempt) -> AttemptEntry<'_> {
     }
 }
 
-/// Deliveries in one answer, which has no pages: some hundred kilobytes, and a few megabytes if every attempt failed.
+/// The number of deliveries in an answer, which has no pages: some hundred kilobytes, or a few megabytes if
+/// every attempt failed.
 const MAX_SHOWN: usize = 1000;
 
 #[cfg(test)]
@@ -72,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_delivery_log_format_unchanged() {
-        // Callers read it.
+        // Callers read this format.
         let now = Timestamp::from_millis(1_795_420_800_123);
         let mut outbox = Outbox::new("b");
         let body = Body::Gone { chunks: vec![0, 9] };

@@ -1,4 +1,5 @@
 //! What stops a fan-out, and what happens to the pushes that are left.
+//!
 //! A refusal of the provider token or the credential is not the fault of one push. A refused token is
 //! replaced once. A refusal that may be a mistake is retried once. After that nothing more is sent.
 

@@ -1,4 +1,5 @@
 //! APNs' last refusal of a credential, for the doctor.
+//!
 //! A refused push says something about the credential only if the reason is about the provider token or the
 //! key.
 

@@ -1,9 +1,12 @@
 //! The provider tokens of a credential: which one its senders use.
+//!
 //! In scope: when the next token replaces this one, and what happens when APNs refuses one. Out of scope: how
 //! a token is made (`apns::provider_token`).
+//!
 //! A token that APNs may have just seen for the first time is kept for [`REST`], if necessary past the end of
 //! its bucket. One gate therefore never shows two new tokens within Apple's 20 minutes, however long it was
 //! idle.
+//!
 //! Two deployments have gates of one credential that share no memory. They use the same tokens at the same
 //! times while one of them is busy, or was before its state was lost. If both were idle, they may differ by
 //! one bucket at its end, and no rule that each computes alone could prevent this. APNs may then refuse the

@@ -4,6 +4,7 @@
 //! with the fewest granted permits for its weight is served first. Each line has its own limit, so batches
 //! never displace immediate requests. If the line of the batches is full, the batch with the most waiting
 //! requests loses one to a batch with fewer.
+//!
 //! Source: Demers, Keshav and Shenker, "Analysis and Simulation of a Fair Queueing Algorithm" (1989), with
 //! granted permits in place of sent bytes.
 

@@ -1,4 +1,5 @@
 //! A count and, for durations, a histogram.
+//!
 //! Durations are whole milliseconds: sums of fractions would depend on the order of addition, and the
 //! platform's clock is no finer.
 
@@ -79,11 +80,13 @@ fn is_nothing<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 /// The bounds for the time that APNs takes to answer.
+///
 /// APNs answers within 10 to 100 ms from most places, so most bounds lie there. The last is the default time
 /// limit of an attempt (`ATTEMPT_TIMEOUT_MS`).
 pub(super) const PUSH_BOUNDS_MS: &[u64] = &[5, 10, 25, 50, 75, 100, 150, 250, 500, 1000, 2500, 5000, 10_000];
 
 /// The bounds for the time that a chunk waits in the queue.
+///
 /// A queue that keeps up delivers within a second. After a minute a batch queues an unclaimed chunk again. At
 /// an hour something is badly wrong.
 pub(super) const QUEUE_BOUNDS_MS: &[u64] = &[

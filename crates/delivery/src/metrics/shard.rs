@@ -1,4 +1,5 @@
 //! A part of the metrics: a sum of deltas.
+//!
 //! Several objects hold one shard each, so that no object receives every send request. Together they are the
 //! metrics. A shard keeps all label values that it has ever seen, which are few. It has no waiting requests
 //! and no alarm, so it is not a [`Machine`](crate::machine::Machine) and needs only a small host.
