@@ -1,4 +1,4 @@
-//! How a batch stands, for those who watch it.
+//! A snapshot of a batch for its status document.
 
 use std::time::Duration;
 
@@ -7,63 +7,63 @@ use apns::time::Timestamp;
 use delivery::receipt::Status;
 use delivery::verdict::Verdict;
 
-/// How a batch stands.
+/// A snapshot of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overview {
-    /// How many pushes it has.
+    /// The number of pushes.
     pub pushes: u64,
-    /// How many chunks.
+    /// The number of chunks.
     pub chunks: usize,
-    /// What has become of them.
+    /// The number of pushes by status.
     pub counts: Counts,
-    /// How many devices a run has left out so far.
+    /// The number of devices that a run has left out so far.
     pub left_out: LeftOut,
-    /// The ways in which they ended, each with how many did.
+    /// The final results, each with the number of its pushes.
     pub reasons: Vec<Reason>,
-    /// Why it was likely sent with the wrong environment or topic, once it has ended.
+    /// Why it was probably sent with the wrong environment or topic; only once it has ended.
     pub suspect: Option<Suspect>,
-    /// How many a second have ended of late.
+    /// The number of pushes per second that recently got a final result.
     pub rate: u64,
-    /// How long the rest will take at that rate, if it is known how many there are.
+    /// The time that the rest will take at this rate, if the total is known.
     pub eta: Option<Duration>,
-    /// When the next window opens, while it waits for that.
+    /// When the next sending window opens, if the batch waits for it.
     pub opens_at: Option<Timestamp>,
 }
 
-/// What has become of pushes; each is counted once, and `gone` are part of `rejected`.
+/// The number of pushes by status. Each push is counted once; `gone` is part of `rejected`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// APNs took them.
+    /// Pushes that APNs accepted.
     pub accepted: u64,
-    /// APNs refused them for good.
+    /// Pushes that APNs refused permanently.
     pub rejected: u64,
-    /// They were given up, or nobody knows whether they arrived.
+    /// Pushes that were given up, or whose result is unknown.
     pub failed: u64,
-    /// They were left out, since an earlier push takes the same content to the device.
+    /// Pushes that were left out because an earlier one has the same device and content.
     pub duplicate: u64,
-    /// The batch was cancelled before they went out.
+    /// Pushes that were not sent because the batch was cancelled.
     pub cancelled: u64,
-    /// They wait for another attempt.
+    /// Pushes that wait for another attempt.
     pub retrying: u64,
-    /// A runner has them.
+    /// Pushes that a runner has.
     pub in_flight: u64,
-    /// They were not tried yet.
+    /// Pushes that were not tried yet.
     pub waiting: u64,
-    /// APNs says with 410 that their devices are gone.
+    /// Pushes whose devices are gone: APNs answered 410.
     pub gone: u64,
 }
 
-/// A way to end, and how many pushes ended so.
+/// A final result and the number of pushes that have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
-    /// How.
+    /// The result.
     pub ending: Ending,
-    /// How many.
+    /// The number of pushes.
     pub count: u64,
 }
 
 impl Batch {
-    /// How it stands.
+    /// Returns a snapshot of the batch.
     #[must_use]
     pub fn overview(&self, now: Timestamp) -> Overview {
         let pushes = self.pushes();
@@ -107,14 +107,14 @@ impl Batch {
         }
     }
 
-    /// How many pushes it has.
+    /// Returns the number of its pushes.
     pub fn pushes(&self) -> u64 {
-        // Chunks follow one another, so that the last one tells.
+        // Chunks are consecutive, so the last one determines the total.
         let last = self.chunks.last().map(|chunk| chunk.size);
         last.map_or(0, |size| u64::from(size.first) + count(size.pushes))
     }
 
-    /// How many of them are sent: all but those that repeat another.
+    /// Returns the number of pushes that are sent: all except duplicates.
     pub(super) fn sendable(&self) -> u64 {
         let counted = self.record.endings.iter().zip(&self.counts);
         let left_out = counted.filter(|(ending, _)| ending.verdict == Verdict::Duplicate);
@@ -135,7 +135,7 @@ impl Batch {
         reasons
     }
 
-    /// Remembers how many have ended by now.
+    /// Records the number of final results at this moment.
     pub(super) fn note_rate(&mut self, now: Timestamp) {
         let ended = self.guard.ended();
         let is_new = self.recent.back().is_none_or(|(_, before)| *before != ended);
@@ -148,7 +148,7 @@ impl Batch {
         }
     }
 
-    /// How many pushes a second have ended of late.
+    /// Returns the number of pushes per second that recently got a final result.
     pub(super) fn rate(&self, now: Timestamp) -> u64 {
         let Some((since, before)) = self.recent.front() else {
             return 0;
@@ -159,8 +159,8 @@ impl Batch {
     }
 }
 
-/// How far back the rate looks.
+/// The period over which the rate is measured.
 const RECENT: Duration = Duration::from_secs(10);
 
-/// How often it is remembered how many have ended.
+/// The interval between two measurements.
 const SAMPLE: Duration = Duration::from_millis(250);

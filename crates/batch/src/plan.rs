@@ -1,10 +1,10 @@
-//! Which chunks are queued, and when the batch must look again.
+//! The plan of a batch: which chunks are queued, and when to check again.
 //!
-//! Only so many chunks are out at once - queued or with a runner - so that another batch's chunks do not stand behind
-//! all of this one's, and so that pause and cancel reach it soon. Chunks that wait for another round come before those
-//! that nobody has touched, in the order in which they are due. A message that woke nobody within a while counts as
-//! lost. What is queued is kept in memory alone: an object that forgot it queues again, and what comes twice, or was
-//! not asked for, finds nothing to do unless there is room for it.
+//! Only a limited number of chunks is queued or with a runner at once. Other batches' chunks then need not
+//! wait behind all of this one's, and pause and cancel take effect soon. Chunks that wait for a retry come
+//! before untouched ones, in the order in which they are due. A message that woke no consumer within a while
+//! counts as lost. The set of queued chunks is kept only in memory. An object that lost its memory queues
+//! them again; a message that comes twice, or was not requested, has no effect unless there is room.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,33 +17,34 @@ use crate::places::Places;
 use apns::time::Timestamp;
 use delivery::verdict::{RetryCause, Verdict};
 
-/// What is out, and what can go out.
+/// The chunks that are out, and those that can be queued.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    /// The chunks that nobody has touched.
+    /// The untouched chunks.
     fresh: BTreeSet<u32>,
-    /// Those of them below this one are in the queue.
+    /// The untouched chunks below this number are in the queue.
     next_fresh: u32,
-    /// Touched chunks with something to send, and when, that no runner has; queued ones too.
+    /// Touched chunks without a runner that have pushes to send, and when those are due. Includes queued
+    /// chunks.
     agenda: Moments,
-    /// Chunks with a runner, until their claims end.
+    /// Chunks with a runner, until their claims expire.
     claimed: Moments,
     /// Chunks in the queue, until they count as lost.
     queued: Moments,
-    /// How often in a row a message was taken for lost.
+    /// The number of consecutive messages that counted as lost.
     losses: u32,
-    /// When the last chunk was let out.
+    /// When the last chunk was queued or claimed.
     last_out: Timestamp,
-    /// Nothing is queued before this.
+    /// Nothing is queued before this moment.
     hold_until: Timestamp,
-    /// With a rate: what was queued, and what runners have got of it. The second keeps the rate though the queue holds
-    /// messages up and brings them all at once.
+    /// With a rate: limits the pushes that are queued, and those that runners get. The second keeps the rate if the
+    /// queue delays messages and then delivers all of them at once.
     queued_pace: Pace,
     claimed_pace: Pace,
 }
 
 impl Plan {
-    /// The plan of a batch with so many chunks that nobody has touched.
+    /// Creates the plan of a batch with `chunks` untouched chunks.
     pub(super) fn new(chunks: usize) -> Self {
         Self {
             fresh: (0..u32::try_from(chunks).unwrap_or(u32::MAX)).collect(),
@@ -51,17 +52,17 @@ impl Plan {
         }
     }
 
-    /// A chunk was appended.
+    /// Adds an appended chunk.
     pub(super) fn add(&mut self, number: u32) {
         self.fresh.insert(number);
     }
 
-    /// How many chunks nobody has touched.
+    /// Returns the number of untouched chunks.
     pub(super) fn fresh(&self) -> usize {
         self.fresh.len()
     }
 
-    /// Takes in how far a chunk is.
+    /// Updates the plan with a chunk's progress.
     pub(super) fn enter(&mut self, number: u32, progress: &Progress, pushes: usize) {
         self.fresh.remove(&number);
         match &progress.claim {
@@ -81,7 +82,7 @@ impl Plan {
         }
     }
 
-    /// Puts a chunk into the queue.
+    /// Records that a chunk was queued.
     fn queue(&mut self, number: u32, pushes: usize, now: Timestamp) {
         let patience = LOST_AFTER.saturating_mul(1 << self.losses.min(MOST_PATIENCE));
         self.queued.insert(number, now + patience, pushes);
@@ -90,7 +91,7 @@ impl Plan {
         }
     }
 
-    /// Takes a chunk's message off the queue.
+    /// Records that a chunk is no longer in the queue.
     fn take(&mut self, number: u32) -> Option<usize> {
         let pushes = self.queued.remove(number)?;
         self.next_fresh = self.next_fresh.min(number);
@@ -105,7 +106,7 @@ impl Plan {
         self.fresh.contains(&number) || self.agenda.of(number).is_some_and(|due_at| due_at <= now)
     }
 
-    /// A chunk with pushes that have not ended and that no runner has.
+    /// Returns a chunk that has no runner and has pushes without a final result.
     fn next_left(&self) -> Option<u32> {
         let touched = self.agenda.iter().next().map(|(_, number)| number);
         touched.or_else(|| self.fresh.first().copied())
@@ -116,7 +117,7 @@ impl Plan {
         fresh.find(|number| !self.is_queued(*number))
     }
 
-    /// When the rate lets more out.
+    /// Returns when the rate allows more pushes.
     fn paced_until(&self, rate: Option<u32>) -> Timestamp {
         let free_at = |rate| {
             self.queued_pace
@@ -134,15 +135,16 @@ impl Plan {
         self.queued.len() + self.claimed.len()
     }
 
-    /// How many chunks have pushes without an ending: those that nobody touched, and those with a place on the agenda or
-    /// a runner.
+    /// Returns the number of chunks that have pushes without a final result: untouched, waiting for a retry,
+    /// or with a runner.
     fn chunks_left(&self) -> usize {
         self.fresh.len() + self.agenda.len() + self.claimed.len()
     }
 }
 
 impl Batch {
-    /// The chunks to queue now; they count as queued. Who could not queue one says so with [`Batch::not_queued`].
+    /// Returns the chunks to queue now and counts them as queued. If a chunk cannot be queued, call
+    /// [`Batch::not_queued`].
     pub fn plan(&mut self, now: Timestamp) -> Vec<u32> {
         self.tick(now);
         let mut is_lost = false;
@@ -162,7 +164,7 @@ impl Batch {
         chosen
     }
 
-    /// These could not be queued: they are tried again a little later.
+    /// Records that these chunks could not be queued. They are queued again a little later.
     pub fn not_queued(&mut self, chunks: &[u32], now: Timestamp) {
         for number in chunks {
             self.plan.take(*number);
@@ -170,44 +172,44 @@ impl Batch {
         self.hold_until(now + QUEUE_PAUSE);
     }
 
-    /// Nothing is queued or claimed before this.
+    /// Stops queueing and claiming until this moment.
     pub(super) fn hold_until(&mut self, until: Timestamp) {
         self.plan.hold_until = self.plan.hold_until.max(until);
     }
 
-    /// What is in the queue does not count any more.
+    /// Forgets which chunks are in the queue.
     pub(super) fn forget_queue(&mut self) {
         while let Some(number) = self.plan.queued.overdue(Timestamp::from_millis(u64::MAX)) {
             self.plan.take(number);
         }
     }
 
-    /// A chunk's message has come. Gives how many of its pushes may be claimed.
+    /// Handles the message of a chunk. Returns how many of its pushes may be claimed, or `None` for none.
     pub(super) fn admit(&mut self, number: u32, now: Timestamp) -> Option<usize> {
         let let_out = match self.plan.take(number) {
             Some(pushes) => {
                 self.plan.losses = 0;
                 pushes
             }
-            // Queued by an object that forgot it, or before the batch was paused.
+            // Queued by an object that lost its memory, or before the batch was paused.
             None if self.has_room(now) && self.plan.is_due(number, now) => self.let_out(number, now),
             None => return None,
         };
         let rate = self.record.terms.rate;
         let paced = rate.is_none_or(|rate| self.plan.claimed_pace.free_at(rate) <= now);
-        // Without a rate, what has become due in between goes with it.
+        // Without a rate, pushes that became due in the meantime are sent as well.
         (paced && self.is_sent(now)).then_some(rate.map_or(usize::MAX, |_| let_out))
     }
 
-    /// A runner got so many pushes.
+    /// Records that a runner got `pushes` pushes.
     pub(super) fn handed_out(&mut self, pushes: usize, now: Timestamp) {
         if let Some(rate) = self.record.terms.rate {
             self.plan.claimed_pace.take(pushes, rate, now);
         }
     }
 
-    /// When [`Batch::plan`] is next to be called, though nothing has come; with the end of a batch that ended, when it is
-    /// to be forgotten.
+    /// Returns when to call [`Batch::plan`] next if nothing else happens. For a batch that has ended: when to
+    /// delete it.
     #[must_use]
     pub fn wake(&self, now: Timestamp) -> Option<Timestamp> {
         let terms = &self.record.terms;
@@ -231,7 +233,7 @@ impl Batch {
         moments.into_iter().flatten().min()
     }
 
-    /// When the time is over for which it is kept after its end. Returns `None` if it has not ended.
+    /// Returns when the retention time of an ended batch is over. Returns `None` if it has not ended.
     pub(super) fn outdated_at(&self) -> Option<Timestamp> {
         let ended_at = self.record.ended_at?;
         let keep = Duration::from_millis(self.record.terms.keep_ms);
@@ -245,13 +247,13 @@ impl Batch {
         )
     }
 
-    /// Has it deleted as soon as nothing of it waits any more.
+    /// Marks the batch to be deleted as soon as its deliveries have ended.
     pub(super) fn mark_deleting(&mut self) {
         self.record.is_deleting = true;
         self.is_record_unsaved = true;
     }
 
-    /// Does what time alone brings: claims end, the notification expires, the batch is over.
+    /// Applies what only depends on time: claims and the notification expire, and the batch ends.
     pub(super) fn tick(&mut self, now: Timestamp) {
         if self.record.state.has_ended() || self.record.state == State::Staging {
             return;
@@ -278,7 +280,7 @@ impl Batch {
         self.note_rate(now);
     }
 
-    /// Nothing may be sent any more: the pushes end that no runner has, some chunks' at a time.
+    /// Ends the pushes that can no longer be sent and have no runner, in groups of chunks.
     fn expire(&mut self) {
         for _ in 0..EXPIRED_AT_ONCE {
             let Some(number) = self.plan.next_left() else {
@@ -289,7 +291,7 @@ impl Batch {
         }
     }
 
-    /// Whether its pushes end when the notification expires or the last window is over.
+    /// Whether its pushes end when the notification expires or the last sending window is over.
     const fn can_expire(&self) -> bool {
         matches!(self.record.state, State::Running | State::Paused)
     }
@@ -298,13 +300,13 @@ impl Batch {
         self.record.terms.ends_at().is_some_and(|at| at <= now)
     }
 
-    /// Whether anything goes out now.
+    /// Whether anything is sent now.
     fn is_sent(&self, now: Timestamp) -> bool {
         let is_held = now < self.plan.hold_until || !self.record.terms.is_open_at(now);
         self.record.state == State::Running && !is_held && !self.is_expired(now)
     }
 
-    /// When more may be out than is; nothing if some of that has to end first.
+    /// Returns when more pushes may be out than now. Returns `None` if some of those must end first.
     fn window_at(&self, now: Timestamp) -> Option<Timestamp> {
         let out = count(self.plan.pushes_out());
         let window = self.rate(now).saturating_mul(WINDOW_SECONDS).max(WINDOW);
@@ -317,7 +319,7 @@ impl Batch {
         self.is_sent(now) && paced_until <= now && self.window_at(now).is_some_and(|at| at <= now)
     }
 
-    /// The next chunk that can be sent and is not out.
+    /// Returns the next chunk that can be sent and is not out.
     fn next_chunk(&self, now: Timestamp) -> Option<u32> {
         let mut due = self.plan.agenda.iter().take_while(|(due_at, _)| *due_at <= now);
         let waiting = due.find(|(_, number)| !self.plan.is_queued(*number));
@@ -326,7 +328,7 @@ impl Batch {
             .or_else(|| self.plan.next_fresh())
     }
 
-    /// How many of a chunk's pushes go out now: with a rate, a second's worth at the most.
+    /// Returns how many of a chunk's pushes are sent now: with a rate, at most one second's worth.
     fn let_out(&mut self, number: u32, now: Timestamp) -> usize {
         self.plan.last_out = now;
         let Some(chunk) = self.chunks.get(at(number)) else {
@@ -344,7 +346,7 @@ impl Batch {
         pushes
     }
 
-    /// When something can be queued that is not queued yet.
+    /// Returns when another chunk can be queued.
     fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
         let mut waiting = self.plan.agenda.iter();
         let due_at = match self.plan.next_fresh() {
@@ -358,7 +360,7 @@ impl Batch {
     }
 }
 
-/// Rounds that are due one after the other are looked for together.
+/// Rounds up, so that retries that are due shortly after one another are handled together.
 const fn rounded_up(due_at: Timestamp) -> Timestamp {
     Timestamp::from_millis(
         due_at
@@ -368,7 +370,7 @@ const fn rounded_up(due_at: Timestamp) -> Timestamp {
     )
 }
 
-/// The ending of a push that the notification's expiration kept from going out.
+/// Returns the result of a push that was not sent because the notification has expired.
 pub(super) const fn expired() -> Ending {
     Ending {
         verdict: Verdict::Retry(RetryCause::Server),
@@ -379,33 +381,34 @@ pub(super) const fn expired() -> Ending {
     }
 }
 
-/// How many pushes may be out in any case: half a minute's work at a thousand a second, so that a message has its time in
-/// the queue without the senders running dry.
+/// The number of pushes that may always be out: half a minute's work at a thousand per second. Senders then
+/// do not run dry while a message is in the queue.
 const WINDOW: u64 = 32_000;
 
-/// How many seconds' work is out at the rate of late: a message spends a second or two in the queue, and other batches'
-/// messages stand behind what is more.
+/// How many seconds' work may be out at the recent rate. A message spends a second or two in the queue, and
+/// anything more delays other batches.
 const WINDOW_SECONDS: u64 = 4;
 
-/// The most chunks that are out, whatever is to be sent of them: four seconds' work at 64,000 pushes a second, which is what
-/// a credential's four connections reach.
+/// The maximum number of chunks that are out: four seconds' work at 64,000 pushes per second, which a
+/// credential's four connections reach.
 const MOST_OUT: usize = 512;
 
-/// How often a batch is woken for rounds that are due: each time costs a request and a written row.
+/// How often a batch wakes for due retries: each wake costs a request and a written row.
 const LOOK_EVERY_MS: u64 = 500;
 
-/// How many chunks expire with one command: each is a row to write, and a batch may have many thousands.
+/// The number of chunks that expire with one command: each is a row to write, and a batch may have many
+/// thousands.
 const EXPIRED_AT_ONCE: usize = 256;
 
-/// A message that has woken nobody for so long is sent again: consumers are far behind, or it is lost.
+/// A message that has woken no consumer for this long is sent again: consumers are far behind, or it is lost.
 const LOST_AFTER: Duration = Duration::from_secs(60);
 
-/// How often that time doubles while no message comes at all, to a quarter of an hour: a queue that stands still would fill
-/// with messages for the same chunks.
+/// How often that time doubles while no message arrives at all, up to a quarter of an hour. Otherwise a
+/// stalled queue would fill with messages for the same chunks.
 const MOST_PATIENCE: u32 = 4;
 
-/// How long nothing is queued after the queue has refused.
+/// How long nothing is queued after the queue refused a message.
 const QUEUE_PAUSE: Duration = Duration::from_secs(5);
 
-/// The longest life of a batch, paused or not; then what is left is cancelled. APNs itself keeps no notification longer.
+/// The longest life of a batch, paused or not. The rest is then cancelled. APNs keeps no notification longer.
 pub const LONGEST_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);

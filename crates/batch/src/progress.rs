@@ -1,7 +1,8 @@
-//! How far a chunk is: its row, beside the one with its device lines, from its first claim on.
+//! The progress of a chunk. It has its own row, beside the one with the device lines, from the first claim
+//! on.
 //!
-//! Each push is in one of four sets: it has ended (a letter), it waits for another round, a runner has it, or none of
-//! these, and then it is ready. A runner's claim ends by itself when its time is over, and its pushes are sent again.
+//! Each push is in one of four states: it has a final result (a result code), waits for a retry, is with a
+//! runner, or is ready. A runner's claim expires when its time is over, and its pushes are sent again.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,36 +10,37 @@ use super::results::{Detail, OPEN, letter};
 use crate::places::Places;
 use apns::time::Timestamp;
 
-/// How far a chunk is.
+/// The progress of a chunk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Row")]
 pub struct Progress {
-    /// The runner that has it.
+    /// The claim of the runner that has the chunk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
-    /// The pushes that are sent again, by when.
+    /// The pushes that wait for a retry, by due time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<Waiting>,
-    /// A letter a push, the ending that it had; empty as long as none has one.
+    /// One result code per push; empty while no push has a final result.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub endings: String,
-    /// What single pushes have beside their ending and no row has yet: the rows of many chunks are read at once, and in the
-    /// sandbox each push has an id.
+    /// Details of single pushes that are not stored yet. Stored details are in their own rows: the progress
+    /// rows of many chunks are read at once, and in the sandbox each push has an id.
     #[serde(skip)]
     pub details: Vec<Detail>,
-    /// The pushes that are left out: each one's place in the chunk, and the position in the upload of the push that takes the
-    /// same content to its device.
+    /// The pushes that are left out as duplicates: the index of each in the chunk, and the position in the
+    /// upload of the push with the same device and content.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub duplicates: Vec<(usize, u32)>,
-    /// The pushes with an attempt of which nobody knows how it ended: APNs may have accepted them, whatever it answered later.
+    /// The pushes with an attempt whose result is unknown. APNs may have accepted them, whatever it answered
+    /// later.
     #[serde(default, skip_serializing_if = "Places::is_empty")]
     pub uncertain: Places,
-    /// The pushes that have a letter.
+    /// The pushes that have a final result.
     #[serde(skip)]
     ended: Places,
 }
 
-/// A progress as it is stored.
+/// The stored form of a progress.
 #[derive(Deserialize)]
 struct Row {
     #[serde(default)]
@@ -53,41 +55,42 @@ struct Row {
     uncertain: Places,
 }
 
-/// What a runner has.
+/// A runner's claim on a chunk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
-    /// When it ends by itself; no two claims of a chunk end at the same moment, so that it is also its name.
+    /// When it expires. No two claims of a chunk expire at the same moment, so this is also the claim's id.
     pub until: Timestamp,
-    /// The pushes that have not ended yet.
+    /// The claimed pushes without a final result.
     pub parts: Vec<Part>,
 }
 
-/// Pushes with the same past.
+/// Pushes with the same history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// How many rounds they have behind them.
+    /// The number of completed rounds.
     pub rounds: u32,
-    /// How often they were sent.
+    /// The number of attempts.
     pub attempts: u8,
-    /// When they came back for the first time, or with one attempt when they had their first turn: from then on they are sent
-    /// again for a limited time.
+    /// When they first failed; for pushes with one attempt, when they were first claimed. From then on they
+    /// are retried for a limited time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_at: Option<Timestamp>,
-    /// Which.
+    /// The indices of the pushes.
     pub places: Places,
 }
 
-/// Pushes that are sent again at the same moment.
+/// Pushes that are retried at the same moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
-    /// When.
+    /// When the retry is due.
     pub due_at: Timestamp,
-    /// Which, and their past.
+    /// The pushes and their history.
     pub part: Part,
 }
 
 impl Progress {
-    /// A chunk of so many pushes as it is staged, of which these are left out. Their ending is the batch's first.
+    /// Creates the progress of a chunk that is staged with these duplicates. Duplicates have the batch's
+    /// first result.
     #[must_use]
     pub fn staged(pushes: usize, duplicates: Vec<(usize, u32)>) -> Self {
         let mut progress = Self::default();
@@ -97,38 +100,38 @@ impl Progress {
         progress
     }
 
-    /// The position of the push that takes the same content to the device as the one at `place`.
+    /// Returns the position of the push that has the same device and content as the one at this index.
     #[must_use]
     pub fn duplicate_of(&self, place: usize) -> Option<u32> {
         let found = self.duplicates.binary_search_by_key(&place, |(place, _)| *place);
         self.duplicates.get(found.ok()?).map(|(_, of)| *of)
     }
 
-    /// The pushes that a runner has.
+    /// Returns the pushes that a runner has.
     #[must_use]
     pub fn in_flight(&self) -> Places {
         let parts = self.claim.iter().flat_map(|claim| &claim.parts);
         union(parts.map(|part| part.places))
     }
 
-    /// The pushes that wait for another round.
+    /// Returns the pushes that wait for a retry.
     #[must_use]
     pub fn put_off(&self) -> Places {
         union(self.waiting.iter().map(|waiting| waiting.part.places))
     }
 
-    /// The pushes that have ended.
+    /// Returns the pushes that have a final result.
     #[must_use]
     pub const fn ended(&self) -> Places {
         self.ended
     }
 
-    /// Remembers that nobody knows how an attempt at these pushes ended.
+    /// Records that the result of an attempt at these pushes is unknown.
     pub fn doubt(&mut self, places: Places) {
         self.uncertain = self.uncertain.with(places);
     }
 
-    /// The pushes, of so many, that can be sent and were not tried yet.
+    /// Returns the pushes that can be sent and were not tried yet. `pushes` is the size of the chunk.
     #[must_use]
     pub fn ready(&self, pushes: usize) -> Places {
         Places::first(pushes)
@@ -137,14 +140,14 @@ impl Progress {
             .without(self.in_flight())
     }
 
-    /// The pushes, of so many, that can be sent now.
+    /// Returns the pushes that can be sent now. `pushes` is the size of the chunk.
     #[must_use]
     pub fn sendable(&self, pushes: usize, now: Timestamp) -> Places {
         let due = self.waiting.iter().filter(|waiting| waiting.due_at <= now);
         union(due.map(|waiting| waiting.part.places)).with(self.ready(pushes))
     }
 
-    /// When the next push can be sent: nothing if all that are left are with a runner.
+    /// Returns when the next push can be sent. Returns `None` if all that are left are with a runner.
     #[must_use]
     pub fn due_at(&self, pushes: usize) -> Option<Timestamp> {
         if self.claim.is_some() {
@@ -156,7 +159,8 @@ impl Progress {
         self.waiting.iter().map(|waiting| waiting.due_at).min()
     }
 
-    /// Hands a runner up to `most` of the pushes that can be sent now: those that wait first, and the longest.
+    /// Claims up to `most` of the pushes that can be sent now. Takes waiting ones first, the longest waiting
+    /// before others.
     pub fn claim(&mut self, pushes: usize, most: usize, until: Timestamp, now: Timestamp) -> Places {
         let ready = Part::untouched(self.ready(pushes));
         self.waiting.sort_by_key(|waiting| waiting.due_at);
@@ -182,14 +186,15 @@ impl Progress {
         claimed
     }
 
-    /// The claim's pushes have had a turn now, unless they had one before. Returns the earliest of their turns.
+    /// Records the first turn of the claimed pushes, unless they had one before. Returns the earliest of
+    /// their first turns.
     pub fn note_turn(&mut self, now: Timestamp) -> Timestamp {
         let parts = self.claim.iter_mut().flat_map(|claim| &mut claim.parts);
         let turns = parts.map(|part| *part.first_at.get_or_insert(now));
         turns.min().unwrap_or(now)
     }
 
-    /// Takes pushes from the runner, with their past.
+    /// Removes pushes from the claim and returns them with their history.
     pub fn withdraw(&mut self, places: Places) -> Vec<Part> {
         let Some(claim) = &mut self.claim else {
             return Vec::new();
@@ -200,7 +205,7 @@ impl Progress {
         taken
     }
 
-    /// Takes pushes, of so many, that have not ended, with their past, wherever they are.
+    /// Removes pushes without a final result, wherever they are, and returns them with their history.
     pub fn take_out(&mut self, places: Places, pushes: usize) -> Vec<Part> {
         let open = places.both(Places::first(pushes)).without(self.ended);
         if open.is_empty() {
@@ -217,7 +222,7 @@ impl Progress {
         taken
     }
 
-    /// Pushes are sent again, from `due_at` on; those that were never tried at a moment that is over are ready.
+    /// Schedules a retry at `due_at`. Pushes that were never tried are ready again if `due_at` has passed.
     pub fn put_back(&mut self, part: Part, due_at: Timestamp, now: Timestamp) {
         let is_untouched = part.rounds == 0 && part.attempts == 0 && part.first_at.is_none();
         if part.places.is_empty() || (is_untouched && due_at <= now) {
@@ -230,17 +235,18 @@ impl Progress {
         }
     }
 
-    /// The runner has the chunk no more. Gives what it had.
+    /// Removes the claim and returns its pushes.
     pub fn take_claim(&mut self) -> Vec<Part> {
         self.claim.take().map(|claim| claim.parts).unwrap_or_default()
     }
 
-    /// A runner that has nothing any more has no claim.
+    /// Removes a claim without pushes.
     pub fn close_claim(&mut self) {
         self.claim.take_if(|claim| claim.parts.is_empty());
     }
 
-    /// Pushes that were taken out, of a chunk with so many, have ended as number `ending` says.
+    /// Sets the final result number `ending` of pushes that were removed before. `pushes` is the size of the
+    /// chunk.
     pub fn end(&mut self, places: Places, ending: usize, pushes: usize) {
         let letter = letter(ending);
         let mut letters: Vec<char> = self.endings.chars().collect();
@@ -254,7 +260,7 @@ impl Progress {
         self.ended = self.ended.with(places);
     }
 
-    /// Keeps what single pushes have, of those that have just ended.
+    /// Keeps the details of those pushes that have just ended.
     pub fn keep_details(&mut self, details: &[Detail], ended: Places) {
         let kept = details.iter().filter(|detail| ended.contains(detail.place));
         self.details.extend(kept.cloned());
@@ -262,7 +268,7 @@ impl Progress {
 }
 
 impl Part {
-    /// Pushes that were never tried.
+    /// Creates a group of pushes that were never tried.
     const fn untouched(places: Places) -> Self {
         Self {
             rounds: 0,
@@ -272,7 +278,7 @@ impl Part {
         }
     }
 
-    /// Takes some of the pushes away, if they are among them.
+    /// Removes some of the pushes from the group and returns them.
     fn split(&mut self, places: Places) -> Option<Self> {
         let places = self.places.both(places);
         self.places = self.places.without(places);
@@ -301,7 +307,7 @@ impl From<Row> for Progress {
     }
 }
 
-/// The number of the ending of pushes that are left out, in a batch that has some.
+/// The result number of duplicates, in a batch that has some.
 const DUPLICATE: usize = 0;
 
 fn union(sets: impl Iterator<Item = Places>) -> Places {

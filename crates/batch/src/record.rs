@@ -1,4 +1,4 @@
-//! What a batch knows of itself: its row, written when its state changes and not with each chunk.
+//! The record of a batch: its own row, written when its state changes and not with each chunk.
 
 use std::time::Duration;
 
@@ -10,60 +10,61 @@ use super::results::Ending;
 use apns::fault::WarningSummary;
 use apns::time::Timestamp;
 
-/// The row of a batch.
+/// The record of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Its id: 32 hex digits.
     pub id: String,
     /// The app that it sends as.
     pub app: String,
-    /// When its upload began: what a relative expiration counts from.
+    /// When its upload began. A relative expiration counts from here.
     pub created_at: Timestamp,
-    /// When its upload had ended without a fault, or the last scan.
+    /// When its upload ended without a fault, or when the last scan ended.
     pub sealed_at: Option<Timestamp>,
-    /// When nothing was left to do.
+    /// When the batch ended.
     pub ended_at: Option<Timestamp>,
-    /// How it stands.
+    /// Its state.
     pub state: State,
-    /// Why it is paused, while it is.
+    /// Why it is paused, if it is.
     pub paused: Option<Pause>,
-    /// That APNs refuses the credential, until all of its other batches have heard.
+    /// APNs' refusal of the credential, until all of the credential's other batches were notified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
-    /// Whether it is deleted as soon as its webhook has got its deliveries.
+    /// Whether it is deleted as soon as its webhook deliveries have ended.
     #[serde(default, skip_serializing_if = "is_false")]
     pub is_deleting: bool,
-    /// How it is sent.
+    /// The sending options.
     pub terms: Terms,
-    /// How many lines of its upload were left out.
+    /// The number of lines of its upload that were left out as invalid.
     pub invalid: u32,
-    /// What is sent although devices treat it badly.
+    /// Warnings about content that devices handle badly.
     #[serde(default, skip_serializing_if = "WarningSummary::is_empty")]
     pub warnings: WarningSummary,
-    /// Whether it goes on however many tokens are refused: somebody has resumed it after such a pause.
+    /// Whether it continues however many tokens are refused, because a caller resumed it after such a pause.
     #[serde(default, skip_serializing_if = "is_false")]
     pub ignores_bad_tokens: bool,
-    /// The ways in which its pushes ended, in the order in which they first did: chunks name them by number.
+    /// The distinct results of its pushes, in the order of their first occurrence. Chunks refer to them by
+    /// number.
     pub endings: Vec<Ending>,
-    /// The campaign's run that it is; none if a caller has uploaded it.
+    /// The campaign run that it belongs to; `None` if a caller uploaded it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
-    /// Why scans were told to stop before they had gone through all their devices, if they were.
+    /// Why scans were stopped before they had reached all their devices, if they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut_off: Option<CutOff>,
-    /// What is wrong, if the campaign could not be read any more.
+    /// The fault of the campaign, if it could not be read any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut_off_detail: Option<String>,
-    /// What its campaign and its audience have been told of its end.
+    /// The reports that its campaign and audience have of its end.
     #[serde(default, skip_serializing_if = "Handover::is_nothing")]
     pub handover: Handover,
-    /// Which deliveries its webhook has got.
+    /// The webhook deliveries that exist.
     #[serde(default, skip_serializing_if = "Announcement::is_nothing")]
     pub announcement: Announcement,
 }
 
 impl Record {
-    /// Why devices were left out, in words, if they were.
+    /// Returns a sentence about why devices were left out. Returns `None` if none were.
     #[must_use]
     pub fn cut_off_text(&self) -> Option<String> {
         let why = match self.cut_off? {
@@ -80,45 +81,45 @@ impl Record {
     }
 }
 
-/// The run of a campaign that a batch is.
+/// The campaign run that a batch belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The campaign's id.
     pub campaign: String,
-    /// When the run was due: with the campaign, its name.
+    /// When the run was due. Campaign and due time identify the run.
     pub at: Timestamp,
-    /// The audience whose shards go through their devices for it.
+    /// The audience whose shards are scanned.
     pub audience: AudienceRef,
-    /// When the batch was opened: no answer of APNs is older. The run may have been due before.
+    /// When the batch was opened. No answer of APNs is older; the run may have been due before.
     #[serde(default)]
     pub opened_at: Timestamp,
 }
 
-/// An audience, named so that none of the shards mistakes it for an earlier one.
+/// A reference to an audience that cannot be confused with an earlier one of the same name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AudienceRef {
     /// Its name.
     pub name: String,
     /// When it was created, which distinguishes it from an earlier audience of the same name.
     pub created_at: Timestamp,
-    /// How many shards it has.
+    /// The number of its shards.
     pub shards: u32,
 }
 
-/// Why devices were left out that scans had not come to.
+/// Why a run left out devices that its scans had not reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CutOff {
-    /// There was no room for more.
+    /// The batch reached its size limit.
     Full,
-    /// The time was over in which anything is sent.
+    /// The time for sending was over.
     Expired,
     /// The campaign could not be read any more.
     Unreadable,
 }
 
 impl CutOff {
-    /// The word for it in answers.
+    /// Returns the word for it in answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -129,26 +130,26 @@ impl CutOff {
     }
 }
 
-/// How a batch stands.
+/// The state of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Its upload has not ended.
     Staging,
-    /// It is sent.
+    /// It is being sent.
     Running,
-    /// It is not sent until somebody says so.
+    /// It is paused until a caller resumes it.
     Paused,
-    /// It is not sent any more; what is in flight ends.
+    /// It is cancelled, and pushes are still in flight.
     Cancelling,
-    /// It was cancelled, and nothing is in flight.
+    /// It was cancelled, and no push is in flight.
     Cancelled,
-    /// Every push has its ending.
+    /// Every push has a final result.
     Done,
 }
 
 impl State {
-    /// The word for it in answers.
+    /// Returns the word for it in answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -161,7 +162,7 @@ impl State {
         }
     }
 
-    /// Whether nothing will change any more.
+    /// Whether the state is final.
     #[must_use]
     pub const fn has_ended(self) -> bool {
         matches!(self, Self::Cancelled | Self::Done)
@@ -171,38 +172,38 @@ impl State {
 /// Why a batch is paused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
-    /// Who paused it.
+    /// Who or what paused it.
     pub by: PausedBy,
-    /// What to look into.
+    /// What to check.
     pub detail: String,
 }
 
-/// That APNs refuses the credential.
+/// APNs' refusal of the credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// APNs' reason.
     pub reason: String,
-    /// The credential's batches that have not heard; none if nobody was told yet, and all are to be.
+    /// The credential's batches that were not notified yet; `None` if all must still be notified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unheard: Option<Vec<String>>,
 }
 
-/// Who paused a batch.
+/// Who or what paused a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PausedBy {
-    /// A caller.
+    /// A caller paused it.
     Caller,
     /// APNs refused the credential.
     Credential,
-    /// APNs refused too many device tokens: the app's environment or topic is likely the wrong one.
+    /// APNs refused too many device tokens: the app's environment or topic is probably wrong.
     BadDeviceTokens,
-    /// A chunk cannot be sent as the deployment is now.
+    /// A chunk cannot be sent with the deployment's current settings.
     Problem,
 }
 
 impl PausedBy {
-    /// The word for it in answers.
+    /// Returns the word for it in answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -214,33 +215,34 @@ impl PausedBy {
     }
 }
 
-/// How a batch is sent: its caller's options and the deployment's settings, as they were when it was sealed.
+/// How a batch is sent: the caller's options and the deployment's settings at the time of sealing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
-    /// The most pushes a second.
+    /// The maximum number of pushes per second.
     pub rate: Option<u32>,
-    /// Its share of the credential's permits beside other batches.
+    /// Its weight for the credential's permits relative to other batches.
     pub weight: u32,
-    /// How long a push is tried again.
+    /// How long a push is retried, in milliseconds.
     pub retry_for_ms: u64,
-    /// When the notification is of no more use.
+    /// When the notification expires.
     pub expires_at: Option<Timestamp>,
-    /// Whether a push takes effect once though it is sent twice. One that does not is sent at most once: if nobody knows
-    /// whether it was sent, it ends as unknown.
+    /// Whether a push that is sent twice takes effect once. If not, it is sent at most once: if it is unknown
+    /// whether it was sent, its result is `unknown`.
     pub repeatable: bool,
-    /// Whether each push has one attempt: it is sent again only if APNs cannot have taken it, and within seconds.
+    /// Whether each push has one attempt: it is sent again only within seconds, and only if APNs cannot have
+    /// accepted it.
     pub one_attempt: bool,
-    /// Whether the collapse ids are ours.
+    /// Whether we set the collapse ids.
     pub collapse_repeats: bool,
-    /// How many refusals about token or topic are not too many, in percent of the answers.
+    /// The percentage of answers that may be refusals about token or topic.
     pub bad_token_percent: u32,
-    /// How long a runner has for a chunk before another may take it, in milliseconds.
+    /// How long a runner may keep a chunk before its claim expires, in milliseconds.
     pub claim_ms: u64,
-    /// How long the batch is kept when it has ended, in milliseconds.
+    /// How long the batch is kept after its end, in milliseconds.
     pub keep_ms: u64,
-    /// Where the end is told.
+    /// The URL that is notified of the end.
     pub webhook: Option<String>,
-    /// When pushes may go out, each from its first moment up to its second; at any time if there is none.
+    /// The sending windows, each from its first moment until its second. Empty means at any time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<(Timestamp, Timestamp)>,
 }
@@ -251,8 +253,9 @@ const fn is_false(flag: &bool) -> bool {
 }
 
 impl Terms {
-    /// When a runner is to send nothing more that gets pushes now, which had their first turn at `turn_at`: at the end of the
-    /// window, when the notification expires, or when pushes with one attempt are too late.
+    /// Returns when a runner must stop sending pushes that are claimed now and were first claimed at
+    /// `turn_at`: at the end of the window, when the notification expires, or when pushes with one attempt
+    /// are too late.
     #[must_use]
     pub fn launch_until(&self, turn_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let late_at = self.one_attempt.then(|| self.retries_end(turn_at));
@@ -260,7 +263,7 @@ impl Terms {
         ends.into_iter().flatten().min()
     }
 
-    /// The moment after which a push is not sent again that came back for the first time at `first_at`.
+    /// Returns when the retries of a push end that first failed at `first_at`.
     #[must_use]
     pub fn retries_end(&self, first_at: Timestamp) -> Timestamp {
         let budget = first_at + Duration::from_millis(self.retry_for_ms);

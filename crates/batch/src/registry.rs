@@ -1,11 +1,11 @@
-//! The registry of a credential: which batches it has, for the listing and for pausing all of them.
+//! The registry of a credential: a list of its batches, for listings and for pausing all of them.
 //!
-//! One Durable Object a credential. Each batch records itself here whenever its state changes, so that a record which
-//! was lost is made up for by the next; the batch itself stays the truth. In scope: the table, and each command as one
-//! statement. Out of scope: the batches, and executing the statements (`shell`).
+//! One Durable Object per credential. Each batch records itself here whenever its state changes, so the next
+//! record replaces a lost one. The batch itself holds the truth. In scope: the table, and each command as one
+//! statement. Out of scope: the batches, and executing the statements (the Worker).
 //!
-//! Commands and replies are JSON text between versions of the Worker that may differ for the minutes of a deployment:
-//! a field that is added needs a default.
+//! Commands and replies are JSON text. During a deployment they pass between two versions of the Worker, so a
+//! new field needs a default.
 
 mod cursor;
 mod refusal_round;
@@ -18,31 +18,31 @@ use delivery::sql::{BadRow, MAX_INTEGER, Query, Row, Statement, Value};
 pub use cursor::{BadCursor, Cursor};
 pub use refusal_round::RefusalRound;
 
-/// What a registry is asked.
+/// A command to a registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
-    /// A batch as it is now. One that has ended stays as it ended, unless a later one has its id.
+    /// Records the current state of a batch. An ended batch is not changed, unless a later one has its id.
     Record(Entry),
-    /// A batch is no more.
+    /// Removes a batch.
     Forget {
         /// Its id.
         batch: String,
     },
-    /// The batches that match, the newest first.
+    /// Lists the matching batches, newest first.
     List(Filter),
-    /// The ids of all batches that have not ended, the oldest first.
+    /// Returns the ids of all batches that have not ended, oldest first.
     Active,
-    /// Forgets batches that have ended before a moment.
+    /// Removes batches that ended before a moment.
     Sweep {
         /// The moment.
         before: Timestamp,
     },
-    /// How many batches there are, by app and state.
+    /// Counts the batches by app and state.
     Count,
 }
 
-/// What a registry answers.
+/// A reply of a registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
@@ -52,22 +52,22 @@ pub enum Reply {
     Page(Page),
     /// The ids of the batches that have not ended.
     Active(Vec<String>),
-    /// How many batches there are.
+    /// The numbers of batches.
     Counted(Vec<Counted>),
 }
 
-/// How many batches of an app are in a state.
+/// The number of an app's batches in one state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// The app.
     pub app: String,
     /// The word for the state.
     pub state: String,
-    /// How many.
+    /// The number of batches.
     pub batches: u64,
 }
 
-/// What the registry knows of a batch.
+/// The registry's entry of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The batch's id.
@@ -81,36 +81,36 @@ pub struct Entry {
     /// When it ended, if it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
-    /// How many pushes it has.
+    /// The number of its pushes.
     pub pushes: u64,
-    /// Who is told about it, if anybody.
+    /// Its webhook, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
 }
 
-/// Which batches are listed.
+/// The filter of a listing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
-    /// Of these apps alone; of all if there is nothing here.
+    /// Filters by app. `None` matches every app.
     pub apps: Option<Vec<String>>,
-    /// In this state.
+    /// Filters by state. `None` matches every state.
     pub state: Option<String>,
-    /// Created then or later.
+    /// Only batches created at or after this moment.
     pub since: Option<Timestamp>,
-    /// Created before.
+    /// Only batches created before this moment.
     pub until: Option<Timestamp>,
-    /// The most of them.
+    /// The maximum number of batches.
     pub limit: u32,
-    /// After the row where an earlier listing ended.
+    /// Continues after this row, where an earlier listing ended.
     pub cursor: Option<Cursor>,
 }
 
-/// Batches in the order of a listing.
+/// One page of a listing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
-    /// The batches, the newest first.
+    /// The batches, newest first.
     pub batches: Vec<Entry>,
-    /// Where the listing goes on, if there are more.
+    /// Where the next page begins; `None` if this is the last.
     pub cursor: Option<Cursor>,
 }
 
@@ -173,7 +173,7 @@ impl Query for Command {
 impl Filter {
     fn statement(&self) -> Statement {
         let apps = self.apps.as_ref().map(|apps| serde_json::json!(apps).to_string());
-        // No id comes before the empty one: all that was created at `until` lies behind this place.
+        // The empty id sorts first, so everything created at `until` comes after this position.
         let end = self.until.map(|until| Cursor {
             at: until,
             id: String::new(),
@@ -190,7 +190,8 @@ impl Filter {
 }
 
 impl Page {
-    /// The first `limit` of the listings of several registries together, each of which was asked for as many.
+    /// Merges the pages of several registries into one of `limit` batches. Each registry must have been asked
+    /// for as many.
     #[must_use]
     pub fn merge(pages: Vec<Self>, limit: u32) -> Self {
         let more = pages.iter().any(|page| page.cursor.is_some());
@@ -203,7 +204,7 @@ impl Page {
         page
     }
 
-    /// The first `limit` of `batches`, with the place where they go on.
+    /// Creates a page of the first `limit` batches, with a cursor if there are more.
     fn cut(mut batches: Vec<Entry>, limit: u32) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = batches.len() > limit;

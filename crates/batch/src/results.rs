@@ -1,8 +1,9 @@
-//! How the pushes of a chunk ended, as its runner tells the batch and as the batch keeps it.
+//! The results of a chunk's pushes, as its runner reports them and as the batch stores them.
 //!
-//! Pushes that ended alike are told together: most chunks are one ending and a set of places. Told again, or told in
-//! parts and then as a whole, it says the same, so that a runner repeats everything with each message and none of them
-//! matters. What one push alone has (APNs' timestamp, its unique id) is told beside it.
+//! Pushes with the same result are reported as one group: most chunks have one result and a set of indices. A
+//! report may be repeated, or made in parts and then as a whole, without any change. A runner therefore
+//! repeats everything with each report, and no single report matters. What only one push has (APNs'
+//! timestamp, its unique id) is reported separately.
 
 use std::time::Duration;
 
@@ -14,60 +15,60 @@ use apns::{Outcome, TransportError};
 use delivery::receipt::{Receipt, Status};
 use delivery::verdict::{self, Verdict};
 
-/// What has become of pushes of one chunk.
+/// The results of pushes of one chunk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Results {
-    /// The pushes that ended, by how.
+    /// The pushes that ended, grouped by result.
     pub found: Vec<Found>,
-    /// What single pushes have beside it.
+    /// Details of single pushes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<Detail>,
 }
 
-/// Pushes that ended alike.
+/// Pushes with the same result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
-    /// How.
+    /// The result.
     pub ending: Ending,
-    /// How long APNs, or whoever else stopped them, said to wait, in milliseconds.
+    /// The wait that APNs, or whatever else stopped them, asked for, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
-    /// Whether they were not tried at all, as the run's time was over or it was told to stop.
+    /// Whether they were not tried at all, because the runner's time was over or it had to stop.
     #[serde(default, skip_serializing_if = "is_false")]
     pub untried: bool,
-    /// Which.
+    /// The indices of the pushes.
     pub places: Places,
 }
 
-/// How a push ended: what its receipt says, and that of thousands of others.
+/// The final result of a push, shared by all pushes with an equal receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
-    /// What it means.
+    /// The meaning of the outcome.
     pub verdict: Verdict,
     /// APNs' HTTP status; 0 if APNs did not answer.
     pub code: u16,
-    /// APNs' reason, or ours where APNs gave none.
+    /// APNs' reason, or ours if APNs gave none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// How often it was sent.
+    /// The number of attempts.
     pub attempts: u8,
-    /// Why it is not sent again, though it could be.
+    /// Why it was given up although a retry was possible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gave_up: Option<GaveUp>,
 }
 
-/// Why a batch gave a push up.
+/// Why a batch gave up a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GaveUp {
-    /// The notification's expiration came before the next attempt.
+    /// The notification expired before the next attempt.
     Expired,
-    /// The time that the batch has for retries was over.
+    /// The batch's time for retries was over.
     OutOfRetries,
 }
 
 impl GaveUp {
-    /// The word for it in answers.
+    /// Returns the word for it in answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -77,21 +78,21 @@ impl GaveUp {
     }
 }
 
-/// What belongs to one push alone.
+/// Details of a single push.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Detail {
-    /// Its place in the chunk.
+    /// The index of the push in the chunk.
     pub place: usize,
     /// Since when its device is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
-    /// `apns-unique-id`, which the sandbox gives.
+    /// `apns-unique-id`, which only the sandbox sends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unique_id: Option<String>,
 }
 
 impl Results {
-    /// Adds the end of a run's push; `push` of the receipt is the place in the chunk.
+    /// Adds the result of a push. The receipt's `push` is the index in the chunk.
     pub fn add(&mut self, receipt: &Receipt) {
         let mut ending = Ending::of(receipt);
         let is_final = ending.is_final(false);
@@ -124,13 +125,13 @@ impl Results {
         });
     }
 
-    /// How many pushes it tells of.
+    /// Returns the number of pushes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.found.iter().map(|found| found.places.len()).sum()
     }
 
-    /// Whether it tells of none.
+    /// Whether it has no pushes.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.found.is_empty()
@@ -167,7 +168,7 @@ impl Ending {
         }
     }
 
-    /// How a push ends that is left out, since an earlier one takes the same content to its device.
+    /// Returns the result of a push that is left out because an earlier one has the same device and content.
     #[must_use]
     pub const fn duplicate() -> Self {
         Self {
@@ -179,8 +180,8 @@ impl Ending {
         }
     }
 
-    /// Whether the push is done with: it is not sent again. `repeatable` says whether pushes replace themselves on the
-    /// device when they are sent twice.
+    /// Whether the push is not sent again. `repeatable` says whether a push that is sent twice takes effect
+    /// once.
     #[must_use]
     pub const fn is_final(&self, repeatable: bool) -> bool {
         match self.verdict {
@@ -195,13 +196,14 @@ impl Ending {
         }
     }
 
-    /// Whether APNs may have taken the push, though it did not say so.
+    /// Whether APNs may have accepted the push although it did not say so.
     #[must_use]
     pub const fn may_have_been_taken(&self) -> bool {
         self.code != 0 && !verdict::is_untaken(self.code, self.verdict)
     }
 
-    /// Whether APNs has certainly not accepted the push: it was not sent, or refused. A device that is gone counts as reached.
+    /// Whether APNs has certainly not accepted the push: it was not sent, or it was refused. A push to a
+    /// device that is gone counts as accepted.
     #[must_use]
     pub const fn is_not_accepted(&self) -> bool {
         match self.verdict {
@@ -210,7 +212,7 @@ impl Ending {
         }
     }
 
-    /// What has become of a push that ended so.
+    /// Returns the status of a push with this result.
     #[must_use]
     pub const fn status(&self) -> Status {
         match self.verdict {
@@ -233,12 +235,12 @@ const fn is_false(flag: &bool) -> bool {
     !*flag
 }
 
-/// The letter that stands in a chunk's row for a push with ending number `index`.
+/// Returns the result code for result number `index`. A chunk's row has one such character per push.
 #[must_use]
 pub fn letter(index: usize) -> char {
     let code = u32::try_from(index).ok().and_then(|index| {
-        // The printable ASCII that JSON writes as it is, then what lies beyond ASCII: a byte a push as long as a batch has no
-        // more than ninety ways to end.
+        // The codes are the printable ASCII characters that JSON does not escape, then characters beyond
+        // ASCII. A push takes one byte as long as a batch has at most ninety results.
         let code = FIRST_LETTER.checked_add(index)?;
         Some(match code {
             ..BACKSLASH => code,
@@ -249,7 +251,7 @@ pub fn letter(index: usize) -> char {
     code.and_then(char::from_u32).unwrap_or(OPEN)
 }
 
-/// The number of the ending that a letter stands for; none for [`OPEN`].
+/// Returns the result number of a code. Returns `None` for [`OPEN`].
 #[must_use]
 pub fn index(letter: char) -> Option<usize> {
     let code = u32::from(letter);
@@ -262,25 +264,26 @@ pub fn index(letter: char) -> Option<usize> {
     usize::try_from(index).ok()
 }
 
-/// `#`: the first after the quotation mark, which JSON would escape.
+/// `#`: the first character after the quotation mark, which JSON would escape.
 const FIRST_LETTER: u32 = 0x23;
 
-/// The one other character of printable ASCII that JSON escapes.
+/// The only other printable ASCII character that JSON escapes.
 const BACKSLASH: u32 = 0x5c;
 
 /// `~`.
 const LAST_ASCII: u32 = 0x7e;
 
-/// The one before [`LAST_ASCII`].
+/// The character before [`LAST_ASCII`].
 const LAST_BEFORE: u32 = LAST_ASCII - 1;
 
-/// Where letters go on: two bytes each.
+/// The first code beyond ASCII: two bytes each.
 const BEYOND_ASCII: u32 = 0x100;
 
-/// The letter of a push that has no ending yet.
+/// The code of a push without a final result.
 pub const OPEN: char = ' ';
 
-/// The most ways to end that a batch keeps apart: reasons are APNs' words, and a broken server must not fill memory.
+/// The number of results that a batch distinguishes. Reasons are APNs' words, and a broken server must not
+/// fill the memory.
 pub const MAX_ENDINGS: usize = 1000;
 
 #[cfg(test)]
@@ -336,7 +339,7 @@ mod tests {
 
     #[test]
     fn results_format_unchanged() {
-        // A runner of the last deployment tells a batch of this one.
+        // A runner of the previous deployment reports to a batch of this one.
         let text = r#"{"found":[{"ending":{"verdict":{"retry":{"provider_token":"expired"}},"code":403,"reason":"ExpiredProviderToken","attempts":1},"retry_after_ms":5,"untried":true,"places":[[3,4]]}]}"#;
         let results: Results = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&results).unwrap(), text);

@@ -1,21 +1,22 @@
 //! The tables of a batch's object.
 //!
-//! A chunk is two rows: its device lines, written once as they arrive, and how far it is, written with each claim and
-//! each settling. What single pushes have beside their ending is in a third row, which only grows: a batch that is loaded
-//! does not read it. What else the batch knows are facts by name, as JSON text. One that scans fill has a row for each of
-//! them, written after the chunk that it brought: what that says last is what there is.
+//! A chunk has two rows: its device lines, written once when they arrive, and its progress, written with each
+//! claim and each report. Details of single pushes are in a third row, which only grows and is not read when
+//! a batch is loaded. The rest is stored as facts: JSON text by name. A batch that scans fill also has one
+//! row per scan. It is written after the chunk of the scan's step, so the last scan row determines which
+//! chunks exist.
 
 use super::{Detail, Progress, Record, ScanProgress, Size, at};
 use delivery::sql::{BadRow, Row, Statement};
 
-/// Makes the tables, if there are none.
+/// Creates missing tables.
 #[must_use]
 pub fn create() -> [Statement; 4] {
     [
         Statement::new(
             "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID",
         ),
-        // The lines come last, so that SQLite does not read them with the rest.
+        // The lines are the last column, so that SQLite does not read them with the others.
         Statement::new(
             "CREATE TABLE IF NOT EXISTS chunks \
              (number INTEGER PRIMARY KEY, first INTEGER NOT NULL, pushes INTEGER NOT NULL, lines TEXT NOT NULL)",
@@ -27,10 +28,10 @@ pub fn create() -> [Statement; 4] {
     ]
 }
 
-/// Makes the table of scans as well, for a batch that is opened.
+/// Creates the table of scans, for a batch that is opened.
 #[must_use]
 pub fn create_scans() -> Statement {
-    // `chunks`: how many the batch had when the row was written.
+    // `chunks`: the batch's number of chunks when the row was written.
     Statement::new(
         "CREATE TABLE IF NOT EXISTS scans \
          (scan INTEGER PRIMARY KEY, cursor TEXT NOT NULL, last INTEGER NOT NULL, chunks INTEGER NOT NULL, \
@@ -38,7 +39,7 @@ pub fn create_scans() -> Statement {
     )
 }
 
-/// Reads which tables exist. Reading creates none, so that an id that nobody uploaded stores nothing.
+/// Reads which tables exist. Does not create any, so that a request for an unknown id stores nothing.
 #[must_use]
 pub fn exist() -> Statement {
     Statement::new("SELECT name FROM sqlite_master WHERE type = 'table'")
@@ -59,12 +60,12 @@ pub const SCANS: &str = "scans";
 /// The table of deliveries.
 pub const DELIVERIES: &str = "deliveries";
 
-/// What a batch knows beside its chunks.
+/// What a batch stores apart from its chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fact {
     /// Its [`Record`].
     Record,
-    /// The first line of its upload: what every push has.
+    /// The first line of its upload: what all pushes share.
     Head,
     /// The SHA-256 of its upload's body, in hex.
     Fingerprint,
@@ -79,13 +80,13 @@ impl Fact {
         }
     }
 
-    /// Reads it: one row with its text, or none.
+    /// Reads the fact: one row with its text, or none.
     #[must_use]
     pub fn read(self) -> Statement {
         Statement::new("SELECT text FROM facts WHERE name = ?").bind(self.name())
     }
 
-    /// Writes it.
+    /// Writes the fact.
     #[must_use]
     pub fn write(self, text: String) -> Statement {
         Statement::new("INSERT OR REPLACE INTO facts (name, text) VALUES (?, ?)")
@@ -100,10 +101,10 @@ pub fn scans() -> Statement {
     Statement::new("SELECT scan, cursor, last, chunks, left_out FROM scans ORDER BY scan")
 }
 
-/// The rows of [`scans`], and how many chunks they have brought.
+/// Parses the rows of [`scans`]. Returns the scans and the number of chunks that they have appended.
 ///
 /// # Errors
-/// What is wrong with a row.
+/// Returns what is wrong with a row.
 pub fn read_scans(rows: &[Row]) -> Result<(Vec<ScanProgress>, u32), String> {
     let bad = |error: BadRow| error.to_string();
     let (mut scans, mut chunks) = (Vec::new(), 0);
@@ -119,7 +120,7 @@ pub fn read_scans(rows: &[Row]) -> Result<(Vec<ScanProgress>, u32), String> {
     Ok((scans, u32::try_from(chunks).unwrap_or(u32::MAX)))
 }
 
-/// Writes a scan, of a batch with so many chunks.
+/// Writes a scan of a batch with `chunks` chunks.
 #[must_use]
 pub fn write_scan(number: u32, scan: &ScanProgress, chunks: u32) -> Statement {
     Statement::new(
@@ -132,7 +133,8 @@ pub fn write_scan(number: u32, scan: &ScanProgress, chunks: u32) -> Statement {
     .bind(serde_json::to_string(&scan.left_out).unwrap_or_default())
 }
 
-/// Deletes the chunks from one on: those that were written without their scan's row, which failed, and come again.
+/// Deletes the chunks from `from` on. They were written without their scan's row, whose write failed, and
+/// will come again.
 #[must_use]
 pub fn drop_chunks(from: u32) -> Statement {
     Statement::new("DELETE FROM chunks WHERE number >= ?").bind(from)
@@ -160,10 +162,10 @@ pub fn sizes() -> Statement {
     Statement::new("SELECT first, pushes FROM chunks ORDER BY number")
 }
 
-/// A row of [`sizes`].
+/// Parses a row of [`sizes`].
 ///
 /// # Errors
-/// The row is not as it must be.
+/// Returns an error if the row does not have the stored form.
 pub fn size(row: &Row) -> Result<Size, BadRow> {
     Ok(Size {
         first: u32::try_from(row.number(0)?).unwrap_or(u32::MAX),
@@ -171,7 +173,7 @@ pub fn size(row: &Row) -> Result<Size, BadRow> {
     })
 }
 
-/// Reads how far those chunks are that were ever claimed, from one on: [`PAGE`] rows at the most.
+/// Reads the progress of claimed chunks from `number` on, at most [`PAGE`] rows.
 #[must_use]
 pub fn progress_from(number: u32) -> Statement {
     Statement::new("SELECT number, text FROM progress WHERE number >= ? ORDER BY number LIMIT ?")
@@ -179,23 +181,24 @@ pub fn progress_from(number: u32) -> Statement {
         .bind(PAGE)
 }
 
-/// The chunk from which [`progress_from`] gives the page after this one; none if this is the last.
+/// Returns the chunk at which [`progress_from`] continues after this page. Returns `None` if this page is the
+/// last.
 #[must_use]
 pub fn next_page(page: impl ExactSizeIterator<Item = u32>) -> Option<u32> {
     let is_full = page.len() >= at(PAGE);
     page.last().filter(|_| is_full).map(|last| last.saturating_add(1))
 }
 
-/// Reads how far one chunk is: one row, or none.
+/// Reads the progress of one chunk: one row, or none.
 #[must_use]
 pub fn one_progress(number: u32) -> Statement {
     Statement::new("SELECT number, text FROM progress WHERE number = ?").bind(number)
 }
 
-/// A row of [`progress_from`] and [`one_progress`].
+/// Parses a row of [`progress_from`] or [`one_progress`].
 ///
 /// # Errors
-/// What is wrong with it.
+/// Returns what is wrong with it.
 pub fn progress(row: &Row) -> Result<(u32, Progress), String> {
     let number = row.number(0).map_err(|error| error.to_string())?;
     let text = row.text(1).map_err(|error| error.to_string())?;
@@ -203,7 +206,7 @@ pub fn progress(row: &Row) -> Result<(u32, Progress), String> {
     Ok((u32::try_from(number).unwrap_or(u32::MAX), progress))
 }
 
-/// Writes how far a chunk is.
+/// Writes the progress of a chunk.
 #[must_use]
 pub fn write_progress(number: u32, progress: &Progress) -> Statement {
     Statement::new("INSERT OR REPLACE INTO progress (number, text) VALUES (?, ?)")
@@ -211,7 +214,7 @@ pub fn write_progress(number: u32, progress: &Progress) -> Statement {
         .bind(serde_json::to_string(progress).unwrap_or_default())
 }
 
-/// Adds what single pushes of a chunk have beside their ending: lines of JSON.
+/// Adds details of a chunk's pushes as lines of JSON.
 #[must_use]
 pub fn add_details(number: u32, details: &[Detail]) -> Statement {
     let lines = details
@@ -233,20 +236,20 @@ pub fn contents(number: u32) -> Statement {
         .bind(number)
 }
 
-/// What a chunk's receipts need beside how far it is.
+/// What a chunk's receipts need in addition to its progress.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
     /// Its device lines.
     pub lines: String,
-    /// What single pushes have beside their ending.
+    /// The details of single pushes.
     pub details: Vec<Detail>,
 }
 
 impl Contents {
-    /// The contents in the rows of [`contents`].
+    /// Parses the rows of [`contents`].
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// Returns what is wrong with them.
     pub fn read(rows: &[Row]) -> Result<Self, String> {
         let Some(row) = rows.first() else {
             return Ok(Self::default());
@@ -265,14 +268,14 @@ impl Contents {
     }
 }
 
-/// Writes the batch's own row.
+/// Writes the batch's record.
 #[must_use]
 pub fn write_record(record: &Record) -> Statement {
     Fact::Record.write(serde_json::to_string(record).unwrap_or_default())
 }
 
-/// How many rows are read at once: a row is some 600 bytes, and 60 KB if each of its 500 pushes waits for a moment of its
-/// own, so that a page is 150 KB and never more than 15 MB.
+/// The number of rows that are read at once. A row has some 600 bytes, or 60 KB if each of its 500 pushes
+/// waits for a different moment. A page is therefore 150 KB, and at most 15 MB.
 pub const PAGE: u32 = 250;
 
 #[cfg(test)]
@@ -339,7 +342,8 @@ mod tests {
         assert_eq!(sizes.iter().map(|size| size.first).collect::<Vec<_>>(), [0, 2]);
     }
 
-    /// A page of chunks of 500 pushes that were sent in the sandbox, where each has an id; each chunk as `progress` says.
+    /// Creates a page of chunks of 500 pushes sent in the sandbox, where each push has an id. `progress`
+    /// creates each chunk's progress.
     fn page_of(progress: impl Fn() -> Progress) -> (Database, usize) {
         let database = with_tables();
         let details: Vec<Detail> = (0..500)
@@ -418,7 +422,7 @@ mod tests {
 
     #[test]
     fn details_format_unchanged() {
-        // Receipts read it.
+        // Receipts are rendered from this format.
         let database = with_tables();
         let detail = Detail {
             place: 1,

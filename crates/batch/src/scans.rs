@@ -1,18 +1,19 @@
-//! A batch that is opened first and filled while it is sent: the shards of an audience go through their devices side by
-//! side, each in a scan of its own.
+//! Batches that scans fill while they are sent. The shards of an audience scan their devices concurrently,
+//! one scan per shard.
 //!
-//! The batch keeps how far each scan has come, and takes a step only if it begins there (compare and set): one that comes
-//! again, as its answer was lost, changes nothing, and a scan that forgot where it was is told. A chunk and its scan's row
-//! are written in one step of the object, so that a chunk is there once or not at all. When every scan has said that it
-//! is over, the batch is sealed, as one whose upload has ended.
+//! The batch stores each scan's cursor and accepts a step only if it begins there (compare and set). A step
+//! that is repeated because its answer was lost changes nothing, and a scan that lost its position gets it
+//! from the answer. A chunk and its scan's row are written in one step of the object, so a chunk is stored
+//! exactly once or not at all. When every scan has ended, the batch is sealed like one whose upload has
+//! ended.
 //!
-//! How large it may become: a run has up to [`MAX_PUSHES`], five times an upload. Its device lines are some 100 bytes
-//! each, 5 GB of the 10 GB that an object stores; memory holds 24 bytes a chunk, 2.4 MB of 128 MB. Lines with payloads of
-//! their own are longer: past [`MAX_STORED`] nothing is taken either. What does not fit is left out, the scans end, and the
-//! record says so ([`CutOff::Full`]).
+//! The size limit: a run has up to [`MAX_PUSHES`], five times an upload. Its device lines are some 100 bytes
+//! each, 5 GB of the 10 GB that an object stores. Memory holds 24 bytes per chunk, 2.4 MB of 128 MB. Lines
+//! with their own payloads are longer, so nothing is accepted past [`MAX_STORED`] either. Devices beyond a
+//! limit are left out, the scans end, and the record says so ([`CutOff::Full`]).
 //!
-//! A scan that is stopped before its end counts the devices that it has not come to, and reports them with its last step. The
-//! report of the run's end waits for that, but not longer than [`COUNT_TIME`].
+//! A scan that is stopped before its end counts the devices that it has not reached, and reports the count
+//! with its last step. The report of the run's end waits for that, but no longer than [`COUNT_TIME`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -24,23 +25,23 @@ use super::{
 use crate::places;
 use apns::time::Timestamp;
 
-/// How far a scan has come.
+/// The progress of a scan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScanProgress {
     /// Where its last step ended.
     pub cursor: String,
-    /// Whether it is over.
+    /// Whether it has ended.
     pub last: bool,
-    /// How many devices it has left out so far.
+    /// The number of devices that it has left out so far.
     pub left_out: LeftOut,
 }
 
-/// What came of a step.
+/// The result of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken {
-    /// What the scan is told.
+    /// The answer to the scan.
     pub appended: Appended,
-    /// The number and the size of the chunk that was appended: its lines are to be written with the scan's row.
+    /// The number and size of the appended chunk. Its lines must be written together with the scan's row.
     pub chunk: Option<(u32, Size)>,
 }
 
@@ -49,19 +50,20 @@ pub struct Taken {
 pub(super) struct Scans {
     scans: Vec<ScanProgress>,
     unsaved: BTreeSet<u32>,
-    /// When each scan is expected to be heard of, by its number; an object that forgot it expects all now.
+    /// When each scan is expected to report, by its number. An object that lost its memory expects all now.
     expected: BTreeMap<u32, Timestamp>,
 }
 
 impl Append {
-    /// Whether there is anything to take. A scan asks with a step of nothing how far it is; none leads back to the start.
+    /// Whether the step changes anything. A scan asks for its position with an empty step. No step leads back
+    /// to the start.
     fn does_anything(&self) -> bool {
         let leads_back = self.to.is_empty() && !self.from.is_empty();
         let moves = self.from != self.to || self.last;
         !leads_back && moves
     }
 
-    /// Whether these are its device lines, and as many as a chunk may have.
+    /// Whether `lines` are the step's device lines, and no more than a chunk may have.
     #[must_use]
     pub fn has_lines(&self, lines: &str) -> bool {
         let pushes = at(self.pushes);
@@ -71,7 +73,7 @@ impl Append {
 }
 
 impl Batch {
-    /// A batch that so many scans are to fill; it is sent from now on.
+    /// Opens a batch that `scans` scans fill. It is sent from now on.
     #[must_use]
     pub fn open(record: Record, scans: u32, now: Timestamp) -> Self {
         let origin = record.origin.map(|origin| Origin {
@@ -92,20 +94,21 @@ impl Batch {
         batch
     }
 
-    /// The same with its scans, as they were stored.
+    /// Sets its stored scans.
     #[must_use]
     pub fn with_scans(mut self, scans: Vec<ScanProgress>) -> Self {
         self.scans.scans = scans;
         self
     }
 
-    /// Takes a step of a scan, if it begins where the last one ended. `stored` is how many bytes the object stores.
+    /// Accepts a scan's step if it begins where the last one ended. `stored` is the number of bytes that the
+    /// object stores.
     pub fn append(&mut self, append: &Append, stored: u64, now: Timestamp) -> Taken {
         self.tick(now);
         let mut chunk = None;
         if self.is_next(append) {
             if let Some(fault) = &append.fault {
-                // No scan can make anything more of the campaign.
+                // No scan can render any more devices of the campaign.
                 self.record.cut_off_detail = Some(fault.chars().take(MAX_FAULT).collect());
                 self.cut_off(CutOff::Unreadable, now);
                 self.tick(now);
@@ -126,27 +129,29 @@ impl Batch {
         Taken { appended, chunk }
     }
 
-    /// The scans that have not been heard of for so long that they may stand still, and where they are: their shards are to be
-    /// woken. They count as heard of then.
+    /// Returns the scans that have been silent for so long that they may have stopped, and their audience.
+    /// Their shards must be woken. The scans then count as heard.
     pub fn take_silent_scans(&mut self, now: Timestamp) -> Option<(AudienceRef, Vec<u32>)> {
         let origin = self.record.origin.as_ref().filter(|_| self.awaits_scans(now))?;
         let silent = self.scans.take_silent(now);
         (!silent.is_empty()).then(|| (origin.audience.clone(), silent))
     }
 
-    /// When the first of the scans counts as silent.
+    /// Returns when the first scan counts as silent.
     pub(super) fn silent_at(&self, now: Timestamp) -> Option<Timestamp> {
         let may_be_woken = self.awaits_scans(now) && self.record.origin.is_some();
         self.scans.silent_at(now).filter(|_| may_be_woken)
     }
 
-    /// Whether scans are to be heard of that are not over: they bring devices, or count those that they have not come to.
+    /// Whether scans that have not ended must still report: they append devices, or count the ones that they
+    /// have not reached.
     pub(super) fn awaits_scans(&self, now: Timestamp) -> bool {
         let is_in_time = |ended_at| now < ended_at + COUNT_TIME;
         self.scans.open().next().is_some() && self.record.ended_at.is_none_or(is_in_time)
     }
 
-    /// The scans are stopped: those that wait are woken at once, to count what they have not come to.
+    /// Stops the scans. Waiting scans are woken at once, so that they count the devices that they have not
+    /// reached.
     pub(super) fn stop_scans(&mut self) {
         let open: Vec<u32> = self.scans.open().collect();
         for number in open {
@@ -154,14 +159,14 @@ impl Batch {
         }
     }
 
-    /// The rows of scans that have changed since the last call.
+    /// Returns the rows of scans that have changed since the last call.
     pub fn take_unsaved_scans(&mut self) -> Vec<(u32, ScanProgress)> {
         let unsaved = std::mem::take(&mut self.scans.unsaved);
         let row = |number: u32| Some((number, self.scans.of(number)?.clone()));
         unsaved.into_iter().filter_map(row).collect()
     }
 
-    /// How many devices its scans have left out so far.
+    /// Returns the number of devices that its scans have left out so far.
     #[must_use]
     pub fn left_out(&self) -> LeftOut {
         let mut sum = LeftOut::default();
@@ -171,7 +176,7 @@ impl Batch {
         sum
     }
 
-    /// How many chunks it has.
+    /// Returns the number of its chunks.
     #[must_use]
     pub fn chunks(&self) -> u32 {
         u32::try_from(self.chunks.len()).unwrap_or(u32::MAX)
@@ -182,14 +187,14 @@ impl Batch {
         self.record.sealed_at.is_none() && !self.record.state.has_ended()
     }
 
-    /// The last scan is over: nothing comes any more.
+    /// Seals the batch if its last scan has ended.
     pub(super) fn close_if_scanned(&mut self, now: Timestamp) {
         if self.is_open() && self.scans.scans.iter().all(|scan| scan.last) {
             self.close(now);
         }
     }
 
-    /// The scans that are not over are told to stop.
+    /// Stops the scans that have not ended.
     pub(super) fn cut_off(&mut self, why: CutOff, now: Timestamp) {
         if self.is_open() && self.scans.scans.iter().any(|scan| !scan.last) {
             self.record.cut_off = Some(why);
@@ -201,22 +206,22 @@ impl Batch {
         self.record.sealed_at = Some(now);
         self.stop_scans();
         self.is_record_unsaved = true;
-        // Who keeps a list of batches did not know how many pushes it has.
+        // The registry does not know the final number of pushes yet.
         self.notices.push(Notice::StateChanged);
     }
 
-    /// Whether the batch waits for this step, and has not enough to do without it.
+    /// Whether the batch accepts this step: it is the scan's next one, and the batch is not full.
     fn is_next(&self, append: &Append) -> bool {
         let scan = self.scans.of(append.scan);
         let takes = matches!(self.record.state, State::Running | State::Paused) && self.is_open();
-        // A scan that does not wait when it is told to gets nowhere.
+        // Steps of a scan that does not wait when it should are not accepted.
         takes
             && append.does_anything()
             && scan.is_some_and(|scan| !scan.last && scan.cursor == append.from)
             && (self.plan.fresh() < MAX_FRESH || append.pushes == 0)
     }
 
-    /// Whether a scan that was stopped says how many devices it has not come to.
+    /// Whether this is the last step of a stopped scan, which counts the devices that it has not reached.
     fn is_count(&self, append: &Append) -> bool {
         let is_stopped = !self.is_open() || self.record.state == State::Cancelling;
         let scan = self.scans.of(append.scan);
@@ -262,7 +267,7 @@ impl Batch {
         }
     }
 
-    /// How long a scan is to wait.
+    /// Returns how long a scan waits.
     fn hold(&self, now: Timestamp) -> Duration {
         let terms = &self.record.terms;
         if self.record.state == State::Paused {
@@ -275,12 +280,12 @@ impl Batch {
         if self.plan.fresh() < FULL {
             return Duration::ZERO;
         }
-        // Until there is room for a good many: a scan that waits and finds none has come in vain.
+        // Until there is room for many chunks: a scan that waits and then finds no room has asked in vain.
         let chunks = count(self.chunks.len()).max(1);
         let room = self.pushes().saturating_mul(ROOM) / chunks;
         let (rate, longest) = match terms.rate {
             Some(rate) => (u64::from(rate), LONGEST_HOLD),
-            // Measured, and soon out of date: the batch must not run dry while scans wait.
+            // The measured rate is soon out of date, and the batch must not run dry while scans wait.
             None => (self.rate(now), UNSURE_HOLD),
         };
         let millis = room.saturating_mul(1000) / rate.max(1);
@@ -297,7 +302,7 @@ impl Scans {
         self.scans.get_mut(at(number))
     }
 
-    /// The numbers of the scans that are not over.
+    /// Returns the numbers of the scans that have not ended.
     fn open(&self) -> impl Iterator<Item = u32> {
         let numbered = (0..).zip(&self.scans);
         numbered.filter(|(_, scan)| !scan.last).map(|(number, _)| number)
@@ -326,41 +331,43 @@ impl Scans {
     }
 }
 
-/// The most pushes of a batch that scans fill; the arithmetic is above.
+/// The maximum number of pushes of a batch that scans fill; the module header has the calculation.
 pub const MAX_PUSHES: u64 = 50_000_000;
 
-/// No chunk is appended to an object that stores so many bytes: a tenth of its 10 GB is left for how far the chunks are, half
-/// a kilobyte each, and for what the platform keeps beside them.
+/// No chunk is appended to an object that stores this many bytes. A tenth of its 10 GB is left for the
+/// chunks' progress, half a kilobyte each, and for what the platform stores beside it.
 const MAX_STORED: u64 = 9_000_000_000;
 
-/// With so many chunks that nobody has touched, scans are to wait: a million pushes in chunks of 500, some 25 seconds' work
-/// at 40,000 a second. More would only lie there and grow old: devices leave the audience meanwhile.
+/// From this number of untouched chunks on, scans wait. It is a million pushes in chunks of 500, some 25
+/// seconds' work at 40,000 per second. More would only become outdated: devices leave the audience in the
+/// meantime.
 const FULL: usize = 2000;
 
-/// Scans wait until so many of those are gone: the rest lasts while they come.
+/// Scans wait until this many of those are sent. The rest lasts until their next steps arrive.
 const ROOM: u64 = 500;
 
-/// With so many, nothing is taken: scans that were told to wait bring no more than a chunk each.
+/// From this number of untouched chunks on, no chunk is accepted. Scans that were told to wait append at most
+/// one chunk each.
 const MAX_FRESH: usize = 2 * FULL;
 
-/// A scan that was not heard of for so long, though it was expected, may stand still: its shard is woken. A turn of a shard with
-/// many scans takes some minutes.
+/// A scan that should have reported and was silent for this long may have stopped, so its shard is woken. A
+/// turn of a shard with many scans takes some minutes.
 const SILENCE: Duration = Duration::from_mins(5);
 
-/// How long after its end a run waits for its scans to count the devices that they have not come to: some hundred pages of a
-/// shard. One that never began counts none.
+/// How long after its end a run waits for its scans to count the devices that they have not reached: some
+/// hundred pages of a shard. A scan that never began counts none.
 pub(super) const COUNT_TIME: Duration = Duration::from_mins(10);
 
-/// Characters of a fault that are kept.
+/// The maximum length of a stored fault, in characters.
 const MAX_FAULT: usize = 500;
 
 /// How long scans wait while the batch is paused.
 const PAUSED_HOLD: Duration = Duration::from_secs(30);
 
-/// How long they wait at the most where nothing that comes sooner could need them.
+/// The longest wait if nothing earlier can need the scans.
 const LONGEST_HOLD: Duration = Duration::from_mins(5);
 
-/// How long they wait at the most when it is a guess how fast pushes go out: less than [`FULL`] takes.
+/// The longest wait if the sending rate is an estimate: less than the time to send [`FULL`] chunks.
 const UNSURE_HOLD: Duration = Duration::from_secs(10);
 
 /// A shorter wait is not worth an alarm.

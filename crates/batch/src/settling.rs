@@ -1,7 +1,8 @@
-//! How pushes ended, as runners tell it: what a batch takes down, and what it sends again.
+//! Handles the results that runners report: what the batch records, and what it sends again.
 //!
-//! An ending is taken from whoever tells it first, though his claim is over: it has happened. What is sent again is for
-//! the runner to say whose claim runs. Told again, or in parts and then as a whole, nothing changes.
+//! Final results are accepted from any runner, even after its claim has expired, because the push has been
+//! sent. Only the runner whose claim is current decides about retries. A repeated report, in parts or as a
+//! whole, changes nothing.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use delivery::backoff;
 use delivery::verdict::{RetryCause, Verdict};
 
 impl Batch {
-    /// A runner says how pushes ended; with `over` it has done what it could.
+    /// Records results that a runner reports. With `over` the runner has finished with the chunk.
     pub fn settle(
         &mut self,
         number: u32,
@@ -45,7 +46,8 @@ impl Batch {
         if let Some(ending) = refused.filter(|_| self.record.state == State::Running) {
             let reason = ending.reason.clone().unwrap_or_default();
             let detail = format!("APNs refuses the credential: {reason}");
-            // Stored with the pause, so that a crash keeps no batch from hearing.
+            // Stored together with the pause, so that a crash does not lose the notification of the other
+            // batches.
             let unheard = None;
             self.record.refusal = Some(Refusal { reason, unheard });
             self.notices.push(Notice::CredentialRefused);
@@ -59,7 +61,7 @@ impl Batch {
         }
     }
 
-    /// The credential's other batches were told that APNs refuses it, but for these.
+    /// Records that the credential's other batches were notified of the refusal, except `unheard`.
     pub(super) fn told_of_refusal(&mut self, unheard: Vec<String>) {
         if let Some(refusal) = &mut self.record.refusal {
             refusal.unheard = Some(unheard);
@@ -69,10 +71,10 @@ impl Batch {
         self.is_record_unsaved = true;
     }
 
-    /// Takes in what a run's results say of APNs and of the run.
+    /// Updates what is known about APNs from a runner's results.
     fn look_at(&mut self, results: &Results, now: Timestamp) {
         if self.guard.note(results) {
-            // What waits in the queue would go out although there is trouble.
+            // Chunks in the queue would be sent although there is trouble.
             self.forget_queue();
         }
         if results.found.iter().all(|found| found.untried) {
@@ -80,19 +82,19 @@ impl Batch {
         }
     }
 
-    /// How far a chunk is; none if it is done.
+    /// Returns a chunk's progress. Returns `None` if the chunk is done.
     pub(super) fn begun(&mut self, number: u32) -> Option<&mut Progress> {
         self.chunks.get_mut(at(number)).and_then(Chunk::open)
     }
 
-    /// Whether this is the claim that runs.
+    /// Whether this claim is current.
     pub(super) fn has_claim(&self, number: u32, claim: Timestamp) -> bool {
         let progress = self.progress(number);
         let runs = progress.and_then(|progress| progress.claim.as_ref());
         runs.is_some_and(|runs| runs.until == claim)
     }
 
-    /// The runner has the chunk no more; what it has not told of is sent again.
+    /// Ends a runner's claim. Pushes without a reported result are sent again.
     pub(super) fn take_back(&mut self, number: u32, now: Timestamp) {
         if let Some(progress) = self.begun(number) {
             for part in progress.take_claim() {
@@ -104,7 +106,7 @@ impl Batch {
         self.enter(number);
     }
 
-    /// Pushes with one attempt end whose turn came too long ago.
+    /// Ends pushes with one attempt whose first turn is too long ago.
     pub(super) fn give_up_late(&mut self, number: u32, now: Timestamp) {
         let terms = &self.record.terms;
         let Some(progress) = self.progress(number).filter(|_| terms.one_attempt) else {
@@ -118,7 +120,7 @@ impl Batch {
         }
     }
 
-    /// The time of a claim is over, and nobody knows what its runner has sent.
+    /// Ends an expired claim. It is unknown what its runner has sent.
     pub(super) fn lapse(&mut self, number: u32, now: Timestamp) {
         let repeatable = self.record.terms.repeatable;
         let progress = self.begun(number);
@@ -131,7 +133,7 @@ impl Batch {
                 self.put_off(number, part, &abandoned(), RetryCause::Network, None, now);
                 continue;
             }
-            // They may have been sent, and what is sent twice takes effect twice.
+            // They may have been sent, and a push that is sent twice takes effect twice.
             if let Some(progress) = self.begun(number) {
                 progress.put_back(part, now, now);
             }
@@ -141,7 +143,8 @@ impl Batch {
         self.enter(number);
     }
 
-    /// Pushes of the claim that runs were not delivered. Tells whether APNs refused the credential.
+    /// Handles pushes of the current claim that were not delivered. Returns whether APNs refused the
+    /// credential.
     fn send_again(&mut self, number: u32, found: &Found, now: Timestamp) -> bool {
         let progress = self.begun(number);
         let parts = progress.map(|progress| {
@@ -157,7 +160,7 @@ impl Batch {
             let again = match found.ending.verdict {
                 Verdict::Retry(again) if !found.untried => again,
                 Verdict::Retry(_) | Verdict::FixCredentials => {
-                    // They go out with the next claim, or when the batch is resumed.
+                    // They are sent with the next claim, or when the batch is resumed.
                     self.keep(number, part, &found.ending, now);
                     continue;
                 }
@@ -183,7 +186,7 @@ impl Batch {
         }
     }
 
-    /// Pushes wait for another round, or are given up if it would come too late.
+    /// Schedules a retry, or gives the pushes up if it would come too late.
     fn put_off(
         &mut self,
         number: u32,
@@ -221,7 +224,8 @@ impl Batch {
         }
     }
 
-    /// Pushes have ended, those at least that had not yet, whoever has them. `last` is how their last run ended.
+    /// Sets the final result of pushes that have none yet, whichever runner has them. `last` is the result of
+    /// their last attempt.
     pub(super) fn end(&mut self, number: u32, places: Places, last: &Ending, details: &[Detail]) {
         let Some(chunk) = self.chunks.get_mut(at(number)) else {
             return;
@@ -248,13 +252,14 @@ impl Batch {
         self.enter(number);
     }
 
-    /// The number of an ending; a new one is added.
+    /// Returns the number of a result; adds a new one.
     fn ending(&mut self, ending: &Ending) -> usize {
         let endings = &mut self.record.endings;
         if let Some(index) = endings.iter().position(|known| known == ending) {
             return index;
         }
-        // Verdicts are few: each has its place, though there are too many reasons to keep them apart.
+        // There are few verdicts, so each keeps a result of its own even if there are too many reasons to
+        // distinguish.
         let alike = |known: &Ending| known.verdict == ending.verdict && known.gave_up == ending.gave_up;
         if endings.len() >= MAX_ENDINGS
             && let Some(index) = endings.iter().position(alike)
@@ -268,7 +273,7 @@ impl Batch {
     }
 }
 
-/// How a push ends that has one attempt, after this one.
+/// Returns the result of a push with one attempt after `last`.
 fn given_up(last: &Ending) -> Ending {
     Ending {
         gave_up: Some(GaveUp::Expired),
@@ -276,7 +281,7 @@ fn given_up(last: &Ending) -> Ending {
     }
 }
 
-/// What is known of pushes whose runner was not heard of again.
+/// Returns the result of pushes whose runner stopped reporting.
 fn abandoned() -> Ending {
     Ending {
         verdict: Verdict::Unknown,
@@ -287,8 +292,8 @@ fn abandoned() -> Ending {
     }
 }
 
-/// Stands where APNs' reason would, of a push that no runner brought to an end in all its rounds.
+/// The reason of a push that no runner finished in all its rounds.
 pub(super) const RUNNER_LOST: &str = "RunnerLost";
 
-/// How long nothing goes out after a run that tried nothing: the next one would find no more time or room than it.
+/// How long nothing is sent after a runner tried nothing: the next one would not have more time or room.
 const IDLE_PAUSE: Duration = Duration::from_secs(1);

@@ -1,6 +1,6 @@
-//! Who watches a batch: bounds the streams of progress that one API key has open.
+//! The progress streams of a batch. Limits how many one API key has open.
 //!
-//! A stream whose reader is gone may never be closed. Each stream therefore says that it is alive whenever something is
+//! A stream whose reader is gone may never be closed. Each stream therefore reports whenever something is
 //! read from it, and one that has been silent for [`STALE`] is forgotten.
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub struct Watchers {
     next: u64,
 }
 
-/// One of the streams.
+/// Identifies a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatcherId(u64);
 
@@ -43,7 +43,7 @@ impl Watchers {
         Some(id)
     }
 
-    /// Notes that something is read from a stream.
+    /// Records that something was read from a stream.
     pub fn seen(&mut self, id: WatcherId, now: Timestamp) {
         if let Some(watcher) = self.open.iter_mut().find(|watcher| watcher.id == id) {
             watcher.seen_at = now;
@@ -56,11 +56,11 @@ impl Watchers {
     }
 }
 
-/// The most streams of one batch that an API key has open: a dashboard for each of a team, and none for a loop that forgot
-/// to close them.
+/// The maximum number of streams per batch and API key: enough for a dashboard per team member, but a limit
+/// for a loop that does not close them.
 pub const MAX_WATCHERS: usize = 16;
 
-/// A stream from which nothing was read for so long has no reader: something is written to it each 15 s.
+/// A stream from which nothing was read for this long has no reader: something is written to it every 15 s.
 pub const STALE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

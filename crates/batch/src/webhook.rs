@@ -1,7 +1,7 @@
-//! Webhooks: what a caller's endpoint is told about a batch, and how it knows that we say so.
+//! Webhooks: the bodies that a caller's endpoint receives about a batch, and their signatures.
 //!
-//! Source: Standard Webhooks 1.0 (<https://www.standardwebhooks.com>). In scope: bodies and signatures. Out of scope: when
-//! what is sent (`outbox`), sending it (`shell`), and which addresses may be told (`api`).
+//! Source: Standard Webhooks 1.0 (<https://www.standardwebhooks.com>). In scope: bodies and signatures. Out
+//! of scope: what is sent when (`outbox`), sending it (the Worker), and which URLs are allowed (`api`).
 
 mod event;
 mod signature;

@@ -1,28 +1,28 @@
-//! When pushes may go out: the windows of a batch, and the end of them all.
+//! The sending windows of a batch, and when sending ends.
 
 use super::Terms;
 use apns::time::Timestamp;
 
 impl Terms {
-    /// Whether pushes may go out now.
+    /// Whether pushes may be sent now.
     #[must_use]
     pub fn is_open_at(&self, now: Timestamp) -> bool {
         self.opens_at(now) == Some(now)
     }
 
-    /// When pushes may go out next, which may be now; nothing if the last window is over.
+    /// Returns when pushes may be sent next, which may be now. Returns `None` if the last window is over.
     #[must_use]
     pub fn opens_at(&self, now: Timestamp) -> Option<Timestamp> {
         if self.windows.is_empty() {
             return Some(now);
         }
         let ahead = self.windows.iter().filter(|(_, closes_at)| *closes_at > now);
-        // One whose end is not after its beginning is none.
+        // A window that ends before it begins is ignored.
         let ahead = ahead.filter(|(opens_at, closes_at)| opens_at < closes_at);
         ahead.map(|(opens_at, _)| (*opens_at).max(now)).min()
     }
 
-    /// When the window ends that is open now. Windows that overlap are one.
+    /// Returns when the current window ends. Overlapping windows count as one. Returns `None` if none is open.
     #[must_use]
     pub fn closes_at(&self, now: Timestamp) -> Option<Timestamp> {
         let mut end = None;
@@ -39,7 +39,7 @@ impl Terms {
         }
     }
 
-    /// When nothing may go out any more: the notification expires, or the last window is over.
+    /// Returns when sending ends: the notification expires, or the last window is over.
     #[must_use]
     pub fn ends_at(&self) -> Option<Timestamp> {
         let closes_at = self.windows.iter().map(|(_, closes_at)| *closes_at).max();

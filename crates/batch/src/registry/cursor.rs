@@ -1,4 +1,4 @@
-//! Where a listing goes on: after the last row that was shown.
+//! The position of a listing: after the last row that was shown.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use apns::time::Timestamp;
 
-/// The place of one row in an order by time and then by id. To callers it is an opaque text.
+/// The position of one row in an order by time and then by id. Callers must treat it as opaque.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Cursor {
@@ -53,12 +53,12 @@ impl TryFrom<String> for Cursor {
     }
 }
 
-/// A text that no listing ended with.
+/// The text is not a cursor of a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be the `cursor` of an earlier answer")]
 pub struct BadCursor;
 
-/// The most characters of an id: ours have 32.
+/// The maximum length of an id; ours have 32 characters.
 const MAX_ID: usize = 64;
 
 #[cfg(test)]
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_cursor_format_unchanged() {
-        // Callers keep cursors, and two versions of the Worker may answer one after the other.
+        // Callers keep cursors, and different versions of the Worker may answer consecutive requests.
         let cursor = Cursor {
             at: Timestamp::from_millis(1_795_420_800_123),
             id: "00ff".to_owned(),

@@ -1,8 +1,8 @@
-//! Which batches of a credential are told that APNs refuses it, and which of them have not heard.
+//! One round of notifying a credential's batches that APNs refuses the credential.
 
 use std::collections::VecDeque;
 
-/// One round of telling batches, several of them side by side.
+/// The batches of one round. Several are notified concurrently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusalRound {
     waiting: VecDeque<String>,
@@ -10,7 +10,7 @@ pub struct RefusalRound {
 }
 
 impl RefusalRound {
-    /// A round that tells all of these batches but the one that found the refusal.
+    /// Creates a round for all of these batches except the one that found the refusal.
     #[must_use]
     pub fn new(batches: Vec<String>, from: &str) -> Self {
         let mut waiting = VecDeque::from(batches);
@@ -21,19 +21,19 @@ impl RefusalRound {
         }
     }
 
-    /// The batch that is told next. Returns `None` when none is left, or if the round is not to go on.
+    /// Returns the next batch to notify. Returns `None` if none is left or the round must stop.
     pub fn next(&mut self, goes_on: bool) -> Option<String> {
         if goes_on { self.waiting.pop_front() } else { None }
     }
 
-    /// Takes in whether a batch has heard. One that has not keeps no other from hearing.
+    /// Records whether a batch was notified. A failure does not stop the round.
     pub fn told(&mut self, batch: String, has_heard: bool) {
         if !has_heard {
             self.unheard.push(batch);
         }
     }
 
-    /// The batches that are to be told in another round: those that failed, and those whose turn did not come.
+    /// Returns the batches that need another round: those that failed and those that were not reached.
     #[must_use]
     pub fn unheard(mut self) -> Vec<String> {
         self.unheard.extend(self.waiting);

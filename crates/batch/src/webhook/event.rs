@@ -1,12 +1,13 @@
-//! What an endpoint is told, as the bodies of webhooks.
+//! The bodies of webhooks.
 //!
-//! A body is rendered again for each attempt, and must then be the same: everything in it is final when its event happens.
+//! A body is rendered again for each attempt and must be the same each time, so everything in it is final
+//! when its event happens.
 
 use serde::{Deserialize, Serialize};
 
 use apns::time::Timestamp;
 
-/// The kinds of event; their words are part of the contract.
+/// The kinds of event. Their names are part of the HTTP contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// A batch has ended, done or cancelled.
@@ -20,26 +21,27 @@ pub enum Event {
 /// A device that is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GoneDevice<'d> {
-    /// Its device token in full: the receiver is to delete it.
+    /// The full device token, so that the receiver can delete it.
     pub token: &'d str,
-    /// What the caller calls the device, if anything.
+    /// The caller's reference for the device, if there is one.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     pub reference: Option<&'d str>,
-    /// Since when APNs knows it, if it said so.
+    /// Since when the device is gone, if APNs said so.
     #[serde(serialize_with = "rfc_3339", skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
     /// APNs' reason.
     pub reason: &'d str,
 }
 
-/// The body of `batch.ended`. `status` is the batch's status document as JSON text; `at` is when it ended.
+/// Renders the body of `batch.ended`. `status` is the batch's status document as JSON text; `at` is when the
+/// batch ended.
 #[must_use]
 pub fn batch_ended(status: &str, at: Timestamp) -> String {
     format!(r#"{{"type":"batch.ended","timestamp":"{at}","data":{status}}}"#)
 }
 
-/// The body of `devices.gone` for the next [`MAX_GONE`] of the devices, if there are any; the rest stays in the
-/// iterator. `at` is when the event was made.
+/// Renders the body of `devices.gone` for the next [`MAX_GONE`] devices and leaves the rest in the iterator.
+/// Returns `None` if there are none. `at` is when the event was created.
 pub fn devices_gone<'d>(
     batch: &str,
     app: &str,
@@ -58,8 +60,8 @@ pub fn devices_gone<'d>(
     serde_json::to_string(&message).ok()
 }
 
-/// Groups the chunks whose gone devices are reported together. No group has more than [`MAX_GONE`] devices, and no chunk
-/// without one is in any.
+/// Groups the chunks whose gone devices are reported together. A group has at most [`MAX_GONE`] devices, and
+/// contains no chunk without gone devices.
 ///
 /// `chunks` are in order: the number of each, and how many of its devices are gone.
 #[must_use]
@@ -100,8 +102,8 @@ fn rfc_3339<S: serde::Serializer>(moment: &Option<Timestamp>, serializer: S) -> 
     serializer.collect_str(&moment.unwrap_or_default())
 }
 
-/// The most devices in one body: some 60 KB of usual tokens and references, and with the longest of both still under the
-/// megabyte where common web servers begin to refuse.
+/// The maximum number of devices in one body: some 60 KB with usual tokens and references. Even with the
+/// longest of both it is below the megabyte at which common web servers refuse bodies.
 pub const MAX_GONE: usize = 500;
 
 #[cfg(test)]
@@ -129,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_body_of_batch_ended_format_unchanged() {
-        // Receivers read it.
+        // Receivers parse this format.
         let body = batch_ended(
             r#"{"id":"b","state":"done"}"#,
             Timestamp::from_millis(1_795_420_800_123),
@@ -142,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_body_of_devices_gone_format_unchanged() {
-        // Receivers read it.
+        // Receivers parse this format.
         let gone = GoneDevice {
             reference: Some("user \"7\""),
             since: Some(Timestamp::from_secs(1_795_420_800)),

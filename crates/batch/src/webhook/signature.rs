@@ -1,8 +1,8 @@
-//! The signature by which a receiver knows that a webhook is ours.
+//! The signature that proves to a receiver that a webhook comes from us.
 //!
-//! Source: Standard Webhooks 1.0 (<https://www.standardwebhooks.com>): HMAC-SHA256 over `{id}.{timestamp}.{body}`, in
-//! base64 after `v1,`; with several secrets, as many signatures with spaces between, so that a receiver can change its
-//! secret while none of ours is missed.
+//! Source: Standard Webhooks 1.0 (<https://www.standardwebhooks.com>): HMAC-SHA256 over
+//! `{id}.{timestamp}.{body}`, as base64 after `v1,`. With several secrets there is one signature per secret,
+//! separated by spaces, so that a receiver can change its secret without missing a webhook.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ impl WebhookSecret {
     /// Reads `whsec_` and the base64 of the secret's bytes.
     ///
     /// # Errors
-    /// What is wrong with it; never a part of it.
+    /// Returns what is wrong with it. Never quotes the secret.
     pub fn parse(text: &str) -> Result<Self, BadWebhookSecret> {
         let encoded = text.strip_prefix(PREFIX).ok_or(BadWebhookSecret::Prefix)?;
         let bytes = Base64::decode_vec(encoded).map_err(|_| BadWebhookSecret::Base64)?;
@@ -31,7 +31,7 @@ impl WebhookSecret {
     }
 
     fn sign(&self, id: &str, timestamp: u64, body: &str) -> Option<String> {
-        // An HMAC takes a key of any length, so that this is never none.
+        // An HMAC accepts a key of any length, so this never fails.
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
         for part in [id, ".", &timestamp.to_string(), ".", body] {
             mac.update(part.as_bytes());
@@ -47,27 +47,27 @@ impl fmt::Debug for WebhookSecret {
     }
 }
 
-/// Why a text is no secret.
+/// Why a text is not a webhook secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadWebhookSecret {
-    /// It does not begin as one.
+    /// It does not have the prefix.
     #[error("must begin with `{PREFIX}`")]
     Prefix,
-    /// What follows is not base64.
+    /// The rest is not base64.
     #[error("must be `{PREFIX}` and base64 with its padding")]
     Base64,
-    /// It has too few bytes, or too many.
+    /// It has too few or too many bytes.
     #[error(
         "has {len} bytes; it must have {MIN_SECRET} to {MAX_SECRET}, as `openssl rand -base64 32` makes them"
     )]
     Length {
-        /// How many it has.
+        /// Its length in bytes.
         len: usize,
     },
 }
 
-/// The value of `webhook-signature`: one signature per secret. Returns `None` if there is no secret: nothing is sent
-/// unsigned.
+/// Returns the value of `webhook-signature`: one signature per secret. Returns `None` if there is no secret,
+/// because nothing is sent unsigned.
 ///
 /// `timestamp` is the moment of the attempt in seconds since the epoch, the value of `webhook-timestamp`.
 #[must_use]
@@ -79,10 +79,10 @@ pub fn sign(secrets: &[WebhookSecret], id: &str, timestamp: u64, body: &str) -> 
     (!signatures.is_empty()).then(|| signatures.join(" "))
 }
 
-/// The headers of an attempt at `now` to deliver `body`.
+/// Returns the headers of an attempt at `now` to deliver `body`.
 ///
 /// # Errors
-/// There is no secret to sign with; the text goes into the log of deliveries.
+/// Returns an error if there is no secret to sign with. The text is shown in the log of deliveries.
 pub fn headers(
     secrets: &[WebhookSecret],
     id: &str,
@@ -100,22 +100,22 @@ pub fn headers(
     ])
 }
 
-/// How a request names its sender: many firewalls refuse requests without it.
+/// The sender's name in requests: many firewalls refuse requests without one.
 const USER_AGENT: &str = concat!("apns-edge/", env!("CARGO_PKG_VERSION"));
 
-/// What an attempt's problem is when it cannot be signed. The attempt is made again like one that failed.
+/// The problem of an attempt that cannot be signed. The attempt is repeated like one that failed.
 const UNSIGNED: &str = "not sent: it cannot be signed, as the deployment has no secret WEBHOOK_SECRET";
 
-/// What a secret begins with, so that it is known for one wherever it turns up.
+/// The prefix of every secret, so that a leaked one can be recognized.
 const PREFIX: &str = "whsec_";
 
 /// The version of the signature: HMAC-SHA256 with a shared secret.
 const VERSION: &str = "v1";
 
-/// The least bytes of a secret; the specification's number.
+/// The minimum length of a secret in bytes, from the specification.
 const MIN_SECRET: usize = 24;
 
-/// The most bytes of a secret; the specification's number.
+/// The maximum length of a secret in bytes, from the specification.
 const MAX_SECRET: usize = 64;
 
 #[cfg(test)]
