@@ -1,8 +1,8 @@
-//! The coding of a body: as it is, or gzip. Source: RFC 9110 section 8.4, RFC 1952.
+//! The content coding of a body: identity or gzip. Source: RFC 9110 section 8.4, RFC 1952.
 //!
-//! The platform hands over a request's body as it came. Decoded here and not by the platform's `DecompressionStream`, since
-//! that one drops a second gzip member, and hides how much comes out of how little. What comes out goes on in pieces of
-//! a bounded size; limits and fingerprints are of the decoded bytes.
+//! The platform passes on a request's body undecoded. It is decoded here and not by the platform's
+//! `DecompressionStream`, which drops a second gzip member and does not limit the ratio of output to input.
+//! Decoded bytes are passed on in pieces of bounded size. Limits and fingerprints apply to the decoded bytes.
 
 use std::io::{self, Write};
 
@@ -10,18 +10,18 @@ use flate2::write::GzDecoder;
 
 use super::problem::{Kind, Problem};
 
-/// How a body is coded.
+/// The coding of a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Coding {
-    /// As it is.
+    /// No coding.
     #[default]
     Identity,
-    /// gzip, of one or more members.
+    /// gzip, with one or more members.
     Gzip,
 }
 
 impl Coding {
-    /// What the header `Content-Encoding` says.
+    /// Returns the coding that the header `Content-Encoding` names.
     ///
     /// # Errors
     /// 415 with `Accept-Encoding` for any other coding, and for several.
@@ -40,7 +40,7 @@ impl Coding {
         }
     }
 
-    /// Its name, for our own requests.
+    /// Returns its name, for internal requests.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -58,25 +58,25 @@ fn is_gzip(name: &str) -> bool {
 
 /// Decodes a body as it arrives.
 pub struct Decoder {
-    /// None if there is nothing to decode.
+    /// `None` if the body has no coding.
     gzip: Option<Gzip>,
-    /// The most bytes that come out.
+    /// The most decoded bytes.
     limit: u64,
 }
 
 struct Gzip {
-    /// The decoder of the member that is under way.
+    /// The decoder of the current member.
     decoder: GzDecoder<Vec<u8>>,
     /// Whether the last member is complete, and no other has begun.
     is_between: bool,
-    /// Whether there were any bytes.
+    /// Whether any bytes were read.
     has_begun: bool,
-    /// How many bytes came out.
+    /// The number of decoded bytes.
     size: u64,
 }
 
 impl Decoder {
-    /// A decoder of a body with this coding.
+    /// Creates the decoder of a body with this coding.
     #[must_use]
     pub fn new(coding: Coding) -> Self {
         Self::of_at_most(MAX_DECODED, coding)
@@ -92,16 +92,17 @@ impl Decoder {
         Self { gzip, limit }
     }
 
-    /// Whether there is nothing to decode.
+    /// Whether the body has no coding.
     #[must_use]
     pub const fn is_identity(&self) -> bool {
         self.gzip.is_none()
     }
 
-    /// Decodes the first of the bytes. Returns how many of them it took, and what came out, at most some 4 MB.
+    /// Decodes a part of `bytes`. Returns how many of them it consumed, and the decoded bytes, at most some 4
+    /// MB.
     ///
     /// # Errors
-    /// 400 if they are not gzip, 413 if more than [`MAX_DECODED`] bytes come out.
+    /// 400 if they are not gzip, 413 if the body has more than [`MAX_DECODED`] bytes.
     pub fn decode(&mut self, bytes: &[u8]) -> Result<(usize, Vec<u8>), Problem> {
         let Some(gzip) = &mut self.gzip else {
             return Ok((bytes.len(), bytes.to_vec()));
@@ -112,10 +113,10 @@ impl Decoder {
         Ok((piece.len(), gzip.take(self.limit)?))
     }
 
-    /// Ends the body, and returns what was left of it.
+    /// Ends the body. Returns the last decoded bytes.
     ///
     /// # Errors
-    /// 400 if it was cut off.
+    /// 400 if the body is incomplete.
     pub fn finish(&mut self) -> Result<Vec<u8>, Problem> {
         match &mut self.gzip {
             Some(gzip) if gzip.has_begun => {
@@ -130,7 +131,8 @@ impl Decoder {
 }
 
 impl Gzip {
-    /// Decodes the bytes: members one after the other, and zeros behind a member, with which some tools fill a block.
+    /// Decodes consecutive members. Zeros after a member are skipped, because some tools pad blocks with
+    /// them.
     fn write(&mut self, mut rest: &[u8]) -> io::Result<()> {
         loop {
             if self.is_between {
@@ -175,10 +177,10 @@ fn cut_off() -> Problem {
     Problem::new(Kind::NotJson, detail)
 }
 
-/// The most bytes of a decompressed body: ten million lines of 100 bytes, the most of one batch.
+/// The most decoded bytes of a body: ten million lines of 100 bytes, the limit of a batch.
 pub const MAX_DECODED: u64 = 1 << 30;
 
-/// How many bytes are decoded at once. Each may become a thousand, so that at most 4 MB are held.
+/// How many bytes are decoded at once. Each may expand to a thousand, so at most 4 MB are held.
 const PIECE: usize = 4096;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! What the deployment says: variables and secrets, read once and checked as a whole.
+//! The configuration of a deployment: variables and secrets, which are read once and checked together.
 //!
-//! Every fault is reported at once and named by its variable (`/APPS/shop/team_id`), never with a secret's value. A fault
-//! of one app, or of one API key, stops that one alone. In scope: what the settings mean. Out of scope: where they are
-//! kept; the shell hands in a function that looks one up.
+//! All faults are reported at once, each with the path of its variable (`/APPS/shop/team_id`) and never with
+//! a secret's value. A fault of one app, or of one API key, disables only that one. In scope: what the
+//! settings mean. Out of scope: where they are stored. The caller passes a function that looks one up.
 
 mod api_key;
 mod app;
@@ -27,34 +27,34 @@ pub use caller::Caller;
 pub use campaigns::Campaigns;
 pub use transport::{Sockets, Transport};
 
-/// A deployment's configuration with which at least one app works.
+/// The configuration of a deployment in which at least one app works.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The apps that work, in the order of the variable.
+    /// The working apps, in the order of the variable.
     pub apps: Vec<App>,
     /// The apps whose settings have faults.
     pub broken_apps: Vec<BrokenApp>,
-    /// Who may call.
+    /// The API keys.
     pub api_keys: Vec<ApiKey>,
-    /// What is wrong with entries of `API_KEYS`. The other keys work.
+    /// The faults of entries in `API_KEYS`. The other keys work.
     pub api_key_faults: Vec<ApiKeyFault>,
-    /// How long one attempt to send a push may take.
+    /// The timeout of one attempt to send a push.
     pub attempt_timeout: Duration,
-    /// The most pushes in flight for a credential, over all isolates.
+    /// The most pushes in flight per credential, over all isolates.
     pub permits: u32,
-    /// What holds for the socket transport.
+    /// The settings of the socket transport.
     pub sockets: Sockets,
-    /// What holds for batches.
+    /// The settings of batches.
     pub batches: Batches,
-    /// What holds for campaigns.
+    /// The settings of campaigns.
     pub campaigns: Campaigns,
-    /// How many objects share the metrics.
+    /// The number of objects that share the metrics.
     pub metrics_shards: u32,
-    /// Where APNs is, if not at Apple: for local runs.
+    /// The origins of APNs: Apple's, or others for local runs.
     pub origins: Origins,
 }
 
-/// The origins that stand in for Apple's hosts in local runs.
+/// The origins that replace Apple's hosts in local runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins {
     production: Option<String>,
@@ -62,11 +62,11 @@ pub struct Origins {
 }
 
 impl Config {
-    /// Reads the settings that `setting` finds by name; objects are given as JSON text.
+    /// Reads the settings that `setting` finds by name. Objects are JSON text.
     ///
     /// # Errors
-    /// All faults, each at its variable, if no app could work: a fault of what all apps share, no app without faults, or no
-    /// API key that can be read.
+    /// All faults, each at its variable, if no app can work: a shared setting has a fault, every app has one,
+    /// or no API key can be read.
     pub fn load(setting: impl Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut faults = Faults::default();
         let named = json(&setting, APPS, &mut faults).unwrap_or_default();
@@ -117,7 +117,7 @@ impl Config {
         Err(all)
     }
 
-    /// What is wrong with single apps and API keys, each at its variable.
+    /// Returns the faults of single apps and API keys, each at its variable.
     #[must_use]
     pub fn faults(&self) -> Faults {
         let mut all = Faults::default();
@@ -130,19 +130,19 @@ impl Config {
         all
     }
 
-    /// The names of all apps, those that work before those that do not.
+    /// Returns the names of all apps, the working ones first.
     pub fn app_names(&self) -> impl Iterator<Item = &str> {
         let working = self.apps.iter().map(|app| app.name.as_str());
         working.chain(self.broken_apps.iter().map(|app| app.name.as_str()))
     }
 
-    /// The app called `name`, if it works.
+    /// Returns the app called `name`, if it works.
     #[must_use]
     pub fn app(&self, name: &str) -> Option<&App> {
         self.apps.iter().find(|app| app.name == name)
     }
 
-    /// The app called `name`.
+    /// Returns the app called `name`.
     ///
     /// # Errors
     /// Why it cannot send.
@@ -156,19 +156,19 @@ impl Config {
         })
     }
 
-    /// The private key of a credential that one of the apps has.
+    /// Returns the private key of a credential that one of the apps has.
     #[must_use]
     pub fn signing_key(&self, credential: &Credential) -> Option<&SigningKeyText> {
         self.first_app(credential).map(|app| &app.signing_key)
     }
 
-    /// What a credential is called where its ids are not to be shown: the first of the apps that have it.
+    /// Returns the first app with this credential, whose name is shown in place of the credential's ids.
     #[must_use]
     pub fn first_app(&self, credential: &Credential) -> Option<&App> {
         self.apps.iter().find(|app| app.credential == *credential)
     }
 
-    /// The origin, without a path, that takes an environment's pushes.
+    /// Returns the origin, without a path, to which an environment's pushes are sent.
     #[must_use]
     pub fn origin(&self, environment: Environment) -> String {
         let local = self.origins.of(environment).map(str::to_owned);
@@ -179,7 +179,7 @@ impl Config {
 /// Why an app cannot send.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoApp {
-    /// The settings do not name it, or no longer.
+    /// The settings do not contain it, or no longer.
     #[error("no app is called `{0}` any more")]
     Unknown(String),
     /// Its settings have faults.
@@ -187,19 +187,19 @@ pub enum NoApp {
     Broken(BrokenApp),
 }
 
-/// Where a socket to APNs goes.
+/// The address of a socket to APNs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     /// The host, for the connection and for `:authority`.
     pub host: String,
     /// The port.
     pub port: u16,
-    /// Whether TLS is spoken; without it in local runs alone.
+    /// Whether TLS is used. It is only off in local runs.
     pub tls: bool,
 }
 
 impl Config {
-    /// Where a socket for an environment goes.
+    /// Returns the address for an environment.
     #[must_use]
     pub fn address(&self, environment: Environment) -> Address {
         let local = self.origins.of(environment).and_then(|origin| {
@@ -220,7 +220,8 @@ impl Config {
 }
 
 impl Config {
-    /// Where the doctor tries a socket: both of Apple's ports, or the one place of a local run.
+    /// Returns the addresses that the doctor probes: both of Apple's ports, or the one address of a local
+    /// run.
     #[must_use]
     pub fn probed(&self, environment: Environment) -> Vec<Address> {
         let usual = self.address(environment);
@@ -245,7 +246,7 @@ impl Origins {
         }
     }
 
-    /// Whether pushes go somewhere else than to Apple.
+    /// Whether pushes are sent to an address other than Apple's.
     #[must_use]
     pub const fn is_local(&self) -> bool {
         self.production.is_some() || self.sandbox.is_some()
@@ -284,7 +285,7 @@ impl Origins {
     }
 }
 
-/// Whether `text` is `http(s)://` and a loopback host with a port, and nothing after it.
+/// Whether `text` is `http(s)://` and a loopback host with a port, without anything after it.
 fn is_loopback_origin(text: &str) -> bool {
     let Some(authority) = text
         .strip_prefix("https://")
@@ -314,12 +315,12 @@ fn json(setting: &impl Fn(&str) -> Option<String>, name: &str, faults: &mut Faul
     }
 }
 
-/// The text of a setting, unless there is none or it is blank.
+/// Returns the text of a setting, unless it is missing or blank.
 fn given(setting: &impl Fn(&str) -> Option<String>, name: &str) -> Option<String> {
     setting(name).filter(|text| !text::trim(text).is_empty())
 }
 
-/// Parses JSON, also if a shell or a console has put quotes around it or made a string of it.
+/// Parses JSON. Also accepts JSON that a shell or a console has quoted or made into a string.
 fn parse(text: &str, at: &Pointer<'_>) -> Result<Value, Faults> {
     let text = text::trim(text);
     let value = match fault::json(text.as_bytes(), at) {
@@ -354,7 +355,8 @@ fn number(
     }
 }
 
-/// A duration such as `7d`, `1d 12h` or `PT36H`, in which a day has 24 hours; `rule` says what is allowed.
+/// Parses a duration such as `7d`, `1d 12h` or `PT36H`, in which a day has 24 hours. `rule` says what is
+/// allowed.
 fn duration(
     setting: &impl Fn(&str) -> Option<String>,
     name: &str,
@@ -381,30 +383,31 @@ fn span(text: &str) -> Option<Duration> {
     span.to_duration(relative).ok()?.try_into().ok()
 }
 
-/// The variable that names the apps: a JSON object by name.
+/// The variable with the apps: a JSON object by name.
 pub const APPS: &str = "APPS";
-/// The secret with the callers: a JSON array.
+/// The secret with the API keys: a JSON array.
 pub const API_KEYS: &str = "API_KEYS";
-/// The variable for local runs: a JSON object of origins by environment.
+/// The variable with the origins of local runs: a JSON object by environment.
 pub const APNS_ORIGINS: &str = "APNS_ORIGINS";
-/// The variable for the time of one attempt, in milliseconds.
+/// The variable with the timeout of one attempt, in milliseconds.
 pub const ATTEMPT_TIMEOUT_MS: &str = "ATTEMPT_TIMEOUT_MS";
-/// The variable for the ceiling of pushes in flight for a credential.
+/// The variable with the most pushes in flight per credential.
 pub const PERMITS: &str = "PERMITS";
 
-/// The variable for the number of objects that share the metrics.
+/// The variable with the number of objects that share the metrics.
 const METRICS_SHARDS: &str = "METRICS_SHARDS";
 
-/// Each order and each chunk writes to one of them, and Cloudflare plans with 200 to 500 writes a second of one object.
+/// Each send request and each chunk writes to one of them. Cloudflare suggests 200 to 500 writes per second
+/// per object.
 const DEFAULT_METRICS_SHARDS: u64 = 4;
 
-/// APNs answers within a fraction of a second; after ten an answer is not coming.
+/// APNs answers within a fraction of a second. After ten seconds an answer is unlikely.
 const DEFAULT_ATTEMPT_TIMEOUT_MS: u64 = 10_000;
 
-/// Apple's engineers call 3000 parallel requests no problem (developer forums, thread 778909).
+/// Apple's engineers consider 3000 parallel requests no problem (developer forums, thread 778909).
 const DEFAULT_PERMITS: u64 = 3000;
 
-/// More than any number of connections of one object pool would carry.
+/// More than the connections of one object pool can carry.
 const MAX_PERMITS: u64 = 100_000;
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! `GET /v1/doctor`: what is configured, how the gates stand, and whether APNs can be reached.
+//! `GET /v1/doctor`: the configuration, the state of the gates, and whether APNs is reachable.
 //!
-//! Says what is set and never its value. A probe is a push without credentials: APNs answers `MissingProviderToken`,
-//! which proves name resolution, TLS, HTTP/2 and paths without touching a device or a provider token.
+//! It reports which settings there are, and never their values. A probe is a push without credentials: APNs
+//! answers `MissingProviderToken`, which proves name resolution, TLS, HTTP/2 and paths without involving a
+//! device or a provider token.
 
 mod advice;
 mod recent;
@@ -18,31 +19,31 @@ use delivery::gate::{CredentialRefusal, Inspection};
 
 pub use recent::{Probing, RecentProbes};
 
-/// What the shell found out about one credential.
+/// The check of one credential.
 #[derive(Debug)]
 pub struct CredentialCheck<'c> {
     /// The first app that uses the credential.
     pub app: &'c App,
-    /// How its gate stands, or why it did not answer.
+    /// The state of its gate, or why it did not answer.
     pub gate: Result<Inspection, String>,
 }
 
-/// What the shell found out about one way to an environment.
+/// The probe of one environment over one transport.
 #[derive(Clone, Debug)]
 pub struct Probe {
-    /// Which APNs.
+    /// The environment.
     pub environment: Environment,
-    /// By which transport.
+    /// The transport.
     pub transport: Transport,
-    /// Where to: an origin, or a host and a port.
+    /// The target: an origin, or a host and a port.
     pub target: String,
-    /// Whether an app of the caller sends this way.
+    /// Whether an app of the caller uses this environment and transport.
     pub in_use: bool,
-    /// What came of the probe.
+    /// The outcome.
     pub outcome: Outcome,
-    /// How long the answer took, in milliseconds.
+    /// The time until the answer, in milliseconds.
     pub ms: u64,
-    /// By socket: how many streams the server allows at first.
+    /// By socket: how many streams the server allows initially.
     pub streams: Option<usize>,
 }
 
@@ -55,8 +56,8 @@ impl Probe {
     }
 }
 
-/// The answer of the doctor for `caller`; `apps` are those that work and that it reaches, and `paused` the newest of its
-/// batches that are paused, or why they are not known.
+/// Answers the caller. `apps` are the working apps to which it has access. `paused` are its newest paused
+/// batches, or why they are not known.
 #[must_use]
 pub fn answer(
     config: &Config,
@@ -135,7 +136,7 @@ struct DoctorAnswer<'c> {
     probes: Vec<ProbeReport<'c>>,
 }
 
-/// A batch that waits for somebody to resume it.
+/// A batch that is paused until it is resumed.
 #[derive(Serialize)]
 struct PausedBatch<'c> {
     id: &'c str,
@@ -168,14 +169,14 @@ struct AppReport<'c> {
     warnings: Vec<Finding<'c>>,
 }
 
-/// An app that sends nothing until its settings are mended.
+/// An app that cannot send until its settings are corrected.
 #[derive(Serialize)]
 struct BrokenAppReport<'c> {
     name: &'c str,
     faults: Vec<Finding<'c>>,
 }
 
-/// What is wrong, or probably wrong, with a setting.
+/// A setting that is wrong, or probably wrong.
 #[derive(Serialize)]
 struct Finding<'c> {
     pointer: &'c str,
@@ -196,7 +197,7 @@ fn finding(faults: &Faults) -> Vec<Finding<'_>> {
 }
 
 fn app_report<'c>(app: &'c App) -> AppReport<'c> {
-    // A configuration that loaded has all of them, in their right form.
+    // A loaded configuration has all of these in their right form.
     AppReport {
         name: &app.name,
         topic: app.bundle_id.as_str(),
@@ -260,7 +261,7 @@ fn gate_report<'c>(check: &'c CredentialCheck<'_>, now: Timestamp) -> GateReport
     }
 }
 
-/// What keeps a credential from sending, as far as its gate knows.
+/// Returns what prevents a credential from sending, as far as its gate knows.
 fn gate_problem(inspection: &Inspection, app: &App, now: Timestamp) -> Option<String> {
     let stopped = inspection.stopped_until.filter(|until| *until > now);
     let mut parts = Vec::new();

@@ -1,4 +1,4 @@
-//! A deployment for this ring's tests: two apps of one key, and who may call.
+//! A deployment for this crate's tests: two apps with one key, and their callers.
 
 use p256::pkcs8::{EncodePrivateKey, LineEnding};
 use serde_json::json;
@@ -7,24 +7,25 @@ use sha2::{Digest, Sha256};
 use crate::config::{API_KEYS, APPS, Caller, Config};
 use apns::time::Timestamp;
 
-/// When the tests' requests come.
+/// The time of the tests' requests.
 pub(super) const NOW: Timestamp = Timestamp::from_secs(1_795_420_800);
 
-/// What the tests' apns-ids are derived from.
+/// The seed of the tests' apns-ids.
 pub(super) const SEED: [u8; 16] = [0xab; 16];
 
-/// A configuration with the apps `shop` and `news`. Each caller's key is its name with `-key` after it: `backend` reaches
-/// `shop`, `editor` reaches both, `intern` reaches none.
+/// Returns a configuration with the apps `shop` and `news`. Each caller's key is its name followed by `-key`:
+/// `backend` has access to `shop`, `editor` to both, `intern` to none.
 pub(super) fn config() -> Config {
     config_with(|_| None)
 }
 
-/// The same, with settings of the test's own before the others.
+/// Returns the same configuration. Settings that `own` returns take precedence.
 pub(super) fn config_with(own: impl Fn(&str) -> Option<String>) -> Config {
     Config::load(|name| own(name).or_else(|| setting(name))).unwrap()
 }
 
-/// A configuration with a third app, `broken`, whose signing key is missing; the caller `editor` reaches all.
+/// Returns a configuration with a third app, `broken`, whose signing key is missing. The caller `editor` has
+/// access to all.
 pub(super) fn with_broken_app() -> Config {
     config_with(|name| {
         let mut value: serde_json::Value = serde_json::from_str(&setting(name)?).ok()?;
@@ -40,7 +41,7 @@ pub(super) fn with_broken_app() -> Config {
     })
 }
 
-/// The caller of that name.
+/// Returns the caller with this name.
 pub(super) fn caller<'c>(config: &'c Config, name: &str) -> &'c Caller {
     config
         .api_keys
@@ -50,7 +51,7 @@ pub(super) fn caller<'c>(config: &'c Config, name: &str) -> &'c Caller {
         .unwrap()
 }
 
-/// The text of the `.p8` file of both apps.
+/// Returns the text of the `.p8` file of both apps.
 pub(super) fn p8() -> String {
     let key = p256::SecretKey::from_slice(&[7; 32]).unwrap();
     key.to_pkcs8_pem(LineEnding::LF).unwrap().to_string()

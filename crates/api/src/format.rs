@@ -1,7 +1,8 @@
-//! The two forms of an order and of its answer: one JSON document, or lines of JSON.
+//! The two forms of a send request and of its answer: one JSON document, or lines of JSON.
 //!
-//! In lines (`application/x-ndjson`) the first line is the order without `devices`, and each line after it is one device.
-//! An answer in lines has a line for each push as its outcome is known, and the counts in the last.
+//! In lines (`application/x-ndjson`), the first line is the request without `devices`, and each following
+//! line is one device. An answer in lines has a line per push, written when its result is known, and the
+//! counts in the last line.
 
 use std::borrow::Cow;
 
@@ -15,12 +16,12 @@ use super::problem::{Kind, Problem};
 use crate::config::Transport;
 use apns::fault::{self, Faults, Pointer};
 
-/// How an order comes and how its answer goes.
+/// The form of a send request and of its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Format {
-    /// The order comes in lines.
+    /// Whether the request is in lines.
     pub lines_in: bool,
-    /// The answer goes in lines.
+    /// Whether the answer is in lines.
     pub lines_out: bool,
 }
 
@@ -31,7 +32,7 @@ impl Format {
         lines_out: false,
     };
 
-    /// What the headers `Content-Type` and `Accept` ask for.
+    /// Returns the form that the headers `Content-Type` and `Accept` ask for.
     #[must_use]
     pub fn of(content_type: Option<&str>, accept: Option<&str>) -> Self {
         let is_lines = |media: &str| Media::of(media) == Media::Lines;
@@ -42,22 +43,23 @@ impl Format {
     }
 }
 
-/// What must be known of an order before it is read as a whole.
+/// The facts about a send request that are needed before it is parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
     /// The app that it names.
     pub app: Option<String>,
-    /// How many devices it names.
+    /// The number of devices.
     pub devices: usize,
-    /// Whether it says anything about a durable batch, which makes it one.
+    /// Whether it has the field `batch`, which makes it a durable batch.
     pub batch: bool,
 }
 
 impl Head {
-    /// Skims a body: cheap, as nothing but the app's name is kept.
+    /// Reads these facts from a body. This is cheap, because only the app's name is kept.
     ///
     /// # Errors
-    /// 413 if it has too many values; 400 if it is not JSON; 422 if `app` is not a string. Other faults are found when the order is parsed.
+    /// 413 if it has too many values; 400 if it is not JSON; 422 if `app` is not a string. Other faults are
+    /// found when the request is parsed.
     pub fn skim(body: &[u8], format: Format) -> Result<Self, Problem> {
         check_values(body, MAX_VALUES)?;
         let (number, head, lines) = if format.lines_in {
@@ -96,7 +98,8 @@ impl Head {
     }
 }
 
-/// Refuses a body with more values than the isolate has memory for: a value of two bytes of JSON takes fifty as a tree.
+/// Rejects a body with too many values for the isolate's memory: a value with two bytes of JSON takes fifty
+/// as a tree.
 pub(super) fn check_values(body: &[u8], limit: usize) -> Result<(), Problem> {
     let (mut values, mut quoted, mut escaped) = (0_usize, false, false);
     for byte in body {
@@ -104,7 +107,7 @@ pub(super) fn check_values(body: &[u8], limit: usize) -> Result<(), Problem> {
             _ if escaped => escaped = false,
             b'\\' if quoted => escaped = true,
             b'"' => quoted = !quoted,
-            // A value stands behind each of these, and there is one more at the top.
+            // Each of these is followed by a value, and the root is one more.
             b',' | b':' | b'[' | b'\n' | b'\r' if !quoted => values += 1,
             _ => {}
         }
@@ -116,14 +119,14 @@ pub(super) fn check_values(body: &[u8], limit: usize) -> Result<(), Problem> {
     Err(Problem::new(Kind::BodyTooLarge, detail))
 }
 
-/// The first line that is not blank, with its number, and how many more there are.
+/// Returns the first line that is not blank, its number, and the number of further lines.
 fn split_lines(body: &[u8]) -> (u32, &[u8], usize) {
     let mut lines = lines::whole(body);
     let (number, first) = lines.next().unwrap_or((1, &[]));
     (number, first, lines.count())
 }
 
-/// Reads a body that is one JSON document.
+/// Parses a body that is one JSON document.
 ///
 /// # Errors
 /// 400 if it is not JSON, 422 if a name occurs twice in an object.
@@ -131,7 +134,7 @@ pub(super) fn document(body: &[u8]) -> Result<Value, Problem> {
     fault::json(body, &Pointer::Root).map_err(problem)
 }
 
-/// The problem of a body that cannot be read as JSON.
+/// Returns the problem of a body that cannot be parsed as JSON.
 pub(super) fn problem(faults: Faults) -> Problem {
     match faults.not_json() {
         Some(_) => Problem::new(Kind::NotJson, faults.to_string()),
@@ -139,7 +142,7 @@ pub(super) fn problem(faults: Faults) -> Problem {
     }
 }
 
-/// The problem of the first line of a body, which stands at `line`, if it cannot be read as JSON.
+/// Returns the problem of a body whose first line, line `line`, cannot be parsed as JSON.
 pub(super) fn head_problem(line: u32, faults: Faults) -> Problem {
     match faults.not_json() {
         Some(why) => {
@@ -150,7 +153,7 @@ pub(super) fn head_problem(line: u32, faults: Faults) -> Problem {
     }
 }
 
-/// How large an order may be.
+/// The limits of a send request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The most devices.
@@ -160,7 +163,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The limits of orders that travel by `transport`.
+    /// Returns the limits of requests that are sent by `transport`.
     #[must_use]
     pub const fn of(transport: Transport) -> Self {
         match transport {
@@ -170,7 +173,7 @@ impl Limits {
     }
 }
 
-/// A field that occurs twice is refused by the parser, which says where it is.
+/// The parser rejects a duplicate field, and says where it is.
 #[derive(Default)]
 struct Skimmed {
     app: Option<Value>,
@@ -207,7 +210,7 @@ impl<'de> Visitor<'de> for SkimVisitor {
     }
 }
 
-/// The number of an array's elements; nought of anything else.
+/// The number of an array's elements. 0 for any other value.
 #[derive(Default)]
 struct Count(usize);
 
@@ -255,21 +258,22 @@ impl<'de> Visitor<'de> for CountVisitor {
 /// The media type of JSON in lines.
 pub const LINES: &str = "application/x-ndjson";
 
-/// What six requests in flight answer in some twenty seconds at APNs' usual speed; 500 devices with a payload each of the
-/// largest size, escaped, and room.
+/// What six requests in flight send in some twenty seconds at APNs' usual speed. The body has room for 500
+/// devices, each with a payload of the largest size, escaped.
 const FETCH: Limits = Limits {
     devices: 500,
     body: 4 * 1024 * 1024,
 };
 
-/// What a connection answers within a second or two; the body is bounded by the isolate's 128 MB, in which it stands
-/// several times: as it came, as JSON values, as pushes.
+/// What a connection sends within a second or two. The body is limited by the isolate's 128 MB, which hold it
+/// several times: as it was received, as JSON values, as pushes.
 const SOCKET: Limits = Limits {
     devices: 10_000,
     body: 16 * 1024 * 1024,
 };
 
-/// The most JSON values of a body: fifty a device in the largest order. They take some 50 MB of the isolate's 128.
+/// The most JSON values of a body: fifty per device in the largest request. They take some 50 MB of the
+/// isolate's 128.
 pub const MAX_VALUES: usize = 500_000;
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
-//! `GET /healthz`: whether the deployment's apps work, as far as their settings say.
+//! `GET /healthz`: whether the deployment's apps can send, judged by their settings.
 //!
-//! It needs no key and asks no object, so that a load balancer can ask as often as it likes. Anybody can read it: it names
-//! no app and no fault.
+//! It needs no key and calls no object, so a load balancer can call it as often as needed. Anybody can read
+//! it, so it names no app and no fault.
 
 use super::Answer;
 use crate::config::Config;
 
-/// The answer; `config` is `None` if the settings have faults that stop every app.
+/// Returns the answer. `config` is `None` if the settings have faults that disable every app.
 #[must_use]
 pub fn answer(config: Option<&Config>) -> Answer {
     let (status, word) = match config {

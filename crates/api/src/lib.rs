@@ -1,7 +1,7 @@
-//! Ring 3: our HTTP contract, as a function of the request, the configuration and the moment.
+//! The HTTP contract, as a function of the request, the configuration and the moment.
 //!
-//! In scope: which requests there are, what they must look like, and what is answered. Out of scope: sending
-//! (`delivery` decides, `shell` does), and the platform's request and response types.
+//! In scope: the endpoints, their requests and their answers. Out of scope: sending (`delivery` decides, the
+//! Worker executes), and the platform's request and response types.
 
 pub mod audience;
 pub mod auth;
@@ -34,12 +34,12 @@ pub use route::Route;
 pub use upload::Upload;
 pub use webhook_url::WebhookUrl;
 
-/// An answer, ready for the platform.
+/// An answer for the platform to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// Headers beside `content-type`.
+    /// Headers other than `content-type`.
     pub headers: Vec<(&'static str, String)>,
     /// `content-type`.
     pub content_type: &'static str,
@@ -48,7 +48,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// A JSON answer with status 200.
+    /// Creates a JSON answer with status 200.
     #[must_use]
     pub const fn json(body: String) -> Self {
         Self {

@@ -1,7 +1,8 @@
-//! Cuts a body into lines, whatever pieces it comes in.
+//! Splits a body into lines, whatever pieces it arrives in.
 //!
-//! A line ends at `\n`, `\r\n` or `\r`. One that comes in one piece is not copied. Of one that is too long, nothing is kept but
-//! its length. Here also is how a line becomes a JSON value, and what is said of a line that is left out.
+//! A line ends at `\n`, `\r\n` or `\r`. A line within one piece is not copied. Of a line that is too long,
+//! only the length is kept. This module also parses a line as a JSON value, and words the faults of rejected
+//! lines.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,27 +12,27 @@ use apns::DeviceToken;
 use apns::device_token::BadDeviceToken;
 use apns::fault::{self, Fault, FaultKind, Faults, Pointer};
 
-/// Where a body has come to: the line that has not ended yet.
+/// The state of a body's reader: the line that has not ended yet.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    /// What there is of the line.
+    /// The bytes of the line so far.
     partial: Vec<u8>,
-    /// How long it is so far, kept or not.
+    /// The length of the line so far, kept or not.
     size: usize,
-    /// How many lines have ended.
+    /// The number of complete lines.
     ended: u32,
-    /// Whether `partial` is a line that was handed out.
+    /// Whether `partial` is a line that was returned already.
     is_spent: bool,
-    /// Whether the last line ended at `\r`, of which `\n` may be the other half.
+    /// Whether the last line ended at `\r`, which `\n` may complete.
     after_return: bool,
 }
 
-/// The pieces of bytes, each of which has at most one line end, where it ends.
+/// Splits bytes into pieces. Each piece has at most one line end, at its own end.
 pub(super) fn pieces_of(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split_inclusive(|byte| matches!(byte, b'\n' | b'\r'))
 }
 
-/// The lines of a whole body that are not blank, with their numbers from 1.
+/// Returns the lines of a complete body that are not blank, with their numbers from 1.
 pub(super) fn whole(body: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     let (mut number, mut after_return) = (0_u32, false);
     pieces_of(body).filter_map(move |piece| {
@@ -45,12 +46,13 @@ pub(super) fn whole(body: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     })
 }
 
-/// A line without white space and a byte order mark around it. Files that are joined have marks inside.
+/// Returns a line without surrounding white space and byte order marks. Concatenated files have such marks
+/// inside.
 fn clean(line: &[u8]) -> &[u8] {
     fault::without_mark(line.trim_ascii()).trim_ascii()
 }
 
-/// The value in a line: JSON, or a text that is not in quotes and can only be meant as a device token.
+/// Parses a line: JSON, or a text without quotes that can only be a device token.
 ///
 /// # Errors
 /// It is neither, or a name occurs twice in an object.
@@ -63,14 +65,15 @@ pub(super) fn value(line: &[u8], at: &Pointer<'_>) -> Result<Value, Faults> {
                 faults.add(at, FaultKind::NotJson(text.to_owned()));
                 Err(faults)
             }
-            // What is wrong with it otherwise is found by whoever reads the device.
+            // Any other fault is found when the device is read.
             Ok(_) | Err(_) => Ok(token.into()),
         },
         None => fault::json(line, at),
     }
 }
 
-/// The text of a line that is no JSON object, array or string, if it has only what tokens are written with.
+/// Returns a line that is not a JSON object, array or string, if it has only characters that tokens are
+/// written with.
 pub(super) fn bare_token(line: &[u8]) -> Option<&str> {
     let may_be_token = |byte: &u8| byte.is_ascii_alphanumeric() || b" <>:;_+/=.-[]".contains(byte);
     let is_json = matches!(line.first(), None | Some(b'{' | b'[' | b'"'));
@@ -88,13 +91,13 @@ pub(super) struct Line<'l> {
     pub(super) number: u32,
     /// Its length in bytes.
     pub(super) size: usize,
-    /// Its bytes without white space around them; none if there are more than its limit.
+    /// Its bytes without surrounding white space. `None` if it exceeds the limit.
     pub(super) text: Option<&'l [u8]>,
 }
 
 impl Lines {
-    /// Takes the next piece of the body, which ends where a line ends, or is all that there is; and gives the line, of at most
-    /// `limit` bytes, if that ends there.
+    /// Reads the next piece of the body, as [`pieces_of`] returns it. Returns the line that ends there, of at
+    /// most `limit` bytes.
     pub(super) fn take<'l>(&'l mut self, piece: &'l [u8], limit: usize) -> Option<Line<'l>> {
         self.forget();
         if std::mem::take(&mut self.after_return) && piece == b"\n" {
@@ -121,13 +124,13 @@ impl Lines {
         })
     }
 
-    /// The last line, which no line end follows; none if there are no bytes after the last line end.
+    /// Returns the last line if it has no line end. Returns `None` if the body ends with a line end.
     pub(super) fn last(&mut self) -> Option<Line<'_>> {
         self.forget();
         if self.size == 0 {
             return None;
         }
-        // Of a line that was too long nothing was kept.
+        // A line that was too long was not kept.
         let text = (self.size == self.partial.len()).then(|| clean(&self.partial));
         Some(Line {
             number: self.ended.saturating_add(1),
@@ -144,12 +147,12 @@ impl Lines {
     }
 }
 
-/// A line that was left out.
+/// A rejected line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InvalidLine {
-    /// Its number in the body, from 1; of a device in a document its place among the devices, from 1.
+    /// Its number in the body, from 1. For a device in a document, its number among the devices, from 1.
     pub line: u32,
-    /// What is wrong with it first.
+    /// Its first fault.
     pub detail: String,
 }
 
@@ -162,7 +165,7 @@ impl From<&LineFault> for InvalidLine {
     }
 }
 
-/// A fault in words, of a bounded length: a pointer repeats the caller's own names of fields.
+/// Returns a fault as text of limited length, because a pointer repeats the caller's own field names.
 pub(super) fn told(fault: &Fault) -> String {
     shortened(if fault.pointer.is_empty() {
         fault.kind.to_string()
@@ -171,18 +174,18 @@ pub(super) fn told(fault: &Fault) -> String {
     })
 }
 
-/// The fault of a line that is longer than its limit.
+/// Returns the fault of a line that is longer than its limit.
 pub(super) fn too_long(size: usize, limit: usize) -> Faults {
     let unit = "bytes";
     of_line(FaultKind::TooLong { size, limit, unit })
 }
 
-/// The problem of a body that is something else than lines of devices.
+/// Returns the problem of a body that does not contain lines of devices.
 pub(super) fn refused(text: &str) -> Problem {
     Problem::invalid(of_line(FaultKind::Invalid(text.to_owned())))
 }
 
-/// A fault of a line as a whole.
+/// Returns a fault of a line as a whole.
 pub(super) fn of_line(kind: FaultKind) -> Faults {
     let mut faults = Faults::default();
     faults.add(&Pointer::Root, kind);

@@ -1,7 +1,7 @@
-//! Lists, read page by page: `GET /v1/batches`, `GET /v1/dead-letters`, and a batch's receipts and gone devices.
+//! Paged lists: `GET /v1/batches`, `GET /v1/dead-letters`, and a batch's receipts and refused devices.
 //!
-//! In scope: what their query strings may say, and the listings of batches and dead letters as answers. Out of scope:
-//! the receipts themselves, which their batch writes.
+//! In scope: their query strings, and the answers with batches and dead letters. Out of scope: the receipts,
+//! which their batch writes.
 
 pub(super) mod parameters;
 
@@ -15,7 +15,7 @@ use batch::dead_letter::{self, Letter};
 use batch::registry::{Cursor, Entry, Filter, Page};
 use parameters::Parameters;
 
-/// Reads the query string of `GET /v1/batches`.
+/// Parses the query string of `GET /v1/batches`.
 ///
 /// # Errors
 /// All faults, each at its parameter.
@@ -38,7 +38,7 @@ pub fn batch_filter(query: &str) -> Result<Filter, Faults> {
     parameters.or(filter)
 }
 
-/// The newest batches that are paused, for the doctor.
+/// Returns the filter for the newest paused batches, for the doctor.
 #[must_use]
 pub fn paused_filter() -> Filter {
     Filter {
@@ -51,9 +51,10 @@ pub fn paused_filter() -> Filter {
     }
 }
 
-/// What each registry is asked, so that a caller sees the batches of the apps that its key reaches and no others.
+/// Returns the query for each registry, so that a caller sees only batches of apps to which its key has
+/// access.
 ///
-/// The listings are put together by [`Page::merge`].
+/// [`Page::merge`] merges the results.
 #[must_use]
 pub fn by_credential<'c>(
     filter: &Filter,
@@ -85,7 +86,7 @@ pub fn by_credential<'c>(
     filters
 }
 
-/// The query string of `GET /v1/dead-letters`: the most letters, and where an earlier listing ended.
+/// Parses the query string of `GET /v1/dead-letters`: the limit, and the cursor of an earlier page.
 ///
 /// # Errors
 /// All faults, each at its parameter.
@@ -98,16 +99,16 @@ pub fn letter_range(query: &str) -> Result<(u32, Option<Cursor>), Faults> {
 /// Which receipts of a batch are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptRange {
-    /// The first push, by its place in the upload. It is the cursor as well, as a text.
+    /// The position of the first push in the upload. It is also the cursor, as text.
     pub from: u64,
-    /// The most of them.
+    /// The most receipts to return.
     pub limit: u32,
-    /// With these statuses alone; with any if there is none.
+    /// Only pushes with these statuses, or all pushes if it is empty.
     pub statuses: Vec<&'static str>,
 }
 
 impl ReceiptRange {
-    /// Reads the query string of `GET /v1/batches/{id}/receipts`.
+    /// Parses the query string of `GET /v1/batches/{id}/receipts`.
     ///
     /// # Errors
     /// All faults, each at its parameter.
@@ -117,7 +118,7 @@ impl ReceiptRange {
         parameters.or(range)
     }
 
-    /// Reads the query string of `GET /v1/batches/{id}/gone` and `/suspect`, which take no status.
+    /// Parses the query string of `GET /v1/batches/{id}/gone` and `/suspect`, which accept no status.
     ///
     /// # Errors
     /// All faults, each at its parameter.
@@ -143,7 +144,7 @@ impl ReceiptRange {
     }
 }
 
-/// The answer to `GET /v1/batches`.
+/// Answers `GET /v1/batches`.
 #[must_use]
 pub fn batches(page: &Page) -> Answer {
     json(&Batches {
@@ -152,7 +153,7 @@ pub fn batches(page: &Page) -> Answer {
     })
 }
 
-/// The answer to `GET /v1/dead-letters`.
+/// Answers `GET /v1/dead-letters`.
 #[must_use]
 pub fn dead_letters(page: &dead_letter::Page) -> Answer {
     json(&DeadLetters {
@@ -234,13 +235,13 @@ fn dead_letter(letter: &Letter) -> LetterEntry<'_> {
     }
 }
 
-/// The most paused batches that the doctor lists; it says if there are more.
+/// The most paused batches that the doctor lists. It says if there are more.
 const PAUSED: u32 = 20;
 
-/// The words for a batch's state.
+/// The names of a batch's states.
 pub const STATES: [&str; 6] = ["staging", "running", "paused", "cancelling", "cancelled", "done"];
 
-/// The words for what has become of a push of a batch, so far.
+/// The names of the statuses of a batch's pushes.
 pub const STATUSES: [&str; 8] = [
     "accepted",
     "rejected",
@@ -254,22 +255,22 @@ pub const STATUSES: [&str; 8] = [
 
 const BAD_CURSOR: &str = "must be the `cursor` of an earlier answer";
 
-/// Batches in an answer, unless the caller says otherwise.
+/// The default number of batches in an answer.
 const BATCHES: u32 = 100;
 
 /// The most batches in an answer: some 300 KB.
 const MAX_BATCHES: u32 = 1000;
 
-/// Letters in an answer, unless the caller says otherwise.
+/// The default number of letters in an answer.
 const LETTERS: u32 = 100;
 
-/// The most letters in an answer: each shows up to a kilobyte of its body.
+/// The most letters in an answer. Each has up to a kilobyte of its body.
 const MAX_LETTERS: u32 = 1000;
 
-/// Receipts in an answer, unless the caller says otherwise.
+/// The default number of receipts in an answer.
 const RECEIPTS: u32 = 1000;
 
-/// The most receipts in an answer: some two megabytes, built in the batch's object while it does nothing else.
+/// The most receipts in an answer: some two megabytes, which block the batch's object while they are built.
 const MAX_RECEIPTS: u32 = 10_000;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! What a body is: by its media type, and by its first bytes.
+//! Detects the form of a body by its media type and by its first bytes.
 //!
-//! Media types are read liberally, since each of these forms has several names and a file's type is often guessed by a
-//! program from its name. Out of scope: what is in the body.
+//! Media types are read liberally, because each form has several names and programs often guess a file's type
+//! from its name. Out of scope: the contents of the body.
 
 use apns::fault;
 
@@ -10,16 +10,16 @@ use apns::fault;
 pub enum Media {
     /// One JSON document.
     Json,
-    /// JSON in lines.
+    /// Lines of JSON.
     Lines,
-    /// A table.
+    /// A CSV table.
     Csv,
-    /// Nothing, or none of ours.
+    /// No form, or an unsupported one.
     Other,
 }
 
 impl Media {
-    /// The form that a media type names, whatever its parameters.
+    /// Returns the form that a media type names, ignoring its parameters.
     #[must_use]
     pub fn of(value: &str) -> Self {
         let name = value
@@ -41,14 +41,14 @@ impl Media {
         }
     }
 
-    /// The form that a header names; `Other` if there is no header.
+    /// Returns the form that a header names, or `Other` without a header.
     #[must_use]
     pub fn of_header(value: Option<&str>) -> Self {
         value.map_or(Self::Other, Self::of)
     }
 }
 
-/// What a body evidently is.
+/// The form that is detected from the first bytes of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Evident {
     /// A JSON array.
@@ -57,20 +57,21 @@ pub(super) enum Evident {
     Document,
     /// A line with a JSON object.
     Object,
-    /// A table.
+    /// A CSV table.
     Table,
     /// Rows of a table without a header.
     Rows,
-    /// Compressed, without saying so.
+    /// gzip without the header `Content-Encoding`.
     Gzip,
-    /// A ZIP file, as spreadsheets are.
+    /// A ZIP file, for example a spreadsheet.
     Zip,
     /// Text in another encoding.
     Utf16,
 }
 
 impl Evident {
-    /// What a body is that begins with `start`, at least its first line unless that is very long.
+    /// Detects the form of a body that begins with `start`, which has at least the first line unless that is
+    /// very long.
     pub(super) fn of(start: &[u8]) -> Option<Self> {
         match start {
             [0x1f, 0x8b, ..] => return Some(Self::Gzip),
@@ -93,7 +94,7 @@ impl Evident {
         }
     }
 
-    /// What is wrong with it where lines of JSON are wanted; nothing if it has them.
+    /// Returns the fault where lines of JSON are expected, or `None` if the body has them.
     pub(super) const fn instead_of_lines(self) -> Option<&'static str> {
         match self {
             Self::Object => None,

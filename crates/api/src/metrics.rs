@@ -1,8 +1,9 @@
-//! `GET /metrics`: what was counted and how things stand, as Prometheus reads it.
+//! `GET /metrics`: counters and gauges in the format of Prometheus.
 //!
-//! One table says of each metric its name, its labels and what it means; docs/reference/metrics.md and the dashboard are
-//! held against what is rendered from it. In scope: the form. Out of scope: counting (`delivery::metrics`). Sources:
-//! OpenMetrics 1.0 for the text, which `prometheus-client` writes; Prometheus, "Metric and label naming".
+//! One table has the name, the labels and the help text of each metric. docs/reference/metrics.md and the
+//! dashboard are compared with its rendering. In scope: the format. Out of scope: counting
+//! (`delivery::metrics`). Sources: OpenMetrics 1.0 for the text, which `prometheus-client` writes;
+//! Prometheus, "Metric and label naming".
 
 use std::fmt;
 use std::time::Duration;
@@ -21,21 +22,21 @@ use delivery::gate::Inspection;
 use delivery::metrics::{Metric, MetricsDelta, Sample};
 use delivery::pool::PoolStats as Pool;
 
-/// How things stand when they are asked for.
+/// The values of the gauges.
 #[derive(Clone, Debug, Default)]
 pub struct Standing {
-    /// The gates that answered, each by the name of the first app that has its credential.
+    /// The gates that answered, each with the name of the first app with its credential.
     pub gates: Vec<(String, Inspection)>,
-    /// The batches that are kept.
+    /// The numbers of batches that are kept.
     pub batches: Vec<Counted>,
-    /// The campaigns that are kept.
+    /// The numbers of campaigns that are kept.
     pub campaigns: Vec<scheduler::CampaignCount>,
 }
 
-/// The answer: all that was ever counted, and how things stand.
+/// Returns the answer with all counters and gauges.
 ///
 /// # Errors
-/// 503 if it cannot be written, which no value of either is known to do.
+/// 503 if it cannot be written, which no known value causes.
 pub fn answer(total: MetricsDelta, standing: Standing) -> Result<Answer, Problem> {
     let mut registry = Registry::with_prefix(PREFIX);
     registry.register_collector(Box::new(Report { total, standing }));
@@ -53,16 +54,16 @@ struct Report {
     standing: Standing,
 }
 
-/// Asked for by `prometheus-client`, which shows it nowhere: a derived one would be code that nobody runs.
+/// `prometheus-client` requires it but never uses it, so a derived implementation would be dead code.
 impl fmt::Debug for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Report")
     }
 }
 
-/// A metric as it is told.
+/// The description of a metric.
 struct Family {
-    /// Without what stands before all names and what its type puts behind it: `_total`, `_seconds`.
+    /// The name, without the common prefix and without the suffix of its type: `_total`, `_seconds`.
     name: &'static str,
     help: &'static str,
     labels: &'static [&'static str],
@@ -156,7 +157,7 @@ impl Family {
         to.encode_descriptor(self.name, self.help, unit, of)
     }
 
-    /// Writes the sample, or the samples, of one combination of label values.
+    /// Writes the samples of one combination of label values.
     fn row(
         &self,
         metric: &mut MetricEncoder<'_>,
@@ -172,7 +173,7 @@ impl Family {
     }
 }
 
-/// The counts of a histogram up to each bound and beyond, each without those of the bound before.
+/// Returns the counts of a histogram's buckets, which do not include those of lower buckets.
 fn buckets(sample: &Sample, bounds_ms: &[u64]) -> Vec<(f64, u64)> {
     let mut before = None;
     let mut rest = sample.count();
@@ -195,13 +196,13 @@ fn number(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-/// What stands before all names.
+/// The prefix of all names.
 const PREFIX: &str = "apns_edge";
 
-/// The format that `prometheus-client` writes.
+/// The media type of the format that `prometheus-client` writes.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What is counted: the metric, what it means, and its labels.
+/// The counters and histograms: metric, help text and labels.
 const COUNTED: &[(Metric, &str, &[&str])] = &[
     (
         Metric::Pushes,
@@ -255,10 +256,10 @@ const COUNTED: &[(Metric, &str, &[&str])] = &[
     ),
 ];
 
-/// What is told of a gate.
+/// Reads a gauge from the state of a gate.
 type Figure = fn(&Inspection) -> u64;
 
-/// How the gates stand: the metric, and its figure.
+/// The gauges of gates.
 const GATES: &[(Family, Figure)] = &[
     (
         of_gate("permits_limit", "The most pushes that may be in flight now"),

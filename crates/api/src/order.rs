@@ -1,6 +1,7 @@
-//! What a caller orders: the body of `POST /v1/push` and of `POST /v1/preview`.
+//! Parses a send request: the body of `POST /v1/push` and of `POST /v1/preview`.
 //!
-//! Parsed as a whole before anything is sent, with all its faults, so that a bad request does nothing by halves.
+//! All of it is parsed before anything is sent, with all its faults, so that a bad request is never sent in
+//! part.
 
 mod device;
 mod head;
@@ -28,69 +29,69 @@ use apns::request::Headers;
 use apns::time::Timestamp;
 use apns::{ApnsId, Notification, Request};
 
-/// A parsed request to send.
+/// A parsed send request.
 #[derive(Debug)]
 pub struct Order<'c> {
-    /// The sender.
+    /// The app that sends.
     pub app: &'c App,
     /// The pushes, in the order of the request.
     pub pushes: Vec<Push>,
-    /// What is sent although devices treat it badly.
+    /// The warnings about what is sent.
     pub warnings: WarningSummary,
 }
 
-/// One device of an order.
+/// One device of a send request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Push {
     /// The caller's own name for it.
     pub reference: Option<String>,
-    /// What of the device token may be shown.
+    /// The part of the device token that may be shown.
     pub token_hint: String,
-    /// What is sent, or with `on_invalid: "skip"` why nothing is.
+    /// The request to APNs or, with `on_invalid: "skip"`, why nothing is sent.
     pub request: Result<Request, Unsent>,
-    /// What devices treat badly in its payload; none if there is nothing. Pointers are in the request or in the device.
+    /// The warnings about its payload, if there are any. Pointers are in the request or in the device.
     pub warnings: Option<Arc<Warnings>>,
 }
 
-/// Why nothing is sent to a device of an order.
+/// Why nothing is sent to a device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsent {
     /// It has a fault, and `on_invalid` is `skip`.
     #[error("{0}")]
     Invalid(Fault),
-    /// An earlier push takes the same content to it.
+    /// An earlier push has the same device and content.
     #[error("the same device and content as `/devices/{of}`")]
     Duplicate {
-        /// The place of that push.
+        /// The index of that push.
         of: usize,
     },
 }
 
-/// What is done with a device that an order names more than once.
+/// How a device that occurs more than once is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeats<'b> {
-    /// The same content is sent to it once.
+    /// Each content is sent to it once.
     LeaveOut,
-    /// Each push has been looked at before, and is sent.
+    /// Every push is sent: repeats were found earlier.
     Keep,
-    /// The same, and all pushes get this collapse id: each further one to a device gets one of its own, so that it does not
-    /// replace the first.
+    /// Every push is sent with this collapse id. Each further push to the same device has its own, so that it
+    /// does not replace the first.
     Separate(&'b str),
 }
 
-/// What the apns-ids of an order's pushes are derived from.
+/// The seed of the apns-ids of a request's pushes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Basis<'b> {
     /// 16 random bytes.
     pub seed: [u8; 16],
-    /// The number of the order's first push: 0, but in a batch that is sent in several orders.
+    /// The number of the first push: 0, except in a batch that is sent in several requests.
     pub first: u32,
-    /// What is done with a device that occurs more than once.
+    /// How a device that occurs more than once is handled.
     pub repeats: Repeats<'b>,
 }
 
 impl Basis<'_> {
-    /// The id of the order's push at `index`.
+    /// Returns the apns-id of the push at `index`.
     fn id(self, index: usize) -> ApnsId {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         ApnsId::derive(self.seed, self.first.saturating_add(index))
@@ -98,10 +99,10 @@ impl Basis<'_> {
 }
 
 impl<'c> Order<'c> {
-    /// Parses a JSON body of `caller`. `seed` is 16 random bytes that its apns-ids are derived from.
+    /// Parses a JSON body of `caller`. `seed` is 16 random bytes from which the apns-ids are derived.
     ///
     /// # Errors
-    /// 400 if it is not JSON, 403 if the caller does not reach the app, 422 with all faults of its fields.
+    /// 400 if it is not JSON, 403 if the caller has no access to the app, 422 with all faults of its fields.
     pub fn parse(
         body: &[u8],
         caller: &Caller,
@@ -114,7 +115,7 @@ impl<'c> Order<'c> {
         Self::parse_for(app, body, Format::JSON, seed, now)
     }
 
-    /// Parses a body for an app that its caller reaches.
+    /// Parses a body for an app to which its caller has access.
     ///
     /// # Errors
     /// 400 if it is not JSON, 422 with all faults of its fields.
@@ -170,7 +171,7 @@ impl<'c> Order<'c> {
         Ok(order)
     }
 
-    /// Reads any body, with the faults of all its fields.
+    /// Parses any body, with the faults of all its fields.
     fn read_carefully(
         app: &'c App,
         body: &[u8],
@@ -183,7 +184,7 @@ impl<'c> Order<'c> {
         }
         let (document, texts) = match format::document(body) {
             Ok(document) => (document, None),
-            // A device that cannot be read is that device's fault: the others can.
+            // A device that cannot be parsed does not prevent the others from being parsed.
             Err(problem) => match head_and_devices(body) {
                 Ok((document, texts)) => (document, Some(texts)),
                 Err(_) => return Err(problem),
@@ -255,7 +256,7 @@ impl<'c> Order<'c> {
 }
 
 impl Order<'_> {
-    /// The places of the devices that something is sent to.
+    /// Returns the indices of the devices to which something is sent.
     pub fn sendable(&self) -> impl Iterator<Item = usize> {
         self.pushes
             .iter()
@@ -264,19 +265,19 @@ impl Order<'_> {
             .map(|(place, _)| place)
     }
 
-    /// What is sent to the device at `place`.
+    /// Returns the request to the device at this index.
     #[must_use]
     pub fn request(&self, place: usize) -> Option<&Request> {
         self.pushes.get(place)?.request.as_ref().ok()
     }
 
-    /// Whether each push has one attempt.
+    /// Whether each push has a single attempt.
     #[must_use]
     pub fn is_one_attempt(&self) -> bool {
         self.headers().is_some_and(|headers| headers.is_one_attempt())
     }
 
-    /// The headers that all its pushes share; none if nothing is sent.
+    /// Returns the headers that all pushes share, or `None` if nothing is sent.
     #[must_use]
     pub fn headers(&self) -> Option<Arc<Headers>> {
         self.pushes
@@ -286,7 +287,7 @@ impl Order<'_> {
     }
 }
 
-/// The devices of a document.
+/// Returns the devices of a document.
 fn read_list(mut document: Value, faults: &mut Faults) -> Option<Vec<Result<Value, Faults>>> {
     let root = Pointer::Root;
     let at = root.key("devices");
@@ -298,7 +299,7 @@ fn read_list(mut document: Value, faults: &mut Faults) -> Option<Vec<Result<Valu
     None
 }
 
-/// The devices of a document of which not all can be read.
+/// Parses the devices of a document one by one, because not all can be parsed.
 fn read_texts(texts: &[&str]) -> Vec<Result<Value, Faults>> {
     let root = Pointer::Root;
     let devices = root.key("devices");
@@ -308,13 +309,13 @@ fn read_texts(texts: &[&str]) -> Vec<Result<Value, Faults>> {
         .collect()
 }
 
-/// Reads the devices of an order, one after another.
+/// Reads the devices of a send request.
 struct Devices<'b> {
     reader: DeviceReader,
     basis: Basis<'b>,
-    /// Whether devices with faults are left out, and do not refuse the order.
+    /// Whether devices with faults are left out, or reject the request.
     skip: bool,
-    /// How many there were.
+    /// The number of devices.
     count: usize,
     pushes: Vec<Push>,
 }
@@ -330,7 +331,7 @@ impl<'b> Devices<'b> {
         }
     }
 
-    /// Reads the next device, which is in line `line`, and returns its faults if they refuse the order.
+    /// Reads the next device, which is in line `line`. Returns its faults if they reject the request.
     fn take(&mut self, device: Result<&Value, &Faults>, line: u32) -> Vec<Fault> {
         let (root, index) = (Pointer::Root, self.count);
         self.count += 1;
@@ -350,14 +351,14 @@ impl<'b> Devices<'b> {
         Vec::new()
     }
 
-    /// The pushes and their warnings; adds to `faults` what is wrong with what all devices share.
+    /// Returns the pushes and their warnings. Adds the faults of the shared payload to `faults`.
     fn finish(self, faults: &mut Faults) -> (Vec<Push>, WarningSummary) {
         faults.append(self.reader.faults());
         (self.pushes, self.reader.into_warnings())
     }
 }
 
-/// A device that `on_invalid: "skip"` leaves out, with what can be said of it.
+/// Describes a device that `on_invalid: "skip"` leaves out.
 fn skipped(device: Option<&Value>, fault: Fault) -> Push {
     let (reference, token_hint) = device::identity(device.unwrap_or(&Value::Null));
     Push {

@@ -1,7 +1,7 @@
 //! `POST /v1/preview`: exactly what `POST /v1/push` with the same body would send.
 //!
-//! The only differences: an apns-id that we would choose is chosen anew for each request, and the provider token is
-//! left out.
+//! There are two differences: generated apns-ids differ with each request, and the provider token is left
+//! out.
 
 use std::borrow::Cow;
 
@@ -14,10 +14,10 @@ use super::problem::Problem;
 use crate::config::Config;
 use apns::fault::{FaultKind, Faults, Pointer, Warning, WarningCode, WarningSummary};
 
-/// The answer to a preview.
+/// Answers a preview.
 ///
 /// # Errors
-/// 422 for more than [`MAX_DEVICES`] devices: each is answered with a whole body.
+/// 422 for more than [`MAX_DEVICES`] devices, because the answer has a whole body per device.
 pub fn answer(order: &Order<'_>, config: &Config) -> Result<Answer, Problem> {
     if order.pushes.len() > MAX_DEVICES {
         let mut faults = Faults::default();
@@ -62,7 +62,7 @@ struct Preview<'o> {
     request: Option<RequestPreview<'o>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<Entry<'o>>,
-    /// The place of the device that gets the same content: nothing is sent to this one.
+    /// The index of the device with the same content. Nothing is sent to this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     duplicate_of: Option<usize>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -94,7 +94,8 @@ struct WarningEntry<'o> {
 }
 
 impl<'o> WarningEntry<'o> {
-    /// A warning of the push at `index`. Its pointer leads from the root of the request, as all others of this answer.
+    /// Creates a warning of the push at `index`. Its pointer starts at the root of the request, as all others
+    /// of this answer do.
     fn of(index: usize, warning: &'o Warning) -> Self {
         let pointer = &warning.pointer;
         let pointer = if pointer.starts_with(OWN_PAYLOAD) {
@@ -149,7 +150,8 @@ impl<'o> Preview<'o> {
     }
 }
 
-/// The most devices of a preview, whatever the transport: with bodies of the largest size the answer has some 2 MB.
+/// The most devices of a preview, for every transport. With bodies of the largest size the answer has some 2
+/// MB.
 pub const MAX_DEVICES: usize = 500;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Errors as RFC 9457 problem documents.
 //!
-//! The `type` of each is stable: programs may match on it. What the document says is for the caller; what only the
-//! operator may see goes to the log, where it happens.
+//! The `type` of each is stable, so that programs can match on it. The document is for the caller. What only
+//! the operator may see is logged where it happens.
 
 mod line_faults;
 
@@ -19,7 +19,7 @@ pub struct Problem {
     kind: Kind,
     detail: String,
     faults: Faults,
-    /// In a box, since few problems have any and each is passed up many calls.
+    /// Boxed, because few problems have line faults and each problem is returned through many calls.
     lines: Box<LineFaults>,
     headers: Vec<(&'static str, String)>,
 }
@@ -64,11 +64,11 @@ macro_rules! kinds {
 kinds! {
     /// The path is unknown.
     NotFound = 404, "not-found", "Unknown path";
-    /// The path does not take this method.
+    /// The path does not accept this method.
     MethodNotAllowed = 405, "method-not-allowed", "Method not allowed";
     /// There is no API key, or an unknown one.
     Unauthenticated = 401, "unauthenticated", "Missing or unknown API key";
-    /// The API key does not reach the app.
+    /// The API key has no access to the app.
     Forbidden = 403, "forbidden", "No access to this app";
     /// The body is larger than its limit.
     BodyTooLarge = 413, "body-too-large", "Body too large";
@@ -88,7 +88,7 @@ kinds! {
     ProviderTokenRefused = 503, "provider-token-refused", "APNs rejects the provider token for now";
     /// A part of the platform did not answer.
     Unavailable = 503, "unavailable", "A part of the service did not answer";
-    /// No batch with this id is within the caller's reach.
+    /// No batch with this id exists, or the caller has no access to it.
     BatchNotFound = 404, "batch-not-found", "Unknown batch";
     /// The batch is done or cancelled, and nothing can change it.
     BatchEnded = 409, "batch-ended", "The batch has ended";
@@ -98,11 +98,11 @@ kinds! {
     IdempotencyConflict = 409, "idempotency-conflict", "The idempotency key was used with another body";
     /// The first request with the idempotency key is still being read.
     UploadInProgress = 409, "upload-in-progress", "The first request with this idempotency key is still being read";
-    /// No campaign with this id is within the caller's reach.
+    /// No campaign with this id exists, or the caller has no access to it.
     CampaignNotFound = 404, "campaign-not-found", "Unknown campaign";
-    /// The campaign cannot do that in its state.
+    /// The state of the campaign does not allow this.
     CampaignState = 409, "campaign-state", "The state of the campaign does not allow this";
-    /// No audience with this name is within the caller's reach.
+    /// No audience with this name exists, or the caller has no access to it.
     AudienceNotFound = 404, "audience-not-found", "Unknown audience";
     /// A different audience has this name, or it is being deleted.
     AudienceConflict = 409, "audience-conflict", "A different audience has this name";
@@ -111,7 +111,7 @@ kinds! {
 }
 
 impl Problem {
-    /// A problem of this kind; `detail` says what is wrong this time.
+    /// Creates a problem of this kind. `detail` says what is wrong in this case.
     #[must_use]
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         Self {
@@ -123,7 +123,7 @@ impl Problem {
         }
     }
 
-    /// A request with these faults.
+    /// Creates the problem of a request with these faults.
     #[must_use]
     pub fn invalid(faults: Faults) -> Self {
         Self {
@@ -133,7 +133,8 @@ impl Problem {
         }
     }
 
-    /// A request in lines, or a document of devices, with these faults: `faults` of the request as a whole, and `lines`.
+    /// Creates the problem of a request with `faults` of the request as a whole, and faults of `lines` or of
+    /// devices in a document.
     #[must_use]
     pub fn invalid_lines(faults: Faults, lines: LineFaults) -> Self {
         let mut details: Vec<String> = faults.listed().iter().map(ToString::to_string).collect();
@@ -151,7 +152,7 @@ impl Problem {
         }
     }
 
-    /// A deployment with these faults; each names its variable, none a value.
+    /// Creates the problem of a deployment with these faults. Each names its variable and never a value.
     #[must_use]
     pub fn misconfigured(faults: Faults) -> Self {
         Self {
@@ -161,38 +162,38 @@ impl Problem {
         }
     }
 
-    /// The same problem with a header.
+    /// Adds a header.
     #[must_use]
     pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    /// The same problem with `Retry-After`, in whole seconds, at least one.
+    /// Adds `Retry-After` in whole seconds, at least one.
     #[must_use]
     pub fn retry_after_ms(self, millis: u64) -> Self {
         self.with_header("retry-after", millis.div_ceil(1000).max(1).to_string())
     }
 
-    /// The first fault of the body, if it has one.
+    /// Returns the first fault of the body, if it has one.
     #[must_use]
     pub fn first_fault(&self) -> Option<&Fault> {
         self.faults.listed().first()
     }
 
-    /// What is wrong this time.
+    /// Returns what is wrong in this case.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// Which problem it is.
+    /// Returns the kind of problem.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// The problem as an answer.
+    /// Returns the problem as an answer.
     #[must_use]
     pub fn answer(&self) -> Answer {
         let of_request = self.faults.listed().iter().map(|fault| (None, fault));
@@ -245,7 +246,7 @@ struct Document<'p> {
 struct Entry<'p> {
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u32>,
-    /// None if the body as a whole, or the line, is at fault.
+    /// `None` if the fault is of the whole body or of the whole line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pointer: Option<&'p str>,
     detail: String,
@@ -256,7 +257,7 @@ const fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
-/// What stands before the slug in `type`: a URN, since the documents are read by programs and live nowhere.
+/// The prefix of the slug in `type`: a URN, because the types are not published at a URL.
 pub const TYPE_PREFIX: &str = "urn:apns-edge:problem:";
 
 #[cfg(test)]

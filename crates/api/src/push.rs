@@ -1,4 +1,4 @@
-//! `POST /v1/push`: the answer with a result for every device.
+//! `POST /v1/push`: the answer with a result per device.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use batch::GaveUp;
 use delivery::receipt::{Receipt, Status, Tally};
 use delivery::verdict::Verdict;
 
-/// The answer to an order whose pushes have ended as `receipts` say; each receipt's `push` is a place in the order.
+/// Answers a send request whose pushes have ended with these receipts. Each receipt's `push` is an index in
+/// the request.
 #[must_use]
 pub fn answer(order: &Order<'_>, receipts: &[Receipt], transport: Transport) -> Answer {
     let mut by_place: Vec<Option<&Receipt>> = vec![None; order.pushes.len()];
@@ -40,7 +41,7 @@ pub fn answer(order: &Order<'_>, receipts: &[Receipt], transport: Transport) -> 
     Answer::json(serde_json::to_string(&body).unwrap_or_default())
 }
 
-/// An answer in lines, written as the outcomes become known.
+/// An answer in lines, written as the results become known.
 #[derive(Debug, Default)]
 pub struct Lines {
     text: Vec<u8>,
@@ -48,7 +49,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// The devices that nothing is sent to.
+    /// Begins the answer with the devices to which nothing is sent.
     #[must_use]
     pub fn begin(order: &Order<'_>) -> Self {
         let mut lines = Self::default();
@@ -63,14 +64,14 @@ impl Lines {
         lines
     }
 
-    /// A push has ended.
+    /// Writes the result of a push.
     pub fn add(&mut self, order: &Order<'_>, receipt: &Receipt) {
         if let Some(push) = order.pushes.get(receipt.push) {
             self.write(receipt.push, &PushResult::of(push, Some(receipt)));
         }
     }
 
-    /// All have: the last line.
+    /// Writes the last line, after all pushes have ended.
     pub fn end(&mut self, order: &Order<'_>, transport: Transport) {
         let last = LastLine {
             app: &order.app.name,
@@ -81,19 +82,19 @@ impl Lines {
         self.write_json(&last);
     }
 
-    /// How much has been written and not taken yet, in bytes.
+    /// Returns the number of bytes that were written since the last [`Lines::take`].
     #[must_use]
     pub const fn len(&self) -> usize {
         self.text.len()
     }
 
-    /// Whether everything that was written has been taken.
+    /// Whether there are no such bytes.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.text.is_empty()
     }
 
-    /// Takes what has been written: whole lines.
+    /// Returns the lines that were written since the last call.
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.text)
     }
@@ -104,7 +105,7 @@ impl Lines {
     }
 
     fn write_json(&mut self, line: &impl Serialize) {
-        // Text with text for keys, into memory: there is nothing in it that could fail.
+        // Serializing objects with text keys into memory cannot fail.
         let _ = serde_json::to_writer(&mut self.text, line);
         self.text.push(b'\n');
     }
@@ -126,9 +127,10 @@ struct LastLine<'o> {
     warnings: &'o WarningSummary,
 }
 
-/// How long the caller is ready to wait: the preference `wait` of RFC 7240, in seconds, and no longer than [`MAX_WAIT`].
+/// Returns how long the caller is ready to wait: the preference `wait` of RFC 7240, in seconds, and at most
+/// [`MAX_WAIT`].
 ///
-/// A wait that cannot be read counts as none, as a preference must never be an error (section 2).
+/// An invalid preference is ignored, because a preference must never cause an error (section 2).
 #[must_use]
 pub fn wait(prefer: Option<&str>) -> Duration {
     split_outside_quotes(prefer.unwrap_or_default(), ',')
@@ -139,7 +141,8 @@ pub fn wait(prefer: Option<&str>) -> Duration {
         .map_or(DEFAULT_WAIT, |wait| wait.min(MAX_WAIT))
 }
 
-/// Whether the caller would rather have an answer before the pushes are sent: the preference `respond-async` of RFC 7240.
+/// Whether the caller prefers an answer before the pushes are sent: the preference `respond-async` of RFC
+/// 7240.
 #[must_use]
 pub fn respond_async(prefer: Option<&str>) -> bool {
     split_outside_quotes(prefer.unwrap_or_default(), ',')
@@ -147,7 +150,7 @@ pub fn respond_async(prefer: Option<&str>) -> bool {
         .any(|name| name.trim().eq_ignore_ascii_case("respond-async"))
 }
 
-/// Reads digits, which may stand in quotes; a number beyond all bounds is the largest there is.
+/// Parses digits, which may be quoted. A number that is too large becomes the largest one.
 fn seconds(text: &str) -> Option<Duration> {
     let inside = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
     let digits = inside.unwrap_or(text);
@@ -178,7 +181,8 @@ struct PushAnswer<'o> {
     results: Vec<PushResult<'o>>,
 }
 
-/// How many pushes ended how; `gone` are those of `rejected` whose device APNs says is gone (410).
+/// The number of pushes per kind of result. `gone` is the part of `rejected` whose device APNs reports as
+/// gone (410).
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 struct Counts {
     devices: usize,
@@ -209,7 +213,7 @@ struct PushResult<'o> {
     apns_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     apns_unique_id: Option<&'o str>,
-    /// APNs' HTTP status; 0 if APNs did not answer this push.
+    /// APNs' HTTP status. 0 if APNs did not answer this push.
     code: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'o str>,
@@ -218,12 +222,12 @@ struct PushResult<'o> {
     since: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
-    /// The place of the device that gets the same content.
+    /// The index of the device with the same content.
     #[serde(skip_serializing_if = "Option::is_none")]
     duplicate_of: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
-    /// Why it is not to be sent again, though APNs did not take it.
+    /// Why it is not retried, although APNs did not accept it.
     #[serde(skip_serializing_if = "Option::is_none")]
     gave_up: Option<&'static str>,
     attempts: u8,
@@ -317,13 +321,13 @@ impl<'o> PushResult<'o> {
     }
 }
 
-/// The reason of a device that `on_invalid: "skip"` left out.
+/// The reason for a device that `on_invalid: "skip"` left out.
 const SKIPPED: &str = "InvalidDevice";
 
-/// How long resends may hold the answer up if the caller says nothing: below the timeout of most HTTP clients.
+/// The default time for which retries may delay the answer: less than the timeout of most HTTP clients.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(20);
 
-/// The longest wait that a caller may ask for: within the life of a lease.
+/// The longest wait that a caller may ask for: less than the life of a lease.
 pub const MAX_WAIT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

@@ -1,23 +1,23 @@
-//! Which requests there are.
+//! The table of routes.
 
 use super::problem::{Kind, Problem};
 
-/// A request that we know, before its body is read.
+/// The route of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route<'p> {
-    /// `POST /v1/push`: send.
+    /// `POST /v1/push`: sends.
     Push,
-    /// `POST /v1/preview`: what would be sent.
+    /// `POST /v1/preview`: shows what would be sent.
     Preview,
-    /// `GET /healthz`: the Worker runs.
+    /// `GET /healthz`: whether the apps can send.
     Healthz,
-    /// `GET /v1/doctor`: the configuration and APNs, probed.
+    /// `GET /v1/doctor`: checks the configuration and APNs.
     Doctor,
-    /// `GET /metrics`: for Prometheus.
+    /// `GET /metrics`: the metrics for Prometheus.
     Metrics,
     /// `GET /v1/batches`: the caller's batches.
     Batches,
-    /// `/v1/batches/{id}` and what is below it.
+    /// `/v1/batches/{id}` and the paths below it.
     Batch {
         /// The batch's id.
         id: &'p str,
@@ -26,7 +26,7 @@ pub enum Route<'p> {
     },
     /// `GET /v1/audiences`: the caller's audiences.
     Audiences,
-    /// `/v1/audiences/{name}` and what is below it.
+    /// `/v1/audiences/{name}` and the paths below it.
     Audience {
         /// The audience's name.
         name: &'p str,
@@ -35,23 +35,23 @@ pub enum Route<'p> {
     },
     /// `GET /v1/campaigns`: the caller's campaigns.
     Campaigns,
-    /// `POST /v1/campaigns`: a new one.
+    /// `POST /v1/campaigns`: creates a campaign.
     CreateCampaign,
-    /// `/v1/campaigns/{id}` and what is below it.
+    /// `/v1/campaigns/{id}` and the paths below it.
     Campaign {
         /// The campaign's id.
         id: &'p str,
         /// The endpoint.
         endpoint: CampaignEndpoint,
     },
-    /// `GET /v1/dead-letters`: queue messages that nothing could be done with.
+    /// `GET /v1/dead-letters`: queue messages that could not be handled.
     DeadLetters,
-    /// `POST /v1/dead-letters/{id}/replay`: into the queue again.
+    /// `POST /v1/dead-letters/{id}/replay`: queues the message again.
     ReplayDeadLetter {
         /// The message's id.
         id: &'p str,
     },
-    /// `DELETE /v1/dead-letters/{id}`: away with it.
+    /// `DELETE /v1/dead-letters/{id}`: deletes the message.
     DropDeadLetter {
         /// The message's id.
         id: &'p str,
@@ -61,9 +61,9 @@ pub enum Route<'p> {
 /// An endpoint of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchEndpoint {
-    /// `GET`: how it stands.
+    /// `GET`: returns the status.
     Status,
-    /// `DELETE`: it is forgotten.
+    /// `DELETE`: deletes the batch.
     Delete,
     /// `GET receipts`.
     Receipts,
@@ -71,9 +71,9 @@ pub enum BatchEndpoint {
     Gone,
     /// `GET suspect`: the devices whose tokens APNs refused with 400.
     Suspect,
-    /// `GET events`: its progress.
+    /// `GET events`: streams the progress.
     Events,
-    /// `GET deliveries`: what was told to its webhook.
+    /// `GET deliveries`: the deliveries to the webhook.
     Deliveries,
     /// `POST cancel`.
     Cancel,
@@ -86,32 +86,32 @@ pub enum BatchEndpoint {
 /// An endpoint of an audience.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AudienceEndpoint {
-    /// `GET`: what it is, and how many devices it has.
+    /// `GET`: returns the audience and its number of devices.
     Read,
-    /// `PUT`: there is such a one.
+    /// `PUT`: creates the audience.
     Put,
-    /// `DELETE`: it is forgotten, with its devices.
+    /// `DELETE`: deletes the audience and its devices.
     Delete,
-    /// `GET devices`: all of them.
+    /// `GET devices`: exports all devices.
     Export,
-    /// `POST devices`: these are in it.
+    /// `POST devices`: imports devices.
     Import,
-    /// `DELETE devices`: these are not.
+    /// `DELETE devices`: removes devices.
     Remove,
-    /// `POST count`: the devices of a segment.
+    /// `POST count`: counts the devices of a segment.
     Count,
 }
 
 /// An endpoint of a campaign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CampaignEndpoint {
-    /// `GET`: what it is, and how it stands.
+    /// `GET`: returns the campaign and its state.
     Read,
-    /// `PUT`: it becomes another.
+    /// `PUT`: replaces the campaign.
     Replace,
-    /// `DELETE`: it is forgotten.
+    /// `DELETE`: deletes the campaign.
     Delete,
-    /// `POST schedule`: a draft is one no more.
+    /// `POST schedule`: schedules a draft.
     Schedule,
     /// `POST pause`.
     Pause,
@@ -119,20 +119,20 @@ pub enum CampaignEndpoint {
     Resume,
     /// `POST cancel`.
     Cancel,
-    /// `POST test`: send now to a few.
+    /// `POST test`: sends to a few devices now.
     Test,
-    /// `POST preview`: what would be sent to a few.
+    /// `POST preview`: shows what would be sent to a few devices.
     Preview,
-    /// `GET runs`: what was sent.
+    /// `GET runs`: the runs.
     Runs,
 }
 
 /// An entry of [`TABLE`].
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// The method. What takes `GET` takes `HEAD` as well.
+    /// The method. An entry with `GET` also accepts `HEAD`.
     pub method: &'static str,
-    /// The path; a segment in braces is a parameter, and not empty.
+    /// The path. A segment in braces is a parameter that must not be empty.
     pub path: &'static str,
     make: for<'p> fn(&'p str) -> Route<'p>,
 }
@@ -141,7 +141,7 @@ impl<'p> Route<'p> {
     /// Finds the route of a request.
     ///
     /// # Errors
-    /// 404 for an unknown path, 405 with `Allow` for a method that the path does not take.
+    /// 404 for an unknown path, 405 with `Allow` for a method that the path does not accept.
     pub fn find(method: &str, path: &'p str) -> Result<Self, Problem> {
         let wanted = if method == HEAD { GET } else { method };
         let mut allowed = Vec::new();
@@ -170,7 +170,8 @@ impl<'p> Route<'p> {
 }
 
 impl Entry {
-    /// The parameter in `path`, empty if the entry has none; `None` if the path is another.
+    /// Returns the parameter in `path`, or the empty text if the entry has none. Returns `None` if the path
+    /// does not match.
     fn parameter<'p>(&self, path: &'p str) -> Option<&'p str> {
         let (mut pattern, mut segments) = (self.path.split('/'), path.split('/'));
         let mut parameter = "";
@@ -187,13 +188,13 @@ impl Entry {
     }
 }
 
-/// `GET`, which brings `HEAD` with it.
+/// `GET`, which includes `HEAD`.
 const GET: &str = "GET";
 
 /// The method that asks for the headers of a `GET` (RFC 9110, section 9.3.2).
 pub const HEAD: &str = "HEAD";
 
-/// Every request that there is.
+/// All routes.
 pub const TABLE: &[Entry] = &[
     entry(GET, "/healthz", |_| Route::Healthz),
     entry(GET, "/metrics", |_| Route::Metrics),
@@ -266,7 +267,7 @@ pub const TABLE: &[Entry] = &[
         name,
         endpoint: AudienceEndpoint::Remove,
     }),
-    // For clients and proxies that send no body with a DELETE.
+    // For clients and proxies that do not send a body with a DELETE.
     entry("POST", "/v1/audiences/{name}/devices/remove", |name| {
         Route::Audience {
             name,

@@ -1,8 +1,9 @@
-//! Who may call, and for which apps.
+//! The API keys: who may call, and for which apps.
 //!
-//! The name of a key is the caller's identity, and the key's SHA-256 proves it. Names and hashes are therefore unique:
-//! entries that share one are refused, and all other keys work. A key is kept as its hash alone, so that whoever reads
-//! the deployment's secrets cannot call with it. Keys are random and long, so that a fast hash is enough.
+//! The name of a key is the caller's identity, and the key's SHA-256 proves it. Names and hashes must be
+//! unique: entries that share one are rejected, and all other keys work. Only the hash of a key is stored, so
+//! that a reader of the deployment's secrets cannot call with it. Keys are random and long, so a fast hash is
+//! enough.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -11,61 +12,62 @@ use subtle::ConstantTimeEq;
 use super::{Caller, text};
 use apns::fault::{self, Fault, FaultKind, Faults, Pointer};
 
-/// An entry of `API_KEYS` that can be read.
+/// A readable entry of `API_KEYS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKey {
     caller: Caller,
-    /// One, or two while the key is rotated.
+    /// One hash, or two while the key is rotated.
     hashes: Vec<[u8; 32]>,
     index: usize,
     clashes: bool,
 }
 
 impl ApiKey {
-    /// Who calls with this key.
+    /// Returns the caller that presents this key.
     #[must_use]
     pub const fn caller(&self) -> &Caller {
         &self.caller
     }
 
-    /// Whether another entry has the same name or the same hash. Such a key authenticates nobody.
+    /// Whether another entry has the same name or hash. Such a key authenticates nobody.
     #[must_use]
     pub const fn clashes(&self) -> bool {
         self.clashes
     }
 
-    /// Whether `presented` is the text of this key. Takes the same time wherever the two differ.
+    /// Whether `presented` is the text of this key, in constant time.
     #[must_use]
     pub fn matches(&self, presented: &str) -> bool {
         let hash = sha256(presented);
         let matches = |known: &[u8; 32]| bool::from(hash.ct_eq(known));
-        // Each hash is compared, so that the time does not show which one came close.
+        // All hashes are compared, so that the time does not reveal which one was similar.
         self.hashes
             .iter()
             .fold(false, |found, known| found | matches(known))
     }
 }
 
-/// What is wrong with an entry of `API_KEYS`.
+/// A fault of an entry of `API_KEYS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKeyFault {
-    /// The fault, at its place in the secret.
+    /// The fault, with its path in the secret.
     pub fault: Fault,
-    /// The callers whose keys it is about; empty if the entry cannot be read.
+    /// The callers of the keys concerned. Empty if the entry cannot be read.
     callers: Vec<Caller>,
 }
 
 impl ApiKeyFault {
-    /// Whether a caller is shown the fault: it reaches all apps, or an app of a key that the fault is about.
+    /// Whether a caller may see the fault: it has access to all apps, or to an app of a key concerned.
     #[must_use]
     pub fn concerns(&self, caller: &Caller) -> bool {
         caller.reaches_all() || self.callers.iter().any(|other| other.shares_app_with(caller))
     }
 }
 
-/// Reads the secret `API_KEYS`; the apps must be among the members of `apps`, the value of `APPS`.
+/// Reads the secret `API_KEYS`. Its apps must be members of `apps`, the value of `APPS`.
 ///
-/// A fault of an entry goes to `faults` and stops that entry alone. What stops all of them goes to `fatal`.
+/// A fault of an entry is added to `faults` and disables only that entry. A fault of the whole secret is
+/// added to `fatal`.
 pub(super) fn read_all(
     value: &Value,
     apps: &Value,
@@ -74,7 +76,7 @@ pub(super) fn read_all(
 ) -> Vec<ApiKey> {
     let root = Pointer::Root;
     let at = root.key(super::API_KEYS);
-    // A single entry without brackets can mean one thing only.
+    // A single entry without brackets is unambiguous.
     let list = if value.is_object() {
         std::slice::from_ref(value)
     } else {
@@ -103,7 +105,7 @@ pub(super) fn read_all(
     keys
 }
 
-/// Marks the entries that share a name or a hash with another one.
+/// Marks entries that share a name or a hash.
 fn refuse_clashes(keys: &mut [ApiKey], at: &Pointer<'_>, faults: &mut Vec<ApiKeyFault>) {
     let entries = keys.to_vec();
     for key in keys {
@@ -186,7 +188,7 @@ fn read_name(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Str
     Some(name.to_owned())
 }
 
-/// Reads one hash, or the list of the old and the new one. A hash at fault is reported, and the other one works.
+/// Reads one hash, or the list of an old and a new one. An invalid hash is reported, and the other one works.
 fn read_hashes(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Vec<[u8; 32]>> {
     let Value::Array(list) = value else {
         return Some(vec![read_hash(value, at, faults)?]);
@@ -209,7 +211,7 @@ fn read_hashes(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<V
 
 fn read_hash(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<[u8; 32]> {
     let written = text::unquoted(fault::string(value, at, faults)?);
-    // The output of `sha256sum` has the file's name behind the hash.
+    // The output of `sha256sum` has the file name after the hash.
     let digits = written.split_whitespace().next().unwrap_or_default();
     let fault = match hash(digits) {
         Some(hash) if hash == sha256("") => {
@@ -227,7 +229,7 @@ enum Reach {
     Only(Vec<String>),
 }
 
-/// Reads the apps of a key. One that is not configured is reported, and the key reaches the others.
+/// Reads the apps of a key. An unknown app is reported, and the key has access to the others.
 fn reach(value: &Value, apps: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Reach> {
     let list = if value.is_string() {
         std::slice::from_ref(value)
@@ -244,7 +246,7 @@ fn reach(value: &Value, apps: &Value, at: &Pointer<'_>, faults: &mut Faults) -> 
         if name == ALL {
             return Some(Reach::All);
         }
-        // If the variable itself cannot be read, that is the only fault.
+        // If `APPS` itself cannot be read, that is the only fault.
         if apps.is_object() && apps.get(name).is_none() {
             faults.add(
                 at,
@@ -272,13 +274,13 @@ fn hash(text: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// What a key is configured with.
+/// The fields of an entry.
 const FIELDS: &[&str] = &["name", "sha256", "apps"];
 
-/// The word for all apps.
+/// The value that means all apps.
 const ALL: &str = "*";
 
-/// The longest name in bytes. It stands in logs and in the state of batches.
+/// The longest name in bytes. It is part of logs and of the state of batches.
 const MAX_NAME: usize = 256;
 
 /// The most hashes of an entry: the old key's and the new one's.

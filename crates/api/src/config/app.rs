@@ -14,35 +14,35 @@ use apns::topic::{self, BundleId};
 /// A configured sender.
 #[derive(Clone, Debug)]
 pub struct App {
-    /// What callers call it.
+    /// The name that callers use.
     pub name: String,
-    /// Whose provider token its pushes carry.
+    /// The credential that signs its provider tokens.
     pub credential: Credential,
-    /// Its bundle id, the topic without a push type's suffix.
+    /// The bundle id: the topic without a push type's suffix.
     pub bundle_id: BundleId,
-    /// The text of the `.p8` file that the credential signs with.
+    /// The text of the credential's `.p8` file.
     pub signing_key: SigningKeyText,
-    /// How its pushes travel.
+    /// The transport of its pushes.
     pub transport: Transport,
-    /// What in its settings works and is probably a mistake.
+    /// Settings that work but are probably mistakes.
     pub warnings: Faults,
 }
 
-/// An app whose settings have faults. It sends nothing, and no other app is affected.
+/// An app whose settings have faults. It cannot send. Other apps are not affected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokenApp {
-    /// What callers call it.
+    /// The name that callers use.
     pub name: String,
-    /// What is wrong, each at its variable.
+    /// The faults, each at its variable.
     pub faults: Faults,
 }
 
-/// The text of a `.p8` file, as the secret has it. Its `Debug` shows nothing of it.
+/// The text of a `.p8` file, as it is in the secret. Its `Debug` hides it.
 #[derive(Clone)]
 pub struct SigningKeyText(String);
 
 impl SigningKeyText {
-    /// The text, for the one place that signs.
+    /// Returns the text, for signing.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -55,7 +55,7 @@ impl fmt::Debug for SigningKeyText {
     }
 }
 
-/// The name of the secret that holds the `.p8` file of a key.
+/// Returns the name of the secret with the `.p8` file of a key.
 #[must_use]
 pub(super) fn key_secret(key_id: &str) -> String {
     format!("APNS_KEY_{key_id}")
@@ -68,9 +68,9 @@ pub(super) struct Read {
     pub(super) broken: Vec<BrokenApp>,
 }
 
-/// Reads the value of the variable `APPS`, null if it has none; `setting` finds the keys' secrets.
+/// Reads the value of the variable `APPS`, or null if it is missing. `setting` finds the keys' secrets.
 ///
-/// What is wrong with an app stays with that app; what stops all of them goes to `fatal`.
+/// A fault of an app disables only that app. A fault of the whole variable is added to `fatal`.
 pub(super) fn read_all(
     value: &Value,
     transport: Transport,
@@ -156,7 +156,7 @@ fn warnings(bundle_id: &BundleId, at: &Pointer<'_>) -> Faults {
     warnings
 }
 
-/// Reads a word that has a default, in any case of letters.
+/// Reads a word with a default, ignoring case.
 fn word<T: std::str::FromStr<Err: fmt::Display>>(
     map: &Map<String, Value>,
     field: &str,
@@ -212,7 +212,7 @@ fn id<T: std::str::FromStr<Err = IdError>>(
         .ok()
 }
 
-/// A text that must be there. An id of digits alone may be written as a number.
+/// Reads a required text. An id with only digits may be written as a number.
 fn required(map: &Map<String, Value>, field: &str, at: &Pointer<'_>, faults: &mut Faults) -> Option<String> {
     let at = at.key(field);
     match map.get(field) {
@@ -235,8 +235,8 @@ fn is_name(name: &str) -> bool {
     (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(allowed)
 }
 
-/// What an app is configured with.
+/// The fields of an app.
 const FIELDS: &[&str] = &["team_id", "key_id", "topic", "environment", "transport"];
 
-/// The longest name of an app; it stands in metrics and in storage.
+/// The longest name of an app in bytes. It is part of metrics and of stored data.
 const MAX_NAME: usize = 64;

@@ -1,4 +1,4 @@
-//! How batches are kept, queued and guarded, and what their webhooks are signed with.
+//! The settings of batches: storage, queues, safeguards, and the signing of webhooks.
 
 use std::time::Duration;
 
@@ -6,20 +6,22 @@ use super::{duration, number, text};
 use apns::fault::{FaultKind, Faults, Pointer};
 use batch::webhook::WebhookSecret;
 
-/// What holds for the batches of the whole deployment.
+/// The settings of batches for the whole deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batches {
-    /// How many queues share the chunks.
+    /// The number of queues that share the chunks.
     pub queues: u32,
-    /// How long a consumer has a chunk before another may claim it.
+    /// How long a consumer has a chunk before another one may claim it.
     pub claim: Duration,
-    /// How long a batch that has ended can be read, and its Idempotency-Key is known.
+    /// How long an ended batch is kept, with its `Idempotency-Key`.
     pub retention: Duration,
-    /// The share of `BadDeviceToken` at a batch's start, in percent, above which it is paused; at 100 it never is.
+    /// The share of `BadDeviceToken` at a batch's start, in percent, above which the batch is paused. 100
+    /// means never.
     pub bad_token_percent: u32,
     /// The most pushes that a crash of a consumer can repeat.
     pub checkpoint: u32,
-    /// What webhooks are signed with, each by all of them; without one nothing can be signed.
+    /// The secrets that sign webhooks. Each delivery has a signature per secret. Without a secret, webhooks
+    /// are not available.
     pub webhook_secrets: Vec<WebhookSecret>,
 }
 
@@ -81,30 +83,32 @@ fn webhook_secrets(setting: &impl Fn(&str) -> Option<String>, faults: &mut Fault
     secrets
 }
 
-/// The variable for the number of queues.
+/// The variable with the number of queues.
 const QUEUES: &str = "QUEUES";
-/// The variable for how long a consumer has a chunk, in milliseconds.
+/// The variable with the time of a consumer's claim, in milliseconds.
 const CHUNK_CLAIM_MS: &str = "CHUNK_CLAIM_MS";
-/// The variable for how long an ended batch is kept: a duration.
+/// The variable with the time for which an ended batch is kept: a duration.
 const BATCH_RETENTION: &str = "BATCH_RETENTION";
-/// The variable for the share of bad device tokens that pauses a batch.
+/// The variable with the share of bad device tokens that pauses a batch.
 const BAD_TOKEN_PAUSE_PERCENT: &str = "BAD_TOKEN_PAUSE_PERCENT";
-/// The variable for the most pushes that a crash can repeat.
+/// The variable with the most pushes that a crash can repeat.
 const CHECKPOINT_PUSHES: &str = "CHECKPOINT_PUSHES";
-/// The secret that webhooks are signed with; several, while it changes, have spaces between them.
+/// The secret that signs webhooks. During a rotation there are several, separated by spaces.
 const WEBHOOK_SECRET: &str = "WEBHOOK_SECRET";
 
-/// What a consumer needs between its last attempt and the end of its claim, to say what has become of the chunk.
+/// The time that a consumer needs between its last attempt and the end of its claim, to report the chunk's
+/// results.
 pub const SETTLE_TIME: Duration = Duration::from_secs(2);
 
-/// The least time in which a consumer launches pushes; with none, it would send nothing of any chunk that it claims.
+/// The shortest time in which a consumer launches pushes. Without any, it would send nothing of a claimed
+/// chunk.
 const LAUNCH_TIME: Duration = Duration::from_millis(500);
 
-/// Longer than any backend takes to come back and read how its batch went.
+/// Longer than a backend needs to come back and read how its batch went.
 const DEFAULT_RETENTION: Duration = Duration::from_hours(7 * 24);
 
-/// A caller that asks again after a fault of the network must still find its batch.
+/// A caller that repeats a request after a network error must still find its batch.
 const MIN_RETENTION: Duration = Duration::from_hours(1);
 
-/// Storage is paid for by the month; three are more than anybody reads receipts for.
+/// Storage is billed by the month. Nobody reads receipts for longer than three.
 const MAX_RETENTION: Duration = Duration::from_hours(90 * 24);

@@ -1,20 +1,20 @@
-//! Who calls: what the Worker hands to objects after it has authorised a request.
+//! The caller of an authorized request, as the Worker passes it to objects.
 
 use serde::{Deserialize, Serialize};
 
-/// The identity of a caller and the apps of the key that it presented.
+/// The identity of a caller and the apps of the API key that it presented.
 ///
-/// The Worker makes it of the presented key. Objects get it with each request and look no key up.
+/// The Worker creates it from the presented key. Objects receive it with each request and look up no key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
-    /// The name of its API key, which no other key has.
+    /// The name of its API key, which is unique.
     pub name: String,
-    /// The apps that it reaches; none stands for all.
+    /// The apps to which it has access. `None` means all apps.
     apps: Option<Vec<String>>,
 }
 
 impl Caller {
-    /// A caller that reaches these apps.
+    /// Creates a caller with access to these apps.
     #[must_use]
     pub const fn of(name: String, apps: Vec<String>) -> Self {
         Self {
@@ -23,19 +23,19 @@ impl Caller {
         }
     }
 
-    /// A caller that reaches all apps.
+    /// Creates a caller with access to all apps.
     #[must_use]
     pub const fn of_all(name: String) -> Self {
         Self { name, apps: None }
     }
 
-    /// Whether it reaches all apps, later ones included.
+    /// Whether it has access to all apps, including later ones.
     #[must_use]
     pub const fn reaches_all(&self) -> bool {
         self.apps.is_none()
     }
 
-    /// Whether it reaches the app called `app`.
+    /// Whether it has access to the app called `app`.
     #[must_use]
     pub fn reaches(&self, app: &str) -> bool {
         self.apps
@@ -43,7 +43,7 @@ impl Caller {
             .is_none_or(|apps| apps.iter().any(|name| name == app))
     }
 
-    /// Whether there is an app that both reach.
+    /// Whether both have access to a common app.
     #[must_use]
     pub fn shares_app_with(&self, other: &Self) -> bool {
         match &self.apps {
@@ -52,7 +52,8 @@ impl Caller {
         }
     }
 
-    /// The caller as the value of a header between the Worker and an object: JSON in ASCII, whatever the name holds.
+    /// Encodes the caller as a header between the Worker and an object: JSON in ASCII, whatever the name
+    /// contains.
     #[must_use]
     pub fn to_header(&self) -> String {
         let text = serde_json::to_string(self).unwrap_or_default();
@@ -70,7 +71,7 @@ impl Caller {
         ascii
     }
 
-    /// The caller in the value of a header; `None` if that is no caller.
+    /// Decodes the caller from a header. Returns `None` if the value is invalid.
     #[must_use]
     pub fn from_header(value: &str) -> Option<Self> {
         serde_json::from_str(value).ok()

@@ -1,14 +1,14 @@
-//! How campaigns are started.
+//! The settings of campaigns.
 
 use std::time::Duration;
 
 use super::duration;
 use apns::fault::Faults;
 
-/// What holds for the campaigns of the whole deployment.
+/// The settings of campaigns for the whole deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Campaigns {
-    /// How late a run may start; one that is due for longer is missed.
+    /// How late a run may start. A later one is missed.
     pub grace: Duration,
 }
 
@@ -26,13 +26,13 @@ impl Campaigns {
     }
 }
 
-/// The variable for how late a run may start: a duration.
+/// The variable with the longest delay of a run: a duration.
 const CAMPAIGN_GRACE: &str = "CAMPAIGN_GRACE";
 
-/// Outages of the platform are shorter, and what was for nine in the morning still makes sense at ten.
+/// Longer than outages of the platform, and a notification for nine o'clock still makes sense at ten.
 const DEFAULT_GRACE: Duration = Duration::from_hours(1);
 
-/// The cron trigger comes once a minute: with less, any run could be missed.
+/// The cron trigger fires once a minute. With a shorter grace, any run could be missed.
 const MIN_GRACE: Duration = Duration::from_mins(1);
 
 /// After a day the next run of most campaigns is due.

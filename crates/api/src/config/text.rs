@@ -1,9 +1,9 @@
-//! The text of a setting as its operator meant it.
+//! Cleans the text of a setting.
 //!
-//! Settings pass through editors, shells, consoles and environment files. On the way they pick up line breaks, a byte
-//! order mark or quotes. What is left without them means one thing only, so they are taken away.
+//! Settings pass through editors, shells, consoles and environment files, which add line breaks, a byte order
+//! mark or quotes. They are removed where the rest is unambiguous.
 
-/// `text` without what surrounds a pasted value: white space, a byte order mark, and quotes around all of it.
+/// Returns `text` without surrounding white space, byte order marks, and quotes around all of it.
 pub(super) fn unquoted(text: &str) -> &str {
     let mut text = trim(text);
     while let Some(inner) = inside_quotes(text) {
@@ -18,12 +18,12 @@ fn inside_quotes(text: &str) -> Option<&str> {
         .find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
 }
 
-/// `text` without white space and byte order marks around it.
+/// Returns `text` without white space and byte order marks around it.
 pub(super) fn trim(text: &str) -> &str {
     text.trim_matches(|character: char| character.is_whitespace() || character == '\u{feff}')
 }
 
-/// A name as faults and logs show it: on one line, and not longer than a line.
+/// Returns a name as faults and logs show it: on one line and shortened.
 pub(super) fn shown(name: &str) -> String {
     name.chars()
         .take(MAX_SHOWN)

@@ -1,4 +1,4 @@
-//! How pushes travel to APNs.
+//! The settings of transports.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,18 +8,18 @@ use super::{given, number, text};
 use apns::fault::{FaultKind, Faults, Pointer};
 use delivery::pool::PoolConfig;
 
-/// A way to send a push.
+/// A transport of pushes to APNs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transport {
-    /// The platform's `fetch`, six at a time.
+    /// The platform's `fetch`, with six requests at a time.
     #[default]
     Fetch,
-    /// HTTP/2 over the platform's sockets, held by the connection objects of a pool.
+    /// HTTP/2 over the platform's sockets, which a pool of connection objects holds.
     Socket,
 }
 
 impl Transport {
-    /// Its name in the configuration, in answers and in logs.
+    /// Returns its name in the configuration, in answers and in logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ impl fmt::Display for Transport {
     }
 }
 
-/// A text that names no transport.
+/// A text that is not the name of a transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be `fetch` or `socket`")]
 pub struct UnknownTransport;
@@ -51,16 +51,16 @@ impl FromStr for Transport {
     }
 }
 
-/// What holds for the socket transport of the whole deployment.
+/// The settings of the socket transport for the whole deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sockets {
-    /// How large a credential's pool of connection objects may be.
+    /// The size of a credential's pool of connection objects.
     pub pool: PoolConfig,
     /// The most sockets of one object.
     pub per_object: u32,
     /// APNs' port: 443, or 2197 for networks that block it.
     pub port: u16,
-    /// Whether a chunk goes by `fetch` when no socket can be opened.
+    /// Whether a chunk is sent with `fetch` when no socket can be opened.
     pub fallback: bool,
 }
 
@@ -95,7 +95,7 @@ pub(super) fn load(setting: &impl Fn(&str) -> Option<String>, faults: &mut Fault
         .unwrap_or_default()
 }
 
-/// The value of a variable that takes few; the first of them is the default.
+/// Reads a variable that has a few allowed values. The first of them is the default.
 fn one_of(
     setting: &impl Fn(&str) -> Option<String>,
     name: &str,
@@ -118,21 +118,22 @@ fn one_of(
         })
 }
 
-/// The variable for the deployment's transport; an app may have its own.
+/// The variable with the deployment's transport. An app may have its own.
 const TRANSPORT: &str = "TRANSPORT";
-/// The variable for the most connection objects of a credential.
+/// The variable with the most connection objects per credential.
 const MAX_CONNECTIONS: &str = "MAX_CONNECTIONS";
-/// The variable for the most sockets of one connection object.
+/// The variable with the most sockets per connection object.
 const SOCKETS_PER_CONNECTION: &str = "SOCKETS_PER_CONNECTION";
-/// The variable for the time after which a connection that nobody uses closes, in milliseconds.
+/// The variable with the time after which an idle connection closes, in milliseconds.
 const CONNECTION_IDLE_MS: &str = "CONNECTION_IDLE_MS";
-/// The variable for APNs' port on the socket transport.
+/// The variable with APNs' port for the socket transport.
 const APNS_PORT: &str = "APNS_PORT";
-/// The variable for what happens when no socket can be opened.
+/// The variable that says what happens when no socket can be opened.
 const SOCKET_FALLBACK: &str = "SOCKET_FALLBACK";
 
-/// The ports on which APNs takes pushes; the second is for networks that block the first.
+/// The ports of APNs. The second is for networks that block the first.
 pub(super) const PORTS: [u16; 2] = [443, 2197];
 
-/// The streams that APNs allows on a connection, as observed since 2021; a server that allows fewer is obeyed.
+/// The streams per connection that APNs allows, as observed since 2021. If a server allows fewer, its limit
+/// applies.
 const STREAMS: u32 = 1000;

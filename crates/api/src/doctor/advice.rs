@@ -1,8 +1,8 @@
-//! What to compare when APNs refuses a credential.
+//! Advice for a credential that APNs refuses.
 
 use apns::{Environment, Reason};
 
-/// What to look at after a refusal with this reason, by an app that sends to `environment`.
+/// Returns what to check after a refusal with this reason, for an app in `environment`.
 #[must_use]
 pub(super) fn for_refusal(reason: &str, environment: Environment) -> String {
     let host = environment.host();

@@ -1,4 +1,4 @@
-//! Results of probes that are recent enough to be told again: bounds the connections that examinations open.
+//! Caches the results of probes for some seconds, which limits the connections that calls of the doctor open.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use super::Probe;
 use apns::Environment;
 use apns::time::Timestamp;
 
-/// What an isolate remembers of its probes.
+/// The recent probes of an isolate.
 #[derive(Debug, Default)]
 pub struct RecentProbes {
     done: Vec<Done>,
-    /// When the probes began that are under way.
+    /// When the running probes began.
     running: Vec<(Environment, Timestamp)>,
 }
 
@@ -21,19 +21,19 @@ struct Done {
     probes: Vec<Probe>,
 }
 
-/// What an examination does about an environment.
+/// How a call of the doctor handles an environment.
 #[derive(Debug)]
 pub enum Probing {
-    /// It tells what was found a moment ago.
+    /// Return these recent results.
     Known(Vec<Probe>),
-    /// It probes, and hands the results to [`RecentProbes::finish`].
+    /// Probe, and pass the results to [`RecentProbes::finish`].
     Begin,
-    /// It refuses: enough others are probing.
+    /// Refuse, because too many calls are probing.
     Busy,
 }
 
 impl RecentProbes {
-    /// Decides for an environment; a probe that has not finished after `longest` counts no more.
+    /// Decides about an environment. A probe that has not finished after `longest` no longer counts.
     pub fn begin(&mut self, environment: Environment, longest: Duration, now: Timestamp) -> Probing {
         self.done.retain(|done| now.since(done.at) < KEPT);
         if let Some(done) = self.done.iter().find(|done| done.environment == environment) {
@@ -48,7 +48,7 @@ impl RecentProbes {
         Probing::Begin
     }
 
-    /// Remembers what was found about an environment.
+    /// Stores the results for an environment.
     pub fn finish(&mut self, environment: Environment, probes: Vec<Probe>, now: Timestamp) {
         let first = self.running.iter().position(|(other, _)| *other == environment);
         if let Some(first) = first {
@@ -63,10 +63,10 @@ impl RecentProbes {
     }
 }
 
-/// How long results are told again: a monitor asks less often, and a person waits.
+/// How long results are reused: less than a monitor's interval, and longer than a person's repeated clicks.
 pub(super) const KEPT: Duration = Duration::from_secs(5);
 
-/// The most examinations of an isolate that probe an environment at once.
+/// The most calls per environment of an isolate that probe at once.
 pub(super) const MAX_RUNNING: usize = 4;
 
 #[cfg(test)]

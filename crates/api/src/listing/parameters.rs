@@ -1,18 +1,18 @@
-//! The parameters of a query string, each fault at its name as in `?since`.
+//! The parameters of a query string. Each fault is at its name, as in `?since`.
 
 use url::form_urlencoded;
 
 use apns::fault::{Fault, FaultKind, Faults, nearest};
 use apns::time::Timestamp;
 
-/// The parameters that a request gives; one with nothing after its `=` is not given.
+/// The parameters of a request. One with nothing after its `=` counts as absent.
 pub(crate) struct Parameters {
     given: Vec<(&'static str, String)>,
     faults: Faults,
 }
 
 impl Parameters {
-    /// Reads what stands after the `?`. What is not `known`, and what is given twice, is a fault.
+    /// Parses what follows the `?`. A parameter that is not in `known`, or occurs twice, is a fault.
     pub(crate) fn read(query: &str, known: &[&'static str]) -> Self {
         let mut parameters = Self {
             given: Vec::new(),
@@ -37,13 +37,13 @@ impl Parameters {
         parameters
     }
 
-    /// The value of a parameter.
+    /// Returns the value of a parameter.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         let given = self.given.iter().find(|(given, _)| *given == name);
         given.map(|(_, value)| value.as_str())
     }
 
-    /// The value of a parameter as `read` reads it; what it cannot read is the fault that `rule` says.
+    /// Returns the value of a parameter, parsed by `read`. If that fails, adds a fault with the text `rule`.
     pub(crate) fn value<T>(
         &mut self,
         name: &str,
@@ -57,7 +57,7 @@ impl Parameters {
         value
     }
 
-    /// The parameter `limit`, from 1 to `most`.
+    /// Returns the parameter `limit`, from 1 to `most`.
     pub(crate) fn limit(&mut self, default: u32, most: u32) -> u32 {
         let rule = format!("must be an integer from 1 to {most}");
         let within = |limit: &u32| (1..=most).contains(limit);
@@ -65,7 +65,7 @@ impl Parameters {
             .unwrap_or(default)
     }
 
-    /// A parameter that is a moment.
+    /// Returns a parameter that is a moment.
     pub(crate) fn moment(&mut self, name: &str) -> Option<Timestamp> {
         let rule = "must be an RFC 3339 time such as `2026-11-23T08:00:00Z`; a `+` is written `%2B` in a query string";
         self.value(name, rule, |text| {
@@ -87,11 +87,11 @@ impl Parameters {
         });
     }
 
-    /// `value` if there was no fault.
+    /// Returns `value` if there was no fault.
     pub(crate) fn or<T>(self, value: T) -> Result<T, Faults> {
         self.faults.or(value)
     }
 }
 
-/// Characters of an unknown name that its fault repeats.
+/// The most characters of an unknown name that its fault repeats.
 const MAX_SHOWN_NAME: usize = 40;

@@ -1,8 +1,9 @@
-//! One device of an order: whom a push goes to, and what is its own in it.
+//! One device of a send request: the token, and its own payload and apns-id if it has any.
 //!
-//! There are two ways to read one. The plain way makes no JSON tree, takes a device without faults alone, and gives up on
-//! the first thing that it does not know; the careful way reads any JSON and says all that is wrong. What both take, they
-//! read alike. The reader also collects the warnings: of the shared payload once, and of a device's own.
+//! There are two readers. The fast reader builds no JSON tree, accepts only devices without faults, and gives
+//! up on the first thing that it does not know. The full reader accepts any JSON and reports every fault.
+//! Whatever both accept, they read alike. The reader also collects the warnings: those of the shared payload
+//! once, and those of a device's own payload.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -20,19 +21,19 @@ use apns::payload::Payload;
 use apns::request::Headers;
 use apns::{ApnsId, DeviceToken, Notification, Request};
 
-/// A device without faults, with the push to it.
+/// A device without faults, and its push.
 #[derive(Debug)]
 pub(crate) struct Device<'b> {
-    /// Whom the push goes to.
+    /// The device token.
     pub(crate) token: DeviceToken,
     reference: Option<Cow<'b, str>>,
-    /// The caller's own id for the push.
+    /// The caller's own apns-id.
     apns_id: Option<ApnsId>,
     headers: Arc<Headers>,
     body: Body,
 }
 
-/// What a device gets.
+/// The payload of a device.
 #[derive(Clone, Debug)]
 struct Body {
     bytes: Bytes,
@@ -40,12 +41,12 @@ struct Body {
 }
 
 impl Device<'_> {
-    /// Whom the push goes to, and the payload as APNs gets it.
+    /// Returns the device token and the payload as it is sent to APNs.
     pub(crate) fn into_parts(self) -> (DeviceToken, Bytes) {
         (self.token, self.body.bytes)
     }
 
-    /// The push to it, with the id `derived` unless the caller chose one.
+    /// Returns the push. It has the id `derived` unless the caller chose one.
     pub(super) fn into_push(self, derived: ApnsId) -> Push {
         Push {
             reference: self.reference.map(Cow::into_owned),
@@ -61,24 +62,24 @@ impl Device<'_> {
     }
 }
 
-/// Reads one device after another.
+/// Reads the devices of a request.
 pub(crate) struct DeviceReader {
-    /// None if it has faults; then the devices are read for their own faults alone.
+    /// `None` if the notification has faults. Devices are then read only for their own faults.
     notification: Option<Notification>,
     /// Whether warnings are faults.
     is_strict: bool,
-    /// The body that most pushes share, made when the first one needs it.
+    /// The shared body, created for the first device that uses it.
     shared: Option<Option<Body>>,
-    /// Whether a device had a payload of its own.
+    /// Whether a device had its own payload.
     has_own_payload: bool,
-    /// The warnings of the notification's payload by itself, found when the first device has some in its own.
+    /// The warnings of the shared payload, found when the first device has warnings in its own.
     base: Option<Warnings>,
     faults: Faults,
     warnings: WarningSummary,
 }
 
 impl DeviceReader {
-    /// A reader of the devices that get `notification`. In a strict request, warnings are faults.
+    /// Creates a reader for devices that receive `notification`. In a strict request, warnings are faults.
     pub(crate) fn new(notification: Option<Notification>, is_strict: bool) -> Self {
         let mut warnings = WarningSummary::default();
         if let Some(notification) = &notification {
@@ -95,23 +96,23 @@ impl DeviceReader {
         }
     }
 
-    /// The warnings of all that was read.
+    /// Returns the warnings of everything that was read.
     pub(crate) fn into_warnings(self) -> WarningSummary {
         self.warnings
     }
 
-    /// What is wrong with the payload that devices share which have none of their own. That is a fault of the order and not
-    /// of a device: there would be nothing to send to anyone.
+    /// Returns the faults of the payload for devices without their own. They are faults of the request and
+    /// not of a device, because nothing could be sent to any of those devices.
     pub(crate) const fn faults(&self) -> &Faults {
         &self.faults
     }
 
-    /// Whether a device had a payload of its own.
+    /// Whether a device had its own payload.
     pub(crate) const fn has_own_payload(&self) -> bool {
         self.has_own_payload
     }
 
-    /// The plain way, of the device in line `line`; nothing if there is a fault.
+    /// Reads the device in line `line` with the fast reader. Returns `None` if it has a fault.
     pub(crate) fn read_plain<'b>(&mut self, device: PlainDevice<'b>, line: u32) -> Option<Device<'b>> {
         let token = DeviceToken::parse(&device.token.0).ok()?;
         let apns_id = device.apns_id.map(|id| ApnsId::parse(&id.0)).transpose().ok()?;
@@ -134,7 +135,8 @@ impl DeviceReader {
         self.device(token, reference, apns_id, body)
     }
 
-    /// The careful way: adds to `faults` all that is wrong with the device in line `line`, which is found at `at`.
+    /// Reads the device in line `line` with the full reader. Adds all of its faults to `faults`. The device
+    /// is found at `at`.
     pub(crate) fn read<'v>(
         &mut self,
         device: &'v Value,
@@ -165,7 +167,7 @@ impl DeviceReader {
             Some(patch) => {
                 self.has_own_payload = true;
                 let payload = self.own_payload(patch, &at.key("payload"), faults);
-                // Of a device with faults nothing is sent.
+                // Nothing is sent to a device with faults.
                 let payload = payload.filter(|_| faults.len() == before && token.is_some());
                 payload.map(|payload| self.own_body(&payload, line))
             }
@@ -214,7 +216,7 @@ impl DeviceReader {
         })
     }
 
-    /// The payload of a device that has `patch` of its own; in a strict request its warnings are faults.
+    /// Returns the payload of a device with its own `patch`. In a strict request its warnings are faults.
     fn own_payload(&self, patch: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Payload> {
         let notification = self.notification.as_ref()?;
         let payload = notification.merged_payload(patch, at, faults)?;
@@ -224,8 +226,8 @@ impl DeviceReader {
         Some(payload)
     }
 
-    /// The body of the device in line `line`. A warning that the notification's own payload has as well is one of the
-    /// notification.
+    /// Returns the body of the device in line `line`. A warning that the shared payload has as well is
+    /// counted as one of the notification.
     fn own_body(&mut self, payload: &Payload, line: u32) -> Body {
         let bytes = payload.to_bytes();
         let found = self.notification.as_ref();
@@ -253,7 +255,7 @@ impl DeviceReader {
     }
 }
 
-/// A device that `on_invalid: "skip"` leaves out: its `ref`, and what of its token may be shown.
+/// Returns the `ref` and the token's hint of a device that `on_invalid: "skip"` leaves out.
 pub(super) fn identity(device: &Value) -> (Option<String>, String) {
     let text = |field| device.get(field).and_then(Value::as_str);
     let token = text("token")
@@ -298,7 +300,7 @@ fn read_ref<'v>(value: &'v Value, at: &Pointer<'_>, faults: &mut Faults) -> Opti
     Some(text)
 }
 
-/// A device as it is written, with nothing copied that is not kept.
+/// A device as it is written. Only what is kept is copied.
 pub(crate) struct PlainDevice<'b> {
     token: Text<'b>,
     reference: Option<Text<'b>>,
@@ -307,7 +309,7 @@ pub(crate) struct PlainDevice<'b> {
 }
 
 impl<'b> PlainDevice<'b> {
-    /// The device in a line: an object, or a token with or without quotes.
+    /// Parses the device of a line: an object, or a token with or without quotes.
     pub(crate) fn of_line(line: &'b [u8]) -> Option<Self> {
         match lines::bare_token(line) {
             Some(token) => Some(Self::of_token(Cow::Borrowed(token))),
@@ -359,7 +361,7 @@ impl<'de> Visitor<'de> for PlainVisitor {
     }
 }
 
-/// The members of a device; serde refuses one that occurs twice.
+/// The members of a device. serde rejects duplicates.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PlainMembers<'b> {
@@ -373,18 +375,18 @@ struct PlainMembers<'b> {
     apns_id: Option<Text<'b>>,
 }
 
-/// Text that is borrowed from the body where it has no escapes.
+/// A text that borrows from the body if it has no escapes.
 #[derive(Deserialize)]
 pub(super) struct Text<'b>(#[serde(borrow)] Cow<'b, str>);
 
-/// Where the notification's payload is in a request, and a device's in its device.
+/// The pointer of the notification's payload in a request, and of a device's in its device.
 const SHARED_PAYLOAD: &str = "/notification/payload";
 pub(crate) const OWN_PAYLOAD: &str = "/payload";
 
-/// What a device may say.
+/// The fields of a device.
 const FIELDS: &[&str] = &["token", "ref", "payload", "apns_id"];
 
-/// What a device is, in words.
+/// The form of a device, for error texts.
 pub(crate) const DEVICE: &str = "an object with a `token`, or a token in quotes";
 
 /// The longest `ref` in bytes: a UUID or a database key with a prefix, several times over.

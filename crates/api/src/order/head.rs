@@ -1,4 +1,4 @@
-//! What an order says beside its devices: its whole document but `devices`, or its first line.
+//! The fields of a send request beside its devices: its document without `devices`, or its first line.
 
 use serde_json::Value;
 
@@ -8,21 +8,21 @@ use apns::Notification;
 use apns::fault::{self, FaultKind, Faults, Pointer};
 use apns::time::Timestamp;
 
-/// The head of an order. What has faults is read as if it were not there.
+/// The header of a send request. A field with faults is read as absent.
 pub(crate) struct OrderHead {
-    /// What is sent.
+    /// The notification.
     pub(crate) notification: Option<Notification>,
-    /// Whether devices with faults are left out, and do not refuse the order.
+    /// Whether devices with faults are left out, or reject the request.
     pub(crate) skip: bool,
     /// Whether warnings are faults.
     pub(crate) is_strict: bool,
-    /// What is meant for a durable batch alone.
+    /// The options of a durable batch.
     pub(crate) options: Options,
 }
 
 impl OrderHead {
-    /// Reads the head in `document`, of which each member is one of `known`, with the faults of all its fields. None if it
-    /// is no object.
+    /// Reads the header in `document`, whose members must be among `known`, with the faults of all its
+    /// fields. Returns `None` if it is not an object.
     pub(crate) fn read(
         document: &Value,
         known: &[&'static str],
@@ -76,8 +76,9 @@ fn on_invalid(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> bool {
     }
 }
 
-/// What an order in one document may say.
+/// The fields of a request in one document.
 pub(crate) const FIELDS: &[&str] = &["app", "notification", "devices", "on_invalid", "strict", "batch"];
 
-/// What the first line of an order in lines may say; `devices` are known, to say where they belong.
+/// The fields of the first line of a request in lines. `devices` is known so that its fault can say where
+/// devices belong.
 pub(crate) const LINE_FIELDS: &[&str] = &["app", "notification", "on_invalid", "strict", "batch", "devices"];

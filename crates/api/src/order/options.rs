@@ -1,4 +1,4 @@
-//! What a caller may ask of a durable batch: the field `batch` of an order.
+//! The options of a durable batch: the field `batch` of a send request.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use apns::fault::{self, FaultKind, Faults, Pointer};
 /// The options of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// The most pushes a second; none for as many as the permits carry.
+    /// The most pushes per second. `None` means as many as the permits allow.
     pub rate: Option<u32>,
-    /// Its share of the permits beside other batches of the same credential.
+    /// Its share of the permits relative to other batches with the same credential.
     pub weight: u32,
-    /// How long after its creation its pushes are tried again.
+    /// How long after its creation its pushes are retried.
     pub retry_for: Duration,
     /// Whether a push that is sent twice replaces itself on the device.
     pub collapse_repeats: bool,
-    /// Where its end is announced, as the caller wrote it.
+    /// The webhook that is notified of its end, as the caller wrote it.
     pub webhook: Option<String>,
 }
 
@@ -35,7 +35,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Reads the options in `value`, which is found at `at`. One that has a fault is as if it were not there.
+    /// Reads the options in `value`, which is found at `at`. An option with a fault is read as absent.
     pub(super) fn read(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Self {
         let map = fault::object(value, at, FIELDS, faults);
         map.map_or_else(Self::default, |map| Self::of(map, at, faults))
@@ -94,25 +94,25 @@ fn webhook(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Strin
     Some(text.to_owned())
 }
 
-/// What a batch may be told.
+/// The fields of the options.
 const FIELDS: &[&str] = &["rate", "weight", "retry_for", "collapse_repeats", "webhook"];
 
-/// More pushes a second than the connections of any credential carry: such a rate says nothing.
+/// More pushes per second than the connections of a credential carry, so a higher rate would have no effect.
 pub const MAX_RATE: u32 = 1_000_000;
 
-/// The largest weight: shares finer than a hundredth of another's are no use to anyone.
+/// The largest weight. Finer shares than a hundredth are not useful.
 pub const MAX_WEIGHT: u32 = 100;
 
-/// Within a minute there is no time for the first delay of a resend.
+/// A minute would be too short for the first delay of a retry.
 pub const MIN_RETRY_FOR: Duration = Duration::from_secs(60);
 
-/// As long as APNs itself keeps a notification for a device at most.
+/// The longest time for which APNs keeps a notification for a device.
 pub const MAX_RETRY_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// A day: longer than outages last, shorter than news stays new.
+/// A day: longer than outages last, and short enough for most notifications to be still relevant.
 pub const DEFAULT_RETRY_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The longest address in bytes: what browsers and proxies take.
+/// The longest address in bytes: what browsers and proxies accept.
 pub const MAX_WEBHOOK: usize = 2048;
 
 #[cfg(test)]

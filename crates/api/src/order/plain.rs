@@ -1,7 +1,8 @@
-//! The quick way to read an order: one pass, no JSON tree, nothing copied that is not kept.
+//! The fast reader of a send request: one pass, no JSON tree, and only what is kept is copied.
 //!
-//! It takes orders without faults and without anything unusual, and gives up on the first thing that it does not know;
-//! then the careful reader reads the body again and finds out what is wrong. What both take, they read alike.
+//! It accepts requests without faults and without anything unusual, and gives up on the first thing that it
+//! does not know. The full reader then reads the body again and reports the faults. Whatever both accept,
+//! they read alike.
 
 use serde::Deserialize;
 
@@ -14,7 +15,7 @@ use apns::Notification;
 use apns::fault::{self, Faults, Pointer, Unique};
 use apns::time::Timestamp;
 
-/// Reads an order, or nothing if the careful reader must.
+/// Parses a request. Returns `None` if the full reader is needed.
 pub(super) fn read<'c>(
     app: &'c App,
     body: &[u8],

@@ -1,8 +1,8 @@
-//! What becomes of a device that an order names more than once.
+//! Handles a device that occurs more than once in a send request.
 //!
-//! With the same content, its second push would only be shown twice: it is left out, and its result names the first. With
-//! another content both are sent. In a chunk of a batch all pushes share a collapse id, under which the second would replace
-//! the first, so that it gets one of its own.
+//! With the same content, the second push would only be shown twice. It is left out, and its result names the
+//! first one. With other content, both are sent. In a chunk of a batch all pushes share a collapse id, with
+//! which the second push would replace the first. So the second one gets its own.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,7 +12,7 @@ use super::{Push, Unsent};
 use apns::collapse_id::CollapseId;
 use apns::request::Headers;
 
-/// Leaves out each push whose device gets the same content from an earlier one.
+/// Leaves out each push that repeats the device and the content of an earlier one.
 pub(super) fn leave_out(pushes: &mut [Push]) {
     for (place, of) in repeats(pushes) {
         if let Some(push) = pushes.get_mut(place) {
@@ -21,10 +21,10 @@ pub(super) fn leave_out(pushes: &mut [Push]) {
     }
 }
 
-/// The places of pushes that repeat an earlier one, and where that is.
+/// Returns the indices of pushes that repeat an earlier one, each with the index of that one.
 fn repeats(pushes: &[Push]) -> Vec<(usize, usize)> {
     let mut first: HashMap<&str, usize> = HashMap::with_capacity(pushes.len());
-    // The further contents of devices with several.
+    // The further contents of devices that have several.
     let mut others: HashMap<(&str, &[u8]), usize> = HashMap::new();
     let mut found = Vec::new();
     for (place, push) in pushes.iter().enumerate() {
@@ -55,7 +55,7 @@ fn repeats(pushes: &[Push]) -> Vec<(usize, usize)> {
     found
 }
 
-/// Gives all pushes the collapse id `id`, and each further push to a device one of its own.
+/// Sets the collapse id `id` on all pushes, and a different one on each further push to the same device.
 pub(super) fn separate(pushes: &mut [Push], id: &str) {
     let with_id = |headers: &Headers, id: &str| {
         let collapse_id = CollapseId::parse(id).ok();

@@ -1,4 +1,5 @@
-//! The faults of a body's lines, of which there may be as many as lines: some are listed, and equal ones are summed up.
+//! The faults of a body's lines. There may be one for each line, so only some are listed, and equal ones are
+//! summed up.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,9 +11,9 @@ use apns::fault::{Fault, MAX_LINES, MAX_LISTED, within_device};
 /// A fault of one line of the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineFault {
-    /// The line's number, from 1; of a device in a document its place, from 1.
+    /// The line's number, from 1. For a device in a document, its number among the devices, from 1.
     pub line: u32,
-    /// What is wrong with it.
+    /// The fault.
     pub fault: Fault,
 }
 
@@ -27,12 +28,12 @@ impl fmt::Display for LineFault {
     }
 }
 
-/// The faults of lines: the first hundred, how many more there are, and how many of each kind.
+/// The faults of lines: the first hundred, the number of further ones, and the number per kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LineFaults {
     pub(super) listed: Vec<LineFault>,
     unlisted: usize,
-    /// The kinds in the order of their first lines, at most [`MAX_KINDS`]; of further ones nothing is kept.
+    /// The kinds in the order of their first lines, at most [`MAX_KINDS`]. Further kinds are not kept.
     kinds: Vec<LineFaultKind>,
 }
 
@@ -49,14 +50,14 @@ struct LineFaultKind {
 /// Equal faults of lines, as a caller sees them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct InvalidKind {
-    /// The field, within the device; empty if the device or the line as a whole is at fault.
+    /// The field within the device. Empty if the fault is of the whole device or line.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub pointer: String,
-    /// What is wrong with it.
+    /// The fault.
     pub detail: String,
-    /// How many lines have it.
+    /// The number of lines with this fault.
     pub count: usize,
-    /// The first lines that have it, at most [`MAX_LINES`].
+    /// The first lines with this fault, at most [`MAX_LINES`].
     pub lines: Vec<u32>,
 }
 
@@ -75,7 +76,7 @@ impl LineFaultKind {
     }
 }
 
-/// A text of a bounded length: a pointer repeats the caller's own names of fields.
+/// Shortens a text, because a pointer repeats the caller's own field names.
 pub(crate) fn shortened(mut text: String) -> String {
     if text.len() > MAX_DETAIL {
         text.truncate(text.floor_char_boundary(MAX_DETAIL));
@@ -98,7 +99,7 @@ impl fmt::Display for LineFaultKind {
     }
 }
 
-/// A number with a comma before each three digits.
+/// Formats a number with a comma between groups of three digits.
 fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let first = digits.len() % 3;
@@ -113,7 +114,7 @@ fn grouped(number: usize) -> String {
 }
 
 impl LineFaults {
-    /// Adds a fault; past [`MAX_LISTED`] it is only counted.
+    /// Adds a fault. After [`MAX_LISTED`] faults it is only counted.
     pub fn push(&mut self, line: u32, fault: Fault) {
         self.add_to_kinds(line, &fault);
         if self.listed.len() < MAX_LISTED {
@@ -146,13 +147,13 @@ impl LineFaults {
         }
     }
 
-    /// The kinds of fault, at most [`MAX_KINDS`], in the order of their first lines.
+    /// Returns the kinds of faults, at most [`MAX_KINDS`], in the order of their first lines.
     #[must_use]
     pub fn kinds(&self) -> Vec<InvalidKind> {
         self.kinds.iter().map(LineFaultKind::view).collect()
     }
 
-    /// What is wrong in all, in a few words: equal faults are summed up.
+    /// Returns short texts about all faults, with equal ones summed up.
     pub(super) fn summary(&self) -> (Vec<String>, usize) {
         let told = self.kinds.iter().take(MAX_TOLD_KINDS);
         let count = told.clone().map(|kind| kind.count).sum();
@@ -170,26 +171,26 @@ impl LineFaults {
         self.len() == 0
     }
 
-    /// How many there are, listed or not.
+    /// Returns the number of faults, listed or not.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.listed.len().saturating_add(self.unlisted)
     }
 
-    /// The faults that are listed.
+    /// Returns the listed faults.
     #[must_use]
     pub fn listed(&self) -> &[LineFault] {
         &self.listed
     }
 }
 
-/// Kinds of fault of lines that are counted apart from one another.
+/// The most kinds of faults that are counted separately.
 const MAX_KINDS: usize = 50;
 
-/// The longest text about a line that is left out, in bytes: an answer has a hundred of them.
+/// The longest text about a rejected line, in bytes. An answer has a hundred of them.
 const MAX_DETAIL: usize = 1000;
 
-/// Kinds of fault of lines that `detail` names.
+/// The most kinds of faults that `detail` names.
 const MAX_TOLD_KINDS: usize = 5;
 
 #[cfg(test)]
