@@ -134,11 +134,11 @@ impl<'c> Order<'c> {
         Self::read(app, body, format, basis, now)
     }
 
-    /// Parses a chunk of a durable batch: the batch's head in the first line, and devices that its upload has staged.
-    /// `now` is the moment of the upload, so that a time that counts from it means the same whenever the chunk is sent.
+    /// Parses a chunk of a durable batch: the batch's header in the first line, and staged devices. `now` is the moment of
+    /// the upload, so that relative times mean the same whenever the chunk is sent.
     ///
     /// # Errors
-    /// As [`Order::parse_for`]; none for what was staged.
+    /// As [`Order::parse_for`]. Staged devices have none.
     pub fn parse_chunk(
         app: &'c App,
         head_and_lines: &[u8],

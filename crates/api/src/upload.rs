@@ -1,9 +1,9 @@
-//! The intake of a durable batch: its body, read as it arrives.
+//! Reads a durable batch from its body as the body arrives.
 //!
-//! Each device is validated as [`Order`](super::Order) validates it, with the same readers, and staged in chunks that
-//! [`Order::parse_chunk`](super::Order::parse_chunk) reads when they are sent. In lines, memory does not grow with the body: no more
-//! of it is held than a line and a chunk. One JSON document must be there as a whole before it can be read, and is
-//! therefore bounded. Out of scope: where chunks are stored, and what becomes of them.
+//! Each device is validated as in an [`Order`](super::Order), with the same readers, and added to a chunk.
+//! [`Order::parse_chunk`](super::Order::parse_chunk) parses the chunk when it is sent. With lines, memory does not grow
+//! with the body: it holds a line and a chunk. One JSON document must be complete before it can be read, so its size is
+//! limited. Out of scope: storing and sending chunks.
 
 mod chunker;
 mod document;
@@ -31,64 +31,64 @@ use apns::time::Timestamp;
 use intake::Intake;
 use opening::Context;
 
-/// One upload of a batch, fed with the body's bytes as they arrive.
+/// An upload of a batch, which is fed with the body's bytes as they arrive.
 pub struct Upload<'c> {
     context: Context<'c>,
     fingerprint: Fingerprint,
     form: Form,
-    /// What takes the devices; none before the head is read.
+    /// The reader of devices. `None` before the header is read.
     intake: Option<Intake<'c>>,
-    /// Why the upload is over before its end.
+    /// Why the upload ended early.
     problem: Option<Problem>,
 }
 
 /// The form of the body.
 enum Form {
-    /// Lines, read as they come.
+    /// Lines, parsed as they arrive.
     Lines(Lines),
-    /// One document: what there is of it.
+    /// One document: the bytes so far.
     Document(Vec<u8>),
 }
 
-/// Devices of an upload that are sent together.
+/// A chunk: devices of an upload that are sent together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staged {
-    /// The place of its first push among all pushes of the upload.
+    /// The position of its first push in the upload.
     pub first: u32,
-    /// How many there are, at most [`MAX_CHUNK_PUSHES`].
+    /// The number of its pushes, at most [`MAX_CHUNK_PUSHES`].
     pub pushes: u32,
-    /// A line for each device, ended by `\n`; at most [`MAX_CHUNK_BYTES`] in all.
+    /// One line per device, each ended by `\n`, at most [`MAX_CHUNK_BYTES`] in all.
     pub body: String,
-    /// Those that are left out, since an earlier push takes the same content to the device: the place in the chunk, and the
-    /// place of that push among all pushes.
+    /// The pushes that are left out because an earlier one has the same device and content: their index in
+    /// the chunk, and the position of the earlier push in the upload.
     pub duplicates: Vec<(usize, u32)>,
 }
 
-/// What an upload came to.
+/// The result of an upload.
 #[derive(Debug)]
 pub struct Finished<'c> {
-    /// What its head said.
+    /// The header.
     pub opening: Opening<'c>,
-    /// The chunks that were not taken yet.
+    /// The chunks that were not returned yet.
     pub staged: Vec<Staged>,
-    /// How many pushes there are.
+    /// The number of pushes.
     pub pushes: u32,
-    /// How many of them are left out, since an earlier push takes the same content to the device.
+    /// The number of pushes that are left out because an earlier one has the same device and content.
     pub duplicates: u32,
-    /// How many devices were left out.
+    /// The number of rejected devices.
     pub invalid: u32,
-    /// The first hundred of them.
+    /// The first hundred rejected devices.
     pub invalid_lines: Vec<InvalidLine>,
-    /// What is wrong with all of them, in sum.
+    /// The faults of all rejected devices, summed up.
     pub invalid_kinds: Vec<InvalidKind>,
-    /// What is sent although devices treat it badly.
+    /// The warnings about what is sent.
     pub warnings: WarningSummary,
     /// The SHA-256 of the body.
     pub sha256: [u8; 32],
 }
 
 impl<'c> Upload<'c> {
-    /// The upload of `caller`, whose body has the form `format`; times that count from now count from `now`.
+    /// Creates the upload of `caller`, whose body has the form `format`. Relative times count from `now`.
     #[must_use]
     pub fn new(caller: &'c Caller, config: &'c Config, format: Format, now: Timestamp) -> Self {
         Self::of_at_most(MAX_PUSHES, caller, config, format, now)
@@ -119,11 +119,11 @@ impl<'c> Upload<'c> {
         }
     }
 
-    /// Takes the next bytes of the body.
+    /// Reads the next bytes of the body.
     ///
     /// # Errors
-    /// The upload is over, and the caller need not send the rest: its head is at fault, or it is larger than its limit. A
-    /// fault of one device is no error here. What is fed after an error changes nothing.
+    /// The upload is over, because its header has a fault or it exceeds its limit. The rest need not be sent,
+    /// and is ignored. A fault of one device is not an error here.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Problem> {
         if let Some(problem) = &self.problem {
             return Err(problem.clone());
@@ -136,22 +136,23 @@ impl<'c> Upload<'c> {
         fed.inspect_err(|problem| self.problem = Some(problem.clone()))
     }
 
-    /// What the head says; none until it has been read, which of a document is at the end.
+    /// Returns the header once it was read. The header of a document is read at the end.
     #[must_use]
     pub fn opening(&self) -> Option<&Opening<'c>> {
         self.intake.as_ref().map(Intake::opening)
     }
 
-    /// The chunks that have been completed since this was last asked. None are after a fault that refuses the batch.
+    /// Returns the chunks that were completed since the last call. There are none after a fault that rejects
+    /// the batch.
     pub fn take_staged(&mut self) -> Vec<Staged> {
         self.intake.as_mut().map(Intake::take_staged).unwrap_or_default()
     }
 
-    /// Ends the upload where the body has ended.
+    /// Ends the body.
     ///
     /// # Errors
-    /// 400 if the head, or the document, is not JSON; 422 with the faults of all devices, unless they are to be left out;
-    /// 422 if there is no device without faults; what [`Upload::feed`] said.
+    /// The error of [`Upload::feed`]; 400 if the header, or the document, is not JSON; 422 with the faults of
+    /// all devices, unless they are to be left out; 422 if no device is without faults.
     pub fn finish(self) -> Result<Finished<'c>, Problem> {
         if let Some(problem) = self.problem {
             return Err(problem);
@@ -197,7 +198,7 @@ fn finish_lines<'c>(
     }
 }
 
-/// The first line that is not blank is the head; all others are devices.
+/// Reads a line. The first line that is not blank is the header, and all others are devices.
 fn take_line<'c>(
     line: &lines::Line<'_>,
     intake: &mut Option<Intake<'c>>,
@@ -225,26 +226,27 @@ fn feed_document(body: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The most pushes of a chunk: what six requests in flight send within the life of a claim, and few enough that a chunk
-/// that is repeated costs little.
+/// The most pushes of a chunk: what six requests in flight send within a claim, and few enough that repeating
+/// a chunk costs little.
 pub const MAX_CHUNK_PUSHES: u32 = 500;
 
-/// The most bytes of a chunk's devices: with the longest head beside it, below the 128 KB of a queue's message and far below
-/// the 2 MB of a row.
+/// The most bytes of a chunk's devices. With the longest header they stay below the 128 KB of a queue
+/// message, and far below the 2 MB of a row.
 pub const MAX_CHUNK_BYTES: usize = 60_000;
 
-/// The longest line of a device in bytes, and the longest device of a document: one with the largest payload has 33 KB if all
-/// of it is escaped. It must fit in a chunk with its end.
+/// The longest line of a device in bytes, and the longest device of a document. One with the largest payload
+/// has 33 KB if all of it is escaped. With its line end it must fit in a chunk.
 pub const MAX_LINE: usize = 48 * 1024;
 
-/// The longest head in bytes: a notification with the largest payload has 31 KB if all of it is escaped; one whose alert is to
-/// be shortened may have more.
+/// The longest header in bytes. A notification with the largest payload has 31 KB if all of it is escaped.
+/// One whose alert will be truncated may have more.
 pub const MAX_HEAD: usize = 64 * 1024;
 
-/// The largest document in bytes. It is held as it came and in chunks, of the isolate's 128 MB.
+/// The largest document in bytes. The isolate's 128 MB hold it as it was received and in chunks.
 pub const MAX_DOCUMENT: usize = 16 * 1024 * 1024;
 
-/// The most pushes of a batch: with a line of 100 bytes each, a gigabyte, a tenth of what a Durable Object stores.
+/// The most pushes of a batch. With lines of 100 bytes they take a gigabyte, a tenth of what a Durable Object
+/// can store.
 pub const MAX_PUSHES: u32 = 10_000_000;
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! The address of a webhook: `https` and public.
 //!
-//! Who may send a batch chooses where the Worker's requests go, so that an address must not lead into anybody's inner
-//! network, however it is spelled: the parser is the one of the URL standard, and what it makes of the text is judged and
-//! kept. In scope: the address as it stands. Out of scope: where a name leads, which nobody can know before the request
-//! is made; and redirects, which the sender does not follow.
+//! A caller that may send a batch chooses where the Worker sends requests. So an address must not lead into
+//! an internal network, however it is spelled. It is parsed by the rules of the URL standard, and the parsed
+//! form is checked and stored. In scope: the text of the address. Out of scope: what a name resolves to,
+//! which is unknown before the request; and redirects, which the sender does not follow.
 //!
 //! Sources: WHATWG URL; the special-purpose address registries of IANA (RFC 6890).
 
@@ -12,17 +12,17 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
 
-/// An address that webhooks may be sent to, in the parser's spelling.
+/// A valid address of a webhook, in the parser's spelling.
 ///
-/// What follows the host may be what keeps strangers out, so that its `Debug` shows the origin alone.
+/// The part after the host may be a secret, so `Debug` shows only the origin.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WebhookUrl(Url);
 
 impl WebhookUrl {
-    /// Reads an address. In a `local` run, a host on this machine may be named as well, by `http` too and at any port.
+    /// Parses an address. In a `local` run it may also name a host on this machine, with `http` and any port.
     ///
     /// # Errors
-    /// Which rule it breaks, in words for the caller.
+    /// The rule that it breaks, in a text for the caller.
     pub fn parse(text: &str, local: bool) -> Result<Self, BadWebhookUrl> {
         sized(text)?;
         let url = Url::parse(text).map_err(|error| BadWebhookUrl::NotUrl(error.to_string()))?;
@@ -53,7 +53,7 @@ impl WebhookUrl {
         Ok(Self(url))
     }
 
-    /// The address, for the request and for storage.
+    /// Returns the address.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
@@ -90,9 +90,9 @@ fn public(host: &Host<&str>) -> Result<(), BadWebhookUrl> {
     }
 }
 
-/// The parser has made the name lower case, and decoded what was escaped in it.
+/// Checks a host name. The parser has made it lower case and has decoded its escapes.
 fn public_name(name: &str) -> Result<(), BadWebhookUrl> {
-    // The dot of the root may stand at the end.
+    // A name may end with the dot of the root.
     let name = name.strip_suffix('.').unwrap_or(name);
     let last = name.rsplit('.').next().unwrap_or_default();
     if INNER_NAMES.contains(&last) {
@@ -119,50 +119,52 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     within(&GLOBAL_V6) && !INNER_V6.iter().any(within)
 }
 
-/// Why an address is not one for webhooks.
+/// Why an address is not allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadWebhookUrl {
-    /// The URL standard cannot read it.
+    /// It is not valid by the URL standard.
     #[error("is not a URL: {0}")]
     NotUrl(String),
-    /// It is longer than we keep.
+    /// It is longer than the limit.
     #[error("is {len} bytes long; the limit is {MAX_LEN}")]
     TooLong {
-        /// Its length, with what had to be escaped.
+        /// Its length, including escapes.
         len: usize,
     },
-    /// It is not for `https`.
+    /// Its scheme is not `https`.
     #[error("must begin with `https://`")]
     Scheme,
-    /// A user or a password stands in it.
+    /// It contains a user or a password.
     #[error("must have no user and no password: the signature says who sends")]
     Credentials,
-    /// It ends in `#` and more, which is never sent.
+    /// It has a fragment (`#` and more), which is never sent.
     #[error("must have no fragment, the part after `#`")]
     Fragment,
-    /// The host is no name that others could look up.
+    /// The host is not a public name.
     #[error("must have a host with a dot in its name, such as `hooks.example.com`")]
     Name,
-    /// The host lies in an inner network.
+    /// The host is in an internal network.
     #[error("must have a public host, not one of an inner network or of this machine")]
     NotPublic,
-    /// The port is another service's.
+    /// The port belongs to another protocol.
     #[error("must have port {HTTPS}, or one from {FIRST_USER_PORT}")]
     Port,
 }
 
-/// The most bytes of an address; longer ones do not pass through every proxy.
+/// The most bytes of an address. Longer ones do not pass through every proxy.
 pub const MAX_LEN: usize = 2048;
 
 const HTTPS: u16 = 443;
 
-/// Below it are the ports of other protocols (RFC 6335 section 6), some of which can be made to read HTTP as commands.
+/// Lower ports belong to other protocols (RFC 6335 section 6), some of which can be made to interpret HTTP as
+/// commands.
 const FIRST_USER_PORT: u16 = 1024;
 
-/// Last labels of names that no public server has: RFC 6761, RFC 6762, and ICANN's reservation of 2024.
+/// The last labels of names that no public server has: RFC 6761, RFC 6762, and ICANN's reservation of 2024.
 const INNER_NAMES: [&str; 3] = ["localhost", "local", "internal"];
 
-/// What of IPv4 is not a public server, as networks and their bits: IANA's special-purpose registry and multicast.
+/// The IPv4 networks without public servers, with their prefix lengths: IANA's special-purpose registry and
+/// multicast.
 const INNER_V4: [(Ipv4Addr, u32); 15] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
@@ -181,10 +183,12 @@ const INNER_V4: [(Ipv4Addr, u32); 15] = [
     (Ipv4Addr::new(240, 0, 0, 0), 4),
 ];
 
-/// All of IPv6 that is handed out to public servers. IPv4 addresses mapped or translated into IPv6 lie outside.
+/// All IPv6 addresses that are assigned to public servers. IPv4 addresses that are mapped or translated into
+/// IPv6 are outside.
 const GLOBAL_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
-/// What of that is none: protocol assignments and Teredo, documentation twice, and 6to4, which hides an IPv4 address.
+/// The exceptions: protocol assignments and Teredo, two documentation networks, and 6to4, which contains an
+/// IPv4 address.
 const INNER_V6: [(Ipv6Addr, u32); 4] = [
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),

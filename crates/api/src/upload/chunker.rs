@@ -1,23 +1,23 @@
-//! Cuts devices into chunks.
+//! Splits devices into chunks.
 
 use super::{MAX_CHUNK_BYTES, MAX_CHUNK_PUSHES, Staged};
 
-/// The chunk that grows, and those that are complete.
+/// The current chunk, and the complete ones.
 #[derive(Debug, Default)]
 pub(super) struct Chunker {
     first: u32,
     pushes: u32,
     body: String,
-    /// The pushes of the chunk that are left out.
+    /// The pushes of the current chunk that are left out.
     repeats: Vec<(usize, u32)>,
-    /// How many are left out in all.
+    /// The number of left-out pushes in all chunks.
     duplicates: u32,
     complete: Vec<Staged>,
 }
 
 impl Chunker {
-    /// Adds a device's line, which has no line end; a new chunk begins where it does not fit. Nothing is sent to a device that
-    /// gets the same content from the push at position `duplicate_of`.
+    /// Adds a device's line, which has no line end. If it does not fit, a new chunk begins. Nothing is sent
+    /// to a device that has the same content as the push at position `duplicate_of`.
     pub(super) fn add(&mut self, line: &str, duplicate_of: Option<u32>) {
         let fits = self.pushes < MAX_CHUNK_PUSHES && self.body.len() + line.len() < MAX_CHUNK_BYTES;
         if !fits {
@@ -33,22 +33,22 @@ impl Chunker {
         self.body.push('\n');
     }
 
-    /// The chunks that have been completed since this was last asked.
+    /// Returns the chunks that were completed since the last call.
     pub(super) fn take(&mut self) -> Vec<Staged> {
         std::mem::take(&mut self.complete)
     }
 
-    /// How many devices were added.
+    /// Returns the number of devices.
     pub(super) const fn pushes(&self) -> u32 {
         self.first.saturating_add(self.pushes)
     }
 
-    /// How many of them are left out.
+    /// Returns how many of them are left out.
     pub(super) const fn duplicates(&self) -> u32 {
         self.duplicates
     }
 
-    /// Ends the last chunk.
+    /// Completes the last chunk.
     pub(super) fn finish(mut self) -> Vec<Staged> {
         self.cut();
         self.complete

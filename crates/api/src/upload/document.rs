@@ -1,10 +1,12 @@
-//! Reads an upload that is one JSON document, without a tree of it.
+//! Reads an upload that is one JSON document, without building a tree of it.
 //!
-//! A tree takes many times the memory of its text. So the document is checked as a whole, which keeps nothing; then its
-//! `devices` are cut out one after another, each to be read like a line, and what is left is the head.
+//! A tree takes many times the memory of its text. So the document is first validated as a whole, which keeps
+//! nothing. Then the `devices` are cut out one after another, each to be read like a line, and the rest is
+//! the header.
 //!
-//! `serde_json::value::RawValue` is no way to cut them out: its feature also makes every `Value` follow JSON in the text of
-//! a member of a certain name, from anyone, each time with a new limit of depth, until the stack is full.
+//! `serde_json::value::RawValue` is not suitable for this. Its feature changes how every `Value` is parsed: a
+//! member with a certain name, which any caller can send, is parsed as JSON text, each time with a new limit
+//! of depth, until the stack overflows.
 
 use std::borrow::Cow;
 
@@ -30,7 +32,7 @@ pub(super) fn read<'c>(body: &[u8], context: Context<'c>) -> Result<Intake<'c>, 
     let devices = list(parts.devices, &mut faults);
     let mut intake = opening::read(&head, FIELDS, faults, context)?;
     for (device, number) in devices.into_iter().flatten().zip(1_u32..) {
-        // Outside of its strings, a line end is white space; in them there is none.
+        // In valid JSON, a line end is white space, because strings cannot contain one.
         let line: Cow<'_, str> = if device.contains(LINE_ENDS) {
             device.replace(LINE_ENDS, " ").into()
         } else {
@@ -41,7 +43,8 @@ pub(super) fn read<'c>(body: &[u8], context: Context<'c>) -> Result<Intake<'c>, 
     Ok(intake)
 }
 
-/// The head of a document, and the text of each of its devices, so that one that cannot be read hides no other.
+/// Splits a document into its header and the text of each device, so that an invalid device does not hide the
+/// others.
 ///
 /// # Errors
 /// 400 if the document is not JSON, 422 with the faults of its members.
@@ -54,13 +57,13 @@ pub(crate) fn head_and_devices(body: &[u8]) -> Result<(Value, Vec<&str>), Proble
         .map_err(Problem::invalid)
 }
 
-/// A document that is JSON, as texts.
+/// A valid JSON document, split into texts.
 struct Parts<'t> {
-    /// What is between its brackets.
+    /// The text between its brackets.
     inside: &'t str,
-    /// The text of its devices; none if there is none, or `null`.
+    /// The text of its devices. `None` if the field is missing or `null`.
     devices: Option<&'t str>,
-    /// The size of the document without them.
+    /// The size of the document without its devices.
     head_size: usize,
     faults: Faults,
 }
@@ -91,10 +94,10 @@ fn split(body: &[u8]) -> Result<Parts<'_>, Problem> {
 }
 
 impl Parts<'_> {
-    /// The document without its devices, and no faults yet.
+    /// Parses the document without its devices.
     ///
     /// # Errors
-    /// 422 if a member cannot be read, or occurs twice.
+    /// 422 if a member is invalid or occurs twice.
     fn read_head(&self) -> Result<(Value, Faults), Problem> {
         let (mut head, mut faults) = (Map::new(), self.faults.clone());
         for (name, value) in parts(self.inside, b',').filter_map(member) {
@@ -102,7 +105,7 @@ impl Parts<'_> {
                 continue;
             }
             let at = Pointer::Root.key(&name);
-            // The value of a field that is none of ours does not matter.
+            // The value of an unknown field does not matter.
             let read = if FIELDS.contains(&&*name) {
                 fault::json(value.as_bytes(), &at).unwrap_or_else(|own| {
                     faults.append(&own);
@@ -117,13 +120,13 @@ impl Parts<'_> {
             }
         }
         faults.or(()).map_err(Problem::invalid)?;
-        // Null is an absent field, and one of no known name is a fault.
+        // Null is an absent field, and an unknown name is a fault.
         head.retain(|name, value| !value.is_null() || !FIELDS.contains(&name.as_str()));
         Ok((Value::Object(head), Faults::default()))
     }
 }
 
-/// The devices' texts.
+/// Returns the texts of the devices.
 fn list<'t>(
     devices: Option<&'t str>,
     faults: &mut Faults,
@@ -141,21 +144,21 @@ fn list<'t>(
     inside.map(|inside| parts(inside, b','))
 }
 
-/// What stands between the brackets of a JSON text; none if it has others.
+/// Returns the text between the brackets of a JSON text. Returns `None` if it has other brackets.
 fn inside(text: &str, open: char, close: char) -> Option<&str> {
     text.trim_ascii().strip_prefix(open)?.strip_suffix(close)
 }
 
-/// The name and the value of a member.
+/// Returns the name and the value of a member.
 fn member(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let mut parts = parts(text, b':');
     let (name, value) = (parts.next()?, parts.next()?);
-    // A name that is no text is none of ours.
+    // A name that is not valid text is unknown in any case.
     let read = serde_json::from_str::<String>(name).map_or(Cow::Borrowed(name), Cow::Owned);
     Some((read, value))
 }
 
-/// What stands between the separators that are inside of no brackets and no string. The text is valid JSON between brackets.
+/// Splits at the separators that are not within brackets or strings. The text is valid JSON between brackets.
 fn parts(text: &str, separator: u8) -> impl Iterator<Item = &str> + Clone {
     let mut rest = Some(text).filter(|text| !text.trim_ascii().is_empty());
     std::iter::from_fn(move || {
@@ -166,7 +169,7 @@ fn parts(text: &str, separator: u8) -> impl Iterator<Item = &str> + Clone {
     })
 }
 
-/// Where the first such separator is, or the end.
+/// Returns the position of the first such separator, or the end.
 fn length(text: &str, separator: u8) -> usize {
     let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
     for (place, byte) in text.bytes().enumerate() {
@@ -184,7 +187,7 @@ fn length(text: &str, separator: u8) -> usize {
     text.len()
 }
 
-/// A value of the type of a JSON text, to name it by.
+/// Returns a value of the same type as a JSON text, to name the type in a fault.
 fn sample(text: &str) -> Value {
     match text.trim_ascii().bytes().next() {
         Some(b'{') => Value::Object(Map::new()),
@@ -196,8 +199,8 @@ fn sample(text: &str) -> Value {
     }
 }
 
-/// What a reader of lines takes for the end of one.
+/// What a reader of lines accepts as a line end.
 const LINE_ENDS: [char; 2] = ['\n', '\r'];
 
-/// The field that is not of the head.
+/// The field that is not part of the header.
 const DEVICES: &str = "devices";

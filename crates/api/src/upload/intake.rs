@@ -1,4 +1,5 @@
-//! Takes the devices of an upload, one after another: reads each, stages it, or says what is wrong with it.
+//! Reads the devices of an upload one after another: validates each, and adds it to a chunk or reports its
+//! faults.
 
 use bytes::Bytes;
 
@@ -13,20 +14,20 @@ use crate::problem::{LineFaults, Problem};
 use apns::fault::{Fault, FaultKind, Faults, Pointer};
 use apns::{DeviceToken, Notification};
 
-/// What becomes of the devices behind a head.
+/// The state of reading the devices after a header.
 pub(super) struct Intake<'c> {
     opening: Opening<'c>,
     reader: DeviceReader,
     chunker: Chunker,
     recent: Recent,
-    /// Whether devices with faults are left out, and do not refuse the batch.
+    /// Whether devices with faults are left out, or reject the batch.
     skip: bool,
     max_pushes: u32,
-    /// How many devices came.
+    /// The number of devices.
     devices: u32,
-    /// How many of them have faults.
+    /// The number of devices with faults.
     invalid: u32,
-    /// What is wrong with them. Of those that are left out, only what is wrong first.
+    /// Their faults. For a device that is left out, only its first one.
     faults: LineFaults,
 }
 
@@ -59,7 +60,7 @@ impl<'c> Intake<'c> {
         self.chunker.take()
     }
 
-    /// Takes the device in a line; a blank one has none.
+    /// Reads the device of a line. Ignores a blank line.
     pub(super) fn take_line(&mut self, line: &Line<'_>) -> Result<(), Problem> {
         match line.text {
             Some([]) => Ok(()),
@@ -67,9 +68,10 @@ impl<'c> Intake<'c> {
         }
     }
 
-    /// Takes the device that has `size` bytes and stands at `line`. Its `text` is one line; none if it is too long to be kept.
+    /// Reads a device of `size` bytes at line `line`. Its `text` is one line, or `None` if it is too long to
+    /// be kept.
     ///
-    /// An error is one of the batch and ends it.
+    /// An error rejects the batch and ends it.
     pub(super) fn take(&mut self, line: u32, size: usize, text: Option<&[u8]>) -> Result<(), Problem> {
         let device = self.devices;
         self.devices = self.devices.saturating_add(1);
@@ -79,7 +81,7 @@ impl<'c> Intake<'c> {
             None => Err(lines::too_long(size, MAX_LINE)),
         };
         if !self.reader.faults().is_empty() {
-            // Whatever follows: there is nothing to send.
+            // Without a valid shared payload, nothing can be sent.
             let faults = self.reader.faults().clone();
             return Err(Problem::invalid_lines(faults, std::mem::take(&mut self.faults)));
         }
@@ -105,7 +107,7 @@ impl<'c> Intake<'c> {
         Ok(())
     }
 
-    /// Notes what is wrong with a device.
+    /// Records the faults of a device.
     fn note(&mut self, line: u32, device: u32, faults: &Faults) {
         self.invalid = self.invalid.saturating_add(1);
         if self.skip {
@@ -123,12 +125,12 @@ impl<'c> Intake<'c> {
         self.faults.count(faults.len() - faults.listed().len());
     }
 
-    /// Whether the batch comes to nothing, and the rest is read for its faults alone.
+    /// Whether the batch will be rejected, so that the rest is read only for its faults.
     const fn is_refused(&self) -> bool {
         !self.skip && self.invalid > 0
     }
 
-    /// Ends the upload of the body with that hash.
+    /// Ends the upload. `sha256` is the hash of its body.
     pub(super) fn finish(self, sha256: [u8; 32]) -> Result<Finished<'c>, Problem> {
         if self.is_refused() {
             return Err(Problem::invalid_lines(Faults::default(), self.faults));
@@ -162,8 +164,8 @@ impl<'c> Intake<'c> {
     }
 }
 
-/// Reads the device in line `line`: its text, whom it is for, and what is sent to it. None of the faults is one of its own if
-/// the reader has some.
+/// Reads the device in line `line`: its text, its token and its content. If the reader itself has faults, the
+/// returned faults may be empty.
 pub(crate) fn read_device<'l>(
     text: &'l [u8],
     line: u32,
@@ -180,14 +182,14 @@ pub(crate) fn read_device<'l>(
     let value = lines::value(text, &Pointer::Root)?;
     let device = reader.read(&value, line, &Pointer::Root, &mut faults);
     let device = faults.or(device)?;
-    // All texts in it have been read, so that it is one; without a device the reader has faults.
+    // A line whose texts were all parsed is valid UTF-8. Without a device, the reader has faults.
     let text = std::str::from_utf8(text).ok();
     let (text, device) = text.zip(device).ok_or_else(Faults::default)?;
     let (token, content) = device.into_parts();
     Ok((text, token, content))
 }
 
-/// The problem of the devices as a whole.
+/// Returns the problem of the devices as a whole.
 fn of_devices(text: String, lines: LineFaults) -> Problem {
     let root = Pointer::Root;
     let mut faults = Faults::default();

@@ -1,4 +1,4 @@
-//! The head of an upload: what all its devices share.
+//! The header of an upload: everything that its devices share.
 
 use serde_json::{Value, json};
 
@@ -17,22 +17,22 @@ use apns::push_type::MergedBy;
 use apns::time::Timestamp;
 use apns::{Notification, PushType};
 
-/// What an upload says before its devices.
+/// The header of an upload.
 #[derive(Clone, Debug)]
 pub struct Opening<'c> {
     /// The sender.
     pub app: &'c App,
-    /// `{"app","notification"}` as JSON in one line: what stands before a chunk's devices when it is sent.
+    /// `{"app","notification"}` as JSON in one line, which precedes a chunk's devices when it is sent.
     pub head: String,
-    /// What is asked of the batch.
+    /// The options of the batch.
     pub options: Options,
     /// Until when APNs keeps the pushes.
     pub expiration: Option<Expiration>,
     /// Whether the caller chose a collapse id.
     pub collapses: bool,
-    /// What merges two pushes of the notification.
+    /// What makes devices merge two pushes of the notification.
     pub merged_by: MergedBy,
-    /// Whether a push takes effect once though it is sent twice, if it gets a collapse id.
+    /// Whether a push with a collapse id takes effect once even if it is sent twice.
     pub mergeable: bool,
 }
 
@@ -57,13 +57,14 @@ impl<'c> Opening<'c> {
 }
 
 impl Opening<'_> {
-    /// A device has a payload of its own: nobody knows of all pushes what a Live Activity's event is.
+    /// Records that a device has its own payload, so that the event of a Live Activity may differ between
+    /// pushes.
     pub(crate) fn note_own_payload(&mut self) {
         self.mergeable &= self.merged_by == MergedBy::CollapseId;
     }
 }
 
-/// What an upload is read with.
+/// The context in which an upload is parsed.
 #[derive(Clone, Copy)]
 pub(super) struct Context<'c> {
     pub(super) caller: &'c Caller,
@@ -72,7 +73,7 @@ pub(super) struct Context<'c> {
     pub(super) now: Timestamp,
 }
 
-/// Reads the head in the first line; none if it is blank.
+/// Parses the header in the first line. Returns `None` if the line is blank.
 pub(super) fn read_line<'c>(line: &Line<'_>, context: Context<'c>) -> Result<Option<Intake<'c>>, Problem> {
     let Some(text) = line.text else {
         return Err(too_long(line.size));
@@ -85,7 +86,7 @@ pub(super) fn read_line<'c>(line: &Line<'_>, context: Context<'c>) -> Result<Opt
     read(&document, LINE_FIELDS, Faults::default(), context).map(Some)
 }
 
-/// Reads a head, of which each member is one of `known`. `faults` are those of the body that are known already.
+/// Parses a header whose members must be among `known`. `faults` are the faults of the body so far.
 pub(super) fn read<'c>(
     document: &Value,
     known: &[&'static str],
@@ -109,7 +110,7 @@ pub(super) fn read<'c>(
         let checked = check_webhook(webhook, &at.key("webhook"), context.config, &mut faults);
         *webhook = checked.unwrap_or_default();
     }
-    // The parts are there if nothing is wrong.
+    // Without faults, all parts are present.
     let parts = head.and_then(|head| Some((head.notification?, (head.skip, head.is_strict), head.options)));
     let Some((notification, rules, options)) = faults.or(parts).map_err(Problem::invalid)? else {
         return Err(Problem::new(Kind::InvalidRequest, "the head cannot be read"));
@@ -118,8 +119,8 @@ pub(super) fn read<'c>(
     Ok(Intake::new(opening, notification, rules, context.max_pushes))
 }
 
-/// Reads an address that may be told, of a deployment that can sign what it tells. Returns it as the parser writes it: what
-/// was checked is what is kept and called.
+/// Checks the address of a webhook, and that the deployment can sign deliveries. Returns the address as the
+/// parser writes it, so that the stored and called address is the one that was checked.
 pub(crate) fn check_webhook(
     text: &str,
     at: &Pointer<'_>,
@@ -147,7 +148,7 @@ fn choose_app<'c>(document: &Value, context: Context<'c>) -> Result<&'c App, Pro
     auth::choose_app(name, context.caller, context.config)
 }
 
-/// The problem of a head that is too long to be kept.
+/// Returns the problem of a header that is too long.
 pub(super) fn too_long(size: usize) -> Problem {
     let mut faults = Faults::default();
     let text = format!(

@@ -1,7 +1,8 @@
-//! Remembers the pushes of an upload's last lines, to find those that repeat one.
+//! Finds pushes of an upload that repeat one of the last lines.
 //!
-//! A push is remembered as a hash of 8 bytes of its device token and its content, in a ring, with a table that finds it: 12 MB
-//! for [`WINDOW`] lines. Two pushes of the largest batch have the same hash by chance once in four million batches.
+//! Each push is stored as an 8-byte hash of its device token and its content, in a ring buffer with a hash
+//! table: 12 MB for [`WINDOW`] lines. Two pushes of the largest batch have the same hash by chance once in
+//! four million batches.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -14,14 +15,14 @@ use apns::DeviceToken;
 #[derive(Debug)]
 pub(super) struct Recent {
     window: usize,
-    /// The hashes of the last pushes; full, the next one takes the place of the oldest.
+    /// The hashes of the last pushes. When it is full, the next one replaces the oldest.
     hashes: Vec<u64>,
-    /// For each, the position in the upload of the first push like it.
+    /// For each of them, the position of the first equal push in the upload.
     firsts: Vec<u32>,
-    /// The slots of the ring by hash: of pushes that are alike, the last.
+    /// The slots of the ring buffer by hash. Of equal pushes, the last one.
     slots: HashTable<u32>,
     next: usize,
-    /// The content that was hashed last: most pushes share theirs.
+    /// The content that was hashed last, because most pushes share theirs.
     content: Option<(Bytes, u64)>,
 }
 
@@ -43,11 +44,11 @@ impl Recent {
         }
     }
 
-    /// Remembers the push at `position`. Returns the position of the first push to this device with this content, if the
-    /// window still holds one like it.
+    /// Stores the push at `position`. Returns the position of the first push with this device and content, if
+    /// an equal one is still in the window.
     pub(super) fn note(&mut self, token: &DeviceToken, content: &Bytes, position: u32) -> Option<u32> {
         let hash = self.hash(token, content);
-        // Before the oldest goes: it may be the one.
+        // Must happen before the oldest is replaced, because that may be the equal one.
         let first = self
             .forget(hash, |_| true)
             .and_then(|slot| self.firsts.get(slot).copied());
@@ -71,7 +72,7 @@ impl Recent {
         first
     }
 
-    /// Takes the slot with this hash from the table, if it is one of those.
+    /// Removes the slot with this hash for which `is_it` is true, and returns it.
     fn forget(&mut self, hash: u64, is_it: impl Fn(usize) -> bool) -> Option<usize> {
         let hashes = &self.hashes;
         let found = |slot: &u32| hash_at(hashes, *slot) == Some(hash) && is_it(at(*slot));
@@ -103,7 +104,7 @@ fn hash_at(hashes: &[u64], slot: u32) -> Option<u64> {
     hashes.get(at(slot)).copied()
 }
 
-/// A push that repeats one of so many lines before it is left out.
+/// The number of preceding lines that are searched for a repeated push.
 pub const WINDOW: usize = 500_000;
 
 #[cfg(test)]
