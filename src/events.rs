@@ -1,4 +1,4 @@
-//! The platform's events.
+//! The platform's entry points.
 
 use crate::objects::{metrics, scheduler};
 use crate::platform::log::Event;
@@ -14,13 +14,13 @@ use worker::{
     wasm_bindgen,
 };
 
-/// Runs once in each isolate, before its first event.
+/// Runs once per isolate, before its first event.
 #[event(start)]
 fn start() {
     console_error_panic_hook::set_once();
 }
 
-/// An HTTP request.
+/// Handles an HTTP request.
 #[event(fetch)]
 async fn fetch(mut request: Request, env: Env, context: Context) -> Result<Response> {
     let is_head = request.method().as_ref() == HEAD;
@@ -35,17 +35,17 @@ async fn fetch(mut request: Request, env: Env, context: Context) -> Result<Respo
     })
 }
 
-/// Messages of a queue.
+/// Handles the messages of a queue.
 #[event(queue)]
 async fn queue(messages: MessageBatch<()>, env: Env, context: Context) -> Result<()> {
     consumer::consume(messages, &env, &context).await;
     Ok(())
 }
 
-/// A cron trigger: the minute has struck.
+/// Handles a cron trigger, which fires every minute.
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
-    // The platform makes up for no trigger that failed; the next one does.
+    // The platform does not repeat a failed trigger. The next one does its work.
     if let Err(error) = scheduler::tick(&env).await {
         let problem = error.to_string();
         Event::TickFailed { problem: &problem }.write();

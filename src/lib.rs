@@ -1,8 +1,8 @@
-//! The Worker: Cloudflare, and nothing else. It executes what the crates decide.
+//! The Worker: the only package that uses Cloudflare's platform. It executes what the crates decide.
 //!
-//! The one package that names the platform's crate. In scope: the platform's events, bindings, clock, sockets and Durable
-//! Objects; reading requests, calling the crates with the moment, doing what they return, and logging. Out of scope: every
-//! decision that can be tested without the platform. Off wasm32 the package is empty.
+//! In scope: the platform's events, bindings, clock, sockets and Durable Objects. The Worker reads requests,
+//! calls the crates with the current time, executes what they return, and logs. Out of scope: every decision
+//! that can be tested without the platform. The package is empty on other targets than wasm32.
 
 #![cfg(target_arch = "wasm32")]
 

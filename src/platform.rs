@@ -1,4 +1,4 @@
-//! What the platform gives: clock, storage, HTTP bodies, log, settings.
+//! The platform: clock, storage, HTTP bodies, log, settings.
 
 pub(crate) mod bindings;
 pub(crate) mod clock;

@@ -1,4 +1,4 @@
-//! How objects are asked: JSON text there, JSON text back, within the time limit of the [`Call`].
+//! Requests to Durable Objects: JSON text in both directions, within the time limit of the [`Call`].
 
 pub(crate) mod audience;
 pub(crate) mod batch;
@@ -15,10 +15,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use worker::{Env, Method, Request, RequestInit, Response, Result};
 
-/// Asks an object, by the name of its binding and its own, and reads its answer.
+/// Sends a command to an object, given by its binding and name, and parses its answer.
 ///
 /// # Errors
-/// The object failed, or did not answer in time: whether it did what it was asked is then unknown.
+/// Returns an error if the object failed or did not answer in time. In the second case it is unknown whether
+/// the command was executed.
 pub(crate) async fn ask<R: DeserializeOwned>(
     env: &Env,
     (binding, name): (&str, &str),
@@ -36,14 +37,14 @@ pub(crate) async fn ask<R: DeserializeOwned>(
     }
 }
 
-/// Reads what an object answered. As text, because objects read commands as text: `serde_json` makes a reader of its own for
-/// each type and kind of input, and many types are in commands and replies.
+/// Parses an object's answer. It is parsed from text because objects parse commands from text: `serde_json`
+/// compiles a separate parser per type and kind of input, and commands and replies have many types.
 pub(crate) fn read<R: DeserializeOwned>(body: &[u8]) -> std::result::Result<R, String> {
     let text = str::from_utf8(body).map_err(|error| error.to_string())?;
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
-/// Sends a text to an object, by the name of its binding and its own. Returns its status and the body of its answer.
+/// Sends a text to an object, given by its binding and name. Returns the status and the body of its answer.
 pub(crate) async fn send(
     env: &Env,
     (binding, name): (&str, &str),
@@ -57,8 +58,8 @@ pub(crate) async fn send(
     answer.await
 }
 
-/// Sends a request to an object and returns its response as soon as that begins. Its body may take any time: it is a
-/// stream that somebody reads.
+/// Sends a request to an object and returns its response as soon as the headers arrive. The body is a stream
+/// and may take any time.
 pub(crate) async fn begin(
     env: &Env,
     (binding, name): (&str, &str),
@@ -85,10 +86,10 @@ fn post(text: String) -> RequestInit {
     init
 }
 
-/// Waits for an answer for so long.
+/// Waits for an answer for at most `limit`.
 ///
 /// # Errors
-/// There was none in time: what was asked for may happen all the same.
+/// Returns an error if none arrived in time. The request may still be executed.
 pub(crate) async fn within<T>(
     limit: Duration,
     whom: &str,
@@ -100,7 +101,7 @@ pub(crate) async fn within<T>(
     }
 }
 
-/// What an object is asked for with a request to this path.
+/// Returns the kind of call for a request to this path.
 fn call(binding: &str, path: &str) -> Call {
     match binding {
         bindings::GATE => Call::Lease,

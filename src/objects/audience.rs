@@ -1,9 +1,9 @@
-//! The shards of audiences: one Durable Object each, and how to talk to it.
+//! The shards of audiences: one Durable Object per shard.
 //!
-//! The object executes the statements of a shard's commands, and scans its devices for the runs of campaigns. A command's
-//! statements run with no wait in between; the platform lets no answer out before they are safe. Scans are driven by the
-//! object's alarm, so that one that a crash ended goes on by itself. Which audience the shard's devices belong to is decided by
-//! [`Epoch`] before anything is read or written.
+//! The object executes the statements of a shard's commands, and scans its devices for the runs of campaigns.
+//! The statements of a command run without waiting in between; the platform holds the answer until they are
+//! stored. The object's alarm drives the scans, so a scan continues after a crash. Before anything is read or
+//! written, [`Epoch`] decides which audience the shard's devices belong to.
 
 mod scans;
 
@@ -27,13 +27,13 @@ pub struct AudienceObject {
     core: Rc<Core>,
 }
 
-/// What the object's work shares.
+/// The state that the object's tasks share.
 struct Core {
     state: State,
     env: Env,
-    /// Whose devices it has; none before that was read.
+    /// The audience whose devices the object has; `None` before it was read.
     epoch: Cell<Option<Epoch>>,
-    /// Counts how often all was deleted, so that a turn that began before ends.
+    /// The number of deletions of everything. A turn that began before a deletion then ends.
     generation: Cell<u32>,
     scans: RefCell<ShardLoop>,
 }
@@ -99,7 +99,7 @@ impl Core {
         Database::of(&self.state)
     }
 
-    /// Whose devices it has.
+    /// Returns the audience whose devices the object has.
     fn epoch(&self) -> Result<Epoch> {
         if let Some(epoch) = self.epoch.get() {
             return Ok(epoch);
@@ -114,7 +114,7 @@ impl Core {
         Ok(epoch)
     }
 
-    /// Decides on a request, and makes the tables if it is the first of its audience.
+    /// Admits or refuses a request. Creates the tables if it is the first request of its audience.
     async fn admit(&self, epoch: Timestamp, brings: bool) -> Result<Admission> {
         let known = self.epoch()?;
         let admission = known.admit(epoch, brings);
@@ -122,7 +122,7 @@ impl Core {
             if known != Epoch::Unknown {
                 self.delete_all().await?;
             }
-            // Another request may have begun meanwhile.
+            // Another request may have begun in the meantime.
             if self.epoch()?.admit(epoch, brings) == Admission::Begin {
                 self.store(Epoch::Of(epoch))?;
                 for statement in Command::schema() {
@@ -133,7 +133,7 @@ impl Core {
         Ok(admission)
     }
 
-    /// Writes whose devices it has, where nothing is stored.
+    /// Stores which audience the devices belong to, when the storage is empty.
     fn store(&self, epoch: Epoch) -> Result<()> {
         for statement in epoch.write() {
             self.database().execute(statement)?;
@@ -165,7 +165,7 @@ impl Core {
         self.generation.set(self.generation.get().wrapping_add(1));
         self.scans.take();
         self.state.storage().delete_alarm().await?;
-        // Until it is deleted, nobody knows what is stored.
+        // While the deletion runs, it is unknown what is stored.
         self.epoch.set(None);
         self.state.storage().delete_all().await?;
         self.epoch.set(Some(Epoch::Unknown));

@@ -1,8 +1,9 @@
-//! The batches: one Durable Object each, and how to talk to it.
+//! Batches: one Durable Object per batch.
 //!
-//! The object hosts a [`Batch`]: it reads the upload, or what scans bring, into its rows,
-//! hands chunks to runners, queues what is due, and answers those who watch. A command is applied and its rows are written
-//! before anything else runs, as neither waits; the platform lets no answer out before the rows are safe.
+//! The object hosts a [`Batch`]. It stores an upload or the steps of scans in its rows, assigns chunks to
+//! runners, queues what is due, and answers callers. A command is applied and its rows are written without
+//! waiting in between, so no other event runs meanwhile. The platform holds the answer until the rows are
+//! stored.
 
 mod background;
 mod core;
@@ -65,7 +66,7 @@ impl DurableObject for BatchObject {
         Ok(response)
     }
 
-    /// Fails only if no alarm can be set: the platform then calls it again, a few times.
+    /// Fails only if no alarm can be set. The platform then repeats it a few times.
     async fn alarm(&self) -> Result<Response> {
         self.core.alarm().await?;
         Response::empty()
@@ -73,7 +74,7 @@ impl DurableObject for BatchObject {
 }
 
 impl BatchObject {
-    /// Takes a command, behind which the lines of a scan's step may stand.
+    /// Handles a command. The lines of a scan's step may follow it.
     fn command(&self, text: &str) -> std::result::Result<Response, Problem> {
         let (command, lines) = text.split_once('\n').unwrap_or((text, ""));
         let command: Command = serde_json::from_str(command).map_err(internal)?;
@@ -151,8 +152,8 @@ impl BatchObject {
         }
     }
 
-    /// Does something with the batch and answers with what came of it. One that was forgotten has nothing to give and
-    /// nothing to learn.
+    /// Applies `act` to the batch and answers with the result. If the batch no longer exists, nothing is
+    /// applied and the answer is empty.
     fn tell<T: Serialize>(
         &self,
         act: impl FnOnce(&mut Batch) -> T,
@@ -165,7 +166,7 @@ impl BatchObject {
         told.map_or_else(nothing, |told| answer(&told))
     }
 
-    /// Answers a caller.
+    /// Handles a caller's request.
     async fn ask(&self, text: &str) -> std::result::Result<Response, Problem> {
         let question: Question = serde_json::from_str(text).map_err(internal)?;
         let (core, now) = (&self.core, clock::now());
@@ -246,15 +247,15 @@ pub(crate) const UPLOAD: &str = "/upload";
 pub(crate) const COMMAND: &str = "/command";
 pub(crate) const ASK: &str = "/ask";
 
-/// The headers of an upload: the [`Caller`](api::config::Caller), which batch it becomes, whether its body comes in lines, and
-/// how that is coded.
+/// The headers of an upload: the [`Caller`](api::config::Caller), the batch's id, whether the body is NDJSON,
+/// and its content encoding.
 pub(crate) const CALLER: &str = "x-apns-edge-caller";
 pub(crate) const ID: &str = "x-apns-edge-batch";
 pub(crate) const LINES: &str = "x-apns-edge-lines";
 pub(crate) const CODING: &str = "x-apns-edge-coding";
 
-/// The status of an answer that has nothing to say.
+/// The status of an empty answer.
 pub(crate) const NOTHING: u16 = 204;
 
-/// An upload of which nothing has come for so long has broken off.
+/// An upload that has received nothing for this long has broken off.
 const UPLOAD_STALLED: Duration = Duration::from_secs(60);

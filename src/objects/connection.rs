@@ -1,8 +1,8 @@
-//! The connection objects: Durable Objects that hold sockets to APNs, and how to hand them an order.
+//! The connection objects: Durable Objects that hold sockets to APNs.
 //!
-//! Each is named by its credential and its place in the credential's pool. What is sent to it is a line of JSON, the
-//! [`Errand`], and behind it the caller's body as it came: the object parses it, runs the fan-out on its sockets and
-//! answers the caller, through the Worker.
+//! Each is named by its credential and its slot in the credential's pool. A request to it is a line of JSON,
+//! the [`Errand`], followed by the caller's body unchanged. The object parses the body, runs the fan-out on
+//! its sockets and answers the caller through the Worker.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -39,17 +39,17 @@ pub struct ConnectionObject {
     links: RefCell<Option<Links>>,
 }
 
-/// What a connection object is asked to do with the body behind it.
+/// What a connection object does with the body that follows.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Errand {
     pub(crate) app: String,
     pub(crate) lease: Lease,
     pub(crate) wait_ms: u64,
     pub(crate) format: Format,
-    /// The chunk of a batch that the body is, if it is one.
+    /// The assignment of the chunk that the body is; `None` for an immediate request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) assignment: Option<Assignment>,
-    /// What was counted on the way here, which is added with the rest.
+    /// What was counted before. It is added to the metrics with the rest.
     #[serde(default, skip_serializing_if = "MetricsDelta::is_empty")]
     pub(crate) delta: MetricsDelta,
 }
@@ -87,7 +87,7 @@ impl ConnectionObject {
             .ok_or_else(malformed)?;
         let (errand, body) = body.split_at(end);
         let body = body.get(1..).unwrap_or_default();
-        // As text: all else is read from text, and the same code reads this then.
+        // Parsed from text, like all other input, so that the same compiled code is used.
         let errand = str::from_utf8(errand).map_err(|_| malformed())?;
         let mut errand: Errand = serde_json::from_str(errand).map_err(|_| malformed())?;
         let config = bindings::config(&self.env)?;
@@ -95,7 +95,7 @@ impl ConnectionObject {
         let links = self.links(app, config);
         if let Err(delay) = links.pick().await {
             let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-            // A failure, if that was one: the delays in between are told without a new one.
+            // Adds the failed dial, if there was one. During the delay after it no dial is made.
             self.state
                 .wait_until(metrics::add(self.env.clone(), links.take_counted()));
             let problem = Problem::new(
@@ -140,7 +140,7 @@ impl ConnectionObject {
         push::send(order, run, format, Transport::Socket, spawn, after).await
     }
 
-    /// Sends a chunk of a batch; what came of it is told to the batch.
+    /// Sends a chunk of a batch and reports the results to the batch.
     async fn send_chunk(
         &self,
         assignment: Assignment,
@@ -170,7 +170,7 @@ impl ConnectionObject {
         Response::empty().map_err(|error| Problem::new(Kind::Unavailable, error.to_string()))
     }
 
-    /// What the errand is done with.
+    /// Returns the context of a send request.
     fn means(&self, errand: Errand, headers: Arc<Headers>, links: &Links) -> Means<SocketTransport> {
         Means {
             lease: errand.lease,
@@ -191,7 +191,7 @@ impl ConnectionObject {
     }
 }
 
-/// Gives back a lease that no run has used, and adds what was counted.
+/// Returns an unused lease and adds the counters to the metrics.
 fn give_back_unused(env: Env, app: &'static App, mut errand: Errand) -> LocalBoxFuture<'static, ()> {
     errand.delta.lease(&app.name, true);
     let settle = Command::Settle {
@@ -208,7 +208,7 @@ fn give_back_unused(env: Env, app: &'static App, mut errand: Errand) -> LocalBox
     .boxed_local()
 }
 
-/// Hands an order to a connection object and gives its response, or how long its place is shut.
+/// Sends a request to a connection object. Returns the object's response, or why nothing was sent.
 pub(crate) async fn hand_over(env: &Env, app: &App, errand: &Errand, body: &[u8]) -> Result<Handed> {
     let place = errand.lease.connection.unwrap_or_default();
     let name = format!("{}#{place}", app.credential);
@@ -217,7 +217,7 @@ pub(crate) async fn hand_over(env: &Env, app: &App, errand: &Errand, body: &[u8]
     let too_long = |_| worker::Error::from("the body is too long");
     let start = u32::try_from(line.len()).map_err(too_long)?;
     let end = u32::try_from(line.len() + body.len()).map_err(too_long)?;
-    // A copy in wasm memory less, which never shrinks.
+    // Avoids one copy in wasm memory, which never shrinks.
     let bytes = Uint8Array::new_with_length(end);
     bytes.subarray(0, start).copy_from(&line);
     bytes.subarray(start, end).copy_from(body);
@@ -243,17 +243,18 @@ pub(crate) async fn hand_over(env: &Env, app: &App, errand: &Errand, body: &[u8]
     })
 }
 
-/// What came of handing an order over.
+/// The result of a request to a connection object.
 pub(crate) enum Handed {
-    /// The object's response, which is the caller's.
+    /// The object's response, which is sent to the caller.
     Answered(Response),
-    /// The object has no memory for the order, and nothing was sent.
+    /// The object has no memory for the request. Nothing was sent.
     Full,
-    /// No connection could be opened, and nothing was sent; nor can one be for so long.
+    /// No connection could be opened, and none can be for this long. Nothing was sent.
     Shut { millis: u64 },
 }
 
-/// Reserves memory for an order's body. Chunks need none: they are small, and permits bound how many there are.
+/// Reserves memory for the body of a send request. Chunks need no reservation: they are small, and permits
+/// limit their number.
 fn reserve(bytes: usize) -> std::result::Result<Reservation, Problem> {
     thread_local! {
         static BODIES: Rc<ByteBudget> = ByteBudget::new(MAX_BYTES_IN_FLIGHT);
@@ -261,11 +262,11 @@ fn reserve(bytes: usize) -> std::result::Result<Reservation, Problem> {
     BODIES.with(|budget| budget.reserve(bytes, clock::now()))
 }
 
-/// How large the body of an order is.
+/// The header with the size of a send request's body.
 const ORDER_BYTES: &str = "x-apns-edge-order-bytes";
 
-/// How an object says that it has no memory for an order.
+/// The header by which an object reports that it has no memory for a request.
 const FULL: &str = "x-apns-edge-full";
 
-/// How an object says that it has no connection.
+/// The header by which an object reports that it has no connection.
 const UNAVAILABLE_FOR_MS: &str = "x-apns-edge-unavailable-for-ms";

@@ -1,4 +1,4 @@
-//! The gates: one Durable Object a credential, and how to ask it.
+//! The gates: one Durable Object per credential.
 
 use std::cell::Cell;
 
@@ -19,7 +19,7 @@ use worker::{DurableObject, Env, Request, Response, Result, State, durable_objec
 pub struct GateObject {
     host: Host<Gate>,
     env: Env,
-    /// The time of issue of the newest provider token that this object has handed out.
+    /// When the newest provider token that this object has granted was issued.
     newest: Cell<Timestamp>,
 }
 
@@ -66,8 +66,8 @@ impl DurableObject for GateObject {
 }
 
 impl GateObject {
-    /// Whether a reply hands out a provider token that was just signed: APNs has accepted nothing under it yet, and this
-    /// object has handed out none as new.
+    /// Whether a reply grants a provider token that was just signed: APNs has accepted nothing under it, and
+    /// this object has not granted it before.
     fn is_signed_for(&self, reply: &str) -> bool {
         let Ok(Reply::Granted(lease)) = serde_json::from_str(reply) else {
             return false;
@@ -79,7 +79,7 @@ impl GateObject {
     }
 }
 
-/// Asks the gate of a credential.
+/// Sends a command to the gate of a credential.
 pub(crate) async fn ask(
     env: &Env,
     credential: &Credential,

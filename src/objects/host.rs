@@ -1,9 +1,10 @@
-//! The one host of all Durable Objects that are state machines.
+//! The host of all Durable Objects that are state machines.
 //!
-//! Loads the stored text once, and then for each command: applies it, stores the machine if its text has changed, and
-//! answers. The platform lets nothing out of the object before its writes are safe (the output gate), and lets nothing
-//! in while it reads or writes storage (the input gate), so that a command is applied and stored as one step. A command
-//! that has to wait keeps its request open; while one waits, the host also wakes the machine when it asks to be.
+//! It loads the stored text once. For each command it applies the command, stores the machine if its text has
+//! changed, and replies. The platform holds the object's messages until its writes are safe (the output
+//! gate), and delivers no event while storage is read or written (the input gate). A command is therefore
+//! applied and stored as one step. The request of a command that waits stays open. Meanwhile the host wakes
+//! the machine at the time that the machine asks for.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -31,7 +32,7 @@ struct Running<M: Machine> {
 }
 
 impl<M: Machine> Host<M> {
-    /// A host that has not read its storage yet. `name` stands in logs.
+    /// Creates a host that has not read its storage yet. `name` appears in logs.
     pub(crate) const fn new(state: State, name: &'static str) -> Self {
         Self {
             state,
@@ -40,7 +41,7 @@ impl<M: Machine> Host<M> {
         }
     }
 
-    /// Takes a command as JSON text and gives the reply as JSON text.
+    /// Handles a command as JSON text and returns the reply as JSON text.
     pub(crate) async fn handle(&self, command: &str, context: &M::Context<'_>) -> Result<String, String> {
         let command: M::Command = serde_json::from_str(command).map_err(|error| error.to_string())?;
         self.load().await?;
@@ -53,7 +54,7 @@ impl<M: Machine> Host<M> {
                     Err((ticket, until, receiver))
                 }
             };
-            // After the waiter is in its place: its own answer may be among these.
+            // Called after the waiter was added: its own answer may be among these.
             running.give_answers(context);
             step
         })?;
@@ -132,7 +133,7 @@ impl<M: Machine> Host<M> {
         let Some(text) = changed else { return Ok(()) };
         let put = self.state.storage().put(KEY, text).await;
         if put.is_err() {
-            // Nothing counts as stored then, so that the next command stores it.
+            // Nothing counts as stored, so the next command stores it.
             self.with(|running| running.stored = None)?;
         }
         put.map_err(|error| error.to_string())
@@ -155,7 +156,7 @@ impl<M: Machine> Running<M> {
 
     fn answer(&mut self, ticket: Ticket, reply: M::Reply) {
         if let Some(waiter) = self.waiters.remove(&ticket) {
-            // A waiter whose caller has gone takes no reply; its permits come back when the lease ends.
+            // A waiter whose caller has gone gets no reply. Its permits return when the lease expires.
             let _ = waiter.send(reply);
         }
     }

@@ -1,8 +1,9 @@
-//! The metrics: objects that share the counting, how to add to them, and `GET /metrics`.
+//! The metrics: the objects that store them, and `GET /metrics`.
 //!
-//! Whoever sends counts into a [`MetricsDelta`] of its own and adds it once, after the answer, to one of the objects: one request
-//! for an order or a chunk, whatever the number of its pushes. What counts on the way - the Worker, a queue's consumer -
-//! travels with the work and is added with the rest. What cannot be added is logged and gone.
+//! Each sender counts into its own [`MetricsDelta`] and adds it once, after the answer, to one of the
+//! objects: one request per send request or chunk, whatever the number of its pushes. What the Worker and the
+//! queue consumer count travels with the work and is added with the rest. A delta that cannot be added is
+//! logged and lost.
 
 use std::cell::{Cell, RefCell};
 use std::iter;
@@ -35,7 +36,7 @@ pub struct MetricsObject {
 struct Core {
     state: State,
     shard: RefCell<Option<MetricsShard>>,
-    /// Whether what was added is about to be stored.
+    /// Whether the added deltas are about to be stored.
     is_saving: Cell<bool>,
 }
 
@@ -78,12 +79,12 @@ impl Core {
             let object = "metrics";
             Event::StateLost { object, problem }.write();
         }
-        // Another request may have loaded it meanwhile, and added to it.
+        // Another request may have loaded it in the meantime and added to it.
         self.shard.borrow_mut().get_or_insert(shard);
     }
 
-    /// Stores what was added within a while together: a row a second costs less than one a chunk, and a crash loses no more
-    /// than that second's counting.
+    /// Stores the deltas of a short period together. One row per second costs less than one per chunk, and a
+    /// crash loses only that second.
     async fn save(&self) {
         clock::at(clock::now() + SAVE_PAUSE).await;
         self.is_saving.set(false);
@@ -97,14 +98,14 @@ impl Core {
     }
 }
 
-/// Adds what was counted to one of the objects, if anything was.
+/// Adds a delta to one of the objects, unless it is empty.
 pub(crate) fn add(env: Env, delta: MetricsDelta) -> LocalBoxFuture<'static, ()> {
     if delta.is_empty() {
         return ready(()).boxed_local();
     }
     async move {
         let shards = bindings::config(&env).map_or(1, |config| config.metrics_shards);
-        // Any of them will do.
+        // Any object can take it.
         let [random, ..] = clock::seed();
         let shard = u32::from(random) % shards;
         if let Err(error) = send(&env, shard, &Command::Add(delta)).await {
@@ -117,7 +118,7 @@ pub(crate) fn add(env: Env, delta: MetricsDelta) -> LocalBoxFuture<'static, ()> 
     .boxed_local()
 }
 
-/// What metrics call a credential.
+/// Returns the name of a credential in the metrics.
 pub(crate) fn name(env: &Env, credential: &Credential) -> String {
     let config = bindings::config(env).ok();
     let app = config.and_then(|config| config.first_app(credential));
@@ -148,7 +149,7 @@ pub(crate) async fn answer(
             Part::Gate(credential, inspection) => standing_now.gates.push((credential, inspection)),
             Part::Batches(counted) => standing_now.batches.extend(counted),
             Part::Campaigns(counted) => standing_now.campaigns = counted,
-            // Without one of them every counter would seem to have started again, and then to have leapt.
+            // If a shard were missing, all counters would appear to restart and then to jump.
             Part::NoShard => {
                 let detail = "a part of the metrics did not answer";
                 return Err(Problem::new(Kind::Unavailable, detail).retry_after_ms(1000));
@@ -159,14 +160,14 @@ pub(crate) async fn answer(
     metrics::answer(total, standing_now)
 }
 
-/// What one object says.
+/// The answer of one object.
 enum Part {
     Shard(MetricsDelta),
     NoShard,
     Gate(String, Inspection),
     Batches(Vec<Counted>),
     Campaigns(Vec<scheduler::CampaignCount>),
-    /// A gate, a registry or the scheduler that did not answer: there are no samples of it.
+    /// A gate, a registry or the scheduler did not answer. The output has no samples of it.
     Nothing,
 }
 
@@ -207,8 +208,8 @@ async fn send(env: &Env, shard: u32, command: &Command) -> Result<String> {
     }
 }
 
-/// How long what was added waits to be stored.
+/// How long deltas wait until they are stored.
 const SAVE_PAUSE: Duration = Duration::from_secs(1);
 
-/// Where the shard's text is stored.
+/// The storage key of the shard's text.
 const KEY: &str = "shard";

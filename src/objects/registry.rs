@@ -1,4 +1,4 @@
-//! The registries: one Durable Object a credential that knows its batches, and one that keeps dead letters.
+//! The registries: one Durable Object per credential for its batches, and one for dead letters.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -53,7 +53,7 @@ impl RegistryObject {
     }
 }
 
-/// Tells a credential's registry something, or asks it.
+/// Sends a command to a credential's registry.
 pub(crate) async fn tell(
     env: &Env,
     credential: &Credential,
@@ -62,11 +62,11 @@ pub(crate) async fn tell(
     stubs::ask(env, (bindings::REGISTRY, &credential.name()), BATCHES, command).await
 }
 
-/// Pauses the other batches of a credential that APNs refuses: those that have not heard, or all if nobody was told, as
-/// long as `goes_on` says so. Returns those that have still not heard.
+/// Pauses the other batches of a credential that APNs refuses: those that were not notified yet, or all if
+/// none was. Stops when `goes_on` returns `false`. Returns the batches that were still not notified.
 ///
 /// # Errors
-/// The registry does not answer.
+/// Returns an error if the registry does not answer.
 pub(crate) async fn pause_others(
     env: &Env,
     credential: &Credential,
@@ -96,7 +96,7 @@ pub(crate) async fn pause_others(
     Ok(round.into_inner().unheard())
 }
 
-/// Keeps a message that nothing can be done with.
+/// Stores a message that cannot be processed.
 pub(crate) async fn bury(
     env: &Env,
     id: &str,
@@ -118,19 +118,20 @@ pub(crate) async fn bury(
     Ok(())
 }
 
-/// Asks the keeper of dead letters.
+/// Sends a command to the dead-letter store.
 pub(crate) async fn ask_letters(env: &Env, command: &dead_letter::Command) -> Result<dead_letter::Reply> {
     stubs::ask(env, (bindings::REGISTRY, LETTERS_NAME), LETTERS, command).await
 }
 
-/// How many batches are paused at a time: an invocation has six connections, and one is left for others.
+/// How many batches are paused at once: an invocation has six connections, and one is left for other
+/// requests.
 const SIDE_BY_SIDE: usize = 5;
 
-/// How long dead letters are kept: as long as a batch can live that they may be of.
+/// How long dead letters are kept: the longest life of the batch that they may belong to.
 const LETTERS_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 const BATCHES: &str = "/batches";
 const LETTERS: &str = "/letters";
 
-/// The name of the one object that keeps dead letters; no credential has it.
+/// The name of the object with the dead letters. No credential has this name.
 const LETTERS_NAME: &str = "dead-letters";

@@ -1,9 +1,9 @@
-//! The scheduler: the one Durable Object that knows audiences, campaigns and runs, and starts what is due.
+//! The scheduler: the one Durable Object that holds audiences, campaigns and runs, and starts what is due.
 //!
-//! It executes what a [`Scheduler`] decides: arms the alarm, writes rows, and calls others. The alarm is set and the rows
-//! are written in one go, with no wait in between, so that nothing else sees a part of it. A run is started by an object
-//! of its own (`work`), of the same class and without storage: shards that do not answer hold up no other run, and each
-//! start has an object's requests for itself.
+//! It executes the decisions of a [`Scheduler`]: sets the alarm, writes rows, and makes calls. The alarm and
+//! the rows are written without waiting in between, so no other event sees a partial state. Each run is
+//! started by a separate object (`work`) of the same class, without storage. Shards that do not answer
+//! therefore delay no other run, and each start has an object's request limits to itself.
 
 mod work;
 
@@ -26,7 +26,7 @@ pub struct SchedulerObject {
     core: Rc<Core>,
 }
 
-/// What the object's work shares.
+/// The state that the object's tasks share.
 struct Core {
     state: State,
     env: Env,
@@ -58,7 +58,7 @@ impl DurableObject for SchedulerObject {
     async fn alarm(&self) -> Result<Response> {
         let armed = self.core.scheduler.borrow_mut().alarm_came(clock::now());
         self.core.arm(armed).await?;
-        // The alarm that was just set tries again what fails here.
+        // If this fails, the alarm that was just set repeats it.
         if let Err(error) = self.core.handle(Event::Alarm).await {
             log_failure(&error);
         }
@@ -67,7 +67,7 @@ impl DurableObject for SchedulerObject {
 }
 
 impl Core {
-    /// Has the scheduler take an event, and does what it wants done. Gives its reply to a command.
+    /// Passes an event to the scheduler and executes its effects. Returns the reply to a command.
     async fn handle(self: &Rc<Self>, event: Event) -> Result<Option<Reply>> {
         let (mut reply, mut calls, mut arming) = (None, Vec::new(), None);
         let written = self.decide(event).and_then(|effects| {
@@ -95,14 +95,14 @@ impl Core {
         if let Some(arming) = arming
             && let Err(error) = arming.await
         {
-            // The next event sets it, and at the latest the next trigger.
+            // The next event sets it, at the latest the next cron trigger.
             self.scheduler.borrow_mut().arming_failed();
             log_failure(&error);
         }
         Ok(reply)
     }
 
-    /// What comes of an event. Loads the rows if they are not in memory.
+    /// Returns the effects of an event. Loads the rows if they are not in memory.
     fn decide(&self, event: Event) -> Result<Vec<Effect>> {
         let config = bindings::config(&self.env).map_err(|problem| problem.detail().to_owned())?;
         let mut scheduler = self.scheduler.borrow_mut();
@@ -119,7 +119,7 @@ impl Core {
         Ok(scheduler.handle(event, config.campaigns.grace, clock::now()))
     }
 
-    /// Sets or clears the alarm. The platform has been asked to when this returns, and answers later.
+    /// Sets or clears the alarm. When this returns, the platform has the request; its answer comes later.
     fn arming(self: &Rc<Self>, effect: Effect) -> LocalBoxFuture<'static, Result<()>> {
         let core = Rc::clone(self);
         let mut arming = async move { core.arm(effect).await }.boxed_local();
@@ -137,11 +137,11 @@ impl Core {
         }
     }
 
-    /// Does a task, and reports what came of it.
+    /// Performs a task and reports its outcome.
     async fn attempt(self: &Rc<Self>, task: Task, until: Timestamp) {
         let outcome = work::perform(&self.env, &task, until).await;
         let task = Box::new(task);
-        // What cannot be written down now is done again: it is the same however often.
+        // An outcome that cannot be stored now leads to a repeated task, which changes nothing.
         if let Err(error) = self.handle(Event::Returned { task, outcome }).await {
             log_failure(&error);
         }
@@ -153,17 +153,17 @@ fn log_failure(error: &worker::Error) {
     LogEvent::SchedulerFailed { problem: &problem }.write();
 }
 
-/// Tells the scheduler something, or asks it.
+/// Sends a command to the scheduler.
 pub(crate) async fn ask(env: &Env, command: &Command) -> Result<Reply> {
     stubs::ask(env, (bindings::SCHEDULER, NAME), COMMAND, command).await
 }
 
-/// The minute has struck.
+/// Tells the scheduler that a minute has passed.
 pub(crate) async fn tick(env: &Env) -> Result<()> {
     stubs::ask(env, (bindings::SCHEDULER, NAME), TICK, &()).await
 }
 
-/// The object's name: there is one for the deployment.
+/// The name of the deployment's only scheduler object.
 const NAME: &str = "scheduler";
 
 const COMMAND: &str = "/command";

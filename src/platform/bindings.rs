@@ -1,4 +1,4 @@
-//! What the deployment binds: settings, secrets and objects.
+//! The deployment's bindings: settings, secrets and objects.
 
 use std::sync::OnceLock;
 
@@ -10,7 +10,8 @@ use worker::Env;
 use worker::js_sys::{JSON, Reflect};
 use worker::wasm_bindgen::JsValue;
 
-/// The configuration. It is read once in an isolate, as a deployment's settings do not change while it runs.
+/// Returns the configuration. It is read once per isolate, since settings do not change while a deployment
+/// runs.
 pub(crate) fn config(env: &Env) -> Result<&'static Config, Problem> {
     static CONFIG: OnceLock<Result<Config, Faults>> = OnceLock::new();
     let loaded = CONFIG.get_or_init(|| {
@@ -29,7 +30,7 @@ pub(crate) fn config(env: &Env) -> Result<&'static Config, Problem> {
         .map_err(|faults| Problem::misconfigured(faults.clone()))
 }
 
-/// A variable or secret as text; one that is a number or an object, as JSON.
+/// Returns a variable or secret as text. A number or an object is returned as JSON.
 fn setting(env: &Env, name: &str) -> Option<String> {
     let env: &JsValue = env.as_ref();
     let value = Reflect::get(env, &JsValue::from_str(name)).ok()?;

@@ -1,4 +1,4 @@
-//! Executes the statements that machines with rows hand out, on the SQLite database of a Durable Object.
+//! Executes statements on the SQLite database of a Durable Object.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,7 +13,7 @@ pub(crate) struct Database {
     rows: Rc<Rows>,
 }
 
-/// How many rows statements have read and written, as the platform counts and bills them.
+/// The number of rows that statements have read and written, as the platform bills them.
 #[derive(Default)]
 pub(crate) struct Rows {
     pub(crate) read: Cell<u64>,
@@ -21,12 +21,12 @@ pub(crate) struct Rows {
 }
 
 impl Database {
-    /// The database of the object with this state.
+    /// Returns the database of the object with this state.
     pub(crate) fn of(state: &State) -> Self {
         Self::counting(state, Rc::default())
     }
 
-    /// The same, with the rows added to a count.
+    /// Returns the database of an object. Its rows are added to a count.
     pub(crate) fn counting(state: &State, rows: Rc<Rows>) -> Self {
         Self {
             sql: state.storage().sql(),
@@ -34,12 +34,12 @@ impl Database {
         }
     }
 
-    /// Its size in bytes.
+    /// Returns its size in bytes.
     pub(crate) fn size(&self) -> usize {
         self.sql.database_size()
     }
 
-    /// Executes a statement and gives its rows.
+    /// Executes a statement and returns its rows.
     pub(crate) fn rows(&self, statement: Statement) -> Result<Vec<Row>> {
         let values: Vec<SqlStorageValue> = statement.values.into_iter().map(bound).collect();
         let cursor = self.sql.exec(&statement.text, values)?;
@@ -51,14 +51,14 @@ impl Database {
         rows
     }
 
-    /// Executes a statement that has no rows, or of which nobody wants them.
+    /// Executes a statement and ignores its rows.
     pub(crate) fn execute(&self, statement: Statement) -> Result<()> {
         let values: Vec<SqlStorageValue> = statement.values.into_iter().map(bound).collect();
         self.count(&self.sql.exec(&statement.text, values)?);
         Ok(())
     }
 
-    /// The text in the first column of the first row, if there is one.
+    /// Returns the text in the first column of the first row. Returns `None` if there is no row.
     pub(crate) fn text(&self, statement: Statement) -> Result<Option<String>> {
         let rows = self.rows(statement)?;
         let text = rows.first().map(|row| row.text(0).map(str::to_owned));
@@ -86,7 +86,7 @@ fn column(value: SqlStorageValue) -> Value {
     match value {
         SqlStorageValue::Integer(number) => Value::Integer(number),
         SqlStorageValue::String(text) => Value::Text(text),
-        // No statement of ours stores any of these.
+        // Our statements store none of these.
         SqlStorageValue::Null
         | SqlStorageValue::Boolean(_)
         | SqlStorageValue::Float(_)

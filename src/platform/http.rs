@@ -13,17 +13,18 @@ use worker::js_sys::Uint8Array;
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::{Headers, Request, Response, ResponseBody, ResponseBuilder, Result, web_sys};
 
-/// The value of a request's header.
+/// Returns the value of a request's header.
 pub(crate) fn header(request: &Request, name: &str) -> Option<String> {
     request.headers().get(name).ok().flatten()
 }
 
-/// How a request's body is coded.
+/// Returns the content encoding of a request.
 pub(crate) fn coding(request: &Request) -> std::result::Result<Coding, Problem> {
     Coding::of(header(request, "content-encoding").as_deref())
 }
 
-/// The size of a body, as its request says; nought if it says none, or that of a body that is coded.
+/// Returns the size of a body according to its request. Returns 0 if the request has no size or the body is
+/// encoded.
 pub(crate) fn declared_size(request: &Request) -> usize {
     if !matches!(coding(request), Ok(Coding::Identity)) {
         return 0;
@@ -32,14 +33,14 @@ pub(crate) fn declared_size(request: &Request) -> usize {
     declared.unwrap_or_default()
 }
 
-/// The query of a request's address, as it stands there.
+/// Returns the query of a request's URL, unchanged.
 pub(crate) fn query(request: &Request) -> String {
     let url = request.inner().url();
     let query = url.split_once('?').map(|(_, query)| query);
     query.unwrap_or_default().to_owned()
 }
 
-/// Reads a body, and stops at `limit` bytes.
+/// Reads a body of at most `limit` bytes.
 pub(crate) async fn read_body(request: &Request, limit: usize) -> std::result::Result<Vec<u8>, Problem> {
     check_size(declared_size(request), limit)?;
     match read_up_to(request, limit).await? {
@@ -48,11 +49,11 @@ pub(crate) async fn read_body(request: &Request, limit: usize) -> std::result::R
     }
 }
 
-/// What was read of a body, with the memory reserved for it.
+/// The part of a body that was read, with the memory reserved for it.
 pub(crate) enum Read {
-    /// All of it.
+    /// The whole body.
     Whole(Vec<u8>, Reservation),
-    /// More than was asked for, and what is left.
+    /// More than the limit, and the rest of the body.
     Part(Vec<u8>, Box<Pieces>, Reservation),
 }
 
@@ -64,7 +65,7 @@ fn reserve(bytes: usize) -> std::result::Result<Reservation, Problem> {
     BODIES.with(|budget| budget.reserve(bytes, clock::now()))
 }
 
-/// Reads a body until it ends or there are more than `limit` bytes. Reads nothing if there is no memory for it.
+/// Reads a body until it ends or exceeds `limit` bytes. Reads nothing if there is no memory for it.
 pub(crate) async fn read_up_to(request: &Request, limit: usize) -> std::result::Result<Read, Problem> {
     let declared = declared_size(request).min(limit);
     let mut reservation = reserve(declared)?;
@@ -76,7 +77,8 @@ pub(crate) async fn read_up_to(request: &Request, limit: usize) -> std::result::
     while let Some(piece) = pieces.next().await.map_err(|error| error.or(broken_off))? {
         reservation.grow_to(body.len() + piece.len(), clock::now())?;
         if body.capacity() - body.len() < piece.len() {
-            // No more than has come, so that a header alone takes no memory, and no more than was declared.
+            // Grows by at most what has arrived, so that a header alone takes no memory, and by no more than
+            // was declared.
             let rest = declared.saturating_sub(body.len()).min(body.len());
             body.reserve_exact(rest.max(piece.len()));
         }
@@ -88,8 +90,8 @@ pub(crate) async fn read_up_to(request: &Request, limit: usize) -> std::result::
     Ok(Read::Whole(body, reservation))
 }
 
-/// The body of an object's response, read by the platform in one piece. `Response::bytes` reads piece by piece, each
-/// through JavaScript, and at the end makes an error with a trace of the stack that nobody sees.
+/// Returns the body of an object's response, read by the platform in one piece. `Response::bytes` reads it in
+/// pieces through JavaScript, and at the end creates an error with a stack trace that is never used.
 pub(crate) async fn whole(response: &Response) -> Result<Vec<u8>> {
     let stream = match response.body() {
         ResponseBody::Empty => return Ok(Vec::new()),
@@ -101,7 +103,7 @@ pub(crate) async fn whole(response: &Response) -> Result<Vec<u8>> {
     Ok(Uint8Array::new(&buffer).to_vec())
 }
 
-/// Refuses a body that has more than `limit` bytes.
+/// Returns an error if a body has more than `limit` bytes.
 pub(crate) fn check_size(size: usize, limit: usize) -> std::result::Result<(), Problem> {
     if size <= limit {
         return Ok(());
@@ -116,13 +118,13 @@ fn too_large(size: &str, limit: usize) -> Problem {
     )
 }
 
-/// The status and headers of a response, for a `HEAD` request. A stream that nobody reads ends.
+/// Returns the status and headers of a response, for a `HEAD` request. An unread stream ends.
 pub(crate) fn without_body(response: Response) -> Response {
     let (head, _body) = response.into_parts();
     head.empty()
 }
 
-/// Lines of JSON as the platform's response.
+/// Converts NDJSON to the platform's response.
 pub(crate) fn lines(text: Vec<u8>) -> Result<Response> {
     let headers = Headers::new();
     headers.set("content-type", LINES)?;
@@ -130,7 +132,7 @@ pub(crate) fn lines(text: Vec<u8>) -> Result<Response> {
     Ok(ResponseBuilder::new().with_headers(headers).fixed(text))
 }
 
-/// An answer as the platform's response.
+/// Converts an answer to the platform's response.
 pub(crate) fn response(answer: Answer) -> Result<Response> {
     let headers = Headers::new();
     headers.set("content-type", answer.content_type)?;
@@ -141,12 +143,12 @@ pub(crate) fn response(answer: Answer) -> Result<Response> {
     let response = ResponseBuilder::new()
         .with_status(answer.status)
         .with_headers(headers);
-    // The platform takes no body with a status that has none, not even an empty one.
+    // The platform accepts no body, not even an empty one, with a status that has none.
     Ok(match answer.status {
         204 => response.empty(),
         _ => response.fixed(answer.body.into_bytes()),
     })
 }
 
-/// How much of a declared body is reserved before any of it has come.
+/// How much of a declared body is reserved before any of it has arrived.
 const RESERVED: usize = 64 * 1024;

@@ -1,4 +1,4 @@
-//! Structured logs: one JSON line an event.
+//! Structured logs: one JSON line per event.
 //!
 //! A line names apps, counts, reasons and durations; never a device token, a provider token, a key or a payload.
 
@@ -7,11 +7,11 @@ use delivery::receipt::Tally;
 use serde::Serialize;
 use worker::{console_error, console_log};
 
-/// An event in the life of the Worker.
+/// A log event.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event<'e> {
-    /// An order was sent.
+    /// A send request was sent.
     Sent {
         app: &'e str,
         transport: &'static str,
@@ -64,28 +64,28 @@ pub(crate) enum Event<'e> {
         batch: &'e str,
         shards: u32,
     },
-    /// A shard has gone through its devices for a run.
+    /// A shard has scanned its devices for a run.
     ShardScanned {
         batch: &'e str,
         shard: u32,
         pushes: u64,
         invalid: u64,
-        /// What is wrong with the first of those that were left out.
+        /// The faults of the first devices that were left out.
         problems: &'e [String],
     },
-    /// The scheduler could not do what it is to do for a campaign's run, and tries it again.
+    /// The scheduler could not perform a task of a campaign's run, and will retry it.
     CampaignFailed { batch: &'e str, problem: &'e str },
-    /// A shard of an audience did not answer, or could not do what it should.
+    /// A shard of an audience did not answer, or failed.
     AudienceFailed { audience: &'e str, problem: &'e str },
-    /// The scheduler did not answer, or could not store what it knows.
+    /// The scheduler did not answer, or could not store its state.
     SchedulerFailed { problem: &'e str },
-    /// The scheduler did not hear that a minute has struck.
+    /// The scheduler could not be reached by a cron trigger.
     TickFailed { problem: &'e str },
-    /// A batch's object did not answer, or could not do what it should.
+    /// A batch's object did not answer, or failed.
     BatchFailed { batch: &'e str, problem: &'e str },
     /// A queue's message could not be handled.
     MessageFailed { queue: &'e str, problem: &'e str },
-    /// No socket could be opened, and an order went by `fetch`.
+    /// No socket could be opened, and a send request used `fetch`.
     FellBack { app: &'e str, devices: usize },
     /// A socket could not be opened.
     ConnectFailed {
@@ -97,9 +97,9 @@ pub(crate) enum Event<'e> {
     Misconfigured { faults: String },
     /// A gate did not answer, or answered with an error.
     GateFailed { app: &'e str, problem: &'e str },
-    /// What an order or a chunk has counted is not in the metrics.
+    /// The counters of a send request or a chunk could not be added to the metrics.
     MetricsLost { problem: &'e str },
-    /// What an object had stored could not be read.
+    /// The stored state of an object could not be read.
     StateLost { object: &'e str, problem: &'e str },
 }
 

@@ -1,9 +1,9 @@
-//! A request's body, read in large pieces through one buffer, and decoded.
+//! A reader of a request's body: reads large pieces through one buffer, and decodes them.
 //!
-//! `Request::stream` asks the platform for each piece of a body with a buffer of its own, some thousands of bytes. Each
-//! leaves a promise, closures and views to the collector of garbage, which lets them lie: after a million lines they took
-//! more memory than all else that an upload needs. Here the platform fills one buffer again and again, half of it at
-//! least while the body comes quickly.
+//! `Request::stream` asks the platform for each piece of a body with a new buffer of some thousand bytes.
+//! Each piece leaves a promise, closures and views to the garbage collector, which is slow to free them.
+//! After a million lines they took more memory than everything else that an upload needs. This reader lets
+//! the platform fill the same buffer again and again, at least half of it while the body arrives quickly.
 
 use std::time::Duration;
 
@@ -20,25 +20,25 @@ use worker::{Request, Result};
 pub(crate) struct Pieces {
     reader: Reader,
     buffer: ArrayBuffer,
-    /// How many bytes are waited for.
+    /// The minimum number of bytes to wait for.
     least: u32,
     decoder: Decoder,
-    /// What was read and is not decoded yet: all of `coded` from `decoded` on.
+    /// Bytes that were read and are not decoded yet: `coded` from `decoded` on.
     coded: Vec<u8>,
     decoded: usize,
     is_at_end: bool,
 }
 
-/// Why a body cannot be read on.
+/// Why the rest of a body cannot be read.
 pub(crate) enum BodyError {
     /// It broke off.
     BrokenOff,
-    /// It is not what its `Content-Encoding` says, or too much.
+    /// It does not match its `Content-Encoding`, or is too large.
     Refused(Problem),
 }
 
 impl BodyError {
-    /// The problem: `broken_off` if the body broke off.
+    /// Converts to a problem; `broken_off` creates it if the body broke off.
     pub(crate) fn or(self, broken_off: impl FnOnce() -> Problem) -> Problem {
         match self {
             Self::BrokenOff => broken_off(),
@@ -54,7 +54,7 @@ impl From<Problem> for BodyError {
 }
 
 impl Pieces {
-    /// The body of a request, which has this coding; nothing if it has none.
+    /// Returns a reader for the body of a request with this encoding. Returns `None` if there is no body.
     pub(crate) fn of(request: &Request, coding: Coding) -> Result<Option<Self>> {
         let Some(body) = request.inner().body() else {
             return Ok(None);
@@ -72,10 +72,10 @@ impl Pieces {
         }))
     }
 
-    /// The next piece of the decoded body, of some megabytes at most; nothing at its end.
+    /// Returns the next piece of the decoded body, of at most some megabytes. Returns `None` at its end.
     ///
     /// # Errors
-    /// There is nothing to read any more.
+    /// Returns an error if the rest of the body cannot be read.
     pub(crate) async fn next(&mut self) -> std::result::Result<Option<Vec<u8>>, BodyError> {
         loop {
             let rest = self.coded.get(self.decoded..).unwrap_or_default();
@@ -102,7 +102,7 @@ impl Pieces {
         }
     }
 
-    /// The next piece as it came; nothing at the end.
+    /// Returns the next piece as it arrived. Returns `None` at the end.
     async fn read(&mut self) -> Result<Option<Vec<u8>>> {
         let asked = clock::now();
         let buffer = Uint8Array::new_with_byte_offset_and_length(&self.buffer, 0, BUFFER);
@@ -112,7 +112,7 @@ impl Pieces {
         };
         let is_quick = clock::now().since(asked) < QUICK;
         self.least = if is_quick { BUFFER / 2 } else { 1 };
-        // The platform took the buffer away; this is the same memory.
+        // The platform has detached the buffer. This is the same memory.
         self.buffer = piece.buffer();
         Ok((piece.length() > 0).then(|| piece.to_vec()))
     }
@@ -125,20 +125,20 @@ extern "C" {
     #[wasm_bindgen(method, catch, js_name = getReader)]
     fn reader(this: &Body, options: &Object) -> std::result::Result<Reader, JsValue>;
 
-    /// Its `ReadableStreamBYOBReader`, with what Cloudflare's has more than others.
+    /// Its `ReadableStreamBYOBReader`, with Cloudflare's extension `readAtLeast`.
     type Reader;
     #[wasm_bindgen(method, catch, js_name = readAtLeast)]
     fn read(this: &Reader, least: u32, buffer: &Uint8Array) -> std::result::Result<Promise, JsValue>;
 
-    /// What a read gives: at the end of the body, no bytes.
+    /// The result of a read; without bytes at the end of the body.
     type Piece;
     #[wasm_bindgen(method, getter)]
     fn value(this: &Piece) -> Option<Uint8Array>;
 }
 
-/// The size of the buffer: some hundreds of lines.
+/// The size of the buffer: some hundred lines.
 const BUFFER: u32 = 64 * 1024;
 
-/// A piece that took longer is of a body that trickles: what there is of it is taken then, so that whoever looks when
-/// the last bytes came sees them.
+/// If a piece takes longer, the body arrives slowly. Each available byte is then read at once, so that the
+/// time of the last bytes is exact.
 const QUICK: Duration = Duration::from_millis(500);

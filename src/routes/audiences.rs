@@ -1,4 +1,4 @@
-//! `/v1/audiences`, on the Worker's side: finds the audience in the scheduler, and asks its shards.
+//! `/v1/audiences` in the Worker: finds the audience in the scheduler and sends commands to its shards.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ pub(crate) async fn list(visit: Visit<'_>) -> Result<Answer, Problem> {
     }
 }
 
-/// What is below `/v1/audiences/{name}`.
+/// Handles the routes below `/v1/audiences/{name}`.
 pub(crate) async fn answer(
     request: &mut Request,
     name: &str,
@@ -87,7 +87,7 @@ async fn put(request: &mut Request, name: &str, visit: Visit<'_>) -> Result<Answ
         } else {
             contract::conflict(&described(&audience))
         }),
-        // Whose it is is nothing for this caller to know.
+        // Does not reveal the owner.
         Reply::Conflict(_) => Err(Problem::new(Kind::AudienceConflict, "the name is taken")),
         Reply::Full { scope, limit } => Err(contract::full(scope, limit)),
         _ => Err(unavailable()),
@@ -102,7 +102,8 @@ async fn read(audience: &Audience, env: &Env) -> Result<Answer, Problem> {
     Ok(contract::document(&described(audience), Some(&totals)))
 }
 
-/// Removes all devices, and then the audience: one whose devices could not be removed can be deleted again, and nothing else.
+/// Deletes all devices and then the audience. If the devices could not be deleted, the audience accepts only
+/// another delete.
 async fn delete(audience: &Audience, env: &Env) -> Result<Answer, Problem> {
     let name = || audience.name.clone();
     forgettable(&ask(env, &Command::LeaveAudience { name: name() }).await?)?;
@@ -127,7 +128,7 @@ fn forgettable(reply: &Reply) -> Result<(), Problem> {
     }
 }
 
-/// Takes devices as they come.
+/// Imports devices while the body arrives.
 async fn import(request: &mut Request, audience: &Audience, visit: Visit<'_>) -> Result<Answer, Problem> {
     let started = clock::now();
     let app = app_of(&audience.app, visit.config)?;
@@ -156,7 +157,8 @@ async fn import(request: &mut Request, audience: &Audience, visit: Visit<'_>) ->
     Ok(contract::imported(&audience.name, &tally))
 }
 
-/// Whether the audience is still there after an import. Its shards take nothing any more once its devices were removed.
+/// Whether the audience still exists after an import. Its shards accept nothing more once its devices were
+/// removed.
 async fn stays(audience: &Audience, env: &Env) -> Result<(), Problem> {
     let name = audience.name.clone();
     match ask(env, &Command::Audience { name }).await? {
@@ -166,7 +168,7 @@ async fn stays(audience: &Audience, env: &Env) -> Result<(), Problem> {
     }
 }
 
-/// Removes devices as they are named.
+/// Removes the devices that the body names, while it arrives.
 async fn remove(request: &mut Request, audience: &Audience, env: &Env) -> Result<Answer, Problem> {
     let mut removal = Removal::new(audience.shards);
     let mut delivered = Tally::default();
@@ -181,7 +183,7 @@ async fn remove(request: &mut Request, audience: &Audience, env: &Env) -> Result
     Ok(contract::removed(&audience.name, &read.with(&delivered)))
 }
 
-/// Delivers shipments: those to one shard one after the other, in their order.
+/// Sends the shipments to the shards. Those for one shard are sent one after the other, in order.
 async fn deliver(
     audience: &Audience,
     shipments: Vec<Shipment>,
@@ -211,7 +213,7 @@ async fn deliver(
     Ok(())
 }
 
-/// Streams devices out, page by page as they are read.
+/// Streams the devices page by page.
 fn export(request: &Request, audience: Audience, env: &Env) -> Result<Response, Problem> {
     let range = DeviceRange::parse(&http::query(request)).map_err(Problem::invalid)?;
     let reader = Reader {
@@ -231,7 +233,7 @@ fn export(request: &Request, audience: Audience, env: &Env) -> Result<Response, 
     response.from_stream(Box::pin(pages)).map_err(|_| unavailable())
 }
 
-/// Reads devices, as their export asks for them.
+/// Reads pages of devices for an export.
 struct Reader {
     export: Export,
     audience: Audience,
@@ -239,7 +241,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// The next lines; nothing after the last.
+    /// Returns the next lines. Returns `None` after the last.
     async fn next(&mut self) -> worker::Result<Option<String>> {
         match self.export.turn() {
             None => Ok(None),
@@ -249,7 +251,7 @@ impl Reader {
                     Ok(ShardReply::Page { members, more }) => Ok(Some(self.export.take(&members, more))),
                     Ok(_) => Err("a shard answered something else".into()),
                     Err(error) => {
-                        // The caller sees no more of it than an answer that breaks off.
+                        // The caller only sees that the answer breaks off.
                         failed(&self.audience, &error.to_string());
                         Err(error)
                     }
@@ -291,15 +293,15 @@ fn broken_off() -> Problem {
     Problem::new(Kind::NotJson, detail)
 }
 
-/// Logs that a shard did not do what it should, and says to the caller that it did not.
+/// Logs that a shard failed and returns the problem for the caller.
 pub(crate) fn failed(audience: &Audience, problem: &str) -> Problem {
     let audience = audience.name.as_str();
     Event::AudienceFailed { audience, problem }.write();
     unavailable()
 }
 
-/// The largest body of a request that is not streamed: a segment with all that it may have.
+/// The maximum size of a request body that is not streamed: the largest segment.
 const MAX_BODY: usize = 256 * 1024;
 
-/// How many shards get devices at once: an invocation has six connections.
+/// The number of shards that get devices at once: an invocation has six connections.
 const AT_ONCE: usize = 5;

@@ -1,4 +1,4 @@
-//! `/v1/batches` and uploads, on the Worker's side: finds the batch's object and passes on what the caller said.
+//! `/v1/batches` and uploads in the Worker: finds the batch's object and forwards the request.
 
 use crate::objects::batch::{self, Body};
 use crate::platform::log::Event;
@@ -17,13 +17,13 @@ use futures::StreamExt;
 use futures::stream;
 use worker::{Env, Headers, Request, Response, ResponseBody, ResponseBuilder};
 
-/// Whether a request says in its headers that it is to become a batch.
+/// Whether a request's headers ask for a batch.
 pub(crate) fn is_wanted(request: &Request) -> bool {
     let prefer = http::header(request, "prefer");
     push::respond_async(prefer.as_deref()) || http::header(request, IDEMPOTENCY_KEY).is_some()
 }
 
-/// Makes a batch of a request whose body was not read.
+/// Creates a batch from a request whose body was not read.
 pub(crate) async fn stream_upload(
     request: &Request,
     caller: &Caller,
@@ -39,7 +39,7 @@ pub(crate) async fn stream_upload(
     }
 }
 
-/// Makes a batch of a request of whose body a part was read.
+/// Creates a batch from a request whose body was partly read.
 pub(crate) async fn continue_upload(
     request: &Request,
     caller: &Caller,
@@ -48,7 +48,7 @@ pub(crate) async fn continue_upload(
     env: &Env,
 ) -> Result<Response, Problem> {
     let rest = stream::try_unfold(rest, |mut rest| async move {
-        // Whoever reads the stream learns that it broke off, and not why.
+        // The stream's reader only learns that it broke off.
         let piece = rest.next().await.map_err(|_| "the body cannot be read on")?;
         Ok::<_, worker::Error>(piece.map(|piece| (piece, rest)))
     });
@@ -67,7 +67,7 @@ pub(crate) async fn continue_upload(
     .await
 }
 
-/// Makes a batch of a request's body.
+/// Creates a batch from a request's body.
 pub(crate) async fn upload(
     request: &Request,
     caller: &Caller,
@@ -105,7 +105,7 @@ pub(crate) fn idempotency_key(request: &Request) -> Result<Option<String>, Probl
     }
 }
 
-/// Does what is asked of a batch.
+/// Handles a caller's request about a batch.
 pub(crate) async fn answer(
     request: &Request,
     id: &str,
@@ -113,7 +113,7 @@ pub(crate) async fn answer(
     caller: &Caller,
     env: &Env,
 ) -> Result<Response, Problem> {
-    // An id that none of ours can be makes no object.
+    // An id that no batch can have creates no object.
     if contract::seed(id).is_none() {
         return Err(Problem::new(
             Kind::BatchNotFound,
@@ -146,7 +146,7 @@ pub(crate) async fn answer(
         .map_err(unavailable)
 }
 
-/// A page of one of the lists of refused devices.
+/// Parses a page of one of the lists of refused devices.
 fn devices(list: DeviceList, query: &str) -> Result<Ask, Problem> {
     let range = ReceiptRange::of_devices(query).map_err(Problem::invalid)?;
     Ok(Ask::Devices {
@@ -165,8 +165,8 @@ fn unavailable(error: impl std::fmt::Display) -> Problem {
     Problem::new(Kind::Unavailable, "the batch did not answer").retry_after_ms(1000)
 }
 
-/// RFC draft "The Idempotency-Key HTTP Header Field".
+/// Source: IETF draft "The Idempotency-Key HTTP Header Field".
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// The longest key: a UUID or a hash, several times over.
+/// The maximum length of a key: a UUID or a hash several times over.
 const MAX_KEY: usize = 255;

@@ -1,4 +1,4 @@
-//! `/v1/campaigns`, on the Worker's side: reads what callers write, and asks the scheduler.
+//! `/v1/campaigns` in the Worker: parses requests and sends commands to the scheduler.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -27,7 +27,7 @@ use campaign::template::Recipient;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use worker::{Context, Env, Request, Response};
 
-/// Who asks, and of which deployment.
+/// The caller and the deployment of a request.
 #[derive(Clone, Copy)]
 pub(crate) struct Visit<'v> {
     pub(crate) caller: &'v Caller,
@@ -62,7 +62,7 @@ pub(crate) async fn create(request: &mut Request, visit: Visit<'_>) -> Result<An
         Some(key) => contract::named_id(&visit.caller.name, key),
         None => batches::id(clock::seed()),
     };
-    // A repeated request is answered before it is read: its time may have passed by now.
+    // A repeated request is answered before its body is parsed: the campaign's time may have passed by now.
     if key.is_some()
         && let Some(known) = known_campaign(&id, visit).await?
     {
@@ -75,14 +75,14 @@ pub(crate) async fn create(request: &mut Request, visit: Visit<'_>) -> Result<An
     make(&body, &id, visit).await
 }
 
-/// Makes the campaign in a request's body.
+/// Creates the campaign in a request's body.
 async fn make(body: &[u8], id: &str, visit: Visit<'_>) -> Result<Answer, Problem> {
     let campaign = written(body, id, visit).await?;
     let campaign = campaign_of(ask(visit.env, &Command::Create(Box::new(campaign))).await?)?;
     Ok(document::created(&campaign))
 }
 
-/// The campaign of this id, if there is one that the caller reaches.
+/// Returns the campaign with this id. Returns `None` if there is none that the caller may use.
 async fn known_campaign(id: &str, visit: Visit<'_>) -> Result<Option<Campaign>, Problem> {
     match read(id, visit).await {
         Ok(campaign) => Ok(Some(campaign)),
@@ -91,7 +91,7 @@ async fn known_campaign(id: &str, visit: Visit<'_>) -> Result<Option<Campaign>, 
     }
 }
 
-/// `PUT /v1/campaigns/{id}`: replaces the campaign, or makes one with a name of the caller's own.
+/// `PUT /v1/campaigns/{id}`: replaces the campaign, or creates one with the caller's own name.
 async fn put(request: &mut Request, id: &str, visit: Visit<'_>) -> Result<Answer, Problem> {
     let known = known_campaign(id, visit).await?;
     let body = http::read_body(request, contract::MAX_BODY).await?;
@@ -108,7 +108,7 @@ async fn put(request: &mut Request, id: &str, visit: Visit<'_>) -> Result<Answer
     Ok(document::answer(&*campaign_of(replaced)?))
 }
 
-/// What is below `/v1/campaigns/{id}`.
+/// Handles the routes below `/v1/campaigns/{id}`.
 pub(crate) async fn answer(
     request: &mut Request,
     id: &str,
@@ -157,11 +157,12 @@ pub(crate) async fn answer(
     respond(answer)
 }
 
-/// The same runs, with what those have left out so far that have not reported their end: their batches know.
+/// Adds to each run that has not reported its end how many devices it has left out so far. Its batch has the
+/// number.
 async fn with_left_out(mut page: Page, visit: Visit<'_>) -> Page {
     let open = page.runs.iter_mut().filter(|run| run.is_known_to_its_batch());
     let asked = open.take(MOST_OPEN_RUNS).map(|run| async move {
-        // Without an answer the run is listed all the same.
+        // Without an answer the run is listed without it.
         if let Ok(left_out) = batch::left_out(visit.env, &run.batch).await {
             run.left_out = left_out;
         }
@@ -173,9 +174,9 @@ async fn with_left_out(mut page: Page, visit: Visit<'_>) -> Page {
     page
 }
 
-/// Whether nothing more is sent of a campaign that was cancelled, once its batches have heard of it.
+/// Whether nothing more is sent for a cancelled campaign, once its batches were notified.
 ///
-/// The scheduler tells them too; but who cancels is to know when nothing more is sent.
+/// The scheduler also notifies the batches. Here the caller learns whether sending has stopped.
 async fn is_stopped(campaign: &Campaign, visit: Visit<'_>) -> Result<bool, Problem> {
     let stopping = Command::Stopping {
         id: campaign.id.clone(),
@@ -193,17 +194,18 @@ async fn is_stopped(campaign: &Campaign, visit: Visit<'_>) -> Result<bool, Probl
         let cancelled = batch::ask(visit.env, &run.batch, &Question { caller, ask }).await;
         match cancelled.map(|response| response.status_code()) {
             Ok(200 | 409) => true,
-            // It was forgotten; or it is not there yet, and somebody may be about to open it.
+            // A 404 means that the batch was deleted, or that it does not exist yet and may be about to be
+            // opened.
             Ok(404) => run.started_at.is_some(),
             Ok(_) | Err(_) => false,
         }
     });
-    // All are told, whatever the first of them say.
+    // All batches are notified, whatever the first ones answer.
     let stopped = stopped.buffer_unordered(AT_ONCE);
     Ok(stopped.fold(is_all, |all, one| async move { all && one }).await)
 }
 
-/// Reads the campaign in a request's body, for an audience that the caller reaches.
+/// Parses the campaign in a request's body, for an audience that the caller may use.
 async fn written(body: &[u8], id: &str, visit: Visit<'_>) -> Result<Campaign, Problem> {
     let document = contract::parse(body)?;
     let name = contract::audience(&document)?;
@@ -216,14 +218,15 @@ async fn written(body: &[u8], id: &str, visit: Visit<'_>) -> Result<Campaign, Pr
     let app = app_of(&audience.app, visit.config)?;
     let mut campaign = contract::read(id, &document, app, visit.config, clock::now())?;
     campaign.fingerprint = Some(contract::fingerprint(body));
-    // Without an answer there is no warning, and the campaign is as good as ever.
+    // Without an answer the campaign is created without the warning.
     if let Some(members) = sample(&campaign, &audience, visit).await {
         variables::warn(&mut campaign, app, &members, clock::now())?;
     }
     Ok(campaign)
 }
 
-/// The devices whose values are looked at when a campaign is written: those of the segment among the first of a shard.
+/// Returns the devices whose attributes are checked when a campaign is written: those of the segment among
+/// the first of a shard.
 async fn sample(campaign: &Campaign, audience: &Audience, visit: Visit<'_>) -> Option<Vec<Member>> {
     let audience = audience.reference();
     let (after, limit) = (0, variables::SAMPLE);
@@ -240,7 +243,7 @@ async fn sample(campaign: &Campaign, audience: &Audience, visit: Visit<'_>) -> O
     }
 }
 
-/// The campaign for a few named devices: shown, or sent at once.
+/// Renders the campaign for a few named devices. Returns the result or sends it at once.
 async fn on_trial(
     request: &mut Request,
     campaign: &Campaign,
@@ -280,7 +283,7 @@ async fn on_trial(
     push::at_once(written, recipients.len(), visit.config, visit.env, visit.context).await
 }
 
-/// Why a run that is due now would not reach these devices, for each that it would not.
+/// Returns why a run that is due now would not reach these devices, for each device that it would not.
 async fn reasons(
     campaign: &Campaign,
     audience: &Audience,
@@ -307,7 +310,7 @@ async fn reasons(
     Ok(members.iter().map(reason).collect())
 }
 
-/// The devices that have these names, and in which shard each is.
+/// Finds the devices with these refs, each with its shard.
 async fn find(audience: &Audience, refs: &[String], visit: Visit<'_>) -> Result<Vec<(u32, Member)>, Problem> {
     let refs = refs.to_vec();
     let find = ShardCommand::Find { refs };
@@ -317,7 +320,7 @@ async fn find(audience: &Audience, refs: &[String], visit: Visit<'_>) -> Result<
     let (mut found, mut shards) = (Vec::new(), 0..audience.shards);
     while let Some(reply) = replies.next().await {
         let reply = reply.map_err(|error| audiences::failed(audience, &error.to_string()))?;
-        // They come in the order of the shards.
+        // Replies come in the order of the shards.
         let shard = shards.next().unwrap_or_default();
         if let ShardReply::Found { members } = reply {
             found.extend(members.into_iter().map(|member| (shard, member)));
@@ -327,9 +330,9 @@ async fn find(audience: &Audience, refs: &[String], visit: Visit<'_>) -> Result<
     Ok(found)
 }
 
-/// The campaign, if the caller reaches it; else there is no such one.
+/// Returns the campaign if the caller may use it. Otherwise fails as if it did not exist.
 async fn read(id: &str, visit: Visit<'_>) -> Result<Campaign, Problem> {
-    // An id that none of ours can be asks nobody.
+    // An id that no campaign can have sends no request.
     if batches::seed(id).is_none() && !contract::is_own_name(id) {
         return Err(not_found());
     }
@@ -341,7 +344,8 @@ async fn read(id: &str, visit: Visit<'_>) -> Result<Campaign, Problem> {
     }
 }
 
-/// The audience, if the caller reaches it; else, or if it is being deleted, there is no such one.
+/// Returns the audience if the caller may use it and it is not being deleted. Otherwise fails as if it did
+/// not exist.
 pub(crate) async fn audience_of(name: &str, visit: Visit<'_>) -> Result<Audience, Problem> {
     let audience = known(name, visit).await?;
     if audience.is_leaving {
@@ -350,7 +354,8 @@ pub(crate) async fn audience_of(name: &str, visit: Visit<'_>) -> Result<Audience
     Ok(audience)
 }
 
-/// The audience, if the caller reaches it, also while it is being deleted; else there is no such one.
+/// Returns the audience if the caller may use it, even while it is being deleted. Otherwise fails as if it
+/// did not exist.
 pub(crate) async fn known(name: &str, visit: Visit<'_>) -> Result<Audience, Problem> {
     let name = name.to_owned();
     match ask(visit.env, &Command::Audience { name }).await? {
@@ -360,12 +365,12 @@ pub(crate) async fn known(name: &str, visit: Visit<'_>) -> Result<Audience, Prob
     }
 }
 
-/// The app, as the deployment has it now.
+/// Returns the app from the current configuration.
 pub(crate) fn app_of<'c>(name: &str, config: &'c Config) -> Result<&'c App, Problem> {
     auth::find_app(name, config)
 }
 
-/// Asks the scheduler.
+/// Sends a command to the scheduler.
 pub(crate) async fn ask(env: &Env, command: &Command) -> Result<Reply, Problem> {
     scheduler::ask(env, command).await.map_err(|error| {
         let problem = error.to_string();
@@ -381,7 +386,7 @@ fn campaign_of(reply: Reply) -> Result<Box<Campaign>, Problem> {
     }
 }
 
-/// Why the scheduler does not do it.
+/// Converts the scheduler's refusal to a problem.
 fn refusal(reply: &Reply) -> Problem {
     contract::refusal(reply).unwrap_or_else(unavailable)
 }
@@ -390,7 +395,7 @@ pub(crate) fn respond(answer: Answer) -> Result<Response, Problem> {
     http::response(answer).map_err(|error| Problem::new(Kind::Unavailable, error.to_string()))
 }
 
-/// The answer to who asked for an end.
+/// Returns an empty answer.
 pub(crate) fn nothing() -> Answer {
     Answer {
         status: 204,
@@ -410,14 +415,16 @@ pub(crate) fn unavailable() -> Problem {
     Problem::new(Kind::Unavailable, "the scheduler or the audience did not answer").retry_after_ms(1000)
 }
 
-/// The most batches that are told of a cancel before it is answered; the scheduler tells the rest.
+/// The maximum number of batches that are notified before a cancel is answered. The scheduler notifies the
+/// rest.
 const MOST_RUNS: u32 = 1000;
 
-/// The most batches that are asked what they have left out, for a list of runs. A campaign has few runs under way.
+/// The maximum number of batches that are asked for their left-out devices in a list of runs. Few of a
+/// campaign's runs are in progress.
 const MOST_OPEN_RUNS: usize = 100;
 
-/// How many batches are asked at once: an invocation has six connections.
+/// The number of batches that are asked at once: an invocation has six connections.
 const AT_ONCE: usize = 5;
 
-/// How long resends of a trial may take: as those of a push.
+/// How long resends of a test send may take: as long as those of a push.
 const TRIAL_WAIT: Duration = Duration::from_secs(20);

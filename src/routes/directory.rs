@@ -1,4 +1,4 @@
-//! `GET /v1/batches` and `/v1/dead-letters`: asks the registries, and queues dead letters again.
+//! `GET /v1/batches` and `/v1/dead-letters`: sends commands to the registries, and queues dead letters again.
 
 use crate::objects::registry;
 use crate::platform::bindings;
@@ -11,7 +11,7 @@ use futures::future::try_join_all;
 use worker::js_sys::JsString;
 use worker::{Env, QueueContentType, RawMessageBuilder};
 
-/// The caller's batches, the newest first.
+/// Lists the caller's batches, newest first.
 pub(crate) async fn batches(
     query: &str,
     caller: &Caller,
@@ -22,7 +22,7 @@ pub(crate) async fn batches(
     Ok(listing::batches(&page(&filter, caller, config, env).await?))
 }
 
-/// The newest of the caller's batches that are paused.
+/// Lists the newest of the caller's paused batches.
 pub(crate) async fn paused(caller: &Caller, config: &Config, env: &Env) -> Result<Page, Problem> {
     let filter = listing::paused_filter();
     page(&filter, caller, config, env).await
@@ -40,7 +40,7 @@ async fn page(filter: &Filter, caller: &Caller, config: &Config, env: &Env) -> R
     Ok(Page::merge(try_join_all(pages).await?, filter.limit))
 }
 
-/// The dead letters, the newest first.
+/// Lists the dead letters, newest first.
 pub(crate) async fn letters(query: &str, caller: &Caller, env: &Env) -> Result<Answer, Problem> {
     refuse_unless_operator(caller)?;
     let (limit, cursor) = listing::letter_range(query).map_err(Problem::invalid)?;
@@ -50,7 +50,7 @@ pub(crate) async fn letters(query: &str, caller: &Caller, env: &Env) -> Result<A
     }
 }
 
-/// Queues a dead letter again. It stays until it is queued, so that it cannot be lost in between.
+/// Queues a dead letter again. It is deleted only after it was queued, so it cannot be lost in between.
 pub(crate) async fn replay(id: &str, caller: &Caller, env: &Env) -> Result<Answer, Problem> {
     refuse_unless_operator(caller)?;
     let letter = match ask(env, &LetterCommand::Read { id: id.to_owned() }).await? {
@@ -79,7 +79,7 @@ pub(crate) async fn discard(id: &str, caller: &Caller, env: &Env) -> Result<Answ
     }
 }
 
-/// Whichever queue a message was for, any of ours takes it.
+/// Queues a letter's message in the first queue, which accepts the messages of all queues.
 async fn queue(env: &Env, letter: &Letter) -> worker::Result<()> {
     let body = JsString::from(letter.body.as_str());
     let message = RawMessageBuilder::new(body.into()).build_with_content_type(QueueContentType::Text);
@@ -92,7 +92,7 @@ async fn ask(env: &Env, command: &LetterCommand) -> Result<LetterReply, Problem>
         .map_err(|_| unavailable())
 }
 
-/// Dead letters belong to no app: who sees them must reach all.
+/// Returns an error unless the caller may use all apps: dead letters belong to no app.
 pub(crate) fn refuse_unless_operator(caller: &Caller) -> Result<(), Problem> {
     if caller.reaches_all() {
         return Ok(());

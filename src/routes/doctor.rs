@@ -17,11 +17,11 @@ use futures::future::{join_all, try_join_all};
 use worker::Env;
 
 thread_local! {
-    /// What this isolate found a moment ago. It is about the deployment, and the same for every caller.
+    /// The recent probes of this isolate. They concern the deployment and are the same for every caller.
     static RECENT: RefCell<RecentProbes> = RefCell::default();
 }
 
-/// Asks the gates of the caller's apps for their state, and APNs by each transport whether it can be reached.
+/// Gets the state of the gates of the caller's apps, and probes APNs over each transport.
 pub(crate) async fn examine(caller: &Caller, config: &Config, env: &Env) -> Result<Answer, Problem> {
     let apps: Vec<&App> = config
         .apps
@@ -48,7 +48,7 @@ pub(crate) async fn examine(caller: &Caller, config: &Config, env: &Env) -> Resu
             .any(|app| app.credential.environment == environment && app.transport == transport)
     };
     for probe in &mut probes {
-        // What is probed and not the usual way is of use to nobody yet.
+        // A probe is marked as in use only if one of the caller's apps uses its transport and environment.
         probe.in_use &= sends(probe.environment, probe.transport);
     }
     probes.sort_by_key(|probe| probe.transport == Transport::Socket);
@@ -73,7 +73,7 @@ async fn check<'c>(app: &'c App, env: &Env) -> CredentialCheck<'c> {
     CredentialCheck { app, gate }
 }
 
-/// Probes each way to an environment, unless that was done a moment ago.
+/// Probes each transport to an environment, unless this was done a moment ago.
 async fn probe(environment: Environment, config: &Config) -> Result<Vec<Probe>, Problem> {
     let longest = config.attempt_timeout * 2 + CONNECT_TIME;
     let decided = RECENT.with_borrow_mut(|recent| recent.begin(environment, longest, clock::now()));
@@ -127,5 +127,5 @@ async fn by_socket(environment: Environment, address: Address, is_usual: bool, c
     }
 }
 
-/// How long a socket may take to open, beside the attempts of a probe.
+/// The time limit for opening a socket, in addition to the attempts of a probe.
 const CONNECT_TIME: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! `POST /v1/push`: takes an order to its transport, and its answer back.
+//! `POST /v1/push`: passes a send request to its transport and returns the answer.
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -37,7 +37,7 @@ pub(crate) async fn answer(
     env: &Env,
     context: &Context,
 ) -> Result<Response, Problem> {
-    // Another coding is refused whatever becomes of the request.
+    // An unknown content encoding is always refused.
     http::coding(request)?;
     let wait = push::wait(http::header(request, "prefer").as_deref());
     let limit = Limits::of(Transport::Socket).body;
@@ -56,7 +56,7 @@ pub(crate) async fn answer(
         }
     };
     let head = match Head::skim(&body, format) {
-        // More than can be answered at once is still no more than a batch can have.
+        // A request that is too large for an immediate answer may still be small enough for a batch.
         Err(problem) if problem.kind() == Kind::BodyTooLarge => {
             return batches::upload(request, caller, format, Body::Bytes(body), env).await;
         }
@@ -77,7 +77,7 @@ pub(crate) async fn answer(
     at_once(order, head.devices, config, env, context).await
 }
 
-/// An order as its caller wrote it.
+/// A send request as its caller wrote it.
 pub(crate) struct Written {
     pub(crate) app: &'static App,
     pub(crate) body: Vec<u8>,
@@ -88,7 +88,7 @@ pub(crate) struct Written {
     pub(crate) reservation: Option<Reservation>,
 }
 
-/// Sends an order of so many devices and answers with what became of each.
+/// Sends a request to `devices` devices and answers with the result of each.
 pub(crate) async fn at_once(
     written: Written,
     devices: usize,
@@ -116,7 +116,7 @@ pub(crate) async fn at_once(
     if let Err(problem) = &answer {
         delta.order(&app.name, problem.kind().status());
     }
-    // What a run, or a connection object, has taken over it adds itself.
+    // A sender or a connection object adds what it has taken over by itself.
     context.wait_until(metrics::add(env.clone(), delta));
     answer
 }
@@ -136,7 +136,7 @@ pub(crate) async fn preview(
     preview::answer(&order, config)
 }
 
-/// An order that is not parsed yet.
+/// A send request that is not parsed yet.
 struct Dispatch<'d> {
     app: &'static App,
     body: Vec<u8>,
@@ -146,7 +146,7 @@ struct Dispatch<'d> {
     config: &'static Config,
     env: &'d Env,
     context: &'d Context,
-    /// What was counted and nobody has taken over yet.
+    /// Counters that no sender has taken over yet.
     delta: &'d mut MetricsDelta,
 }
 
@@ -186,7 +186,7 @@ impl Dispatch<'_> {
             delta: std::mem::take(self.delta),
         };
         let unavailable = |_| {
-            // The lease stays out until its time is over: the object may be sending under it.
+            // The lease stays until it expires: the object may be sending under it.
             let detail = "the connection object did not answer; pushes may have been sent";
             Problem::new(Kind::Unavailable, detail).retry_after_ms(lease::TTL_MS)
         };
@@ -216,7 +216,7 @@ impl Dispatch<'_> {
         }
     }
 
-    /// Gives back a lease under which nothing was sent; no connection can be opened for `unavailable_for_ms`.
+    /// Returns a lease under which nothing was sent. No connection can be opened for `unavailable_for_ms`.
     async fn give_back(&mut self, errand: Errand, unavailable_for_ms: Option<u64>) {
         self.delta.merge(errand.delta);
         self.delta.lease(&self.app.name, true);
@@ -230,7 +230,7 @@ impl Dispatch<'_> {
         lease::give_back(self.env, self.app, settle).await;
     }
 
-    /// A lease of up to `want` permits. One that is granted is counted by whoever uses it.
+    /// Requests a lease of up to `want` permits. A granted lease is counted by its user.
     async fn lease(&mut self, want: u32, transport: Transport) -> Result<Lease, Problem> {
         let lease = lease::open(self.env, self.app, want, transport).await;
         if lease.is_err() {
@@ -240,12 +240,12 @@ impl Dispatch<'_> {
     }
 }
 
-/// Parses an order with what only the platform has: random bytes and the moment.
+/// Parses a send request with random bytes and the current time, which only the platform has.
 pub(crate) fn parse(body: &[u8], format: Format, app: &'static App) -> Result<Order<'static>, Problem> {
     Order::parse_for(app, body, format, clock::seed(), clock::now())
 }
 
-/// The answer to an order of which every device is skipped.
+/// Returns the answer to a request of which every device is skipped.
 pub(crate) fn nothing_to_send(
     order: &Order<'_>,
     format: Format,
@@ -259,7 +259,8 @@ pub(crate) fn nothing_to_send(
     lines_head().from_bytes(lines.take()).map_err(unanswered)
 }
 
-/// Runs an order's fan-out and answers. What outlives the answer is handed to `spawn`; `after` is called at the end.
+/// Runs a request's fan-out and answers. Work that outlives the answer is passed to `spawn`; `after` is
+/// called at the end.
 pub(crate) async fn send<T: run::Transport + 'static>(
     order: Rc<Order<'static>>,
     mut run: Run<T>,
@@ -289,7 +290,8 @@ pub(crate) async fn send<T: run::Transport + 'static>(
             let flush = |least| {
                 let mut lines = lines.borrow_mut();
                 if lines.len() >= least {
-                    // A caller who has gone stops nothing; a fetch invocation then has some 30 s left, an object all it needs.
+                    // A caller that disconnects stops nothing. An invocation with `fetch` then has some 30 s
+                    // left, an object as long as it needs.
                     let _ = sender.unbounded_send(Ok::<_, worker::Error>(lines.take()));
                 }
             };
@@ -333,7 +335,7 @@ pub(crate) async fn send<T: run::Transport + 'static>(
 fn lines_head() -> ResponseBuilder {
     let headers = Headers::new();
     for (name, value) in [("content-type", LINES), ("cache-control", "no-store")] {
-        // Names and values that every platform takes.
+        // All platforms accept these names and values.
         let _ = headers.set(name, value);
     }
     ResponseBuilder::new().with_headers(headers)
@@ -346,5 +348,6 @@ fn unanswered(_: worker::Error) -> Problem {
     )
 }
 
-/// How many bytes of lines are gathered while there is more to do: large enough to be cheap, small enough for progress.
+/// How many bytes of lines are collected while there is more to do: large enough to be cheap, small enough to
+/// show progress.
 const FLUSH_AT: usize = 8 * 1024;

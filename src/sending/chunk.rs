@@ -1,4 +1,4 @@
-//! Runs a chunk of a batch: sends what was assigned, says how far it is now and then, and settles it.
+//! Sends a chunk of a batch: sends what was assigned, reports progress now and then, and settles the chunk.
 
 use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
@@ -19,7 +19,7 @@ use delivery::backoff;
 use futures::future::{Either, FutureExt, LocalBoxFuture, join, select};
 use worker::Env;
 
-/// Reads the order of a chunk: the notification's line and the device lines.
+/// Parses the send request of a chunk: the notification's line and the device lines.
 pub(crate) fn read(
     assignment: &Assignment,
     body: &[u8],
@@ -36,7 +36,7 @@ pub(crate) fn read(
     Order::parse_chunk(app, body, basis, assignment.created_at)
 }
 
-/// Sends what was assigned of an order, and settles it with the batch and the gate.
+/// Sends the assigned pushes and settles with the batch and the gate.
 pub(crate) async fn run<T: Transport>(
     assignment: Assignment,
     order: Rc<Order<'static>>,
@@ -63,7 +63,7 @@ pub(crate) async fn run<T: Transport>(
     let every = usize::try_from(config.batches.checkpoint).unwrap_or(usize::MAX);
     let look = || {
         let ended = results.borrow().len();
-        // What is launched already is soon in flight.
+        // Pushes that are launched already will soon be in flight.
         let is_left = pushes.saturating_sub(ended) > window;
         if is_left && ended - told.get() >= every && !teller.busy.get() {
             told.set(ended);
@@ -75,7 +75,7 @@ pub(crate) async fn run<T: Transport>(
             ControlFlow::Continue(())
         }
     };
-    // What is launched may wait for a stream, so that a slow run asks by time whether to go on.
+    // Launched pushes may wait for a stream, so a slow chunk also checks by time whether to continue.
     let limit = run.limit();
     let ask = async {
         loop {
@@ -108,7 +108,7 @@ pub(crate) async fn run<T: Transport>(
     join(settle(&env, &assignment, results), run.close()).await;
 }
 
-/// What a runner sends, and until when: it must have ended before another may take its chunk.
+/// Returns what a runner sends and until when. It must stop before another runner may claim its chunk.
 fn span(assignment: &Assignment, order: &Order<'_>, config: &Config, now: Timestamp) -> Span {
     let places = order
         .sendable()
@@ -124,7 +124,7 @@ fn span(assignment: &Assignment, order: &Order<'_>, config: &Config, now: Timest
     }
 }
 
-/// Says how far a chunk is while it is sent.
+/// Reports a chunk's progress while it is sent.
 #[derive(Clone)]
 struct Teller {
     env: Env,
@@ -136,7 +136,7 @@ struct Teller {
 impl Teller {
     async fn tell(self, results: Results) {
         self.busy.set(true);
-        // One that is not heard is repeated by the next.
+        // The next report repeats one that fails.
         if let Ok(settled) = batch::settle(&self.env, &self.assignment, results, false).await {
             self.stop.set(settled.stop);
         }
@@ -144,8 +144,8 @@ impl Teller {
     }
 }
 
-/// Reports to the batch how the chunk ended, until the batch has heard or the claim ends. What it does not hear of counts as
-/// never heard of again.
+/// Makes the chunk's last report, until the batch has received it or the claim expires. Results that the
+/// batch never receives count as lost.
 async fn settle(env: &Env, assignment: &Assignment, results: Results) {
     report(assignment, || {
         batch::settle(env, assignment, results.clone(), true)
@@ -153,7 +153,7 @@ async fn settle(env: &Env, assignment: &Assignment, results: Results) {
     .await;
 }
 
-/// Makes a report to the batch until it has been heard, or the claim ends.
+/// Repeats a report until it succeeds or the claim expires.
 async fn report<T, F>(assignment: &Assignment, mut attempt: impl FnMut() -> F)
 where
     F: Future<Output = Result<T, String>>,
@@ -176,7 +176,7 @@ where
     }
 }
 
-/// A chunk that could not be begun goes back.
+/// Returns the claim of a chunk that could not be started.
 pub(crate) async fn release(env: &Env, assignment: &Assignment, after_ms: u64) {
     let command = Command::Release {
         chunk: assignment.chunk,
@@ -186,7 +186,7 @@ pub(crate) async fn release(env: &Env, assignment: &Assignment, after_ms: u64) {
     tell(env, assignment, command).await;
 }
 
-/// A chunk that cannot be sent as the deployment is now goes back, and its batch pauses.
+/// Returns the claim of a chunk that cannot be sent with the deployment's current settings. The batch pauses.
 pub(crate) async fn halt(env: &Env, assignment: &Assignment, detail: String) {
     let command = Command::Halt {
         chunk: assignment.chunk,
@@ -200,9 +200,10 @@ async fn tell(env: &Env, assignment: &Assignment, command: Command) {
     report(assignment, || batch::command(env, &assignment.batch, &command)).await;
 }
 
-/// How long a chunk's pushes may be sent again by the runner itself: a connection that is replaced, a server that is
-/// restarted. What takes longer waits in the batch, where it holds nobody up.
+/// How long the runner itself may resend a chunk's pushes: enough for a new connection or a restarted server. A
+/// longer wait takes place in the batch, where it delays nothing else.
 const RESEND_TIME: Duration = Duration::from_secs(3);
 
-/// How often a run that goes on asks the batch whether to: a pause, a cancel or the end of a window reaches it within this time.
+/// How often a slow chunk asks the batch whether to continue. A pause, a cancel or the end of a window takes
+/// effect within this time.
 const ASK_EVERY: Duration = Duration::from_secs(2);

@@ -1,8 +1,8 @@
-//! The queue's consumer: what a message wakes.
+//! The queue's consumer.
 //!
-//! A message says that a chunk can be claimed. Nothing here throws: the platform would deliver all messages again, and
-//! start fewer consumers. A message is acknowledged as soon as the batch has answered, since the batch queues again
-//! what was not done; it is retried only if the batch cannot be reached.
+//! A message says that a chunk can be claimed. Nothing here throws: the platform would deliver all messages
+//! again and start fewer consumers. A message is acknowledged as soon as the batch has answered, because the
+//! batch queues again what was not done. It is retried only if the batch cannot be reached.
 
 use std::rc::Rc;
 
@@ -27,7 +27,7 @@ use futures::lock::{Mutex, MutexGuard};
 use futures::stream::{self, StreamExt};
 use worker::{Context, Env, MessageBatch, MessageExt, QueueRetryOptionsBuilder, RawMessage};
 
-/// Takes the messages of one delivery.
+/// Handles the messages of one delivery.
 pub(crate) async fn consume(messages: MessageBatch<()>, env: &Env, context: &Context) {
     let queue = messages.queue();
     let turn = Mutex::new(());
@@ -68,8 +68,8 @@ async fn receive(message: &RawMessage, queue: &str, turn: &Mutex<()>, env: &Env,
     }
 }
 
-/// Claims a chunk and sends it. Chunks that go by `fetch` take turns, from their claim on: an invocation has six requests
-/// for all of them.
+/// Claims a chunk and sends it. Chunks that use `fetch` take turns from their claim on: an invocation has six
+/// requests for all of them.
 async fn run(
     wanted: &Message,
     queued_at: Timestamp,
@@ -120,12 +120,12 @@ async fn run(
             dispatch.by_socket(turn).await;
         }
     }
-    // What a run has taken over it adds itself.
+    // A sender adds what it has taken over by itself.
     context.wait_until(metrics::add(env.clone(), delta));
     Ok(())
 }
 
-/// A chunk that was claimed.
+/// A claimed chunk.
 struct Dispatch<'d> {
     assignment: Assignment,
     order: &'d [u8],
@@ -133,7 +133,7 @@ struct Dispatch<'d> {
     config: &'static Config,
     env: &'d Env,
     context: &'d Context,
-    /// What was counted and no run has taken over yet.
+    /// Counters that no sender has taken over yet.
     delta: &'d mut MetricsDelta,
 }
 
@@ -174,7 +174,7 @@ impl Dispatch<'_> {
             assignment: Some(self.assignment.clone()),
             delta: std::mem::take(self.delta),
         };
-        // An object that did not answer may be sending: the claim and the lease end by themselves.
+        // An object that did not answer may be sending. The claim and the lease expire by themselves.
         let Ok(Handed::Shut { millis }) =
             connection::hand_over(self.env, self.app, &errand, self.order).await
         else {
@@ -202,7 +202,7 @@ impl Dispatch<'_> {
         self.by_fetch(turn.lock().await).await;
     }
 
-    /// A lease for the chunk; if there is none to be had, the chunk goes back.
+    /// Requests a lease for the chunk. If none is granted, the chunk's claim is returned.
     async fn lease(&self, width: usize, transport: Transport) -> Option<Lease> {
         let want = u32::try_from(self.assignment.places.len().clamp(1, width)).unwrap_or(1);
         let share = FairShare {
@@ -223,15 +223,16 @@ impl Dispatch<'_> {
     }
 }
 
-/// How many chunks of a delivery are claimed at once: what the connections of a credential carry together, at 500 a chunk;
-/// the gate lets them wait their turn. It bounds the memory of a delivery to a megabyte.
+/// How many chunks of a delivery are claimed at once: as many as a credential's connections carry together,
+/// at 500 pushes each. The gate makes them wait for their turn. This limits the memory of a delivery to a
+/// megabyte.
 const AT_ONCE: usize = 16;
 
-/// What the name of a dead-letter queue ends with.
+/// The suffix of a dead-letter queue's name.
 const DEAD: &str = "-dead-letters";
 
-/// When a batch that could not be reached is tried again.
+/// The delay before a batch that could not be reached is tried again.
 const RETRY_SECONDS: u32 = 5;
 
-/// When to try again after the gate did not answer.
+/// The delay after the gate did not answer.
 const GATE_RETRY_MS: u64 = 1000;

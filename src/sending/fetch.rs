@@ -1,7 +1,7 @@
-//! The fetch transport: one platform `fetch` a push.
+//! The fetch transport: one platform `fetch` per push.
 //!
-//! In production Cloudflare speaks HTTP/2 to Apple and pools the connections. The body has a fixed length, redirects are
-//! not followed, the answer's body is always read, and an attempt that outlives its deadline is aborted.
+//! In production Cloudflare uses HTTP/2 to Apple and pools the connections. The body has a fixed length,
+//! redirects are not followed, the answer's body is always read, and an attempt is aborted at its deadline.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use futures::future::{Either, select};
 use worker::js_sys::Uint8Array;
 use worker::{AbortController, Fetch, Headers, Method, RequestInit, RequestRedirect, Response};
 
-/// Pushes to one origin, each in a `fetch` of its own.
+/// Sends pushes to one origin, each with its own `fetch`.
 pub(crate) struct FetchTransport {
     origin: String,
 }
@@ -59,11 +59,11 @@ impl Transport for FetchTransport {
         exchange(&url, headers, &request.body, clock::now() + timeout).await
     }
 
-    // The platform tells nothing of its connections.
+    // The platform does not report its connections.
     fn count(&self, _delta: &mut MetricsDelta) {}
 }
 
-/// Asks APNs without credentials, for the doctor.
+/// Sends a request without credentials to APNs, for the doctor.
 pub(crate) async fn probe(origin: &str, deadline: Timestamp) -> Outcome {
     let request = Request::probe();
     exchange(
@@ -90,14 +90,15 @@ async fn exchange(url: &str, headers: Headers, body: &[u8], deadline: Timestamp)
     let mut timer = pin!(clock::at(deadline));
     let mut response = match select(pin!(fetch.send_with_signal(&signal)), timer.as_mut()).await {
         Either::Left((Ok(response), _)) => response,
-        // The platform does not tell a connection that was refused from one that broke after the request had left.
+        // The platform does not distinguish a refused connection from one that broke after the request was
+        // sent.
         Either::Left((Err(_), _)) => return Outcome::Lost(TransportError::ConnectionLost),
         Either::Right(_) => {
             controller.abort();
             return Outcome::Lost(TransportError::Deadline);
         }
     };
-    // The status has settled the push, whatever becomes of the body.
+    // The status settles the push, whatever happens to the body.
     let body = match select(pin!(response.bytes()), timer).await {
         Either::Left((body, _)) => body.unwrap_or_default(),
         Either::Right(_) => {
@@ -119,5 +120,5 @@ fn reply(response: &Response, body: &[u8]) -> Reply {
     Reply::read(response.status_code(), header, body, clock::now())
 }
 
-/// The headers of an answer that mean something to us.
+/// The headers of an answer that are used.
 const KEPT: [&str; 3] = ["apns-id", "apns-unique-id", "retry-after"];

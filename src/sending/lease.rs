@@ -1,4 +1,4 @@
-//! Leases: asking the gate for them, and giving them back.
+//! Leases: requests them from the gate and returns them.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use delivery::gate::{Command, Lease, Refusal, Reply};
 use delivery::limiter::FairShare;
 use worker::Env;
 
-/// A lease of up to `want` permits for an app's credential, with a connection of the pool for the socket transport.
+/// Requests a lease of up to `want` permits for an app's credential. With the socket transport, it includes a
+/// slot of the connection pool.
 pub(crate) async fn open(env: &Env, app: &App, want: u32, transport: Transport) -> Result<Lease, Problem> {
     match ask(env, app, want, transport, None, None).await {
         Ok(Reply::Granted(lease)) => Ok(lease),
@@ -34,8 +35,8 @@ pub(crate) async fn open(env: &Env, app: &App, want: u32, transport: Transport) 
     }
 }
 
-/// Asks for a lease; `share` is that of the batch, if it is for one, and `refused` the token that APNs has refused, if that
-/// is why.
+/// Requests a lease. `share` is the batch's share, if it is for a batch. `refused` is the token that APNs
+/// refused, if that is the reason.
 pub(crate) async fn ask(
     env: &Env,
     app: &App,
@@ -55,7 +56,7 @@ pub(crate) async fn ask(
     logged(env, app, &command).await
 }
 
-/// Gives a lease back. A failure is logged; the permits then come back when the lease's time is over.
+/// Returns a lease. A failure is logged; the permits then return when the lease expires.
 pub(crate) async fn give_back(env: &Env, app: &App, settle: Command) {
     let _ = logged(env, app, &settle).await;
 }
@@ -72,12 +73,12 @@ async fn logged(env: &Env, app: &App, command: &Command) -> Result<Reply, String
     reply
 }
 
-/// How long an order may go on launching pushes: 500 devices, six at a time, at 700 ms each. What is left then goes back
-/// to the caller unsent.
+/// How long a send request may launch pushes: 500 devices, six at a time, at 700 ms each. The rest is
+/// returned to the caller unsent.
 pub(crate) const LAUNCH_TIME: Duration = Duration::from_secs(60);
 
-/// The life of a lease: the launching time and the longest attempt after it.
+/// The lifetime of a lease: the launch time and the longest attempt after it.
 pub(crate) const TTL_MS: u64 = 2 * 60 * 1000;
 
-/// When to try again after the gate did not answer.
+/// The delay after the gate did not answer.
 const GATE_RETRY_MS: u64 = 1000;

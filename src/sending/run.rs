@@ -1,4 +1,4 @@
-//! Runs a fan-out: launches what it launches, hands it what came, and gives the lease back.
+//! Drives a fan-out: sends the pushes that it launches, reports their outcomes to it, and returns the lease.
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -28,14 +28,14 @@ use worker::Env;
 
 /// A way to send one push.
 pub(crate) trait Transport {
-    /// Which one it is.
+    /// Its name.
     const NAME: api::config::Transport;
 
-    /// The most pushes that it carries at once.
+    /// Returns the maximum number of pushes in flight.
     fn width(&self) -> usize;
 
-    /// Sends a push and waits for its end, for `timeout` at the most from when it is really sent. A push that could not be
-    /// sent before `limit` is over is not sent any more.
+    /// Sends a push and waits for its outcome, for at most `timeout` from when it is really sent. A push that
+    /// could not be sent before `limit` is over is not sent.
     fn send(
         &self,
         request: &Request,
@@ -44,30 +44,30 @@ pub(crate) trait Transport {
         limit: &SendLimit,
     ) -> impl Future<Output = Outcome>;
 
-    /// Uses no connection any more over which APNs has refused the credential to this transport. The platform's `fetch`
-    /// chooses its connections itself.
+    /// Stops using the connections over which APNs has refused the credential to this transport. The
+    /// platform's `fetch` chooses its own connections.
     fn use_another_connection(&self) {}
 
-    /// Moves what it has counted since the last call.
+    /// Moves what it has counted since the last call into `delta`.
     fn count(&self, delta: &mut MetricsDelta);
 }
 
-/// What a run is done with.
+/// The context of a sender.
 pub(crate) struct Means<T> {
     pub(crate) lease: Lease,
     pub(crate) transport: T,
-    /// What was counted before, to be added with the rest.
+    /// What was counted before. It is added to the metrics with the rest.
     pub(crate) delta: MetricsDelta,
     pub(crate) env: Env,
 }
 
-/// Until when a run sends: up to a moment, or until it is stopped. Clones are the same.
+/// Limits how long a sender sends: until a moment, or until it is stopped. Clones share one limit.
 #[derive(Clone)]
 pub(crate) struct SendLimit {
     until: Timestamp,
-    /// One timer for all pushes of the run.
+    /// One timer for all pushes of the sender.
     over: Shared<LocalBoxFuture<'static, ()>>,
-    /// Gone once the run is stopped.
+    /// `None` once the sender is stopped.
     running: Rc<RefCell<Option<oneshot::Sender<()>>>>,
 }
 
@@ -84,26 +84,26 @@ impl SendLimit {
         }
     }
 
-    /// Nothing is sent any more, neither what is launched later nor what waits for a stream.
+    /// Stops sending: pushes that are launched later or wait for a stream are not sent.
     pub(crate) fn stop(&self) {
         drop(self.running.borrow_mut().take());
     }
 
-    /// Waits until nothing is sent any more.
+    /// Waits until sending ends.
     pub(crate) fn over(&self) -> impl Future<Output = ()> + use<> {
         self.over.clone()
     }
 
-    /// Whether nothing is sent any more: a timer may be late.
+    /// Whether sending has ended. A timer may be late, so the clock is checked.
     pub(crate) fn is_over(&self) -> bool {
         clock::now() >= self.until || self.running.borrow().is_none()
     }
 }
 
-/// One fan-out with its lease.
+/// A fan-out with its lease.
 pub(crate) struct Run<T> {
     order: Rc<Order<'static>>,
-    /// The places in the order of the devices that are sent to.
+    /// The indices of the devices in the request that pushes are sent to.
     sendable: Vec<usize>,
     fanout: Fanout,
     means: Means<T>,
@@ -112,18 +112,18 @@ pub(crate) struct Run<T> {
     limit: SendLimit,
 }
 
-/// What of an order is sent, and until when.
+/// Which pushes of a request are sent, and until when.
 pub(crate) struct Span {
-    /// The places in the order of the devices that are sent to.
+    /// The indices of the devices in the request that pushes are sent to.
     pub(crate) places: Vec<usize>,
-    /// No attempt starts after this.
+    /// No attempt starts after this moment.
     pub(crate) launch_until: Timestamp,
-    /// No push is sent again after this.
+    /// No push is sent again after this moment.
     pub(crate) resend_until: Timestamp,
 }
 
 impl Span {
-    /// All that an order sends. Resends end when `wait` is over.
+    /// Creates the scope of a whole request. Resends end after `wait`.
     pub(crate) fn of_order(order: &Order<'_>, wait: Duration) -> Self {
         let now = clock::now();
         let longest = if order.is_one_attempt() {
@@ -140,7 +140,7 @@ impl Span {
 }
 
 impl<T: Transport> Run<T> {
-    /// A fan-out of what `span` says.
+    /// Creates a fan-out over `span`.
     pub(crate) fn new(order: Rc<Order<'static>>, mut means: Means<T>, span: Span, config: &Config) -> Self {
         means.delta.lease(&order.app.name, true);
         let plan = Plan {
@@ -165,8 +165,8 @@ impl<T: Transport> Run<T> {
         }
     }
 
-    /// Sends everything, and hands each receipt to `settled` as it is known, with `push` as the place in the order;
-    /// calls `pause` whenever it has to wait, which may tell it to launch nothing more.
+    /// Sends all pushes and calls `settled` with each receipt; its `push` is the index in the request. Calls
+    /// `pause` before each wait, which may stop further launches.
     pub(crate) async fn drive(
         &mut self,
         mut settled: impl FnMut(Receipt),
@@ -234,29 +234,29 @@ impl<T: Transport> Run<T> {
         }
     }
 
-    /// What ends the sending before its time.
+    /// Returns the limit that can stop the sending early.
     pub(crate) fn limit(&self) -> SendLimit {
         self.limit.clone()
     }
 
-    /// The most pushes that are in flight at once.
+    /// Returns the maximum number of pushes in flight.
     pub(crate) const fn window(&self) -> usize {
         self.fanout.width()
     }
 
-    /// Gives the lease back.
+    /// Returns the lease to the gate.
     pub(crate) async fn close(mut self) {
         let Means { lease, env, .. } = &self.means;
         let settle = settle_command(&mut self.fanout, lease);
         lease::give_back(env, self.order.app, settle).await;
     }
 
-    /// Counts with the order or the chunk as a whole.
+    /// Adds counters of the whole request or chunk.
     pub(crate) fn count(&mut self, count: impl FnOnce(&mut MetricsDelta, &str)) {
         count(&mut self.means.delta, &self.order.app.name);
     }
 
-    /// What adds to the metrics all that was counted; for after the answer.
+    /// Returns a future that adds all counters to the metrics, to be run after the answer.
     pub(crate) fn add_to_metrics(&mut self) -> LocalBoxFuture<'static, ()> {
         let Means {
             transport,
@@ -281,7 +281,8 @@ async fn renew(fanout: &mut Fanout, lease: &mut Lease, refusal: TokenRefusal, ap
         TokenRefusal::TooManyUpdates => Refusal::TooManyUpdates { issued_at },
     };
     lease::give_back(env, app, settle_command(fanout, lease)).await;
-    // Without a place in the pool: the order stays on the connection that it has, and the pool must not take another for open.
+    // Requests no slot of the pool: the pushes stay on their connection, and the pool must not consider
+    // another one open.
     match lease::ask(env, app, lease.permits, Fetch, lease.share, Some(refused)).await {
         Ok(Reply::Granted(renewed)) => {
             fanout.renewed(renewed.proven, renewed.accepted);
@@ -308,7 +309,7 @@ fn settle_command(fanout: &mut Fanout, lease: &Lease) -> Command {
     }
 }
 
-/// The next attempt to end, or nothing once `until` is reached.
+/// Returns the result of the next attempt that ends. Returns `None` once `until` is reached.
 async fn next_end<E>(
     in_flight: &mut FuturesUnordered<impl Future<Output = E>>,
     until: Option<Timestamp>,

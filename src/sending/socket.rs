@@ -1,7 +1,7 @@
-//! The socket transport: HTTP/2 connections of our own over the platform's sockets.
+//! The socket transport: our own HTTP/2 connections over the platform's sockets.
 //!
-//! Lives inside a connection object, whose memory keeps the sockets open between requests. Names are resolved by the
-//! platform at each opening.
+//! They live in a connection object, whose memory keeps the sockets open between requests. The platform
+//! resolves the host's name for each new connection.
 
 use std::cell::RefCell;
 use std::io;
@@ -30,7 +30,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use worker::wasm_bindgen_futures::spawn_local;
 use worker::{Delay, Env, SecureTransport, Socket};
 
-/// The connections of one object. Clones are the same.
+/// The connections of one object. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Links(Rc<Inner>);
 
@@ -45,11 +45,11 @@ struct Inner {
     counted: RefCell<MetricsDelta>,
 }
 
-/// An opening that several wait for; it ends with the delay before the next if it fails.
+/// A dial that several tasks wait for. If it fails, it returns the delay before the next.
 type Attempt = Shared<LocalBoxFuture<'static, Result<(), Duration>>>;
 
 impl Links {
-    /// No connection yet to `address` for a credential.
+    /// Creates an empty set of connections to `address` for a credential.
     pub(crate) fn new(address: Address, sockets: Sockets, credential: &'static Credential, env: Env) -> Self {
         Self(Rc::new(Inner {
             address,
@@ -63,10 +63,10 @@ impl Links {
         }))
     }
 
-    /// The least busy connection, opened if there is none.
+    /// Returns the least busy connection, or opens one if there is none.
     ///
     /// # Errors
-    /// How long no connection can be had.
+    /// Returns how long no connection can be opened.
     pub(crate) async fn pick(&self) -> Result<Connection, Duration> {
         loop {
             if let Some(link) = self.least_busy() {
@@ -76,7 +76,7 @@ impl Links {
         }
     }
 
-    /// A free stream of a connection, as soon as there is one.
+    /// Waits for a free stream of a connection.
     async fn slot(&self) -> Result<(Connection, Slot), TransportError> {
         let connection = self.pick().await.map_err(|_| TransportError::Unreachable)?;
         let slot = connection.slot().await.map_err(|_| TransportError::GoingAway)?;
@@ -97,7 +97,7 @@ impl Links {
         let may_grow = links.len() < usize::try_from(self.0.sockets.per_object).unwrap_or(1);
         if load >= limit && limit > 1 && may_grow && self.0.under_way.borrow().is_none() {
             let this = self.clone();
-            // It helps those who come later; who asks now is served by the connection that there is.
+            // The new connection helps later pushes; this one uses an open connection.
             spawn_local(async move {
                 let _ = this.open().await;
             });
@@ -116,14 +116,14 @@ impl Links {
             };
             let attempt = attempt.boxed_local().shared();
             *self.0.under_way.borrow_mut() = Some(attempt.clone());
-            // Driven on its own: whoever waits for it may go away.
+            // Driven by its own task, because a waiting task may be dropped.
             spawn_local(attempt.clone().map(drop));
             attempt
         });
         attempt.await
     }
 
-    /// Opens a connection when the gate lets this object: one of the credential's opens at a time.
+    /// Opens a connection when the gate allows it: only one object of the credential dials at a time.
     async fn connect(&self) -> Result<(), Duration> {
         let until = clock::now() + DIAL_WAIT;
         loop {
@@ -156,7 +156,7 @@ impl Links {
         Err(delay)
     }
 
-    /// Asks the gate about opening; one that does not answer lets nobody open for a while.
+    /// Sends a dial command to the gate. If the gate does not answer, dialing waits for a while.
     async fn ask(&self, command: Command) -> Result<Dial, Duration> {
         match gate::ask(&self.0.env, self.0.credential, &command).await {
             Ok(Reply::Dial(dial)) => Ok(dial),
@@ -172,12 +172,12 @@ impl Links {
         }
     }
 
-    /// What was counted of connections since the last call.
+    /// Returns the counters of connections since the last call.
     pub(crate) fn take_counted(&self) -> MetricsDelta {
         self.0.counted.take()
     }
 
-    /// Closes the connections when nobody has used them for the idle time.
+    /// Closes the connections when they were unused for the idle time.
     pub(crate) fn close_when_idle(&self) {
         let used_at = clock::now();
         *self.0.used_at.borrow_mut() = used_at;
@@ -199,7 +199,7 @@ impl Links {
     }
 }
 
-/// Opens a socket and begins HTTP/2 on it.
+/// Opens a socket and starts HTTP/2 on it.
 pub(crate) async fn connect(address: &Address) -> Result<Connection, String> {
     let security = if address.tls {
         SecureTransport::On
@@ -224,8 +224,8 @@ pub(crate) async fn connect(address: &Address) -> Result<Connection, String> {
     Ok(connection)
 }
 
-/// A socket that is closed when it is dropped: the platform would keep it, and the object with it, until its garbage
-/// is collected.
+/// A socket that is closed when it is dropped. Otherwise the platform would keep it, and the object, until it
+/// is garbage-collected.
 struct Held(Option<Socket>);
 
 impl Held {
@@ -241,7 +241,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         if let Some(mut socket) = self.0.take() {
             spawn_local(async move {
-                // It may have ended by itself.
+                // The socket may have closed by itself.
                 let _ = socket.close().await;
             });
         }
@@ -272,14 +272,14 @@ impl AsyncWrite for Held {
     }
 }
 
-/// What came of a probe.
+/// The result of a probe.
 pub(crate) struct Probed {
     pub(crate) outcome: Outcome,
     pub(crate) ms: u64,
     pub(crate) streams: Option<usize>,
 }
 
-/// Opens a connection of its own and asks APNs without credentials.
+/// Opens a separate connection and sends a request without credentials to APNs.
 pub(crate) async fn probe(address: &Address, timeout: Duration) -> Probed {
     let started = clock::now();
     let failed = |error| Probed {
@@ -307,7 +307,7 @@ pub(crate) async fn probe(address: &Address, timeout: Duration) -> Probed {
     }
 }
 
-/// Pushes of one notification over the connections of an object.
+/// Sends the pushes of one notification over an object's connections.
 pub(crate) struct SocketTransport {
     links: Links,
     template: RefCell<Option<(Timestamp, Rc<Template>)>>,
@@ -318,7 +318,7 @@ pub(crate) struct SocketTransport {
 }
 
 impl SocketTransport {
-    /// A transport for pushes with these headers.
+    /// Creates a transport for pushes with these headers.
     pub(crate) fn new(links: Links, headers: std::sync::Arc<Headers>) -> Self {
         let width = usize::try_from(links.0.sockets.pool.streams).unwrap_or(1);
         Self {
@@ -330,7 +330,7 @@ impl SocketTransport {
         }
     }
 
-    /// The header fields under this provider token.
+    /// Returns the header fields under this provider token.
     fn template(&self, token: &ProviderToken) -> Option<Rc<Template>> {
         let mut template = self.template.borrow_mut();
         match &*template {
@@ -402,14 +402,14 @@ impl Timer for PlatformTimer {
     }
 }
 
-/// How long an object waits for another to have opened its connection: as long as that may take.
+/// How long an object waits for another object's dial: the time limit of a dial.
 const DIAL_WAIT: Duration = Duration::from_secs(15);
 
-/// How often it asks meanwhile; an opening takes some round trips.
+/// How often it asks meanwhile. A dial takes some round trips.
 const DIAL_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long nothing is opened when the gate does not answer.
+/// How long no dial is made after the gate did not answer.
 const GATE_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long the platform has to open a socket, TLS included.
+/// The time limit for opening a socket, including TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);

@@ -1,4 +1,4 @@
-//! How the rest of the Worker talks to the shards of an audience.
+//! Requests to the shards of an audience.
 
 use crate::objects::audience::{COMMAND, SCAN, WAKE, WIPE};
 use crate::platform::bindings;
@@ -12,17 +12,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use worker::{Env, Result};
 
-/// Asks a shard.
+/// Sends a command to a shard.
 pub(crate) async fn ask(env: &Env, audience: &AudienceRef, shard: u32, command: &Command) -> Result<Reply> {
     send(env, audience, shard, COMMAND, command).await
 }
 
-/// Asks all shards; their replies are in their order.
+/// Sends a command to all shards and returns their replies in order.
 pub(crate) async fn ask_all(env: &Env, audience: &AudienceRef, command: &Command) -> Result<Vec<Reply>> {
     ask_each(env, audience, command).try_collect().await
 }
 
-/// Asks one shard after the other, some at a time, as long as somebody wants their replies.
+/// Sends a command to each shard, some at a time, while the stream of replies is read.
 pub(crate) fn ask_each(
     env: &Env,
     audience: &AudienceRef,
@@ -33,7 +33,7 @@ pub(crate) fn ask_each(
         .buffered(AT_ONCE)
 }
 
-/// Counts the devices of all shards, of a segment or in all, page by page.
+/// Counts the devices of all shards, or those in a segment, page by page.
 pub(crate) async fn count(
     env: &Env,
     audience: &AudienceRef,
@@ -53,7 +53,7 @@ pub(crate) async fn count(
     counted.buffered(AT_ONCE).try_fold(Counter::default(), sum).await
 }
 
-/// Lets all shards scan their devices for a run. One that does so already goes on.
+/// Starts scans of all shards for a run. A scan that has started continues.
 pub(crate) async fn begin(env: &Env, audience: &AudienceRef, scan: &AudienceScan) -> Result<()> {
     let of_shard = |number| AudienceScan {
         number,
@@ -63,12 +63,12 @@ pub(crate) async fn begin(env: &Env, audience: &AudienceRef, scan: &AudienceScan
     tell(env, audience, shards, SCAN, of_shard).await
 }
 
-/// Wakes shards whose scans for this batch have not been heard of.
+/// Wakes the shards whose scans for this batch are silent.
 pub(crate) async fn wake(env: &Env, audience: &AudienceRef, shards: Vec<u32>, batch: &str) -> Result<()> {
     tell(env, audience, shards, WAKE, |_| batch).await
 }
 
-/// Removes all devices.
+/// Deletes all devices.
 pub(crate) async fn wipe(env: &Env, audience: &AudienceRef) -> Result<()> {
     let shards = (0..audience.shards).collect();
     tell(env, audience, shards, WIPE, |_| ()).await
@@ -85,7 +85,7 @@ async fn tell<T: Serialize>(
     let told = stream::iter(shards)
         .map(|shard| async move { send(env, audience, shard, path, &message(shard)).await })
         .buffer_unordered(AT_ONCE);
-    // One that fails keeps none of the others from being told.
+    // A shard that fails does not stop the others.
     told.fold(Ok(()), |all, one: Result<()>| async move { all.and(one) })
         .await
 }
@@ -101,10 +101,11 @@ async fn send<R: DeserializeOwned>(
         epoch: audience.created_at,
         command,
     };
-    // No audience has a `#` in its name.
+    // No audience name contains `#`.
     let name = format!("{}#{shard}", audience.name);
     stubs::ask(env, (bindings::AUDIENCE, &name), path, &request).await
 }
 
-/// How many shards are asked at once: an invocation has six connections, and one is left for others.
+/// The number of shards that are asked at once: an invocation has six connections, and one is left for other
+/// requests.
 const AT_ONCE: usize = 5;

@@ -1,4 +1,4 @@
-//! How the rest of the Worker talks to a batch's object.
+//! Requests to a batch's object.
 
 use crate::objects::batch::{ASK, COMMAND, NOTHING, UPLOAD};
 use crate::platform::bindings;
@@ -10,7 +10,7 @@ use apns::time::Timestamp;
 use worker::js_sys::Uint8Array;
 use worker::{Env, Headers, Method, RequestInit, Response, Result};
 
-/// Tells a batch something; gives its answer, or nothing if it has none to give.
+/// Sends a command to a batch. Returns its answer, or `None` if the answer is empty.
 pub(crate) async fn command(
     env: &Env,
     id: &str,
@@ -20,8 +20,9 @@ pub(crate) async fn command(
     tell(env, id, text).await
 }
 
-/// Opens a batch that so many scans will fill, and tells how it stands; one that is there stays as it is. `head` is what every
-/// push has: the first line of an order in lines. After `until` it is not opened any more.
+/// Opens a batch that `scans` scans fill, and returns its state. An existing batch is not changed. `head` is
+/// what all pushes share: the first line of an NDJSON request. After `until` the batch is not opened any
+/// more.
 pub(crate) async fn open(
     env: &Env,
     record: Record,
@@ -41,14 +42,14 @@ pub(crate) async fn open(
     stubs::read(&body.unwrap_or_default())
 }
 
-/// How many devices a run has left out so far; nothing from a batch that is not there.
+/// Returns how many devices a run has left out so far; none if the batch does not exist.
 pub(crate) async fn left_out(env: &Env, id: &str) -> std::result::Result<LeftOut, String> {
     let body = command(env, id, &Command::CountLeftOut).await?;
     body.map_or_else(|| Ok(LeftOut::default()), |body| stubs::read(&body))
 }
 
-/// Brings a scan's next step, with a line for each of its pushes. Nothing comes back from a batch that is not there any
-/// more: the scan is to end.
+/// Appends a scan's next step, with one line per push. Returns `None` if the batch no longer exists; the scan
+/// then ends.
 pub(crate) async fn append(
     env: &Env,
     id: &str,
@@ -62,7 +63,7 @@ pub(crate) async fn append(
     body.map(|body| stubs::read(&body)).transpose()
 }
 
-/// Says how pushes ended.
+/// Reports results of pushes.
 pub(crate) async fn settle(
     env: &Env,
     assignment: &Assignment,
@@ -81,7 +82,7 @@ pub(crate) async fn settle(
     }
 }
 
-/// Passes a caller's question on.
+/// Forwards a caller's request.
 pub(crate) async fn ask(env: &Env, id: &str, question: &Question) -> Result<Response> {
     let text = serde_json::to_string(question)?;
     let mut init = RequestInit::new();
@@ -89,7 +90,7 @@ pub(crate) async fn ask(env: &Env, id: &str, question: &Question) -> Result<Resp
     stubs::begin(env, (bindings::BATCH, id), ASK, &init).await
 }
 
-/// Passes an upload on: its body as a stream, or as bytes.
+/// Forwards an upload, with its body as a stream or as bytes.
 pub(crate) async fn upload(env: &Env, id: &str, headers: Headers, body: Body) -> Result<Response> {
     let mut init = RequestInit::new();
     init.with_method(Method::Post).with_headers(headers);
@@ -103,12 +104,12 @@ pub(crate) async fn upload(env: &Env, id: &str, headers: Headers, body: Body) ->
 /// The body of an upload.
 pub(crate) enum Body {
     Bytes(Vec<u8>),
-    /// A stream, and how what comes of it is coded.
+    /// A stream, and its content encoding.
     Stream(worker::web_sys::ReadableStream, Coding),
 }
 
 impl Body {
-    /// How it is coded.
+    /// Returns its content encoding.
     pub(crate) const fn coding(&self) -> Coding {
         match self {
             Self::Bytes(_) => Coding::Identity,

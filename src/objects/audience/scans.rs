@@ -1,7 +1,7 @@
-//! Executes what the loop of a shard's scans decides ([`ShardLoop`]).
+//! Executes the decisions of a shard's scan loop ([`ShardLoop`]).
 //!
-//! Everything happens in the object's alarm, which the platform gives again until it has ended well. What a crash ended is
-//! begun again, from where the batch says that the scan is.
+//! All of it runs in the object's alarm, which the platform repeats until it succeeds. After a crash a scan
+//! starts again from the position that the batch has stored.
 
 use std::rc::Rc;
 
@@ -17,14 +17,14 @@ use campaign::audience::{self as shard, Admission, Epoch, Member};
 use campaign::scan::{AudienceScan, Effect, Event, Notice, Rendered, ShardLoop, Step};
 use campaign::template::Recipient;
 
-/// Takes a scan on; one that is under way stays as it is.
+/// Adds a scan. A scan that exists already is not changed.
 pub(super) async fn begin(core: &Core, request: shard::Request<AudienceScan>) -> Result<()> {
     let shard::Request {
         epoch,
         command: mut scan,
     } = request;
     if core.admit(epoch, true).await? == Admission::Refuse {
-        // The audience was deleted, and so the run cancelled.
+        // The audience was deleted, so the run was cancelled.
         return Ok(());
     }
     let database = core.database();
@@ -37,7 +37,8 @@ pub(super) async fn begin(core: &Core, request: shard::Request<AudienceScan>) ->
     clock::set_alarm(&core.state, clock::now()).await
 }
 
-/// Begins a turn at once, if the batch's scan is not over. Its batch has not heard from it for a while.
+/// Starts a turn at once, unless the batch's scan has ended. The batch has not heard from the scan for a
+/// while.
 pub(super) async fn wake(core: &Core, request: &shard::Request<String>) -> Result<()> {
     if core.admit(request.epoch, false).await? == Admission::Execute
         && all(&core.database())?
@@ -50,7 +51,7 @@ pub(super) async fn wake(core: &Core, request: &shard::Request<String>) -> Resul
     Ok(())
 }
 
-/// The alarm has come: takes the scans some way on.
+/// Handles the alarm: runs a turn of the scans.
 pub(super) async fn take_turn(core: &Rc<Core>) -> Result<()> {
     let known = core.epoch()?;
     if !matches!(known, Epoch::Of(_)) {
@@ -69,14 +70,15 @@ pub(super) async fn take_turn(core: &Rc<Core>) -> Result<()> {
         };
         event = perform(core, effect, &mut stagers).await;
         if core.generation.get() != generation {
-            // All was deleted meanwhile: the devices that are there now are others.
+            // Everything was deleted in the meantime. The devices in the shard now belong to another
+            // audience.
             core.scans.take();
             return clock::set_alarm(&core.state, clock::now()).await;
         }
     }
 }
 
-/// Deletes what a deleted audience has left, when its time is over.
+/// Deletes the remains of a deleted audience when their time is over.
 async fn forget(core: &Core, known: Epoch) -> Result<()> {
     match known.forget_at() {
         Some(at) if at > clock::now() => clock::set_alarm(&core.state, at).await,
@@ -114,7 +116,7 @@ async fn perform(core: &Core, effect: Effect, stagers: &mut Stagers) -> Event {
     }
 }
 
-/// The scan whose texts are made, with what makes them.
+/// The scan that is being rendered, and its renderer.
 #[derive(Default)]
 struct Stagers(Option<(String, Stager<'static>)>);
 
@@ -134,8 +136,8 @@ fn make_step(core: &Core, scan: &AudienceScan, stagers: &mut Stagers) -> std::re
     scan.step(PAGE, rows, |members| render(stager, members))
 }
 
-/// What makes the texts of a scan. The inner error says why nothing of the campaign can be sent any more; the outer one may be
-/// mended, and is tried again.
+/// Creates the renderer of a scan. The inner error says why no device of the campaign can be rendered any
+/// more. The outer error may be temporary, and the step is retried.
 fn stager(
     core: &Core,
     scan: &AudienceScan,
@@ -167,7 +169,7 @@ fn render(stager: &mut Stager<'_>, members: &[Member]) -> Rendered {
     }
 }
 
-/// Hands a step to the batch; nothing comes back if the batch is not there any more.
+/// Sends a step to the batch. Returns `None` if the batch no longer exists.
 async fn hand_over(
     core: &Core,
     scan: &AudienceScan,
@@ -214,7 +216,7 @@ fn write_log(core: &Core) {
 
 fn all(database: &Database) -> Result<Vec<AudienceScan>> {
     let rows = database.rows(AudienceScan::all())?;
-    // One that cannot be read must not keep the others from going on.
+    // A scan that cannot be read must not stop the others.
     let scans = rows.iter().filter_map(|row| match AudienceScan::load(row) {
         Ok(scan) => Some(scan),
         Err(problem) => {
@@ -230,5 +232,5 @@ fn all(database: &Database) -> Result<Vec<AudienceScan>> {
     Ok(scans.collect())
 }
 
-/// How many devices are read at once: as many as a chunk may have.
+/// The number of devices that are read at once: as many as a chunk may have.
 const PAGE: u32 = api::upload::MAX_CHUNK_PUSHES;

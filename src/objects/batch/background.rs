@@ -1,7 +1,8 @@
-//! Executes what a batch does without being asked: sets the alarm, stores, and makes the calls that its
-//! [`BackgroundTasks`](batch::BackgroundTasks) begin.
+//! Executes the effects of a batch's [`BackgroundTasks`](batch::BackgroundTasks): sets the alarm, stores
+//! changes, and makes calls.
 //!
-//! Each call runs by itself after the event that began it, ends within [`CALL_TIMEOUT`], and its end is an event again.
+//! Each call runs independently of the event that began it and ends within [`CALL_TIMEOUT`]. Its end is
+//! another event.
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -21,10 +22,10 @@ use api::config::Config;
 use batch::registry;
 use batch::{CALL_TIMEOUT, Call, Effect, Event, Message, Outcome, Record, Refusal, State};
 
-/// Takes in an event and does what it leads to; nothing if there is no batch.
+/// Handles an event and executes its effects. Does nothing if there is no batch.
 ///
 /// # Errors
-/// The rows cannot be read, or not be written: what is in memory is forgotten, and the alarm is set.
+/// Returns an error if the rows cannot be read or written. The memory is then cleared and the alarm is set.
 pub(super) async fn step(core: &Rc<Core>, event: Event) -> std::result::Result<(), ()> {
     match core.load() {
         Ok(true) => {}
@@ -51,7 +52,7 @@ pub(super) async fn step(core: &Rc<Core>, event: Event) -> std::result::Result<(
     Ok(())
 }
 
-/// Makes a call, and takes in its end.
+/// Makes a call and handles its end.
 fn run(core: Rc<Core>, number: u64, call: Call) -> LocalBoxFuture<'static, ()> {
     async move {
         let in_doubt = if_unknown(&call);
@@ -64,7 +65,7 @@ fn run(core: Rc<Core>, number: u64, call: Call) -> LocalBoxFuture<'static, ()> {
             Either::Left((outcome, _)) => outcome,
             Either::Right(_) => in_doubt,
         };
-        // What fails is logged where it fails, and the alarm is set.
+        // A failure is logged where it occurs, and the alarm is set there.
         let _ = step(
             &core,
             Event::Ended {
@@ -77,7 +78,7 @@ fn run(core: Rc<Core>, number: u64, call: Call) -> LocalBoxFuture<'static, ()> {
     .boxed_local()
 }
 
-/// What counts of a call that does not end in time: what may not be done is done again.
+/// Returns the outcome of a call that does not end in time: whatever may not have been done is repeated.
 fn if_unknown(call: &Call) -> Outcome {
     match call {
         Call::Queue(chunks) => Outcome::Queued {
@@ -147,7 +148,7 @@ fn log_end(core: &Core) {
     .write();
 }
 
-/// Queues chunks, spread over the queues. Returns those that could not be queued.
+/// Queues chunks, spread over the queues. Returns the chunks that could not be queued.
 async fn queue(core: &Core, config: &Config, record: &Record, chunks: &[u32]) -> Vec<u32> {
     let mut refused = Vec::new();
     for shard in 0..config.batches.queues {
@@ -184,7 +185,7 @@ async fn send(core: &Core, shard: u32, batch: &str, chunks: &[u32]) -> Result<()
     Ok(())
 }
 
-/// Records the batch's state in the registry. An app that is not configured any more has none.
+/// Records the batch's state in the registry. Does nothing if the app is no longer configured.
 async fn register(core: &Core, config: &Config, record: &Record) -> std::result::Result<Outcome, String> {
     let Some(app) = config.app(&record.app) else {
         return Ok(Outcome::Done);
@@ -218,7 +219,7 @@ async fn pause_others(
         return Ok(Outcome::PausedOthers { unheard });
     };
     let until = clock::now() + PAUSE_TIME;
-    // A batch that was resumed meanwhile pauses no other.
+    // A batch that was resumed in the meantime pauses no others.
     let is_refused = || core.with(|batch| batch.record().state) != Some(State::Running);
     let goes_on = || clock::now() < until && is_refused();
     let told = directory::pause_others(&core.env, &app.credential, &record.id, refusal, goes_on).await;
@@ -226,8 +227,8 @@ async fn pause_others(
         .map_err(|error| error.to_string())
 }
 
-/// Removes the batch from the registry, and with it what else is long over. What the registry does not hear is swept when
-/// another batch is removed.
+/// Removes the batch from the registry, and sweeps old entries. If this fails, the removal of another batch
+/// sweeps the entry later.
 pub(super) async fn unregister(core: &Core) {
     let Some(record) = core.with(|batch| batch.record().clone()) else {
         return;
@@ -248,12 +249,13 @@ pub(super) async fn unregister(core: &Core) {
     }
 }
 
-/// How long other batches are paused by one call. With the time that the last of them may take it is less than
+/// How long one call pauses other batches. Together with the time limit of the last request it is less than
 /// [`CALL_TIMEOUT`].
 const PAUSE_TIME: Duration = Duration::from_secs(25);
 
-/// How many messages a queue takes at once (Cloudflare's limits of Queues); it refuses more.
+/// How many messages a queue accepts at once (Cloudflare's limits of Queues).
 const MESSAGES_AT_ONCE: usize = 100;
 
-/// How long a queue may take for messages. Those that it takes all the same come twice, which claims nothing twice.
+/// The time limit for queueing messages. If the queue accepts them later, they arrive twice, and the second
+/// message claims nothing.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);

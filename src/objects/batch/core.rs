@@ -1,4 +1,4 @@
-//! What a batch's object has in memory and in its rows.
+//! The memory and the rows of a batch's object.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -21,39 +21,39 @@ use batch::rows::{self, Fact};
 use batch::watchers::Watchers;
 use batch::{Assignment, BackgroundTasks, Batch, Effect, Event as Happened, Record, Size};
 
-/// What the object's work shares.
+/// The state that the object's tasks share.
 pub(super) struct Core {
     pub(super) state: State,
     pub(super) env: Env,
     loaded: RefCell<Option<Loaded>>,
-    /// When the last part of an upload came, while one is under way.
+    /// When the last part of an upload arrived, while one is in progress.
     pub(super) uploading: Cell<Option<Timestamp>>,
-    /// Which upload is read, so that one that had stalled and goes on knows that it was given up.
+    /// The number of the current upload. A stalled upload that continues sees that it was given up.
     turn: Cell<u32>,
     alarm: Cell<Option<Alarm>>,
-    /// How often in a row the rows could not be read or written.
+    /// The number of consecutive failures to read or write the rows.
     failures: Cell<u32>,
     expense: Cell<Expense>,
     rows: Rc<Rows>,
     pub(super) watchers: RefCell<Watchers>,
 }
 
-/// A batch in memory, and its work.
+/// A batch in memory and its background tasks.
 struct Loaded {
     batch: Batch,
     tasks: BackgroundTasks,
 }
 
-/// The alarm as it is set.
+/// The alarm that is set.
 #[derive(Clone, Copy)]
 struct Alarm {
     at: Timestamp,
-    /// Whether it is only there in case that whoever set it fails, and may be set to a later moment.
+    /// Whether it is set only in case a task fails, and may be moved to a later moment.
     is_guard: bool,
 }
 
 impl Core {
-    /// Nothing is in memory yet.
+    /// Creates the object's state, without a batch.
     pub(super) fn new(state: State, env: Env) -> Self {
         Self {
             state,
@@ -69,10 +69,10 @@ impl Core {
         }
     }
 
-    /// The alarm has come. The next is set before anything else, and stays if anything fails.
+    /// Handles the alarm. The next alarm is set before anything else, and stays if anything fails.
     ///
     /// # Errors
-    /// It cannot be set.
+    /// Returns an error if the alarm cannot be set.
     pub(super) async fn alarm(self: &Rc<Self>) -> Result<()> {
         self.spend(|spent| spent.alarms += 1);
         self.set_alarm(clock::now() + GUARD, true).await?;
@@ -82,12 +82,12 @@ impl Core {
             }
             return Ok(());
         }
-        // Whoever failed has logged it and set the alarm.
+        // A failure was logged and the alarm set where it occurred.
         let _ = background::step(self, Happened::Look).await;
         Ok(())
     }
 
-    /// Gives the turn to an upload; the one that had it has lost it.
+    /// Starts a new upload's turn. The previous upload loses its turn.
     pub(super) fn take_turn(&self) -> u32 {
         let turn = self.turn.get().wrapping_add(1);
         self.turn.set(turn);
@@ -108,14 +108,14 @@ impl Core {
         Database::counting(&self.state, Rc::clone(&self.rows))
     }
 
-    /// Counts something that costs.
+    /// Counts a cost.
     pub(super) fn spend(&self, add: impl FnOnce(&mut Expense)) {
         let mut expense = self.expense.get();
         add(&mut expense);
         self.expense.set(expense);
     }
 
-    /// What it has cost so far, as far as this object remembers.
+    /// Returns the costs so far, as far as this object remembers.
     pub(super) fn expense(&self) -> Expense {
         Expense {
             rows_read: self.rows.read.get(),
@@ -125,7 +125,7 @@ impl Core {
         }
     }
 
-    /// Reads the batch from its rows, unless it is in memory; false if there is none.
+    /// Reads the batch from its rows, unless it is in memory. Returns `false` if there is none.
     pub(super) fn load(&self) -> std::result::Result<bool, Problem> {
         if self.loaded.borrow().is_some() {
             return Ok(true);
@@ -148,7 +148,7 @@ impl Core {
         }
     }
 
-    /// Takes the rows that say how far chunks are into a batch that was loaded without them, a page at a time.
+    /// Reads the progress rows of a batch that was loaded without them, one page at a time.
     pub(super) fn read_progress(&self, batch: &mut Batch) -> std::result::Result<(), String> {
         let database = self.database();
         let mut next = Some(0);
@@ -199,33 +199,34 @@ impl Core {
         Ok(Some(Loaded { batch, tasks }))
     }
 
-    /// A new batch, whose upload has ended or which was opened.
+    /// Starts a batch whose upload has ended or that was opened.
     pub(super) fn begin(&self, batch: Batch) -> std::result::Result<(), Problem> {
         let tasks = BackgroundTasks::new(Outbox::new(&batch.record().id));
         *self.loaded.borrow_mut() = Some(Loaded { batch, tasks });
         self.save()
     }
 
-    /// Whether a batch that is deleted stays until its webhook has got what waits.
+    /// Handles a request to delete the batch. Returns whether the batch stays until its deliveries have
+    /// ended.
     pub(super) fn delete_later(&self) -> bool {
         let mut slot = self.loaded.borrow_mut();
         let loaded = slot.as_mut();
         loaded.is_some_and(|Loaded { batch, tasks }| tasks.delete_later(batch))
     }
 
-    /// Does something with the batch, if it is loaded.
+    /// Applies `act` to the batch. Returns `None` if it is not loaded.
     pub(super) fn with<T>(&self, act: impl FnOnce(&mut Batch) -> T) -> Option<T> {
         let mut loaded = self.loaded.borrow_mut();
         loaded.as_mut().map(|loaded| act(&mut loaded.batch))
     }
 
-    /// Looks at the deliveries, if the batch is loaded.
+    /// Reads the deliveries. Returns `None` if the batch is not loaded.
     pub(super) fn with_outbox<T>(&self, look: impl FnOnce(&Outbox) -> T) -> Option<T> {
         let loaded = self.loaded.borrow();
         loaded.as_ref().map(|loaded| look(loaded.tasks.outbox()))
     }
 
-    /// Takes in what has happened, and says what is to be done; nothing if the batch is not loaded.
+    /// Handles an event and returns its effects. Returns none if the batch is not loaded.
     pub(super) fn handle(&self, event: Happened) -> Vec<Effect> {
         let mut loaded = self.loaded.borrow_mut();
         let handled = loaded
@@ -234,7 +235,7 @@ impl Core {
         handled.unwrap_or_default()
     }
 
-    /// Writes the rows that have changed.
+    /// Writes the changed rows.
     pub(super) fn save(&self) -> std::result::Result<(), Problem> {
         let database = self.database();
         let mut slot = self.loaded.borrow_mut();
@@ -273,14 +274,14 @@ impl Core {
                 Ok(())
             }
             Err(error) => {
-                // What is in memory is ahead of the rows: the rows are the truth.
+                // The memory is ahead of the rows, and the rows are the truth.
                 *slot = None;
                 Err(internal(error))
             }
         }
     }
 
-    /// Writes the lines of a chunk that was appended; what goes with it is written by [`Core::save`].
+    /// Writes the lines of an appended chunk. [`Core::save`] writes its other rows.
     pub(super) fn add_chunk(
         &self,
         number: u32,
@@ -290,7 +291,7 @@ impl Core {
         let pushes = u32::try_from(size.pushes).unwrap_or(u32::MAX);
         let row = rows::add_chunk(number, size.first, pushes, lines);
         self.database().execute(row).map_err(|error| {
-            // Memory has a chunk that the rows have not.
+            // The memory has a chunk that the rows lack.
             *self.loaded.borrow_mut() = None;
             internal(error)
         })
@@ -304,8 +305,8 @@ impl Core {
         });
     }
 
-    /// Sets the alarm, if it is not set early enough already: an alarm that comes early costs less than one that is set
-    /// with each command.
+    /// Sets the alarm unless it is set early enough already. An early alarm costs less than setting one with
+    /// each command.
     pub(super) async fn arm(&self, at: Timestamp) {
         let is_early_enough = |alarm: Alarm| alarm.at == at || (alarm.at < at && !alarm.is_guard);
         if !self.alarm.get().is_some_and(is_early_enough)
@@ -315,7 +316,7 @@ impl Core {
         }
     }
 
-    /// Sets the alarm after rows could not be read or written, later each time.
+    /// Sets the alarm after rows could not be read or written. The delay grows with each failure.
     pub(super) async fn arm_after_failure(&self) {
         let failures = self.failures.get();
         self.failures.set(failures.saturating_add(1));
@@ -366,7 +367,7 @@ impl Core {
         Ok(Some(body))
     }
 
-    /// The app of the batch, if the caller reaches it; else there is no such batch.
+    /// Returns the batch's app if the caller may use it. Fails as if there were no batch otherwise.
     pub(super) fn app_for(&self, caller: &Caller) -> std::result::Result<Option<&'static App>, Problem> {
         let config = bindings::config(&self.env)?;
         let app = if self.load()? {
@@ -387,7 +388,7 @@ impl Core {
             .ok_or_else(not_found)
     }
 
-    /// Deletes what an upload left that broke off.
+    /// Deletes the rows of an upload that broke off.
     async fn clear_abandoned(&self) -> Result<()> {
         match self.uploading.get() {
             Some(last) if clock::now().since(last) < super::UPLOAD_STALLED => {
@@ -402,13 +403,13 @@ impl Core {
         }
     }
 
-    /// Forgets everything, in the registry as well.
+    /// Deletes everything, also in the registry.
     pub(super) async fn forget(&self) -> Result<()> {
         background::unregister(self).await;
         self.wipe().await
     }
 
-    /// Deletes everything, and the alarm with it. If that fails the alarm stays, for another try.
+    /// Deletes everything, including the alarm. If this fails, the alarm stays and repeats it.
     pub(super) async fn wipe(&self) -> Result<()> {
         *self.loaded.borrow_mut() = None;
         self.state.storage().delete_all().await?;
@@ -417,14 +418,14 @@ impl Core {
     }
 }
 
-/// When the alarm comes again that was used up by work which was never heard of again.
+/// The alarm is repeated after this time if the task that it started never ended.
 const GUARD: Duration = Duration::from_secs(60);
 
-/// How long after its rows could not be read or written the object tries again, before that doubles.
+/// The delay after the first failure to read or write rows; it then doubles.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The longest time between two tries.
+/// The longest delay between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
-/// Past 2^6 the longest time is reached.
+/// 2^6 times the first delay exceeds the longest.
 const MAX_DOUBLINGS: u32 = 6;

@@ -1,36 +1,35 @@
-//! What a batch has cost: what the platform bills by the piece, counted while the object is in memory.
+//! The costs of a batch: the operations that the platform bills, counted while the object is in memory.
 //!
-//! It is logged once, when the batch has ended, and is the ground of the benchmark's bill. An object that forgot its
-//! memory on the way counts from there on. Gate and connections count nothing: each claim that was granted is one
-//! request to a connection, and two to the gate.
+//! They are logged once, when the batch has ended, and are the basis of the benchmark's cost estimate. An
+//! object that loses its memory starts again from zero. Gate and connection requests are not counted: each
+//! granted claim makes one request to a connection and two to the gate.
 
 use serde::Serialize;
 
-/// Requests to the object, and what it did.
+/// The requests to the object and its operations.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Expense {
-    /// Uploads, of which others than the first join.
+    /// Uploads. All but the first join it.
     pub(super) uploads: u32,
-    /// Requests for a chunk.
+    /// Claim requests.
     pub(super) claims: u32,
-    /// Those that got one.
+    /// Claim requests that got a chunk.
     pub(super) granted: u32,
-    /// Settlings of chunks that are over, and those on the way.
+    /// Final reports of runners, and reports in between.
     pub(super) settlings: u32,
     pub(super) checkpoints: u32,
     /// Steps of scans.
     pub(super) appends: u32,
-    /// What else was said: that a chunk came back, as a runner could not begin, that another batch met a refusal, what the
-    /// scheduler wants.
+    /// Other commands: released claims, refused credentials, and the scheduler's commands.
     pub(super) others: u32,
-    /// Questions of callers.
+    /// Requests of callers.
     pub(super) questions: u32,
     pub(super) alarms: u32,
-    /// How often the alarm was set; each is a row written.
+    /// How often the alarm was set; each time writes a row.
     pub(super) alarms_set: u32,
     /// Messages queued.
     pub(super) messages: usize,
-    /// Requests to the registry, to the scheduler and to shards of the audience.
+    /// Requests to the registry, the scheduler and shards of the audience.
     pub(super) told: u32,
     /// Rows of SQLite, as the platform counts them.
     pub(super) rows_read: u64,

@@ -1,7 +1,8 @@
-//! Tells where a run comes from what has become of it: the scheduler how it ended, and the audience's shards which devices
-//! APNs refused, and for which it has certainly not accepted a push.
+//! Sends the reports of a run that has ended. The scheduler gets the run's result. The audience's shards get
+//! the devices that APNs refused, and those for which it has certainly accepted nothing.
 //!
-//! What is told, in which portions and when again is decided by the batch. Whoever is told twice finds nothing new.
+//! The batch decides the content of reports, their pages and when they are repeated. A repeated report
+//! changes nothing.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ use campaign::audience::{Command, Gone, shard_of};
 use campaign::scan::Unaccepted;
 use campaign::scheduler;
 
-/// Makes a report.
+/// Sends a report.
 pub(super) async fn report(core: &Core, report: Report) -> Result<Outcome, String> {
     match report {
         Report::Ended(ended) => {
@@ -45,7 +46,7 @@ pub(super) async fn report(core: &Core, report: Report) -> Result<Outcome, Strin
     }
 }
 
-/// Wakes the shards of scans that have not been heard of.
+/// Wakes the shards whose scans are silent.
 pub(super) async fn wake_scans(
     core: &Core,
     audience: &AudienceRef,
@@ -56,17 +57,17 @@ pub(super) async fn wake_scans(
     woken.map(|()| Outcome::Done).map_err(|error| error.to_string())
 }
 
-/// What there is to tell of the devices of some chunks.
+/// The devices of some chunks to report.
 #[derive(Default)]
 struct Found {
-    /// Devices that APNs refused, and whether they are gone.
+    /// Devices that APNs refused, each with its list.
     refused: Vec<(Gone, DeviceList)>,
-    /// The tokens of devices for which it has certainly not accepted a push.
+    /// The tokens of devices for which APNs has certainly accepted nothing.
     unaccepted: Vec<String>,
 }
 
 impl Found {
-    /// What the shards are told, each with its number.
+    /// Returns the command for each shard, with the shard's number.
     fn commands(self, run: &str, answered_at: Timestamp, shards: u32) -> Vec<(u32, Command)> {
         let mut refused: BTreeMap<u32, (Vec<Gone>, Vec<Gone>)> = BTreeMap::new();
         for (device, list) in self.refused {
@@ -99,7 +100,7 @@ impl Found {
     }
 }
 
-/// Tells shards of devices.
+/// Sends the reports to the shards.
 async fn tell_audience(
     core: &Core,
     commands: Vec<(u32, Command)>,
@@ -114,7 +115,7 @@ async fn tell_audience(
     told.try_collect().await
 }
 
-/// What there is to tell of the next chunks, and the chunk after those.
+/// Returns the devices of the next chunks to report, and the chunk to continue with.
 fn find(core: &Core, from: u32, shards: u32, suspects: bool) -> Result<(Found, Option<u32>), String> {
     let mut lists = vec![DeviceList::Gone];
     lists.extend(suspects.then_some(DeviceList::Suspect));
@@ -148,11 +149,12 @@ fn find(core: &Core, from: u32, shards: u32, suspects: bool) -> Result<(Found, O
     Ok((found, portion.next))
 }
 
-/// Tells the scheduler how a run ended.
+/// Reports to the scheduler how a run ended.
 async fn tell_scheduler(env: &Env, ended: Box<RunReport>) -> Result<(), String> {
     let told = crate::objects::scheduler::ask(env, &scheduler::Command::RunEnded(ended)).await;
     told.map(drop).map_err(|error| error.to_string())
 }
 
-/// How many shards are told at a time: so many requests an invocation may have waiting (Cloudflare's limits of Workers).
+/// The number of shards that get a report at once: an invocation may have this many requests waiting
+/// (Cloudflare's limits of Workers).
 const SIDE_BY_SIDE: usize = 6;

@@ -1,4 +1,5 @@
-//! Pages of a batch's receipts and of its refused devices, and the chunks that webhooks and reports are made from.
+//! Pages of a batch's receipts and refused devices, and the chunks that webhooks and reports are rendered
+//! from.
 
 use worker::Response;
 
@@ -12,7 +13,7 @@ use api::batch::receipts::Chunk;
 use batch::rows::{self, Contents};
 use batch::{Progress, Record};
 
-/// How far some chunks are, and the chunk to go on with.
+/// The progress of some chunks, and the chunk to continue with.
 type ProgressPage = (Vec<(u32, Progress)>, Option<u32>);
 
 impl Core {
@@ -30,7 +31,7 @@ impl Core {
         http::lines(reader.end(record.state)).map_err(internal)
     }
 
-    /// Reads how far some chunks are, from one on. Returns them, and the chunk to go on with.
+    /// Reads the progress of some chunks from `from` on. Returns them, and the chunk to continue with.
     pub(super) fn progress_page(&self, from: u32) -> Result<ProgressPage, String> {
         let page = self.database().rows(rows::progress_from(from));
         let page = page.map_err(|error| error.to_string())?;
@@ -40,7 +41,7 @@ impl Core {
         Ok((page, next))
     }
 
-    /// Looks at a chunk without its lines. Returns `None` if the batch has no such chunk.
+    /// Applies `look` to a chunk without its lines. Returns `None` if the batch has no such chunk.
     pub(super) fn look_at<T>(
         &self,
         record: &Record,
@@ -50,7 +51,7 @@ impl Core {
         self.look_into(record, (number, progress), &Contents::default(), look)
     }
 
-    /// Looks at a chunk with its lines. Returns `None` if the batch has no such chunk.
+    /// Applies `look` to a chunk with its lines. Returns `None` if the batch has no such chunk.
     pub(super) fn read_chunk<T>(
         &self,
         record: &Record,

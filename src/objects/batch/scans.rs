@@ -1,4 +1,4 @@
-//! A batch that scans fill: opens it, and stages the chunks that they bring.
+//! Batches that scans fill: opens them and stores the chunks of the scans' steps.
 
 use worker::Response;
 
@@ -10,7 +10,7 @@ use apns::time::Timestamp;
 use batch::rows::{self, Fact};
 use batch::{Append, Batch, Record};
 
-/// Opens the batch, unless it is there, or `until` is over.
+/// Opens the batch, unless it exists or `until` has passed.
 pub(super) fn open(
     core: &Core,
     record: Record,
@@ -27,17 +27,19 @@ pub(super) fn open(
             database.execute(statement).map_err(internal)?;
         }
         database.execute(Fact::Head.write(head)).map_err(internal)?;
-        // The record comes last: without it there is no batch, and the next to open it begins anew.
+        // The record is written last. Without it there is no batch, and the next request to open it starts
+        // anew.
         core.begin(Batch::open(record, scans, clock::now()))?;
     }
     core.with(|batch| batch.stands())
         .map_or_else(nothing, |stands| answer(&stands))
 }
 
-/// Takes a scan's step, whose device lines are `lines`.
+/// Handles a scan's step with the device lines `lines`.
 ///
-/// From its decision to its last row nothing is waited for, so that the object's gates let nobody see a part of it. If a
-/// row cannot be written, what was written before it does not count: a chunk without its scan's row is not there.
+/// Nothing is awaited between the decision and the last written row, so the object's gates hide a partial
+/// state. If a row cannot be written, the rows before it do not count: a chunk without its scan's row is
+/// ignored.
 pub(super) fn append(core: &Core, append: &Append, lines: &str) -> Result<Response, Problem> {
     if !core.load()? {
         return nothing();

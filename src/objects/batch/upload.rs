@@ -1,4 +1,4 @@
-//! Receives an upload: reads its body as it comes and stages its chunks.
+//! Receives an upload: reads its body as it arrives and stores its chunks.
 
 use std::rc::Rc;
 
@@ -21,7 +21,7 @@ use batch::rows::{self, Fact};
 use batch::{Batch, Progress, Size};
 use delivery::metrics::MetricsDelta;
 
-/// Receives an upload, or joins one that has been received with the same body.
+/// Receives an upload, or joins one with the same body that was received before.
 pub(super) async fn receive(core: &Rc<Core>, request: &Request) -> Result<Response, Problem> {
     let config = bindings::config(&core.env)?;
     let header = |name| http::header(request, name).unwrap_or_default();
@@ -58,7 +58,7 @@ pub(super) async fn receive(core: &Rc<Core>, request: &Request) -> Result<Respon
     };
     let received = stage(core, request, intake).await;
     if !core.is_turn(turn) {
-        // What is there now belongs to the upload that took its place.
+        // The stored rows belong to the upload that replaced this one.
         return Err(received.err().unwrap_or_else(broken_off));
     }
     core.uploading.set(None);
@@ -78,14 +78,14 @@ struct Intake {
     caller: Caller,
     config: &'static Config,
     now: Timestamp,
-    /// Whose turn it is while this upload is the one that is read.
+    /// This upload's turn; it is current until another upload starts.
     turn: u32,
 }
 
 async fn stage(core: &Rc<Core>, request: &Request, intake: Intake) -> Result<Response, Problem> {
-    // What an upload left that broke off is of no use to this one.
+    // The rows of an upload that broke off are deleted.
     core.wipe().await.map_err(internal)?;
-    // Before the first row: what breaks off is found by it.
+    // Set before the first row is written, so that an upload that breaks off is found.
     core.arm(intake.now + UPLOAD_STALLED).await;
     let database = core.database();
     for statement in rows::create() {
@@ -160,7 +160,7 @@ async fn stage(core: &Rc<Core>, request: &Request, intake: Intake) -> Result<Res
     answer(core, document, false)
 }
 
-/// The same Idempotency-Key again: with the same body it is the same batch.
+/// Joins the batch of a repeated Idempotency-Key. The body must be the same.
 async fn join(core: &Rc<Core>, request: &Request, coding: Coding) -> Result<Response, Problem> {
     let mut fingerprint = Fingerprint::new();
     if let Some(mut pieces) = Pieces::of(request, coding).map_err(internal)? {

@@ -1,4 +1,4 @@
-//! Watching a batch: a stream of its progress, and waiting for its end.
+//! Watching a batch: streams its progress and waits for its end.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use api::problem::{Kind, Problem};
 use apns::time::Timestamp;
 use batch::watchers::{MAX_WATCHERS, WatcherId};
 
-/// The batch's progress as server-sent events, to its end.
+/// Streams the batch's progress as server-sent events until its end.
 pub(super) fn stream(
     core: &Rc<Core>,
     caller: &Caller,
@@ -51,7 +51,7 @@ pub(super) fn stream(
     response.from_stream(Box::pin(events)).map_err(internal)
 }
 
-/// Waits until the batch has ended, for `longest` at the most.
+/// Waits until the batch has ended, for at most `longest`.
 pub(super) async fn until_ended(core: &Core, longest: Duration) {
     let until = clock::now() + longest;
     while !core.has_ended() && clock::now() < until {
@@ -69,7 +69,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// The next event; nothing when the last one was said, or the batch is forgotten.
+    /// Returns the next event. Returns `None` after the last one, or if the batch was deleted.
     async fn next(&mut self) -> Option<String> {
         if self.is_over {
             return None;
@@ -102,14 +102,15 @@ impl Drop for Watcher {
     }
 }
 
-/// When to try again to watch a batch that is watched too often.
+/// When to try again after too many streams were open.
 const RETRY_MS: u64 = 15_000;
 
-/// How often progress is told at the most.
+/// The minimum interval between two progress events.
 const PROGRESS: Duration = Duration::from_millis(250);
 
-/// How long nothing is said when there is nothing to say: proxies close what is silent for longer.
+/// How long a stream may be silent before a comment is sent: proxies close connections that are silent for
+/// longer.
 const ALIVE: Duration = Duration::from_secs(15);
 
-/// How often it is looked whether a batch has ended.
+/// How often the batch's end is checked.
 const LOOK: Duration = Duration::from_millis(50);

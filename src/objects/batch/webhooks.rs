@@ -1,4 +1,4 @@
-//! Delivers a batch's webhooks: finds what there is to deliver when the batch has ended, and makes one attempt at a time per
+//! Delivers a batch's webhooks: finds the gone devices when the batch has ended, and makes one attempt per
 //! call.
 
 use std::pin::pin;
@@ -17,13 +17,13 @@ use batch::outbox::{Answered, Body, Delivery, Outbox, TIMEOUT};
 use batch::webhook;
 use batch::{Outcome, Record};
 
-/// The log of deliveries.
+/// Returns the log of deliveries.
 pub(super) fn log(core: &Core) -> Result<Response, Problem> {
     let log = core.with_outbox(Outbox::log).ok_or_else(not_found)?;
     http::response(api::Answer::json(log)).map_err(internal)
 }
 
-/// Reads which chunks have gone devices, from one on and as many as are read at once.
+/// Finds the chunks with gone devices in the page of chunks from `from` on.
 pub(super) fn find_gone(core: &Core, config: &Config, from: u32) -> Result<Outcome, String> {
     let app = core.with(|batch| batch.record().app.clone()).unwrap_or_default();
     let status = core.document(config.app(&app));
@@ -44,7 +44,7 @@ pub(super) fn find_gone(core: &Core, config: &Config, from: u32) -> Result<Outco
     })
 }
 
-/// Makes an attempt, whose outcome is the answer or why there was none.
+/// Makes an attempt. Its outcome is the endpoint's answer, or why there was none.
 pub(super) async fn deliver(
     core: &Core,
     config: &Config,
@@ -59,7 +59,7 @@ pub(super) async fn deliver(
     send(url, &headers, &body).await
 }
 
-/// The body of a delivery.
+/// Renders the body of a delivery.
 fn render(core: &Core, record: &Record, delivery: &Delivery) -> Result<String, String> {
     let chunks = match &delivery.body {
         Body::Text(text) => return Ok(text.clone()),
@@ -110,7 +110,7 @@ async fn send(url: &str, signed: &[(&str, String)], body: &str) -> Result<Answer
                 clock::now(),
             ))
         }
-        // The platform's words could hold the address, which may hold a secret.
+        // The platform's error text could contain the URL, which may hold a secret.
         Either::Left((Err(_), _)) => Err("the endpoint could not be reached".to_owned()),
         Either::Right(_) => {
             controller.abort();

@@ -1,4 +1,4 @@
-//! What the scheduler has others do: runs begin, and their batches are paused, resumed or cancelled.
+//! The scheduler's tasks: starts runs, and pauses, resumes or cancels their batches.
 
 use std::pin::pin;
 
@@ -19,7 +19,7 @@ use apns::time::Timestamp;
 use campaign::audience::{Command as ShardCommand, Reply as ShardReply};
 use campaign::scheduler::{BatchControl, Campaign, Outcome, Run, RunState, Task};
 
-/// A run that an object of its own is to start.
+/// A run that a separate object starts.
 #[derive(Serialize, Deserialize)]
 struct Start {
     campaign: Campaign,
@@ -27,7 +27,7 @@ struct Start {
     audience: AudienceRef,
 }
 
-/// Does a task, until its time is over.
+/// Performs a task until `until`.
 pub(super) async fn perform(env: &Env, task: &Task, until: Timestamp) -> Outcome {
     let outcome = {
         let performing = pin!(call(env, task));
@@ -81,7 +81,7 @@ async fn call(env: &Env, task: &Task) -> Outcome {
     }
 }
 
-/// Starts the run that an object of its own was sent, or counts the devices of one that was missed.
+/// Starts the run in `text`, or counts the devices of a run that was missed.
 pub(super) async fn start(env: &Env, text: &str) -> Result<Response> {
     let start: Start = serde_json::from_str(text)?;
     let outcome = match start.run.state {
@@ -92,7 +92,7 @@ pub(super) async fn start(env: &Env, text: &str) -> Result<Response> {
     Response::ok(serde_json::to_string(&outcome)?)
 }
 
-/// How many devices a run would have had.
+/// Counts the devices that a run would have had.
 async fn count(env: &Env, start: &Start) -> std::result::Result<Outcome, String> {
     let segment = contract::run::segment(&start.campaign, &start.run);
     let counted = shards::count(env, &start.audience, segment.as_ref()).await;
@@ -100,7 +100,7 @@ async fn count(env: &Env, start: &Start) -> std::result::Result<Outcome, String>
     Ok(Outcome::Counted(counted.devices))
 }
 
-/// Opens the batch of a run, and lets the shards scan.
+/// Opens the batch of a run and starts its scans in the shards.
 async fn begin(env: &Env, start: &Start) -> std::result::Result<Outcome, String> {
     let Start {
         campaign,
