@@ -14,7 +14,8 @@ const MAY_USE: [(&str, &[&str]); 8] = [
     ("batch", &["apns", "delivery"]),
     ("campaign", &["apns", "batch", "delivery"]),
     ("api", &["apns", "batch", "campaign", "delivery"]),
-    ("apns-edge-cli", &[]),
+    // It checks the ids and the key of a deployment before anything is sent.
+    ("apns-edge-cli", &["apns"]),
     (
         "apns-edge",
         &[
