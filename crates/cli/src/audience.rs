@@ -24,7 +24,7 @@ mod upload;
 
 use document::Document;
 
-/// What can be done with audiences.
+/// The commands about audiences.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Audience {
     Create(Create),
@@ -40,7 +40,7 @@ pub(crate) enum Audience {
     Delete(One),
 }
 
-/// One audience.
+/// The argument of commands about one audience.
 #[derive(Debug, Args)]
 pub(crate) struct One {
     /// The audience
@@ -119,12 +119,12 @@ fn show(caller: &Caller, name: &Name) -> Result<Exit, Failure> {
 
 fn delete(caller: &Caller, name: &Name) -> Result<Exit, Failure> {
     caller.client.delete(&name.path())?;
-    // There is no document to print: what there was is gone.
+    // The document is not printed, because the audience no longer exists.
     caller.screen.note(&format!("audience {name} is deleted"));
     Ok(Exit::Done)
 }
 
-/// How many devices there are.
+/// The server's count of devices.
 #[derive(Deserialize)]
 struct Counted {
     devices: u64,
@@ -149,17 +149,17 @@ impl Count {
     }
 }
 
-/// The name of an audience. It becomes a part of paths.
+/// The name of an audience. It is part of paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Name(String);
 
 impl Name {
-    /// Where the audience is on the server.
+    /// Returns the path of the audience on the server.
     fn path(&self) -> String {
         format!("/v1/audiences/{}", self.0)
     }
 
-    /// Where its devices are.
+    /// Returns the path of its devices.
     fn devices(&self) -> String {
         format!("{}/devices", self.path())
     }
@@ -187,7 +187,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// The longest name that the server takes, in bytes.
+/// The longest name that the server accepts, in bytes.
 const MAX_NAME: usize = 64;
 
 #[test]

@@ -1,4 +1,4 @@
-//! `apns-edge batch`: sending to any number of devices, and looking after what is being sent.
+//! `apns-edge batch`: sends to any number of devices, and manages batches.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,7 +18,7 @@ mod watch;
 pub(crate) use document::{Document, State, duration};
 pub(crate) use watch::watch;
 
-/// What can be done with batches.
+/// The commands about batches.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Batch {
     Send(send::Send),
@@ -36,7 +36,7 @@ pub(crate) enum Batch {
     Delete(One),
 }
 
-/// One batch.
+/// The argument of commands about one batch.
 #[derive(Debug, Args)]
 pub(crate) struct One {
     /// The batch
@@ -67,7 +67,7 @@ fn status(caller: &Caller, id: &BatchId) -> Result<Exit, Failure> {
     Ok(document.exit(&caller.fail_on))
 }
 
-/// Has the server do something with the batch. Done is done, whatever had become of its pushes.
+/// Posts an action on the batch. The exit code does not depend on the results of its pushes.
 fn order(caller: &Caller, id: &BatchId, what: &str) -> Result<Exit, Failure> {
     let answer = caller.client.post(&format!("{}/{what}", id.path()))?;
     let document = Document::read(&answer.text).map_err(|error| caller.client.unreadable(error))?;
@@ -84,7 +84,7 @@ fn delete(caller: &Caller, id: &BatchId) -> Result<Exit, Failure> {
         caller.screen.note(&text);
         return Ok(Exit::Done);
     }
-    // There is no document to print: what there was is gone.
+    // The document is not printed, because the batch no longer exists.
     caller.screen.note(&format!("batch {id} is deleted"));
     Ok(Exit::Done)
 }
@@ -94,7 +94,7 @@ fn delete(caller: &Caller, id: &BatchId) -> Result<Exit, Failure> {
 pub(crate) struct BatchId(String);
 
 impl BatchId {
-    /// Where the batch is on the server.
+    /// Returns the path of the batch on the server.
     pub(crate) fn path(&self) -> String {
         format!("/v1/batches/{}", self.0)
     }

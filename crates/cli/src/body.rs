@@ -1,37 +1,38 @@
-//! Devices in lines, as they are read; in an order behind its head.
+//! Streams lines of devices, after the header of a send request if there is one.
 //!
-//! A file of devices holds what the server takes, one JSON object a line, or a bare device token a line, which is made
-//! into one here. Nothing else is looked at: what is wrong with a device is the server's to say. No line is held as a
-//! whole, so that the memory is the same for every file ([`MAX_HELD`]).
+//! A file of devices contains what the server accepts: one JSON object per line, or a bare device token,
+//! which is converted to an object here. Everything else is passed on unchanged, because the server validates
+//! devices. Only the beginning of a line is held, so that the memory is the same for every file
+//! ([`MAX_HELD`]).
 
 use std::io::{self, Read};
 
-/// Reads the lines of an order. After an error of its source it is at its end.
+/// Reads the lines of a request. After an error of its source it is at its end.
 #[derive(Debug)]
 pub(crate) struct Lines<R> {
     source: WithoutMark<R>,
-    /// What the source gave last; `taken` of its `filled` bytes are done with.
+    /// The last piece of the source. `taken` of its `filled` bytes are processed.
     piece: Box<[u8; PIECE]>,
     taken: usize,
     filled: usize,
     is_at_end: bool,
     line: Line,
-    /// What is ready to be read, from `read` on.
+    /// The bytes that can be read, from `read` on.
     ready: Vec<u8>,
     read: usize,
 }
 
-/// Where in its line the source is.
+/// The state of the current line.
 #[derive(Debug)]
 enum Line {
-    /// So far it may be a bare token; these are its characters.
+    /// It may be a bare token. These are its characters so far.
     Token(Vec<u8>),
-    /// It is something else, which goes through as it is.
+    /// It is something else, which is passed on unchanged.
     Other,
 }
 
 impl<R: Read> Lines<R> {
-    /// The lines of `devices`, behind the head if there is one: lines that go as they are.
+    /// Creates the reader of `devices`, after the header if there is one.
     pub(crate) fn new(head: Option<&str>, devices: R) -> Self {
         Self {
             source: WithoutMark::new(devices),
@@ -47,7 +48,7 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Makes the next bytes ready, unless the source is at its end.
+    /// Prepares the next bytes, unless the source is at its end.
     fn refill(&mut self) -> io::Result<()> {
         self.ready.clear();
         self.read = 0;
@@ -80,7 +81,7 @@ impl<R: Read> Read for Lines<R> {
 }
 
 impl Line {
-    /// Takes the next byte, and puts out what is known to go.
+    /// Processes a byte, and writes what is certain.
     fn add(&mut self, byte: u8, out: &mut Vec<u8>) {
         match self {
             _ if byte == b'\n' => {
@@ -99,7 +100,7 @@ impl Line {
         }
     }
 
-    /// The line has ended: puts out what was held of it.
+    /// Ends a line, and writes what was held back.
     fn end(&mut self, out: &mut Vec<u8>) {
         if let Self::Token(characters) = self {
             let token = characters.trim_ascii();
@@ -115,12 +116,12 @@ impl Line {
     }
 }
 
-/// A source without the byte order mark at its beginning, which editors and spreadsheets write: behind a head it would be a
-/// part of the first device.
+/// Removes the byte order mark at the beginning of a source, which editors and spreadsheets write. After a
+/// header it would be part of the first device.
 #[derive(Debug)]
 struct WithoutMark<R> {
     source: R,
-    /// The first bytes, while they are not read; none before anything was read.
+    /// The first bytes that were not returned yet. `None` before the first read.
     first: Option<io::Cursor<Vec<u8>>>,
 }
 
@@ -154,18 +155,19 @@ impl<R: Read> Read for WithoutMark<R> {
 /// The byte order mark of UTF-8.
 const MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// How much is read of the source at once: few system calls for a file, and no more memory than a page of a book.
+/// How much of the source is read at once: large enough for few system calls, and small in memory.
 const PIECE: usize = 16 * 1024;
 
-/// The longest line that can be a bare token: the server takes 256 hex digits; and room for spaces around them.
+/// The longest line that can be a bare token. The server accepts 256 hex digits, and there may be spaces
+/// around them.
 const MAX_TOKEN: usize = 320;
 
-/// What a bare token is wrapped in.
+/// The length of what is added to a bare token.
 #[cfg(test)]
 const WRAPPING: usize = "{\"token\":\"\"}".len();
 
-/// The most bytes that are held at any time beside the head: a piece, a line that may be a token, and what a piece can
-/// become, which is most when each line is a single digit.
+/// The most bytes that are held at any time beside the header: a piece, a line that may be a token, and the
+/// output of a piece, which is largest when each line is a single digit.
 #[cfg(test)]
 const MAX_HELD: usize = PIECE + MAX_TOKEN + (PIECE / 2 + 1) * (2 + WRAPPING) + MAX_TOKEN + WRAPPING;
 

@@ -1,4 +1,4 @@
-//! What every command that talks to the server has at hand.
+//! The session of a command that calls the server: client, output and options.
 
 use std::thread;
 
@@ -9,23 +9,23 @@ use crate::patience::Patience;
 use crate::screen::Screen;
 use crate::settings::{Flags, Settings};
 
-/// Someone who calls the deployment.
+/// The session of a command.
 #[derive(Debug)]
 pub(crate) struct Caller {
-    /// The way to the server.
+    /// The client of the server.
     pub(crate) client: Client,
-    /// The way to the user.
+    /// The output.
     pub(crate) screen: Screen,
     attempts: u32,
-    /// What of the pushes' results fails the command.
+    /// The results of pushes that make the command fail.
     pub(crate) fail_on: Vec<FailOn>,
 }
 
 impl Caller {
-    /// Finds the settings; warnings about them are told at once.
+    /// Reads the settings, and prints warnings about them.
     ///
     /// # Errors
-    /// A setting is missing or at fault.
+    /// A setting is missing or invalid.
     pub(crate) fn new(
         flags: &Flags,
         screen: Screen,
@@ -45,15 +45,15 @@ impl Caller {
         })
     }
 
-    /// The attempts that the user grants.
+    /// Returns the retry policy that the user chose.
     pub(crate) const fn patience(&self) -> Patience {
         Patience::new(self.attempts)
     }
 
-    /// Does what can safely be repeated, until it succeeds or the patience ends.
+    /// Executes something that can safely be repeated, until it succeeds or the attempts are used up.
     ///
     /// # Errors
-    /// The last attempt's.
+    /// The error of the last attempt.
     pub(crate) fn patiently<T>(&self, mut attempt: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
         let mut patience = self.patience();
         loop {
@@ -64,10 +64,10 @@ impl Caller {
         }
     }
 
-    /// Waits for the next attempt, and says what for.
+    /// Waits for the next attempt, and says why.
     ///
     /// # Errors
-    /// The failure, if there is to be none.
+    /// The failure, if there is no further attempt.
     pub(crate) fn wait(&self, patience: &mut Patience, failure: Failure) -> Result<(), Failure> {
         let told = failure.to_string();
         let wait = patience.wait(failure)?;

@@ -1,4 +1,4 @@
-//! `apns-edge campaign`: notifications to the devices of an audience, at a time or again and again.
+//! `apns-edge campaign`: notifications to the devices of an audience, sent once or on a schedule.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ mod watch;
 
 use document::Document;
 
-/// What can be done with campaigns.
+/// The commands about campaigns.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Campaign {
     Create(Create),
@@ -46,7 +46,7 @@ pub(crate) enum Campaign {
     Watch(watch::Watch),
 }
 
-/// One campaign.
+/// The argument of commands about one campaign.
 #[derive(Debug, Args)]
 pub(crate) struct One {
     /// The campaign
@@ -105,7 +105,7 @@ impl Campaign {
     }
 }
 
-/// It is not tried again if the answer is lost: there could be two then.
+/// Creates a campaign. It is not retried if the answer is lost, because that could create a second one.
 fn create(caller: &Caller, file: &Path) -> Result<Exit, Failure> {
     let body = read(file)?;
     let created = caller.client.json(Method::Post, "/v1/campaigns", &body);
@@ -142,7 +142,7 @@ fn update(caller: &Caller, id: &CampaignId, file: &Path) -> Result<Exit, Failure
     tell_written(caller, &answer)
 }
 
-/// Has the server do something with the campaign.
+/// Posts an action on the campaign.
 fn order(caller: &Caller, id: &CampaignId, what: &str) -> Result<Exit, Failure> {
     let answer = caller.client.post(&format!("{}/{what}", id.path()))?;
     tell(caller, &answer)?;
@@ -151,7 +151,7 @@ fn order(caller: &Caller, id: &CampaignId, what: &str) -> Result<Exit, Failure> 
 
 fn delete(caller: &Caller, id: &CampaignId) -> Result<Exit, Failure> {
     caller.client.delete(&id.path())?;
-    // There is no document to print: what there was is gone.
+    // The document is not printed, because the campaign no longer exists.
     caller.screen.note(&format!("campaign {id} is deleted"));
     Ok(Exit::Done)
 }
@@ -163,7 +163,7 @@ fn tell_written(caller: &Caller, answer: &Answer) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Prints the campaign that the server answers with.
+/// Prints the campaign in the server's answer.
 fn tell(caller: &Caller, answer: &Answer) -> Result<Document, Failure> {
     let document = Document::read(&answer.text).map_err(|error| caller.client.unreadable(error))?;
     caller.screen.result(&answer.text, || document.to_text())?;
@@ -175,7 +175,7 @@ fn tell(caller: &Caller, answer: &Answer) -> Result<Document, Failure> {
 pub(crate) struct CampaignId(String);
 
 impl CampaignId {
-    /// Where the campaign is on the server.
+    /// Returns the path of the campaign on the server.
     fn path(&self) -> String {
         format!("/v1/campaigns/{}", self.0)
     }

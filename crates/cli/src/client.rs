@@ -1,7 +1,8 @@
-//! HTTP to the deployment.
+//! The HTTP client.
 //!
-//! No redirect is followed, since the key would not go along and an upload can not be sent twice. A connection on which
-//! nothing moves for a minute counts as broken; otherwise an exchange may take as long as it takes.
+//! It follows no redirects, because the key would not be sent along and an upload cannot be sent twice. A
+//! connection without any activity for a minute counts as broken. Apart from that, an exchange may take any
+//! time.
 
 use std::fmt;
 use std::io::Read;
@@ -17,48 +18,48 @@ use crate::failure::Failure;
 use crate::problem::Problem;
 use crate::settings::{Key, Settings};
 
-/// The way to one deployment, with one key.
+/// A client of one deployment with one key.
 pub(crate) struct Client {
     agent: Agent,
     url: String,
     key: Key,
 }
 
-/// An answer that is a success.
+/// A successful answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// Its status, 200 to 299.
     pub(crate) status: u16,
-    /// Whether the server says that it had taken this upload before.
+    /// Whether the server says that it had accepted this upload before.
     pub(crate) is_replayed: bool,
     /// Its body.
     pub(crate) text: String,
 }
 
-/// What is asked of the server with a body.
+/// The method of a request with a body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Method {
-    /// To do something with it.
+    /// Executes an action.
     Post,
-    /// To keep it in that place.
+    /// Creates or replaces.
     Put,
-    /// To forget what it names.
+    /// Deletes.
     Delete,
 }
 
-/// Where a body goes, and what it is.
+/// The destination of a body, and its type.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target<'t> {
     pub(crate) method: Method,
     pub(crate) path: &'t str,
     /// Its media type.
     pub(crate) content_type: &'static str,
-    /// More headers.
+    /// Further headers.
     pub(crate) headers: &'t [(&'static str, &'t str)],
 }
 
 impl<'t> Target<'t> {
-    /// Where orders in lines go.
+    /// Returns the destination of send requests in lines.
     pub(crate) const fn order(headers: &'t [(&'static str, &'t str)]) -> Self {
         Self {
             method: Method::Post,
@@ -70,7 +71,7 @@ impl<'t> Target<'t> {
 }
 
 impl Client {
-    /// A client for the deployment of the settings.
+    /// Creates a client for the deployment in the settings.
     pub(crate) fn new(settings: &Settings) -> Self {
         let tls = TlsConfig::builder()
             .root_certs(RootCerts::PlatformVerifier)
@@ -91,32 +92,32 @@ impl Client {
         }
     }
 
-    /// Asks for a document.
+    /// Reads a document.
     pub(crate) fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Answer, Failure> {
         self.answer(self.begin(path, query, "*/*")?)
     }
 
-    /// Asks for a stream of events, and gives it as it comes.
+    /// Opens a stream of events.
     pub(crate) fn events(&self, path: &str) -> Result<impl Read + use<>, Failure> {
         let response = self.begin(path, &[], "text/event-stream")?;
         Ok(self.success(response)?.into_body().into_reader())
     }
 
-    /// Asks for something to be done.
+    /// Posts an action.
     pub(crate) fn post(&self, path: &str) -> Result<Answer, Failure> {
         let request = self.agent.post(self.at(path));
         let request = request.header(header::AUTHORIZATION, self.key.authorization());
         self.answer(request.send_empty().map_err(|error| self.unreachable(&error))?)
     }
 
-    /// Asks for something to be forgotten.
+    /// Deletes a resource.
     pub(crate) fn delete(&self, path: &str) -> Result<Answer, Failure> {
         let request = self.agent.delete(self.at(path));
         let request = request.header(header::AUTHORIZATION, self.key.authorization());
         self.answer(request.call().map_err(|error| self.unreachable(&error))?)
     }
 
-    /// Asks for something to be done with a document.
+    /// Sends a JSON document.
     pub(crate) fn json(&self, method: Method, path: &str, document: &Value) -> Result<Answer, Failure> {
         let text = document.to_string();
         let target = Target {
@@ -128,7 +129,7 @@ impl Client {
         self.upload(&target, &mut text.as_bytes(), Some(text.len() as u64))
     }
 
-    /// Sends a body as it comes out of its reader, `length` bytes if that is known.
+    /// Sends a body from a reader, with the header `Content-Length` if `length` is known.
     pub(crate) fn upload(
         &self,
         target: &Target<'_>,
@@ -155,7 +156,7 @@ impl Client {
         self.answer(response.map_err(|error| self.unreachable(&error))?)
     }
 
-    /// The error of an answer that is not what it should be.
+    /// Returns the error of an answer that is not as expected.
     pub(crate) fn unreadable(&self, reason: impl Into<String>) -> Failure {
         Failure::Unreadable {
             url: self.url.clone(),
@@ -163,7 +164,7 @@ impl Client {
         }
     }
 
-    /// The error of an exchange that broke.
+    /// Returns the error of a broken exchange.
     pub(crate) fn broken(&self, reason: impl Into<String>) -> Failure {
         Failure::Unreachable {
             url: self.url.clone(),
@@ -183,7 +184,7 @@ impl Client {
         request.call().map_err(|error| self.unreachable(&error))
     }
 
-    /// Reads an answer to its end.
+    /// Reads a whole answer.
     fn answer(&self, response: Response<Body>) -> Result<Answer, Failure> {
         let mut response = self.success(response)?;
         Ok(Answer {
@@ -196,7 +197,7 @@ impl Client {
         })
     }
 
-    /// The answer, if it is a success.
+    /// Returns the answer if it is a success.
     fn success(&self, mut response: Response<Body>) -> Result<Response<Body>, Failure> {
         let status = response.status();
         if status.is_success() {
@@ -211,7 +212,7 @@ impl Client {
             return Err(self.unreadable(format!("{} leads to {place}; is the URL right?", status.as_u16())));
         }
         let retry_after = value(header::RETRY_AFTER);
-        // Half a problem is still an answer: the status says most.
+        // An incomplete problem is still useful, because the status says most.
         let text = read(&mut response, MAX_PROBLEM).unwrap_or_default();
         let problem = Box::new(Problem::read(status.as_u16(), retry_after.as_deref(), text));
         Err(if status.is_client_error() {
@@ -243,18 +244,19 @@ fn read(response: &mut Response<Body>, limit: u64) -> Result<String, ureq::Error
 /// The media type of lines of JSON.
 pub(crate) const NDJSON: &str = "application/x-ndjson";
 
-/// How long a name may take to resolve, and a connection to open. A server that is there answers within a second.
+/// The timeout of resolving a name, and of opening a connection. A reachable server answers within a second.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// How long nothing may move on a connection: four of the signs of life that a stream of events has every 15 s.
+/// The longest time without activity on a connection: four of the keep-alive comments that a stream of events
+/// sends every 15 s.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// How long the answer to an order may take: the first attempts of an immediate order may last a minute, and resends
-/// another.
+/// The timeout of the answer to a send request: the first attempts of an immediate request may take a minute,
+/// and retries another one.
 const ORDER: Duration = Duration::from_secs(150);
 
-/// The longest answer in bytes: the longest page has 10,000 devices with lines of 16 KiB.
+/// The longest answer in bytes. The longest page has 10,000 devices with lines of 16 KiB.
 const MAX_ANSWER: u64 = 192 * 1024 * 1024;
 
-/// The longest problem in bytes: a hundred faults are some 20 KB.
+/// The longest problem in bytes. A hundred faults have some 20 KB.
 const MAX_PROBLEM: u64 = 1024 * 1024;

@@ -1,4 +1,4 @@
-//! `apns-edge doctor`: what the deployment says of itself, for a person.
+//! `apns-edge doctor`: shows the server's checks of the deployment to a person.
 
 use std::fmt;
 
@@ -125,7 +125,7 @@ impl Report {
 }
 
 impl Report {
-    /// The batches that wait for somebody. They are no fault of the deployment.
+    /// Lists the batches that wait to be resumed. They are not faults of the deployment.
     fn batch_lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some(problem) = &self.batches_problem {
@@ -195,7 +195,7 @@ impl Probe {
         let mark = match (self.ok, self.in_use) {
             (true, _) => "ok",
             (false, true) => "FAIL",
-            // No app of the caller sends this way.
+            // No app of the caller uses this environment and transport.
             (false, false) => "-",
         };
         let mut time = format!("{} ms", self.ms);

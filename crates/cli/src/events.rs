@@ -1,30 +1,30 @@
-//! Server-sent events, read off a stream.
+//! Parses server-sent events from a stream.
 //!
-//! Source: the HTML standard, section 9.2.6, "Interpreting an event stream". Ids and the asked-for waits are not used
-//! by the server and are passed over, and lines end with LF or CR LF.
+//! Source: the HTML standard, section 9.2.6, "Interpreting an event stream". The server does not use ids and
+//! retry times, so they are ignored. Lines end with LF or CR LF.
 
 use std::io::{self, BufRead, ErrorKind, Read};
 
 /// One event.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Event {
-    /// What kind it is of; empty if it does not say.
+    /// Its type. Empty if it has none.
     pub(crate) kind: String,
-    /// What it says.
+    /// Its data.
     pub(crate) data: String,
 }
 
-/// The events of a stream. One that breaks off before its blank line is none.
+/// The events of a stream. An event without the blank line after it is incomplete and is ignored.
 #[derive(Debug)]
 pub(crate) struct Events<R>(R);
 
 impl<R: BufRead> Events<R> {
-    /// The events of this stream.
+    /// Reads the events of this stream.
     pub(crate) const fn new(stream: R) -> Self {
         Self(stream)
     }
 
-    /// A line without its end; none where the stream ends.
+    /// Returns a line without its end, or `None` at the end of the stream.
     fn line(&mut self) -> io::Result<Option<String>> {
         let mut line = Vec::new();
         let read = self.0.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)?;
@@ -52,7 +52,7 @@ impl<R: BufRead> Events<R> {
                     event.data = data.join("\n");
                     return Ok(Some(event));
                 }
-                // Without data it is no event.
+                // An event without data is ignored.
                 _ if line.is_empty() => event = Event::default(),
                 "event" => value.clone_into(&mut event.kind),
                 "data" => data.push(value.to_owned()),
@@ -71,7 +71,7 @@ impl<R: BufRead> Iterator for Events<R> {
     }
 }
 
-/// The longest line in bytes: a status document with all its reasons is some 10 KB.
+/// The longest line in bytes. A status document with all its reasons has some 10 KB.
 const MAX_LINE: u64 = 1024 * 1024;
 
 #[cfg(test)]

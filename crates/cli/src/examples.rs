@@ -1,10 +1,10 @@
-//! An example for each command, which its help shows.
+//! An example per command, which its help shows.
 //!
-//! They stand together so that none is forgotten: a command without one fails a test, and each is parsed.
+//! They are in one table: a test fails for a command without an example, and each example is parsed.
 
 use clap::Command;
 
-/// The command with an example in the help of each of its subcommands.
+/// Adds an example to the help of each subcommand.
 pub(crate) fn added(command: Command) -> Command {
     add(command, "")
 }
@@ -26,7 +26,7 @@ fn add(command: Command, above: &str) -> Command {
     })
 }
 
-/// The example for the subcommand with this path, such as `batch send`.
+/// Returns the example for the subcommand with this path, such as `batch send`.
 pub(crate) fn of(path: &str) -> Option<&'static str> {
     let found = EXAMPLES.iter().find(|(of, _)| *of == path);
     found.map(|(_, example)| *example)

@@ -1,21 +1,22 @@
-//! How the command ends, in a number that a script can use.
+//! The exit codes of the command, for scripts.
 
 use std::process::ExitCode;
 
 /// The exit codes. They are part of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// What was asked for is done. Devices that are gone are no failure.
+    /// The command succeeded. Devices that are gone are not a failure.
     Done = 0,
-    /// Something needs a person: pushes with a fault, unknown or given up, lines that were left out, or what the doctor found.
+    /// A person must act: pushes failed, are unknown or were given up, lines were rejected, or the doctor
+    /// found something.
     Undelivered = 1,
-    /// The command line, the settings or a file on this machine is at fault. It is clap's code as well.
+    /// The command line, the settings or a local file is invalid. clap uses the same code.
     Usage = 2,
     /// The server refused the request.
     Refused = 3,
-    /// The server could not be reached, or could not do it.
+    /// The server could not be reached, or is temporarily unable.
     Unavailable = 4,
-    /// The batch or the campaign is paused or cancelled, or it is a draft that was to be watched.
+    /// The batch or the campaign is paused or cancelled, or the campaign to watch is a draft.
     Stopped = 5,
 }
 
@@ -25,10 +26,10 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// The exit code of a command that Ctrl-C ended, as shells number it.
+/// The exit code of a command that was interrupted with Ctrl-C, as shells define it.
 pub(crate) const INTERRUPTED: i32 = 130;
 
-/// The codes, for `--help`.
+/// The text about exit codes in `--help`.
 pub(crate) const HELP: &str = "\
 Exit codes:
   0    done; devices that are gone or whose tokens were refused are no failure

@@ -1,7 +1,8 @@
-//! Which results of pushes make a command end with an exit code of its own.
+//! Which results of pushes make a command exit with code 1.
 //!
-//! A large send always meets devices that are gone: that is no failure of the command. What needs a person is: faults of
-//! the notification or the credentials, and pushes of which nobody knows whether they arrived or that were given up.
+//! A large send always includes devices that are gone, so these are no failure of the command. Results that
+//! need a person are: faults of the notification or the credentials, pushes with an unknown result, and
+//! pushes that were given up.
 
 use clap::ValueEnum;
 
@@ -18,18 +19,18 @@ pub(crate) enum FailOn {
     Never,
 }
 
-/// What became of a push.
+/// The result of a push.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ending<'e> {
-    /// The server's word for the status.
+    /// The server's name of the status.
     pub(crate) status: &'e str,
-    /// The server's word for the verdict, if there is one.
+    /// The server's name of the verdict, if there is one.
     pub(crate) verdict: Option<&'e str>,
     /// Whether it was given up after some attempts.
     pub(crate) gave_up: bool,
 }
 
-/// Whether a push that ended so fails the command, for which the user has named `chosen`.
+/// Whether a push with this result makes the command fail. `chosen` are the options of the user.
 pub(crate) fn fails(ending: Ending<'_>, chosen: &[FailOn]) -> bool {
     if ending.status == "accepted" || chosen.contains(&FailOn::Never) {
         return false;
@@ -37,10 +38,10 @@ pub(crate) fn fails(ending: Ending<'_>, chosen: &[FailOn]) -> bool {
     let is_listed = match ending.verdict {
         Some("drop_device") => chosen.contains(&FailOn::Gone),
         Some("check_token") => chosen.contains(&FailOn::CheckToken),
-        // Repeats are named and were sent once; what a caller cancelled is as it wanted.
+        // A repeated push was sent once, under another index. A cancelled push is what the caller wanted.
         Some("duplicate") => false,
         _ if matches!(ending.status, "duplicate" | "cancelled") => false,
-        // A word that is not known here may be anything.
+        // An unknown word may mean a failure.
         _ => true,
     };
     is_listed || ending.gave_up || chosen.contains(&FailOn::Any)

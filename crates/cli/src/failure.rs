@@ -1,4 +1,4 @@
-//! Why a command could not do what it was asked to.
+//! The errors of commands.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,35 +8,35 @@ use thiserror::Error;
 use crate::exit::Exit;
 use crate::problem::Problem;
 
-/// An error, in words for whoever typed the command. None quotes the API key.
+/// An error, worded for the user of the command. It never contains the API key.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
-    /// The command line or a setting is at fault.
+    /// The command line or a setting is invalid.
     #[error("{0}")]
     Usage(String),
-    /// A file on this machine cannot be read or written.
+    /// A local file cannot be read or written.
     #[error("{}: {fault}", path.display())]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         fault: io::Error,
     },
-    /// The server answered that it will not do this.
+    /// The server refused the request.
     #[error("the server refused: {0}")]
     Refused(Box<Problem>),
-    /// The server answered that it cannot do this.
+    /// The server was unable to execute the request.
     #[error("the server failed: {0}")]
     Unavailable(Box<Problem>),
-    /// There was no answer, or it broke off.
+    /// There was no answer, or it was incomplete.
     #[error("no answer from {url}: {reason}")]
     Unreachable {
         /// The deployment.
         url: String,
-        /// What happened on the way.
+        /// What happened.
         reason: String,
     },
-    /// There was an answer that is not one of apns-edge.
+    /// The answer is not one of apns-edge.
     #[error("{url} gave an answer that cannot be read: {reason}")]
     Unreadable {
         /// The deployment.
@@ -44,16 +44,16 @@ pub(crate) enum Failure {
         /// What is wrong with the answer.
         reason: String,
     },
-    /// Standard output cannot be written to.
+    /// Writing to standard output failed.
     #[error("standard output: {0}")]
     Output(io::Error),
 }
 
 impl Failure {
-    /// How the command ends with it.
+    /// Returns the exit code.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            // Whoever reads us has seen enough, as `head` does.
+            // The reader of a pipe has closed it, as `head` does when it has read enough.
             Self::Output(fault) if fault.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
             Self::Usage(_) | Self::File { .. } | Self::Output(_) => Exit::Usage,
             Self::Refused(_) => Exit::Refused,
@@ -61,7 +61,7 @@ impl Failure {
         }
     }
 
-    /// Whether the same request may well succeed a little later.
+    /// Whether the same request may succeed a little later.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
@@ -70,12 +70,12 @@ impl Failure {
         }
     }
 
-    /// Whether the server does not have what was asked for.
+    /// Whether the server does not have the requested object.
     pub(crate) fn is_absence(&self) -> bool {
         self.problem().is_some_and(Problem::is_absence)
     }
 
-    /// The problem that the server described.
+    /// Returns the problem document of the server.
     pub(crate) const fn problem(&self) -> Option<&Problem> {
         match self {
             Self::Refused(problem) | Self::Unavailable(problem) => Some(problem),

@@ -1,6 +1,6 @@
-//! Ids of the server's, as they are typed: 32 hex digits, so that none can lead to another path.
+//! Parses the ids of batches and campaigns: 32 hex digits, so that no id can change a path.
 
-/// The id in the server's spelling; none if the text is not one.
+/// Returns the id as the server writes it, or `None` if the text is not an id.
 pub(crate) fn read(text: &str) -> Option<String> {
     let is_id = text.len() == LEN && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_id.then(|| text.to_ascii_lowercase())

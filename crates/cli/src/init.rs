@@ -1,8 +1,8 @@
-//! `apns-edge init`: a deployment of one's own, ready for `wrangler deploy`.
+//! `apns-edge init`: writes the configuration of a deployment, ready for `wrangler deploy`.
 //!
-//! Asks for what Apple's developer portal shows, checks it, makes an API key, and writes a configuration that git ignores. In
-//! scope: files on this machine, and the commands to run next. Out of scope: running them; what Apple thinks of the key, which
-//! only a push shows.
+//! Asks for what Apple's developer portal shows, validates it, creates an API key, and writes a configuration
+//! that git ignores. In scope: local files, and the commands to run next. Out of scope: running them, and
+//! whether Apple accepts the key, which only a push shows.
 
 use std::fs;
 use std::io;
@@ -96,7 +96,7 @@ impl Init {
         Ok(Exit::Done)
     }
 
-    /// Takes the flags, and asks for the rest.
+    /// Returns the values of the flags, and asks for the others.
     fn answers(&self) -> Result<App, Failure> {
         let mut questions = Questions::new(io::stdin().lock(), io::stderr());
         let team_id: TeamId =
@@ -142,7 +142,7 @@ impl Init {
         })
     }
 
-    /// What to run next.
+    /// Returns the commands to run next.
     fn commands(&self, app: &App, entry: &str) -> Vec<String> {
         let config = format!("--config {}", self.output.display());
         vec![
@@ -157,12 +157,13 @@ impl Init {
         ]
     }
 
-    /// wrangler.toml beside the file to write: what it says of folders holds for both.
+    /// Returns the path of wrangler.toml. It must be in the folder of the written file, because both have
+    /// relative paths.
     fn base(&self) -> PathBuf {
         self.output.with_file_name(BASE)
     }
 
-    /// Warns if git would take the file into a commit. Without git there is nothing to warn of.
+    /// Warns if git would commit the file. Does nothing without git.
     fn warn_if_tracked(&self, screen: Screen) {
         let mut git = Command::new("git");
         git.args(["check-ignore", "--quiet"]).arg(&self.output);
@@ -173,7 +174,7 @@ impl Init {
     }
 }
 
-/// Reads the name of a `.p8` file, and checks what is in it.
+/// Checks the `.p8` file with this name. Returns its path.
 fn signing_key(path: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(path.trim());
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -182,14 +183,14 @@ fn signing_key(path: &str) -> Result<PathBuf, String> {
     Ok(path)
 }
 
-/// The key id in the name of a file as Apple names it.
+/// Returns the key id in the name of a file, if it is named as Apple does.
 fn key_id_in(path: &Path) -> Option<String> {
     let name = path.file_stem()?.to_str()?;
     let id = name.strip_prefix("AuthKey_")?;
     id.parse::<KeyId>().is_ok().then(|| id.to_owned())
 }
 
-/// A path as a shell takes it for one word.
+/// Quotes a path for a shell.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+@".contains(letter);
@@ -213,10 +214,10 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
     })
 }
 
-/// The file with what all deployments share.
+/// The file with the settings that all deployments share.
 const BASE: &str = "wrangler.toml";
 
-/// The file that is written; .gitignore names it.
+/// The default file to write, which is in .gitignore.
 const OUTPUT: &str = "wrangler.local.toml";
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! `apns-edge key new`: an API key, and what the deployment is told of it.
+//! `apns-edge key new`: creates an API key, and its entry for the deployment.
 //!
-//! The deployment keeps the key's SHA-256 alone (`API_KEYS`), so that the key itself exists where it is printed and
-//! nowhere else. The name of a key is its identity and no two keys share one, so that a name that nobody chose is made of
-//! the key's apps and random digits.
+//! The deployment stores only the key's SHA-256 (`API_KEYS`), so the key itself exists only where it is
+//! printed. The name of a key is its identity and must be unique. If no name is given, it is made of the
+//! key's apps and random digits.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::screen::Screen;
 
-/// What can be done about API keys.
+/// The commands about API keys.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Key {
     New(New),
@@ -45,10 +45,10 @@ impl Key {
     }
 }
 
-/// Makes a key that reaches one app, and its entry.
+/// Creates a key with access to one app, and its entry.
 ///
 /// # Errors
-/// The operating system gives no random bytes.
+/// The operating system returns no random bytes.
 pub(crate) fn new_for(app: &str) -> Result<(String, Value), Failure> {
     let (name, apps) = (None, vec![app.to_owned()]);
     New { name, apps }.make()
@@ -70,7 +70,7 @@ impl New {
         json!({"name": self.name(suffix), "sha256": hex(&Sha256::digest(key.as_bytes())), "apps": apps})
     }
 
-    /// The name of the key; `suffix` keeps names that nobody chose apart.
+    /// Returns the name of the key. `suffix` makes generated names unique.
     fn name(&self, suffix: &str) -> String {
         match (&self.name, self.apps.as_slice()) {
             (Some(name), _) => name.clone(),
@@ -89,10 +89,10 @@ fn parse_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// Random bytes of the operating system, in hex.
+/// Returns random bytes of the operating system, in hex.
 ///
 /// # Errors
-/// The operating system has none.
+/// The operating system returns none.
 pub(crate) fn random_hex<const N: usize>() -> Result<String, Failure> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)
@@ -104,13 +104,13 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Bytes of the random digits in a name that nobody chose: a few keys of a deployment do not meet by chance.
+/// The random bytes in a generated name: enough that the few keys of a deployment do not collide.
 const SUFFIX_BYTES: usize = 3;
 
-/// The longest name in bytes that a deployment takes.
+/// The longest name in bytes that a deployment accepts.
 const MAX_NAME: usize = 256;
 
-/// The size of an API key: 256 bits, so that its fast hash can be known to anyone.
+/// The size of an API key in bytes. With 256 random bits, its fast hash reveals nothing.
 const KEY_BYTES: usize = 32;
 
 #[cfg(test)]

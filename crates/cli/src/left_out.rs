@@ -1,10 +1,10 @@
-//! The devices that a run has left out, as the server counts them.
+//! The devices that a run left out, as the server counts them.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// How many devices were left out, by reason.
+/// The number of devices that were left out, by reason.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct LeftOut {
@@ -17,7 +17,8 @@ pub(crate) struct LeftOut {
 }
 
 impl LeftOut {
-    /// How many devices have each reason, and the reason in words. Nothing without a device.
+    /// Returns the number of devices per reason, with the reason as text. Reasons without devices are left
+    /// out.
     pub(crate) fn to_parts(&self) -> Vec<(u64, String)> {
         let missing = self.missing.iter();
         let missing = missing.map(|(name, count)| (*count, format!("left out: they have no `{name}`")));
@@ -34,7 +35,7 @@ impl LeftOut {
             .collect()
     }
 
-    /// Whether devices got nothing because no push could be made for them.
+    /// Whether devices received nothing because no push could be rendered for them.
     pub(crate) fn has_unsendable(&self) -> bool {
         self.missing_others > 0 || self.invalid > 0 || self.missing.values().any(|count| *count > 0)
     }

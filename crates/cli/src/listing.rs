@@ -1,4 +1,4 @@
-//! Lists of the server's: a line for each entry, page after page.
+//! Prints lists from the server: a line per entry, page after page.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -7,16 +7,16 @@ use crate::caller::Caller;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// A list, and what is asked for of it.
+/// A list to print.
 #[derive(Debug)]
 pub(crate) struct Listing<'l> {
-    /// Where it is.
+    /// Its path.
     pub(crate) path: &'l str,
-    /// Under which name an answer has the entries.
+    /// The field of the answer that has the entries.
     pub(crate) field: &'static str,
-    /// What the entries must be like.
+    /// The query parameters.
     pub(crate) filters: &'l [(&'static str, Option<&'l str>)],
-    /// How many there may be at most. None is for lists that the server gives as a whole.
+    /// The most entries. `None` for lists without pages.
     pub(crate) limit: Option<u64>,
 }
 
@@ -29,7 +29,7 @@ impl Listing<'_> {
     /// Prints the entries.
     ///
     /// # Errors
-    /// The server does not give them, or gives something else.
+    /// The server does not answer, or its answer cannot be read.
     pub(crate) fn print<E: DeserializeOwned>(
         &self,
         caller: &Caller,
@@ -78,5 +78,5 @@ impl Listing<'_> {
     }
 }
 
-/// How many entries are asked for at once: the most that the server gives.
+/// The number of entries per request: the server's limit.
 const PAGE: u64 = 1000;

@@ -1,11 +1,12 @@
-//! `apns-edge`: the command line of those who send with a deployment of their own.
+//! `apns-edge`: the command for users of a deployment.
 //!
-//! It speaks to the Worker by the HTTP contract (docs/reference/http.md) and knows no more than that: what is right or wrong with an
-//! order is the server's to say. In scope: sending, batches and their receipts, audiences, campaigns, the doctor, API
-//! keys. Not in scope: deploying, and anything that only developers of apns-edge do (`cargo xtask`).
+//! It calls the Worker by the HTTP contract (docs/reference/http.md) and knows nothing else of it: the server
+//! validates requests. In scope: sending, batches and their receipts, audiences, campaigns, the doctor, API
+//! keys, and the configuration of a deployment. Out of scope: deploying, and the tasks of developers of
+//! apns-edge (`cargo xtask`).
 //!
-//! Standard output is for results, and with `--json` for the server's documents alone; notes, bars and errors go to
-//! standard error.
+//! Standard output has only results and, with `--json`, only the server's documents. Notes, progress bars and
+//! errors are written to standard error.
 
 use std::process::ExitCode;
 
@@ -62,7 +63,7 @@ struct Cli {
     command: Command,
 }
 
-/// What every command takes.
+/// The options of every command.
 #[derive(Debug, Args)]
 struct Common {
     #[command(flatten)]
@@ -106,7 +107,7 @@ enum Command {
 
 impl Cli {
     fn run(&self, screen: Screen) -> Result<Exit, Failure> {
-        // These talk to nobody.
+        // These commands do not call the server.
         match &self.command {
             Command::Init(init) => return init.run(screen),
             Command::Key(key) => return key.run(screen),
@@ -133,7 +134,7 @@ impl Cli {
     }
 }
 
-/// The command with all of its subcommands, and an example in the help of each.
+/// Returns the command with all its subcommands, and an example in the help of each.
 fn command() -> clap::Command {
     examples::added(Cli::command())
 }

@@ -1,4 +1,4 @@
-//! The parts of an order that flags and files describe.
+//! The parts of a send request that flags and files describe.
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -45,10 +45,10 @@ fn priority(text: &str) -> Result<u8, &'static str> {
 }
 
 impl Notification {
-    /// The notification as the server takes it.
+    /// Returns the notification as the server accepts it.
     ///
     /// # Errors
-    /// The payload cannot be read, or is no JSON object.
+    /// The payload cannot be read, or is not a JSON object.
     pub(crate) fn to_json(&self) -> Result<Value, Failure> {
         let payload = match &self.payload {
             Some(payload) => not_whole(inline("--payload", payload)?)?,
@@ -56,7 +56,7 @@ impl Notification {
                 json!({"aps": {"alert": some([("title", text(self.title.as_deref())), ("body", text(self.body.as_deref()))])}})
             }
         };
-        // The server takes times of both kinds; only a number is one of seconds.
+        // The server accepts times as text and epoch seconds as a number.
         let seconds = |time: &str| time.parse::<u64>().map_or_else(|_| json!(time), Value::from);
         Ok(some([
             ("payload", Some(payload)),
@@ -69,7 +69,7 @@ impl Notification {
     }
 }
 
-/// A payload that is not a whole notification, as devices would show nothing of that.
+/// Rejects a payload that is a whole notification, because devices would not show it.
 fn not_whole(payload: Value) -> Result<Value, Failure> {
     if payload.get("payload").is_none() || payload.get("aps").is_some() {
         return Ok(payload);
@@ -89,7 +89,7 @@ pub(crate) enum OnInvalid {
 }
 
 impl OnInvalid {
-    /// The server's word for it.
+    /// Returns the server's name of the option.
     pub(crate) fn to_json(self) -> Value {
         json!(match self {
             Self::Skip => "skip",

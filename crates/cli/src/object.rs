@@ -1,4 +1,4 @@
-//! JSON objects that flags and files describe.
+//! Reads JSON objects from flags and files.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::failure::Failure;
 
-/// An object of the fields that there are.
+/// Returns an object of the fields that have a value.
 pub(crate) fn some<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
     let fields = fields.into_iter();
     let fields: Map<String, Value> = fields
@@ -21,15 +21,15 @@ pub(crate) fn some<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value 
     Value::Object(fields)
 }
 
-/// A text that may be missing, as JSON.
+/// Returns an optional text as JSON.
 pub(crate) fn text(text: Option<&str>) -> Option<Value> {
     text.map(Value::from)
 }
 
-/// An object as a flag gives it: written out, or in a file. `flag` is what errors call it.
+/// Reads an object from a flag: inline JSON, or the name of a file. `flag` is its name in errors.
 ///
 /// # Errors
-/// The file cannot be read or is too large, or there is something else in its place.
+/// The file cannot be read or is too large, or there is no object.
 pub(crate) fn inline(flag: &str, text: &str) -> Result<Value, Failure> {
     if text.trim_start_matches('\u{feff}').trim_start().starts_with('{') {
         object(flag, text)
@@ -38,10 +38,10 @@ pub(crate) fn inline(flag: &str, text: &str) -> Result<Value, Failure> {
     }
 }
 
-/// Reads a file that holds one JSON object; - is standard input.
+/// Reads a file with one JSON object. `-` is standard input.
 ///
 /// # Errors
-/// It cannot be read, is too large to be one document, or holds something else.
+/// The file cannot be read, is too large, or does not contain an object.
 pub(crate) fn read(path: &Path) -> Result<Value, Failure> {
     let at_fault = |fault| Failure::File {
         path: PathBuf::from(path),
@@ -67,10 +67,10 @@ pub(crate) fn read(path: &Path) -> Result<Value, Failure> {
     object(&path.to_string(), &text)
 }
 
-/// Checks that `notification` is one and no payload alone.
+/// Checks that `notification` is a notification and not only a payload.
 ///
 /// # Errors
-/// It is Apple's JSON.
+/// It is a payload.
 pub(crate) fn check_notification(what: &str, notification: &Value) -> Result<(), Failure> {
     if notification.get("aps").is_some() && notification.get("payload").is_none() {
         return Err(Failure::Usage(format!(
@@ -86,7 +86,7 @@ pub(crate) fn check_notification(what: &str, notification: &Value) -> Result<(),
 }
 
 fn object(what: &str, text: &str) -> Result<Value, Failure> {
-    // Some editors begin each file with a byte order mark.
+    // Some editors write a byte order mark at the beginning of a file.
     let text = text.trim_start_matches('\u{feff}').trim_start();
     let fault = |text: String| Err(Failure::Usage(format!("{what}: {text}")));
     if !text.starts_with('{') {
@@ -95,14 +95,14 @@ fn object(what: &str, text: &str) -> Result<Value, Failure> {
     match serde_json::from_str(text) {
         Ok(value) => match serde_json::from_str::<Unrepeated>(text) {
             Ok(Unrepeated) => Ok(value),
-            // The parser of values would drop the first of them.
+            // Without this check, the parser would silently drop the first of them.
             Err(error) => fault(format!("{error}; keep one of them")),
         },
         Err(error) => fault(format!("is not JSON: {error}")),
     }
 }
 
-/// A value in which no name occurs twice in an object.
+/// A value without duplicate names in its objects.
 struct Unrepeated;
 
 impl<'de> Deserialize<'de> for Unrepeated {
@@ -159,8 +159,8 @@ impl<'de> Visitor<'de> for Unrepeated {
     }
 }
 
-/// The largest file with a document: Apple takes notifications of 5 KB, and the server says what is too large better
-/// than we.
+/// The largest file with a document. Apple accepts payloads of 5 KB, and the server's error for a larger one
+/// is more precise.
 const MAX_DOCUMENT: u64 = 1024 * 1024;
 
 #[test]

@@ -1,7 +1,7 @@
-//! Lines of JSON that the server gives in pages, to standard output or into a file.
+//! Copies pages of JSON lines from the server to standard output or to a file.
 //!
-//! A page is written when it is there as a whole, so that one that breaks off is asked for again and no line comes
-//! twice; the server's last line of each page, where the next begins, is not written.
+//! A page is written when it is complete, so that an incomplete one can be requested again and no line is
+//! written twice. The server's last line of each page, with the cursor of the next one, is not written.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::caller::Caller;
 use crate::failure::Failure;
 
-/// Where the lines go.
+/// The destination of the lines.
 #[derive(Debug, Args)]
 pub(crate) struct Output {
     /// Write to this file, which is created when everything has been received
@@ -22,20 +22,20 @@ pub(crate) struct Output {
     output: Option<PathBuf>,
 }
 
-/// The last line of a page. Nothing that stands before it reads as one.
+/// The last line of a page. No other line parses as one.
 pub(crate) trait Last: DeserializeOwned {
     /// Whether no page follows.
     fn is_end(&self) -> bool;
 
-    /// Where the next page begins.
+    /// Returns the cursor of the next page.
     fn cursor(&self) -> Option<&str>;
 }
 
 impl Output {
-    /// Writes all pages, and gives the last line of the last.
+    /// Writes all pages. Returns the last line of the last page.
     ///
     /// # Errors
-    /// A page does not come, or cannot be written.
+    /// A page cannot be read or written.
     pub(crate) fn write<L: Last>(
         &self,
         caller: &Caller,
@@ -46,7 +46,7 @@ impl Output {
         match &self.output {
             None => {
                 let out = io::stdout();
-                // Where the lines themselves are seen, a count of them is in their way.
+                // On a terminal that shows the lines themselves, a counter would be in their way.
                 let bar = if out.is_terminal() {
                     ProgressBar::hidden()
                 } else {
@@ -59,21 +59,21 @@ impl Output {
     }
 }
 
-/// Pages that are to be copied.
+/// The pages to copy.
 struct Pages<'p> {
     caller: &'p Caller,
     path: &'p str,
     filter: Option<(&'p str, &'p str)>,
 }
 
-/// A page: whole lines, and what the server says behind them.
+/// A page: whole lines, and the server's last line.
 struct Page<L> {
     lines: String,
     last: L,
 }
 
 impl Pages<'_> {
-    /// Copies all pages to a file, under another name until all are there.
+    /// Copies all pages to a file, which has another name until it is complete.
     fn copy_to<L: Last>(&self, file: &Path) -> Result<L, Failure> {
         let mut part = file.as_os_str().to_owned();
         part.push(".part");
@@ -89,7 +89,7 @@ impl Pages<'_> {
         let last = match copied {
             Ok(last) => last,
             Err(failure) => {
-                // What is left of it is of no use, and says so by its name if it cannot be removed.
+                // If the incomplete file cannot be removed, its name shows that it is incomplete.
                 let _ = fs::remove_file(&part);
                 return Err(failure);
             }
@@ -98,7 +98,7 @@ impl Pages<'_> {
         Ok(last)
     }
 
-    /// Copies all pages. The bar counts the lines and is gone at the end.
+    /// Copies all pages. A counter shows the number of lines, and is removed at the end.
     fn copy<L: Last>(
         &self,
         sink: &mut dyn Write,
@@ -144,7 +144,7 @@ impl Pages<'_> {
             .and_then(|lines| lines.rfind('\n'))
             .map_or(0, |at| at + 1);
         let last = lines.get(start..end).unwrap_or_default();
-        // What stands there instead may be a device: it is not quoted.
+        // The unreadable line may contain a device, so it is not quoted.
         let last =
             serde_json::from_str(last).map_err(|_| client.broken("a page ended before its last line"))?;
         lines.truncate(start);
@@ -152,8 +152,8 @@ impl Pages<'_> {
     }
 }
 
-/// How many lines a page has: the most that the server gives.
+/// The number of lines per page: the server's limit.
 const LIMIT: &str = "10000";
 
-/// What is shown while pages come; nobody knows how many there are.
+/// The display while pages are copied. Their number is not known in advance.
 const COUNT: &str = "{spinner} {human_pos} lines, {per_sec}";

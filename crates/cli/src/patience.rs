@@ -1,10 +1,10 @@
-//! When to try again what has failed on the way, and when to give up.
+//! The retry policy: when a failed request is repeated, and when it is given up.
 
 use std::time::Duration;
 
 use crate::failure::Failure;
 
-/// What is left of the attempts at one thing.
+/// The remaining attempts.
 #[derive(Debug)]
 pub(crate) struct Patience {
     attempts: u32,
@@ -12,20 +12,20 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// As many attempts in a row.
+    /// Allows this number of consecutive attempts.
     pub(crate) const fn new(attempts: u32) -> Self {
         Self { attempts, failed: 0 }
     }
 
-    /// Something came of it: the count begins anew.
+    /// Resets the count after progress.
     pub(crate) const fn renew(&mut self) {
         self.failed = 0;
     }
 
-    /// An attempt failed: how long to wait before the next.
+    /// Returns how long to wait before the next attempt.
     ///
     /// # Errors
-    /// The failure, if it will not pass or the attempts are used up.
+    /// The failure, if it is permanent or the attempts are used up.
     pub(crate) fn wait(&mut self, failure: Failure) -> Result<Duration, Failure> {
         self.failed = self.failed.saturating_add(1);
         if !failure.is_passing() || self.failed >= self.attempts {
@@ -39,13 +39,13 @@ impl Patience {
     }
 }
 
-/// The wait after the first failure: a connection that broke is usually there again at once.
+/// The delay after the first failure. A broken connection can usually be opened again at once.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 
-/// The longest wait of our own choice.
+/// The longest delay, unless the server asks for more.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
-/// The longest wait that the server may ask for: someone may sit before the command.
+/// The longest delay that the server may ask for, because a person may be waiting.
 const LONGEST_ASKED: Duration = Duration::from_secs(300);
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! What the server says when it does not do something: RFC 9457 problem documents.
+//! The server's problem documents (RFC 9457).
 //!
-//! A proxy before the server may answer with a page of its own; then the status is all there is.
+//! A proxy in front of the server may answer with its own page. Then only the status is known.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-/// A problem, as the server described it.
+/// A problem document of the server.
 #[derive(Debug, Default)]
 pub(crate) struct Problem {
     status: u16,
@@ -38,7 +38,7 @@ struct Entry {
 }
 
 impl Problem {
-    /// Reads an answer with a status that is no success.
+    /// Reads an answer whose status is not a success.
     pub(crate) fn read(status: u16, retry_after: Option<&str>, text: String) -> Self {
         Self {
             status,
@@ -48,33 +48,33 @@ impl Problem {
         }
     }
 
-    /// The server's document; none if the answer was something else.
+    /// Returns the server's document, or `None` if the answer was something else.
     pub(crate) fn document(&self) -> Option<&str> {
         self.document.as_ref().map(|_| self.text.as_str())
     }
 
-    /// How long the server asks to wait.
+    /// Returns how long the server asks to wait.
     pub(crate) const fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// Whether the same request may well succeed a little later.
+    /// Whether the same request may succeed a little later.
     pub(crate) fn is_passing(&self) -> bool {
-        // 52x and 530 are Cloudflare's, for a Worker that did not answer.
+        // 52x and 530 are Cloudflare's statuses for a Worker that did not answer.
         matches!(self.status, 429 | 502..=504 | 520..=530) || self.is(UPLOAD_IN_PROGRESS)
     }
 
-    /// Whether it is about who calls, whatever is asked for.
+    /// Whether the caller itself is refused, whatever it requests.
     pub(crate) const fn is_about_the_caller(&self) -> bool {
         matches!(self.status, 401 | 403)
     }
 
-    /// Whether there is no such thing.
+    /// Whether the requested object does not exist.
     pub(crate) const fn is_absence(&self) -> bool {
         self.status == 404
     }
 
-    /// The same problem with its lines of the body told as lines of something else.
+    /// Returns the problem with its line numbers converted.
     pub(crate) fn with_lines(mut self, told: impl Fn(u64) -> u64) -> Self {
         for entry in self.document.iter_mut().flat_map(|document| &mut document.errors) {
             entry.line = entry.line.map(&told);
@@ -117,10 +117,10 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What stands before the slug in `type`.
+/// The prefix of the slug in `type`.
 const TYPE_PREFIX: &str = "urn:apns-edge:problem:";
 
-/// The problem of an upload whose Idempotency-Key belongs to one that still runs.
+/// The problem of an upload whose Idempotency-Key belongs to an upload in progress.
 const UPLOAD_IN_PROGRESS: &str = "upload-in-progress";
 
 #[cfg(test)]

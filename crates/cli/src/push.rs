@@ -1,6 +1,6 @@
-//! `apns-edge push`: one notification to some devices, with an answer for each.
+//! `apns-edge push`: sends one notification to some devices, and prints a result per device.
 //!
-//! It is not tried again if the answer is lost: what was sent would be shown twice.
+//! It is not retried if the answer is lost, because devices would show the notification twice.
 
 use std::fs::File;
 use std::io::Read;
@@ -56,7 +56,7 @@ impl Push {
         let answer = caller
             .client
             .upload(&Target::order(&[]), &mut body.as_slice(), length)?;
-        // The first line of the body is the head.
+        // The first line of the body is the header.
         let place = if self.devices.is_some() && self.device.is_empty() {
             Place::Line(1)
         } else {
@@ -65,7 +65,7 @@ impl Push {
         tell(caller, &answer, place)
     }
 
-    /// The order in lines.
+    /// Returns the request in lines.
     fn order(&self) -> Result<Vec<u8>, Failure> {
         let head = some([
             ("app", text(self.app.as_deref())),
@@ -103,7 +103,7 @@ impl Push {
     }
 }
 
-/// The token and the name in `TOKEN[=REF]`. Base64 ends with signs of its own: the server says what it is.
+/// Splits `TOKEN[=REF]`. A token in Base64 may end with `=`, which the server rejects with an explanation.
 fn device_of(text: &str) -> (&str, Option<&str>) {
     match text.split_once('=') {
         Some((_, rest)) if rest.trim_matches('=').is_empty() => (text, None),
@@ -112,10 +112,10 @@ fn device_of(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Prints what became of each push of an order and its warnings, and says how the command ends with it.
+/// Prints the result of each push and the warnings. Returns the exit code.
 ///
 /// # Errors
-/// The answer is none to an order, or cannot be written.
+/// The answer is not one to a send request, or cannot be written.
 pub(crate) fn tell(caller: &Caller, answer: &Answer, place: Place) -> Result<Exit, Failure> {
     Warnings::read(&answer.text).print(caller.screen, place);
     if answer.status == ACCEPTED {
@@ -134,7 +134,7 @@ pub(crate) fn tell(caller: &Caller, answer: &Answer, place: Place) -> Result<Exi
         };
         fails(ending, &caller.fail_on)
     };
-    // Where nothing arrives, somebody has to look.
+    // If no push was accepted, a person must look at it.
     let is_in_vain = results.counts.accepted == 0 && results.counts.devices > 0;
     let is_failed = is_in_vain && !caller.fail_on.contains(&FailOn::Never);
     Ok(if is_failed || results.results.iter().any(fails) {
@@ -181,7 +181,7 @@ struct PushResult {
 }
 
 impl Results {
-    /// A line for each device, and the counts.
+    /// Returns a line per device, and the counts.
     fn to_text(&self) -> String {
         let mut text: String = self
             .results
@@ -227,10 +227,10 @@ impl PushResult {
     }
 }
 
-/// The status of an order that became a batch.
+/// The status of a request that became a batch.
 const ACCEPTED: u16 = 202;
 
-/// The largest order that is sent at once: the largest body that the server takes, by any transport.
+/// The largest request that is sent at once: the largest body that the server accepts, by any transport.
 const MAX_BODY: u64 = 16 * 1024 * 1024;
 
 #[test]

@@ -1,4 +1,4 @@
-//! `apns-edge receipts`, `gone` and `suspect`: what has become of each push of a batch, as lines of JSON.
+//! `apns-edge receipts`, `gone` and `suspect`: prints the results of a batch's pushes as lines of JSON.
 
 use clap::Args;
 use serde::Deserialize;

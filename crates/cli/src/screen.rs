@@ -1,7 +1,7 @@
-//! Where the command writes to: results to standard output, everything else to standard error.
+//! The output of the command: results on standard output, everything else on standard error.
 //!
-//! With `--json` a machine reads: standard output then holds documents alone, and notes are written for a person at a
-//! terminal or not at all. Errors are always told.
+//! With `--json`, standard output has only documents, and notes are written only if standard error is a
+//! terminal. Errors are always written.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// The two streams, and who reads them.
+/// The two streams, and their readers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Screen {
     json: bool,
@@ -19,7 +19,7 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// The streams of this process.
+    /// Creates the output of this process.
     pub(crate) fn new(json: bool) -> Self {
         Self {
             json,
@@ -27,20 +27,20 @@ impl Screen {
         }
     }
 
-    /// Whether a machine reads standard output.
+    /// Whether a program reads standard output.
     pub(crate) const fn is_json(self) -> bool {
         self.json
     }
 
-    /// Whether progress is told in lines: a person will read it, and no terminal shows a bar.
+    /// Whether progress is written as lines: a person will read it, and there is no terminal for a bar.
     pub(crate) const fn wants_lines(self) -> bool {
         !self.is_terminal && !self.json
     }
 
-    /// Writes a result: the document for a machine, the text for a person.
+    /// Writes a result: the document for a program, the text for a person.
     ///
     /// # Errors
-    /// Standard output cannot be written to.
+    /// Writing to standard output failed.
     pub(crate) fn result(self, document: &str, text: impl FnOnce() -> String) -> Result<(), Failure> {
         if self.json {
             line(&one_line(document))
@@ -49,19 +49,19 @@ impl Screen {
         }
     }
 
-    /// Says something to a person.
+    /// Writes a note for a person.
     pub(crate) fn note(self, text: &str) {
         if self.is_terminal || !self.json {
             say(text);
         }
     }
 
-    /// Says something that whoever runs the command should know in any case.
+    /// Writes a warning, which is always shown.
     pub(crate) fn warn(self, text: &str) {
         say(&format!("warning: {text}"));
     }
 
-    /// Tells a failure, and how the command ends with it. A machine gets the server's document as well.
+    /// Writes a failure, and returns its exit code. With `--json` the server's document is written as well.
     pub(crate) fn fail(self, failure: &Failure) -> Exit {
         let exit = failure.exit();
         if exit == Exit::Done {
@@ -70,14 +70,14 @@ impl Screen {
         if let Some(document) = failure.problem().and_then(|problem| problem.document())
             && self.json
         {
-            // If it cannot be written, the error below still is.
+            // If this cannot be written, the error below still is.
             let _ = line(&one_line(document));
         }
         say(&format!("error: {failure}"));
         exit
     }
 
-    /// A bar on standard error; nothing where that is no terminal. Without a length it is a count.
+    /// Returns a progress bar on standard error, hidden without a terminal. Without a length it is a counter.
     pub(crate) fn bar(self, length: Option<u64>, bar: &str, count: &str) -> ProgressBar {
         let target = if self.is_terminal {
             ProgressDrawTarget::stderr()
@@ -99,12 +99,12 @@ fn line(text: &str) -> Result<(), Failure> {
         .map_err(Failure::Output)
 }
 
-/// Writes a line to standard error; if nobody can read that, there is no one left to tell.
+/// Writes a line to standard error. Ignores failures, because there is no other way to report them.
 fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// The document on one line. What is not JSON is not changed but for its ends.
+/// Returns the document on one line. A text that is not JSON is only trimmed.
 fn one_line(document: &str) -> String {
     let trimmed = document.trim();
     if !trimmed.contains('\n') {

@@ -1,6 +1,6 @@
-//! Which deployment, and with which key: from the flags, else the environment, else a file.
+//! Finds the URL and the key of the deployment: in the flags, else in the environment, else in a file.
 //!
-//! Each of the two is looked for by itself, so that a flag can override the URL of a file and keep its key.
+//! Each of the two is looked up separately, so that a flag can override the URL of a file but keep its key.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use ureq::http::{HeaderValue, Uri};
 
 use crate::failure::Failure;
 
-/// What the command line says about the deployment.
+/// The flags about the deployment.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Flags {
     /// The deployment, such as https://apns-edge.example.workers.dev [or APNS_EDGE_URL, or `url` in the config file]
@@ -28,23 +28,23 @@ pub(crate) struct Flags {
     config: Option<PathBuf>,
 }
 
-/// A deployment and the key to it.
+/// The URL of a deployment, and its key.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    /// The origin and what the paths begin with, without a slash at the end.
+    /// The origin and the prefix of all paths, without a slash at the end.
     pub(crate) url: String,
     /// The API key.
     pub(crate) key: Key,
-    /// What the user should know of them.
+    /// Warnings about the settings.
     pub(crate) warnings: Vec<String>,
 }
 
-/// An API key. It is shown nowhere.
+/// An API key. It is never shown.
 #[derive(Clone)]
 pub(crate) struct Key(HeaderValue);
 
 impl Key {
-    /// The key as the value of `Authorization`.
+    /// Returns the key as the value of `Authorization`.
     pub(crate) const fn authorization(&self) -> &HeaderValue {
         &self.0
     }
@@ -71,10 +71,10 @@ impl fmt::Debug for Key {
 }
 
 impl Settings {
-    /// Finds them. `variable` reads the environment, and `home` is the user's folder.
+    /// Finds the settings. `variable` reads the environment, and `home` is the user's folder.
     ///
     /// # Errors
-    /// One is missing or cannot be used; or the file, if one is named or there is one.
+    /// A setting is missing or invalid, or the config file cannot be read.
     pub(crate) fn find(
         flags: &Flags,
         variable: impl Fn(&str) -> Option<String>,
@@ -110,7 +110,7 @@ impl Settings {
     }
 }
 
-/// Checks the URL. Also says whether it leads over a network without TLS.
+/// Validates the URL. Also returns whether it leads over a network without TLS.
 fn origin(text: &str) -> Result<(String, bool), Failure> {
     let unusable = |why: &str| Err(Failure::Usage(format!("the deployment's URL {why}")));
     let text = text.trim().trim_end_matches('/');
@@ -135,7 +135,7 @@ fn origin(text: &str) -> Result<(String, bool), Failure> {
     }
 }
 
-/// What a config file says.
+/// The contents of a config file.
 #[derive(Debug, Default)]
 struct Stored {
     url: Option<String>,
@@ -144,7 +144,7 @@ struct Stored {
 }
 
 impl Stored {
-    /// Reads the file that is named, which must be there, or the usual one, which need not.
+    /// Reads the named file, which must exist, or the usual one, which may be missing.
     fn read(named: Option<&Path>, usual: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = named.or(usual) else {
             return Ok(Self::default());
@@ -170,7 +170,7 @@ impl Stored {
         Ok(stored)
     }
 
-    /// Reads the text. What is wrong with it is said without quoting it: the key stands in there.
+    /// Parses the text. Errors do not quote it, because it contains the key.
     fn parse(text: &str) -> Result<Self, String> {
         let table: Table = text.parse().map_err(|error: toml::de::Error| {
             let before = error.span().and_then(|span| text.get(..span.start));
@@ -204,19 +204,19 @@ fn is_open_to_others(_: &fs::Metadata) -> bool {
     false
 }
 
-/// What the help calls the options that every command takes.
+/// The heading of the common options in the help.
 pub(crate) const HEADING: &str = "Common options";
 
-/// The variable of the deployment's URL.
+/// The environment variable with the deployment's URL.
 const URL: &str = "APNS_EDGE_URL";
 
-/// The variable of the API key.
+/// The environment variable with the API key.
 const KEY: &str = "APNS_EDGE_KEY";
 
-/// The config file, from the folder of all of them.
+/// The config file, relative to the folder of config files.
 const FILE: &str = "apns-edge/config.toml";
 
-/// The permission bits by which the group and everyone else may read.
+/// The permission bits with which the group and all others may read a file.
 #[cfg(unix)]
 const READABLE_BY_OTHERS: u32 = 0o044;
 

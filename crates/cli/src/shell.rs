@@ -1,4 +1,4 @@
-//! `apns-edge completions` and `apns-edge man`: what shells and `man` read of the command.
+//! `apns-edge completions` and `apns-edge man`: writes completion scripts and man pages.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
-//! Where an upload's lines come from: a file or standard input, streamed and never held.
+//! The source of an upload's lines: a file or standard input, streamed and never held as a whole.
 //!
-//! A file is read again from its beginning if its upload breaks. What comes from standard input is gone when it is read,
-//! and can not be repeated here.
+//! If an upload breaks, a file is read again from its beginning. Standard input can be read only once, so its
+//! upload is not repeated.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -19,16 +19,16 @@ use crate::ticker::{Ticker, mebibytes};
 /// A source of lines.
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// None is standard input.
+    /// `None` means standard input.
     path: Option<PathBuf>,
     can_repeat: bool,
 }
 
 impl Source {
-    /// The file of this path; - is standard input.
+    /// Returns the source with this path. `-` is standard input.
     ///
     /// # Errors
-    /// There is no such file.
+    /// The file does not exist.
     pub(crate) fn find(path: &Path) -> Result<Self, Failure> {
         if path == Path::new("-") {
             return Ok(Self {
@@ -42,7 +42,7 @@ impl Source {
         })?;
         Ok(Self {
             path: Some(path.to_owned()),
-            // A pipe with a name is read once as well.
+            // A named pipe can be read only once as well.
             can_repeat: metadata.is_file(),
         })
     }
@@ -52,13 +52,14 @@ impl Source {
         self.can_repeat
     }
 
-    /// Uploads the lines as they are, again and again if they can be repeated; as devices behind the head, if there is one.
+    /// Uploads the lines, and retries if the source can be read again. With a header, bare tokens become
+    /// devices.
     ///
-    /// A server that refuses an upload may close the connection before all of it is sent, and its answer is lost.
-    /// `refusal` then asks a small question that would be refused for the same reason.
+    /// A server that refuses an upload may close the connection before the whole body is sent, so its answer
+    /// is lost. `refusal` then makes a small request that would be refused for the same reason.
     ///
     /// # Errors
-    /// The last attempt's.
+    /// The error of the last attempt.
     pub(crate) fn upload(
         &self,
         caller: &Caller,
@@ -89,7 +90,7 @@ impl Source {
             fault: None,
         };
         let answer = match head {
-            // Tokens become devices on the way, so that the length is known at the end alone.
+            // Tokens become longer on the way, so the length is unknown.
             Some(_) => caller
                 .client
                 .upload(target, &mut Lines::new(head, &mut input), None),
@@ -97,13 +98,14 @@ impl Source {
         };
         bar.finish_and_clear();
         match (answer, input.fault) {
-            // What looks like a broken connection was ours.
+            // The upload failed because the source could not be read.
             (Err(_), Some(fault)) => Err(self.at_fault(fault)),
             (answer, _) => answer,
         }
     }
 
-    /// Opens it from its beginning; a gzip file is decompressed. Its length is known if it is any other file.
+    /// Opens it at its beginning. A gzip file is decompressed, and its length is unknown. The length of any
+    /// other file is returned.
     ///
     /// # Errors
     /// The file cannot be opened.
@@ -129,19 +131,19 @@ impl Source {
         let file = File::open(path).map_err(|fault| self.at_fault(fault))?;
         let length = file.metadata().map_err(|fault| self.at_fault(fault))?.len();
         if self.can_repeat {
-            // What is added while it is read is not of this upload.
+            // Bytes that are appended while the file is read are not part of this upload.
             return Ok((Box::new(file.take(length)), Some(length)));
         }
         Ok((Box::new(file), None))
     }
 
-    /// Looks at the beginning of a file of devices, before it is uploaded in vain.
+    /// Checks the beginning of a file of devices, before it is uploaded.
     ///
     /// # Errors
-    /// It is a table, or JSON that is not a device a line.
+    /// It is a table, or JSON without one device per line.
     pub(crate) fn check_lines(&self) -> Result<(), Failure> {
         let Some(path) = self.path.as_ref().filter(|_| self.can_repeat) else {
-            // What is read of standard input is gone.
+            // Standard input can be read only once, so it is not checked.
             return Ok(());
         };
         let mut start = Vec::new();
@@ -156,7 +158,7 @@ impl Source {
         }
     }
 
-    /// The failure to read it.
+    /// Returns the failure of reading it.
     pub(crate) fn at_fault(&self, fault: io::Error) -> Failure {
         let path = self.path.clone();
         Failure::File {
@@ -166,12 +168,12 @@ impl Source {
     }
 }
 
-/// The bar of an upload of so many bytes, if that is known.
+/// Returns the progress bar of an upload. `length` is its size in bytes, if known.
 pub(crate) fn bar(caller: &Caller, length: Option<u64>) -> ProgressBar {
     caller.screen.bar(length, BAR, COUNT)
 }
 
-/// How much of a file is sent, on a line.
+/// Returns how much was sent, as one line.
 pub(crate) fn sent(read: u64, length: Option<u64>) -> String {
     match length {
         Some(length) => format!("{} of {} sent", mebibytes(read), mebibytes(length)),
@@ -179,7 +181,7 @@ pub(crate) fn sent(read: u64, length: Option<u64>) -> String {
     }
 }
 
-/// An input that shows how far it is read, and remembers its fault.
+/// An input that shows how much of it was read, and stores its error.
 struct Watched {
     input: Box<dyn Read>,
     bar: ProgressBar,
@@ -207,7 +209,7 @@ impl Read for Watched {
     }
 }
 
-/// What a file of devices is that has no device a line.
+/// Returns what a file contains in place of one device per line.
 fn instead_of_lines(start: &str) -> Option<&'static str> {
     if start.starts_with("PK\u{3}\u{4}") {
         return Some("is a ZIP file or a spreadsheet; export it as text");
@@ -239,16 +241,16 @@ fn instead_of_lines(start: &str) -> Option<&'static str> {
     )
 }
 
-/// How a gzip file begins (RFC 1952).
+/// The first bytes of a gzip file (RFC 1952).
 const GZIP: &[u8] = b"\x1f\x8b";
 
-/// How much of a file is looked at before it is uploaded.
+/// How much of a file is checked before it is uploaded.
 const START: u64 = 4096;
 
 /// The bar of an upload.
 const BAR: &str = "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} to go";
 
-/// What is shown in its place when nobody knows how much there is.
+/// The display if the length is unknown.
 const COUNT: &str = "{spinner} {bytes} sent, {bytes_per_sec}";
 
 #[test]

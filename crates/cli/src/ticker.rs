@@ -1,10 +1,10 @@
-//! Progress for the log of a script: a line now and then where no terminal shows a bar.
+//! Writes progress as lines, for logs without a terminal.
 
 use std::time::{Duration, Instant};
 
 use crate::screen::Screen;
 
-/// Writes lines of progress, and not too many.
+/// Writes lines of progress at intervals.
 #[derive(Debug)]
 pub(crate) struct Ticker {
     screen: Screen,
@@ -18,7 +18,7 @@ impl Ticker {
         Self::from(screen, Instant::now())
     }
 
-    /// Writes nothing about what is soon over.
+    /// Writes the first line after a pause, so that short operations write nothing.
     pub(crate) fn after_a_while(screen: Screen) -> Self {
         Self::from(screen, Instant::now() + PAUSE)
     }
@@ -31,7 +31,7 @@ impl Ticker {
         }
     }
 
-    /// Writes the progress, if it is time for a line and it says something new.
+    /// Writes the progress, if the interval is over and the text has changed.
     pub(crate) fn tell(&mut self, text: impl FnOnce() -> String) {
         if !self.screen.wants_lines() || Instant::now() < self.due {
             return;
@@ -45,12 +45,12 @@ impl Ticker {
     }
 }
 
-/// A number of bytes for a person.
+/// Formats a number of bytes for a person.
 pub(crate) fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / (1024.0 * 1024.0))
 }
 
-/// How long it is silent between two lines.
+/// The interval between two lines.
 const PAUSE: Duration = Duration::from_secs(5);
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the server sent although devices treat it badly.
+//! The server's warnings about what it sent.
 
 use serde::Deserialize;
 
@@ -25,17 +25,17 @@ struct Kind {
     lines: Vec<u64>,
 }
 
-/// How the user finds a device that the server names by its line.
+/// How a device is named to the user, given its line in the body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Place {
-    /// A device, before which the body had so many lines.
+    /// By its number. The body has this many lines before the first device.
     Device(u64),
-    /// A line of a file, before which the body had so many more lines.
+    /// By its line in a file. The body has this many more lines before it.
     Line(u64),
 }
 
 impl Warnings {
-    /// Reads the warnings of a document; none if it has no such fields.
+    /// Reads the warnings of a document. Returns none if it has no such fields.
     pub(crate) fn read(document: &str) -> Self {
         serde_json::from_str(document).unwrap_or_default()
     }
@@ -50,7 +50,7 @@ impl Warnings {
         }
     }
 
-    /// A line for each kind.
+    /// Returns a line per kind.
     pub(crate) fn to_lines(&self, place: Place) -> Vec<String> {
         let mut lines: Vec<String> = self.kinds.iter().map(|kind| kind.to_line(place)).collect();
         if self.more > 0 {

@@ -1,8 +1,8 @@
-//! The document of an audience, and what it says to a person.
+//! The document of an audience, and its text for a person.
 
 use serde::Deserialize;
 
-/// What an audience is; and, if it was looked into, what it has.
+/// An audience, with its numbers of devices if the server counted them.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Document {
     name: String,
@@ -15,15 +15,15 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    /// Reads the server's text.
+    /// Parses the server's document.
     ///
     /// # Errors
-    /// What keeps it from being an audience.
+    /// Why it is not an audience.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         serde_json::from_str(text).map_err(|error| error.to_string())
     }
 
-    /// A line of a list.
+    /// Returns a line of a list.
     pub(crate) fn to_line(&self) -> String {
         let Self {
             name,
@@ -35,7 +35,7 @@ impl Document {
         format!("{name:<24}  {created_at}  {shards:>3} shards  {app}")
     }
 
-    /// The whole document, for a person.
+    /// Returns the whole document as text for a person.
     pub(crate) fn to_text(&self) -> String {
         let mut lines = vec![format!(
             "audience {} of {}, created {}",

@@ -1,4 +1,4 @@
-//! `apns-edge audience export`: all devices of an audience, in the form of the import.
+//! `apns-edge audience export`: prints all devices of an audience, in the form of the import.
 
 use clap::Args;
 use serde::{Deserialize, Deserializer};
@@ -30,7 +30,7 @@ impl Export {
 /// The last line of a page of devices.
 #[derive(Debug, Deserialize)]
 struct Last {
-    /// Must be there, if only to say that there is none: a device has no such field.
+    /// Required even if it is null, because it distinguishes this line from a device.
     #[serde(deserialize_with = "stated")]
     cursor: Option<String>,
 }

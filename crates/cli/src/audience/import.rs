@@ -1,6 +1,6 @@
-//! `apns-edge audience import` and `remove`: lines of devices that come into an audience, or leave it.
+//! `apns-edge audience import` and `remove`: adds devices to an audience, or removes them.
 //!
-//! Either can be repeated: a device that is there is updated, and one that is gone stays so.
+//! Both can be repeated: a known device is updated, and a removed one stays removed.
 
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ pub(crate) struct Remove {
     cut: Cut,
 }
 
-/// Which lines go, and in which parts.
+/// The lines of a file to send, and the size of its parts.
 #[derive(Clone, Copy, Debug, Args)]
 struct Cut {
     /// Start at this line, to continue an import that was interrupted
@@ -103,7 +103,8 @@ impl Cut {
         let limit = self.part_bytes as usize;
         let (mut upload, input) = Upload::open(caller, place, &source, limit)?;
         let result = match format {
-            // Tokens become devices before the cut: a part is what is sent.
+            // Tokens are converted to JSON before the file is split, because the limit applies to what is
+            // sent.
             Format::Ndjson => {
                 let lines = BufReader::new(Lines::new(None, input));
                 upload.send_all(Parts::lines(lines, limit, self.from_line))
@@ -130,8 +131,8 @@ impl Format {
     }
 }
 
-/// The most bytes of a request: a third of the 100 MB that Cloudflare takes on its smallest plans, so that not much is
-/// sent again when a connection breaks; and a part is held in memory.
+/// The most bytes of a request: a third of the 100 MB that Cloudflare accepts on its smallest plans. So
+/// little is sent again when a connection breaks, and a part fits in memory.
 const MAX_PART: u32 = 32 * 1024 * 1024;
 
 #[test]

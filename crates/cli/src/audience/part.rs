@@ -1,56 +1,57 @@
-//! A file of devices in parts, each the body of one request.
+//! Splits a file of devices into parts. Each part is the body of one request.
 //!
-//! Cloudflare takes bodies of 100 MB on most of its plans, and files may have any size. A part ends where a record
-//! does, and each begins with the file's head: the row of names of a table. A part is held in memory, so that it can be
-//! sent again wherever it came from; and so is the record behind it. That is two parts at most, of a file of any size.
+//! Cloudflare accepts bodies of 100 MB on most of its plans, and files may have any size. A part ends at the
+//! end of a record, and begins with the file's header: the first row of a table. Memory holds the current
+//! part, so that it can be sent again wherever it came from, and the record after it. That is at most two
+//! parts, whatever the size of the file.
 
 use std::io::{self, BufRead};
 
 use super::record::Records;
 
-/// Cuts a file.
+/// Splits a file.
 pub(crate) struct Parts<R> {
     records: Records<R>,
     /// The most bytes of a part.
     limit: usize,
-    /// What begins on an earlier line is left out.
+    /// Records before this line are skipped.
     from_line: u64,
     head: Vec<u8>,
     state: State,
 }
 
-/// How far the file is cut.
+/// The state of the reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// It has a head, which is not read.
+    /// The header was not read yet.
     Head,
-    /// The next record is not read.
+    /// The next record was not read yet.
     Between,
-    /// The record that was read had no room in the part before.
+    /// The record that was read did not fit into the previous part.
     Pending,
     End,
 }
 
-/// A piece of a file with the file's head before it.
+/// A part of a file, with the file's header before it.
 pub(crate) struct Part {
-    /// What is sent.
+    /// The body to send.
     pub(crate) body: Vec<u8>,
-    /// The lines of records that no part has room for, and that are left out.
+    /// The lines of records that are too long for a part and are left out.
     pub(crate) too_long: Vec<u64>,
     head: usize,
-    /// The lines of the head.
+    /// The number of lines of the header.
     head_lines: u64,
-    /// The line of the file on which the part's first record begins.
+    /// The line of the file at which the part's first record begins.
     line: u64,
 }
 
 impl<R: BufRead> Parts<R> {
-    /// The parts of a file of lines, each of `limit` bytes or less, from this line on.
+    /// Splits a file of lines into parts of at most `limit` bytes, beginning at line `from_line`.
     pub(crate) const fn lines(source: R, limit: usize, from_line: u64) -> Self {
         Self::new(Records::lines(source), State::Between, limit, from_line)
     }
 
-    /// The parts of a table with its names in the first row.
+    /// Splits a table with a header in the first row.
     pub(crate) fn table(source: R, limit: usize, from_line: u64) -> Self {
         Self::new(Records::rows(source), State::Head, limit, from_line)
     }
@@ -65,10 +66,11 @@ impl<R: BufRead> Parts<R> {
         }
     }
 
-    /// The next part. The first is there even if nothing is in the file, and the last may be empty as well.
+    /// Returns the next part. There is a first part even if the file is empty, and the last one may be empty
+    /// as well.
     ///
     /// # Errors
-    /// The source's, or that of a head that has no room in a part.
+    /// The source's error, or a header that does not fit into a part.
     pub(crate) fn cut(&mut self) -> io::Result<Option<Part>> {
         if self.state == State::End {
             return Ok(None);
@@ -93,7 +95,7 @@ impl<R: BufRead> Parts<R> {
             match self.records.bytes() {
                 None => {
                     part.too_long.push(line);
-                    // The lines of a part are lines that follow each other.
+                    // The lines of a part must be consecutive.
                     if !part.is_empty() {
                         return Ok(Some(part));
                     }
@@ -114,7 +116,7 @@ impl<R: BufRead> Parts<R> {
         Ok(Some(part))
     }
 
-    /// The line on which the next part begins.
+    /// Returns the line at which the next part begins.
     pub(crate) const fn line(&self) -> u64 {
         match self.state {
             State::Pending => self.records.line(),
@@ -138,12 +140,12 @@ impl<R: BufRead> Parts<R> {
 }
 
 impl Part {
-    /// Whether there is no record in it.
+    /// Whether it has no record.
     pub(crate) const fn is_empty(&self) -> bool {
         self.body.len() == self.head
     }
 
-    /// The line of the file that is this line of the body. The head is the file's own.
+    /// Returns the line of the file for a line of the body. The header is that of the file.
     pub(crate) const fn line_of_file(&self, line: u64) -> u64 {
         match line.checked_sub(self.head_lines) {
             None | Some(0) => line,

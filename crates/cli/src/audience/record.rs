@@ -1,8 +1,8 @@
-//! Records as they stand in a file of devices: where each ends, and on which line it begins.
+//! Reads a file of devices record by record: where each one ends, and at which line it begins.
 //!
-//! A row of CSV is more than one line if a quoted field holds line breaks (RFC 4180, section 2). What is in a record is
-//! the server's to read. Lines are counted by their line feeds, as `csv-core` counts them. One record is held, and no
-//! more of it than is asked for.
+//! A row of CSV has several lines if a quoted field contains line breaks (RFC 4180, section 2). The contents
+//! of a record are parsed by the server. Lines are counted by their line feeds, as `csv-core` counts them.
+//! Memory holds one record, up to a limit.
 
 use std::io::{self, BufRead};
 use std::mem;
@@ -13,37 +13,37 @@ use csv_core::{ReadFieldResult, Reader};
 pub(crate) struct Records<R> {
     source: R,
     ends: Ends,
-    /// The record that was read last, with what ends it, unless it is too long.
+    /// The last record, including its end, unless it is too long.
     bytes: Vec<u8>,
     is_too_long: bool,
     line: u64,
     next_line: u64,
 }
 
-/// What ends a record.
+/// How a record ends.
 enum Ends {
-    /// A line feed.
+    /// At a line feed.
     Line,
-    /// What ends a row of CSV.
+    /// At the end of a row of CSV.
     Row(Box<Rows>),
 }
 
 /// Finds the ends of rows of CSV.
 struct Rows {
     reader: Reader,
-    /// The reader writes fields, and nobody reads them.
+    /// The output of the CSV reader, which is not used.
     field: [u8; FIELD],
-    /// A row has ended with a carriage return: a line feed behind it is of the same end.
+    /// Whether a row has ended with a carriage return, so that a following line feed belongs to the same end.
     is_after_return: bool,
 }
 
 impl<R: BufRead> Records<R> {
-    /// The lines of a source.
+    /// Reads the lines of a source.
     pub(crate) const fn lines(source: R) -> Self {
         Self::new(source, Ends::Line)
     }
 
-    /// The rows of a source of CSV. Blank lines are of the row behind them.
+    /// Reads the rows of a CSV source. Blank lines belong to the row after them.
     pub(crate) fn rows(source: R) -> Self {
         let rows = Rows {
             reader: Reader::new(),
@@ -64,10 +64,10 @@ impl<R: BufRead> Records<R> {
         }
     }
 
-    /// Reads the next record, which is held if it has no more than `limit` bytes. False if there is none.
+    /// Reads the next record, and keeps it if it has at most `limit` bytes. Returns `false` at the end.
     ///
     /// # Errors
-    /// The source's.
+    /// The source's error.
     pub(crate) fn advance(&mut self, limit: usize) -> io::Result<bool> {
         self.bytes.clear();
         self.is_too_long = false;
@@ -93,24 +93,24 @@ impl<R: BufRead> Records<R> {
         }
     }
 
-    /// The record, with what ends it; none if it is longer than the limit.
+    /// Returns the record, including its end, or `None` if it is longer than the limit.
     pub(crate) fn bytes(&self) -> Option<&[u8]> {
         (!self.is_too_long).then_some(&self.bytes)
     }
 
-    /// The line on which the record begins, from 1.
+    /// Returns the line at which the record begins, from 1.
     pub(crate) const fn line(&self) -> u64 {
         self.line
     }
 
-    /// The line on which the next one begins.
+    /// Returns the line at which the next record begins.
     pub(crate) const fn next_line(&self) -> u64 {
         self.next_line
     }
 }
 
 impl Ends {
-    /// How much of this piece, which is not empty, is of the record, and whether it ends there.
+    /// Returns how much of this non-empty piece belongs to the record, and whether the record ends there.
     fn find(&mut self, piece: &[u8]) -> (usize, bool) {
         match self {
             Self::Line => match piece.iter().position(|byte| *byte == b'\n') {
@@ -132,7 +132,7 @@ impl Rows {
             return (1, true);
         }
         let mut rest = piece;
-        // To the reader an empty input would be the end of the file.
+        // The CSV reader takes an empty input for the end of the file.
         while !rest.is_empty() {
             let (result, size, _) = self.reader.read_field(rest, &mut self.field);
             let (field, left) = rest.split_at_checked(size).unwrap_or((rest, &[]));
@@ -146,7 +146,7 @@ impl Rows {
     }
 }
 
-/// How much of a field the reader writes before it has to be called again. Device tokens fit.
+/// The size of the CSV reader's output. Device tokens fit, so that few calls are needed.
 const FIELD: usize = 512;
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! What has become of an upload, part by part.
+//! The report about an upload, summed over its parts.
 
 use serde::{Deserialize, Serialize};
 
 use super::part::Part;
 use crate::exit::Exit;
 
-/// What the server says of an upload: of an import what was added and updated, else what was removed.
+/// The server's report about an upload: added and updated devices for an import, otherwise removed ones.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Report {
     audience: String,
@@ -83,8 +83,8 @@ struct InvalidLine {
 }
 
 impl Report {
-    /// Tells the server's lines of a part as lines of the file, and of those that a request of `limit` bytes has no
-    /// room for.
+    /// Converts the server's line numbers to those of the file, and adds the lines that are too long for a
+    /// request of `limit` bytes.
     pub(crate) fn of_file(mut self, part: &Part, limit: usize) -> Self {
         for invalid in &mut self.invalid_lines {
             invalid.line = part.line_of_file(invalid.line);
@@ -97,7 +97,7 @@ impl Report {
         self
     }
 
-    /// Adds the report on the next part.
+    /// Adds the report about the next part.
     pub(crate) fn add(&mut self, next: Self) {
         let sum = |one: Option<u64>, other: Option<u64>| Some(one?.saturating_add(other?));
         self.received = self.received.saturating_add(next.received);
@@ -112,7 +112,7 @@ impl Report {
         add_kinds(&mut self.warning_kinds, next.warning_kinds);
     }
 
-    /// Adds lines that a request of `limit` bytes has no room for.
+    /// Adds lines that are too long for a request of `limit` bytes.
     pub(crate) fn leave_out(&mut self, lines: &[u64], limit: usize) {
         self.received = self.received.saturating_add(lines.len() as u64);
         self.invalid = self.invalid.saturating_add(lines.len() as u64);
@@ -122,7 +122,7 @@ impl Report {
         }));
         self.invalid_lines.sort_by_key(|invalid| invalid.line);
         self.invalid_lines.truncate(MAX_LISTED);
-        // A server that sums up sums up these as well.
+        // If the server sums up faults, these are summed up as well.
         if !lines.is_empty() && !self.invalid_kinds.is_empty() {
             let kind = InvalidKind {
                 pointer: String::new(),
@@ -134,7 +134,7 @@ impl Report {
         }
     }
 
-    /// A line that was left out is a device that is missing, or there when it should not be.
+    /// Returns the exit code. A rejected line means a device that is missing, or that should not be there.
     pub(crate) const fn exit(&self) -> Exit {
         if self.invalid == 0 {
             Exit::Done
@@ -143,7 +143,7 @@ impl Report {
         }
     }
 
-    /// The report for a person.
+    /// Returns the report as text for a person.
     pub(crate) fn to_text(&self) -> String {
         let mut text = format!("audience {}: {} received", self.audience, self.received);
         let numbers = [
@@ -177,10 +177,10 @@ impl Report {
     }
 }
 
-/// The most lines that are listed, as the server lists them.
+/// The most lines that are listed: the server's limit.
 const MAX_LISTED: usize = 100;
 
-/// The most kinds of fault, and the most lines of each, as the server has them.
+/// The most kinds of faults, and the most lines per kind: the server's limit.
 const MAX_KINDS: usize = 50;
 const MAX_KIND_LINES: usize = 5;
 

@@ -1,7 +1,7 @@
-//! An upload of devices in parts, request after request.
+//! Uploads devices in parts, one request after the other.
 //!
-//! A part that breaks is sent again, and what had arrived of it does no harm. When a part fails for good, the ones before
-//! it are done, and it is said from which line to go on.
+//! A part whose connection breaks is sent again. That is harmless if some of it had arrived. If a part fails
+//! for good, the parts before it are done, and the error says from which line to continue.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
@@ -20,17 +20,17 @@ use crate::interrupt::Farewell;
 use crate::source::{Source, bar, sent};
 use crate::ticker::Ticker;
 
-/// Where the devices of an audience go, and what they are.
+/// The destination of an upload, and its media type.
 #[derive(Debug)]
 pub(crate) struct Place {
-    /// The audience.
+    /// The path of the audience.
     pub(crate) path: String,
     pub(crate) method: Method,
     /// The media type.
     pub(crate) content_type: &'static str,
 }
 
-/// An upload on its way.
+/// An upload in progress.
 pub(crate) struct Upload<'u> {
     caller: &'u Caller,
     place: Place,
@@ -39,16 +39,16 @@ pub(crate) struct Upload<'u> {
     limit: usize,
     farewell: Farewell,
     bar: ProgressBar,
-    /// How many bytes of the file are read.
+    /// The number of bytes that were read from the file.
     read: Rc<Cell<u64>>,
-    /// On all parts that are done; none before the first is.
+    /// The report about all finished parts, or `None` before the first.
     report: Option<Report>,
-    /// The line on which the part behind them begins.
+    /// The line at which the next part begins.
     line: u64,
 }
 
 impl<'u> Upload<'u> {
-    /// Begins an upload in parts of `limit` bytes at most. What the parts are to be cut of is beside it.
+    /// Begins an upload in parts of at most `limit` bytes. Also returns the input to split into parts.
     ///
     /// # Errors
     /// The file cannot be opened.
@@ -78,10 +78,10 @@ impl<'u> Upload<'u> {
         Ok((upload, input))
     }
 
-    /// Sends part after part, until one fails.
+    /// Sends all parts, until one fails.
     ///
     /// # Errors
-    /// What that one failed by.
+    /// The failure of that part.
     pub(crate) fn send_all<R: BufRead>(&mut self, mut parts: Parts<R>) -> Result<(), Failure> {
         let mut before = 0;
         let mut lines = Ticker::after_a_while(self.caller.screen);
@@ -90,7 +90,7 @@ impl<'u> Upload<'u> {
             if let Some(report) = &mut self.report
                 && part.is_empty()
             {
-                // Nothing but records that are left out.
+                // A part that has only left-out records is not sent.
                 report.leave_out(&part.too_long, self.limit);
             } else {
                 let report = self.send(&part, before..after)?.of_file(&part, self.limit);
@@ -107,7 +107,8 @@ impl<'u> Upload<'u> {
         Ok(())
     }
 
-    /// Sends a part, again and again if the connection breaks. On the bar it is this stretch of the file.
+    /// Sends a part, and retries if the connection breaks. `stretch` is its range of the file, for the
+    /// progress bar.
     fn send(&self, part: &Part, stretch: Range<u64>) -> Result<Report, Failure> {
         let path = format!("{}/devices", self.place.path);
         let target = Target {
@@ -133,23 +134,25 @@ impl<'u> Upload<'u> {
             .caller
             .patiently(attempt)
             .map_err(|failure| told_by_file(failure, part))?;
-        // What stands there instead may be a device: it is not quoted.
+        // The unreadable answer may contain a device, so it is not quoted.
         let told = "it does not say what became of the lines";
         serde_json::from_str(&answer.text).map_err(|_| self.caller.client.unreadable(told))
     }
 
-    /// A caller or an audience that the server does not know, it does not know without the devices either.
+    /// Asks for the audience, to find out why an upload was refused: an unknown key or audience is also
+    /// refused without the devices.
     ///
-    /// A server that refuses a part may close the connection before all of it is sent, and its answer is lost.
+    /// A server that refuses a part may close the connection before the whole part is sent, so its answer is
+    /// lost.
     fn refusal(&self) -> Option<Failure> {
         let failure = self.caller.client.get(&self.place.path, &[]).err()?;
         (matches!(failure, Failure::Refused(_)) && !failure.is_passing()).then_some(failure)
     }
 
-    /// Tells what has become of the upload, and if it has failed how to go on.
+    /// Reports the result of the upload and, if it failed, how to continue.
     ///
     /// # Errors
-    /// What it has failed by.
+    /// Why it failed.
     pub(crate) fn end(&self, result: Result<(), Failure>) -> Result<Exit, Failure> {
         self.bar.finish_and_clear();
         let told = self.tell();
@@ -159,7 +162,7 @@ impl<'u> Upload<'u> {
         };
         let has_begun = match failure {
             Failure::Unreachable { .. } | Failure::Unavailable(_) | Failure::Unreadable { .. } => true,
-            // Of the first part nothing is done.
+            // The first part failed, so nothing was done.
             Failure::Refused(_) | Failure::Usage(_) | Failure::File { .. } | Failure::Output(_) => {
                 self.report.is_some()
             }
@@ -181,7 +184,7 @@ impl<'u> Upload<'u> {
     }
 }
 
-/// How to go on: from the line behind the parts that are done, if there are any.
+/// Says how to continue: from the line after the finished parts, if there are any.
 fn advice(line: Option<u64>) -> String {
     let Some(line) = line else {
         return "What had arrived has its effect. Give the same lines again: nothing is done twice."
@@ -190,12 +193,12 @@ fn advice(line: Option<u64>) -> String {
     format!("What stands before line {line} is done. Give the same lines again with --from-line {line}.")
 }
 
-/// The last words of an upload.
+/// The message of an upload that is interrupted.
 fn cut_off(line: Option<u64>) -> String {
     format!("The upload was cut off. {}", advice(line))
 }
 
-/// The failure of a part with the lines of the file.
+/// Converts the line numbers of a failure to those of the file.
 fn told_by_file(failure: Failure, part: &Part) -> Failure {
     match failure {
         Failure::Refused(problem) => {
@@ -205,7 +208,7 @@ fn told_by_file(failure: Failure, part: &Part) -> Failure {
     }
 }
 
-/// An input that says how far it is read.
+/// An input that counts how much of it was read.
 pub(crate) struct Counted {
     input: Box<dyn Read>,
     read: Rc<Cell<u64>>,
@@ -219,14 +222,14 @@ impl Read for Counted {
     }
 }
 
-/// A part that shows how far it is sent.
+/// A part that shows how much of it was sent.
 struct Shown<'s> {
-    /// What is left of it.
+    /// The bytes that were not sent yet.
     body: &'s [u8],
     bar: &'s ProgressBar,
-    /// The bytes of the file that it is made of, nearly: tokens become longer, and the file is read a little ahead.
+    /// Its range of the file, approximately: tokens become longer, and the file is read a little ahead.
     stretch: Range<u64>,
-    /// All its bytes.
+    /// The size of the part in bytes.
     length: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The status document of a batch, and what it says to a person.
+//! The status document of a batch, and its text for a person.
 
 use serde::Deserialize;
 
@@ -8,7 +8,7 @@ use crate::fail_on::{Ending, FailOn, fails};
 use crate::left_out::LeftOut;
 use crate::warning::{Place, Warnings};
 
-/// How a batch stands.
+/// The status of a batch.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Document {
     id: String,
@@ -36,21 +36,21 @@ pub(crate) struct Document {
     warnings: Warnings,
 }
 
-/// Where a batch is on its way.
+/// The state of a batch.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
-    /// It is still uploaded.
+    /// It is being uploaded.
     Staging,
     /// It is being sent.
     Running,
-    /// It waits to be resumed.
+    /// It is paused until it is resumed.
     Paused,
-    /// It ends: what is in flight is recorded.
+    /// It is being cancelled: the results of pushes in flight are recorded.
     Cancelling,
-    /// It has ended before all was sent.
+    /// It was cancelled before everything was sent.
     Cancelled,
-    /// All is sent.
+    /// Everything was sent.
     Done,
 }
 
@@ -86,7 +86,7 @@ struct Paused {
     detail: String,
 }
 
-/// APNs refused so many pushes about token or topic that the app is likely set up wrong.
+/// APNs refused so many pushes because of the token or the topic that the app's settings are probably wrong.
 #[derive(Debug, Deserialize)]
 struct Suspect {
     reason: String,
@@ -100,25 +100,25 @@ struct InvalidLine {
 }
 
 impl Document {
-    /// Reads the server's text.
+    /// Parses the server's document.
     ///
     /// # Errors
-    /// What keeps it from being the status of a batch.
+    /// Why it is not the status of a batch.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         let document: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        // It becomes a part of paths.
+        // Checked here, because the id becomes part of paths.
         document.id().map(|_| document)
     }
 
-    /// Which batch it is.
+    /// Returns the batch's id.
     ///
     /// # Errors
-    /// The server named none.
+    /// The document has no valid id.
     pub(crate) fn id(&self) -> Result<BatchId, String> {
         self.id.parse().map_err(str::to_owned)
     }
 
-    /// How a command ends that waited for the batch.
+    /// Returns the exit code of a command that waited for the batch.
     pub(crate) fn exit(&self, fail_on: &[FailOn]) -> Exit {
         match self.state {
             State::Staging | State::Running => Exit::Done,
@@ -140,8 +140,8 @@ impl Document {
             };
             fails(ending, fail_on)
         };
-        // A line that was left out is a device that got nothing.
-        // Where nothing arrives, somebody has to look.
+        // A rejected line is a device that received nothing. If no push was accepted, a person must look at
+        // it.
         self.invalid > 0
             || (self.counts.accepted == 0 && self.pushes > 0)
             || self.suspect.is_some()
@@ -149,18 +149,19 @@ impl Document {
             || (self.reasons.is_empty() && self.counts.accepted != self.pushes)
     }
 
-    /// Whether nothing will change any more.
+    /// Whether the batch has ended.
     pub(crate) const fn is_over(&self) -> bool {
         matches!(self.state, State::Cancelled | State::Done)
     }
 
-    /// How many pushes have got their final receipt.
+    /// Returns the number of pushes with a final receipt.
     pub(crate) const fn settled(&self) -> u64 {
         let counts = &self.counts;
         counts.accepted + counts.rejected + counts.failed + counts.duplicate + counts.cancelled
     }
 
-    /// What an upload has become. Lines are counted in a body that had `lines` more in front of the caller's.
+    /// Describes the result of an upload. `lines` is the number of lines before the caller's own, so that
+    /// line numbers match.
     pub(crate) fn staged(&self, lines: u64) -> String {
         let mut text = format!(
             "batch {}: {} pushes in {} chunks",
@@ -180,7 +181,7 @@ impl Document {
         text
     }
 
-    /// What an order has become that was too large to be sent at once.
+    /// Describes the batch that a request became because it was too large for an immediate answer.
     pub(crate) fn became(&self) -> String {
         format!(
             "{}\nwatch it with: apns-edge batch watch {}",
@@ -189,7 +190,7 @@ impl Document {
         )
     }
 
-    /// The whole document, for a person.
+    /// Returns the whole document as text for a person.
     pub(crate) fn to_text(&self) -> String {
         let mut lines = vec![format!(
             "batch {} of {}: {}",
@@ -216,7 +217,7 @@ impl Document {
         let there = kinds.iter().filter(|(number, _)| *number > 0);
         lines.extend(there.map(|(number, what)| count(*number, what)));
         let left_out = self.left_out.to_parts();
-        // Of a run, whose devices have no lines, the reasons are known.
+        // A run has no lines. It reports the reasons instead.
         if self.invalid > 0 && !self.left_out.has_unsendable() {
             lines.push(count(self.invalid, "lines left out"));
         }
@@ -239,7 +240,7 @@ impl Document {
         lines.join("\n")
     }
 
-    /// How far it is, on a line.
+    /// Returns the progress as one line.
     pub(crate) fn progress(&self) -> String {
         let state = match self.state {
             State::Running => self.pace(),
@@ -248,7 +249,7 @@ impl Document {
         format!("{} of {} pushes, {state}", self.settled(), self.pushes)
     }
 
-    /// How fast it is, and how long it will take.
+    /// Returns the speed and the remaining time.
     pub(crate) fn pace(&self) -> String {
         let rate = format!("{:.0} pushes/s", self.rate);
         match self.eta_s {
@@ -259,7 +260,7 @@ impl Document {
 }
 
 impl State {
-    /// The word for it.
+    /// Returns the state's name.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Staging => "staging",
@@ -286,9 +287,9 @@ fn count(number: u64, what: &str) -> String {
     format!("  {number:>10}  {what}")
 }
 
-/// A duration in its two largest units.
+/// Formats a duration in its two largest units.
 pub(crate) fn duration(seconds: f64) -> String {
-    // A float becomes the nearest whole number in range.
+    // The conversion saturates.
     let seconds = seconds.round() as u64;
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
         (0, 0, seconds) => format!("{seconds} s"),

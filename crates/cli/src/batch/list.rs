@@ -1,4 +1,4 @@
-//! `apns-edge batch list`: which batches there are, newest first.
+//! `apns-edge batch list`: lists batches, newest first.
 
 use clap::{Args, value_parser};
 use serde::Deserialize;

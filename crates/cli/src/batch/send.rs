@@ -1,7 +1,7 @@
-//! `apns-edge batch send`: uploads an order of any length, and watches what becomes of it.
+//! `apns-edge batch send`: uploads a request of any size, and watches its batch.
 //!
-//! The upload always carries an Idempotency-Key, so that one that broke, or whose answer was lost, can be repeated: the
-//! server takes it once.
+//! The upload always has an Idempotency-Key, so that it can be repeated if the connection broke or the answer
+//! was lost. The server accepts it once.
 
 use std::path::{Path, PathBuf};
 
@@ -108,7 +108,7 @@ impl Send {
         Ok(watch(caller, &id, &resume(&id))?.exit(&caller.fail_on))
     }
 
-    /// The first line of the body, if the flags make it.
+    /// Returns the first line of the body, if it comes from the flags.
     fn head(&self) -> Result<Option<String>, Failure> {
         let Some(notification) = &self.notification else {
             return Ok(None);
@@ -137,7 +137,7 @@ fn read_notification(path: &Path) -> Result<Value, Failure> {
     Ok(notification)
 }
 
-/// A source and the key that its upload is known by.
+/// A source of devices and the idempotency key of its upload.
 struct Order<'o> {
     source: Source,
     head: Option<String>,
@@ -154,12 +154,12 @@ impl Order<'_> {
             .map_err(|failure| self.explain(caller, failure))
     }
 
-    /// How many lines of the body stand before the first of the file.
+    /// Returns the number of lines of the body before the first line of the file.
     const fn lines_in_front(&self) -> u64 {
         self.head.is_some() as u64
     }
 
-    /// What can be done about an upload that did not go through.
+    /// Says what to do about a failed upload.
     fn advice(&self) -> String {
         let key = self.key;
         if self.source.can_repeat() {
@@ -172,7 +172,7 @@ impl Order<'_> {
         }
     }
 
-    /// Makes the most of a failure: lines as the user counts them, and what to do.
+    /// Adds to a failure what to do, and converts its line numbers to those of the file.
     fn explain(&self, caller: &Caller, failure: Failure) -> Failure {
         match failure {
             Failure::Refused(problem) => Failure::Refused(Box::new(
@@ -187,14 +187,14 @@ impl Order<'_> {
     }
 }
 
-/// What the server says to this caller whatever is asked, it says again to a small question.
+/// Asks a small question, to find out why an upload was refused: an unknown key is also refused there.
 fn refusal(caller: &Caller) -> Option<Failure> {
     let answer = caller.client.get("/v1/batches", &[("limit", "1")]);
     let is_about_us = |failure: &Failure| failure.problem().is_some_and(Problem::is_about_the_caller);
     answer.err().filter(is_about_us)
 }
 
-/// Reads a key: what a header can hold.
+/// Checks an idempotency key: it must fit in a header.
 fn idempotency_key(text: &str) -> Result<String, String> {
     let is_fit = (1..=MAX_KEY_LEN).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     is_fit
@@ -202,11 +202,11 @@ fn idempotency_key(text: &str) -> Result<String, String> {
         .ok_or_else(|| format!("must be 1 to {MAX_KEY_LEN} visible ASCII characters"))
 }
 
-/// The status of an order that became a batch.
+/// The status of a request that became a batch.
 const ACCEPTED: u16 = 202;
 
-/// The size of a random key: no two are ever alike.
+/// The size of a random key: large enough that no two are equal.
 const KEY_BYTES: usize = 16;
 
-/// The longest key: a UUID or a name with a date, several times over.
+/// The longest key in bytes: longer than a UUID, or a name with a date.
 const MAX_KEY_LEN: usize = 255;

@@ -1,7 +1,7 @@
-//! `apns-edge batch watch`: the progress of a batch, until it ends or is paused.
+//! `apns-edge batch watch`: shows the progress of a batch, until it ends or is paused.
 //!
-//! The server tells it as a stream of events. A stream that breaks is taken up again: the first event of the next says
-//! all that was missed.
+//! The server sends it as a stream of events. If a stream breaks, a new one is opened, and its first event
+//! has the current status.
 
 use std::io::BufReader;
 
@@ -33,20 +33,21 @@ impl Watch {
     }
 }
 
-/// What to say when the watching is interrupted.
+/// Returns the message for an interrupted command.
 pub(super) fn farewell(id: &BatchId) -> String {
     format!("The batch goes on without you. Watch it again with: apns-edge batch watch {id}")
 }
 
-/// The command that goes on with a batch that is paused.
+/// Returns the command that resumes a paused batch.
 pub(super) fn resume(id: &BatchId) -> String {
     format!("apns-edge batch resume {id}")
 }
 
-/// Watches until the batch has ended or is paused, and gives its last document. `resume` is how to go on with it.
+/// Watches until the batch has ended or is paused, and returns its last document. `resume` is the command
+/// that resumes it.
 ///
 /// # Errors
-/// The server does not tell, or tells something else.
+/// The server does not answer, or its answer cannot be read.
 pub(crate) fn watch(caller: &Caller, id: &BatchId, resume: &str) -> Result<Document, Failure> {
     let mut patience = caller.patience();
     let mut view = View {
@@ -80,7 +81,7 @@ pub(crate) fn watch(caller: &Caller, id: &BatchId, resume: &str) -> Result<Docum
     }
 }
 
-/// What is to be seen of the batch.
+/// The display of a batch.
 struct View<'c> {
     caller: &'c Caller,
     bar: Option<ProgressBar>,
@@ -90,7 +91,7 @@ struct View<'c> {
 }
 
 impl View<'_> {
-    /// Shows the document, and gives it if it is the last.
+    /// Shows the document. Returns it if it is the last one.
     fn show(&mut self, text: &str) -> Result<Option<Document>, Failure> {
         let document = Document::read(text).map_err(|error| self.caller.client.unreadable(error))?;
         let is_last = document.is_over() || document.state == State::Paused;
@@ -99,7 +100,7 @@ impl View<'_> {
         } else {
             self.draw(&document);
         }
-        // The first event of a stream that was taken up again may say nothing new.
+        // The first event of a new stream may repeat the last one of the old stream.
         if is_last || (self.caller.screen.is_json() && self.last != text) {
             self.caller.screen.result(text, || document.to_text())?;
         }
@@ -131,5 +132,5 @@ impl View<'_> {
     }
 }
 
-/// The bar of the pushes; rate and time are the server's.
+/// The bar of the pushes. Speed and remaining time come from the server.
 const BAR: &str = "{bar:40} {human_pos} of {human_len} pushes, {msg}";

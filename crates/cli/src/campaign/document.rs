@@ -1,10 +1,10 @@
-//! The document of a campaign, and what it says to a person.
+//! The document of a campaign, and its text for a person.
 
 use serde::Deserialize;
 
 use crate::exit::Exit;
 
-/// What a campaign is, and how it stands.
+/// A campaign and its state.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Document {
     id: String,
@@ -19,25 +19,25 @@ pub(crate) struct Document {
     runs: u64,
 }
 
-/// Where a campaign is on its way.
+/// The state of a campaign.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
-    /// It is not sent until it is scheduled.
+    /// It is a draft, which is not sent until it is scheduled.
     Draft,
-    /// It waits for its time.
+    /// It has a future occurrence.
     Scheduled,
-    /// A run is under way.
+    /// A run is in progress.
     Running,
-    /// It waits to be resumed.
+    /// It is paused until it is resumed.
     Paused,
-    /// Its time is over, and so are its runs.
+    /// It has no future occurrence, and all its runs have ended.
     Done,
-    /// It was ended before its time.
+    /// It was cancelled.
     Cancelled,
 }
 
-/// When it is due.
+/// Its schedule.
 #[derive(Debug, Deserialize)]
 struct Schedule {
     at: Option<String>,
@@ -47,15 +47,15 @@ struct Schedule {
 }
 
 impl Document {
-    /// Reads the server's text.
+    /// Parses the server's document.
     ///
     /// # Errors
-    /// What keeps it from being a campaign.
+    /// Why it is not a campaign.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         serde_json::from_str(text).map_err(|error| error.to_string())
     }
 
-    /// How a command ends that asked how it stands.
+    /// Returns the exit code of a command that asked for its state.
     pub(crate) const fn exit(&self) -> Exit {
         match self.state {
             State::Draft | State::Scheduled | State::Running | State::Done => Exit::Done,
@@ -63,7 +63,7 @@ impl Document {
         }
     }
 
-    /// A line of a list.
+    /// Returns a line of a list.
     pub(crate) fn to_line(&self) -> String {
         let Self {
             id, app, name, runs, ..
@@ -73,7 +73,7 @@ impl Document {
         format!("{id}  {state:<9}  {next:<24}  {runs:>5} runs  {app}  {name}")
     }
 
-    /// The whole document, for a person.
+    /// Returns the whole document as text for a person.
     pub(crate) fn to_text(&self) -> String {
         let mut lines = vec![
             format!("campaign {} of {}: {}", self.id, self.app, self.state.as_str()),
@@ -90,7 +90,7 @@ impl Document {
 }
 
 impl State {
-    /// The word for it.
+    /// Returns the state's name.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Draft => "draft",

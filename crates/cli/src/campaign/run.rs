@@ -1,4 +1,4 @@
-//! `apns-edge campaign runs`, and what a run says to a person.
+//! `apns-edge campaign runs`, and the text of a run for a person.
 
 use clap::{Args, value_parser};
 use serde::Deserialize;
@@ -36,7 +36,7 @@ impl Runs {
     }
 }
 
-/// One occurrence of a campaign.
+/// One run of a campaign.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Run {
     pub(crate) scheduled_at: String,
@@ -49,19 +49,19 @@ pub(crate) struct Run {
     left_out: LeftOut,
 }
 
-/// Where a run is on its way.
+/// The state of a run.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
-    /// Its batch is not there yet.
+    /// Its batch is being created.
     Starting,
     /// It is being sent.
     Running,
-    /// It waits to be resumed.
+    /// It is paused until it is resumed.
     Paused,
-    /// All of it is sent.
+    /// Everything was sent.
     Done,
-    /// It has ended before all was sent.
+    /// It was cancelled before everything was sent.
     Cancelled,
     /// It was not started in time.
     Missed,
@@ -69,7 +69,7 @@ pub(crate) enum State {
     Failed,
 }
 
-/// What has become of its pushes.
+/// The results of its pushes.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Counts {
@@ -81,15 +81,15 @@ struct Counts {
 }
 
 impl Run {
-    /// The batch that it is.
+    /// Returns the id of its batch, if it has one.
     ///
     /// # Errors
-    /// What the server names is no batch.
+    /// The server's id is invalid.
     pub(crate) fn batch(&self) -> Result<Option<BatchId>, &'static str> {
         self.batch.as_deref().map(str::parse).transpose()
     }
 
-    /// How a command ends that waited for it.
+    /// Returns the exit code of a command that waited for it.
     pub(crate) fn exit(&self, fail_on: &[FailOn]) -> Exit {
         match self.state {
             State::Starting | State::Running => Exit::Done,
@@ -100,7 +100,7 @@ impl Run {
         }
     }
 
-    /// A line of a list.
+    /// Returns a line of a list.
     pub(crate) fn to_line(&self) -> String {
         let mut line = format!("{}  {:<9}", self.scheduled_at, self.state.as_str());
         if let Some(pushes) = self.pushes {
@@ -127,13 +127,13 @@ impl Run {
         line
     }
 
-    /// What is said of it before it is shown.
+    /// Returns the heading of a run.
     pub(crate) fn to_text(&self) -> String {
         format!("run of {}", self.to_line())
     }
 
-    /// Whether pushes that were not accepted fail the command. Only the counts are left of a run: of devices that are
-    /// gone alone it is known that nobody has to do anything.
+    /// Whether pushes that were not accepted make the command fail. A run has only counts, and of its
+    /// rejected pushes only those to devices that are gone need no action.
     fn fails(&self, fail_on: &[FailOn]) -> bool {
         let (accepted, gone) = self
             .counts
@@ -150,7 +150,7 @@ impl Run {
 }
 
 impl State {
-    /// Whether nothing will change any more.
+    /// Whether the run has ended.
     pub(crate) const fn is_over(self) -> bool {
         match self {
             Self::Starting | Self::Running | Self::Paused => false,

@@ -1,4 +1,4 @@
-//! `apns-edge campaign test` and `preview`: what a campaign is to a few devices, before it is to all.
+//! `apns-edge campaign test` and `preview`: a campaign for a few devices.
 
 use clap::Args;
 use serde::Deserialize;
@@ -43,7 +43,8 @@ impl To {
 }
 
 impl Test {
-    /// Runs the command. It is not tried again if the answer is lost: what was sent would be shown twice.
+    /// Runs the command. It is not retried if the answer is lost, because devices would show the notification
+    /// twice.
     pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
         let path = format!("{}/test", self.to.id.path());
         let answer = caller.client.json(Method::Post, &path, &self.to.body())?;
@@ -70,7 +71,7 @@ struct Previews {
     pushes: Vec<Shown>,
 }
 
-/// What a device would get.
+/// A preview of a device's notification.
 #[derive(Deserialize)]
 struct Shown {
     #[serde(rename = "ref")]

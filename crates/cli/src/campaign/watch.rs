@@ -1,7 +1,7 @@
-//! `apns-edge campaign watch`: the run of a campaign that is under way, or else the next.
+//! `apns-edge campaign watch`: shows the current run of a campaign, or else the next one.
 //!
-//! A run is a batch and is shown as one. What has ended before is not told, unless the campaign has ended with it.
-//! Between runs the campaign is asked how it stands, seldom while its time is far.
+//! A run is a batch, and is shown as one. Runs that ended before are not shown, unless the campaign has ended
+//! as well. Between runs the campaign is polled, less often while its next run is far away.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -57,17 +57,17 @@ struct Watcher<'w> {
     caller: &'w Caller,
     id: &'w CampaignId,
     follow: bool,
-    /// The runs that nothing more is to be said of, by when they were due.
+    /// The runs that are finished here, by the time at which they were due.
     told: BTreeSet<String>,
-    /// Those of which it was said that they are paused.
+    /// The runs that were reported as paused.
     paused: BTreeSet<String>,
-    /// What was last said about the waiting.
+    /// The last message about waiting.
     noted: String,
-    /// How the command ends for the runs that were told.
+    /// The exit code for the runs that were shown.
     exit: Exit,
 }
 
-/// A run, and the server's words for it.
+/// A run, with its JSON from the server.
 struct Listed {
     run: Run,
     text: String,
@@ -82,7 +82,7 @@ impl Watcher<'_> {
     fn run(mut self) -> Result<Exit, Failure> {
         let mut is_first = true;
         loop {
-            // The campaign before its runs: if it is done, then all of them are there.
+            // The campaign is read before its runs: if it is done, the list of runs is complete.
             let (answer, campaign) = self.campaign()?;
             let runs = self.runs()?;
             if is_first {
@@ -119,7 +119,7 @@ impl Watcher<'_> {
         Ok((answer, document))
     }
 
-    /// The latest runs, oldest first.
+    /// Returns the latest runs, oldest first.
     fn runs(&self) -> Result<Vec<Listed>, Failure> {
         let client = &self.caller.client;
         let path = format!("{}/runs", self.id.path());
@@ -136,7 +136,7 @@ impl Watcher<'_> {
         runs.collect()
     }
 
-    /// What has ended before is not news; but of a campaign that has ended as well the last run is.
+    /// Skips runs that ended before the command started, except the last run of an ended campaign.
     fn pass_over(&mut self, campaign: &Document, runs: &[Listed]) {
         let has_ended = matches!(campaign.state, State::Done | State::Cancelled);
         let old = runs.len() - usize::from(has_ended && !runs.is_empty());
@@ -145,7 +145,7 @@ impl Watcher<'_> {
             .extend(ended.map(|listed| listed.run.scheduled_at.clone()));
     }
 
-    /// The run to show: the oldest that was not told; one that is only starting, if there is no other.
+    /// Returns the run to show: the oldest that was not shown. A run that is only starting is chosen last.
     fn next<'r>(&self, runs: &'r [Listed]) -> Result<Option<&'r Listed>, Failure> {
         let mut starting = None;
         for listed in runs {
@@ -161,8 +161,8 @@ impl Watcher<'_> {
         Ok(starting)
     }
 
-    /// Whether it was said of the run that it is paused, and nothing has changed. Its batch may be paused by itself,
-    /// and is the one to ask.
+    /// Whether the run was reported as paused and nothing has changed. A batch can be paused on its own, so
+    /// its own state decides.
     fn is_still_paused(&self, run: &Run) -> Result<bool, Failure> {
         let client = &self.caller.client;
         let batch = run.batch().map_err(|error| client.unreadable(error))?;
@@ -174,7 +174,7 @@ impl Watcher<'_> {
         Ok(document.state == batch::State::Paused)
     }
 
-    /// Shows a run until it has ended or is paused, and says how the command ends if it goes no further.
+    /// Shows a run until it has ended or is paused. Returns the exit code if nothing follows.
     fn show(&mut self, listed: &Listed) -> Result<Exit, Failure> {
         let Listed { run, text } = listed;
         self.caller.screen.result(text, || run.to_text())?;
@@ -193,7 +193,7 @@ impl Watcher<'_> {
                         return Ok(last.exit(&self.caller.fail_on));
                     }
                     Ok(last) => last.exit(&self.caller.fail_on),
-                    // What has ended long ago is forgotten, and the run says what became of it.
+                    // An old batch was deleted. The run has its results.
                     Err(failure) if run.state.is_over() && failure.is_absence() => {
                         run.exit(&self.caller.fail_on)
                     }
@@ -209,7 +209,7 @@ impl Watcher<'_> {
         Ok(exit)
     }
 
-    /// How the command ends, if nothing more is to come.
+    /// Returns the exit code if no further run will be shown.
     fn end(&self, campaign: &Document) -> Option<Exit> {
         match campaign.state {
             State::Done => Some(self.exit),
@@ -219,7 +219,7 @@ impl Watcher<'_> {
         }
     }
 
-    /// Says how a campaign goes on that does not by itself.
+    /// Says how to continue a campaign that does not continue by itself.
     fn advise(&self, state: State) {
         let what = match state {
             State::Draft => "schedule",
@@ -239,7 +239,7 @@ impl Watcher<'_> {
         }
     }
 
-    /// Waits a little and says what for; longer while there is much time.
+    /// Waits a little, and shows the reason. The wait is longer if there is much time.
     fn wait(&mut self, what: &str, due: Option<Timestamp>) {
         if self.noted != what {
             self.caller.screen.note(what);
@@ -259,14 +259,14 @@ impl Watcher<'_> {
     }
 }
 
-/// How many runs are looked at: those that are under way are among the latest, one for each offset of the world's clocks.
+/// How many runs are read. Runs in progress are among the latest; there may be one per UTC offset.
 const LATEST: &str = "100";
 
-/// The shortest wait between two questions, in seconds: a run starts within a minute of its time.
+/// The shortest interval of polling in seconds. A run starts within a minute of its time.
 const SHORTEST_WAIT: i64 = 2;
 
-/// The longest, in seconds: a campaign may be changed while it is waited for.
+/// The longest interval of polling in seconds, because a campaign may be changed meanwhile.
 const LONGEST_WAIT: i64 = 30;
 
-/// What is shown while there is no run.
+/// The display while there is no run.
 const WAITING: &str = "{spinner} {msg}";

@@ -1,4 +1,5 @@
-//! The configuration of a deployment: what wrangler.toml has for all, and below a mark what is one's own.
+//! The configuration of a deployment: the shared part from wrangler.toml and, after a mark, the deployment's
+//! own part.
 
 use std::path::PathBuf;
 
@@ -7,7 +8,7 @@ use apns::environment::Environment;
 use apns::topic::BundleId;
 use toml::Table;
 
-/// An app as it was asked for.
+/// An app, as the user described it.
 #[derive(Debug)]
 pub(super) struct App {
     pub(super) name: String,
@@ -19,10 +20,10 @@ pub(super) struct App {
     pub(super) p8: PathBuf,
 }
 
-/// The configuration with this app.
+/// Returns the configuration with this app.
 ///
 /// # Errors
-/// `base` has settings of its own, or is not TOML.
+/// `base` has settings of a deployment, or is not TOML.
 pub(super) fn with_app(base: &str, app: &App) -> Result<String, String> {
     let own = format!(
         "[vars]\n# TRANSPORT = \"fetch\"\n\n[vars.APPS.{}]\nteam_id = \"{}\"\nkey_id = \"{}\"\ntopic = \"{}\"\nenvironment = \"{}\"\n",
@@ -35,10 +36,10 @@ pub(super) fn with_app(base: &str, app: &App) -> Result<String, String> {
     joined(base, &own)
 }
 
-/// The configuration that `existing` is, with what it has from wrangler.toml replaced by `base`.
+/// Returns the configuration `existing` with its shared part replaced by `base`.
 ///
 /// # Errors
-/// `existing` has no mark, or both together are not TOML.
+/// `existing` has no mark, or the result is not TOML.
 pub(super) fn refreshed(base: &str, existing: &str) -> Result<String, String> {
     let (_, own) = existing
         .split_once(MARK)
@@ -67,7 +68,7 @@ fn joined(base: &str, own: &str) -> Result<String, String> {
     }
 }
 
-/// Reads the name of an app.
+/// Validates the name of an app.
 pub(super) fn name(text: &str) -> Result<String, &'static str> {
     let is_allowed =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
@@ -77,17 +78,17 @@ pub(super) fn name(text: &str) -> Result<String, &'static str> {
         .ok_or("an app's name has 1 to 64 of a-z, 0-9, `-` and `_`")
 }
 
-/// The name that the end of a bundle id suggests.
+/// Returns a name for the app, from the end of its bundle id.
 pub(super) fn name_of(topic: &str) -> Option<String> {
     let end = topic.rsplit('.').next()?.to_ascii_lowercase();
     name(&end).ok()
 }
 
-/// Where one's own part begins.
+/// The mark at which the deployment's own part begins.
 const MARK: &str =
     "# Yours from here on. `apns-edge init --refresh` takes all above from wrangler.toml anew.";
 
-/// The longest name of an app that a deployment takes.
+/// The longest name of an app that a deployment accepts.
 const MAX_NAME: usize = 64;
 
 #[cfg(test)]

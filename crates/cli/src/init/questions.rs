@@ -1,11 +1,11 @@
-//! Questions on a terminal, or answers from a pipe.
+//! Asks questions on a terminal, or reads answers from a pipe.
 
 use std::fmt::Display;
 use std::io::{BufRead, Write};
 
 use crate::failure::Failure;
 
-/// Where answers come from, and where questions go.
+/// The source of answers, and the output for questions.
 pub(super) struct Questions<R, W> {
     answers: R,
     out: W,
@@ -34,7 +34,7 @@ impl<R: BufRead, W: Write> Questions<R, W> {
         }
         loop {
             let hint = default.map(|default| format!(" [{default}]")).unwrap_or_default();
-            // If nobody can read the question, the answer may still come.
+            // If the question cannot be written, there may still be an answer.
             let _ = write!(self.out, "{question}{hint}: ").and_then(|()| self.out.flush());
             let mut line = String::new();
             let length = self
