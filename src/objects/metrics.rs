@@ -1,9 +1,9 @@
 //! The metrics: the objects that store them, and `GET /metrics`.
 //!
 //! Each sender counts into its own [`MetricsDelta`] and adds it once, after the answer, to one of the
-//! objects: one request per send request or chunk, whatever the number of its pushes. What the Worker and the
-//! queue consumer count travels with the work and is added with the rest. A delta that cannot be added is
-//! logged and lost.
+//! objects. This takes one request per send request or chunk, whatever the number of its pushes. Counters of
+//! the Worker and the queue consumer travel with the work and are added with the rest. A delta that cannot be
+//! added is logged and lost.
 
 use std::cell::{Cell, RefCell};
 use std::iter;

@@ -158,7 +158,7 @@ pub(crate) async fn ask(env: &Env, command: &Command) -> Result<Reply> {
     stubs::ask(env, (bindings::SCHEDULER, NAME), COMMAND, command).await
 }
 
-/// Tells the scheduler that a minute has passed.
+/// Notifies the scheduler that a minute has passed.
 pub(crate) async fn tick(env: &Env) -> Result<()> {
     stubs::ask(env, (bindings::SCHEDULER, NAME), TICK, &()).await
 }

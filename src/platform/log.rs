@@ -1,6 +1,7 @@
 //! Structured logs: one JSON line per event.
 //!
-//! A line names apps, counts, reasons and durations; never a device token, a provider token, a key or a payload.
+//! A line contains apps, counts, reasons and durations, and never a device token, provider token, key or
+//! payload.
 
 use crate::objects::batch::Expense;
 use delivery::receipt::Tally;

@@ -116,7 +116,7 @@ pub(crate) async fn at_once(
     if let Err(problem) = &answer {
         delta.order(&app.name, problem.kind().status());
     }
-    // A sender or a connection object adds what it has taken over by itself.
+    // Counters that a sender or a connection object has taken over are added there.
     context.wait_until(metrics::add(env.clone(), delta));
     answer
 }
@@ -245,7 +245,7 @@ pub(crate) fn parse(body: &[u8], format: Format, app: &'static App) -> Result<Or
     Order::parse_for(app, body, format, clock::seed(), clock::now())
 }
 
-/// Returns the answer to a request of which every device is skipped.
+/// Returns the answer to a request whose devices are all skipped.
 pub(crate) fn nothing_to_send(
     order: &Order<'_>,
     format: Format,

@@ -120,7 +120,7 @@ async fn run(
             dispatch.by_socket(turn).await;
         }
     }
-    // A sender adds what it has taken over by itself.
+    // Counters that a sender has taken over are added there.
     context.wait_until(metrics::add(env.clone(), delta));
     Ok(())
 }

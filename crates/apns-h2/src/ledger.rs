@@ -39,7 +39,7 @@ pub(super) struct Ledger<W> {
     alarm: Option<Timestamp>,
     keepalive: Keepalive,
     idle_since: Option<Timestamp>,
-    /// When the connection went out of use.
+    /// When the connection stopped accepting pushes.
     left_at: Timestamp,
     counters: Counters,
 }
@@ -112,9 +112,9 @@ pub(super) enum SlotAnswer {
 /// What is due now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Due {
-    /// A PING is to be sent.
+    /// Whether to send a PING.
     pub(super) ping: bool,
-    /// The server is gone: it did not answer a PING.
+    /// Whether the server is gone: it did not answer a PING.
     pub(super) dead: bool,
 }
 

@@ -18,8 +18,8 @@ impl Expiration {
     /// One attempt; APNs does not store the notification.
     pub const AT_ONCE: Self = Self(0);
 
-    /// Reads a JSON value: epoch seconds (0 for one attempt), an RFC 3339 time, or a duration such as `30m`, `2h 30m`,
-    /// `7d` or `PT1H` counted from `now`.
+    /// Reads a JSON value: epoch seconds (0 for one attempt), an RFC 3339 time, or a duration from `now`.
+    /// Durations look like `30m`, `2h 30m`, `7d` or `PT1H`.
     ///
     /// # Errors
     /// Returns an error if the value has another form, is in the past, or is further away than [`MAX_AHEAD`].

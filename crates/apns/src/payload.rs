@@ -2,9 +2,11 @@
 //!
 //! A payload is a document, not a set of fields. A parsed payload is sent with the same keys, in the same
 //! order and with the same digits, including keys that Apple adds later. Getters provide typed access, and
-//! the builder creates payloads in Rust. In scope: errors that prevent sending (`check`), and problems that
-//! devices have with a payload (`warnings`): the shapes of all keys that the system reads, and the rules of
-//! each push type. Out of scope: the keys that an app puts beside `aps`.
+//! the builder creates payloads in Rust.
+//!
+//! In scope: faults that prevent sending (`check`), and warnings about what devices handle badly
+//! (`warnings`), by the shape of each key and the rules of each push type. Out of scope: the keys that an app
+//! puts beside `aps`.
 //!
 //! Source: Apple, "Generating a remote notification".
 

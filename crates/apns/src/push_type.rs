@@ -64,8 +64,8 @@ pub struct Rules {
 pub enum MergedBy {
     /// `apns-collapse-id`: the second notification replaces the first on the screen.
     CollapseId,
-    /// The payload's `timestamp`: the second update sets the same state, unless a newer one is set already. The start of
-    /// an activity and an update with an alert take effect twice.
+    /// The payload's `timestamp`: the second update sets the same state, unless a newer one is set already.
+    /// The start of an activity and an update with an alert take effect twice.
     Timestamp,
     /// Nothing: the app, the extension or the system receives both.
     Nothing,

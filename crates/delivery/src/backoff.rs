@@ -56,7 +56,7 @@ pub fn round(cause: RetryCause, round: u32, retry_after: Option<Duration>, salt:
     jittered(doubled.min(longest), salt).max(retry_after.unwrap_or_default())
 }
 
-/// Returns the advice for a verdict. Returns `None` unless the verdict is to retry.
+/// Returns the advice for a verdict. Returns `None` if the verdict is not [`Verdict::Retry`].
 #[must_use]
 pub fn for_verdict(verdict: Verdict, retry_after: Option<Duration>) -> Option<Duration> {
     match verdict {

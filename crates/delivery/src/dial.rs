@@ -1,9 +1,10 @@
 //! When a connection object may dial APNs.
 //!
-//! The gate keeps one [`DialLimiter`] per credential, for all its connection objects. Only one object dials at a time.
-//! After a failure all wait 1, 2, 4 ... 60 seconds; a success resets the delay. A request during a delay gets the rest of
-//! the delay and does not queue: its pushes can go by `fetch` or be retried later. Apple may take rapid connecting for an
-//! attack and block the sender for a while. The delays follow pushy's channel factory.
+//! The gate keeps one [`DialLimiter`] per credential, for all its connection objects. Only one object dials
+//! at a time. After a failure all wait 1, 2, 4 ... 60 seconds; a success resets the delay. A request during a
+//! delay gets the rest of the delay and does not queue: its pushes can use `fetch` or be retried later. Apple
+//! may take rapid connecting for an attack and block the sender for a while. The delays follow pushy's
+//! channel factory.
 
 use std::time::Duration;
 

@@ -397,7 +397,7 @@ pub const MAX_RESENDS: u8 = 2;
 
 /// How long a push with one attempt may wait for it, and be resent if APNs cannot have accepted it.
 ///
-/// It is long enough for a permit and a new connection, and short enough that nobody gets an old call.
+/// It is long enough for a permit and a new connection, and short enough that no outdated call is shown.
 pub const ONE_ATTEMPT_TIME: Duration = Duration::from_secs(30);
 
 /// The number of requests in one Worker invocation that may wait for response headers.

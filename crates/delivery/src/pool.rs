@@ -245,8 +245,8 @@ impl Pool {
             .or_else(|| unavailable().map(|(_, slot)| slot))
     }
 
-    /// Chooses the next dialing slot: the lowest one that is not known to be open, or a new one. Prefers another than the
-    /// last dialing slot if no lease reported on that.
+    /// Chooses the next dialing slot: the lowest one that is not known to be open, or a new one. If no lease
+    /// reported on the last dialing slot, another one is preferred.
     fn choose_dialing_slot(&mut self, config: &PoolConfig, now: Timestamp) -> Option<u32> {
         let silent = self.dialing_slot.map(|dialing_slot| dialing_slot.slot);
         let slots = self.slots.iter().zip(0_u32..);

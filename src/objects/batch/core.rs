@@ -115,7 +115,7 @@ impl Core {
         self.expense.set(expense);
     }
 
-    /// Returns the costs so far, as far as this object remembers.
+    /// Returns the costs since this object was loaded.
     pub(super) fn expense(&self) -> Expense {
         Expense {
             rows_read: self.rows.read.get(),

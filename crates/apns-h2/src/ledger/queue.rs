@@ -55,7 +55,7 @@ impl<W> Queue<W> {
         self.waiting.pop_front().map(|(_, waker)| waker)
     }
 
-    /// Returns all wakers. The callers stay in the queue, and each leaves by itself.
+    /// Returns all wakers. The callers stay in the queue until each leaves it.
     pub(super) fn wake_all(&mut self, woken: &mut Vec<W>) {
         woken.extend(self.waiting.iter_mut().filter_map(|(_, waker)| waker.take()));
     }

@@ -1,4 +1,4 @@
-//! The books under random interleavings of all that can happen to a connection, in virtual time.
+//! The ledger under random interleavings of all events of a connection, in virtual time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What happens; a number picks one of those that it can happen to.
+/// An event. A number chooses among the pushes or callers that it can affect.
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Ask,
@@ -43,19 +43,19 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// A push that the model knows to be under way.
+/// A push that is in flight according to the model.
 struct Under {
     key: Key,
     deadline: Timestamp,
 }
 
-/// Someone who waits, by number.
+/// A waiting caller, by number.
 struct Waiter {
     number: usize,
     ticket: Option<Ticket>,
 }
 
-/// The books, and a model of what they should hold.
+/// The ledger, and a model of its expected state.
 struct Simulation {
     ledger: Ledger<usize>,
     now: Timestamp,
@@ -94,7 +94,7 @@ impl Simulation {
         *self.ledger.state() == State::Open
     }
 
-    /// Those who are woken come back, and find what they were woken for.
+    /// Lets the woken callers run and checks that they got what they were woken for.
     fn wake(&mut self, woken: Vec<usize>) -> Result<(), TestCaseError> {
         for number in woken {
             let Some(mut first) = self.waiting.pop_front() else {
@@ -142,7 +142,7 @@ impl Simulation {
         }
     }
 
-    /// Time passes in the steps that the books ask for.
+    /// Lets time pass in the steps that the ledger asks for.
     fn pass(&mut self, millis: u64) -> Result<(), TestCaseError> {
         let end = self.now + Duration::from_millis(millis);
         loop {
@@ -299,7 +299,7 @@ proptest! {
             let limit = simulation.ledger.counters().limit;
             prop_assert!(after <= limit.max(before), "{} of {}", after, limit);
         }
-        // Whatever is left ends with the connection, once.
+        // All remaining pushes end with the connection, each once.
         simulation.break_off(CloseReason::Done)?;
         simulation.check()?;
     }

@@ -1,4 +1,4 @@
-//! Answers that no APNs server should give, and that must do no harm.
+//! Answers that an APNs server should not give. They must do no harm.
 
 use std::time::Duration;
 
@@ -95,7 +95,7 @@ async fn an_answer_before_the_body_was_sent_is_an_answer() {
     local(async {
         let (mut peer, client) = pair(10, Options::default()).await;
         let mut request = client.request(1);
-        // More than the window: the end of the body does not leave.
+        // More than the window, so the end of the body is not sent.
         request.body = vec![b' '; 70_000].into();
         let (outcome, ()) = tokio::join!(client.push(&request), async {
             let stream = peer.next(HEADERS).await.stream;

@@ -1,4 +1,4 @@
-//! Every fault of the mock: the outcome of each push, and no broken rule.
+//! Every fault of the mock: the outcome of each push, without a violated rule.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use futures::future::join_all;
 
 use crate::support::{Client, Clock, assert_no_violations, client, local, plain_server, server, status, tcp};
 
-/// Long enough for an answer that comes, short enough to wait for one that does not.
+/// Long enough for an answer that arrives, short enough to wait for one that does not.
 const SHORT: Duration = Duration::from_millis(300);
 
 const LOST: Outcome = Outcome::Lost(TransportError::ConnectionLost);
 const PASSED_OVER: Outcome = Outcome::NotSent(TransportError::GoingAway);
 const REFUSED: Outcome = Outcome::NotSent(TransportError::StreamRefused);
 
-/// A connection to a new mock, on which one push was accepted.
+/// Creates a connection to a new mock that has accepted one push.
 async fn proven() -> (Server, Client) {
     let server = plain_server().await;
     let client = client(tcp(server.production_addr()).await, Options::default()).await;

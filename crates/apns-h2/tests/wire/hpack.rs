@@ -1,29 +1,29 @@
-//! How header fields are written: what a server's table is made to remember, and what never.
+//! How header fields are encoded: which ones a server's table stores, and which ones never.
 
 use apns_h2::Options;
 
 use crate::peer::{DATA, HEADERS, pair};
 use crate::support::{local, status};
 
-/// How a field is written (RFC 7541 section 6); a name from a table by its index.
+/// How a field is encoded (RFC 7541 section 6). A name from a table is given by its index.
 #[derive(Debug, PartialEq, Eq)]
 enum Field {
-    /// Name and value from a table: nothing but a number.
+    /// Name and value from a table: only an index.
     Indexed,
-    /// Spelled out, and remembered.
+    /// A literal that is indexed.
     Remembered,
-    /// Spelled out, and not remembered.
+    /// A literal that is not indexed.
     Literal(usize),
-    /// Spelled out, and not to be remembered by anybody.
+    /// A literal that is never indexed.
     Never(usize),
 }
 
-/// `:path` and `authorization` in the static table; 0 for a name that is spelled out.
+/// `:path` and `authorization` in the static table; 0 for a literal name.
 const PATH: [usize; 2] = [4, 5];
 const AUTHORIZATION: usize = 23;
 const NAMED: usize = 0;
 
-/// A number of `bits` bits and as many bytes as follow (RFC 7541 section 5.1).
+/// Reads an integer with a prefix of `bits` bits (RFC 7541 section 5.1).
 fn number(block: &mut &[u8], bits: u32) -> usize {
     let most = (1_usize << bits) - 1;
     let mut number = usize::from(block[0]) & most;

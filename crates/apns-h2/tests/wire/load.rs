@@ -1,6 +1,7 @@
-//! How fast a connection is, and what a push costs: `cargo test --release --test wire load -- --ignored --nocapture`.
+//! The speed of a connection and the cost per push. Run with
+//! `cargo test --release --test wire load -- --ignored --nocapture`.
 //!
-//! The mock runs on a thread of its own; the figure of a push is the CPU time of the sender's thread.
+//! The mock runs on its own thread; the cost of a push is the CPU time of the sender's thread.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ fn cpu() -> Duration {
     Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
 }
 
-/// A mock on its own thread that remembers nothing.
+/// Starts a mock on its own thread that records nothing.
 fn start(plaintext: bool, latency: Duration) -> Server {
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {

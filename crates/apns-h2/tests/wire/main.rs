@@ -1,4 +1,4 @@
-//! The connection against servers: the mock APNs server over TCP and TLS, and one that does whatever a test says.
+//! The connection against servers: the mock APNs server over TCP and TLS, and a scripted one.
 
 #![expect(
     clippy::disallowed_methods,

@@ -1,4 +1,4 @@
-//! What the mock APNs server sees of a connection that nothing goes wrong on.
+//! What the mock APNs server sees of a connection without faults.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! A server that does what a test says, frame by frame.
 //!
-//! It decodes no header fields: a push is known by its body.
+//! It decodes no header fields. A push is identified by its body.
 
 use apns_h2::Options;
 use bytes::{Buf, Bytes, BytesMut};
@@ -39,7 +39,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Waits for the client's preface and greets with a stream limit.
+    /// Waits for the client's preface and sends SETTINGS with a stream limit.
     pub(crate) async fn greet(io: DuplexStream, streams: Option<u32>) -> Self {
         let mut peer = Self {
             io,
@@ -52,7 +52,7 @@ impl Peer {
         peer
     }
 
-    /// The next frame; none when the client is gone. Cancelling it loses nothing.
+    /// Returns the next frame, or `None` when the client is gone. Cancelling it loses nothing.
     pub(crate) async fn frame(&mut self) -> Option<Frame> {
         loop {
             if let Some(frame) = self.take() {
@@ -80,7 +80,7 @@ impl Peer {
         })
     }
 
-    /// The next frame of a kind; the others are skipped.
+    /// Returns the next frame of a kind and skips others.
     pub(crate) async fn next(&mut self, kind: u8) -> Frame {
         loop {
             let frame = self.frame().await.expect("the client is gone");
@@ -143,7 +143,7 @@ impl Peer {
     }
 }
 
-/// A connection to a peer that allows so many streams and has accepted one push.
+/// Creates a connection to a peer that allows `streams` streams and has accepted one push.
 pub(crate) async fn pair(streams: u32, options: Options) -> (Peer, Client) {
     let (ours, theirs) = duplex(1 << 20);
     let (mut peer, client) = tokio::join!(Peer::greet(theirs, Some(streams)), client(ours, options));

@@ -1,9 +1,9 @@
-//! The promises of a connection, under whatever a server does.
+//! The promises of a connection, whatever a server does.
 //!
-//! A server takes random steps in virtual time: answers, refusals, resets, SETTINGS, GOAWAY, windows, silence, hanging
-//! up. A sender sends pushes as the fan-out does: what comes back as not sent goes out again as long as the connection
-//! takes it, what is lost does not. The server keeps the truth: which pushes it had whole, and which of them it has
-//! promised not to have processed.
+//! A server takes random steps in virtual time: answers, refusals, resets, SETTINGS, GOAWAY, windows,
+//! silence, hanging up. A sender sends pushes as the fan-out does: a push that was not sent is repeated while
+//! the connection accepts pushes, a lost one is not. The server records which pushes it received completely,
+//! and which of them it has promised not to have processed.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use crate::peer::{ACK, DATA, END_STREAM, Frame, HEADERS, PING, Peer, RST_STREAM, SETTINGS};
 use crate::support::client;
 
-/// What the server does next; a number picks one of the streams that it could do it to.
+/// The server's next step. A number chooses one of the possible streams.
 #[derive(Clone, Debug)]
 enum Step {
     Accept(usize),
@@ -31,7 +31,7 @@ enum Step {
     Widen(u32),
     GoAway(usize),
     Sleep(u64),
-    /// Neither reads nor writes for so many milliseconds.
+    /// Neither reads nor writes for this many milliseconds.
     Stall(u64),
     Mute,
     Close,
@@ -54,33 +54,33 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a push's body looks like: its number and filling.
+/// Creates the body of a push: its number and filling.
 fn body(number: u32, len: usize) -> Vec<u8> {
     let mut body = number.to_be_bytes().to_vec();
     body.resize(4 + len, b' ');
     body
 }
 
-/// What the server knows.
+/// The server's record.
 #[derive(Default)]
 struct Truth {
     /// Bodies, by stream; whole or not.
     bodies: BTreeMap<u32, Vec<u8>>,
-    /// Streams whose request is there to its end and not disclaimed.
+    /// Streams whose request is complete and not disclaimed.
     whole: BTreeSet<u32>,
     /// Streams that neither side has closed.
     open: BTreeSet<u32>,
     /// Statuses, by push.
     answers: BTreeMap<u32, Vec<u16>>,
-    /// Above this, streams are not processed.
+    /// Streams above this one are not processed.
     last: Option<u32>,
     highest: u32,
     /// The highest stream that was answered.
     processed: u32,
-    /// The limits that were sent and are not acknowledged yet, and the one that is.
+    /// The limits that were sent and not acknowledged yet, and the acknowledged one.
     limits: Vec<Option<u32>>,
     limit: Option<u32>,
-    /// Whether more than one stream may be tried.
+    /// Whether more than one stream may be opened.
     proven: bool,
     faults: Vec<String>,
 }
@@ -139,7 +139,7 @@ impl Truth {
         }
     }
 
-    /// One of the streams that can be answered.
+    /// Chooses one of the streams that can be answered.
     fn answerable(&self, pick: usize) -> Option<u32> {
         let streams: Vec<u32> = self.whole.intersection(&self.open).copied().collect();
         streams.get(pick % streams.len().max(1)).copied()
@@ -150,7 +150,8 @@ impl Truth {
         streams.get(pick % streams.len().max(1)).copied()
     }
 
-    /// Chooses the last stream of a GOAWAY: none that was answered is above it, and it never rises.
+    /// Chooses the last stream of a GOAWAY: at least the highest answered stream, and never higher than
+    /// before.
     fn disclaim(&mut self, pick: usize) -> u32 {
         let last = self
             .any_open(pick)
@@ -177,11 +178,11 @@ impl Truth {
 async fn serve(io: DuplexStream, streams: Option<u32>, steps: Vec<Step>, truth: Rc<RefCell<Truth>>) {
     truth.borrow_mut().limits.push(streams);
     let mut peer = Peer::greet(io, streams).await;
-    // Until then it is open; a server that ends it earlier is another test's.
+    // The connection stays open until then; other tests cover a server that ends it earlier.
     sleep(Duration::from_millis(1)).await;
     let mut mute = false;
     for step in steps {
-        // What is there is read before each step, and while it sleeps.
+        // Everything that has arrived is read before each step and while it sleeps.
         let pause = if let Step::Sleep(millis) = step { millis } else { 0 };
         let pause = sleep(Duration::from_millis(pause));
         tokio::pin!(pause);
@@ -240,13 +241,13 @@ async fn serve(io: DuplexStream, streams: Option<u32>, steps: Vec<Step>, truth: 
             Step::Close => return,
         }
     }
-    // Nothing more is answered, but all is read.
+    // Nothing more is answered, but everything is read.
     while let Some(frame) = peer.frame().await {
         truth.borrow_mut().see(&frame);
     }
 }
 
-/// Sends all pushes and checks what became of them.
+/// Sends all pushes and checks their outcomes.
 async fn run(
     pipe: usize,
     streams: Option<u32>,

@@ -1,4 +1,4 @@
-//! What the tests send with, and to.
+//! Helpers of the tests: senders and servers.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// The key pair of RFC 6979, appendix A.2.5: public, and so good for nothing but tests.
+/// The key pair of RFC 6979, appendix A.2.5. It is public and used only in tests.
 const PRIVATE_KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
     MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgya+p2EW6dRZrXCFX\n\
     Z7HWk05Qw9s26JsSe4piKxIPZyGhRANCAARg/tS6JVqdMclh63TGNW1owEm4kjth\n\
@@ -37,10 +37,10 @@ const PRIVATE_KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
 /// The bundle id of the app that the tests push to.
 pub(crate) const TOPIC: &str = "com.example.app";
 
-/// How long a push may take, where a test does not care.
+/// A deadline for pushes whose timing does not matter.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The clock of tokio, which a test may stop.
+/// tokio's clock, which a test may pause.
 pub(crate) struct Clock {
     start: Instant,
     epoch: Timestamp,
@@ -94,7 +94,7 @@ pub(crate) async fn client(io: impl AsyncRead + AsyncWrite + Unpin + 'static, op
 }
 
 impl Client {
-    /// Push number `number`, to a device of its own.
+    /// Creates push number `number`, to its own device.
     pub(crate) fn request(&self, number: u32) -> Request {
         self.request_to(&format!("{number:064x}"), number)
     }
@@ -109,12 +109,12 @@ impl Client {
         }
     }
 
-    /// The moment.
+    /// Returns the current time.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// A deadline for a test that does not care.
+    /// Returns a deadline for a push whose timing does not matter.
     pub(crate) fn deadline(&self) -> Timestamp {
         self.clock.now() + PATIENCE
     }
@@ -124,7 +124,7 @@ impl Client {
         self.push_within(request, PATIENCE).await
     }
 
-    /// Waits for a slot and sends; the answer must come in `patience`.
+    /// Waits for a slot and sends. The answer must arrive within `patience`.
     pub(crate) async fn push_within(&self, request: &Request, patience: Duration) -> Outcome {
         let slot = self.connection.slot().await.unwrap();
         slot.send(request, &self.template, self.clock.now() + patience)
@@ -132,7 +132,7 @@ impl Client {
     }
 }
 
-/// The status that a push was answered with.
+/// Returns the status of a push's answer.
 #[track_caller]
 pub(crate) fn status(outcome: &Outcome) -> u16 {
     match outcome {
@@ -152,7 +152,7 @@ pub(crate) fn headers() -> Headers {
     }
 }
 
-/// The same with a collapse id.
+/// Returns the same headers with a collapse id.
 pub(crate) fn headers_with_collapse_id(id: &str) -> Headers {
     Headers {
         collapse_id: Some(CollapseId::parse(id).unwrap()),
@@ -160,7 +160,7 @@ pub(crate) fn headers_with_collapse_id(id: &str) -> Headers {
     }
 }
 
-/// A provider token that is good now.
+/// Creates a provider token that is valid now.
 pub(crate) fn provider_token() -> String {
     let credential = Credential {
         team_id: "DEF123GHIJ".parse().unwrap(),
@@ -172,7 +172,7 @@ pub(crate) fn provider_token() -> String {
     token.as_str().to_owned()
 }
 
-/// The public half of the key, as the mock takes it.
+/// Returns the public key in the form that the mock takes.
 fn key() -> KeySpec {
     use p256::pkcs8::{DecodePrivateKey, EncodePublicKey, LineEnding};
     let key = p256::SecretKey::from_pkcs8_pem(PRIVATE_KEY).unwrap();
@@ -186,7 +186,7 @@ fn key() -> KeySpec {
     }
 }
 
-/// A mock APNs server that knows the key, and for which every device token is a good one.
+/// Starts a mock APNs server that knows the key and accepts every device token.
 pub(crate) async fn server(options: apns_mock::Options) -> Server {
     let options = apns_mock::Options {
         keys: vec![key()],
@@ -196,7 +196,7 @@ pub(crate) async fn server(options: apns_mock::Options) -> Server {
     Server::start(options).await.unwrap()
 }
 
-/// The same without TLS.
+/// Starts the same server without TLS.
 pub(crate) async fn plain_server() -> Server {
     server(apns_mock::Options {
         plaintext: true,

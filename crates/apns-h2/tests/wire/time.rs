@@ -1,4 +1,4 @@
-//! What a connection does as time passes and nothing comes; in virtual time.
+//! What a connection does as time passes without events, in virtual time.
 
 use std::time::Duration;
 
@@ -180,7 +180,7 @@ async fn bodies_wait_for_the_window_in_order_and_until_their_deadline() {
                 assert_eq!(*outcome, Outcome::NotSent(TransportError::Deadline), "{number}");
             }
         }
-        // What was given up has left nothing behind that blocks the next.
+        // The abandoned push left nothing that blocks the next.
         peer.widen(0, 65_535).await;
         let mut request = client.request(1);
         request.body = Bytes::from(vec![200; 5120]);
@@ -231,7 +231,7 @@ async fn a_connection_whose_stream_ids_run_out_takes_no_more_pushes() {
 #[tokio::test(start_paused = true)]
 async fn what_had_not_left_when_the_connection_broke_is_handed_back_unsent() {
     local(async {
-        // A pipe that takes a few pushes, and a server that stops reading.
+        // A pipe that holds a few pushes, and a server that stops reading.
         let (ours, theirs) = duplex(4096);
         let (mut peer, client) = tokio::join!(Peer::greet(theirs, Some(1)), client(ours, Options::default()));
         peer.settings(Some(1000)).await;
@@ -266,7 +266,7 @@ async fn what_had_not_left_when_the_connection_broke_is_handed_back_unsent() {
 #[tokio::test(start_paused = true)]
 async fn what_may_still_leave_after_its_deadline_is_not_handed_back_unsent() {
     local(async {
-        // A pipe that takes a few pushes, and a server that reads again only after the deadline.
+        // A pipe that holds a few pushes, and a server that reads again only after the deadline.
         let (ours, theirs) = duplex(4096);
         let (mut peer, client) = tokio::join!(Peer::greet(theirs, Some(1)), client(ours, Options::default()));
         peer.settings(Some(1000)).await;
@@ -309,7 +309,7 @@ async fn what_may_still_leave_after_its_deadline_is_not_handed_back_unsent() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_out_of_use_ends_though_its_server_reads_nothing() {
     local(async {
-        // A request does not fit in the pipe, and nor does a goodbye behind it.
+        // Neither a request nor the GOAWAY after it fits into the pipe.
         let (ours, theirs) = duplex(100);
         let greeting = spawn_local(Peer::greet(theirs, Some(10)));
         let client = client(ours, Options::default()).await;

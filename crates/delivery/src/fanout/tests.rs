@@ -261,11 +261,11 @@ fn a_push_with_one_attempt_is_not_sent_again_once_apns_may_have_taken_it() {
     ] {
         let mut fanout = one_attempt();
         let launch = launch(&mut fanout, START);
-        // Even one that a collapse id would merge: it could be shown late.
+        // Even a push that a collapse id would merge: it could be shown late.
         let receipt = fanout.settle(launch, outcome.clone(), true, START);
         let receipt = receipt.expect("its end");
         assert_eq!(receipt.attempts, 1, "{outcome:?}");
-        // A caller who is told to come back would have it shown late.
+        // If the caller sent it again later, it would be shown late.
         assert_eq!((receipt.status(), receipt.advice()), (Status::Failed, None));
         assert_eq!(fanout.next(START), Next::Done);
     }

@@ -1,7 +1,7 @@
-//! Senders, gates and APNs together, through hours of virtual time, with no two clocks alike.
+//! Senders, gates and APNs together, through hours of virtual time, with different clocks.
 //!
-//! APNs is modelled by the three rules that Apple states for provider tokens, and knows nothing of buckets. Clocks are
-//! up to a minute and a half wrong, a gate is evicted and comes back elsewhere by another clock, and a push takes up to
+//! APNs is modelled by Apple's three rules for provider tokens and knows nothing of buckets. Clocks are wrong
+//! by up to a minute and a half, an evicted gate returns elsewhere with another clock, and a push takes up to
 //! half a minute to arrive.
 
 use std::cmp::Reverse;
@@ -56,8 +56,8 @@ fn a_gate_that_is_idle_for_any_time_never_breaks_apples_rules() {
     }
 }
 
-/// The one case that no computation prevents: two gates without a common memory, both idle, on either side of a bucket's
-/// end. APNs may then refuse the newer token.
+/// The one case that no rule prevents: two gates without a shared memory, both idle, on either side of a
+/// bucket's end. APNs may then refuse the newer token.
 #[test]
 fn gates_that_share_no_memory_find_back_to_one_token_after_a_refusal() {
     let mut simulation = Simulation::new(2, 2, 1);
@@ -102,7 +102,7 @@ fn the_model_refuses_what_apple_refuses() {
     assert_eq!(apns.seen.len(), 2);
 }
 
-/// What APNs knows of one credential.
+/// APNs' memory of one credential.
 #[derive(Default)]
 struct Apns {
     seen: Vec<(String, Timestamp)>,
@@ -196,7 +196,7 @@ impl Simulation {
         }
     }
 
-    /// An isolate sends a push, with the token that it has if it may keep it, else after a visit to its gate.
+    /// Sends a push from an isolate. It uses its own token while that is valid, else it asks its gate first.
     fn push_from(&mut self, index: usize) {
         let isolate = &self.isolates[index];
         let local = shown(self.now, isolate.slow_by);
@@ -237,7 +237,7 @@ impl Simulation {
         }
     }
 
-    /// Lets time pass, in which what is on its way arrives.
+    /// Lets time pass. Messages on their way arrive.
     fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(Reverse((arrival, ..))) = self.on_the_way.peek()
@@ -273,7 +273,7 @@ impl Simulation {
         self.now = end;
     }
 
-    /// A gate is evicted, and comes back by another clock.
+    /// Evicts a gate, which returns with another clock.
     fn restart(&mut self, index: usize, storage: Storage) {
         let deployment = &mut self.deployments[index];
         deployment.slow_by = self.rng.clock();
@@ -299,12 +299,12 @@ fn request(deployment: &mut Deployment, credential: &Credential, command: Comman
     }
 }
 
-/// What a clock shows at `now` that is up to [`CLOCKS_DIFFER`] fast, less what it is slow by.
+/// Returns what a clock shows at `now`. It is up to [`CLOCKS_DIFFER`] fast, less what it is slow by.
 fn shown(now: Timestamp, slow_by: Duration) -> Timestamp {
     now + CLOCKS_DIFFER - slow_by
 }
 
-/// SplitMix64: the same throws each time.
+/// SplitMix64: the same numbers in each run.
 struct Rng(u64);
 
 impl Rng {
@@ -342,7 +342,7 @@ fn base64url(text: &str) -> String {
         .collect()
 }
 
-/// Cuts bits that come in groups of one size into groups of another; those that make no whole group are dropped.
+/// Regroups bits from one group size into another. An incomplete last group is dropped.
 fn regroup(groups: impl Iterator<Item = u32>, from: u32, to: u32) -> Vec<u8> {
     let (mut bits, mut held) = (0_u32, 0_u32);
     let mut regrouped = Vec::new();

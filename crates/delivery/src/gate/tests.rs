@@ -7,13 +7,13 @@ use super::*;
 use crate::limiter::{DEFAULT_CEILING, START};
 use apns::provider_token::{BUCKET, CLOCK_SKEW};
 
-/// The private key of RFC 6979, appendix A.2.5, as PKCS#8: public, and so good for nothing but tests.
+/// The private key of RFC 6979, appendix A.2.5, as PKCS#8. It is public and used only in tests.
 pub(super) const RFC_6979_KEY: &str = include_str!("../../../apns/tests/rfc_6979.p8");
 
 /// The beginning of a bucket.
 const START_OF_BUCKET: Timestamp = Timestamp::from_secs(1_795_420_800);
 
-/// A moment at which that bucket's token is the one to send.
+/// A moment at which the bucket's token is the current one.
 const NOW: Timestamp = Timestamp::from_secs(1_795_420_800 + 300);
 
 #[test]
@@ -108,7 +108,7 @@ fn an_inspection_tells_how_the_gate_stands_and_no_secret() {
     );
 }
 
-/// Senders and gates of different versions talk in this for the minutes of a deployment.
+/// During a deployment, senders and gates of different versions exchange these texts.
 
 #[test]
 fn command_and_reply_format_unchanged() {
@@ -161,7 +161,8 @@ fn command_and_reply_format_unchanged() {
     assert_eq!(serde_json::from_str::<Reply>(&text).unwrap(), reply);
 }
 
-/// If this moves, every gate forgets its token and its leases at the next deployment, and APNs may see a new token early.
+/// If this changes, every gate loses its token and its leases at the next deployment, and APNs may see a new
+/// token too early.
 
 #[test]
 fn state_format_unchanged() {

@@ -147,7 +147,7 @@ fn only_an_attempt_that_was_answered_has_a_time() {
         Outcome::Lost(TransportError::Deadline),
         NOW + ms(10_000),
     );
-    // It is sent again; its first attempt was answered all the same.
+    // The push is retried, but its first attempt was answered.
     settle(
         &mut fanout,
         &mut tally,
@@ -211,7 +211,7 @@ fn bounds_that_another_version_had_count_where_they_lie() {
     assert_eq!(histogram.between(Some(25), 50), 2);
 }
 
-/// A delta with something of everything.
+/// A delta with every metric.
 fn everything() -> MetricsDelta {
     let mut delta = MetricsDelta::default();
     let (mut fanout, mut tally) = (fanout(1), Tally::default());
@@ -239,7 +239,7 @@ const EVERYTHING: &str = r#"[[["chunks","shop","socket"],{"count":1}],[["connect
 
 #[test]
 fn a_deltas_format_unchanged() {
-    // It is stored, and a shard of this version is told by runners that the last deployment started.
+    // It is stored, and runners of the previous deployment send it to a shard of this version.
     assert_eq!(serde_json::to_string(&everything()).unwrap(), EVERYTHING);
     assert_eq!(
         serde_json::from_str::<MetricsDelta>(EVERYTHING).unwrap(),
@@ -302,7 +302,7 @@ fn some() -> impl Strategy<Value = MetricsDelta> {
                 5 => delta.provider_token(app),
                 6 => delta.opening(app, millis % 2 == 0),
                 7 => delta.add(Metric::Push, &[app], took(millis, PUSH_BOUNDS_MS)),
-                // So many that sums reach the end of the numbers.
+                // Sums that reach the largest number.
                 8 => delta.add(Metric::Resends, &[app], Sample::times(u64::MAX - millis)),
                 _ => delta.add(
                     Metric::Pushes,

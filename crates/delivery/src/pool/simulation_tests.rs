@@ -1,11 +1,13 @@
-//! Gate, connection objects and a server together, in virtual time: who opens a connection, and when.
+//! Gate, connection objects and a server together, in virtual time: which object dials, and when.
 //!
-//! Objects are as those of the shell: they open a connection when a request comes and there is none, once for all who wait
-//! for it; they keep their own delays (the real [`DialLimiter`]); they close what nobody has used for the idle time. Requests
-//! take a while to come to their object and to be settled, and some are lost on either way. The server refuses
-//! connections for a time, or takes long to accept one. Connections that are open do not break here: an object that loses
-//! one opens another unseen by the pool. Nor does an object count of which all settlings are lost for a minute, and which
-//! is passed over for it: the pool cannot tell it from a broken one.
+//! Objects behave like the Worker's. They dial when a request arrives and no connection is open, once for all
+//! waiting requests. They keep their own delays (the real [`DialLimiter`]) and close connections that were
+//! unused for the idle time. Requests and settlements take a while to arrive, and some are lost. The server
+//! refuses connections for a time, or accepts them slowly.
+//!
+//! Open connections do not break here, because the pool does not see the dial of an object that lost one. An
+//! object whose settlements are all lost for a minute is not counted either: the pool passes it over, since
+//! it cannot distinguish it from a broken one.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -16,7 +18,7 @@ use super::*;
 use crate::dial::{Dial, DialLimiter};
 
 proptest! {
-    // Openings that meet are rare.
+    // Concurrent dials are rare.
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
@@ -75,7 +77,7 @@ fn after_an_outage_one_slot_opens_after_the_other() {
             .windows(2)
             .map(|pair| pair[1].since(pair[0])),
     );
-    // 1, 2, 4 ... 60 seconds with jitter, and the ways there and back.
+    // 1, 2, 4 ... 60 seconds with jitter, plus the ways to the object and back.
     for (pause, full) in pauses.iter().zip([1, 2, 4, 8, 16, 32, 60, 60, 60]) {
         assert!(*pause >= SECOND * full / 2, "{pauses:?}");
         assert!(*pause <= SECOND * full + SECOND * 2, "{pauses:?}");
@@ -88,15 +90,15 @@ struct Simulation {
     now: Timestamp,
     pool: Pool,
     objects: Vec<Object>,
-    /// Whether the server takes new connections.
+    /// Whether the server accepts new connections.
     accepts: bool,
     events: BinaryHeap<Reverse<(Timestamp, u64, Event)>>,
     counter: u64,
     last_slot: u32,
     most_dialing: usize,
-    /// When an opening began.
+    /// When each dial began.
     dials: Vec<Timestamp>,
-    /// Openings that began while another slot's delay ran, of which the pool had been told.
+    /// The number of dials that began during another slot's delay that had been reported to the pool.
     too_early: usize,
 }
 
@@ -104,14 +106,14 @@ struct Simulation {
 struct Object {
     dial: DialLimiter,
     is_dialing: bool,
-    /// Whether the pool has passed it over, as nothing was heard of it for a minute.
+    /// Whether the pool has passed it over because it reported nothing for a minute.
     is_given_up: bool,
-    /// Requests that wait for the opening.
+    /// Requests that wait for the dial.
     waiting: Vec<Request>,
     running: u32,
     open: bool,
     used_at: Timestamp,
-    /// When the pool was last reported of its delay, and when that is over.
+    /// When its delay was last reported to the pool, and when the delay ends.
     reported: Option<(Timestamp, Timestamp)>,
 }
 
@@ -123,23 +125,23 @@ struct Request {
     fate: Fate,
 }
 
-/// What happens to a request.
+/// The fate of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Fate {
-    /// How long it takes to its object; it is lost on the way if nothing.
+    /// The time until it reaches its object; `None` if it is lost on the way.
     there: Option<Duration>,
-    /// How long an opening takes that it begins.
+    /// The duration of a dial that it causes.
     open: Duration,
-    /// How long its pushes take.
+    /// The duration of its pushes.
     run: Duration,
-    /// Whether it has pushes at all.
+    /// Whether the request has a fault, so that nothing of it is sent.
     is_faulty: bool,
-    /// How long its settling takes to the gate; it is lost on the way if nothing.
+    /// The time until its settlement reaches the gate; `None` if it is lost on the way.
     back: Option<Duration>,
 }
 
 impl Fate {
-    /// All goes well.
+    /// Everything succeeds.
     const GONE: Self = Self {
         there: Some(Duration::from_millis(50)),
         open: Duration::from_millis(200),
@@ -158,7 +160,7 @@ enum Event {
     },
     Ran(Request),
     Settled(Request, Reported),
-    /// The idle time is over since then.
+    /// The idle time since `used_at` is over.
     Idle {
         slot: u32,
         used_at: Timestamp,
@@ -188,7 +190,7 @@ impl Simulation {
         }
     }
 
-    /// Somebody has a request: asks the gate, and sends it to its object.
+    /// Makes a request: asks the gate for a slot and sends it to the slot's object.
     fn request(&mut self, permits: u32, fate: Fate) {
         self.counter += 1;
         let lease: LeaseId = serde_json::from_str(&self.counter.to_string()).unwrap();
@@ -392,12 +394,12 @@ const CONFIG: PoolConfig = PoolConfig {
     idle: Duration::from_secs(20),
 };
 
-/// As the shell's leases.
+/// The lifetime of the Worker's leases.
 const LEASE: Duration = Duration::from_secs(120);
 
 const LONGEST_WAY: Duration = Duration::from_secs(2);
 
-/// The shell's limit for a socket.
+/// The Worker's time limit for opening a socket.
 const LONGEST_DIAL: Duration = Duration::from_secs(15);
 
 const LONGEST_DELAY: Duration = Duration::from_secs(60);

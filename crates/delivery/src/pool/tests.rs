@@ -147,7 +147,7 @@ fn a_slot_whose_pushes_had_no_answer_is_not_thought_open() {
     );
 }
 
-/// A gate that is evicted finds its pool as it left it, leases by number included.
+/// A gate that was evicted still has its pool, including leases by number.
 #[test]
 fn a_pools_format_unchanged() {
     let mut pool = Pool::default();
@@ -298,7 +298,7 @@ proptest! {
     }
 }
 
-/// A pool of so many slots that are known to be open since a second, and are empty.
+/// Creates a pool of empty slots that have been open for a second.
 fn open_pool(slots: u64) -> (Pool, Timestamp) {
     let mut pool = Pool::default();
     let mut now = START;
@@ -306,7 +306,7 @@ fn open_pool(slots: u64) -> (Pool, Timestamp) {
         now = now + GROWTH_PAUSE;
         assign(&mut pool, number, 10, now);
         pool.release(lease(number), ConnectionHealth::Open, now);
-        // Keeps it full, so that the next is opened.
+        // Keeps the slot full, so that the next is dialed.
         assign(&mut pool, number + 100, 2000, now);
     }
     for number in 200..200 + slots {

@@ -27,7 +27,8 @@ pub struct WarningKind {
     /// The number of devices with this warning; absent if it is about the request.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub count: u64,
-    /// The first lines with this warning, at most [`MAX_LINES`]. In one JSON document: positions in `devices`, from 1.
+    /// The first lines with this warning, at most [`MAX_LINES`]. In one JSON document: positions in
+    /// `devices`, from 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<u32>,
 }

@@ -29,7 +29,7 @@ fn a_credential_fault_stops_the_chunk_at_once() {
     assert_eq!(fanout.next(START), Next::Done);
 }
 
-/// A fan-out under a provider token with which APNs has accepted so many pushes.
+/// Creates a fan-out under a provider token with which APNs has accepted `accepted` pushes.
 fn trusted(pushes: usize, window: usize, accepted: u32) -> Fanout {
     Fanout::new(Plan {
         accepted,
@@ -69,7 +69,7 @@ fn a_second_refusal_counts() {
     let mut fanout = trusted(10, 3, TRUSTED);
     let launches: Vec<Launch> = (0..3).map(|_| launch(&mut fanout, START)).collect();
     for attempt in launches {
-        // All were sent before the first refusal came: they are of one event.
+        // All were sent before the first refusal arrived: they belong to the same event.
         assert_eq!(settle(&mut fanout, attempt, refused()), None);
     }
     let cause = launch(&mut fanout, START);

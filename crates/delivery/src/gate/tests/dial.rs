@@ -28,7 +28,7 @@ fn after_a_failure_no_object_dials_before_the_delay_is_over() {
         panic!("{reply:?}");
     };
     assert_eq!(request(&mut scene, NOW), Dial::Refused(delay));
-    // A gate that is evicted meanwhile knows it still.
+    // A gate that was evicted in the meantime still knows it.
     let stored = scene.gate.store();
     scene.gate = Gate::load(Some(&stored), NOW).machine;
     let before = NOW + delay - Duration::from_millis(1);
@@ -44,7 +44,8 @@ proptest! {
     fn two_objects_never_dial_at_once(steps in proptest::collection::vec((0_u64..20_000, 0_usize..4, 0_u8..4), 1..200)) {
         let mut scene = Scene::new();
         let mut now = NOW;
-        // Each object: since when it opens a connection, if it does. One that opens says how that went within 15 s, or dies.
+        // Per object: since when it dials, if it does. A dialing object reports the result within 15 s, or
+        // dies.
         let mut dialing: [Option<Timestamp>; 4] = [None; 4];
         for (millis, object, what) in steps {
             now = now + Duration::from_millis(millis);

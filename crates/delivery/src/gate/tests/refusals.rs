@@ -32,7 +32,7 @@ fn the_last_refusal_is_kept_until_apns_accepts_a_push() {
     assert_eq!(last(&mut scene), None);
     told(&mut scene, &lease, 0, Some("InvalidProviderToken"), NOW);
     assert_eq!(last(&mut scene).as_deref(), Some("InvalidProviderToken"));
-    // Answers about single devices say nothing of the credential.
+    // Answers about single devices say nothing about the credential.
     told(&mut scene, &lease, 0, None, NOW);
     assert_eq!(last(&mut scene).as_deref(), Some("InvalidProviderToken"));
     // A refusal comes after what was accepted under the same lease.
@@ -50,7 +50,7 @@ fn a_refusal_is_stored_and_belongs_to_the_key_that_was_refused() {
     let stored = scene.gate.store();
     scene.gate = Gate::load(Some(&stored), NOW).machine;
     assert_eq!(last(&mut scene).as_deref(), Some("InvalidProviderToken"));
-    // The secret was replaced: what Apple says of the new key is not known yet.
+    // The secret was replaced. APNs has not judged the new key yet.
     let other = RFC_6979_KEY.replace('\n', "\r\n");
     let mut mended = Scene {
         credential: scene.credential.clone(),

@@ -1,4 +1,4 @@
-//! Leases of batches, and what leases tell of the connections of the pool.
+//! Leases of batches, and what leases report about the connections of the pool.
 
 use super::*;
 
@@ -113,7 +113,7 @@ const fn lease(want: u32, share: Option<FairShare>, wait_ms: u64) -> Command {
 }
 
 impl Scene<'_> {
-    /// Asks, and has to wait.
+    /// Sends a request that has to wait.
     fn request(&mut self, want: u32, share: Option<FairShare>) -> Ticket {
         match self.apply(lease(want, share, 10_000), NOW) {
             Step::Wait { ticket, .. } => ticket,

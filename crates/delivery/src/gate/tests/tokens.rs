@@ -1,4 +1,4 @@
-//! Which token a holder gets, in virtual time.
+//! Which token a lease contains, in virtual time.
 
 use super::super::tokens::PAUSE;
 use super::*;
@@ -162,7 +162,8 @@ fn a_refusal_of_a_token_that_is_no_longer_sent_changes_nothing() {
 fn an_evicted_gate_does_not_sign_again() {
     let mut scene = Scene::new();
     let before = scene.lease(NOW);
-    // Signing anew would make the right text again, so that only a text which no key signs shows that it did not.
+    // Signing again would give the same text. Only a text that no key signs shows that the stored one is
+    // used.
     let stored = scene.gate.store().replace(before.provider_token.as_str(), "kept");
     scene.gate = Gate::load(Some(&stored), NOW).machine;
     assert_eq!(scene.lease(NOW).provider_token.as_str(), "kept");

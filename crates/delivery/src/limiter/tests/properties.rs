@@ -1,4 +1,4 @@
-//! What holds whatever is asked, and in whatever order.
+//! Properties that hold for any sequence of requests.
 
 use std::collections::BTreeMap;
 
@@ -89,8 +89,8 @@ proptest! {
     }
 }
 
-/// Whether `one` is to be admitted before `other` though it came later: an immediate order before a batch, a batch with less
-/// for its weight before one with more.
+/// Whether `one` is admitted before `other` although it came later. An immediate request precedes a batch. A
+/// batch with fewer permits for its weight precedes one with more.
 fn comes_before(one: &LeaseRequest, other: &LeaseRequest, out: &BTreeMap<LeaseId, Permits>) -> bool {
     match (one.share, other.share) {
         (None, Some(_)) => true,
@@ -121,7 +121,7 @@ fn grant(
     Ok(())
 }
 
-/// The limit less the reserve, or less what immediate orders have beyond it.
+/// The limit less the reserve, or less what immediate requests hold beyond it.
 fn open_to_batches(out: &BTreeMap<LeaseId, Permits>, limiter: &Limiter) -> u32 {
     let limit = limiter.limit();
     let reserve = match limit {

@@ -1,4 +1,4 @@
-//! Immediate orders beside batches, and batches among each other.
+//! Immediate requests beside batches, and batches competing with each other.
 
 use super::*;
 
@@ -68,8 +68,8 @@ fn the_batch_with_the_fewest_permits_for_its_weight_goes_first() {
     let heavy = [0, 1, 2, 3].map(|_| ticket(limiter.request(batch_ask(2, 3, 2), NOW)));
     let fresh = ticket(limiter.request(batch_ask(3, 1, 9), NOW));
     limiter.settle(holder.lease, &Report::default(), NOW);
-    // The fresh one has none, the light one 10, the heavy one 24 for its three; after three more leases, that is as many as
-    // the light one has, which has waited longer.
+    // The fresh batch has none, the light one 10, and the heavy one 24 with three times the weight. After
+    // three more leases the fresh one has as many as the light one, which has waited longer.
     assert_eq!(
         admitted(&mut limiter, NOW),
         [fresh, heavy[0], heavy[1], heavy[2], light, heavy[3]],
@@ -151,7 +151,7 @@ fn who_comes_back_for_a_batch_is_told_a_later_time_than_an_immediate_order() {
     assert!(told(None) < told(share));
 }
 
-/// If this moves, a deployment forgets which batch has how much, and all permits that are out.
+/// If this changes, a deployment loses which batch has how many permits, and all granted permits.
 #[test]
 fn a_leases_share_format_unchanged() {
     let mut limiter = limiter_of(100);
@@ -165,14 +165,14 @@ fn a_leases_share_format_unchanged() {
     assert_eq!(serde_json::from_str::<Limiter>(&text).unwrap(), limiter);
 }
 
-/// All that the queue gives for now.
+/// Admits requests until the queue grants no more.
 fn admitted(limiter: &mut Limiter, now: Timestamp) -> Vec<Ticket> {
     std::iter::from_fn(|| limiter.admit(now))
         .map(|(ticket, _)| ticket)
         .collect()
 }
 
-/// How many permits such asks get until one has to wait.
+/// Returns how many permits such requests get until one has to wait.
 fn granted_in_all(limiter: &mut Limiter, request: LeaseRequest) -> u32 {
     let grants = std::iter::from_fn(|| match limiter.request(request, NOW) {
         LeaseDecision::Granted(permits) => Some(permits.count),

@@ -1,7 +1,7 @@
-//! Batches and immediate requests under contention, in virtual time.
+//! Batches and immediate requests competing for permits, in virtual time.
 //!
-//! Each batch has some consumers, which ask for permits, hold them for a while and ask again, as those of a queue do.
-//! Immediate requests come by themselves.
+//! Each batch has some consumers. Like those of a queue, they request permits, hold them for a while and
+//! request again. Immediate requests arrive independently.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -117,10 +117,11 @@ struct Simulation {
 /// Immediate requests.
 #[derive(Clone, Copy)]
 struct Requests {
-    /// One comes after so long, on average.
+    /// The average time between two requests.
     every: Duration,
     want: u32,
-    /// None comes while so many permits are out for them: their rate is below the limit.
+    /// No request arrives while this many permits are granted to immediate requests: their rate stays below
+    /// the limit.
     most: u32,
 }
 
@@ -134,7 +135,7 @@ struct Held {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// A consumer of a batch of this weight asks for so many.
+    /// A consumer of a batch with this weight requests `want` permits.
     LeaseRequest { batch: u64, weight: u32, want: u32 },
     /// A lease ends.
     End {
@@ -142,7 +143,7 @@ enum Event {
         permits: u32,
         batch: Option<(u64, u32, u32)>,
     },
-    /// An immediate request comes.
+    /// An immediate request arrives.
     Request,
 }
 
@@ -287,7 +288,7 @@ impl Simulation {
     }
 }
 
-/// SplitMix64: the same throws each time.
+/// SplitMix64: the same numbers in each run.
 struct Rng(u64);
 
 impl Rng {
