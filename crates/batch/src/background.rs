@@ -34,7 +34,7 @@ pub struct BackgroundTasks {
     is_told: bool,
 }
 
-/// An event.
+/// Something that happened to the batch or to one of its calls.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// Something may be due: the batch was loaded or changed, or the alarm fired.

@@ -119,7 +119,6 @@ const PROBE: u64 = 500;
 
 /// How long to wait for a probe's result: its time in the queue, a wait for permits and the slowest answers.
 /// If its runner died, waiting for the claim to expire would take longer.
-/// would hold the batch up until its claim ends.
 const PROBE_TIME: Duration = Duration::from_secs(20);
 
 /// The number of recent pushes that are remembered: those of a full chunk.

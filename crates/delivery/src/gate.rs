@@ -1,9 +1,9 @@
 //! The gate of a credential: grants its provider token and permits together, as leases.
 //!
-//! Every sender requests a lease once per chunk. All senders therefore use the same provider token and stay
-//! under one limit together. The gate signs at most once per bucket and remembers what it signed through
-//! evictions and restarts. In scope: the decisions. Out of scope: the Durable Object that hosts it
-//! (`src/objects/gate.rs`), and the pushes (`fanout`).
+//! Every sender requests one lease per send request or chunk. All senders therefore use the same provider
+//! token and stay under one limit together. The gate signs at most once per bucket and remembers what it
+//! signed through evictions and restarts. In scope: the decisions. Out of scope: the Durable Object that
+//! hosts it (`src/objects/gate.rs`), and the pushes (`fanout`).
 //!
 //! Commands and replies are JSON text. During a deployment they pass between two versions of the Worker, so a
 //! new field needs a default.

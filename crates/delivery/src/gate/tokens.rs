@@ -233,8 +233,8 @@ impl Tokens {
             .as_ref()
             .is_some_and(|previous| previous.token.bucket() == before);
         if !is_known {
-            // This gate did not sign the previous bucket's token. APNs compares with that token, so another deployment
-            // must have sent it.
+            // This gate did not sign the previous bucket's token. APNs compares with that token, so another
+            // deployment must have sent it.
             let pem = context
                 .key
                 .map_err(|problem| Withheld::Unsigned(problem.to_owned()))?;

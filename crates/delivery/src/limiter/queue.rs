@@ -75,8 +75,9 @@ impl Queue {
         fills.all(|other| fill(share, &out) < other)
     }
 
-    /// Whether one more request may wait. If the line of the batches is full, removes the last request of the
-    /// batch that has the most, if the new request's batch has at least two fewer.
+    /// Whether one more request may wait. If the line of the batches is full, the batch with the most waiting
+    /// requests may make room: the wait of its last request ends if the new request's batch has at least two
+    /// fewer.
     pub(super) fn make_room(&mut self, share: Option<FairShare>, now: Timestamp) -> bool {
         let Some(share) = share else {
             return self.immediate.waiting.len() < MAX_WAITING;
