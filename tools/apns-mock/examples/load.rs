@@ -1,7 +1,8 @@
-//! How many requests a second the server answers, and what each costs it: one HTTP/2 connection over TLS, 1000 streams.
+//! Measures how many requests per second the server answers, and the CPU time per request, on one HTTP/2
+//! connection over TLS with 1000 streams.
 //!
-//! `cargo run --release -p apns-mock --example load -- [requests] [streams] [payload bytes] [latency ms]`. Server and client have a
-//! thread each; the processor time of each is read from `/proc`.
+//! `cargo run --release -p apns-mock --example load -- [requests] [streams] [payload bytes] [latency ms]`.
+//! Server and client have one thread each. The CPU time of each is read from `/proc`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,7 +43,7 @@ fn main() -> Result<()> {
     runtime.block_on(drive(&server, &token, requests, streams, payload))
 }
 
-/// The server's thread; an error closes the channel and so ends the run.
+/// Runs the server's thread. An error closes the channel, which ends the run.
 fn serve(latency: Latency, report: &Sender<(Server, String)>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -164,7 +165,7 @@ async fn connect(server: &Server) -> Result<SendRequest<Bytes>> {
     Ok(client)
 }
 
-/// A key made for this run and a token signed with it.
+/// Creates a key for this run, and a token signed with it.
 fn credentials() -> Result<(KeySpec, String)> {
     let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
     let random = SystemRandom::new();
@@ -192,7 +193,7 @@ fn credentials() -> Result<(KeySpec, String)> {
     Ok((key, format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))))
 }
 
-/// Processor seconds of the thread with this name, from Linux's `/proc`.
+/// Returns the CPU seconds of the thread with this name, from Linux's `/proc`.
 fn cpu(thread: &str) -> Result<f64> {
     const TICKS_PER_SECOND: f64 = 100.0;
     for entry in std::fs::read_dir("/proc/self/task")? {

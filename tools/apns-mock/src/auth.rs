@@ -1,8 +1,8 @@
-//! Who is asking: verification of provider tokens, and what a connection is bound to by them.
+//! Verifies provider tokens, and what a connection is bound to by them.
 //!
-//! Source: Apple, "Establishing a token-based connection to APNs"; Apple engineers on the developer forums for what
-//! happens to a connection after `TooManyProviderTokenUpdates`. A token issued in the future is `InvalidProviderToken`:
-//! Apple names no answer, this is the server's choice.
+//! Source: Apple, "Establishing a token-based connection to APNs"; Apple engineers on the developer forums
+//! for connections after `TooManyProviderTokenUpdates`. A token that is issued in the future is answered with
+//! `InvalidProviderToken`: Apple documents no answer, so this is the server's choice.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,34 +15,36 @@ use crate::jwt::{Encoding, ProviderToken};
 use crate::keys::{Key, Keys};
 use crate::reason::Reason;
 
-/// A provider token is good for an hour.
+/// The lifetime of a provider token: an hour.
 pub const TOKEN_LIFETIME_MS: i64 = 60 * 60 * 1000;
 
-/// A new provider token may come every 20 minutes.
+/// The shortest interval between two new provider tokens: 20 minutes.
 pub const TOKEN_FLOOR_MS: i64 = 20 * 60 * 1000;
 
-/// What the floor forgives: the server counts from the first use, the client from the making.
+/// The tolerance of that interval: the server counts from the first use of a token, and the client from its
+/// creation.
 const FLOOR_SLACK_MS: i64 = 10 * 1000;
 
-/// How far ahead of the server's clock a token may be issued.
+/// How far in the future, by the server's clock, a token may be issued.
 const FUTURE_SLACK_MS: i64 = 5 * 60 * 1000;
 
-/// Verified tokens that are remembered; when full, all are forgotten and verified again.
+/// The most verified tokens in the cache. When it is full, it is emptied, and tokens are verified again.
 const CACHE_SIZE: usize = 4096;
 
-/// How long requests may still arrive on a connection after its token was called expired: those already on the way.
+/// How long requests may still arrive on a connection after its token was reported as expired: those in
+/// flight.
 const WEDGE_GRACE_MS: i64 = 2000;
 
-/// A token whose signature was verified.
+/// A token with a verified signature.
 #[derive(Debug)]
 pub(crate) struct Provider {
     pub(crate) key: Arc<Key>,
     issued_at_ms: i64,
-    /// One number for each different token.
+    /// A number that identifies the token.
     serial: u64,
 }
 
-/// A refusal, and whether it tells of a fault in the client.
+/// A refusal, and whether it is caused by a fault of the client.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) reason: Reason,
@@ -65,20 +67,20 @@ impl Refusal {
     }
 }
 
-/// What one connection has shown of itself so far.
+/// The authentication state of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
-    /// The last header seen and what it stands for, so that a repeated header costs one comparison.
+    /// The last header and its token, so that a repeated header costs one comparison.
     last: Option<(HeaderValue, Arc<Provider>)>,
     generation: u64,
     /// The key of the first accepted push.
     bound_to: Option<Arc<Key>>,
-    /// Tokens used here, by serial.
+    /// The tokens used on this connection, by serial.
     tokens: Vec<u64>,
     last_new_token_ms: i64,
-    /// When a token was found expired: the connection answers nothing else any more.
+    /// When a token was found to be expired. From then on, every request gets this answer.
     wedged_at_ms: Option<i64>,
-    /// Until when the connection is unusable after a token too many.
+    /// Until when the connection is unusable after too many tokens.
     blocked_until_ms: i64,
 }
 
@@ -91,7 +93,7 @@ impl Session {
     }
 }
 
-/// The tokens one (team, key) was seen with.
+/// The tokens of one (team, key).
 #[derive(Debug, Default)]
 struct History {
     serials: Vec<u64>,
@@ -100,16 +102,16 @@ struct History {
 
 #[derive(Debug, Default)]
 struct Verified {
-    /// By the header's bytes after the scheme.
+    /// The verified tokens, by the header's bytes after the scheme.
     tokens: HashMap<Box<str>, Arc<Provider>>,
     generation: u64,
     next_serial: u64,
-    /// Serial by signature part, so that a token keeps its serial when the cache is emptied.
+    /// The serial by signature, so that a token keeps its serial when the cache is emptied.
     serials: HashMap<Box<str>, u64>,
     histories: HashMap<String, History>,
 }
 
-/// The keys and every token seen.
+/// The keys and all tokens that were seen.
 #[derive(Debug)]
 pub(crate) struct Authority {
     pub(crate) keys: Keys,
@@ -132,7 +134,7 @@ impl Authority {
         }
     }
 
-    /// Different tokens seen with a good signature.
+    /// Returns the number of different tokens with a valid signature.
     pub(crate) fn token_count(&self) -> u64 {
         self.verified
             .lock()
@@ -140,12 +142,13 @@ impl Authority {
             .next_serial
     }
 
-    /// Forgets which tokens were seen and when.
+    /// Forgets all tokens and their times.
     pub(crate) fn forget_tokens(&self) {
         *self.verified.lock().unwrap_or_else(PoisonError::into_inner) = Verified::default();
     }
 
-    /// Checks a request's `authorization` in the order: present, verified, team, environment, relation, age, changes.
+    /// Checks a request's `authorization`, in this order: present, signature, team, environment, related key,
+    /// age, interval.
     pub(crate) fn authenticate(
         &self,
         session: &mut Session,
@@ -189,7 +192,8 @@ impl Authority {
         Ok(provider)
     }
 
-    /// The provider behind a header: the connection's last one, a known one, or a newly verified one.
+    /// Returns the provider token of a header: the connection's last one, a known one, or a newly verified
+    /// one.
     fn verify_for(&self, session: &mut Session, header: &HeaderValue) -> Result<Arc<Provider>, Refusal> {
         let generation = self.keys.generation();
         if let Some((last, provider)) = &session.last
@@ -249,7 +253,7 @@ impl Authority {
         Ok(provider)
     }
 
-    /// The 20-minute floor, of this connection and of the (team, key).
+    /// Checks the 20-minute interval of this connection and of the (team, key).
     fn check_change(&self, session: &mut Session, provider: &Provider, now_ms: i64) -> Result<(), Refusal> {
         if session.tokens.contains(&provider.serial) {
             return Ok(());
@@ -296,7 +300,7 @@ impl Verified {
     }
 }
 
-/// Whether a header holds no token: it is empty, or there is nothing behind `bearer`.
+/// Whether a header has no token: it is empty, or there is nothing after `bearer`.
 fn is_blank(header: &HeaderValue) -> bool {
     let value = header.as_bytes().trim_ascii();
     value.is_empty() || value.eq_ignore_ascii_case(b"bearer")

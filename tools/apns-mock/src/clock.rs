@@ -1,16 +1,17 @@
-//! The server's idea of the time, in milliseconds since the epoch, which tests may replace or move.
+//! The server's clock in milliseconds since the epoch, which tests can replace or shift.
 //!
-//! Token ages, the 20-minute floor and the timestamps of dead devices follow it. Delays (latency, stalls) are real time.
+//! It determines token ages, the 20-minute interval and the timestamps of devices that are gone. Delays
+//! (latency, stalls) take real time.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Where the time comes from: milliseconds since the epoch.
+/// A source of the time: milliseconds since the epoch.
 pub type TimeSource = Arc<dyn Fn() -> i64 + Send + Sync>;
 
-/// A time source and an offset that can be moved while the server runs.
+/// A time source with an offset that can change while the server runs.
 pub(crate) struct Clock {
     source: Option<TimeSource>,
     offset_ms: AtomicI64,
@@ -24,7 +25,7 @@ impl Clock {
         }
     }
 
-    /// Now, in milliseconds.
+    /// Returns the current time in milliseconds.
     pub(crate) fn now_ms(&self) -> i64 {
         let base = self.source.as_ref().map_or_else(system_now_ms, |source| source());
         base.saturating_add(self.offset_ms.load(Ordering::Relaxed))

@@ -1,4 +1,4 @@
-//! The control port: what [`Server`] can do, as plain HTTP/1.1 with JSON.
+//! The control port: the functions of [`Server`] as HTTP/1.1 with JSON.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ struct ClockBody {
     offset_ms: i64,
 }
 
-/// A fixed latency, or one between bounds.
+/// A fixed latency, or a range.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
@@ -112,7 +112,7 @@ async fn answer(server: Arc<Server>, request: Request<Incoming>) -> Result<Respo
     let body = incoming.collect().await?.to_bytes();
     let path = parts.uri.path().trim_end_matches('/').to_owned();
     let query = parts.uri.query().unwrap_or_default().to_owned();
-    // A million devices take a while: not on a thread that answers pushes.
+    // Registering a million devices takes a while, so it does not run on a thread that answers pushes.
     let done = tokio::task::spawn_blocking(move || act(&server, &parts.method, &path, &query, &body)).await?;
     let (status, json) = match done {
         Ok(Some(json)) => (StatusCode::OK, json),
@@ -137,7 +137,7 @@ async fn answer(server: Arc<Server>, request: Request<Incoming>) -> Result<Respo
     Ok(response)
 }
 
-/// Does what a request asks for; none if there is no such thing.
+/// Executes a request. Returns `None` if there is no such endpoint.
 fn act(server: &Server, method: &Method, path: &str, query: &str, body: &[u8]) -> Result<Option<Vec<u8>>> {
     let done = json(&Done { ok: true });
     let answer = match (method.as_str(), path) {

@@ -1,4 +1,4 @@
-//! What happened since the start or the last reset, in numbers.
+//! Counters since the start or the last reset.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-/// A number that many tasks move.
+/// A counter that many tasks change.
 #[derive(Debug, Default)]
 pub(crate) struct Count(AtomicU64);
 
@@ -52,24 +52,24 @@ pub(crate) struct Counters {
     pub(crate) streams_refused: Count,
     pub(crate) pings: Count,
     pub(crate) answered_ok: Count,
-    /// By status and reason, without the successes.
+    /// Answers other than success, by status and reason.
     refusals: Mutex<BTreeMap<(u16, String), u64>>,
 }
 
 impl Counters {
-    /// Notes that `opened` more requests wait for an answer.
+    /// Counts `opened` more requests in flight.
     pub(crate) fn opened(&self, opened: u64) {
         self.in_flight.add(opened);
         self.peak_in_flight.raise_to(self.in_flight.get());
     }
 
-    /// Notes an answer that is not a success.
+    /// Counts an answer that is not a success.
     pub(crate) fn refused(&self, status: u16, reason: &str) {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         *refusals.entry((status, reason.to_owned())).or_default() += 1;
     }
 
-    /// All refusals.
+    /// Returns all refusals.
     pub(crate) fn refusals(&self) -> Vec<AnswerCount> {
         let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         refusals
@@ -82,7 +82,7 @@ impl Counters {
             .collect()
     }
 
-    /// Back to zero, except what is going on now: open connections and requests in flight.
+    /// Resets all counters except those of the current state: open connections and requests in flight.
     pub(crate) fn reset(&self) {
         for count in [
             &self.requests,
@@ -108,60 +108,61 @@ impl Counters {
     }
 }
 
-/// How often one answer was given.
+/// How often one kind of answer was given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AnswerCount {
     /// The HTTP status.
     pub status: u16,
-    /// The reason; empty for 200 and for answers without one.
+    /// The reason. Empty for 200 and for answers without one.
     pub reason: String,
-    /// How often.
+    /// The number of these answers.
     pub count: u64,
 }
 
-/// Everything the server counted.
+/// Everything that the server has counted.
 #[derive(Clone, Debug, Serialize)]
 pub struct State {
-    /// Requests read to their end.
+    /// Complete requests.
     pub requests: u64,
-    /// Requests without authorization: a way to see whether the server is there, no fault of the client.
+    /// Requests without authorization: they only check whether the server is reachable, and are no fault of
+    /// the client.
     pub probes: u64,
-    /// Notifications taken for delivery, whether or not the answer reached the client.
+    /// Notifications that were accepted, whether or not the answer reached the client.
     pub accepted: u64,
-    /// Accepted notifications that took the place of one with the same collapse id (when recording).
+    /// Accepted notifications that replaced one with the same collapse id (when recording).
     pub replaced: u64,
     /// Bytes of request bodies.
     pub body_bytes: u64,
     /// Connections, of both protocols.
     pub connections: u64,
-    /// Of these, HTTP/1.1.
+    /// Connections with HTTP/1.1.
     pub connections_h1: u64,
-    /// Of these, HTTP/2.
+    /// Connections with HTTP/2.
     pub connections_h2: u64,
-    /// Connections open now.
+    /// Connections that are open now.
     pub connections_open: u64,
-    /// Connections closed at once, by a fault.
+    /// Connections that a fault closed at once.
     pub connections_refused: u64,
     /// TLS handshakes that failed.
     pub handshakes_failed: u64,
-    /// Requests unanswered now.
+    /// Requests in flight now.
     pub in_flight: u64,
-    /// Most requests unanswered at one time.
+    /// The most requests in flight at the same time.
     pub peak_in_flight: u64,
-    /// Most requests unanswered at one time on one connection.
+    /// The most requests in flight at the same time on one connection.
     pub peak_in_flight_on_one_connection: u64,
-    /// Streams answered with `REFUSED_STREAM` for the stream limit or after a GOAWAY.
+    /// Streams that were refused with `REFUSED_STREAM`, because of the stream limit or after a GOAWAY.
     pub streams_refused: u64,
     /// PINGs received.
     pub pings: u64,
-    /// Different provider tokens seen with a good signature.
+    /// Different provider tokens with a valid signature.
     pub provider_tokens: u64,
-    /// Registered devices, both environments.
+    /// Registered devices in both environments.
     pub devices: u64,
     /// Answers by status and reason.
     pub answers: Vec<AnswerCount>,
-    /// How often the client broke a rule.
+    /// How often the client violated a rule.
     pub violations_total: u64,
-    /// The first of these, in words.
+    /// The first violations, as text.
     pub violations: Vec<String>,
 }

@@ -1,6 +1,7 @@
-//! The `/3/device` role: every check of a notification for one device, in one order.
+//! The `/3/device` endpoint: checks a notification to one device, in a fixed order.
 //!
-//! Apple publishes no order; that the token of the sender is checked before the device's is seen at its servers.
+//! Apple documents no order. Its servers have been observed to check the provider token before the device
+//! token.
 
 use std::sync::PoisonError;
 
@@ -16,13 +17,13 @@ use crate::reason::Reason;
 use crate::simulation::{Body, Simulation};
 use crate::topic::{self, PushType};
 
-/// Where the role lives.
+/// The prefix of the path.
 pub(crate) const PATH: &str = "/3/device";
 
-/// A notification that passed every check.
+/// A notification that passed all checks.
 #[derive(Debug)]
 pub(crate) struct Notification<'a> {
-    /// None for an unknown device that is taken for registered and not recorded.
+    /// The device. `None` for an unknown device that counts as registered and is not recorded.
     pub(crate) device: Option<u32>,
     pub(crate) topic: &'a str,
     pub(crate) push_type: Option<PushType>,
@@ -31,7 +32,7 @@ pub(crate) struct Notification<'a> {
     pub(crate) collapse_id: Option<&'a [u8]>,
 }
 
-/// A refusal with the time since when the device is gone.
+/// A refusal, with the time since when the device is gone.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) refusal: Refusal,
@@ -47,7 +48,7 @@ impl From<Refusal> for Refused {
     }
 }
 
-/// A refusal that tells of a fault in the client, in the words of its reason.
+/// Returns a refusal that is a fault of the client, described by `detail`.
 fn fault(reason: Reason, detail: &str) -> Refused {
     Refusal::fault(reason, format!("{}: {detail}", reason.as_str())).into()
 }
@@ -111,7 +112,7 @@ pub(crate) fn check<'a>(
     })
 }
 
-/// The device token of a path.
+/// Returns the device token in a path.
 fn token_in(path: &str) -> Result<&str, Refused> {
     let rest = path
         .strip_prefix(PATH)
@@ -125,7 +126,8 @@ fn token_in(path: &str) -> Result<&str, Refused> {
     }
 }
 
-/// A payload is a JSON object of bounded size. What Apple answers to broken JSON is not known; here it is `PayloadEmpty`.
+/// Checks that a payload is a JSON object within the limit. Apple's answer to invalid JSON is not known. This
+/// server answers `PayloadEmpty`.
 fn check_payload(body: &Body, push_type: Option<PushType>) -> Result<(), Refused> {
     if body.length == 0 {
         return Err(fault(Reason::PayloadEmpty, "no body"));
@@ -147,7 +149,7 @@ fn check_payload(body: &Body, push_type: Option<PushType>) -> Result<(), Refused
     Ok(())
 }
 
-/// Logs what Apple asks for and does not enforce.
+/// Logs violations of rules that Apple documents but does not enforce.
 fn note_habits(simulation: &Simulation, head: &Head<'_>, push_type: Option<PushType>, path: &str) {
     if push_type.is_none() {
         simulation
@@ -171,7 +173,7 @@ fn note_habits(simulation: &Simulation, head: &Head<'_>, push_type: Option<PushT
     }
 }
 
-/// Finds the device, checks its topic, standing and rate.
+/// Finds the device, and checks its topic, state and rate.
 fn check_device(
     simulation: &Simulation,
     environment: Environment,
@@ -219,7 +221,7 @@ fn check_device(
     Ok(Some(device.index))
 }
 
-/// Whether headers carry no credentials: a probe, not a push.
+/// Whether headers have no credentials, which makes the request a probe and not a push.
 pub(crate) fn is_probe(headers: &HeaderMap) -> bool {
     !headers.contains_key(http::header::AUTHORIZATION)
 }

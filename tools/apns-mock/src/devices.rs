@@ -1,4 +1,4 @@
-//! The devices of one environment, packed for a million of them: about 60 bytes each.
+//! The devices of one environment, stored compactly: about 60 bytes each, for a million of them.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
@@ -7,17 +7,17 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
-/// The longest device token taken, in bytes. Apple says not to assume a size; 32 and 80 are seen.
+/// The longest device token in bytes. Apple says not to assume a size. 32 and 80 bytes have been observed.
 pub(crate) const MAX_TOKEN_BYTES: usize = 256;
 
-/// Stands for "any topic" where a topic's number is stored.
+/// The stored topic number that means any topic.
 const ANY_TOPIC: u16 = u16::MAX;
 
-/// What became of a device token.
+/// The state of a device token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Standing {
-    /// The device takes notifications.
+    /// The device accepts notifications.
     Registered,
     /// The app was removed: 410 `Unregistered`.
     Unregistered,
@@ -25,15 +25,15 @@ pub enum Standing {
     Expired,
 }
 
-/// A device as a request sees it.
+/// A device, as a request finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Device<'a> {
-    /// Its place in this environment; stays the same.
+    /// Its index in this environment, which does not change.
     pub(crate) index: u32,
-    /// The topic it is registered for; none for any.
+    /// The topic of its registration. `None` means any topic.
     pub(crate) topic: Option<&'a str>,
     pub(crate) standing: Standing,
-    /// Since when it is not registered, in milliseconds.
+    /// Since when it is gone, in milliseconds.
     pub(crate) since_ms: i64,
 }
 
@@ -45,15 +45,15 @@ struct Entry {
     standing: Standing,
 }
 
-/// The registry.
+/// The devices of an environment.
 #[derive(Debug)]
 pub(crate) struct Devices {
-    /// All tokens, one after the other.
+    /// All tokens, concatenated.
     tokens: Vec<u8>,
     entries: Vec<Entry>,
     by_token: HashTable<u32>,
     topics: Vec<Box<str>>,
-    /// Only of those that are not registered.
+    /// Since when devices are gone. Only contains those.
     since_ms: HashMap<u32, i64>,
     hasher: FixedState,
 }
@@ -72,7 +72,7 @@ impl Default for Devices {
 }
 
 impl Devices {
-    /// Makes room for many.
+    /// Reserves memory for many devices.
     pub(crate) fn reserve(&mut self, devices: usize, token_bytes: usize) {
         self.tokens.reserve(devices.saturating_mul(token_bytes));
         self.entries.reserve(devices);
@@ -86,12 +86,13 @@ impl Devices {
         by_token.reserve(devices, |index| hash(hasher, token_of(tokens, entries, *index)));
     }
 
-    /// How many there are.
+    /// Returns the number of devices.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Adds a device or replaces what is known of it. No topic means any. False if there is no room for it.
+    /// Adds or replaces a device. Without a topic, any topic is valid. Returns `false` if there is no room
+    /// for it.
     pub(crate) fn register(
         &mut self,
         token: &[u8],
@@ -143,7 +144,7 @@ impl Devices {
         true
     }
 
-    /// Looks a device up.
+    /// Finds a device.
     pub(crate) fn find(&self, token: &[u8]) -> Option<Device<'_>> {
         let index = self.index_of(token)?;
         let entry = self.entries.get(index as usize)?;
@@ -201,7 +202,7 @@ fn token_of<'a>(tokens: &'a [u8], entries: &[Entry], index: u32) -> &'a [u8] {
         .unwrap_or_default()
 }
 
-/// A device token's bytes, read from hex without allocating.
+/// The bytes of a device token, parsed from hex without allocating.
 #[derive(Clone, Copy)]
 pub(crate) struct TokenBytes {
     bytes: [u8; MAX_TOKEN_BYTES],
@@ -209,7 +210,7 @@ pub(crate) struct TokenBytes {
 }
 
 impl TokenBytes {
-    /// Reads hex of any even length up to the cap.
+    /// Parses hex of any even length up to the limit.
     pub(crate) fn parse(hex: &str) -> Option<Self> {
         let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
         if pairs.is_empty() || !rest.is_empty() || pairs.len() > MAX_TOKEN_BYTES {
@@ -225,7 +226,7 @@ impl TokenBytes {
         })
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub(crate) fn as_slice(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
     }

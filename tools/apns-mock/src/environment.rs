@@ -1,4 +1,4 @@
-//! The two worlds of APNs: a device token, a key and a listener belong to one of them.
+//! The two environments of APNs. A device token, a key and a listener belong to one of them.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ impl Environment {
     /// Both, in the order in which they are stored.
     pub const ALL: [Self; 2] = [Self::Production, Self::Sandbox];
 
-    /// The name used in JSON.
+    /// Returns the name that JSON uses.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Production => "production",
@@ -25,7 +25,7 @@ impl Environment {
     }
 }
 
-/// One value for each environment.
+/// One value per environment.
 #[derive(Debug, Default)]
 pub(crate) struct PerEnvironment<T> {
     production: T,

@@ -1,4 +1,4 @@
-//! From a request to what is done about it: the role's verdict, then the fault that the request meets.
+//! Decides about a request: the endpoint's answer, or the fault that applies.
 
 use std::time::Duration;
 
@@ -19,32 +19,32 @@ use crate::screens::Shown;
 use crate::simulation::{Body, RecordedRequest, Simulation};
 use crate::topic::PushType;
 
-/// RST_STREAM's code if a fault names none: CANCEL.
+/// The default error code of RST_STREAM: CANCEL.
 const DEFAULT_RESET: u32 = 8;
 
-/// What is done about a request.
+/// What happens to a request.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// It is answered.
+    /// The answer is sent.
     Answer(Reply),
-    /// It gets the headers and no end.
+    /// The headers are sent, and the body never ends.
     HeadersOnly(Reply),
-    /// Its stream is reset.
+    /// The stream is reset with this code.
     Reset(u32),
-    /// Nothing, ever.
+    /// No answer is ever sent.
     Silence,
-    /// The connection closes.
+    /// The connection is closed.
     Close,
 }
 
-/// An outcome and when.
+/// An outcome and its delay.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) delay: Duration,
     pub(crate) outcome: Outcome,
 }
 
-/// Everything about one request.
+/// A request and its context.
 struct Exchange<'a> {
     simulation: &'a Simulation,
     link: &'a Link,
@@ -54,7 +54,7 @@ struct Exchange<'a> {
     verdict: Result<Notification<'a>, Refused>,
 }
 
-/// Decides what is done about a request; `stream` is its number in HTTP/2.
+/// Decides what happens to a request. `stream` is its HTTP/2 stream id.
 pub(crate) fn exchange(
     simulation: &Simulation,
     link: &Link,
@@ -110,7 +110,7 @@ pub(crate) fn exchange(
 }
 
 impl Exchange<'_> {
-    /// The true answer; an accepted notification is delivered.
+    /// Returns the true answer, and delivers an accepted notification.
     fn settle(&self) -> Reply {
         let reply = match &self.verdict {
             Ok(notification) => {
@@ -141,7 +141,7 @@ impl Exchange<'_> {
         reply
     }
 
-    /// Lets the stream limit follow the answers, if that is wanted.
+    /// Adjusts the stream limit to the answer, if that is configured.
     fn throttle(&self, status: StatusCode) {
         if self.simulation.throttle_on_error && self.link.is_raised() {
             self.link.wire().set_limit(if status == StatusCode::OK {
@@ -152,7 +152,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// What happens instead of the true answer.
+    /// Returns what a fault does instead of the true answer.
     fn fail(self, fault: &Fault, delay: Duration) -> Plan {
         let plan = |outcome| Plan { delay, outcome };
         match fault.kind {
@@ -204,7 +204,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Delivers a good notification whose answer is lost, if the fault wants that.
+    /// Delivers a valid notification whose answer is lost, if the fault says so.
     fn deliver_despite(&self, fault: &Fault) {
         if let (true, Ok(notification)) = (fault.delivered, &self.verdict) {
             self.deliver(notification, &self.id());
@@ -238,7 +238,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// The answer a fault demands.
+    /// Returns the answer that a fault defines.
     fn forced(&self, fault: &Fault) -> Reply {
         let status = fault.status.unwrap_or(503);
         let reason = fault
@@ -279,14 +279,14 @@ impl Exchange<'_> {
         reply
     }
 
-    /// The client's id, or a new one.
+    /// Returns the client's apns-id, or a new one.
     fn id(&self) -> HeaderValue {
         let mut id = self
             .head
             .echo()
             .cloned()
             .unwrap_or_else(|| self.simulation.ids.next());
-        // Each id is seen once: keep it out of the peer's small HPACK table.
+        // Each id occurs once, so it should not enter the peer's small HPACK table.
         id.set_sensitive(true);
         id
     }

@@ -1,4 +1,4 @@
-//! Faults on demand: what goes wrong, for which requests and how often.
+//! Injected faults: what fails, for which requests, and how often.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -8,103 +8,106 @@ use serde::{Deserialize, Serialize};
 
 use crate::environment::Environment;
 
-/// What goes wrong.
+/// A kind of fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
-    /// An answer other than the true one: `status`, `reason`, `timestamp`, `headers`, `body`. Nothing is delivered.
+    /// Answers with the fault's `status`, `reason`, `timestamp`, `headers` and `body`. Nothing is delivered.
     #[default]
     Answer,
-    /// A GOAWAY, see `last`, `reason` and `code`; the connection closes `delay_ms` (500) after the last answer.
+    /// Sends a GOAWAY with `last`, `reason` and `code`. The connection closes `delay_ms` (500) after the last
+    /// answer.
     GoAway,
-    /// RST_STREAM with `code`. Nothing is delivered, unless `delivered`.
+    /// Resets the stream with `code`. Nothing is delivered, unless `delivered` is set.
     Reset,
-    /// The true answer, `delay_ms` late.
+    /// Delays the true answer by `delay_ms`.
     Stall,
-    /// No answer, ever. Nothing is delivered, unless `delivered`.
+    /// Never answers. Nothing is delivered, unless `delivered` is set.
     Silence,
-    /// The headers of the true answer and no end of the body.
+    /// Sends the headers of the true answer, and a body that never ends.
     HeadersOnly,
-    /// The TCP connection closes. Nothing is delivered, unless `delivered`: "sent, but the answer was lost".
+    /// Closes the TCP connection. Nothing is delivered, unless `delivered` is set: "sent, but the answer was
+    /// lost".
     Close,
-    /// New connections are closed at once for `delay_ms`, from now on; takes no filter.
+    /// Closes new connections at once, for the next `delay_ms`. Has no filter.
     RefuseConnections,
-    /// The connection's stream limit becomes `streams`; the true answer follows.
+    /// Changes the connection's stream limit to `streams`, and sends the true answer.
     StreamLimit,
 }
 
-/// Which body an [`FaultKind::Answer`] has.
+/// The body of an [`FaultKind::Answer`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultBody {
-    /// Apple's JSON with the reason, or nothing with status 200.
+    /// Apple's JSON with the reason, or nothing if the status is 200.
     #[default]
     Reason,
-    /// JSON that breaks off.
+    /// Incomplete JSON.
     BrokenJson,
-    /// A page of HTML, without `apns-id`, as from a proxy on the way.
+    /// An HTML page, without `apns-id`, as a proxy may send it.
     Html,
     /// Nothing.
     Empty,
 }
 
-/// The last stream id in a GOAWAY.
+/// The last stream id of a GOAWAY.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LastStream {
-    /// The highest the server has seen: all requests so far are answered, later streams are refused.
+    /// The highest stream id that was seen: all requests so far are answered, and later streams are refused.
     #[default]
     Seen,
-    /// The stream of the request that met the fault: streams above it are dropped without an answer.
+    /// The stream id of the request to which the fault applies. Streams above it are dropped without an
+    /// answer.
     This,
-    /// The one before it: it and the streams above are dropped without an answer.
+    /// The stream id before it. The stream itself and those above it are dropped without an answer.
     Before,
 }
 
-/// A fault to come.
+/// A fault to inject.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fault {
-    /// What goes wrong.
+    /// The kind.
     pub kind: FaultKind,
-    /// How many requests meet it; absent for all.
+    /// The number of requests to which it applies. Absent for all.
     pub count: Option<u64>,
-    /// Only each N-th of the requests that match.
+    /// Applies only to every N-th matching request.
     pub every: Option<u64>,
-    /// The first N requests that match are spared.
+    /// Skips the first N matching requests.
     pub after: Option<u64>,
     /// Only requests to this device token, in hex.
     pub token: Option<String>,
-    /// Only requests whose path starts so.
+    /// Only requests whose path has this prefix.
     pub path: Option<String>,
     /// Only requests in this environment.
     pub environment: Option<Environment>,
-    /// At once and on every open connection, without a request: GOAWAY, close and stream limit alone.
+    /// Applies at once to every open connection, without a request. Only for GOAWAY, close and stream limit.
     pub now: bool,
-    /// The answer's status; 503 if absent.
+    /// The answer's status. 503 if absent.
     pub status: Option<u16>,
-    /// The answer's reason, or the one in the GOAWAY's debug data. Absent in a GOAWAY: no debug data.
+    /// The answer's reason, or the reason in a GOAWAY's debug data. If absent, a GOAWAY has no debug data.
     pub reason: Option<String>,
     /// The answer's timestamp, in milliseconds.
     pub timestamp: Option<i64>,
-    /// More headers of the answer, such as `retry-after`.
+    /// Further headers of the answer, such as `retry-after`.
     pub headers: Vec<(String, String)>,
     /// The answer's body.
     pub body: FaultBody,
-    /// The HTTP/2 error code of a reset or GOAWAY: 8 (CANCEL) and 0 (NO_ERROR) if absent.
+    /// The HTTP/2 error code of a reset or a GOAWAY. If absent: 8 (CANCEL) or 0 (NO_ERROR).
     pub code: Option<u32>,
     /// The last stream id of a GOAWAY.
     pub last: LastStream,
-    /// Milliseconds: see the kinds.
+    /// Milliseconds, with the meaning that the kind defines.
     pub delay_ms: Option<u64>,
     /// The new stream limit.
     pub streams: Option<u32>,
-    /// The device shows the notification although its answer is lost.
+    /// Whether the device shows the notification although its answer is lost.
     pub delivered: bool,
 }
 
 impl Fault {
-    /// A fault of this kind for every request.
+    /// Creates a fault of this kind for every request.
     pub fn new(kind: FaultKind) -> Self {
         Self {
             kind,
@@ -112,7 +115,7 @@ impl Fault {
         }
     }
 
-    /// A forced answer.
+    /// Creates a fault that answers with this status and reason.
     pub fn answer(status: u16, reason: &str) -> Self {
         Self {
             status: Some(status),
@@ -121,27 +124,27 @@ impl Fault {
         }
     }
 
-    /// The same fault for so many requests.
+    /// Limits the fault to this number of requests.
     #[must_use]
     pub fn times(mut self, count: u64) -> Self {
         self.count = Some(count);
         self
     }
 
-    /// The same fault for one device token.
+    /// Limits the fault to one device token.
     #[must_use]
     pub fn for_token(mut self, token: &str) -> Self {
         self.token = Some(token.to_owned());
         self
     }
 
-    /// The delay the kind speaks of.
+    /// Returns the delay, with the kind's default.
     pub(crate) fn delay(&self) -> Duration {
         Duration::from_millis(self.delay_ms.unwrap_or_default())
     }
 }
 
-/// A fault and the requests it has met so far.
+/// A fault, and the number of requests to which it has applied.
 #[derive(Debug)]
 struct Armed {
     fault: Fault,
@@ -149,10 +152,10 @@ struct Armed {
     met: u64,
 }
 
-/// The faults to come; the first that applies to a request is the one it meets.
+/// The armed faults. The first one that matches a request applies to it.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
-    /// Spares requests the lock while there is no fault.
+    /// Avoids the lock while there is no fault.
     any: AtomicBool,
     armed: Mutex<Vec<Armed>>,
 }
@@ -169,14 +172,14 @@ impl Faults {
         self.any.store(true, Ordering::Release);
     }
 
-    /// Removes all.
+    /// Removes all faults.
     pub(crate) fn clear(&self) {
         let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
         armed.clear();
         self.any.store(false, Ordering::Release);
     }
 
-    /// The fault that a request meets, if any.
+    /// Returns the fault that applies to a request, if any.
     pub(crate) fn meet(&self, environment: Environment, path: &str) -> Option<Fault> {
         if !self.any.load(Ordering::Acquire) {
             return None;

@@ -1,4 +1,4 @@
-//! The headers of a request that APNs reads, gathered in one pass, and the checks that need nothing but them.
+//! The headers of a request that APNs reads, collected in one pass, and the checks that need only them.
 //!
 //! Source: Apple, "Sending notification requests to APNs".
 
@@ -12,13 +12,13 @@ use crate::topic::PushType;
 /// The longest collapse id in bytes.
 const MAX_COLLAPSE_ID: usize = 64;
 
-/// An expiration beyond this many seconds (the year 5138) was meant in milliseconds.
+/// An expiration above this number of seconds (the year 5138) was probably meant as milliseconds.
 const ABSURD_EXPIRATION: u64 = 100_000_000_000;
 
-/// The priority of a notification that names none.
+/// The default priority.
 const DEFAULT_PRIORITY: u8 = 10;
 
-/// The headers that matter.
+/// The relevant headers.
 #[derive(Debug, Default)]
 pub(crate) struct Head<'a> {
     pub(crate) authorization: Option<&'a HeaderValue>,
@@ -30,12 +30,12 @@ pub(crate) struct Head<'a> {
     push_type: Option<&'a HeaderValue>,
     pub(crate) content_encoding: Option<&'a HeaderValue>,
     pub(crate) repeated: Option<&'a HeaderName>,
-    /// A header whose value begins or ends with white space: malformed by RFC 9113 section 8.2.1.
+    /// A header whose value begins or ends with white space, which RFC 9113 section 8.2.1 forbids.
     pub(crate) padded: Option<&'a HeaderName>,
 }
 
 impl<'a> Head<'a> {
-    /// Gathers them.
+    /// Collects the headers.
     pub(crate) fn read(headers: &'a HeaderMap) -> Self {
         let mut head = Self::default();
         for (name, value) in headers {
@@ -63,12 +63,12 @@ impl<'a> Head<'a> {
         head
     }
 
-    /// The `apns-id`, if it can be echoed.
+    /// Returns the `apns-id` if it is valid, so that the answer can repeat it.
     pub(crate) fn echo(&self) -> Option<&'a HeaderValue> {
         self.apns_id.filter(|value| is_uuid(value.as_bytes()))
     }
 
-    /// Whether the id is a UUID but not in lower case as Apple writes it.
+    /// Whether the id is a UUID with upper-case letters. Apple documents lower case.
     pub(crate) fn has_upper_case_id(&self) -> bool {
         self.apns_id
             .is_some_and(|value| value.as_bytes().iter().any(u8::is_ascii_uppercase))
@@ -90,7 +90,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// `apns-expiration` in seconds.
+    /// Returns `apns-expiration` in seconds.
     pub(crate) fn expiration(&self) -> Result<Option<u64>, Refusal> {
         let Some(value) = self.expiration else {
             return Ok(None);
@@ -105,7 +105,7 @@ impl<'a> Head<'a> {
             .ok_or_else(|| malformed(Reason::BadExpirationDate, "apns-expiration", value))
     }
 
-    /// `apns-priority`: 10, 5 or 1.
+    /// Returns `apns-priority`: 10, 5 or 1.
     pub(crate) fn priority(&self) -> Result<u8, Refusal> {
         match self.priority.map(|value| (value, value.as_bytes())) {
             None => Ok(DEFAULT_PRIORITY),
@@ -116,12 +116,12 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// Whether a priority is written out.
+    /// Whether there is a priority header.
     pub(crate) fn has_priority(&self) -> bool {
         self.priority.is_some()
     }
 
-    /// `apns-collapse-id`; an empty one is none.
+    /// Returns `apns-collapse-id`. An empty one counts as absent.
     pub(crate) fn collapse_id(&self) -> Result<Option<&'a [u8]>, Refusal> {
         match self.collapse_id {
             Some(value) if value.len() > MAX_COLLAPSE_ID => {
@@ -132,7 +132,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// `apns-push-type`.
+    /// Returns `apns-push-type`.
     pub(crate) fn push_type(&self) -> Result<Option<PushType>, Refusal> {
         let Some(value) = self.push_type else {
             return Ok(None);
@@ -144,7 +144,7 @@ impl<'a> Head<'a> {
     }
 }
 
-/// A refusal for a header's value, which is the client's fault.
+/// Returns a refusal because of a header's value, as a fault of the client.
 fn malformed(reason: Reason, name: &str, value: &HeaderValue) -> Refusal {
     Refusal::fault(reason, format!("{}: {name} was {value:?}", reason.as_str()))
 }

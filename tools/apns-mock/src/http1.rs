@@ -1,5 +1,5 @@
-//! HTTP/1.1 connections: the same exchange, one request after the other. Apple has none; local platforms may have nothing
-//! else.
+//! HTTP/1.1 connections, with one request after the other. Apple does not support HTTP/1.1, but the `fetch`
+//! of local platforms may support nothing else.
 
 use std::convert::Infallible;
 use std::io;
@@ -22,7 +22,7 @@ use crate::http2::KEPT_BODY;
 use crate::link::Link;
 use crate::simulation::{Body, Simulation};
 
-/// Serves a connection until its end.
+/// Serves a connection until it ends.
 pub(crate) async fn serve<T>(io: T, environment: Environment, simulation: Arc<Simulation>)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -40,7 +40,7 @@ where
     }
 }
 
-/// An error closes the connection without an answer.
+/// Answers a request. An error closes the connection without an answer.
 async fn answer(link: Arc<Link>, request: Request<Incoming>) -> io::Result<Response<AnswerBody>> {
     let _in_flight = InFlight::new(Arc::clone(&link));
     let (parts, mut incoming) = request.into_parts();
@@ -72,7 +72,7 @@ async fn answer(link: Arc<Link>, request: Request<Incoming>) -> io::Result<Respo
     }
 }
 
-/// Counts a request while it waits for its answer.
+/// Counts a request as in flight until it is dropped.
 struct InFlight(Arc<Link>);
 
 impl InFlight {
@@ -92,7 +92,7 @@ impl Drop for InFlight {
     }
 }
 
-/// A body that is there, or one that never ends.
+/// A complete body, or one that never ends.
 enum AnswerBody {
     Whole(Bytes),
     Endless,

@@ -1,4 +1,4 @@
-//! HTTP/2 connections: a batch of requests is read, decided and answered, then all answers are written at once.
+//! HTTP/2 connections: several requests are read and decided, then all answers are written at once.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -24,16 +24,17 @@ use crate::wire::Admission;
 use crate::wire::frame::{HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE};
 use crate::wire::tap::Tap;
 
-/// Bytes of a body that are kept; of a longer one only the length is of interest.
+/// How many bytes of a body are kept. Of a longer one only the length matters.
 pub(crate) const KEPT_BODY: usize = 16 * 1024;
 
-/// Streams that were reset and are remembered, so that late frames on them are no error.
+/// How many reset streams are remembered, so that late frames on them are not errors.
 const REMEMBERED_RESETS: usize = 10_000;
 
-/// `h2` ends connections with too many small DATA frames; notifications are small, and 1000 of them may be on the way.
+/// `h2` closes connections with too many small DATA frames. Notifications are small, and 1000 may be in
+/// flight.
 const DATA_FRAME_BUDGET: usize = 16 * 1024 * 1024;
 
-/// Serves a connection until its end.
+/// Serves a connection until it ends.
 pub(crate) async fn serve<T>(io: T, environment: Environment, simulation: Arc<Simulation>)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send,
@@ -73,7 +74,8 @@ where
     }
 }
 
-/// A stream that is kept open without an answer, or without its end; dropping it would reset the stream.
+/// A stream that is kept open without an answer, or without the end of its body. Dropping it would reset the
+/// stream.
 #[expect(dead_code, reason = "held for its drop alone")]
 enum Held {
     Unanswered(SendResponse<Bytes>),
@@ -87,7 +89,7 @@ struct Server<T> {
     link: Arc<Link>,
     simulation: Arc<Simulation>,
     batch: Vec<(Request<RecvStream>, SendResponse<Bytes>)>,
-    /// Requests whose body or answer is not complete yet.
+    /// Requests whose body is incomplete or whose answer is delayed.
     late: FuturesUnordered<Late>,
     held: Vec<Held>,
     linger: Option<Pin<Box<Sleep>>>,
@@ -96,7 +98,7 @@ struct Server<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> Server<T> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            // Each call also writes what is ready: so first all requests are gathered, then all are answered.
+            // Each call also writes what is ready, so all requests are read before any is answered.
             loop {
                 match self.connection.poll_accept(cx) {
                     Poll::Ready(Some(Ok(accepted))) => self.batch.push(accepted),
@@ -104,7 +106,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Server<T> {
                     Poll::Pending => break,
                 }
             }
-            // Those that came before go first.
+            // Delayed requests are older, so they go first.
             let mut is_idle = self.batch.is_empty();
             while let Poll::Ready(Some(held)) = self.late.poll_next_unpin(cx) {
                 self.held.extend(held);
@@ -125,7 +127,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Server<T> {
         }
     }
 
-    /// After GOAWAY, when all is answered: waits a little, then closes. Ready when the connection is to be polled again.
+    /// After a GOAWAY, once everything is answered: waits a little, then closes. Ready when the connection
+    /// must be polled again.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.linger.is_none() {
             let linger = {
@@ -147,7 +150,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Server<T> {
         Poll::Ready(())
     }
 
-    /// Takes up a request; at once if it is all there and nothing delays the answer.
+    /// Handles a request, at once if it is complete and its answer is not delayed.
     fn begin(
         &mut self,
         cx: &mut Context<'_>,
@@ -195,7 +198,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Server<T> {
     }
 }
 
-/// A body as it comes in.
+/// A body that is being received.
 struct Gather {
     incoming: RecvStream,
     first: Bytes,
@@ -204,7 +207,7 @@ struct Gather {
 }
 
 impl Gather {
-    /// The body; none if the client gave up.
+    /// Returns the body, or `None` if the client gave up.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Body>> {
         while !self.incoming.is_end_stream() {
             match ready!(self.incoming.poll_data(cx)) {
@@ -264,7 +267,7 @@ async fn perform_late(link: Arc<Link>, plan: Plan, respond: SendResponse<Bytes>)
     perform(&link, plan.outcome, respond)
 }
 
-/// Does what was decided. Errors mean that the client has gone or given up: there is nobody to tell.
+/// Executes an outcome. Errors mean that the client has disconnected, so they are ignored.
 fn perform(link: &Link, outcome: Outcome, mut respond: SendResponse<Bytes>) -> Option<Held> {
     if link.wire().has_dropped(respond.stream_id().as_u32()) {
         return Some(Held::Unanswered(respond));

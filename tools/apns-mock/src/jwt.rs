@@ -1,6 +1,7 @@
-//! The provider token's shape and signature.
+//! The form and the signature of provider tokens.
 //!
-//! Source: Apple, "Establishing a token-based connection to APNs"; RFC 7515 (JWS), RFC 7518 section 3.4 (ES256).
+//! Source: Apple, "Establishing a token-based connection to APNs"; RFC 7515 (JWS), RFC 7518 section 3.4
+//! (ES256).
 
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
@@ -9,10 +10,10 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_
 use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use serde::Deserialize;
 
-/// Length of key and team IDs.
+/// The length of key ids and team ids.
 const ID_LENGTH: usize = 10;
 
-/// R and S, 32 bytes each: what RFC 7518 wants, where DER has 70 to 72.
+/// The length of a signature by RFC 7518: R and S with 32 bytes each. DER would have 70 to 72 bytes.
 const SIGNATURE_LENGTH: usize = 64;
 
 /// base64url with or without padding.
@@ -21,12 +22,13 @@ const PADDED_OR_NOT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// How the parts of a token may be encoded.
+/// The accepted encodings of a token's parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
-    /// base64url without padding, as RFC 7515 wants.
+    /// base64url without padding, as RFC 7515 requires.
     Strict,
-    /// With padding and base64's own alphabet too. Apple takes it: the crate a2 makes its tokens so.
+    /// Also with padding and with base64's own alphabet. Apple accepts it: the crate a2 encodes its tokens
+    /// like this.
     Any,
 }
 
@@ -41,7 +43,7 @@ impl Encoding {
     }
 }
 
-/// A token whose shape is right and whose signature is not checked yet.
+/// A well-formed token whose signature is not verified yet.
 #[derive(Debug)]
 pub(crate) struct ProviderToken<'a> {
     pub(crate) key_id: String,
@@ -65,7 +67,7 @@ struct Claims {
 }
 
 impl<'a> ProviderToken<'a> {
-    /// Takes a token apart, or says what is wrong with it.
+    /// Parses a token. The error says what is wrong with it.
     pub(crate) fn parse(token: &'a str, encoding: Encoding) -> Result<Self, &'static str> {
         let (signed, signature) = token.rsplit_once('.').ok_or("it has no parts")?;
         let (header, claims) = signed.split_once('.').ok_or("it has two parts")?;
@@ -102,7 +104,7 @@ impl<'a> ProviderToken<'a> {
         })
     }
 
-    /// Whether the key with this uncompressed point signed it.
+    /// Whether the key with this uncompressed point has signed it.
     pub(crate) fn is_signed_by(&self, point: &[u8]) -> bool {
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
             .verify(self.signed.as_bytes(), &self.signature)

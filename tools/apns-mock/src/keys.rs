@@ -1,6 +1,7 @@
-//! The signing keys the server knows: whose they are, where and for what they may be used.
+//! The signing keys that the server knows: their teams, environments and topics.
 //!
-//! Source: Apple, "Establishing a token-based connection to APNs", and the key scopes announced in February 2025.
+//! Source: Apple, "Establishing a token-based connection to APNs", and the key scopes announced in February
+//! 2025.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,28 +14,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::environment::Environment;
 
-/// DER of a P-256 SubjectPublicKeyInfo up to its 65-byte point (RFC 5480).
+/// The DER of a P-256 SubjectPublicKeyInfo before its 65-byte point (RFC 5480).
 const SPKI_PREFIX: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 
-/// Length of an uncompressed P-256 point.
+/// The length of an uncompressed P-256 point.
 const POINT_LENGTH: usize = 65;
 
-/// A key as it is given to the server.
+/// A key, as a test or the control port describes it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KeySpec {
-    /// The 10 characters of the team.
+    /// The team id: 10 characters.
     pub team_id: String,
-    /// The 10 characters of the key.
+    /// The key id: 10 characters.
     pub key_id: String,
     /// The public key: PEM of a P-256 SubjectPublicKeyInfo.
     pub public_key_pem: String,
-    /// Where it may be used: one environment, or both as keys made before 2025.
+    /// The environments in which it is valid: one, or both for keys created before 2025.
     #[serde(default = "both_environments")]
     pub environments: Vec<Environment>,
-    /// Bundle IDs it may be used for; absent for all of the team.
+    /// The bundle ids for which it is valid. Absent for all of the team.
     #[serde(default)]
     pub topics: Option<Vec<String>>,
     /// The key that may share a connection with this topic-specific one.
@@ -46,7 +47,7 @@ fn both_environments() -> Vec<Environment> {
     Environment::ALL.to_vec()
 }
 
-/// A key with its point decoded.
+/// A key with its decoded point.
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) spec: KeySpec,
@@ -78,12 +79,12 @@ impl Key {
         })
     }
 
-    /// Whether the key may sign for this environment.
+    /// Whether the key is valid in this environment.
     pub(crate) fn is_for(&self, environment: Environment) -> bool {
         self.spec.environments.contains(&environment)
     }
 
-    /// Whether the key may push to this topic, given whole and without its suffix.
+    /// Whether the key is valid for this topic, given with and without its suffix.
     pub(crate) fn may_use(&self, topic: &str, bundle: &str) -> bool {
         self.spec
             .topics
@@ -91,7 +92,7 @@ impl Key {
             .is_none_or(|topics| topics.iter().any(|known| known == topic || known == bundle))
     }
 
-    /// Whether `other` may follow this key on one connection.
+    /// Whether `other` may be used after this key on one connection.
     pub(crate) fn is_related_to(&self, other: &Self) -> bool {
         let (one, two) = (&self.spec, &other.spec);
         one.key_id == two.key_id
@@ -101,11 +102,11 @@ impl Key {
     }
 }
 
-/// All keys, by key ID.
+/// All keys, by key id.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
     by_id: RwLock<HashMap<String, Arc<Key>>>,
-    /// Moves with each change, so that connections forget tokens they verified before.
+    /// Incremented with each change, so that connections verify their tokens again.
     generation: AtomicU64,
 }
 
@@ -119,7 +120,7 @@ impl Keys {
         Ok(())
     }
 
-    /// Revokes a key; false if it is not known.
+    /// Revokes a key. Returns `false` if it is unknown.
     pub(crate) fn remove(&self, key_id: &str) -> bool {
         let mut keys = self.by_id.write().unwrap_or_else(PoisonError::into_inner);
         let removed = keys.remove(key_id).is_some();
@@ -127,7 +128,7 @@ impl Keys {
         removed
     }
 
-    /// The key with this ID.
+    /// Returns the key with this id.
     pub(crate) fn find(&self, key_id: &str) -> Option<Arc<Key>> {
         self.by_id
             .read()
@@ -136,7 +137,7 @@ impl Keys {
             .cloned()
     }
 
-    /// Changes when any key does.
+    /// Returns a number that changes with every change of a key.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }

@@ -1,12 +1,12 @@
 //! An APNs server that checks every rule, for tests, the demo and the benchmark.
 //!
-//! It stands in for `api.push.apple.com` and `api.sandbox.push.apple.com`: it verifies provider tokens, checks headers,
-//! topics, payloads and devices in one order, answers in Apple's words, keeps what each device would show, fails on
-//! demand, and logs every rule of the protocol that the client breaks. It shares no code with the sender: a mistake made
-//! twice would be a mistake that no test finds.
+//! It replaces `api.push.apple.com` and `api.sandbox.push.apple.com`. It verifies provider tokens, checks
+//! headers, topics, payloads and devices in a fixed order, and answers as Apple does. It records what each
+//! device would show, injects faults, and logs every rule that the client violates. It shares no code with
+//! the sender, because no test could find a mistake that both make.
 //!
-//! In scope: the `/3/device` role. Not in scope: client certificates and Web Push. A further role (broadcasts, channel
-//! management) is one more module beside `device` and one more arm in `exchange`.
+//! In scope: the `/3/device` endpoint. Out of scope: client certificates and Web Push. A further endpoint
+//! (broadcasts, channel management) is one more module beside `device` and one more arm in `exchange`.
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! One connection as the rest of the server sees it.
+//! A connection, as the rest of the server sees it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,12 +19,12 @@ pub(crate) struct Link {
     pub(crate) environment: Environment,
     pub(crate) protocol: &'static str,
     pub(crate) number: u64,
-    /// Ends the connection without a word.
+    /// Closes the connection without an answer.
     pub(crate) cut: CancellationToken,
     session: Mutex<Session>,
-    /// Of HTTP/2 alone.
+    /// The state of an HTTP/2 connection.
     wire: Mutex<Wire>,
-    /// The stream limit was raised after the first valid token.
+    /// Whether the stream limit was raised after the first valid token.
     raised: AtomicBool,
 }
 
@@ -48,12 +48,12 @@ impl Link {
         }
     }
 
-    /// What the connection has shown of itself.
+    /// Returns the authentication state.
     pub(crate) fn session(&self) -> MutexGuard<'_, Session> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Its streams and limits.
+    /// Returns the streams and limits.
     pub(crate) fn wire(&self) -> MutexGuard<'_, Wire> {
         self.wire.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -75,7 +75,7 @@ impl Link {
         self.raised.load(Ordering::Relaxed)
     }
 
-    /// Sends the GOAWAY that a fault describes; `stream` is the one that met it.
+    /// Sends the GOAWAY of a fault. `stream` is the one to which the fault applied.
     pub(crate) fn say_farewell(&self, fault: &Fault, stream: Option<u32>) {
         let debug = fault
             .reason
@@ -92,7 +92,8 @@ impl Link {
     }
 }
 
-/// How long a connection stays open after GOAWAY if the fault does not say: Apple's servers do not hang up at once either.
+/// The default time for which a connection stays open after a GOAWAY. Apple's servers do not close it at once
+/// either.
 const LINGER: Duration = Duration::from_millis(500);
 
 impl Drop for Link {

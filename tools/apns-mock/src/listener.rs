@@ -1,4 +1,4 @@
-//! The push ports: connections are accepted, wrapped in TLS if wanted, and given to the protocol the client speaks.
+//! The push ports: accepts connections, wraps them in TLS if configured, and chooses the client's protocol.
 
 use std::sync::Arc;
 
@@ -19,13 +19,13 @@ use crate::{http1, http2};
 pub(crate) struct PushPort {
     pub(crate) simulation: Arc<Simulation>,
     pub(crate) environment: Environment,
-    /// None for plain TCP.
+    /// `None` for plain TCP.
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) http1: bool,
 }
 
 impl PushPort {
-    /// Accepts until the server stops.
+    /// Accepts connections until the server stops.
     pub(crate) async fn run(self, listener: TcpListener, tasks: TaskTracker) {
         loop {
             let accepted = tokio::select! {
@@ -33,7 +33,8 @@ impl PushPort {
                 () = self.simulation.stop.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
-            // An error here is the client's (it has gone already) or a lack of descriptors: the next accept tells.
+            // The client has already disconnected, or there are no descriptors left. Either way, accept
+            // again.
             let Ok((tcp, _)) = accepted else {
                 tokio::task::yield_now().await;
                 continue;
@@ -75,8 +76,8 @@ impl PushPort {
         }
     }
 
-    /// Looks at the first bytes if there is a choice. Without HTTP/1.1 there is none: whoever speaks it is answered in
-    /// HTTP/2 frames, as at Apple.
+    /// Detects the protocol from the first bytes if HTTP/1.1 is enabled. Otherwise every client is answered
+    /// with HTTP/2 frames, as at Apple.
     async fn sniff<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, io: T) {
         let mut io = Replay::new(io);
         if !self.http1 {

@@ -1,4 +1,4 @@
-//! The server as a program: starts, says where it listens in one line of JSON, and runs until it is told to stop.
+//! The server as a program: starts, prints its addresses as one line of JSON, and runs until it is stopped.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -119,7 +119,7 @@ fn main() -> Result<()> {
     };
     let runtime = runtime.enable_all().build().context("cannot start the runtime")?;
     let done = runtime.block_on(run(&arguments));
-    // Reading standard input cannot be interrupted; do not wait for it.
+    // Reading standard input cannot be interrupted, so this does not wait for it.
     runtime.shutdown_background();
     done
 }

@@ -1,4 +1,4 @@
-//! What a server is started with; everything has a default that behaves like Apple's servers.
+//! The options of a server. The defaults behave like Apple's servers.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,56 +9,56 @@ use serde::{Deserialize, Serialize};
 use crate::clock::TimeSource;
 use crate::keys::KeySpec;
 
-/// How many streams a connection gets once a valid provider token was seen: the figure observed at Apple since 2020.
+/// The streams per connection after a valid provider token: the number observed at Apple since 2020.
 pub const DEFAULT_STREAMS: u32 = 1000;
 
-/// How many streams a connection gets before that: one, as Apple documents for token authentication.
+/// The streams per connection before that: one, as Apple documents for token authentication.
 pub const INITIAL_STREAMS: u32 = 1;
 
-/// New HTTP/2 connections in one second that are still seen as normal. Apple publishes no number and says only that
-/// rapid connecting may be taken for an attack.
+/// The most new HTTP/2 connections per second that count as normal. Apple publishes no number, and says only
+/// that rapid connecting may be treated as an attack.
 pub const DEFAULT_CONNECTION_BURST: usize = 20;
 
 /// How many of the last requests are kept when recording.
 pub const DEFAULT_REQUESTS_KEPT: usize = 1000;
 
-/// What is remembered of notifications.
+/// What is recorded about notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Record {
     /// Nothing: the fastest.
     None,
-    /// Per device, how many notifications it shows and how many were replaced, no contents. No requests.
+    /// Per device, the numbers of shown and of replaced notifications, without contents. No requests.
     Count,
-    /// As `Count`, and the contents of the last notification of each device; also the last requests.
+    /// As `Count`, and the contents of the last notification per device. Also the last requests.
     Last,
     /// Everything.
     All,
 }
 
-/// What a device token is that was never registered here.
+/// How device tokens are treated that were never registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unknown {
-    /// A good device for any topic.
+    /// As a registered device for any topic.
     Registered,
-    /// `BadDeviceToken`.
+    /// As `BadDeviceToken`.
     Bad,
 }
 
-/// How long an answer takes: uniformly between two bounds.
+/// The latency of answers: uniformly distributed between two bounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Latency {
-    /// The shortest.
+    /// The shortest latency.
     pub min: Duration,
-    /// The longest; equal to `min` for a fixed latency.
+    /// The longest latency. Equal to `min` for a fixed one.
     pub max: Duration,
-    /// Seed of the sequence of delays.
+    /// The seed of the sequence of delays.
     pub seed: u64,
 }
 
 impl Latency {
-    /// The same for each request.
+    /// Creates a fixed latency.
     pub fn fixed(delay: Duration) -> Self {
         Self {
             min: delay,
@@ -68,60 +68,61 @@ impl Latency {
     }
 }
 
-/// How often one device may be pushed before it is answered `TooManyRequests`.
+/// How often a device may be pushed before the answer is `TooManyRequests`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceRate {
-    /// Pushes in a window.
+    /// The most pushes in a window.
     pub max: u32,
-    /// The window's length.
+    /// The length of the window.
     pub window: Duration,
 }
 
-/// How a server behaves.
+/// The options of a server.
 #[derive(Clone)]
 pub struct Options {
-    /// Where production listens; port 0 for any free port.
+    /// The address of production. Port 0 means any free port.
     pub production: SocketAddr,
-    /// Where the sandbox listens.
+    /// The address of the sandbox.
     pub sandbox: SocketAddr,
-    /// Where the control port listens.
+    /// The address of the control port.
     pub control: SocketAddr,
-    /// Also serve HTTP/1.1 on the push ports. Apple does not.
+    /// Also serves HTTP/1.1 on the push ports, which Apple does not.
     pub http1: bool,
-    /// No TLS: HTTP/2 with prior knowledge over bare TCP.
+    /// Disables TLS: HTTP/2 with prior knowledge over TCP.
     pub plaintext: bool,
-    /// Streams per connection before a valid provider token was seen.
+    /// The streams per connection before a valid provider token.
     pub initial_streams: u32,
-    /// Streams per connection afterwards.
+    /// The streams per connection afterwards.
     pub max_concurrent_streams: u32,
-    /// How long answers take.
+    /// The latency of answers.
     pub latency: Latency,
-    /// What is remembered.
+    /// What is recorded.
     pub record: Record,
-    /// How many requests are remembered when recording.
+    /// How many requests are kept when recording.
     pub requests_kept: usize,
-    /// What unregistered device tokens are.
+    /// How unknown device tokens are treated.
     pub unknown: Unknown,
-    /// Refuse a new provider token for the same (team, key) within 20 minutes on any connection, not only on the same
-    /// one. The scope at Apple is not documented; this is the strict reading.
+    /// Refuses a new provider token for the same (team, key) within 20 minutes on any connection, and not
+    /// only on the same one. Apple does not document the scope. This is the strict reading.
     pub global_token_floor: bool,
-    /// Take provider tokens in any form of base64, not only in base64url without padding.
+    /// Accepts provider tokens in any form of base64, and not only in base64url without padding.
     pub any_base64: bool,
-    /// Limit of pushes per device.
+    /// The rate limit per device.
     pub device_rate: Option<DeviceRate>,
-    /// Drop the stream limit to 1 after an error answer and restore it after a success, as servers of 2016 did.
+    /// Reduces the stream limit to 1 after an error and restores it after a success, as Apple's servers did
+    /// in 2016.
     pub throttle_on_error: bool,
-    /// Make `apns-id`s in upper case, as Apple's servers are seen to.
+    /// Generates `apns-id`s in upper case, as observed at Apple's servers.
     pub upper_case_ids: bool,
-    /// Say `BadEnvironmentKeyIdInToken` as documented, not `BadEnvironmentKeyInToken` as observed.
+    /// Answers `BadEnvironmentKeyIdInToken` as documented, and not `BadEnvironmentKeyInToken` as observed.
     pub documented_environment_reason: bool,
-    /// Log a violation when a device is pushed again after it was answered 410.
+    /// Logs a violation when a device is pushed again after a 410.
     pub watch_gone: bool,
-    /// New HTTP/2 connections in a second before it is a violation.
+    /// The most new HTTP/2 connections per second without a violation.
     pub connection_burst: usize,
-    /// Where the time comes from; the system's clock if absent.
+    /// The time source. The system's clock if absent.
     pub clock: Option<TimeSource>,
-    /// Keys known from the start.
+    /// The initial keys.
     pub keys: Vec<KeySpec>,
 }
 

@@ -1,9 +1,9 @@
-//! Apple's words for a refusal, with the status each comes with.
+//! Apple's reasons of refusals, with their statuses.
 //!
-//! Source: Apple, "Handling notification responses from APNs". Only what the `/3/device` role can say by itself is listed;
-//! a fault may answer with any status and any string.
+//! Source: Apple, "Handling notification responses from APNs". Only the reasons that the `/3/device` endpoint
+//! itself returns are listed. A fault may answer with any status and any reason.
 
-/// A refusal of the `/3/device` role.
+/// The reason of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reason {
     BadCollapseId,
@@ -34,7 +34,7 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    /// The HTTP status.
+    /// Returns the HTTP status.
     pub(crate) fn status(self) -> u16 {
         match self {
             Self::BadCollapseId
@@ -63,8 +63,8 @@ impl Reason {
         }
     }
 
-    /// The string on the wire. [`Reason::BadEnvironmentKey`] has two spellings: Apple documents
-    /// `BadEnvironmentKeyIdInToken`, its servers are reported to send the one given here.
+    /// Returns the string in the answer. [`Reason::BadEnvironmentKey`] has two spellings: Apple documents
+    /// `BadEnvironmentKeyIdInToken`, but its servers are reported to send the one returned here.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::BadCollapseId => "BadCollapseId",

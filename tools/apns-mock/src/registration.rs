@@ -1,4 +1,4 @@
-//! Devices as they are told to the server and asked of it.
+//! Devices, as they are registered at the server and read from it.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,28 +6,28 @@ use crate::devices::Standing;
 use crate::environment::Environment;
 use crate::screens::Screen;
 
-/// Bytes of the device tokens that [`DeviceRange`] makes: those of an app.
+/// The length of the device tokens of a [`DeviceRange`] in bytes: that of an app's tokens.
 pub(crate) const RANGE_TOKEN_BYTES: usize = 32;
 
-/// Devices to register, all alike. The tokens are listed or made or both.
+/// Devices to register, with the same properties. Their tokens are listed, generated, or both.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Registration {
-    /// Where they belong.
+    /// Their environment.
     pub environment: Environment,
-    /// Their topic with its suffix; absent for any topic.
+    /// Their topic with its suffix. Absent for any topic.
     #[serde(default)]
     pub topic: Option<String>,
-    /// What became of them; registered if absent.
+    /// Their state. Registered if absent.
     #[serde(default = "registered")]
     pub state: Standing,
-    /// Since when they are gone, in milliseconds; now if absent.
+    /// Since when they are gone, in milliseconds. The current time if absent.
     #[serde(default)]
     pub since: Option<i64>,
     /// Tokens in hex.
     #[serde(default)]
     pub tokens: Vec<String>,
-    /// Tokens made by the server.
+    /// Tokens that the server generates.
     #[serde(default)]
     pub range: Option<DeviceRange>,
 }
@@ -37,7 +37,7 @@ fn registered() -> Standing {
 }
 
 impl Registration {
-    /// One registered device.
+    /// Creates the registration of one device.
     pub fn device(environment: Environment, topic: &str, token: &str) -> Self {
         Self {
             environment,
@@ -50,22 +50,22 @@ impl Registration {
     }
 }
 
-/// Tokens made from a number: `prefix` and then the number in hex, padded with zeros to 64 digits.
+/// Generated tokens: `prefix`, then a number in hex, padded with zeros to 64 digits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceRange {
-    /// Hex digits that each token starts with.
+    /// The hex digits with which each token begins.
     #[serde(default)]
     pub prefix: String,
     /// The first number.
     #[serde(default)]
     pub first: u64,
-    /// How many.
+    /// The number of tokens.
     pub count: u64,
 }
 
 impl DeviceRange {
-    /// The token of a number.
+    /// Returns the token of a number.
     pub fn token(&self, number: u64) -> String {
         let width = (RANGE_TOKEN_BYTES * 2).saturating_sub(self.prefix.len());
         format!("{}{number:0width$x}", self.prefix)
@@ -75,13 +75,13 @@ impl DeviceRange {
 /// A device as the server knows it, and what it shows.
 #[derive(Clone, Debug, Serialize)]
 pub struct DeviceView {
-    /// Where it belongs.
+    /// Its environment.
     pub environment: Environment,
-    /// Its topic; absent for any.
+    /// Its topic. Absent for any topic.
     pub topic: Option<String>,
-    /// What became of it.
+    /// Its state.
     pub state: Standing,
-    /// Since when it is gone, in milliseconds; 0 if it is registered.
+    /// Since when it is gone, in milliseconds. 0 if it is registered.
     pub since: i64,
     /// What it shows.
     pub screen: Screen,

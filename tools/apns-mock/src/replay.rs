@@ -1,4 +1,4 @@
-//! A stream whose first bytes were read ahead and are read again.
+//! A stream whose first bytes can be read ahead, and are then read again.
 
 use std::io;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ pub(crate) struct Replay<T> {
 }
 
 impl<T: AsyncRead + Unpin> Replay<T> {
-    /// Nothing was read ahead.
+    /// Creates the stream, without reading ahead.
     pub(crate) fn new(io: T) -> Self {
         Self {
             ahead: Vec::new(),
@@ -23,7 +23,7 @@ impl<T: AsyncRead + Unpin> Replay<T> {
         }
     }
 
-    /// Reads ahead until it is clear whether the client speaks HTTP/2 with prior knowledge.
+    /// Reads ahead until it is clear whether the client uses HTTP/2 with prior knowledge.
     pub(crate) async fn is_http2(&mut self) -> io::Result<bool> {
         while self.ahead.len() < PREFACE.len() && PREFACE.starts_with(&self.ahead) {
             if self.io.read_buf(&mut self.ahead).await? == 0 {

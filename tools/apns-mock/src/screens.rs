@@ -1,6 +1,8 @@
-//! What each device would show: notifications pile up, one with a known collapse id takes its predecessor's place.
+//! What each device would show: notifications accumulate, and one with a known collapse id replaces its
+//! predecessor.
 //!
-//! Apple stores one notification per device and bundle while the device is away; here every device is at hand.
+//! Apple stores one notification per device and bundle while the device is offline. Here every device is
+//! online.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -11,7 +13,7 @@ use serde::Serialize;
 
 use crate::options::Record;
 
-/// Shards of the table, so that threads seldom meet.
+/// The number of shards of the table, so that threads rarely contend for one.
 const SHARDS: usize = 64;
 
 /// A notification on a device.
@@ -29,24 +31,24 @@ pub struct Shown {
     pub topic: String,
     /// The value of `apns-expiration`, in seconds.
     pub expiration: Option<u64>,
-    /// How many notifications it took the place of.
+    /// How many notifications it replaced.
     pub replaced: u64,
     /// The body, byte for byte.
     pub payload: String,
 }
 
-/// What one device shows.
+/// What a device shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Screen {
-    /// How many notifications there are.
+    /// The number of notifications.
     pub count: u64,
-    /// How many were replaced by another with the same collapse id.
+    /// How many were replaced by one with the same collapse id.
     pub replaced: u64,
-    /// Their contents, as far as they are recorded, oldest first.
+    /// Their contents, if they are recorded, oldest first.
     pub notifications: Vec<Shown>,
 }
 
-/// All devices together.
+/// What all devices show, in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Devices that show anything.
@@ -55,12 +57,12 @@ pub struct Summary {
     pub shown: u64,
     /// Notifications that were replaced.
     pub replaced: u64,
-    /// Notifications on the device that shows most.
+    /// The most notifications on one device.
     pub max_shown_on_one_device: u64,
 }
 
 impl Summary {
-    /// Both summaries as one.
+    /// Returns the sum of both.
     pub(crate) fn join(self, other: Self) -> Self {
         Self {
             devices: self.devices + other.devices,
@@ -75,7 +77,8 @@ impl Summary {
 struct Slot {
     count: u64,
     replaced: u64,
-    /// Hashes of the collapse ids shown. 64 bits of a good hash: a clash is out of reach for a test.
+    /// Hashes of the collapse ids that are shown. With 64 bits, a collision in a test is practically
+    /// impossible.
     collapse_ids: Vec<u64>,
     notifications: Vec<Shown>,
 }
@@ -97,7 +100,8 @@ impl Default for Screens {
 }
 
 impl Screens {
-    /// Shows a notification; true if it replaced one. `contents` is called only if they are recorded.
+    /// Shows a notification. Returns `true` if it replaced one. `contents` is called only if contents are
+    /// recorded.
     pub(crate) fn show(
         &self,
         device: u32,
@@ -138,7 +142,7 @@ impl Screens {
         replaces
     }
 
-    /// What a device shows.
+    /// Returns what a device shows.
     pub(crate) fn of(&self, device: u32) -> Screen {
         self.shard(device)
             .and_then(|shard| {
@@ -151,7 +155,7 @@ impl Screens {
             .unwrap_or_default()
     }
 
-    /// All of them in numbers.
+    /// Returns what all devices show, in numbers.
     pub(crate) fn summary(&self) -> Summary {
         let mut summary = Summary::default();
         for shard in &self.shards {
@@ -181,7 +185,7 @@ impl Screens {
 }
 
 impl Slot {
-    /// The new notification with the replacements of the one whose place it takes.
+    /// Adds the replacements of the replaced notification to those of the new one.
     fn joined(&self, mut shown: Shown, replaces: bool) -> Shown {
         if replaces {
             let before = self

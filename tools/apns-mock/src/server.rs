@@ -1,4 +1,4 @@
-//! A running server and all that can be done to it, in process.
+//! A running server and its functions, in process.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
@@ -23,7 +23,7 @@ use crate::screens::Summary;
 use crate::simulation::{RecordedRequest, Simulation};
 use crate::tls::Tls;
 
-/// A running server. Dropping it leaves it running until the runtime ends; see [`Server::shutdown`].
+/// A running server. Dropping it does not stop it before the runtime ends; see [`Server::shutdown`].
 #[derive(Clone)]
 pub struct Server {
     production: SocketAddr,
@@ -35,7 +35,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the ports and serves them on the present runtime.
+    /// Binds the ports and serves them on the current runtime.
     pub async fn start(options: Options) -> Result<Self> {
         let bind = |address| async move {
             TcpListener::bind(address)
@@ -77,7 +77,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Where an environment listens.
+    /// Returns the address of an environment.
     pub fn addr(&self, environment: Environment) -> SocketAddr {
         match environment {
             Environment::Production => self.production,
@@ -85,22 +85,22 @@ impl Server {
         }
     }
 
-    /// Where production listens.
+    /// Returns the address of production.
     pub fn production_addr(&self) -> SocketAddr {
         self.production
     }
 
-    /// Where the sandbox listens.
+    /// Returns the address of the sandbox.
     pub fn sandbox_addr(&self) -> SocketAddr {
         self.sandbox
     }
 
-    /// Where the control port listens.
+    /// Returns the address of the control port.
     pub fn control_addr(&self) -> SocketAddr {
         self.control
     }
 
-    /// The certificate authority to trust, in PEM; none without TLS.
+    /// Returns the certificate authority to trust, in PEM. `None` without TLS.
     pub fn ca_pem(&self) -> Option<&str> {
         self.tls.as_deref().map(Tls::ca_pem)
     }
@@ -110,12 +110,12 @@ impl Server {
         self.simulation.authority.keys.add(key)
     }
 
-    /// Revokes a signing key; false if it is not known.
+    /// Revokes a signing key. Returns `false` if it is unknown.
     pub fn remove_key(&self, key_id: &str) -> bool {
         self.simulation.authority.keys.remove(key_id)
     }
 
-    /// Registers devices or changes what is known of them; gives how many.
+    /// Registers devices or changes their properties. Returns their number.
     pub fn register(&self, registration: &Registration) -> Result<u64> {
         let topic = registration.topic.as_deref();
         let since_ms = registration
@@ -153,7 +153,7 @@ impl Server {
         Ok(count)
     }
 
-    /// What is known of a device, in each environment that knows it.
+    /// Returns what is known of a device, in each environment that knows it.
     pub fn device(&self, token: &str) -> Vec<DeviceView> {
         let Some(token) = TokenBytes::parse(token) else {
             return Vec::new();
@@ -177,14 +177,14 @@ impl Server {
         Environment::ALL.into_iter().filter_map(view).collect()
     }
 
-    /// What all devices show, in numbers.
+    /// Returns what all devices show, in numbers.
     pub fn shown(&self) -> Summary {
         let [one, two] =
             Environment::ALL.map(|environment| self.simulation.screens.of(environment).summary());
         one.join(two)
     }
 
-    /// Arms a fault, or applies it at once if it says so.
+    /// Arms a fault, or applies it at once if `now` is set.
     pub fn fault(&self, fault: Fault) -> Result<()> {
         if fault.kind == FaultKind::RefuseConnections {
             self.simulation.refuse_connections_for(fault.delay());
@@ -214,12 +214,12 @@ impl Server {
         Ok(())
     }
 
-    /// Removes all faults that wait for requests.
+    /// Removes all armed faults.
     pub fn clear_faults(&self) {
         self.simulation.faults.clear();
     }
 
-    /// Moves the server's clock to so many milliseconds from its source's time.
+    /// Sets the offset of the server's clock from its time source, in milliseconds.
     pub fn set_clock_offset_ms(&self, offset_ms: i64) {
         self.simulation.clock.set_offset_ms(offset_ms);
     }
@@ -229,7 +229,7 @@ impl Server {
         self.simulation.set_latency(latency);
     }
 
-    /// Changes the stream limit of connections to come and of those that have shown a valid token.
+    /// Changes the stream limit of new connections and of those that have presented a valid token.
     pub fn set_max_concurrent_streams(&self, streams: u32) {
         self.simulation.set_streams(streams);
         for link in self.simulation.links() {
@@ -239,7 +239,7 @@ impl Server {
         }
     }
 
-    /// Counters and violations.
+    /// Returns the counters and the violations.
     pub fn state(&self) -> State {
         let counters = &self.simulation.counters;
         let ok = AnswerCount {
@@ -284,7 +284,7 @@ impl Server {
         }
     }
 
-    /// The last requests, oldest first, if they are recorded.
+    /// Returns the last requests, oldest first, if they are recorded.
     pub fn requests(&self, last: usize) -> Vec<RecordedRequest> {
         self.simulation.last_requests(last)
     }
@@ -294,8 +294,8 @@ impl Server {
         self.simulation.requests_to(token)
     }
 
-    /// Sets counters to zero and forgets violations and requests; if asked, also what devices show, and which provider
-    /// tokens were seen and when.
+    /// Resets the counters, the violations and the requests. With `screens`, also resets what devices show;
+    /// with `tokens`, the provider tokens and their times.
     pub fn reset(&self, screens: bool, tokens: bool) {
         self.simulation.reset(screens);
         if tokens {
@@ -303,21 +303,21 @@ impl Server {
         }
     }
 
-    /// Says when the server stops.
+    /// Returns the token that is cancelled when the server stops.
     pub(crate) fn stop(&self) -> CancellationToken {
         self.simulation.stop.clone()
     }
 
-    /// Runs a task whose end [`Server::shutdown`] waits for.
+    /// Runs a task. [`Server::shutdown`] waits for its end.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
     }
 
-    /// Closes the ports and all connections and waits for their end.
+    /// Closes the ports and all connections, and waits until they have ended.
     pub async fn shutdown(&self) {
         self.simulation.stop.cancel();
         self.tasks.close();
-        // What still runs then is stuck in the middle of a poll, which waiting longer would not help.
+        // A task that still runs is stuck within a poll, so waiting longer would not help.
         let _ = tokio::time::timeout(Duration::from_secs(10), self.tasks.wait()).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Everything the connections of one server share.
+//! The state that all connections of a server share.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -21,7 +21,7 @@ use crate::reply::{Ids, scramble};
 use crate::screens::Screens;
 use crate::violations::Violations;
 
-/// A request's body, read to its end; of one that is far too long only the length.
+/// A complete request body. Of one that is far too long, only the length.
 #[derive(Debug, Default)]
 pub(crate) struct Body {
     pub(crate) bytes: Bytes,
@@ -35,7 +35,7 @@ pub struct RecordedRequest {
     pub environment: Environment,
     /// `h2` or `h1`.
     pub protocol: &'static str,
-    /// A number for the connection.
+    /// A number that identifies the connection.
     pub connection: u64,
     /// The method.
     pub method: String,
@@ -45,7 +45,7 @@ pub struct RecordedRequest {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: String,
-    /// The status of the true answer, before any fault.
+    /// The status of the true answer, without any fault.
     pub status: u16,
     /// Its reason.
     pub reason: String,
@@ -124,12 +124,12 @@ impl Simulation {
         }
     }
 
-    /// The stream limit of connections that have shown a valid token.
+    /// Returns the stream limit of connections that have presented a valid token.
     pub(crate) fn streams(&self) -> u32 {
         self.streams.load(Ordering::Relaxed)
     }
 
-    /// Changes it for connections to come.
+    /// Changes that limit for new connections.
     pub(crate) fn set_streams(&self, streams: u32) {
         self.streams.store(streams, Ordering::Relaxed);
     }
@@ -139,7 +139,7 @@ impl Simulation {
         *self.latency.write().unwrap_or_else(PoisonError::into_inner) = latency;
     }
 
-    /// How late the next answer is.
+    /// Returns the delay of the next answer.
     pub(crate) fn next_latency(&self) -> Duration {
         let latency = *self.latency.read().unwrap_or_else(PoisonError::into_inner);
         let spread = latency.max.saturating_sub(latency.min);
@@ -153,7 +153,7 @@ impl Simulation {
         latency.min + Duration::from_nanos(scramble(step) % nanos.max(1))
     }
 
-    /// Registers an unknown device that is taken for good, for any topic, if its screen is recorded.
+    /// Registers an unknown device that counts as registered, for any topic, if its screen is recorded.
     pub(crate) fn adopt(&self, environment: Environment, token: &[u8]) -> Option<u32> {
         if self.record == Record::None {
             return None;
@@ -167,7 +167,7 @@ impl Simulation {
         devices.find(token).map(|device| device.index)
     }
 
-    /// Logs a device that is pushed again after a 410, if that is watched.
+    /// Logs a device that is pushed again after a 410, if that is configured.
     pub(crate) fn note_gone(&self, environment: Environment, device: u32) {
         if self.watch_gone && !lock(self.gone.of(environment)).insert(device) {
             self.violations
@@ -189,7 +189,7 @@ impl Simulation {
         *pushes <= rate.max
     }
 
-    /// Keeps a request, dropping the oldest beyond the number to keep.
+    /// Stores a request, and drops the oldest one above the limit.
     pub(crate) fn remember(&self, request: RecordedRequest) {
         let mut requests = lock(&self.requests);
         if requests.len() >= self.requests_kept {
@@ -198,7 +198,7 @@ impl Simulation {
         requests.push_back(request);
     }
 
-    /// The last requests, oldest first.
+    /// Returns the last requests, oldest first.
     pub(crate) fn last_requests(&self, count: usize) -> Vec<RecordedRequest> {
         let requests = lock(&self.requests);
         requests
@@ -208,14 +208,14 @@ impl Simulation {
             .collect()
     }
 
-    /// The requests for a device, oldest first.
+    /// Returns the requests for a device, oldest first.
     pub(crate) fn requests_to(&self, token: &str) -> Vec<RecordedRequest> {
         let requests = lock(&self.requests);
         let is_to = |request: &&RecordedRequest| request.path.strip_prefix("/3/device/") == Some(token);
         requests.iter().filter(is_to).cloned().collect()
     }
 
-    /// Forgets what was observed: counters, violations, requests and, if asked, what devices show.
+    /// Resets counters, violations and requests. With `screens`, also what devices show.
     pub(crate) fn reset(&self, screens: bool) {
         self.counters.reset();
         self.violations.reset();
@@ -229,7 +229,7 @@ impl Simulation {
         }
     }
 
-    /// Counts a new HTTP/2 connection and logs a storm of them.
+    /// Counts a new HTTP/2 connection. Logs a violation if there are too many.
     pub(crate) fn note_http2_connection(&self) {
         self.counters.connections_h2.add(1);
         let now = Instant::now();
@@ -249,17 +249,17 @@ impl Simulation {
         }
     }
 
-    /// Closes new connections at once for a time.
+    /// Closes new connections at once for some time.
     pub(crate) fn refuse_connections_for(&self, time: Duration) {
         *lock(&self.refusing_until) = Some(Instant::now() + time);
     }
 
-    /// Whether new connections are to be closed at once.
+    /// Whether new connections are closed at once.
     pub(crate) fn refuses_connections(&self) -> bool {
         lock(&self.refusing_until).is_some_and(|until| Instant::now() < until)
     }
 
-    /// A link for a new connection, known to [`Simulation::links`] while it lives.
+    /// Creates the link of a new connection. [`Simulation::links`] returns it until it is dropped.
     pub(crate) fn link(self: &Arc<Self>, environment: Environment, protocol: &'static str) -> Arc<Link> {
         let number = self.next_link.fetch_add(1, Ordering::Relaxed);
         let link = Arc::new(Link::new(Arc::clone(self), environment, protocol, number));
@@ -269,7 +269,7 @@ impl Simulation {
         link
     }
 
-    /// The links of all open connections.
+    /// Returns the links of all open connections.
     pub(crate) fn links(&self) -> Vec<Arc<Link>> {
         lock(&self.links).iter().filter_map(Weak::upgrade).collect()
     }

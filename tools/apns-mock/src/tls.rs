@@ -1,7 +1,7 @@
-//! A throw-away certificate authority and the TLS of the push ports.
+//! A temporary certificate authority, and the TLS of the push ports.
 //!
-//! Like Apple's servers it takes clients that offer ALPN `h2` and clients that offer nothing; a client that offers only
-//! `http/1.1` gets a connection without ALPN, unless HTTP/1.1 is on.
+//! Like Apple's servers, it accepts clients that offer ALPN `h2` and clients that offer nothing. A client
+//! that offers only `http/1.1` gets a connection without ALPN, unless HTTP/1.1 is enabled.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// Names the server's certificate is good for: this machine's, and Apple's for clients whose host is fixed, which a
-/// hosts file sends here.
+/// The names in the server's certificate: those of this machine, and Apple's for clients with a fixed host,
+/// which a hosts file redirects here.
 const NAMES: [&str; 6] = [
     "localhost",
     "127.0.0.1",
@@ -25,13 +25,13 @@ const NAMES: [&str; 6] = [
     "api.development.push.apple.com",
 ];
 
-/// ALPN's name of HTTP/2.
+/// The ALPN name of HTTP/2.
 const H2: &[u8] = b"h2";
 
-/// ALPN's name of HTTP/1.1.
+/// The ALPN name of HTTP/1.1.
 pub(crate) const HTTP_1_1: &[u8] = b"http/1.1";
 
-/// Server configurations by what the client offers.
+/// The server configurations, by what the client offers.
 pub(crate) struct Tls {
     ca_pem: String,
     h2: Arc<ServerConfig>,
@@ -40,7 +40,7 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// Makes an authority and a server certificate.
+    /// Creates an authority and a server certificate.
     pub(crate) fn new() -> Result<Self> {
         let ca_key = KeyPair::generate()?;
         let mut ca = CertificateParams::default();
@@ -79,12 +79,12 @@ impl Tls {
         })
     }
 
-    /// The authority's certificate.
+    /// Returns the authority's certificate in PEM.
     pub(crate) fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
 
-    /// The configuration for a client's offer.
+    /// Returns the configuration for a client's offer.
     pub(crate) fn config_for<'a>(
         &self,
         offered: Option<impl Iterator<Item = &'a [u8]>>,

@@ -1,11 +1,11 @@
-//! Push types and the topics they go with.
+//! Push types and their topics.
 //!
-//! Source: Apple, "Sending notification requests to APNs" (eleven push types). Apple gives no mapping from a mismatch to
-//! a reason; what is answered here are the answers seen at its servers, where there are any.
+//! Source: Apple, "Sending notification requests to APNs" (eleven push types). Apple documents no reasons for
+//! mismatches. Where answers of its servers have been observed, this server gives the same.
 
 use crate::reason::Reason;
 
-/// The longest topic taken: a bundle ID of 155 characters, the limit of App Store Connect, and the longest suffix.
+/// The longest topic: a bundle id of 155 characters, the limit of App Store Connect, and the longest suffix.
 const MAX_TOPIC_LENGTH: usize = 155 + 24;
 
 /// The value of `apns-push-type`.
@@ -36,7 +36,7 @@ impl PushType {
         Self::Widgets,
     ];
 
-    /// Reads a header's value.
+    /// Parses a header's value.
     pub(crate) fn parse(value: &[u8]) -> Option<Self> {
         Some(match value {
             b"alert" => Self::Alert,
@@ -54,7 +54,7 @@ impl PushType {
         })
     }
 
-    /// The value on the wire.
+    /// Returns the header's value.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Alert => "alert",
@@ -71,7 +71,7 @@ impl PushType {
         }
     }
 
-    /// What its topic has after the bundle ID.
+    /// Returns the suffix of its topics after the bundle id.
     fn suffix(self) -> Option<&'static str> {
         match self {
             Self::Alert | Self::Background | Self::Mdm => None,
@@ -86,7 +86,7 @@ impl PushType {
         }
     }
 
-    /// The largest payload in bytes.
+    /// Returns the largest payload in bytes.
     pub(crate) fn max_payload(push_type: Option<Self>) -> usize {
         match push_type {
             Some(Self::Voip) => 5120,
@@ -95,7 +95,7 @@ impl PushType {
     }
 }
 
-/// The bundle ID of a topic and the push type that its suffix speaks of.
+/// Splits a topic into the bundle id and the push type of its suffix.
 pub(crate) fn split(topic: &str) -> (&str, Option<PushType>) {
     for push_type in PushType::SUFFIXED {
         if let Some(bundle) = push_type.suffix().and_then(|suffix| topic.strip_suffix(suffix)) {
@@ -105,7 +105,7 @@ pub(crate) fn split(topic: &str) -> (&str, Option<PushType>) {
     (topic, None)
 }
 
-/// Checks a topic against the push type; gives the bundle ID.
+/// Checks a topic against the push type. Returns the bundle id.
 pub(crate) fn check(topic: &str, push_type: Option<PushType>) -> Result<&str, Reason> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     if topic.is_empty() || topic.len() > MAX_TOPIC_LENGTH || !topic.bytes().all(allowed) {

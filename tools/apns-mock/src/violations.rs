@@ -1,12 +1,12 @@
-//! The log of everything in which the client broke a rule of the protocol.
+//! The log of protocol rules that the client violated.
 //!
-//! A bad or dead device is normal life and not in here; a malformed header, a stream too many or a token renewed too soon
-//! is. The list is bounded, the total is not.
+//! A bad or gone device is normal and not a violation. A malformed header, a stream above the limit or a
+//! token that is renewed too soon is one. The list is limited, the total is not.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// How many are kept word for word: enough to see what happened, small enough for a storm of a million.
+/// How many violations are kept as text: enough to see what happened, and few enough if there are a million.
 const KEPT: usize = 1000;
 
 /// The log.
@@ -17,7 +17,7 @@ pub(crate) struct Violations {
 }
 
 impl Violations {
-    /// Logs one; the text is made only if there is room for it.
+    /// Logs a violation. The text is built only if there is room for it.
     pub(crate) fn log(&self, text: impl FnOnce() -> String) {
         self.total.fetch_add(1, Ordering::Relaxed);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -26,13 +26,13 @@ impl Violations {
         }
     }
 
-    /// How many there were, and the first of them.
+    /// Returns the number of violations, and the first of them.
     pub(crate) fn snapshot(&self) -> (u64, Vec<String>) {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
         (self.total.load(Ordering::Relaxed), kept)
     }
 
-    /// Forgets all.
+    /// Removes all violations.
     pub(crate) fn reset(&self) {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.total.store(0, Ordering::Relaxed);

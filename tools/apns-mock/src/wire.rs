@@ -1,8 +1,9 @@
-//! What a connection's HTTP/2 frames say about streams, limits and farewells, counted where they cross the wire.
+//! The streams, limits and GOAWAYs of an HTTP/2 connection, tracked by its frames.
 //!
-//! Crate `h2` can neither change the stream limit of a running connection nor send GOAWAY with debug data, and it cannot
-//! say how many streams a client has open. So [`tap::Tap`] stands between it and the socket, reports each frame to a
-//! [`Wire`], and puts in the frames that the [`Wire`] wants to send. Source: RFC 9113 sections 5.1.2, 6.5, 6.7 and 6.8.
+//! Crate `h2` cannot change the stream limit of an open connection, cannot send GOAWAY with debug data, and
+//! does not report how many streams a client has open. So [`tap::Tap`] is between `h2` and the socket. It
+//! reports each frame to a [`Wire`], and inserts the frames that the [`Wire`] wants to send. Source: RFC 9113
+//! sections 5.1.2, 6.5, 6.7 and 6.8.
 
 pub(crate) mod frame;
 pub(crate) mod tap;
@@ -17,44 +18,44 @@ use self::frame::{ACK, END_STREAM, FrameHead, Kind};
 use crate::fault::LastStream;
 use crate::simulation::Simulation;
 
-/// What is to become of a stream.
+/// How a stream is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     /// It is answered.
     Serve,
     /// It gets RST_STREAM with `REFUSED_STREAM`.
     Refuse,
-    /// It gets nothing at all.
+    /// It gets no answer.
     Ignore,
 }
 
 #[derive(Debug)]
 struct Farewell {
     last: u32,
-    /// What happens to streams above `last`.
+    /// How streams above `last` are handled.
     later: Admission,
-    /// The client has answered the PING behind the GOAWAY, so it knows.
+    /// Whether the client has acknowledged the PING after the GOAWAY, and so has seen it.
     confirmed: bool,
     /// How long the connection stays open after the last answer.
     linger: Duration,
 }
 
-/// One connection's streams and limits.
+/// The streams and limits of a connection.
 #[derive(Debug)]
 pub(crate) struct Wire {
     /// Streams without an answer.
     open: HashSet<u32, FixedState>,
     highest: u32,
-    /// Streams that are not served, until the connection takes notice.
+    /// Streams that will not be served, until the connection has handled them.
     doomed: HashMap<u32, Admission, FixedState>,
     initial_limit: u32,
     /// The last limit sent.
     limit: u32,
-    /// The last limit the client has acknowledged; none yet, if it has not.
+    /// The last limit that the client has acknowledged, if any.
     acked: Option<u32>,
     unacked: VecDeque<u32>,
     farewell: Option<Farewell>,
-    /// Frames to put in at the next boundary.
+    /// Frames to insert at the next frame boundary.
     outbox: Vec<u8>,
     waker: Option<Waker>,
 }
@@ -75,7 +76,7 @@ impl Wire {
         }
     }
 
-    /// Sends a new stream limit; nothing if it is the one in force.
+    /// Sends a new stream limit, unless it is the current one.
     pub(crate) fn set_limit(&mut self, limit: u32) {
         if self.limit != limit {
             self.limit = limit;
@@ -85,7 +86,8 @@ impl Wire {
         }
     }
 
-    /// Sends GOAWAY and a PING that tells when the client has seen it. `stream` is the one that caused it.
+    /// Sends GOAWAY, and a PING whose acknowledgement shows that the client has seen it. `stream` is the one
+    /// that caused it.
     ///
     /// The connection closes `linger` after the last answer.
     pub(crate) fn say_farewell(
@@ -113,7 +115,7 @@ impl Wire {
         self.wake();
     }
 
-    /// What is to become of a stream that arrived.
+    /// Returns how a new stream is handled.
     pub(crate) fn admit(&mut self, stream: u32) -> Admission {
         if self.doomed.is_empty() && self.farewell.is_none() {
             return Admission::Serve;
@@ -125,14 +127,14 @@ impl Wire {
         }
     }
 
-    /// Whether a GOAWAY says that this stream is not processed.
+    /// Whether a GOAWAY has said that this stream is not processed.
     pub(crate) fn has_dropped(&self, stream: u32) -> bool {
         self.farewell
             .as_ref()
             .is_some_and(|farewell| stream > farewell.last)
     }
 
-    /// How long the connection stays open after GOAWAY once all is answered.
+    /// Returns how long the connection stays open after a GOAWAY once everything is answered.
     pub(crate) fn linger(&self) -> Duration {
         self.farewell
             .as_ref()
@@ -140,7 +142,7 @@ impl Wire {
             .unwrap_or_default()
     }
 
-    /// Whether a GOAWAY was sent and every stream it promised to answer is answered.
+    /// Whether a GOAWAY was sent, and every stream that it promised to answer is answered.
     pub(crate) fn is_drained(&self) -> bool {
         self.farewell
             .as_ref()
@@ -152,7 +154,7 @@ impl Wire {
         self.farewell.is_some()
     }
 
-    /// Streams without an answer.
+    /// Returns the number of streams without an answer.
     pub(crate) fn open_streams(&self) -> usize {
         self.open.len()
     }
@@ -169,7 +171,7 @@ impl Wire {
         }
     }
 
-    /// Takes note of a frame from the client; true if `h2` must not see it.
+    /// Tracks a frame from the client. Returns `true` if `h2` must not see it.
     fn received(&mut self, frame: FrameHead, simulation: &Simulation) -> bool {
         match frame.kind {
             Kind::Headers if frame.stream > self.highest => self.arrived(frame.stream, simulation),
@@ -197,7 +199,7 @@ impl Wire {
         false
     }
 
-    /// A new stream: it is open, or it is too late, or it is one too many.
+    /// Tracks a new stream: it is open, or too late, or above the limit.
     fn arrived(&mut self, stream: u32, simulation: &Simulation) {
         self.highest = stream;
         if let Some(farewell) = &self.farewell {
@@ -238,7 +240,7 @@ impl Wire {
         }
     }
 
-    /// Takes note of a frame to the client.
+    /// Tracks a frame to the client.
     fn sent(&mut self, frame: FrameHead, simulation: &Simulation) {
         match frame.kind {
             Kind::Headers | Kind::Data if frame.has(END_STREAM) => self.closed(frame.stream, simulation),

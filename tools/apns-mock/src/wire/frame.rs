@@ -1,11 +1,12 @@
-//! HTTP/2 frames as bytes: the heads of all, and the few that the server makes by hand.
+//! HTTP/2 frames as bytes: the headers of all frames, and the few frames that the server builds itself.
 //!
-//! Source: RFC 9113 sections 4.1 and 6. The values of the first SETTINGS frame are those observed at Apple's servers.
+//! Source: RFC 9113 sections 4.1 and 6. The values of the first SETTINGS frame are those observed at Apple's
+//! servers.
 
-/// Bytes before a frame's payload.
+/// The length of a frame's header.
 pub(crate) const HEAD_LENGTH: usize = 9;
 
-/// What an HTTP/2 client sends first (RFC 9113 section 3.4).
+/// The client's connection preface (RFC 9113 section 3.4).
 pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The flag that ends a stream, on DATA and HEADERS.
@@ -14,19 +15,19 @@ pub(crate) const END_STREAM: u8 = 0x1;
 /// The flag of an acknowledgement, on SETTINGS and PING.
 pub(crate) const ACK: u8 = 0x1;
 
-/// The HPACK table, Apple's.
+/// The size of the HPACK table at Apple.
 pub(crate) const HEADER_TABLE_SIZE: u32 = 4096;
 
-/// Each stream's window at first, Apple's.
+/// The initial window of a stream at Apple.
 pub(crate) const INITIAL_WINDOW_SIZE: u32 = 65_535;
 
-/// The largest frame, Apple's.
+/// The largest frame at Apple.
 pub(crate) const MAX_FRAME_SIZE: u32 = 16_384;
 
-/// The largest header list, Apple's.
+/// The largest header list at Apple.
 pub(crate) const MAX_HEADER_LIST_SIZE: u32 = 8000;
 
-/// Marks the PING that follows a GOAWAY.
+/// The payload of the PING after a GOAWAY.
 const PING_MARK: [u8; 8] = *b"farewell";
 
 const SETTINGS_HEADER_TABLE_SIZE: u16 = 1;
@@ -35,7 +36,7 @@ const SETTINGS_INITIAL_WINDOW_SIZE: u16 = 4;
 const SETTINGS_MAX_FRAME_SIZE: u16 = 5;
 const SETTINGS_MAX_HEADER_LIST_SIZE: u16 = 6;
 
-/// The types of frame that matter here.
+/// The relevant frame types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Data,
@@ -63,10 +64,10 @@ impl Kind {
     }
 }
 
-/// The first nine bytes of a frame.
+/// The header of a frame: nine bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FrameHead {
-    /// Length of the payload.
+    /// The length of the payload.
     pub(crate) length: usize,
     pub(crate) kind: Kind,
     pub(crate) flags: u8,
@@ -74,7 +75,7 @@ pub(crate) struct FrameHead {
 }
 
 impl FrameHead {
-    /// Reads the head at the start of `bytes`, if it is all there.
+    /// Parses the header at the start of `bytes`, if it is complete.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let [l0, l1, l2, kind, flags, s0, s1, s2, s3] = *bytes.first_chunk::<HEAD_LENGTH>()?;
         Some(Self {
@@ -90,13 +91,13 @@ impl FrameHead {
         self.flags & flag != 0
     }
 
-    /// Length of the frame with its head.
+    /// Returns the length of the frame including its header.
     pub(crate) fn whole(self) -> usize {
         HEAD_LENGTH + self.length
     }
 }
 
-/// The first SETTINGS, with the stream limit of a connection that has shown no token yet.
+/// Returns the first SETTINGS, with the stream limit before a valid token.
 pub(crate) fn initial_settings(stream_limit: u32) -> Vec<u8> {
     settings(&[
         (SETTINGS_HEADER_TABLE_SIZE, HEADER_TABLE_SIZE),
@@ -107,17 +108,17 @@ pub(crate) fn initial_settings(stream_limit: u32) -> Vec<u8> {
     ])
 }
 
-/// SETTINGS with a new stream limit.
+/// Returns SETTINGS with a new stream limit.
 pub(crate) fn stream_limit(limit: u32) -> Vec<u8> {
     settings(&[(SETTINGS_MAX_CONCURRENT_STREAMS, limit)])
 }
 
-/// GOAWAY.
+/// Returns a GOAWAY.
 pub(crate) fn go_away(last: u32, code: u32, debug: &[u8]) -> Vec<u8> {
     frame(7, &[&last.to_be_bytes(), &code.to_be_bytes(), debug].concat())
 }
 
-/// The PING that follows a GOAWAY.
+/// Returns the PING after a GOAWAY.
 pub(crate) fn ping() -> Vec<u8> {
     frame(6, &PING_MARK)
 }
@@ -131,7 +132,7 @@ fn settings(values: &[(u16, u32)]) -> Vec<u8> {
     frame(4, &payload)
 }
 
-/// A frame of stream 0 without flags.
+/// Returns a frame of stream 0 without flags.
 fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap_or_default().to_be_bytes();
     let mut bytes = length.get(1..).unwrap_or_default().to_vec();

@@ -1,7 +1,8 @@
-//! The socket as `h2` sees it: frames are reported as they pass, and others are put in between.
+//! The socket as `h2` sees it: reports passing frames, and inserts others.
 //!
-//! Inbound, bytes are copied frame by frame from a buffer, so that a frame can be withheld. Outbound, bytes pass as they
-//! are unless something is to be put in or left out; `h2` writes each frame's head in one piece, which is relied on.
+//! Inbound bytes are copied frame by frame from a buffer, so that a frame can be withheld. Outbound bytes
+//! pass unchanged unless a frame is to be inserted or dropped. This relies on `h2` writing each frame's
+//! header in one piece.
 
 use std::io;
 use std::pin::Pin;
@@ -14,29 +15,29 @@ use super::Wire;
 use super::frame::{FrameHead, Kind, PREFACE};
 use crate::link::Link;
 
-/// Size of the inbound buffer: one TLS record.
+/// The size of the inbound buffer: one TLS record.
 const INBOX_SIZE: usize = 16 * 1024;
 
-/// A stream of bytes with a [`Wire`] beside it.
+/// A byte stream with its [`Wire`].
 pub(crate) struct Tap<T> {
     io: T,
     link: Arc<Link>,
     inbox: Vec<u8>,
-    /// Bytes not passed on yet: `inbox[start..end]`.
+    /// The bytes that were not passed on yet: `inbox[start..end]`.
     start: usize,
     end: usize,
-    /// Bytes of the present inbound frame still to pass on, and to leave out.
+    /// How many bytes of the current inbound frame are still to be passed on, and to be dropped.
     passing: usize,
     withholding: usize,
-    /// The client has closed its side.
+    /// Whether the client has closed its side.
     ended: bool,
-    /// Bytes of the present outbound frame still to come.
+    /// How many bytes of the current outbound frame are still to come.
     writing: usize,
-    /// Bytes of an outbound frame still to leave out.
+    /// How many bytes of an outbound frame are still to be dropped.
     dropping: usize,
-    /// `h2`'s own first SETTINGS are left out; ours went before.
+    /// Whether `h2`'s own first SETTINGS were dropped. They are replaced by those sent before.
     settings_dropped: bool,
-    /// Frames being put in.
+    /// The frames that are being inserted.
     inserting: Vec<u8>,
 }
 
@@ -58,7 +59,7 @@ impl<T> Tap<T> {
         }
     }
 
-    /// Moves whole frames, or what is there of them, to the reader.
+    /// Passes whole frames, or what has arrived of them, to the reader.
     fn deliver(&mut self, wire: &mut Wire, buf: &mut ReadBuf<'_>) {
         while self.start < self.end && buf.remaining() > 0 {
             if self.withholding > 0 {
@@ -116,7 +117,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Tap<T> {
 }
 
 impl<T: AsyncWrite + Unpin> Tap<T> {
-    /// Writes the frames to be put in, at a boundary.
+    /// Writes the inserted frames at a frame boundary.
     fn poll_insert(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.writing > 0 {
             return Poll::Ready(Ok(()));
@@ -132,7 +133,7 @@ impl<T: AsyncWrite + Unpin> Tap<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// How many bytes of `bytes` to write now, or to leave out.
+    /// Returns how many of `bytes` to write now, or to drop.
     fn plan(&mut self, bytes: &[u8]) -> usize {
         let wire = self.link.wire();
         let care = !self.settings_dropped || wire.has_said_farewell() || !wire.outbox.is_empty();
@@ -154,7 +155,7 @@ impl<T: AsyncWrite + Unpin> Tap<T> {
         head.whole().min(bytes.len())
     }
 
-    /// Follows the frames among the bytes that were written; `bytes` may go on beyond them.
+    /// Tracks the frames among the written bytes. `bytes` may be longer.
     fn follow(&mut self, bytes: &[u8], written: usize) {
         let link = Arc::clone(&self.link);
         let mut wire = link.wire();
