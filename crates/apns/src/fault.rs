@@ -14,8 +14,8 @@ use std::fmt;
 
 pub use json::{Unique, is_like_token, is_row, is_table, json, not_json, without_mark};
 pub use read::{
-    array, boolean, digits, integer, nearest, number, object, one_of, open_object, string, type_name, whole,
-    within, wrong_type,
+    array, boolean, digits, identifier, integer, nearest, number, object, one_of, open_object, string, texts,
+    type_name, whole, within, wrong_type,
 };
 pub use warning::{MAX_KINDS, MAX_LINES, Warning, WarningCode, WarningKind, WarningSummary, Warnings};
 

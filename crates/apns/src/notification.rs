@@ -267,8 +267,8 @@ fn optional_text<T, E: std::fmt::Display>(
     faults: &mut Faults,
     parse: impl FnOnce(&str) -> Result<T, E>,
 ) -> Option<T> {
-    let text = fault::string(map.get(field)?, &at.key(field), faults)?;
-    parse(text)
+    let text = fault::identifier(map.get(field)?, &at.key(field), faults)?;
+    parse(&text)
         .map_err(|error| faults.add(&at.key(field), FaultKind::Invalid(error.to_string())))
         .ok()
 }

@@ -46,6 +46,10 @@ impl Columns {
             let column = match name.strip_prefix(ATTRIBUTES) {
                 Some(attribute) => {
                     let (attribute, kind) = typed(attribute);
+                    if let Some((_, unknown)) = attribute.rsplit_once(':').filter(|_| kind.is_none()) {
+                        faults.add(&root.key(name), FaultKind::Invalid(unknown_type(unknown)));
+                    }
+                    let kind = kind.unwrap_or(Type::Text);
                     let checked = fields::is_attribute(attribute, &Value::Bool(true));
                     note(checked, &root.key(name), &mut faults);
                     Some(Column::Attribute(attribute.to_owned(), kind))
@@ -181,13 +185,15 @@ impl Column {
     }
 }
 
-/// Splits an attribute's column into its name and its type.
-fn typed(name: &str) -> (&str, Type) {
+/// Splits an attribute's column into its name and its type, if it has one.
+fn typed(name: &str) -> (&str, Option<Type>) {
     let types = [
         (":number", Type::Number),
         (":integer", Type::Number),
         (":int", Type::Number),
         (":float", Type::Number),
+        (":double", Type::Number),
+        (":decimal", Type::Number),
         (":boolean", Type::Boolean),
         (":bool", Type::Boolean),
         (":text", Type::Text),
@@ -195,9 +201,19 @@ fn typed(name: &str) -> (&str, Type) {
     ];
     let typed = types.iter().find_map(|(suffix, kind)| {
         let (attribute, end) = name.split_at_checked(name.len().checked_sub(suffix.len())?)?;
-        end.eq_ignore_ascii_case(suffix).then_some((attribute, *kind))
+        end.eq_ignore_ascii_case(suffix)
+            .then_some((attribute, Some(*kind)))
     });
-    typed.unwrap_or((name, Type::Text))
+    typed.unwrap_or((name, None))
+}
+
+/// What is wrong with a column whose name ends in a type that there is not.
+fn unknown_type(name: &str) -> String {
+    let shown: String = name.chars().take(MAX_SHOWN_NAME).collect();
+    format!(
+        "has the type `{shown}` behind its colon; there are `text`, `number` and `boolean`. Write dates as text or as \
+         numbers, and `:text` at the end if the colon is a part of the name"
+    )
 }
 
 fn set_field(
@@ -213,8 +229,7 @@ fn set_field(
         "locale" => device.locale = fields::tag_of_locale(text, warnings),
         "time_zone" => device.time_zone = fields::time_zone(text, warnings),
         "tags" => {
-            let tags = text.split(';').map(str::trim).filter(|tag| !tag.is_empty());
-            let tags = tags.map(|tag| fields::tag(tag.to_owned()));
+            let tags = fields::tags_of(text).map(|tag| fields::tag(tag.to_owned()));
             device.tags = tags.collect::<Result<_, _>>()?;
             fields::are_few(device.tags.len(), MAX_TAGS, "tags")?;
         }
@@ -285,7 +300,7 @@ const MAX_SHOWN_NAME: usize = 64;
 mod tests {
     use serde_json::json;
 
-    use crate::audience::table::tests::read;
+    use crate::audience::table::tests::{read, refused};
 
     #[test]
     fn a_row_is_a_device_and_an_empty_cell_is_nothing() {
@@ -338,6 +353,22 @@ mod tests {
             let rows = read(&format!("token,{column}\nabcd,\"{cell}\"\n"));
             assert_eq!(rows[0].1, r#"{"token":"abcd"}"#, "{column} {cell}");
         }
+    }
+
+    #[test]
+    fn a_column_of_an_unknown_type_is_refused_unless_the_colon_is_a_part_of_its_name() {
+        for name in ["a:date", "a:datetime", "utm:source", "a:"] {
+            let told = refused(&format!("token,attributes.{name}\nabcd,x\n"));
+            let (_, shown) = name.split_once(':').unwrap();
+            assert!(
+                told.starts_with(&format!(
+                    "line 1: /attributes.{name}: has the type `{shown}` behind its colon"
+                )),
+                "{told}"
+            );
+        }
+        let rows = read("token,attributes.utm:source:text\nabcd,x\n");
+        assert_eq!(rows[0].1, r#"{"token":"abcd","attributes":{"utm:source":"x"}}"#);
     }
 
     #[test]

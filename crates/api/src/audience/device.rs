@@ -11,8 +11,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::fields::{
-    MAX_ATTRIBUTES, MAX_TAGS, are_few, is_app, is_attribute, is_environment, note, reference, registered_at,
-    tag, tag_of_locale, time_zone, token,
+    self, MAX_ATTRIBUTES, MAX_TAGS, are_few, is_app, is_attribute, is_environment, note, reference,
+    registered_at, tag, tag_of_locale, time_zone, token,
 };
 use crate::config::App;
 use crate::lines;
@@ -157,7 +157,7 @@ fn read(value: &Value, app: &App, faults: &mut Faults, warnings: &mut Vec<String
             device.token = text(value, &root.key("token"), faults, |text| token(&text)).unwrap_or_default();
         }
     }
-    device.reference = given("ref").and_then(|value| text(value, &root.key("ref"), faults, reference));
+    device.reference = given("ref").and_then(|value| identifier(value, &root.key("ref"), faults, reference));
     let locale = readable("locale", given("locale"), warnings);
     device.locale = locale.and_then(|text| tag_of_locale(text, warnings));
     let zone = readable("time_zone", given("time_zone"), warnings);
@@ -174,16 +174,25 @@ fn read(value: &Value, app: &App, faults: &mut Faults, warnings: &mut Vec<String
     }
     if let Some(value) = given("tags") {
         let at = root.key("tags");
-        let values = fault::array(value, &at, faults).unwrap_or_default();
+        // A single text has its tags as a cell of a table has them.
+        let split = value
+            .as_str()
+            .map(|text| fields::tags_of(text).map(Value::from).collect::<Vec<_>>());
+        let values = match &split {
+            Some(values) => values,
+            None => fault::texts(value, &at, faults).unwrap_or_default(),
+        };
         if note(are_few(values.len(), MAX_TAGS, "tags"), &at, faults).is_some() {
             let read = values.iter().enumerate();
+            let is_given = |value: &Value| !value.is_null() && !is_blank(value);
             device.tags = read
-                .filter_map(|(place, value)| text(value, &at.index(place), faults, tag))
+                .filter(|(_, value)| is_given(value))
+                .filter_map(|(place, value)| identifier(value, &at.index(place), faults, tag))
                 .collect();
         }
     }
     if let Some(value) = given("attributes") {
-        device.attributes = attributes(value, &root.key("attributes"), faults);
+        device.attributes = attributes(value, &root.key("attributes"), faults, warnings);
     }
     if let Some(value) = given("registered_at") {
         device.registered_at = registered_at(value, warnings);
@@ -191,12 +200,23 @@ fn read(value: &Value, app: &App, faults: &mut Faults, warnings: &mut Vec<String
     Some(device)
 }
 
-fn attributes(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Map<String, Value> {
+/// The attributes. One with a value that no attribute can have is left out.
+fn attributes(
+    value: &Value,
+    at: &Pointer<'_>,
+    faults: &mut Faults,
+    warnings: &mut Vec<String>,
+) -> Map<String, Value> {
     let Some(map) = fault::open_object(value, at, faults) else {
         return Map::new();
     };
-    let given = map.iter().filter(|(_, value)| !value.is_null());
-    let given: Map<String, Value> = given.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let mut given = Map::new();
+    for (name, value) in map.iter().filter(|(_, value)| !value.is_null()) {
+        match fields::is_value(value) {
+            Ok(()) => drop(given.insert(name.clone(), value.clone())),
+            Err(kind) => warnings.push(format!("{} is left out: it {kind}", at.key(name))),
+        }
+    }
     if note(are_few(given.len(), MAX_ATTRIBUTES, "attributes"), at, faults).is_some() {
         for (name, value) in &given {
             note(is_attribute(name, value), &at.key(name), faults);
@@ -225,6 +245,17 @@ fn text<T>(
     read: impl Fn(String) -> Result<T, FaultKind>,
 ) -> Option<T> {
     let text = fault::string(value, at, faults)?.to_owned();
+    note(read(text), at, faults)
+}
+
+/// Reads a text that passes, or a number as its digits.
+fn identifier<T>(
+    value: &Value,
+    at: &Pointer<'_>,
+    faults: &mut Faults,
+    read: impl Fn(String) -> Result<T, FaultKind>,
+) -> Option<T> {
+    let text = fault::identifier(value, at, faults)?.into_owned();
     note(read(text), at, faults)
 }
 
@@ -392,12 +423,11 @@ mod tests {
                 "/environment: is not the app's, which is production; APNs would call the token bad",
             ),
             (json!({"ref": "a\0"}), "/ref: has a NUL character"),
-            (json!({"ref": 7}), "/ref: must be a string, but is a number"),
-            (json!({"tags": "vip"}), "/tags: must be an array, but is a string"),
-            (json!({"tags": ["a", ""]}), "/tags/1: is empty"),
+            (json!({"ref": true}), "/ref: must be a string, but is a boolean"),
+            (json!({"tags": true}), "/tags: must be an array, but is a boolean"),
             (
-                json!({"attributes": {"a": [1]}}),
-                "/attributes/a: must be a string, a number or a boolean, but is an array",
+                json!({"tags": ["a", []]}),
+                "/tags/1: must be a string, but is an array",
             ),
             (json!({"attributes": {"": 1}}), "/attributes/: has no name"),
             (
@@ -428,10 +458,50 @@ mod tests {
                 .to_string()
                 .starts_with("the body is not JSON: ")
         );
-        let number = r#"{"token":"abcd","attributes":{"a":1e999}}"#;
+    }
+
+    #[test]
+    fn a_number_for_a_ref_or_a_tag_is_its_digits_and_a_single_tag_needs_no_list() {
+        for (own, reference, tags) in [
+            (r#""ref":17"#, Some("17"), &[][..]),
+            (r#""ref":17.0"#, Some("17"), &[]),
+            (r#""ref":-3"#, Some("-3"), &[]),
+            (r#""ref":1.50"#, Some("1.50"), &[]),
+            (
+                r#""ref":98765432109876543210987654321"#,
+                Some("98765432109876543210987654321"),
+                &[],
+            ),
+            (r#""tags":"vip""#, None, &["vip"]),
+            (r#""tags":" vip ; beta;""#, None, &["vip", "beta"]),
+            (r#""tags":7"#, None, &["7"]),
+            (r#""tags":["vip",2026,"",null," "]"#, None, &["vip", "2026"]),
+        ] {
+            let device = read_text(&format!(r#"{{"token":"abcd",{own}}}"#))
+                .unwrap()
+                .unwrap();
+            assert_eq!(device.reference.as_deref(), reference, "{own}");
+            assert_eq!(device.tags, tags, "{own}");
+        }
+    }
+
+    #[test]
+    fn an_attribute_that_is_no_value_is_left_out_and_its_device_stays() {
+        let config = fixture::config();
+        let text = r#"{"token":"abcd","attributes":{"a":[1],"b":{"c":1},"d":1e999,"e":1}}"#;
+        let mut warnings = Vec::new();
+        let device = read_line(text.as_bytes(), &config.apps[0], &mut warnings)
+            .unwrap()
+            .unwrap();
+        assert_eq!(Value::Object(device.attributes), json!({"e": 1}));
+        let rule = "must be a string, a number or a boolean";
         assert_eq!(
-            read_text(number).unwrap_err().to_string(),
-            "/attributes/a: is beyond the range of a double"
+            warnings,
+            [
+                format!("/attributes/a is left out: it {rule}, but is an array"),
+                format!("/attributes/b is left out: it {rule}, but is an object"),
+                "/attributes/d is left out: it is beyond the range of a double".to_owned(),
+            ]
         );
     }
 
@@ -513,10 +583,8 @@ mod tests {
             let plain = serde_json::from_str::<Plain>(&text).ok().and_then(|plain| plain.device(app, &mut Vec::new()).ok());
             let mut faults = Faults::default();
             let careful = read(&value, app, &mut faults, &mut Vec::new()).filter(|_| faults.is_empty());
-            // What is no text there is left out with a warning, which is the careful way's alone.
-            let is_text = |name| value.get(name).is_none_or(|value| value.is_string() || value.is_null());
-            let is_plain = is_text("locale") && is_text("time_zone");
-            prop_assert!(plain == careful || (!is_plain && plain.is_none()), "{}: {}", text, faults);
+            // What is written in an unusual way, or is left out, is for the careful way alone.
+            prop_assert!(plain.is_none() || plain == careful, "{}: {}", text, faults);
         }
     }
 }

@@ -68,6 +68,11 @@ fn known_zone(text: &str) -> Option<String> {
     zone.iana_name().map(str::to_owned).filter(|name| is_zone(name))
 }
 
+/// The tags in one text, which `;` separates.
+pub(super) fn tags_of(text: &str) -> impl Iterator<Item = &str> {
+    text.split(';').map(str::trim).filter(|tag| !tag.is_empty())
+}
+
 pub(super) fn tag(text: String) -> Result<String, FaultKind> {
     within(&text, MAX_TAG)?;
     Ok(text)
@@ -84,14 +89,20 @@ pub(super) fn is_attribute(name: &str, value: &Value) -> Result<(), FaultKind> {
         return Err(invalid(NUL));
     }
     match value {
-        Value::Bool(_) => Ok(()),
-        Value::Number(number) if number.as_f64().is_some_and(f64::is_finite) => Ok(()),
-        Value::Number(_) => Err(invalid("is beyond the range of a double")),
         Value::String(text) if text.len() > MAX_ATTRIBUTE => {
             Err(too_long(text.len(), MAX_ATTRIBUTE, "bytes"))
         }
         Value::String(text) if text.contains('\0') => Err(invalid(NUL)),
-        Value::String(_) => Ok(()),
+        value => is_value(value),
+    }
+}
+
+/// Whether an attribute can have a value of this kind.
+pub(super) fn is_value(value: &Value) -> Result<(), FaultKind> {
+    match value {
+        Value::Bool(_) | Value::String(_) => Ok(()),
+        Value::Number(number) if number.as_f64().is_some_and(f64::is_finite) => Ok(()),
+        Value::Number(_) => Err(invalid("is beyond the range of a double")),
         Value::Null | Value::Array(_) | Value::Object(_) => Err(FaultKind::WrongType {
             expected: "a string, a number or a boolean",
             found: fault::type_name(value),

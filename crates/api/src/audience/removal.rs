@@ -193,8 +193,8 @@ fn named(value: &Value, root: &Pointer<'_>, faults: &mut Faults) -> Option<Named
         }
         (None, Some(value)) => {
             let at = root.key("ref");
-            let text = fault::string(value, &at, faults)?;
-            note(fields::reference(text.to_owned()), &at, faults).map(Named::Reference)
+            let text = fault::identifier(value, &at, faults)?;
+            note(fields::reference(text.into_owned()), &at, faults).map(Named::Reference)
         }
         _ => {
             let text = "must have either `token` or `ref`, a line for each device";

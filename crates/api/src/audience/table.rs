@@ -304,7 +304,7 @@ pub(super) mod tests {
         read_pieces(&[text.as_bytes()]).unwrap()
     }
 
-    fn refused(text: &str) -> String {
+    pub(in crate::audience) fn refused(text: &str) -> String {
         read_pieces(&[text.as_bytes()]).unwrap_err().detail().to_owned()
     }
 

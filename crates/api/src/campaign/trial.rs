@@ -36,7 +36,7 @@ fn read_refs(document: &Value, faults: &mut Faults) -> Option<Vec<String>> {
         faults.add(&at, FaultKind::Missing);
         return None;
     };
-    let list = fault::array(value, &at, faults)?;
+    let list = fault::texts(value, &at, faults)?;
     if !(1..=MAX_REFS).contains(&list.len()) {
         let text = format!("must name 1 to {MAX_REFS} devices, but names {}", list.len());
         faults.add(&at, FaultKind::Invalid(text));
@@ -45,14 +45,14 @@ fn read_refs(document: &Value, faults: &mut Faults) -> Option<Vec<String>> {
     let mut refs: Vec<String> = Vec::with_capacity(list.len());
     for (index, value) in list.iter().enumerate() {
         let at = at.index(index);
-        let Some(text) = fault::string(value, &at, faults) else {
+        let Some(text) = fault::identifier(value, &at, faults) else {
             continue;
         };
         if text.len() > MAX_REF {
             let (size, limit, unit) = (text.len(), MAX_REF, "bytes");
             faults.add(&at, FaultKind::TooLong { size, limit, unit });
-        } else if !refs.iter().any(|known| known == text) {
-            refs.push(text.to_owned());
+        } else if !refs.iter().any(|known| *known == text) {
+            refs.push(text.into_owned());
         }
     }
     Some(refs)

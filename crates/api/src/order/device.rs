@@ -172,7 +172,7 @@ impl DeviceReader {
                 payload.map(|payload| self.own_body(&payload, line))
             }
         };
-        self.device(token?, reference.map(Cow::Borrowed), apns_id, body?)
+        self.device(token?, reference, apns_id, body?)
     }
 
     fn device<'b>(
@@ -257,13 +257,12 @@ impl DeviceReader {
 
 /// Returns the `ref` and the token's hint of a device that `on_invalid: "skip"` leaves out.
 pub(super) fn identity(device: &Value) -> (Option<String>, String) {
-    let text = |field| device.get(field).and_then(Value::as_str);
-    let token = text("token")
-        .or(device.as_str())
-        .and_then(|token| DeviceToken::parse(token).ok());
-    let reference = text("ref").filter(|text| text.len() <= MAX_REF);
+    let token = device.get("token").and_then(Value::as_str).or(device.as_str());
+    let token = token.and_then(|token| DeviceToken::parse(token).ok());
+    let reference = device.get("ref");
+    let reference = reference.and_then(|value| read_ref(value, &Pointer::Root, &mut Faults::default()));
     (
-        reference.map(str::to_owned),
+        reference.map(Cow::into_owned),
         token.map_or_else(|| "…".to_owned(), |token| token.hint()),
     )
 }
@@ -284,8 +283,8 @@ fn read_apns_id(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<
         .ok()
 }
 
-fn read_ref<'v>(value: &'v Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<&'v str> {
-    let text = fault::string(value, at, faults)?;
+fn read_ref<'v>(value: &'v Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Cow<'v, str>> {
+    let text = fault::identifier(value, at, faults)?;
     if text.len() > MAX_REF {
         faults.add(
             at,

@@ -66,7 +66,8 @@ impl OrderHead {
 }
 
 fn on_invalid(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> bool {
-    match fault::string(value, at, faults) {
+    let text = fault::string(value, at, faults).map(|text| text.trim().to_ascii_lowercase());
+    match text.as_deref() {
         Some("skip") => true,
         Some("reject") | None => false,
         Some(_) => {

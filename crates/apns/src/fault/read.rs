@@ -1,5 +1,6 @@
 //! Reads JSON values and adds a fault for each wrong one.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Number, Value};
@@ -55,14 +56,39 @@ pub fn string<'v>(value: &'v Value, at: &Pointer<'_>, faults: &mut Faults) -> Op
     expect(value.as_str(), "a string", value, at, faults)
 }
 
+/// Reads `value` as a text that identifies something. A number is read as its digits: many databases use numbers as keys.
+pub fn identifier<'v>(value: &'v Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Cow<'v, str>> {
+    match value {
+        Value::Number(number) => Some(Cow::Owned(written(number))),
+        value => string(value, at, faults).map(Cow::Borrowed),
+    }
+}
+
+/// The digits of a number, without a point if it is an integer.
+fn written(number: &Number) -> String {
+    whole(number).map_or_else(|| number.to_string(), |integer| integer.to_string())
+}
+
+/// Reads `value` as an array of texts. A single text is an array of one.
+pub fn texts<'v>(value: &'v Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<&'v [Value]> {
+    if value.is_string() || value.is_number() {
+        return Some(std::slice::from_ref(value));
+    }
+    array(value, at, faults)
+}
+
 /// Reads `value` as an array.
 pub fn array<'v>(value: &'v Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<&'v [Value]> {
     expect(value.as_array().map(Vec::as_slice), "an array", value, at, faults)
 }
 
-/// Reads `value` as a boolean.
+/// Reads `value` as a boolean, also if it is written as text: `"true"`.
 pub fn boolean(value: &Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<bool> {
-    expect(value.as_bool(), "a boolean", value, at, faults)
+    let read = match value {
+        Value::String(text) => text.trim().to_ascii_lowercase().parse().ok(),
+        value => value.as_bool(),
+    };
+    expect(read, "a boolean", value, at, faults)
 }
 
 /// Reads `value` as an integer in `range`. Also accepts text and a decimal point: `"5"`, `5.0`.

@@ -35,6 +35,22 @@ fn a_wrong_type_names_both_types() {
 }
 
 #[test]
+fn a_boolean_may_be_written_as_text() {
+    for (value, expected) in [
+        (json!(true), Some(true)),
+        (json!("true"), Some(true)),
+        (json!(" False"), Some(false)),
+        (json!("yes"), None),
+        (json!(1), None),
+        (json!(""), None),
+    ] {
+        let mut faults = Faults::default();
+        assert_eq!(boolean(&value, &Pointer::Root, &mut faults), expected, "{value}");
+        assert_eq!(faults.is_empty(), expected.is_some());
+    }
+}
+
+#[test]
 fn a_number_out_of_range_is_told_the_range_of_the_field_and_what_it_is() {
     for (value, is) in [
         (json!(-5), "-5"),

@@ -21,6 +21,9 @@ impl Cron {
             return Err(format!("is {} bytes long; the limit is {MAX_LEN}", text.len()));
         }
         let fields: Vec<&str> = text.split_ascii_whitespace().collect();
+        if let Some(plain) = plain_of_nickname(text) {
+            return Err(format!("is a nickname of some cron programs; write `{plain}`"));
+        }
         if fields.len() != FIELDS.len() {
             return Err(format!(
                 "must have the five fields minute, hour, day of the month, month and day of the week, but has {}",
@@ -49,6 +52,19 @@ impl Cron {
     /// Returns the first time after `civil` at which the expression is due.
     pub(super) fn after(&self, civil: DateTime) -> Option<DateTime> {
         self.0.find_next_occurrence(&civil, false).ok()
+    }
+}
+
+/// The five fields that a nickname such as `@daily` stands for.
+fn plain_of_nickname(text: &str) -> Option<&'static str> {
+    let name = text.trim().strip_prefix('@')?.to_ascii_lowercase();
+    match name.as_str() {
+        "yearly" | "annually" => Some("0 0 1 1 *"),
+        "monthly" => Some("0 0 1 * *"),
+        "weekly" => Some("0 0 * * 0"),
+        "daily" | "midnight" => Some("0 0 * * *"),
+        "hourly" => Some("0 * * * *"),
+        _ => None,
     }
 }
 
@@ -133,6 +149,11 @@ impl Field {
             None => digits(text).filter(|number| (self.first..=self.last).contains(number)),
         };
         number.ok_or_else(|| {
+            // Names have three letters.
+            let short = text.get(..3).unwrap_or_default();
+            if let Some(word) = self.words.iter().find(|word| word.eq_ignore_ascii_case(short)) {
+                return format!("the {} is `{text}`; write `{word}`", self.name);
+            }
             format!(
                 "the {} must be from {} to {}, but is `{text}`",
                 self.name, self.first, self.last
@@ -391,7 +412,15 @@ mod tests {
             ("* * * *", "but has 4"),
             ("0 * * * * *", "but has 6"),
             ("0 0 * * * * 2030", "but has 7"),
-            ("@daily", "but has 1"),
+            ("@daily", "is a nickname of some cron programs; write `0 0 * * *`"),
+            ("@Hourly", "write `0 * * * *`"),
+            ("@reboot", "but has 1"),
+            ("0 9 * * Monday", "the day of the week is `Monday`; write `MON`"),
+            (
+                "0 9 * * mon-Friday",
+                "the day of the week is `Friday`; write `FRI`",
+            ),
+            ("0 9 1 january *", "the month is `january`; write `JAN`"),
             ("60 * * * *", "the minute must be from 0 to 59, but is `60`"),
             ("0 24 * * *", "the hour must be from 0 to 23, but is `24`"),
             (

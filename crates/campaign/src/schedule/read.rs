@@ -146,8 +146,7 @@ impl<'f> Fields<'f> {
         let text = self.text(key)?;
         let zone = Zone::named(text);
         if zone.is_none() {
-            let mut names = names().iter();
-            let wrong = match names.find(|name| name.eq_ignore_ascii_case(text)) {
+            let wrong = match meant(text) {
                 Some(name) => format!("is not a time zone; did you mean `{name}`?"),
                 None => "must be a time zone of the IANA database, as in `Europe/Berlin`".to_owned(),
             };
@@ -191,6 +190,18 @@ impl<'f> Fields<'f> {
     }
 }
 
+/// The zone that a text means that is none: in another case, with spaces, or with the city alone.
+fn meant(text: &str) -> Option<&'static str> {
+    let text = text.trim().replace(' ', "_");
+    let is_city = |name: &str| {
+        let city = name.rsplit_once('/').map(|(_, city)| city);
+        city.is_some_and(|city| city.eq_ignore_ascii_case(&text))
+    };
+    let mut known = names().iter().map(String::as_str);
+    let whole = known.clone().find(|name| name.eq_ignore_ascii_case(&text));
+    whole.or_else(|| known.find(|name| is_city(name)))
+}
+
 /// Parses an RFC 3339 time with an offset.
 fn moment(text: &str) -> Option<Timestamp> {
     let at: jiff::Timestamp = plain(text)?.parse().ok()?;
@@ -222,7 +233,8 @@ fn civil(text: &str) -> Option<DateTime> {
 /// Returns the text if it has a date and a time and nothing beyond RFC 3339. The parser would accept
 /// annotations as well.
 fn plain(text: &str) -> Option<&str> {
-    let has_both = matches!(text.as_bytes().get(DATE_LEN), Some(b'T' | b't'));
+    // RFC 3339 allows a space, and many languages write one.
+    let has_both = matches!(text.as_bytes().get(DATE_LEN), Some(b'T' | b't' | b' '));
     let has_minutes = text.as_bytes().get(DATE_LEN + 3) == Some(&b':');
     (has_both && has_minutes && !text.contains('[')).then_some(text)
 }

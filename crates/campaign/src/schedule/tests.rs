@@ -243,6 +243,38 @@ fn what_is_no_schedule_is_refused_with_its_faults() {
 }
 
 #[test]
+fn a_zone_that_is_written_otherwise_is_told_its_name() {
+    for (written, name) in [
+        ("europe/berlin", "Europe/Berlin"),
+        ("America/New York", "America/New_York"),
+        ("berlin", "Europe/Berlin"),
+        (" Asia/Tokyo", "Asia/Tokyo"),
+    ] {
+        let document = json!({"cron": "0 9 * * *", "time_zone": written});
+        let faults = Schedule::try_from(document).unwrap_err();
+        assert_eq!(
+            faults.to_string(),
+            format!("/time_zone: is not a time zone; did you mean `{name}`?")
+        );
+    }
+}
+
+#[test]
+fn a_space_may_stand_between_date_and_time() {
+    for (spaced, other) in [
+        ("2026-12-24 18:00:00Z", "2026-12-24T18:00:00Z"),
+        ("2026-12-24 18:00", "2026-12-24T18:00"),
+    ] {
+        let read = |at: &str| {
+            Schedule::try_from(json!({"at": at, "time_zone": "UTC"}))
+                .unwrap()
+                .rule
+        };
+        assert_eq!(read(spaced), read(other));
+    }
+}
+
+#[test]
 fn a_schedule_format_unchanged() {
     // Campaigns are stored with it, and callers read what they wrote.
     let text = r#"{"until":"2026-12-24T18:00:00+01:00","cron":"0 9 * * MON","time_zone":"device","from":"2026-01-01T00:00:00Z","default_time_zone":"Europe/Berlin"}"#;

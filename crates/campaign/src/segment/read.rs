@@ -185,11 +185,11 @@ impl Reader<'_> {
                 None
             }
             (field, value) => {
-                let text = fault::string(value, at, self.faults)?;
+                let text = fault::identifier(value, at, self.faults)?;
                 if text.is_empty() {
                     return self.invalid(at, "is empty, which no device has");
                 }
-                let text = self.text(text, at)?;
+                let text = self.text(&text, at)?;
                 let tag = matches!(field, Field::Locale | Field::Language)
                     .then(|| locale::canonical(&text))
                     .flatten();

@@ -64,6 +64,7 @@ fn each_condition_means_what_it_says() {
     let database = database(&[sample(), Device::new(String::new())]);
     for (value, expected) in [
         (json!({"eq": {"ref": "user-1"}}), 1),
+        (json!({"in": {"ref": ["user-1", 17]}}), 1),
         (json!({"eq": {"locale": "DE_at"}}), 1),
         (json!({"eq": {"locale": "de"}}), 0),
         (json!({"eq": {"language": "de"}}), 1),
@@ -217,9 +218,9 @@ fn what_is_wrong_is_said_where_it_stands() {
         ),
         (json!({"eq": {}}), "/segment/eq: must name exactly one field"),
         (
-            json!({"any": [{"eq": {"lokale": "de"}}, {"eq": {"ref": 1}}]}),
+            json!({"any": [{"eq": {"lokale": "de"}}, {"eq": {"ref": true}}]}),
             "/segment/any/0/eq/lokale: is not a known field; did you mean `locale`?; /segment/any/1/eq/ref: must be a \
-             string, but is a number",
+             string, but is a boolean",
         ),
         (
             json!({"exists": "attributes."}),

@@ -28,6 +28,8 @@ fn a_trial_names_one_to_a_hundred_devices() {
         Ok(vec!["a".to_owned(), "b".to_owned()])
     );
     assert_eq!(refs(&json!({"refs": names(MAX_REFS)})).unwrap().len(), MAX_REFS);
+    assert_eq!(refs(&json!({"refs": "a"})).unwrap(), ["a"]);
+    assert_eq!(refs(&json!({"refs": [17, "17"]})).unwrap(), ["17"]);
     for (body, detail) in [
         (
             json!({"refs": []}),
@@ -38,14 +40,14 @@ fn a_trial_names_one_to_a_hundred_devices() {
             "/refs: must name 1 to 100 devices, but names 101",
         ),
         (
-            json!({"refs": [1, "x".repeat(MAX_REF + 1)]}),
-            "/refs/0: must be a string, but is a number; /refs/1: is 257 bytes long; the limit is 256",
+            json!({"refs": [true, "x".repeat(MAX_REF + 1)]}),
+            "/refs/0: must be a string, but is a boolean; /refs/1: is 257 bytes long; the limit is 256",
         ),
         (
             json!({"ref": "a"}),
             "/ref: is not a known field; did you mean `refs`?; /refs: is required",
         ),
-        (json!({"refs": "a"}), "/refs: must be an array, but is a string"),
+        (json!({"refs": true}), "/refs: must be an array, but is a boolean"),
         (json!([]), "the body must be an object, but is an array"),
     ] {
         assert_eq!(refs(&body), Err(detail.to_owned()));

@@ -19,7 +19,7 @@ fn every_wrong_type_is_named_at_its_field() {
             "must be a boolean, but is a string",
         ),
         ("/devices", json!({}), "must be an array, but is an object"),
-        ("/devices/0/ref", json!(17), "must be a string, but is a number"),
+        ("/devices/0/ref", json!([17]), "must be a string, but is an array"),
         ("/devices/0/token", json!(null), "is required"),
         (
             "/devices/0/apns_id",
@@ -101,7 +101,7 @@ fn the_faults_of_the_notification_and_of_every_device_are_reported_at_once() {
         "devices": [
             {"token": "00f"},
             {"token": "00ff", "apns_id": "7"},
-            {"token": "00ff", "ref": 1, "colour": "red"},
+            {"token": "00ff", "ref": true, "colour": "red"},
             {},
         ],
     });
@@ -114,7 +114,7 @@ fn the_faults_of_the_notification_and_of_every_device_are_reported_at_once() {
             "/devices/0/token: has 3 hex digits, an odd number; it was cut off or mistyped",
             "/devices/1/apns_id: must be a UUID of 8-4-4-4-12 hex digits, as in `123e4567-e89b-12d3-a456-426614174000`",
             "/devices/2/colour: is not a known field",
-            "/devices/2/ref: must be a string, but is a number",
+            "/devices/2/ref: must be a string, but is a boolean",
             "/devices/3/token: is required",
         ]
     );

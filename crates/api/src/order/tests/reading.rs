@@ -190,6 +190,24 @@ fn a_bare_text_is_a_device() {
 }
 
 #[test]
+fn a_number_for_a_ref_or_a_collapse_id_is_its_digits() {
+    let mut body = valid(0);
+    body["notification"]["collapse_id"] = json!(20391);
+    body["strict"] = json!("false");
+    body["on_invalid"] = json!("Skip");
+    body["devices"] =
+        json!([{"token": "00ff", "ref": 17}, {"token": "00fe", "ref": u64::MAX}, {"token": "x", "ref": 7.0}]);
+    let pushes = parse(&body).unwrap();
+    let refs: Vec<&str> = pushes
+        .iter()
+        .filter_map(|push| push.reference.as_deref())
+        .collect();
+    assert_eq!(refs, ["17", "18446744073709551615", "7"]);
+    let headers = &pushes[0].request.as_ref().unwrap().headers;
+    assert_eq!(headers.collapse_id.as_ref().unwrap().as_str(), "20391");
+}
+
+#[test]
 fn with_skip_a_device_of_a_document_that_cannot_be_read_is_left_out() {
     let mut body = valid(1);
     body["on_invalid"] = json!("skip");
