@@ -62,7 +62,7 @@ pub(crate) const AUDIENCE: &str = "AUDIENCE";
 /// The binding of the scheduler's namespace.
 pub(crate) const SCHEDULER: &str = "SCHEDULER";
 
-/// The binding of queue number `shard`, from 0.
+/// Returns the binding of queue number `shard`, from 0.
 pub(crate) fn queue(shard: u32) -> String {
     match shard {
         0 => "PUSHES".to_owned(),

@@ -134,7 +134,7 @@ impl Event<'_> {
     }
 }
 
-/// The size of the isolate's wasm memory.
+/// Returns the size of the isolate's wasm memory in KB.
 pub(crate) fn memory_kb() -> usize {
     core::arch::wasm32::memory_size::<0>() * PAGE_KB
 }

@@ -23,7 +23,7 @@ use campaign::segment::Segment;
 use futures::stream::{self, StreamExt};
 use worker::{Env, Headers, Request, Response, ResponseBuilder};
 
-/// `GET /v1/audiences`.
+/// Handles `GET /v1/audiences`.
 pub(crate) async fn list(visit: Visit<'_>) -> Result<Answer, Problem> {
     match ask(visit.env, &Command::Audiences).await? {
         Reply::Audiences(audiences) => {

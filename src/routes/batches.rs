@@ -93,7 +93,7 @@ pub(crate) async fn upload(
     batch::upload(env, &id, headers, body).await.map_err(unavailable)
 }
 
-/// The request's `Idempotency-Key`, if it has one.
+/// Returns the request's `Idempotency-Key`, if it has one.
 pub(crate) fn idempotency_key(request: &Request) -> Result<Option<String>, Problem> {
     let key = http::header(request, IDEMPOTENCY_KEY);
     match &key {

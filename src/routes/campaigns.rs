@@ -36,7 +36,7 @@ pub(crate) struct Visit<'v> {
     pub(crate) context: &'v Context,
 }
 
-/// `GET /v1/campaigns`.
+/// Handles `GET /v1/campaigns`.
 pub(crate) async fn list(query: &str, visit: Visit<'_>) -> Result<Answer, Problem> {
     let filter = Filter::parse(query).map_err(Problem::invalid)?;
     let list = Command::List {
@@ -54,7 +54,7 @@ pub(crate) async fn list(query: &str, visit: Visit<'_>) -> Result<Answer, Proble
     }
 }
 
-/// `POST /v1/campaigns`.
+/// Handles `POST /v1/campaigns`.
 pub(crate) async fn create(request: &mut Request, visit: Visit<'_>) -> Result<Answer, Problem> {
     let key = crate::routes::batches::idempotency_key(request)?;
     let body = http::read_body(request, contract::MAX_BODY).await?;
@@ -91,7 +91,7 @@ async fn known_campaign(id: &str, visit: Visit<'_>) -> Result<Option<Campaign>, 
     }
 }
 
-/// `PUT /v1/campaigns/{id}`: replaces the campaign, or creates one with the caller's own name.
+/// Handles `PUT /v1/campaigns/{id}`: replaces the campaign, or creates one with the caller's own name.
 async fn put(request: &mut Request, id: &str, visit: Visit<'_>) -> Result<Answer, Problem> {
     let known = known_campaign(id, visit).await?;
     let body = http::read_body(request, contract::MAX_BODY).await?;

@@ -326,7 +326,7 @@ impl<W> Ledger<W> {
         self.keepalive.tick(!self.pushes.is_empty(), now)
     }
 
-    /// When [`Ledger::tick`] is due if nothing else happens.
+    /// Returns when [`Ledger::tick`] is due if nothing else happens.
     pub(super) fn next_tick(&self) -> Timestamp {
         let keepalive = self.keepalive.next(!self.pushes.is_empty());
         let others = self.alarm.into_iter().chain(self.overdue_at());

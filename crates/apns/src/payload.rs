@@ -156,7 +156,7 @@ mod tests {
     use crate::time::Timestamp;
     use serde_json::json;
 
-    /// The payload that is `value`.
+    /// Creates the payload `value`.
     pub(super) fn payload(value: Value) -> Payload {
         let mut faults = Faults::default();
         let payload = Payload::parse(&value, &Pointer::Root, &mut faults);

@@ -37,13 +37,13 @@ impl<'p> Alert<'p> {
         }
     }
 
-    /// The title.
+    /// Returns the title.
     #[must_use]
     pub fn title(self) -> Option<AlertText<'p>> {
         self.dictionary()?.title()
     }
 
-    /// The body, in either form of the alert.
+    /// Returns the body, in either form of the alert.
     #[must_use]
     pub fn body(self) -> Option<AlertText<'p>> {
         match self {
@@ -58,94 +58,94 @@ impl<'p> Alert<'p> {
 pub struct AlertDictionary<'p>(&'p Map<String, Value>);
 
 impl<'p> AlertDictionary<'p> {
-    /// The title.
+    /// Returns the title.
     #[must_use]
     pub fn title(self) -> Option<AlertText<'p>> {
         AlertText::read(self.get("title")?)
     }
 
-    /// The subtitle, shown between title and body.
+    /// Returns the subtitle, shown between title and body.
     #[must_use]
     pub fn subtitle(self) -> Option<&'p str> {
         self.text("subtitle")
     }
 
-    /// The body.
+    /// Returns the body.
     #[must_use]
     pub fn body(self) -> Option<AlertText<'p>> {
         AlertText::read(self.get("body")?)
     }
 
-    /// The image or storyboard that is shown while the app launches.
+    /// Returns the image or storyboard that is shown while the app launches.
     #[must_use]
     pub fn launch_image(self) -> Option<&'p str> {
         self.text("launch-image")
     }
 
-    /// The key of the title's text in the app.
+    /// Returns the key of the title's text in the app.
     #[must_use]
     pub fn title_loc_key(self) -> Option<&'p str> {
         self.text("title-loc-key")
     }
 
-    /// The values for the title's placeholders.
+    /// Iterates over the values for the title's placeholders.
     pub fn title_loc_args(self) -> impl Iterator<Item = &'p str> {
         texts(self.get("title-loc-args"))
     }
 
-    /// The key of the subtitle's text in the app.
+    /// Returns the key of the subtitle's text in the app.
     #[must_use]
     pub fn subtitle_loc_key(self) -> Option<&'p str> {
         self.text("subtitle-loc-key")
     }
 
-    /// The values for the subtitle's placeholders.
+    /// Iterates over the values for the subtitle's placeholders.
     pub fn subtitle_loc_args(self) -> impl Iterator<Item = &'p str> {
         texts(self.get("subtitle-loc-args"))
     }
 
-    /// The key of the body's text in the app.
+    /// Returns the key of the body's text in the app.
     #[must_use]
     pub fn loc_key(self) -> Option<&'p str> {
         self.text("loc-key")
     }
 
-    /// The values for the body's placeholders.
+    /// Iterates over the values for the body's placeholders.
     pub fn loc_args(self) -> impl Iterator<Item = &'p str> {
         texts(self.get("loc-args"))
     }
 
-    /// The sound of a Live Activity's alert.
+    /// Returns the sound of a Live Activity's alert.
     #[must_use]
     pub fn sound(self) -> Option<Sound<'p>> {
         self.get("sound").map(Sound::read)
     }
 
-    /// The label of the action button of a Safari notification; legacy.
+    /// Returns the label of the action button of a Safari notification; legacy.
     #[must_use]
     pub fn action(self) -> Option<&'p str> {
         self.text("action")
     }
 
-    /// The key of the action button's text in the app; legacy.
+    /// Returns the key of the action button's text in the app; legacy.
     #[must_use]
     pub fn action_loc_key(self) -> Option<&'p str> {
         self.text("action-loc-key")
     }
 
-    /// This notification's text in a group summary; legacy.
+    /// Returns this notification's text in a group summary; legacy.
     #[must_use]
     pub fn summary_arg(self) -> Option<&'p str> {
         self.text("summary-arg")
     }
 
-    /// The number that the notification counts for in its group's summary; legacy.
+    /// Returns the number that the notification counts for in its group's summary; legacy.
     #[must_use]
     pub fn summary_arg_count(self) -> Option<u64> {
         self.get("summary-arg-count")?.as_u64()
     }
 
-    /// The value of any key, known or not.
+    /// Returns the value of any key, known or not.
     #[must_use]
     pub fn get(self, key: &str) -> Option<&'p Value> {
         self.0.get(key)
@@ -189,13 +189,13 @@ impl<'p> AlertText<'p> {
 pub struct LocalizedText<'p>(&'p Map<String, Value>);
 
 impl<'p> LocalizedText<'p> {
-    /// The key of the text in the app.
+    /// Returns the key of the text in the app.
     #[must_use]
     pub fn loc_key(self) -> Option<&'p str> {
         self.0.get("loc-key")?.as_str()
     }
 
-    /// The values for the text's placeholders.
+    /// Iterates over the values for the text's placeholders.
     pub fn loc_args(self) -> impl Iterator<Item = &'p str> {
         texts(self.0.get("loc-args"))
     }

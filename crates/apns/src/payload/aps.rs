@@ -26,31 +26,31 @@ impl<'p> Aps<'p> {
         self.0.is_none_or(Map::is_empty)
     }
 
-    /// What the device shows.
+    /// Returns the alert, which the device shows.
     #[must_use]
     pub fn alert(self) -> Option<Alert<'p>> {
         Alert::read(self.get("alert")?)
     }
 
-    /// The number on the app's icon; 0 removes it.
+    /// Returns the number on the app's icon; 0 removes it.
     #[must_use]
     pub fn badge(self) -> Option<u64> {
         self.get("badge")?.as_u64()
     }
 
-    /// What the device plays.
+    /// Returns the sound, which the device plays.
     #[must_use]
     pub fn sound(self) -> Option<Sound<'p>> {
         self.get("sound").map(Sound::read)
     }
 
-    /// Notifications with one thread id are shown as a group.
+    /// Returns the thread id. Notifications with the same thread id are shown as a group.
     #[must_use]
     pub fn thread_id(self) -> Option<&'p str> {
         self.text("thread-id")
     }
 
-    /// The notification's category, which defines its actions.
+    /// Returns the notification's category, which defines its actions.
     #[must_use]
     pub fn category(self) -> Option<&'p str> {
         self.text("category")
@@ -68,67 +68,67 @@ impl<'p> Aps<'p> {
         self.is_on("mutable-content")
     }
 
-    /// The id of the window that is brought forward.
+    /// Returns the id of the window that is brought forward.
     #[must_use]
     pub fn target_content_id(self) -> Option<&'p str> {
         self.text("target-content-id")
     }
 
-    /// How much the notification may interrupt.
+    /// Returns how much the notification may interrupt.
     #[must_use]
     pub fn interruption_level(self) -> Option<InterruptionLevel> {
         InterruptionLevel::from_word(self.text("interruption-level")?)
     }
 
-    /// The notification's rank in the summary, from 0 to 1. For a Live Activity, any number.
+    /// Returns the notification's rank in the summary, from 0 to 1. For a Live Activity, any number.
     #[must_use]
     pub fn relevance_score(self) -> Option<f64> {
         self.get("relevance-score")?.as_f64()
     }
 
-    /// The value that the app's Focus filters evaluate.
+    /// Returns the value that the app's Focus filters evaluate.
     #[must_use]
     pub fn filter_criteria(self) -> Option<&'p str> {
         self.text("filter-criteria")
     }
 
-    /// What happens to the Live Activity.
+    /// Returns what happens to the Live Activity.
     #[must_use]
     pub fn event(self) -> Option<Event> {
         Event::from_word(self.text("event")?)
     }
 
-    /// The time of the Live Activity's state. The system ignores a state older than the current one.
+    /// Returns the time of the Live Activity's state. The system ignores a state older than the current one.
     #[must_use]
     pub fn timestamp(self) -> Option<Timestamp> {
         self.seconds("timestamp")
     }
 
-    /// The Live Activity's state.
+    /// Returns the Live Activity's state.
     #[must_use]
     pub fn content_state(self) -> Option<&'p Map<String, Value>> {
         self.get("content-state")?.as_object()
     }
 
-    /// When the Live Activity's state becomes stale.
+    /// Returns when the Live Activity's state becomes stale.
     #[must_use]
     pub fn stale_date(self) -> Option<Timestamp> {
         self.seconds("stale-date")
     }
 
-    /// When an ended Live Activity leaves the Lock Screen.
+    /// Returns when an ended Live Activity leaves the Lock Screen.
     #[must_use]
     pub fn dismissal_date(self) -> Option<Timestamp> {
         self.seconds("dismissal-date")
     }
 
-    /// The type of the attributes of a Live Activity that starts.
+    /// Returns the type of the attributes of a Live Activity that starts.
     #[must_use]
     pub fn attributes_type(self) -> Option<&'p str> {
         self.text("attributes-type")
     }
 
-    /// The attributes of a Live Activity that starts.
+    /// Returns the attributes of a Live Activity that starts.
     #[must_use]
     pub fn attributes(self) -> Option<&'p Map<String, Value>> {
         self.get("attributes")?.as_object()
@@ -140,7 +140,7 @@ impl<'p> Aps<'p> {
         self.is_on("input-push-token")
     }
 
-    /// The broadcast channel that updates a Live Activity that starts.
+    /// Returns the broadcast channel that updates a Live Activity that starts.
     #[must_use]
     pub fn input_push_channel(self) -> Option<&'p str> {
         self.text("input-push-channel")
@@ -152,18 +152,18 @@ impl<'p> Aps<'p> {
         self.is_on("content-changed")
     }
 
-    /// The kind of a Push to Talk notification, as in `service-update`.
+    /// Returns the kind of a Push to Talk notification, as in `service-update`.
     #[must_use]
     pub fn ptt_push_type(self) -> Option<&'p str> {
         self.text("ptt-push-type")
     }
 
-    /// The values for the placeholders of a Safari notification's URL; legacy.
+    /// Iterates over the values for the placeholders of a Safari notification's URL; legacy.
     pub fn url_args(self) -> impl Iterator<Item = &'p str> {
         alert::texts(self.get("url-args"))
     }
 
-    /// The value of any key, known or not.
+    /// Returns the value of any key, known or not.
     #[must_use]
     pub fn get(self, key: &str) -> Option<&'p Value> {
         self.0?.get(key)

@@ -149,7 +149,7 @@ fn closing(text: &str) -> usize {
     panic!("no parenthesis closes in {text}");
 }
 
-/// Go's arguments as JSON.
+/// Converts Go's arguments to JSON.
 fn arguments(go: &str) -> Vec<Value> {
     let mut json = go.replace("map[string]interface{}", "");
     if let Some(list) = json.strip_prefix("[]string{") {
