@@ -109,15 +109,15 @@ impl BatchObject {
             Command::Pause { detail } => self.tell(|batch| {
                 let by = PausedBy::Caller;
                 batch.pause(Pause { by, detail }, now);
-                batch.stands()
+                batch.status()
             }),
             Command::Resume => self.tell(|batch| {
                 batch.resume(now);
-                batch.stands()
+                batch.status()
             }),
             Command::Cancel => self.tell(|batch| {
                 batch.cancel(now);
-                batch.stands()
+                batch.status()
             }),
             Command::CountLeftOut => self.tell(|batch| batch.left_out()),
         }
@@ -198,7 +198,7 @@ impl BatchObject {
             Ask::Resume => {
                 core.with(|batch| batch.resume(now));
             }
-            Ask::Delete if core.with(|batch| batch.owes_reports()) == Some(true) => {
+            Ask::Delete if core.with(|batch| batch.has_pending_reports()) == Some(true) => {
                 let detail = "its campaign is still to be told of its end";
                 return Err(Problem::new(Kind::BatchRunning, detail).retry_after_ms(1000));
             }

@@ -8,7 +8,7 @@ use crate::platform::database::Database;
 use crate::platform::log::Event;
 use crate::platform::{bindings, clock};
 use crate::stubs;
-use ::batch::dead_letter::{self, Letter};
+use ::batch::dead_letter::{self, DeadLetter};
 use ::batch::registry;
 use ::batch::{Command as BatchCommand, Refusal};
 use apns::credential::Credential;
@@ -97,7 +97,7 @@ pub(crate) async fn pause_others(
 }
 
 /// Stores a message that cannot be processed.
-pub(crate) async fn bury(
+pub(crate) async fn add_dead_letter(
     env: &Env,
     id: &str,
     queue: &str,
@@ -106,11 +106,11 @@ pub(crate) async fn bury(
 ) -> std::result::Result<(), String> {
     Event::MessageFailed { queue, problem }.write();
     let now = clock::now();
-    let letter = Letter::new(id, queue, body, problem, now);
+    let letter = DeadLetter::new(id, queue, body, problem, now);
     let sweep = dead_letter::Command::Sweep {
         before: now - LETTERS_KEPT,
     };
-    for command in [dead_letter::Command::Bury(letter), sweep] {
+    for command in [dead_letter::Command::Add(letter), sweep] {
         ask_letters(env, &command)
             .await
             .map_err(|error| error.to_string())?;

@@ -5,7 +5,7 @@ use crate::platform::bindings;
 use api::config::{Caller, Config};
 use api::problem::{Kind, Problem};
 use api::{Answer, listing};
-use batch::dead_letter::{Command as LetterCommand, Letter, Reply as LetterReply};
+use batch::dead_letter::{Command as DeadLetterCommand, DeadLetter, Reply as DeadLetterReply};
 use batch::registry::{Command, Filter, Page, Reply};
 use futures::future::try_join_all;
 use worker::js_sys::JsString;
@@ -44,19 +44,21 @@ async fn page(filter: &Filter, caller: &Caller, config: &Config, env: &Env) -> R
 pub(crate) async fn letters(query: &str, caller: &Caller, env: &Env) -> Result<Answer, Problem> {
     refuse_unless_operator(caller)?;
     let (limit, cursor) = listing::letter_range(query).map_err(Problem::invalid)?;
-    match ask(env, &LetterCommand::List { limit, cursor }).await? {
-        LetterReply::Page(page) => Ok(listing::dead_letters(&page)),
-        LetterReply::Done | LetterReply::Missing | LetterReply::Letter(_) => Err(unavailable()),
+    match ask(env, &DeadLetterCommand::List { limit, cursor }).await? {
+        DeadLetterReply::Page(page) => Ok(listing::dead_letters(&page)),
+        DeadLetterReply::Done | DeadLetterReply::Missing | DeadLetterReply::DeadLetter(_) => {
+            Err(unavailable())
+        }
     }
 }
 
 /// Queues a dead letter again. It is deleted only after it was queued, so it cannot be lost in between.
 pub(crate) async fn replay(id: &str, caller: &Caller, env: &Env) -> Result<Answer, Problem> {
     refuse_unless_operator(caller)?;
-    let letter = match ask(env, &LetterCommand::Read { id: id.to_owned() }).await? {
-        LetterReply::Letter(letter) => letter,
-        LetterReply::Missing => return Err(no_letter()),
-        LetterReply::Done | LetterReply::Page(_) => return Err(unavailable()),
+    let letter = match ask(env, &DeadLetterCommand::Read { id: id.to_owned() }).await? {
+        DeadLetterReply::DeadLetter(letter) => letter,
+        DeadLetterReply::Missing => return Err(no_letter()),
+        DeadLetterReply::Done | DeadLetterReply::Page(_) => return Err(unavailable()),
     };
     if !letter.is_whole() {
         let detail = "the letter was longer than what is kept of one, and cannot be queued again";
@@ -69,24 +71,24 @@ pub(crate) async fn replay(id: &str, caller: &Caller, env: &Env) -> Result<Answe
 /// Removes a dead letter.
 pub(crate) async fn discard(id: &str, caller: &Caller, env: &Env) -> Result<Answer, Problem> {
     refuse_unless_operator(caller)?;
-    match ask(env, &LetterCommand::Drop { id: id.to_owned() }).await? {
-        LetterReply::Done => Ok(Answer {
+    match ask(env, &DeadLetterCommand::Drop { id: id.to_owned() }).await? {
+        DeadLetterReply::Done => Ok(Answer {
             status: 204,
             ..Answer::json(String::new())
         }),
-        LetterReply::Missing => Err(no_letter()),
-        LetterReply::Letter(_) | LetterReply::Page(_) => Err(unavailable()),
+        DeadLetterReply::Missing => Err(no_letter()),
+        DeadLetterReply::DeadLetter(_) | DeadLetterReply::Page(_) => Err(unavailable()),
     }
 }
 
 /// Queues a letter's message in the first queue, which accepts the messages of all queues.
-async fn queue(env: &Env, letter: &Letter) -> worker::Result<()> {
+async fn queue(env: &Env, letter: &DeadLetter) -> worker::Result<()> {
     let body = JsString::from(letter.body.as_str());
     let message = RawMessageBuilder::new(body.into()).build_with_content_type(QueueContentType::Text);
     env.queue(&bindings::queue(0))?.send_raw(message).await
 }
 
-async fn ask(env: &Env, command: &LetterCommand) -> Result<LetterReply, Problem> {
+async fn ask(env: &Env, command: &DeadLetterCommand) -> Result<DeadLetterReply, Problem> {
     registry::ask_letters(env, command)
         .await
         .map_err(|_| unavailable())

@@ -112,7 +112,7 @@ pub(crate) async fn run<T: Transport>(
 fn span(assignment: &Assignment, order: &Order<'_>, config: &Config, now: Timestamp) -> Span {
     let places = order
         .sendable()
-        .filter(|place| assignment.places.contains(*place));
+        .filter(|place| assignment.indices.contains(*place));
     let claimed_until = assignment.claim - config.attempt_timeout - SETTLE_TIME;
     let launch_until = (now + crate::sending::lease::LAUNCH_TIME)
         .min(claimed_until)

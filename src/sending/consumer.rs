@@ -48,10 +48,10 @@ async fn receive(message: &RawMessage, queue: &str, turn: &Mutex<()>, env: &Env,
             let queued_at = Timestamp::from_millis(message.timestamp().as_millis());
             run(&wanted, queued_at, turn, env, context).await
         }
-        Ok(_) => registry::bury(env, &message.id(), queue, &text, "it was retried in vain").await,
+        Ok(_) => registry::add_dead_letter(env, &message.id(), queue, &text, "it was retried in vain").await,
         Err(error) => {
             let problem = format!("it cannot be read: {error}");
-            registry::bury(env, &message.id(), queue, &text, &problem).await
+            registry::add_dead_letter(env, &message.id(), queue, &text, &problem).await
         }
     };
     match taken {
@@ -195,7 +195,7 @@ impl Dispatch<'_> {
         }
         Event::FellBack {
             app: &self.app.name,
-            devices: self.assignment.places.len(),
+            devices: self.assignment.indices.len(),
         }
         .write();
         self.delta.fallback(&self.app.name);
@@ -204,7 +204,7 @@ impl Dispatch<'_> {
 
     /// Requests a lease for the chunk. If none is granted, the chunk's claim is returned.
     async fn lease(&self, width: usize, transport: Transport) -> Option<Lease> {
-        let want = u32::try_from(self.assignment.places.len().clamp(1, width)).unwrap_or(1);
+        let want = u32::try_from(self.assignment.indices.len().clamp(1, width)).unwrap_or(1);
         let share = FairShare {
             batch: contract::share(&self.assignment.batch),
             weight: self.assignment.weight,

@@ -3,7 +3,7 @@
 use crate::objects::batch::{ASK, COMMAND, NOTHING, UPLOAD};
 use crate::platform::bindings;
 use crate::stubs;
-use ::batch::{Append, Appended, Assignment, Command, LeftOut, Record, Results, Settled, Stands};
+use ::batch::{Append, Appended, Assignment, BatchStatus, Command, LeftOut, Record, Results, Settled};
 use api::batch::Question;
 use api::coding::Coding;
 use apns::time::Timestamp;
@@ -29,7 +29,7 @@ pub(crate) async fn open(
     head: String,
     scans: u32,
     until: Option<Timestamp>,
-) -> std::result::Result<Stands, String> {
+) -> std::result::Result<BatchStatus, String> {
     let id = record.id.clone();
     let record = Box::new(record);
     let open = Command::Open {

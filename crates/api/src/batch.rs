@@ -19,8 +19,8 @@ use apns::fault::WarningSummary;
 use apns::push_type::MergedBy;
 use apns::time::Timestamp;
 use batch::{
-    Announcement, Assignment, CutOff, Ending, GaveUp, Handover, LeftOut, Overview, Reason, Record, State,
-    Terms,
+    Announcement, Assignment, CutOff, FinalResult, GaveUp, LeftOut, Overview, Reason, Record, ReportProgress,
+    State, Terms,
 };
 use delivery::fanout::ONE_ATTEMPT_TIME;
 use delivery::verdict::Verdict;
@@ -131,7 +131,7 @@ pub fn record(id: &str, finished: &Finished<'_>, settings: &Batches, created_at:
     record.warnings = finished.warnings.clone();
     if finished.duplicates > 0 {
         // Must be the first result, because the rows of staged chunks refer to it.
-        record.endings.push(Ending::duplicate());
+        record.final_results.push(FinalResult::duplicate());
     }
     record
 }
@@ -186,12 +186,12 @@ pub fn opened(
         },
         invalid,
         ignores_bad_tokens: false,
-        endings: Vec::new(),
-        origin: None,
+        final_results: Vec::new(),
+        run: None,
         cut_off: None,
         warnings: WarningSummary::default(),
         cut_off_detail: None,
-        handover: Handover::default(),
+        run_report: ReportProgress::default(),
         announcement: Announcement::default(),
     }
 }
@@ -405,14 +405,14 @@ struct ReasonDocument<'b> {
 
 impl<'b> ReasonDocument<'b> {
     fn of(reason: &'b Reason) -> Self {
-        let ending = &reason.ending;
+        let result = &reason.result;
         Self {
-            status: ending.status().as_str(),
-            code: ending.code,
-            reason: ending.reason.as_deref(),
-            verdict: ending.verdict.as_str(),
-            gave_up: ending.gave_up.map(GaveUp::as_str),
-            attempts: ending.attempts,
+            status: result.status().as_str(),
+            code: result.code,
+            reason: result.reason.as_deref(),
+            verdict: result.verdict.as_str(),
+            gave_up: result.gave_up.map(GaveUp::as_str),
+            attempts: result.attempts,
             count: reason.count,
         }
     }

@@ -11,7 +11,7 @@ use super::Answer;
 use crate::config::{Caller, Config};
 use apns::credential::Credential;
 use apns::fault::Faults;
-use batch::dead_letter::{self, Letter};
+use batch::dead_letter::{self, DeadLetter};
 use batch::registry::{Cursor, Entry, Filter, Page};
 use parameters::Parameters;
 
@@ -224,7 +224,7 @@ struct LetterEntry<'p> {
     body: &'p str,
 }
 
-fn dead_letter(letter: &Letter) -> LetterEntry<'_> {
+fn dead_letter(letter: &DeadLetter) -> LetterEntry<'_> {
     LetterEntry {
         id: &letter.id,
         queue: &letter.queue,

@@ -2,14 +2,14 @@
 //! reports a run's end, delivers webhooks, and is finally deleted.
 //!
 //! A synchronous machine: [`BackgroundTasks::handle`] takes an [`Event`] and returns [`Effect`]s. The object
-//! executes them in this order: set the alarm, store, begin calls. Each kind of call has its own lane, so a
+//! executes them in this order: set the alarm, store, begin calls. Each kind of call has its own slot, so a
 //! call that hangs does not delay other kinds. The alarm is always set before anything that can fail. It is
 //! set early enough that an object that loses its memory repeats what was in progress. In scope: what is done
 //! when, and what a failure leads to. Out of scope: how a call is made (`src/objects/batch/background.rs`).
 
 use std::time::Duration;
 
-use super::lane::Lane;
+use super::call_slot::CallSlot;
 use super::{AudienceRef, Batch, Notice, Refusal, Report, State};
 use crate::outbox::{Answered, Body, Delivery, Outbox};
 use crate::webhook::{self, Event as Announced};
@@ -21,17 +21,17 @@ pub struct BackgroundTasks {
     outbox: Outbox,
     /// The number of the newest call.
     calls: u64,
-    queue: Lane,
-    registry: Lane,
-    others: Lane,
-    scans: Lane,
-    report: Lane,
-    announcement: Lane,
-    removal: Lane,
+    queue: CallSlot,
+    registry: CallSlot,
+    others: CallSlot,
+    scans: CallSlot,
+    report: CallSlot,
+    announcement: CallSlot,
+    removal: CallSlot,
     /// Whether the registry may have an old state of the batch.
     is_unregistered: bool,
     /// Whether the call in progress tells the credential's other batches about the record's current refusal.
-    is_told: bool,
+    is_reporting_refusal: bool,
 }
 
 /// Something that happened to the batch or to one of its calls.
@@ -137,15 +137,15 @@ impl BackgroundTasks {
         Self {
             outbox,
             calls: 0,
-            queue: Lane::NEW,
-            registry: Lane::NEW,
-            others: Lane::NEW,
-            scans: Lane::NEW,
-            report: Lane::NEW,
-            announcement: Lane::NEW,
-            removal: Lane::NEW,
+            queue: CallSlot::NEW,
+            registry: CallSlot::NEW,
+            others: CallSlot::NEW,
+            scans: CallSlot::NEW,
+            report: CallSlot::NEW,
+            announcement: CallSlot::NEW,
+            removal: CallSlot::NEW,
             is_unregistered: true,
-            is_told: false,
+            is_reporting_refusal: false,
         }
     }
 
@@ -208,36 +208,36 @@ impl BackgroundTasks {
             }
         } else if self.registry.ends(call) {
             self.is_unregistered |= has_failed;
-            self.registry.went(has_failed, now);
+            self.registry.finished(has_failed, now);
         } else if self.others.ends(call) {
-            let is_told = std::mem::take(&mut self.is_told);
+            let is_reporting_refusal = std::mem::take(&mut self.is_reporting_refusal);
             let mut is_heard = false;
             if let Outcome::PausedOthers { unheard } = outcome {
                 is_heard = unheard.is_empty();
                 // After a resume there is no refusal, or a new one that no batch was notified of.
-                if is_told {
-                    batch.told_of_refusal(unheard);
+                if is_reporting_refusal {
+                    batch.refusal_reported(unheard);
                 }
             }
-            self.others.went(!is_heard, now);
+            self.others.finished(!is_heard, now);
         } else if self.scans.ends(call) {
-            self.scans.went(has_failed, now);
+            self.scans.finished(has_failed, now);
         } else if self.report.ends(call) {
             match outcome {
-                Outcome::Done => batch.told_end(),
-                Outcome::Reported(next) => batch.told_gone(next),
-                _ => batch.not_told(now),
+                Outcome::Done => batch.end_reported(),
+                Outcome::Reported(next) => batch.gone_reported(next),
+                _ => batch.report_failed(now),
             }
         } else if self.announcement.ends(call) {
             if let Outcome::FoundGone { gone, next, status } = outcome {
                 self.add_deliveries(batch, &gone, next, &status, now);
-                self.announcement.went(false, now);
+                self.announcement.finished(false, now);
             } else {
-                self.announcement.went(true, now);
+                self.announcement.finished(true, now);
             }
         } else if self.removal.ends(call) {
             // A deleted batch handles no more events.
-            self.removal.went(true, now);
+            self.removal.finished(true, now);
         }
     }
 
@@ -265,10 +265,10 @@ impl BackgroundTasks {
             match notice {
                 Notice::StateChanged => {
                     self.is_unregistered = true;
-                    self.is_told &= batch.record().state != State::Running;
+                    self.is_reporting_refusal &= batch.record().state != State::Running;
                     has_ended = batch.record().state.has_ended();
                 }
-                Notice::CredentialRefused => self.is_told = false,
+                Notice::CredentialRefused => self.is_reporting_refusal = false,
             }
         }
         has_ended
@@ -290,7 +290,7 @@ impl BackgroundTasks {
         {
             let number = self.number();
             self.others.begin(number, now);
-            self.is_told = true;
+            self.is_reporting_refusal = true;
             calls.push(begin(number, Call::PauseOthers(refusal)));
         }
         self.scans.give_up_lost(now);
@@ -367,7 +367,8 @@ impl BackgroundTasks {
     /// Returns when to delete the batch. Returns `None` if it has not ended, or if a report or delivery is
     /// left.
     fn removable_at(&self, batch: &Batch) -> Option<Timestamp> {
-        let is_needed = batch.owes_reports() || batch.unannounced().is_some() || self.outbox.wake().is_some();
+        let is_needed =
+            batch.has_pending_reports() || batch.unannounced().is_some() || self.outbox.wake().is_some();
         batch.outdated_at().filter(|_| !is_needed)
     }
 
@@ -382,30 +383,30 @@ impl BackgroundTasks {
             &self.announcement,
             &self.removal,
         ];
-        let mut moments: Vec<Timestamp> = lanes.iter().filter_map(|lane| lane.lost_at()).collect();
+        let mut moments: Vec<Timestamp> = lanes.iter().filter_map(|call_slot| call_slot.lost_at()).collect();
         if !self.queue.is_busy() && batch.record().ended_at.is_none() {
             moments.extend(batch.wake(now));
         }
         if self.is_unregistered {
-            moments.extend(self.registry.again_at());
+            moments.extend(self.registry.retry_at());
         }
         if batch.record().refusal.is_some() {
-            moments.extend(self.others.again_at());
+            moments.extend(self.others.retry_at());
         }
         if batch.unannounced().is_some() {
-            moments.extend(self.announcement.again_at());
+            moments.extend(self.announcement.retry_at());
         }
         if batch.record().ended_at.is_some()
             && let Some(silent_at) = batch.silent_at(now)
         {
-            moments.extend(self.scans.again_at().map(|at| at.max(silent_at)));
+            moments.extend(self.scans.retry_at().map(|at| at.max(silent_at)));
         }
         if let Some(report_at) = batch.report_at() {
-            moments.extend(self.report.again_at().map(|at| at.max(report_at)));
+            moments.extend(self.report.retry_at().map(|at| at.max(report_at)));
         }
         moments.extend(self.outbox.wake());
         moments.extend(self.outbox.next_attempt(now));
-        let removal = self.removable_at(batch).zip(self.removal.again_at());
+        let removal = self.removable_at(batch).zip(self.removal.retry_at());
         moments.extend(removal.map(|(one, other)| one.max(other)));
         let next = moments.into_iter().min();
         // Everything that was due is done, so an immediate alarm would find nothing.

@@ -5,15 +5,15 @@
 //! pausing the batch, for its status and for its audience. Out of scope: which refusals are about token or
 //! topic (`verdict`).
 
-use super::results::Ending;
-use super::{Batch, GUARDED, Pause, PausedBy};
+use super::results::FinalResult;
+use super::{Batch, INITIAL_PUSHES, Pause, PausedBy};
 use apns::Reason;
 use apns::time::Timestamp;
 use delivery::verdict::{Verdict, doubts_setup};
 
 /// The number of a batch's refusals about token or topic, and of its answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Refusals<'b> {
+struct BadTokenDetector<'b> {
     answers: u64,
     refused: u64,
     /// The most frequent reason, with its count.
@@ -29,25 +29,25 @@ pub struct Suspect {
     pub count: u64,
 }
 
-impl<'b> Refusals<'b> {
-    fn of(endings: &'b [Ending], counts: &[u64]) -> Self {
-        let mut refusals = Self::default();
+impl<'b> BadTokenDetector<'b> {
+    fn of(endings: &'b [FinalResult], counts: &[u64]) -> Self {
+        let mut detector = Self::default();
         let mut by_reason: Vec<(&str, u64)> = Vec::new();
-        for (ending, count) in endings.iter().zip(counts).filter(|(ending, _)| is_answer(ending)) {
-            refusals.answers += count;
-            let reason = ending.reason.as_deref();
-            if !doubts_setup(ending.verdict, reason) {
+        for (result, count) in endings.iter().zip(counts).filter(|(result, _)| is_answer(result)) {
+            detector.answers += count;
+            let reason = result.reason.as_deref();
+            if !doubts_setup(result.verdict, reason) {
                 continue;
             }
-            refusals.refused += count;
+            detector.refused += count;
             let reason = reason.unwrap_or_default();
             match by_reason.iter_mut().find(|(known, _)| *known == reason) {
                 Some((_, known)) => *known += count,
                 None => by_reason.push((reason, *count)),
             }
         }
-        refusals.most = by_reason.into_iter().max_by_key(|(_, count)| *count);
-        refusals
+        detector.most = by_reason.into_iter().max_by_key(|(_, count)| *count);
+        detector
     }
 
     /// Whether such refusals are more than `percent` of the answers. At least `least` answers are assumed.
@@ -63,21 +63,21 @@ impl Batch {
         if self.record.ignores_bad_tokens || !self.is_left() {
             return;
         }
-        let refusals = self.refusals();
+        let detector = self.bad_token_detector();
         // Refusals may come first by chance, so their share is computed from the number of first pushes,
         // answered or not.
         let first = if self.is_open() {
-            GUARDED
+            INITIAL_PUSHES
         } else {
-            GUARDED.min(self.sendable())
+            INITIAL_PUSHES.min(self.sendable())
         };
-        if refusals.refused < FEWEST || !refusals.exceed(self.record.terms.bad_token_percent, first) {
+        if detector.refused < FEWEST || !detector.exceed(self.record.terms.bad_token_percent, first) {
             return;
         }
-        let Some((reason, count)) = refusals.most else {
+        let Some((reason, count)) = detector.most else {
             return;
         };
-        let detail = detail(reason, count, refusals.answers);
+        let detail = detail(reason, count, detector.answers);
         let by = PausedBy::BadDeviceTokens;
         self.pause(Pause { by, detail }, now);
     }
@@ -85,10 +85,10 @@ impl Batch {
     /// Returns why the ended batch was probably sent with the wrong environment or topic. Returns `None` if
     /// there are too few such refusals.
     pub(super) fn suspect(&self) -> Option<Suspect> {
-        let refusals = self.refusals();
-        let exceed = refusals.exceed(self.record.terms.bad_token_percent, 0);
-        let is_suspect = self.record.state.has_ended() && refusals.refused >= FEWEST && exceed;
-        let (reason, count) = refusals.most.filter(|_| is_suspect)?;
+        let detector = self.bad_token_detector();
+        let exceed = detector.exceed(self.record.terms.bad_token_percent, 0);
+        let is_suspect = self.record.state.has_ended() && detector.refused >= FEWEST && exceed;
+        let (reason, count) = detector.most.filter(|_| is_suspect)?;
         Some(Suspect {
             reason: reason.to_owned(),
             count,
@@ -102,24 +102,26 @@ impl Batch {
     /// resumed the batch.
     #[must_use]
     pub fn believes_refusals(&self) -> bool {
-        !self.refusals().exceed(self.record.terms.bad_token_percent, 0)
+        !self
+            .bad_token_detector()
+            .exceed(self.record.terms.bad_token_percent, 0)
     }
 
-    fn refusals(&self) -> Refusals<'_> {
-        Refusals::of(&self.record.endings, &self.counts)
+    fn bad_token_detector(&self) -> BadTokenDetector<'_> {
+        BadTokenDetector::of(&self.record.final_results, &self.counts)
     }
 
     /// Whether some push has no final result, or more pushes may be appended.
     fn is_left(&self) -> bool {
-        self.is_open() || self.guard.ended() < self.sendable()
+        self.is_open() || self.breaker.ended() < self.sendable()
     }
 }
 
 /// Whether APNs has answered the push.
-const fn is_answer(ending: &Ending) -> bool {
-    ending.gave_up.is_none()
+const fn is_answer(result: &FinalResult) -> bool {
+    result.gave_up.is_none()
         && matches!(
-            ending.verdict,
+            result.verdict,
             Verdict::Accepted | Verdict::DropDevice | Verdict::CheckToken | Verdict::FixRequest
         )
 }

@@ -17,12 +17,12 @@ pub struct Size {
 pub(super) struct Chunk {
     pub(super) size: Size,
     pub(super) stage: Stage,
-    pub(super) out: Standing,
+    pub(super) out: ChunkCounts,
 }
 
 /// The number of touched pushes without a final result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct ChunkCounts {
     pub(super) in_flight: usize,
     pub(super) retrying: usize,
 }
@@ -37,11 +37,11 @@ pub(super) enum Stage {
     Done,
 }
 
-impl Standing {
+impl ChunkCounts {
     pub(super) fn of(progress: &Progress) -> Self {
         Self {
             in_flight: progress.in_flight().len(),
-            retrying: progress.put_off().len(),
+            retrying: progress.rescheduled().len(),
         }
     }
 }
@@ -51,7 +51,7 @@ impl Chunk {
         Self {
             size,
             stage: Stage::Fresh,
-            out: Standing::default(),
+            out: ChunkCounts::default(),
         }
     }
 

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{LeftOut, Record, Results, State};
-use crate::places::Places;
+use crate::bit_set::BitSet;
 use apns::time::Timestamp;
 
 /// A queue message: this chunk can be claimed.
@@ -62,7 +62,7 @@ pub enum Command {
         /// APNs' reason.
         reason: String,
     },
-    /// Opens a batch that scans fill while it is sent. Answered with [`Stands`]. An existing batch is not
+    /// Opens a batch that scans fill while it is sent. Answered with [`BatchStatus`]. An existing batch is not
     /// changed.
     Open {
         /// The batch's record.
@@ -77,7 +77,7 @@ pub enum Command {
     },
     /// Appends a scan's next chunk, whose device lines follow the command. Answered with [`Appended`].
     Append(Append),
-    /// Pauses the batch. Answered with [`Stands`], like the next two.
+    /// Pauses the batch. Answered with [`BatchStatus`], like the next two.
     Pause {
         /// The reason, shown in the batch's status.
         detail: String,
@@ -127,7 +127,7 @@ pub struct Appended {
 
 /// A batch's state, as answered to the scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stands {
+pub struct BatchStatus {
     /// The state.
     pub state: State,
 }
@@ -148,7 +148,7 @@ pub struct Assignment {
     /// The position of the chunk's first push in the upload.
     pub first: u32,
     /// The indices of the pushes to send.
-    pub places: Places,
+    pub indices: BitSet,
     /// The batch's weight for permits relative to other batches.
     pub weight: u32,
     /// Whether the pushes get the chunk's collapse id.
@@ -183,7 +183,7 @@ mod tests {
             results: Results::default(),
             over: true,
         };
-        let text = r#"{"settle":{"chunk":7,"claim":9,"results":{"found":[]},"over":true}}"#;
+        let text = r#"{"settle":{"chunk":7,"claim":9,"results":{"groups":[]},"over":true}}"#;
         assert_eq!(serde_json::to_string(&command).unwrap(), text);
         assert_eq!(serde_json::from_str::<Command>(text).unwrap(), command);
     }
@@ -231,11 +231,11 @@ mod tests {
             assert_eq!(serde_json::to_string(&command).unwrap(), text);
             assert_eq!(serde_json::from_str::<Command>(text).unwrap(), command);
         }
-        let stands = Stands {
+        let status = BatchStatus {
             state: State::Cancelling,
         };
         assert_eq!(
-            serde_json::to_string(&stands).unwrap(),
+            serde_json::to_string(&status).unwrap(),
             r#"{"state":"cancelling"}"#
         );
     }

@@ -16,7 +16,7 @@ use delivery::sql::{BadRow, MAX_INTEGER, Query, Row, Statement, Value};
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Stores a dead message. The same message is stored only once.
-    Bury(Letter),
+    Add(DeadLetter),
     /// Lists the letters, newest first, each with the start of its body.
     List {
         /// The maximum number of letters.
@@ -50,14 +50,14 @@ pub enum Reply {
     /// There is no such letter.
     Missing,
     /// The letter.
-    Letter(Letter),
+    DeadLetter(DeadLetter),
     /// The letters.
     Page(Page),
 }
 
 /// A dead message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Letter {
+pub struct DeadLetter {
     /// The id that its queue gave it.
     pub id: String,
     /// The queue that it was sent to.
@@ -76,12 +76,12 @@ pub struct Letter {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
     /// The letters, newest first.
-    pub letters: Vec<Letter>,
+    pub letters: Vec<DeadLetter>,
     /// Where the next page begins; `None` if this is the last.
     pub cursor: Option<Cursor>,
 }
 
-impl Letter {
+impl DeadLetter {
     /// Creates a letter that arrived at `now`. If the body is longer than any queue allows, only its start is
     /// kept.
     #[must_use]
@@ -118,7 +118,7 @@ impl Query for Command {
 
     fn statements(&self, _now: Timestamp) -> Vec<Statement> {
         let statement = match self {
-            Self::Bury(letter) => Statement::new(BURY)
+            Self::Add(letter) => Statement::new(ADD)
                 .bind(letter.id.as_str())
                 .bind(letter.queue.as_str())
                 .bind(letter.body.as_str())
@@ -151,14 +151,14 @@ impl Query for Command {
         let rows = rows.first().map(Vec::as_slice).unwrap_or_default();
         let letters = || rows.iter().map(letter);
         match self {
-            Self::Bury(_) | Self::Sweep { .. } => Ok(Reply::Done),
+            Self::Add(_) | Self::Sweep { .. } => Ok(Reply::Done),
             Self::List { limit, .. } => {
                 let letters = letters().collect::<Result<_, BadRow>>()?;
                 Ok(Reply::Page(Page::cut(letters, *limit)))
             }
             Self::Read { .. } => letters()
                 .next()
-                .map_or(Ok(Reply::Missing), |letter| letter.map(Reply::Letter)),
+                .map_or(Ok(Reply::Missing), |letter| letter.map(Reply::DeadLetter)),
             Self::Drop { .. } if rows.is_empty() => Ok(Reply::Missing),
             Self::Drop { .. } => Ok(Reply::Done),
         }
@@ -167,7 +167,7 @@ impl Query for Command {
 
 impl Page {
     /// Creates a page of the first `limit` letters, with a cursor if there are more.
-    fn cut(mut letters: Vec<Letter>, limit: u32) -> Self {
+    fn cut(mut letters: Vec<DeadLetter>, limit: u32) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = letters.len() > limit;
         letters.truncate(limit);
@@ -180,8 +180,8 @@ impl Page {
     }
 }
 
-fn letter(row: &Row) -> Result<Letter, BadRow> {
-    Ok(Letter {
+fn letter(row: &Row) -> Result<DeadLetter, BadRow> {
+    Ok(DeadLetter {
         id: row.text(0)?.to_owned(),
         queue: row.text(1)?.to_owned(),
         body: row.text(2)?.to_owned(),
@@ -196,7 +196,7 @@ fn start(text: &str, limit: usize) -> &str {
     text.get(..text.floor_char_boundary(limit)).unwrap_or_default()
 }
 
-const BURY: &str = "INSERT INTO letters (id, queue, body, bytes, received_at, problem) VALUES (?, ?, ?, ?, ?, ?) \
+const ADD: &str = "INSERT INTO letters (id, queue, body, bytes, received_at, problem) VALUES (?, ?, ?, ?, ?, ?) \
      ON CONFLICT (id) DO NOTHING";
 
 const LIST: &str = "SELECT id, queue, substr(body, 1, ?1), bytes, received_at, problem FROM letters \

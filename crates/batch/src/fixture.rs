@@ -11,8 +11,8 @@ use std::time::Duration;
 use apns::time::Timestamp;
 use delivery::verdict::{RetryCause, Verdict};
 
-use crate::results::{Ending, Found, Results};
-use crate::{Announcement, AudienceRef, Handover, Record, Size, State, Terms};
+use crate::results::{FinalResult, ResultGroup, Results};
+use crate::{Announcement, AudienceRef, Record, ReportProgress, Size, State, Terms};
 
 /// When the uploads of these tests began.
 pub const BEGIN: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -65,11 +65,11 @@ pub fn record(terms: Terms) -> Record {
         invalid: 0,
         warnings: Default::default(),
         ignores_bad_tokens: false,
-        endings: Vec::new(),
-        origin: None,
+        final_results: Vec::new(),
+        run: None,
         cut_off: None,
         cut_off_detail: None,
-        handover: Handover::default(),
+        run_report: ReportProgress::default(),
         announcement: Announcement::default(),
     }
 }
@@ -85,9 +85,9 @@ pub fn sizes(chunks: usize, pushes: usize) -> Vec<Size> {
 }
 
 /// Results of one kind for these pushes.
-pub fn told(verdict: Verdict, code: u16, reason: &str, places: impl IntoIterator<Item = usize>) -> Results {
-    let found = Found {
-        ending: Ending {
+pub fn told(verdict: Verdict, code: u16, reason: &str, indices: impl IntoIterator<Item = usize>) -> Results {
+    let found = ResultGroup {
+        result: FinalResult {
             verdict,
             code,
             reason: Some(reason.to_owned()).filter(|reason| !reason.is_empty()),
@@ -96,54 +96,59 @@ pub fn told(verdict: Verdict, code: u16, reason: &str, places: impl IntoIterator
         },
         retry_after_ms: None,
         untried: false,
-        places: places.into_iter().collect(),
+        indices: indices.into_iter().collect(),
     };
     Results {
-        found: vec![found],
+        groups: vec![found],
         details: Vec::new(),
     }
 }
 
 /// APNs accepted them.
-pub fn accepted(places: impl IntoIterator<Item = usize>) -> Results {
-    told(Verdict::Accepted, 200, "", places)
+pub fn accepted(indices: impl IntoIterator<Item = usize>) -> Results {
+    told(Verdict::Accepted, 200, "", indices)
 }
 
 /// APNs is overloaded.
-pub fn overloaded(places: impl IntoIterator<Item = usize>) -> Results {
+pub fn overloaded(indices: impl IntoIterator<Item = usize>) -> Results {
     told(
         Verdict::Retry(RetryCause::Server),
         503,
         "ServiceUnavailable",
-        places,
+        indices,
     )
 }
 
 /// APNs got too many for these devices.
-pub fn throttled(places: impl IntoIterator<Item = usize>) -> Results {
-    told(Verdict::Retry(RetryCause::Device), 429, "TooManyRequests", places)
+pub fn throttled(indices: impl IntoIterator<Item = usize>) -> Results {
+    told(
+        Verdict::Retry(RetryCause::Device),
+        429,
+        "TooManyRequests",
+        indices,
+    )
 }
 
 /// APNs refused the provider token.
-pub fn refused(places: impl IntoIterator<Item = usize>) -> Results {
-    told(Verdict::FixCredentials, 403, "InvalidProviderToken", places)
+pub fn refused(indices: impl IntoIterator<Item = usize>) -> Results {
+    told(Verdict::FixCredentials, 403, "InvalidProviderToken", indices)
 }
 
 /// APNs does not know these device tokens.
-pub fn bad_tokens(places: impl IntoIterator<Item = usize>) -> Results {
-    told(Verdict::CheckToken, 400, "BadDeviceToken", places)
+pub fn bad_tokens(indices: impl IntoIterator<Item = usize>) -> Results {
+    told(Verdict::CheckToken, 400, "BadDeviceToken", indices)
 }
 
 /// Handed back by a runner that was told to stop.
-pub fn untried(places: impl IntoIterator<Item = usize>) -> Results {
-    let mut results = told(Verdict::Retry(RetryCause::Connection), 0, "", places);
-    results.found[0].untried = true;
-    results.found[0].ending.attempts = 0;
+pub fn untried(indices: impl IntoIterator<Item = usize>) -> Results {
+    let mut results = told(Verdict::Retry(RetryCause::Connection), 0, "", indices);
+    results.groups[0].untried = true;
+    results.groups[0].result.attempts = 0;
     results
 }
 
 /// Two sets of results as one.
 pub fn both(mut one: Results, other: Results) -> Results {
-    one.found.extend(other.found);
+    one.groups.extend(other.groups);
     one
 }

@@ -10,26 +10,26 @@
 mod announcement;
 mod background;
 mod bad_tokens;
+pub mod bit_set;
+mod call_slot;
 mod chunk;
+mod circuit_breaker;
 mod command;
 pub mod dead_letter;
+mod deadlines;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
-mod guard;
-mod handover;
-mod lane;
 mod left_out;
-mod moments;
 pub mod outbox;
 mod overview;
-mod pace;
-pub mod places;
 mod plan;
 mod progress;
+mod rate_limiter;
 mod record;
 pub mod registry;
 mod results;
 pub mod rows;
+mod run_report;
 mod scans;
 mod settling;
 pub mod watchers;
@@ -37,25 +37,25 @@ pub mod webhook;
 mod windows;
 
 #[cfg(test)]
-mod campaign_audience;
+mod campaign_audience_tests;
 #[cfg(test)]
-mod campaign_figures;
+mod campaign_figures_tests;
 #[cfg(test)]
-mod campaign_simulation;
+mod campaign_simulation_tests;
 #[cfg(test)]
-mod simulation;
+mod simulation_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod virtual_time;
+mod virtual_time_tests;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use self::chunk::{Chunk, Stage, Standing};
-use crate::places::Places;
+use self::chunk::{Chunk, ChunkCounts, Stage};
+use crate::bit_set::BitSet;
 use apns::time::Timestamp;
 use delivery::verdict::Verdict;
 
@@ -63,15 +63,18 @@ pub use announcement::Announcement;
 pub use background::{BackgroundTasks, CALL_TIMEOUT, Call, Effect, Event, Outcome};
 pub use bad_tokens::Suspect;
 pub use chunk::Size;
-pub use command::{Append, Appended, Assignment, Command, Message, Stands};
-pub use guard::GUARDED;
-pub use handover::{Handover, Portion, Report, RunCounts, RunReport, portion, whole_page};
+pub use circuit_breaker::INITIAL_PUSHES;
+pub use command::{Append, Appended, Assignment, BatchStatus, Command, Message};
 pub use left_out::LeftOut;
 pub use overview::{Counts, Overview, Reason};
 pub use plan::LONGEST_LIFE;
-pub use progress::{Claim, Part, Progress, Waiting};
-pub use record::{AudienceRef, CutOff, Origin, Pause, PausedBy, Record, Refusal, State, Terms};
-pub use results::{Detail, Ending, Found, GaveUp, MAX_ENDINGS, OPEN, Results, index, letter};
+pub use progress::{AttemptGroup, Claim, Progress, RetryGroup};
+pub use record::{AudienceRef, CutOff, Pause, PausedBy, Record, Refusal, RunRef, State, Terms};
+pub use results::{
+    Detail, FinalResult, GaveUp, MAX_FINAL_RESULTS, NO_RESULT, ResultGroup, Results, result_code,
+    result_index,
+};
+pub use run_report::{Report, ReportPage, ReportProgress, RunCounts, RunReport, report_page, whole_page};
 pub use scans::{MAX_PUSHES, ScanProgress, Taken};
 
 /// A batch whose upload is complete, or that scans fill while it is sent.
@@ -85,15 +88,15 @@ pub struct Batch {
     /// The chunks that have changed since they were last stored.
     unsaved: BTreeSet<u32>,
     is_record_unsaved: bool,
-    guard: guard::Guard,
+    breaker: circuit_breaker::CircuitBreaker,
     /// The number of pushes that runners have, and of pushes that wait for a retry.
-    out: Standing,
+    out: ChunkCounts,
     /// When the last claim expires.
     last_until: Timestamp,
     notices: Vec<Notice>,
     /// The number of final results at recent moments.
     recent: VecDeque<(Timestamp, u64)>,
-    reports: handover::Reports,
+    reports: run_report::Reports,
 }
 
 /// A claimed chunk: what a runner sends.
@@ -102,7 +105,7 @@ pub struct Work {
     /// The claim's id and the moment at which it expires.
     pub until: Timestamp,
     /// The indices of the pushes to send.
-    pub places: Places,
+    pub indices: BitSet,
     /// The chunk's size.
     pub size: Size,
     /// When the runner stops sending, if this may be before the claim expires.
@@ -132,19 +135,19 @@ impl Batch {
     pub fn load(record: Record, sizes: Vec<Size>, rows: impl IntoIterator<Item = (u32, Progress)>) -> Self {
         let chunks: Vec<Chunk> = sizes.into_iter().map(Chunk::fresh).collect();
         let mut batch = Self {
-            counts: vec![0; record.endings.len()],
+            counts: vec![0; record.final_results.len()],
             plan: plan::Plan::new(chunks.len()),
             record,
             chunks,
             scans: scans::Scans::default(),
             unsaved: BTreeSet::new(),
             is_record_unsaved: false,
-            guard: guard::Guard::default(),
-            out: Standing::default(),
+            breaker: circuit_breaker::CircuitBreaker::default(),
+            out: ChunkCounts::default(),
             last_until: Timestamp::default(),
             notices: Vec::new(),
             recent: VecDeque::new(),
-            reports: handover::Reports::default(),
+            reports: run_report::Reports::default(),
         };
         batch.take_rows(rows);
         batch
@@ -157,16 +160,16 @@ impl Batch {
             self.take_row(number, progress);
         }
         // Duplicates that were left out at the start say nothing about APNs.
-        let counted = self.record.endings.iter().zip(&self.counts);
-        let sent = counted.filter(|(ending, _)| ending.verdict != Verdict::Duplicate);
-        self.guard = guard::Guard::of(sent.map(|(_, count)| count).sum());
+        let counted = self.record.final_results.iter().zip(&self.counts);
+        let sent = counted.filter(|(result, _)| result.verdict != Verdict::Duplicate);
+        self.breaker = circuit_breaker::CircuitBreaker::of(sent.map(|(_, count)| count).sum());
     }
 
     fn take_row(&mut self, number: u32, progress: Progress) {
         let Some(chunk) = self.chunks.get_mut(at(number)) else {
             return;
         };
-        for index in progress.endings.chars().filter_map(index) {
+        for index in progress.result_codes.chars().filter_map(result_index) {
             if let Some(count) = self.counts.get_mut(index) {
                 *count += 1;
             }
@@ -204,8 +207,8 @@ impl Batch {
 
     /// Returns its state.
     #[must_use]
-    pub const fn stands(&self) -> Stands {
-        Stands {
+    pub const fn status(&self) -> BatchStatus {
+        BatchStatus {
             state: self.record.state,
         }
     }
@@ -230,9 +233,9 @@ impl Batch {
         self.tick(now);
         let most = self.admit(number, now)?;
         self.give_up_late(number, now);
-        let places = self.hand_out(number, most, now);
-        self.handed_out(places.len(), now);
-        if places.is_empty() {
+        let indices = self.hand_out(number, most, now);
+        self.handed_out(indices.len(), now);
+        if indices.is_empty() {
             // Its last pushes may just have expired.
             self.tick(now);
             return None;
@@ -244,30 +247,30 @@ impl Batch {
         };
         Some(Work {
             until: self.last_until,
-            places,
+            indices,
             size: self.chunks.get(at(number))?.size,
             launch_until: self.record.terms.launch_until(turn_at, now),
         })
     }
 
-    fn hand_out(&mut self, number: u32, most: usize, now: Timestamp) -> Places {
+    fn hand_out(&mut self, number: u32, most: usize, now: Timestamp) -> BitSet {
         // The moment at which a claim expires is also its id.
         let claim = Duration::from_millis(self.record.terms.claim_ms);
         let until = (now + claim).max(self.last_until + Duration::from_millis(1));
         let Some(chunk) = self.chunks.get_mut(at(number)) else {
-            return Places::NONE;
+            return BitSet::NONE;
         };
         let pushes = chunk.size.pushes;
-        let places = match chunk.open() {
+        let indices = match chunk.open() {
             Some(progress) if progress.claim.is_none() => progress.claim(pushes, most, until, now),
-            Some(_) | None => Places::NONE,
+            Some(_) | None => BitSet::NONE,
         };
-        if !places.is_empty() {
+        if !indices.is_empty() {
             self.last_until = until;
             self.unsaved.insert(number);
         }
         self.enter(number);
-        places
+        indices
     }
 
     /// Returns the claim of a runner that could not begin. Nothing was sent. This chunk and the batch's other
@@ -322,7 +325,7 @@ impl Batch {
                 // The caller has seen the refusals and wants the rest sent.
                 self.record.ignores_bad_tokens = true;
             }
-            self.guard.probe();
+            self.breaker.half_open();
             self.turn(State::Running, now);
             self.tick(now);
         }
@@ -371,7 +374,7 @@ impl Batch {
             return;
         };
         progress.close_claim();
-        let before = std::mem::replace(&mut chunk.out, Standing::of(progress));
+        let before = std::mem::replace(&mut chunk.out, ChunkCounts::of(progress));
         self.out.in_flight = self.out.in_flight + chunk.out.in_flight - before.in_flight;
         self.out.retrying = self.out.retrying + chunk.out.retrying - before.retrying;
         self.plan.enter(number, progress, chunk.size.pushes);

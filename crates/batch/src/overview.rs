@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Batch, Ending, LeftOut, Suspect, count};
+use super::{Batch, FinalResult, LeftOut, Suspect, count};
 use apns::time::Timestamp;
 use delivery::receipt::Status;
 use delivery::verdict::Verdict;
@@ -57,7 +57,7 @@ pub struct Counts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
     /// The result.
-    pub ending: Ending,
+    pub result: FinalResult,
     /// The number of pushes.
     pub count: u64,
 }
@@ -68,14 +68,14 @@ impl Batch {
     pub fn overview(&self, now: Timestamp) -> Overview {
         let pushes = self.pushes();
         let mut counts = Counts::default();
-        for (ending, count) in self.record.endings.iter().zip(&self.counts) {
-            match ending.status() {
+        for (result, count) in self.record.final_results.iter().zip(&self.counts) {
+            match result.status() {
                 Status::Accepted => counts.accepted += count,
                 Status::Rejected => counts.rejected += count,
                 Status::Failed | Status::Retrying => counts.failed += count,
                 Status::Duplicate => counts.duplicate += count,
             }
-            if ending.verdict == Verdict::DropDevice {
+            if result.verdict == Verdict::DropDevice {
                 counts.gone += count;
             }
         }
@@ -116,18 +116,18 @@ impl Batch {
 
     /// Returns the number of pushes that are sent: all except duplicates.
     pub(super) fn sendable(&self) -> u64 {
-        let counted = self.record.endings.iter().zip(&self.counts);
-        let left_out = counted.filter(|(ending, _)| ending.verdict == Verdict::Duplicate);
+        let counted = self.record.final_results.iter().zip(&self.counts);
+        let left_out = counted.filter(|(result, _)| result.verdict == Verdict::Duplicate);
         self.pushes()
             .saturating_sub(left_out.map(|(_, count)| count).sum())
     }
 
     fn reasons(&self) -> Vec<Reason> {
-        let counted = self.record.endings.iter().zip(&self.counts);
+        let counted = self.record.final_results.iter().zip(&self.counts);
         let mut reasons: Vec<Reason> = counted
             .filter(|(_, count)| **count > 0)
-            .map(|(ending, count)| Reason {
-                ending: ending.clone(),
+            .map(|(result, count)| Reason {
+                result: result.clone(),
                 count: *count,
             })
             .collect();
@@ -137,7 +137,7 @@ impl Batch {
 
     /// Records the number of final results at this moment.
     pub(super) fn note_rate(&mut self, now: Timestamp) {
-        let ended = self.guard.ended();
+        let ended = self.breaker.ended();
         let is_new = self.recent.back().is_none_or(|(_, before)| *before != ended);
         let is_later = self.recent.back().is_none_or(|(at, _)| now.since(*at) >= SAMPLE);
         if is_new && is_later {
@@ -155,7 +155,7 @@ impl Batch {
         };
         let time = now.since(*since).max(Duration::from_secs(1));
         let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        self.guard.ended().saturating_sub(*before).saturating_mul(1000) / millis
+        self.breaker.ended().saturating_sub(*before).saturating_mul(1000) / millis
     }
 }
 

@@ -9,11 +9,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::moments::Moments;
-use super::pace::Pace;
-use super::results::{Ending, GaveUp};
+use super::deadlines::Deadlines;
+use super::rate_limiter::RateLimiter;
+use super::results::{FinalResult, GaveUp};
 use super::{Batch, CutOff, Progress, State, at, count};
-use crate::places::Places;
+use crate::bit_set::BitSet;
 use apns::time::Timestamp;
 use delivery::verdict::{RetryCause, Verdict};
 
@@ -26,11 +26,11 @@ pub(super) struct Plan {
     next_fresh: u32,
     /// Touched chunks without a runner that have pushes to send, and when those are due. Includes queued
     /// chunks.
-    agenda: Moments,
+    retry_schedule: Deadlines,
     /// Chunks with a runner, until their claims expire.
-    claimed: Moments,
+    claimed: Deadlines,
     /// Chunks in the queue, until they count as lost.
-    queued: Moments,
+    queued: Deadlines,
     /// The number of consecutive messages that counted as lost.
     losses: u32,
     /// When the last chunk was queued or claimed.
@@ -39,8 +39,8 @@ pub(super) struct Plan {
     hold_until: Timestamp,
     /// With a rate: limits the pushes that are queued, and those that runners get. The second keeps the rate if the
     /// queue delays messages and then delivers all of them at once.
-    queued_pace: Pace,
-    claimed_pace: Pace,
+    queued_rate: RateLimiter,
+    claimed_rate: RateLimiter,
 }
 
 impl Plan {
@@ -75,9 +75,9 @@ impl Plan {
             }
         }
         match progress.due_at(pushes) {
-            Some(due_at) => self.agenda.insert(number, due_at, 0),
+            Some(due_at) => self.retry_schedule.insert(number, due_at, 0),
             None => {
-                self.agenda.remove(number);
+                self.retry_schedule.remove(number);
             }
         }
     }
@@ -103,12 +103,12 @@ impl Plan {
     }
 
     fn is_due(&self, number: u32, now: Timestamp) -> bool {
-        self.fresh.contains(&number) || self.agenda.of(number).is_some_and(|due_at| due_at <= now)
+        self.fresh.contains(&number) || self.retry_schedule.of(number).is_some_and(|due_at| due_at <= now)
     }
 
     /// Returns a chunk that has no runner and has pushes without a final result.
     fn next_left(&self) -> Option<u32> {
-        let touched = self.agenda.iter().next().map(|(_, number)| number);
+        let touched = self.retry_schedule.iter().next().map(|(_, number)| number);
         touched.or_else(|| self.fresh.first().copied())
     }
 
@@ -120,9 +120,9 @@ impl Plan {
     /// Returns when the rate allows more pushes.
     fn paced_until(&self, rate: Option<u32>) -> Timestamp {
         let free_at = |rate| {
-            self.queued_pace
+            self.queued_rate
                 .free_at(rate)
-                .max(self.claimed_pace.free_at(rate))
+                .max(self.claimed_rate.free_at(rate))
         };
         rate.map(free_at).unwrap_or_default()
     }
@@ -138,7 +138,7 @@ impl Plan {
     /// Returns the number of chunks that have pushes without a final result: untouched, waiting for a retry,
     /// or with a runner.
     fn chunks_left(&self) -> usize {
-        self.fresh.len() + self.agenda.len() + self.claimed.len()
+        self.fresh.len() + self.retry_schedule.len() + self.claimed.len()
     }
 }
 
@@ -196,7 +196,7 @@ impl Batch {
             None => return None,
         };
         let rate = self.record.terms.rate;
-        let paced = rate.is_none_or(|rate| self.plan.claimed_pace.free_at(rate) <= now);
+        let paced = rate.is_none_or(|rate| self.plan.claimed_rate.free_at(rate) <= now);
         // Without a rate, pushes that became due in the meantime are sent as well.
         (paced && self.is_sent(now)).then_some(rate.map_or(usize::MAX, |_| let_out))
     }
@@ -204,7 +204,7 @@ impl Batch {
     /// Records that a runner got `pushes` pushes.
     pub(super) fn handed_out(&mut self, pushes: usize, now: Timestamp) {
         if let Some(rate) = self.record.terms.rate {
-            self.plan.claimed_pace.take(pushes, rate, now);
+            self.plan.claimed_rate.take(pushes, rate, now);
         }
     }
 
@@ -218,19 +218,19 @@ impl Batch {
         }
         let is_left = self.is_open() || self.plan.next_left().is_some();
         let expires_at = terms.ends_at().filter(|_| is_left && self.can_expire());
-        let mut moments = vec![
+        let mut deadlines = vec![
             self.plan.claimed.next(),
             Some(self.record.created_at + LONGEST_LIFE),
             expires_at,
             self.silent_at(now),
         ];
         if self.record.state == State::Running {
-            moments.push(self.plan.queued.next());
+            deadlines.push(self.plan.queued.next());
             let window_at = self.window_at(now);
             let opens_at = terms.opens_at(now).filter(|at| *at > now).unwrap_or_default();
-            moments.push(window_at.and_then(|at| Some(self.next_due(now)?.max(at).max(opens_at))));
+            deadlines.push(window_at.and_then(|at| Some(self.next_due(now)?.max(at).max(opens_at))));
         }
-        moments.into_iter().flatten().min()
+        deadlines.into_iter().flatten().min()
     }
 
     /// Returns when the retention time of an ended batch is over. Returns `None` if it has not ended.
@@ -287,7 +287,7 @@ impl Batch {
                 return;
             };
             let pushes = self.chunks.get(at(number)).map_or(0, |chunk| chunk.size.pushes);
-            self.end(number, Places::first(pushes), &expired(), &[]);
+            self.end(number, BitSet::first(pushes), &expired(), &[]);
         }
     }
 
@@ -311,7 +311,9 @@ impl Batch {
         let out = count(self.plan.pushes_out());
         let window = self.rate(now).saturating_mul(WINDOW_SECONDS).max(WINDOW);
         let is_full = out >= window || self.plan.chunks_out() >= MOST_OUT;
-        self.guard.admits_at(out, self.plan.last_out).filter(|_| !is_full)
+        self.breaker
+            .admits_at(out, self.plan.last_out)
+            .filter(|_| !is_full)
     }
 
     fn has_room(&self, now: Timestamp) -> bool {
@@ -321,7 +323,11 @@ impl Batch {
 
     /// Returns the next chunk that can be sent and is not out.
     fn next_chunk(&self, now: Timestamp) -> Option<u32> {
-        let mut due = self.plan.agenda.iter().take_while(|(due_at, _)| *due_at <= now);
+        let mut due = self
+            .plan
+            .retry_schedule
+            .iter()
+            .take_while(|(due_at, _)| *due_at <= now);
         let waiting = due.find(|(_, number)| !self.plan.is_queued(*number));
         waiting
             .map(|(_, number)| number)
@@ -342,13 +348,13 @@ impl Batch {
             return sendable;
         };
         let pushes = sendable.min(at(rate.max(1)));
-        self.plan.queued_pace.take(pushes, rate, now);
+        self.plan.queued_rate.take(pushes, rate, now);
         pushes
     }
 
     /// Returns when another chunk can be queued.
     fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
-        let mut waiting = self.plan.agenda.iter();
+        let mut waiting = self.plan.retry_schedule.iter();
         let due_at = match self.plan.next_fresh() {
             Some(_) => Some(now),
             None => waiting
@@ -371,8 +377,8 @@ const fn rounded_up(due_at: Timestamp) -> Timestamp {
 }
 
 /// Returns the result of a push that was not sent because the notification has expired.
-pub(super) const fn expired() -> Ending {
-    Ending {
+pub(super) const fn expired() -> FinalResult {
+    FinalResult {
         verdict: Verdict::Retry(RetryCause::Server),
         code: 0,
         reason: None,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::announcement::Announcement;
-use super::handover::Handover;
-use super::results::Ending;
+use super::results::FinalResult;
+use super::run_report::ReportProgress;
 use apns::fault::WarningSummary;
 use apns::time::Timestamp;
 
@@ -45,10 +45,10 @@ pub struct Record {
     pub ignores_bad_tokens: bool,
     /// The distinct results of its pushes, in the order of their first occurrence. Chunks refer to them by
     /// number.
-    pub endings: Vec<Ending>,
+    pub final_results: Vec<FinalResult>,
     /// The campaign run that it belongs to; `None` if a caller uploaded it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub origin: Option<Origin>,
+    pub run: Option<RunRef>,
     /// Why scans were stopped before they had reached all their devices, if they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut_off: Option<CutOff>,
@@ -56,8 +56,8 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut_off_detail: Option<String>,
     /// The reports that its campaign and audience have of its end.
-    #[serde(default, skip_serializing_if = "Handover::is_nothing")]
-    pub handover: Handover,
+    #[serde(default, skip_serializing_if = "ReportProgress::is_nothing")]
+    pub run_report: ReportProgress,
     /// The webhook deliveries that exist.
     #[serde(default, skip_serializing_if = "Announcement::is_nothing")]
     pub announcement: Announcement,
@@ -83,7 +83,7 @@ impl Record {
 
 /// The campaign run that a batch belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
+pub struct RunRef {
     /// The campaign's id.
     pub campaign: String,
     /// When the run was due. Campaign and due time identify the run.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::places::Places;
+use crate::bit_set::BitSet;
 use apns::time::Timestamp;
 use apns::{Outcome, TransportError};
 use delivery::receipt::{Receipt, Status};
@@ -19,7 +19,7 @@ use delivery::verdict::{self, Verdict};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Results {
     /// The pushes that ended, grouped by result.
-    pub found: Vec<Found>,
+    pub groups: Vec<ResultGroup>,
     /// Details of single pushes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<Detail>,
@@ -27,9 +27,9 @@ pub struct Results {
 
 /// Pushes with the same result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Found {
+pub struct ResultGroup {
     /// The result.
-    pub ending: Ending,
+    pub result: FinalResult,
     /// The wait that APNs, or whatever else stopped them, asked for, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
@@ -37,12 +37,12 @@ pub struct Found {
     #[serde(default, skip_serializing_if = "is_false")]
     pub untried: bool,
     /// The indices of the pushes.
-    pub places: Places,
+    pub indices: BitSet,
 }
 
 /// The final result of a push, shared by all pushes with an equal receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ending {
+pub struct FinalResult {
     /// The meaning of the outcome.
     pub verdict: Verdict,
     /// APNs' HTTP status; 0 if APNs did not answer.
@@ -82,7 +82,7 @@ impl GaveUp {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Detail {
     /// The index of the push in the chunk.
-    pub place: usize,
+    pub index: usize,
     /// Since when its device is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
@@ -94,8 +94,8 @@ pub struct Detail {
 impl Results {
     /// Adds the result of a push. The receipt's `push` is the index in the chunk.
     pub fn add(&mut self, receipt: &Receipt) {
-        let mut ending = Ending::of(receipt);
-        let is_final = ending.is_final(false);
+        let mut result = FinalResult::of(receipt);
+        let is_final = result.is_final(false);
         let untried = receipt.outcome == Outcome::NotSent(TransportError::OutOfTime);
         let asked = receipt.outcome.retry_after();
         // A push that was never sent has the wait of what stopped it.
@@ -106,35 +106,35 @@ impl Results {
         };
         let retry_after_ms = wait.filter(|_| !is_final && !untried).map(millis);
         if untried {
-            ending.reason = None;
+            result.reason = None;
         }
         self.detail(receipt);
-        let same = |found: &&mut Found| {
-            (&found.ending, found.retry_after_ms, found.untried) == (&ending, retry_after_ms, untried)
+        let same = |group: &&mut ResultGroup| {
+            (&group.result, group.retry_after_ms, group.untried) == (&result, retry_after_ms, untried)
         };
-        if let Some(found) = self.found.iter_mut().find(same) {
-            found.places.insert(receipt.push);
+        if let Some(group) = self.groups.iter_mut().find(same) {
+            group.indices.insert(receipt.push);
             return;
         }
-        let places = std::iter::once(receipt.push).collect();
-        self.found.push(Found {
-            ending,
+        let indices = std::iter::once(receipt.push).collect();
+        self.groups.push(ResultGroup {
+            result,
             retry_after_ms,
             untried,
-            places,
+            indices,
         });
     }
 
     /// Returns the number of pushes.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.found.iter().map(|found| found.places.len()).sum()
+        self.groups.iter().map(|group| group.indices.len()).sum()
     }
 
     /// Whether it has no pushes.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.found.is_empty()
+        self.groups.is_empty()
     }
 
     fn detail(&mut self, receipt: &Receipt) {
@@ -143,9 +143,9 @@ impl Results {
         };
         let (since, unique_id) = (reply.since, reply.apns_unique_id.clone());
         if since.is_some() || unique_id.is_some() {
-            let place = receipt.push;
+            let index = receipt.push;
             self.details.push(Detail {
-                place,
+                index,
                 since,
                 unique_id,
             });
@@ -153,7 +153,7 @@ impl Results {
     }
 }
 
-impl Ending {
+impl FinalResult {
     fn of(receipt: &Receipt) -> Self {
         let code = match &receipt.outcome {
             Outcome::Answered(reply) => reply.status,
@@ -237,35 +237,35 @@ const fn is_false(flag: &bool) -> bool {
 
 /// Returns the result code for result number `index`. A chunk's row has one such character per push.
 #[must_use]
-pub fn letter(index: usize) -> char {
+pub fn result_code(index: usize) -> char {
     let code = u32::try_from(index).ok().and_then(|index| {
         // The codes are the printable ASCII characters that JSON does not escape, then characters beyond
         // ASCII. A push takes one byte as long as a batch has at most ninety results.
-        let code = FIRST_LETTER.checked_add(index)?;
+        let code = FIRST_CODE.checked_add(index)?;
         Some(match code {
             ..BACKSLASH => code,
             BACKSLASH..=LAST_BEFORE => code + 1,
             _ => code - LAST_ASCII + BEYOND_ASCII,
         })
     });
-    code.and_then(char::from_u32).unwrap_or(OPEN)
+    code.and_then(char::from_u32).unwrap_or(NO_RESULT)
 }
 
-/// Returns the result number of a code. Returns `None` for [`OPEN`].
+/// Returns the result number of a code. Returns `None` for [`NO_RESULT`].
 #[must_use]
-pub fn index(letter: char) -> Option<usize> {
-    let code = u32::from(letter);
+pub fn result_index(code: char) -> Option<usize> {
+    let code = u32::from(code);
     let index = match code {
-        FIRST_LETTER..=LAST_ASCII if code < BACKSLASH => code - FIRST_LETTER,
-        FIRST_LETTER..=LAST_ASCII if code > BACKSLASH => code - 1 - FIRST_LETTER,
-        BEYOND_ASCII.. => code - BEYOND_ASCII + LAST_ASCII - FIRST_LETTER,
+        FIRST_CODE..=LAST_ASCII if code < BACKSLASH => code - FIRST_CODE,
+        FIRST_CODE..=LAST_ASCII if code > BACKSLASH => code - 1 - FIRST_CODE,
+        BEYOND_ASCII.. => code - BEYOND_ASCII + LAST_ASCII - FIRST_CODE,
         _ => return None,
     };
     usize::try_from(index).ok()
 }
 
 /// `#`: the first character after the quotation mark, which JSON would escape.
-const FIRST_LETTER: u32 = 0x23;
+const FIRST_CODE: u32 = 0x23;
 
 /// The only other printable ASCII character that JSON escapes.
 const BACKSLASH: u32 = 0x5c;
@@ -280,11 +280,11 @@ const LAST_BEFORE: u32 = LAST_ASCII - 1;
 const BEYOND_ASCII: u32 = 0x100;
 
 /// The code of a push without a final result.
-pub const OPEN: char = ' ';
+pub const NO_RESULT: char = ' ';
 
 /// The number of results that a batch distinguishes. Reasons are APNs' words, and a broken server must not
 /// fill the memory.
-pub const MAX_ENDINGS: usize = 1000;
+pub const MAX_FINAL_RESULTS: usize = 1000;
 
 #[cfg(test)]
 mod tests {
@@ -311,36 +311,36 @@ mod tests {
     }
 
     #[test]
-    fn every_ending_has_a_letter_of_its_own_that_json_does_not_escape() {
-        for number in 0..MAX_ENDINGS {
-            let written = letter(number);
-            assert_ne!(written, OPEN);
-            assert_eq!(index(written), Some(number), "{written}");
+    fn every_result_has_a_code_of_its_own_that_json_does_not_escape() {
+        for number in 0..MAX_FINAL_RESULTS {
+            let written = result_code(number);
+            assert_ne!(written, NO_RESULT);
+            assert_eq!(result_index(written), Some(number), "{written}");
             assert_eq!(serde_json::to_string(&written).unwrap(), format!("\"{written}\""));
         }
-        assert_eq!(index(OPEN), None);
-        assert_eq!(letter(0), '#');
+        assert_eq!(result_index(NO_RESULT), None);
+        assert_eq!(result_code(0), '#');
     }
 
     #[test]
-    fn pushes_that_ended_alike_are_told_together() {
+    fn pushes_with_equal_results_are_grouped() {
         let mut results = Results::default();
         for push in 0..499 {
             results.add(&receipt(push, answered(200, ""), 1));
         }
         let gone = answered(410, r#"{"reason":"Unregistered","timestamp":1795420800000}"#);
         results.add(&receipt(499, gone, 1));
-        assert_eq!((results.len(), results.found.len()), (500, 2));
+        assert_eq!((results.len(), results.groups.len()), (500, 2));
         assert_eq!(
             serde_json::to_string(&results).unwrap(),
-            r#"{"found":[{"ending":{"verdict":"accepted","code":200,"attempts":1},"places":[[0,498]]},{"ending":{"verdict":"drop_device","code":410,"reason":"Unregistered","attempts":1},"places":[[499,499]]}],"details":[{"place":499,"since":1795420800000}]}"#
+            r#"{"groups":[{"result":{"verdict":"accepted","code":200,"attempts":1},"indices":[[0,498]]},{"result":{"verdict":"drop_device","code":410,"reason":"Unregistered","attempts":1},"indices":[[499,499]]}],"details":[{"index":499,"since":1795420800000}]}"#
         );
     }
 
     #[test]
     fn results_format_unchanged() {
         // A runner of the previous deployment reports to a batch of this one.
-        let text = r#"{"found":[{"ending":{"verdict":{"retry":{"provider_token":"expired"}},"code":403,"reason":"ExpiredProviderToken","attempts":1},"retry_after_ms":5,"untried":true,"places":[[3,4]]}]}"#;
+        let text = r#"{"groups":[{"result":{"verdict":{"retry":{"provider_token":"expired"}},"code":403,"reason":"ExpiredProviderToken","attempts":1},"retry_after_ms":5,"untried":true,"indices":[[3,4]]}]}"#;
         let results: Results = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&results).unwrap(), text);
     }
@@ -353,22 +353,22 @@ mod tests {
             ..receipt(3, Outcome::NotSent(TransportError::OutOfTime), 0)
         };
         results.add(&stopped);
-        let found = &results.found[0];
-        assert!(found.untried && found.retry_after_ms.is_none());
+        let group = &results.groups[0];
+        assert!(group.untried && group.retry_after_ms.is_none());
         let refused = Receipt {
             retry_after: Some(Duration::from_secs(9)),
             ..receipt(4, Outcome::NotSent(TransportError::TokenRefused), 0)
         };
         results.add(&refused);
-        assert_eq!(results.found[1].retry_after_ms, Some(9000));
+        assert_eq!(results.groups[1].retry_after_ms, Some(9000));
     }
 
     #[test]
     fn a_lost_answer_is_final_unless_the_push_may_be_repeated() {
         let mut results = Results::default();
         results.add(&receipt(0, Outcome::Lost(TransportError::Deadline), 1));
-        let ending = &results.found[0].ending;
-        assert!(ending.is_final(false) && !ending.is_final(true));
-        assert_eq!(ending.status(), Status::Failed);
+        let result = &results.groups[0].result;
+        assert!(result.is_final(false) && !result.is_final(true));
+        assert_eq!(result.status(), Status::Failed);
     }
 }

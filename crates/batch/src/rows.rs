@@ -281,8 +281,8 @@ pub const PAGE: u32 = 250;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::places::Places;
-    use crate::{LeftOut, Part};
+    use crate::bit_set::BitSet;
+    use crate::{AttemptGroup, LeftOut};
     use apns::time::Timestamp;
     use delivery::sql::fixture::Database;
 
@@ -347,8 +347,8 @@ mod tests {
     fn page_of(progress: impl Fn() -> Progress) -> (Database, usize) {
         let database = with_tables();
         let details: Vec<Detail> = (0..500)
-            .map(|place| Detail {
-                place,
+            .map(|index| Detail {
+                index,
                 since: None,
                 unique_id: Some("6f9a2f1c-7a0e-8a44-9f0e-0f3f0f9c2c55".to_owned()),
             })
@@ -367,7 +367,7 @@ mod tests {
     fn a_page_of_progress_is_small_in_the_sandbox_too() {
         let all_ended = || {
             let mut progress = Progress::default();
-            progress.end(Places::first(500), 0, 500);
+            progress.end(BitSet::first(500), 0, 500);
             progress
         };
         let (database, bytes) = page_of(all_ended);
@@ -383,16 +383,16 @@ mod tests {
     fn a_page_of_progress_in_which_each_push_waits_for_a_moment_of_its_own_is_bounded() {
         let all_wait = || {
             let mut progress = Progress::default();
-            for place in 0..500_u64 {
-                let part = Part {
+            for index in 0..500_u64 {
+                let group = AttemptGroup {
                     rounds: 99,
                     attempts: 255,
-                    first_at: Some(Timestamp::from_millis(1_795_420_800_000 + place)),
-                    places: std::iter::once(usize::try_from(place).unwrap()).collect(),
+                    first_at: Some(Timestamp::from_millis(1_795_420_800_000 + index)),
+                    indices: std::iter::once(usize::try_from(index).unwrap()).collect(),
                 };
                 progress.put_back(
-                    part,
-                    Timestamp::from_millis(1_795_420_900_000 + place),
+                    group,
+                    Timestamp::from_millis(1_795_420_900_000 + index),
                     Timestamp::default(),
                 );
             }
@@ -405,8 +405,8 @@ mod tests {
     #[test]
     fn details_of_a_chunk_are_added_to_those_that_it_has() {
         let database = with_tables();
-        let detail = |place| Detail {
-            place,
+        let detail = |index| Detail {
+            index,
             since: Some(Timestamp::from_millis(7)),
             unique_id: None,
         };
@@ -425,13 +425,13 @@ mod tests {
         // Receipts are rendered from this format.
         let database = with_tables();
         let detail = Detail {
-            place: 1,
+            index: 1,
             since: Some(Timestamp::from_millis(1_700_000_000_000)),
             unique_id: Some("u".to_owned()),
         };
         database.execute(&add_details(0, &[detail]));
         let rows = database.execute(&Statement::new("SELECT text FROM details"));
-        let expected = "{\"place\":1,\"since\":1700000000000,\"unique_id\":\"u\"}\n";
+        let expected = "{\"index\":1,\"since\":1700000000000,\"unique_id\":\"u\"}\n";
         assert_eq!(rows[0].text(0), Ok(expected));
     }
 

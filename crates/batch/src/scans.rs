@@ -20,9 +20,9 @@ use std::time::Duration;
 
 use super::chunk::Chunk;
 use super::{
-    Append, Appended, AudienceRef, Batch, CutOff, LeftOut, Notice, Origin, Record, Size, State, at, count,
+    Append, Appended, AudienceRef, Batch, CutOff, LeftOut, Notice, Record, RunRef, Size, State, at, count,
 };
-use crate::places;
+use crate::bit_set;
 use apns::time::Timestamp;
 
 /// The progress of a scan.
@@ -68,7 +68,7 @@ impl Append {
     pub fn has_lines(&self, lines: &str) -> bool {
         let pushes = at(self.pushes);
         let moves = self.pushes == 0 || self.from != self.to;
-        moves && pushes <= places::CAPACITY && lines.lines().count() == pushes
+        moves && pushes <= bit_set::CAPACITY && lines.lines().count() == pushes
     }
 }
 
@@ -76,14 +76,14 @@ impl Batch {
     /// Opens a batch that `scans` scans fill. It is sent from now on.
     #[must_use]
     pub fn open(record: Record, scans: u32, now: Timestamp) -> Self {
-        let origin = record.origin.map(|origin| Origin {
+        let run = record.run.map(|run| RunRef {
             opened_at: now,
-            ..origin
+            ..run
         });
         let record = Record {
             state: State::Staging,
             sealed_at: None,
-            origin,
+            run,
             ..record
         };
         let at_start = vec![ScanProgress::default(); at(scans)];
@@ -132,14 +132,14 @@ impl Batch {
     /// Returns the scans that have been silent for so long that they may have stopped, and their audience.
     /// Their shards must be woken. The scans then count as heard.
     pub fn take_silent_scans(&mut self, now: Timestamp) -> Option<(AudienceRef, Vec<u32>)> {
-        let origin = self.record.origin.as_ref().filter(|_| self.awaits_scans(now))?;
+        let run = self.record.run.as_ref().filter(|_| self.awaits_scans(now))?;
         let silent = self.scans.take_silent(now);
-        (!silent.is_empty()).then(|| (origin.audience.clone(), silent))
+        (!silent.is_empty()).then(|| (run.audience.clone(), silent))
     }
 
     /// Returns when the first scan counts as silent.
     pub(super) fn silent_at(&self, now: Timestamp) -> Option<Timestamp> {
-        let may_be_woken = self.awaits_scans(now) && self.record.origin.is_some();
+        let may_be_woken = self.awaits_scans(now) && self.record.run.is_some();
         self.scans.silent_at(now).filter(|_| may_be_woken)
     }
 

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::chunk::Chunk;
 use super::plan::expired;
-use super::progress::Part;
-use super::results::{Detail, Ending, Found, GaveUp, MAX_ENDINGS, Results};
+use super::progress::AttemptGroup;
+use super::results::{Detail, FinalResult, GaveUp, MAX_FINAL_RESULTS, ResultGroup, Results};
 use super::{Batch, Notice, Pause, PausedBy, Progress, Refusal, Settled, State, at, count};
-use crate::places::Places;
+use crate::bit_set::BitSet;
 use apns::time::Timestamp;
 use delivery::backoff;
 use delivery::verdict::{RetryCause, Verdict};
@@ -30,21 +30,31 @@ impl Batch {
         let is_current = self.has_claim(number, claim);
         let (repeatable, one_attempt) = (self.record.terms.repeatable, self.record.terms.one_attempt);
         let mut refused = None;
-        for found in &results.found {
-            if found.ending.is_final(repeatable) {
-                self.end(number, found.places, &found.ending, &results.details);
-            } else if one_attempt && found.ending.may_have_been_taken() {
-                self.end(number, found.places, &given_up(&found.ending), &results.details);
-            } else if is_current && self.send_again(number, found, now) {
-                refused = refused.or(Some(&found.ending));
+        for result_group in &results.groups {
+            if result_group.result.is_final(repeatable) {
+                self.end(
+                    number,
+                    result_group.indices,
+                    &result_group.result,
+                    &results.details,
+                );
+            } else if one_attempt && result_group.result.may_have_been_taken() {
+                self.end(
+                    number,
+                    result_group.indices,
+                    &given_up(&result_group.result),
+                    &results.details,
+                );
+            } else if is_current && self.send_again(number, result_group, now) {
+                refused = refused.or(Some(&result_group.result));
             }
         }
         if is_current && over {
             self.look_at(results, now);
             self.take_back(number, now);
         }
-        if let Some(ending) = refused.filter(|_| self.record.state == State::Running) {
-            let reason = ending.reason.clone().unwrap_or_default();
+        if let Some(result) = refused.filter(|_| self.record.state == State::Running) {
+            let reason = result.reason.clone().unwrap_or_default();
             let detail = format!("APNs refuses the credential: {reason}");
             // Stored together with the pause, so that a crash does not lose the notification of the other
             // batches.
@@ -62,7 +72,7 @@ impl Batch {
     }
 
     /// Records that the credential's other batches were notified of the refusal, except `unheard`.
-    pub(super) fn told_of_refusal(&mut self, unheard: Vec<String>) {
+    pub(super) fn refusal_reported(&mut self, unheard: Vec<String>) {
         if let Some(refusal) = &mut self.record.refusal {
             refusal.unheard = Some(unheard);
         }
@@ -73,11 +83,11 @@ impl Batch {
 
     /// Updates what is known about APNs from a runner's results.
     fn look_at(&mut self, results: &Results, now: Timestamp) {
-        if self.guard.note(results) {
+        if self.breaker.note(results) {
             // Chunks in the queue would be sent although there is trouble.
             self.forget_queue();
         }
-        if results.found.iter().all(|found| found.untried) {
+        if results.groups.iter().all(|group| group.untried) {
             self.hold_until(now + IDLE_PAUSE);
         }
     }
@@ -97,8 +107,8 @@ impl Batch {
     /// Ends a runner's claim. Pushes without a reported result are sent again.
     pub(super) fn take_back(&mut self, number: u32, now: Timestamp) {
         if let Some(progress) = self.begun(number) {
-            for part in progress.take_claim() {
-                progress.put_back(part, now, now);
+            for group in progress.take_claim() {
+                progress.put_back(group, now, now);
             }
             self.unsaved.insert(number);
         }
@@ -112,11 +122,11 @@ impl Batch {
         let Some(progress) = self.progress(number).filter(|_| terms.one_attempt) else {
             return;
         };
-        let parts = progress.waiting.iter().map(|waiting| waiting.part);
-        let is_late = |part: &Part| part.first_at.is_some_and(|at| terms.retries_end(at) <= now);
-        let late: Vec<Places> = parts.filter(is_late).map(|part| part.places).collect();
-        for places in late {
-            self.end(number, places, &expired(), &[]);
+        let groups = progress.retries.iter().map(|retry| retry.group);
+        let is_late = |group: &AttemptGroup| group.first_at.is_some_and(|at| terms.retries_end(at) <= now);
+        let late: Vec<BitSet> = groups.filter(is_late).map(|group| group.indices).collect();
+        for indices in late {
+            self.end(number, indices, &expired(), &[]);
         }
     }
 
@@ -124,20 +134,20 @@ impl Batch {
     pub(super) fn lapse(&mut self, number: u32, now: Timestamp) {
         let repeatable = self.record.terms.repeatable;
         let progress = self.begun(number);
-        let parts = progress.map(Progress::take_claim).unwrap_or_default();
-        for part in parts {
+        let groups = progress.map(Progress::take_claim).unwrap_or_default();
+        for group in groups {
             if repeatable {
                 if let Some(progress) = self.begun(number) {
-                    progress.doubt(part.places);
+                    progress.doubt(group.indices);
                 }
-                self.put_off(number, part, &abandoned(), RetryCause::Network, None, now);
+                self.reschedule(number, group, &abandoned(), RetryCause::Network, None, now);
                 continue;
             }
             // They may have been sent, and a push that is sent twice takes effect twice.
             if let Some(progress) = self.begun(number) {
-                progress.put_back(part, now, now);
+                progress.put_back(group, now, now);
             }
-            self.end(number, part.places, &abandoned(), &[]);
+            self.end(number, group.indices, &abandoned(), &[]);
         }
         self.unsaved.insert(number);
         self.enter(number);
@@ -145,23 +155,23 @@ impl Batch {
 
     /// Handles pushes of the current claim that were not delivered. Returns whether APNs refused the
     /// credential.
-    fn send_again(&mut self, number: u32, found: &Found, now: Timestamp) -> bool {
+    fn send_again(&mut self, number: u32, result_group: &ResultGroup, now: Timestamp) -> bool {
         let progress = self.begun(number);
-        let parts = progress.map(|progress| {
-            let parts = progress.withdraw(found.places);
-            if found.ending.verdict == Verdict::Unknown {
-                parts.iter().for_each(|part| progress.doubt(part.places));
+        let groups = progress.map(|progress| {
+            let groups = progress.withdraw(result_group.indices);
+            if result_group.result.verdict == Verdict::Unknown {
+                groups.iter().for_each(|group| progress.doubt(group.indices));
             }
-            parts
+            groups
         });
-        let parts = parts.unwrap_or_default();
-        let is_refused = found.ending.verdict == Verdict::FixCredentials && !parts.is_empty();
-        for part in parts {
-            let again = match found.ending.verdict {
-                Verdict::Retry(again) if !found.untried => again,
+        let groups = groups.unwrap_or_default();
+        let is_refused = result_group.result.verdict == Verdict::FixCredentials && !groups.is_empty();
+        for group in groups {
+            let cause = match result_group.result.verdict {
+                Verdict::Retry(cause) if !result_group.untried => cause,
                 Verdict::Retry(_) | Verdict::FixCredentials => {
                     // They are sent with the next claim, or when the batch is resumed.
-                    self.keep(number, part, &found.ending, now);
+                    self.keep(number, group, &result_group.result, now);
                     continue;
                 }
                 Verdict::Accepted
@@ -171,46 +181,46 @@ impl Batch {
                 | Verdict::Unknown
                 | Verdict::Duplicate => RetryCause::Network,
             };
-            let asked = found.retry_after_ms.map(Duration::from_millis);
-            self.put_off(number, part, &found.ending, again, asked, now);
+            let asked = result_group.retry_after_ms.map(Duration::from_millis);
+            self.reschedule(number, group, &result_group.result, cause, asked, now);
         }
         self.unsaved.insert(number);
         self.enter(number);
         is_refused
     }
 
-    fn keep(&mut self, number: u32, part: Part, last: &Ending, now: Timestamp) {
-        let attempts = part.attempts.saturating_add(last.attempts);
+    fn keep(&mut self, number: u32, group: AttemptGroup, last: &FinalResult, now: Timestamp) {
+        let attempts = group.attempts.saturating_add(last.attempts);
         if let Some(progress) = self.begun(number) {
-            progress.put_back(Part { attempts, ..part }, now, now);
+            progress.put_back(AttemptGroup { attempts, ..group }, now, now);
         }
     }
 
     /// Schedules a retry, or gives the pushes up if it would come too late.
-    fn put_off(
+    fn reschedule(
         &mut self,
         number: u32,
-        part: Part,
-        last: &Ending,
-        again: RetryCause,
+        group: AttemptGroup,
+        last: &FinalResult,
+        cause: RetryCause,
         asked: Option<Duration>,
         now: Timestamp,
     ) {
-        let first_at = part.first_at.unwrap_or(now);
-        let part = Part {
-            rounds: part.rounds.saturating_add(1),
-            attempts: part.attempts.saturating_add(last.attempts),
+        let first_at = group.first_at.unwrap_or(now);
+        let group = AttemptGroup {
+            rounds: group.rounds.saturating_add(1),
+            attempts: group.attempts.saturating_add(last.attempts),
             first_at: Some(first_at),
-            ..part
+            ..group
         };
-        let salt = u64::from(number) << 8 | u64::from(part.rounds);
-        let due_at = now + backoff::round(again, part.rounds, asked, salt);
+        let salt = u64::from(number) << 8 | u64::from(group.rounds);
+        let due_at = now + backoff::round(cause, group.rounds, asked, salt);
         let retries_end = self.record.terms.retries_end(first_at);
         if due_at > retries_end {
             let terms = &self.record.terms;
             let expired = terms.one_attempt || terms.ends_at() == Some(retries_end);
-            let ending = Ending {
-                attempts: part.attempts,
+            let result = FinalResult {
+                attempts: group.attempts,
                 gave_up: Some(if expired {
                     GaveUp::Expired
                 } else {
@@ -218,55 +228,55 @@ impl Batch {
                 }),
                 ..last.clone()
             };
-            self.end(number, part.places, &ending, &[]);
+            self.end(number, group.indices, &result, &[]);
         } else if let Some(progress) = self.begun(number) {
-            progress.put_back(part, due_at, now);
+            progress.put_back(group, due_at, now);
         }
     }
 
     /// Sets the final result of pushes that have none yet, whichever runner has them. `last` is the result of
     /// their last attempt.
-    pub(super) fn end(&mut self, number: u32, places: Places, last: &Ending, details: &[Detail]) {
+    pub(super) fn end(&mut self, number: u32, indices: BitSet, last: &FinalResult, details: &[Detail]) {
         let Some(chunk) = self.chunks.get_mut(at(number)) else {
             return;
         };
         let pushes = chunk.size.pushes;
-        let parts = chunk.open().map(|progress| progress.take_out(places, pushes));
-        for part in parts.into_iter().flatten() {
-            let attempts = part.attempts.saturating_add(last.attempts);
-            let index = self.ending(&Ending {
+        let groups = chunk.open().map(|progress| progress.take_out(indices, pushes));
+        for group in groups.into_iter().flatten() {
+            let attempts = group.attempts.saturating_add(last.attempts);
+            let index = self.result_number(&FinalResult {
                 attempts,
                 ..last.clone()
             });
             if let Some(progress) = self.begun(number) {
-                progress.end(part.places, index, pushes);
-                progress.keep_details(details, part.places);
+                progress.end(group.indices, index, pushes);
+                progress.keep_details(details, group.indices);
             }
-            let ended = count(part.places.len());
+            let ended = count(group.indices.len());
             if let Some(counted) = self.counts.get_mut(index) {
                 *counted += ended;
             }
-            self.guard.count(ended);
+            self.breaker.count(ended);
             self.unsaved.insert(number);
         }
         self.enter(number);
     }
 
     /// Returns the number of a result; adds a new one.
-    fn ending(&mut self, ending: &Ending) -> usize {
-        let endings = &mut self.record.endings;
-        if let Some(index) = endings.iter().position(|known| known == ending) {
+    fn result_number(&mut self, result: &FinalResult) -> usize {
+        let endings = &mut self.record.final_results;
+        if let Some(index) = endings.iter().position(|known| known == result) {
             return index;
         }
         // There are few verdicts, so each keeps a result of its own even if there are too many reasons to
         // distinguish.
-        let alike = |known: &Ending| known.verdict == ending.verdict && known.gave_up == ending.gave_up;
-        if endings.len() >= MAX_ENDINGS
+        let alike = |known: &FinalResult| known.verdict == result.verdict && known.gave_up == result.gave_up;
+        if endings.len() >= MAX_FINAL_RESULTS
             && let Some(index) = endings.iter().position(alike)
         {
             return index;
         }
-        endings.push(ending.clone());
+        endings.push(result.clone());
         self.counts.push(0);
         self.is_record_unsaved = true;
         endings.len() - 1
@@ -274,16 +284,16 @@ impl Batch {
 }
 
 /// Returns the result of a push with one attempt after `last`.
-fn given_up(last: &Ending) -> Ending {
-    Ending {
+fn given_up(last: &FinalResult) -> FinalResult {
+    FinalResult {
         gave_up: Some(GaveUp::Expired),
         ..last.clone()
     }
 }
 
 /// Returns the result of pushes whose runner stopped reporting.
-fn abandoned() -> Ending {
-    Ending {
+fn abandoned() -> FinalResult {
+    FinalResult {
         verdict: Verdict::Unknown,
         code: 0,
         reason: Some(RUNNER_LOST.to_owned()),

@@ -1,22 +1,22 @@
 mod background;
+mod circuit_breaker;
 mod claims;
 mod ends;
 mod formats;
-mod guards;
-mod handovers;
 mod interleavings;
 mod once;
 mod planning;
 mod rates;
 mod refusals;
 mod rounds;
+mod run_reports;
 mod scan_properties;
 mod scans;
+mod simulation;
 mod stopped_scans;
 mod windows;
-mod world;
 
-pub(super) use world::Dice;
+pub(super) use simulation::Rng;
 
 use super::*;
 use crate::fixture::{
@@ -39,7 +39,7 @@ fn sealed(terms: Terms, chunks: usize, pushes: usize) -> Batch {
 fn under_way(terms: Terms, chunks: usize, pushes: usize) -> Batch {
     let mut batch = sealed(terms, chunks, pushes);
     let mut number = 0;
-    while batch.guard.ended() < GUARDED || number == 0 {
+    while batch.breaker.ended() < INITIAL_PUSHES || number == 0 {
         let work = batch.claim(number, BEGIN).unwrap();
         batch.settle(number, work.until, &accepted(0..pushes), true, BEGIN);
         number += 1;
@@ -63,14 +63,14 @@ pub(super) fn counts(batch: &Batch, now: Timestamp) -> Counts {
     counts
 }
 
-fn endings(batch: &Batch) -> Vec<(&Ending, u64)> {
-    let counted = batch.record.endings.iter().zip(&batch.counts);
-    counted.map(|(ending, count)| (ending, *count)).collect()
+fn endings(batch: &Batch) -> Vec<(&FinalResult, u64)> {
+    let counted = batch.record.final_results.iter().zip(&batch.counts);
+    counted.map(|(result, count)| (result, *count)).collect()
 }
 
 /// When the pushes of a chunk that wait are sent again.
 fn due_at(batch: &Batch, number: u32) -> Timestamp {
-    let waiting = &batch.progress(number).unwrap().waiting;
-    assert_eq!(waiting.len(), 1, "{waiting:?}");
-    waiting[0].due_at
+    let retries = &batch.progress(number).unwrap().retries;
+    assert_eq!(retries.len(), 1, "{retries:?}");
+    retries[0].due_at
 }

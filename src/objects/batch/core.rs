@@ -345,7 +345,7 @@ impl Core {
                 app: record.app.clone(),
                 created_at: record.created_at,
                 first: work.size.first,
-                places: work.places,
+                indices: work.indices,
                 weight: record.terms.weight,
                 collapse_repeats: record.terms.collapse_repeats,
                 launch_until: work.launch_until,

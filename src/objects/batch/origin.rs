@@ -59,14 +59,14 @@ pub(super) async fn wake_scans(
 
 /// The devices of some chunks to report.
 #[derive(Default)]
-struct Found {
+struct ResultGroup {
     /// Devices that APNs refused, each with its list.
     refused: Vec<(Gone, DeviceList)>,
     /// The tokens of devices for which APNs has certainly accepted nothing.
     unaccepted: Vec<String>,
 }
 
-impl Found {
+impl ResultGroup {
     /// Returns the command for each shard, with the shard's number.
     fn commands(self, run: &str, answered_at: Timestamp, shards: u32) -> Vec<(u32, Command)> {
         let mut refused: BTreeMap<u32, (Vec<Gone>, Vec<Gone>)> = BTreeMap::new();
@@ -116,7 +116,7 @@ async fn tell_audience(
 }
 
 /// Returns the devices of the next chunks to report, and the chunk to continue with.
-fn find(core: &Core, from: u32, shards: u32, suspects: bool) -> Result<(Found, Option<u32>), String> {
+fn find(core: &Core, from: u32, shards: u32, suspects: bool) -> Result<(ResultGroup, Option<u32>), String> {
     let mut lists = vec![DeviceList::Gone];
     lists.extend(suspects.then_some(DeviceList::Suspect));
     let loaded = core.with(|batch| (batch.record().clone(), batch.chunks()));
@@ -131,9 +131,9 @@ fn find(core: &Core, from: u32, shards: u32, suspects: bool) -> Result<(Found, O
         (*number, devices.unwrap_or_default())
     });
     let counted: Vec<(u32, usize)> = counted.collect();
-    let portion = batch::portion(&counted, shards);
-    let mut found = Found::default();
-    let told = counted.iter().take(portion.chunks);
+    let report_page = batch::report_page(&counted, shards);
+    let mut found = ResultGroup::default();
+    let told = counted.iter().take(report_page.chunks);
     for (number, _) in told.filter(|(_, devices)| *devices > 0) {
         core.read_chunk(&record, *number, |chunk| {
             for list in &lists {
@@ -146,7 +146,7 @@ fn find(core: &Core, from: u32, shards: u32, suspects: bool) -> Result<(Found, O
             found.unaccepted.extend(receipts::unaccepted(chunk));
         })?;
     }
-    Ok((found, portion.next))
+    Ok((found, report_page.next))
 }
 
 /// Reports to the scheduler how a run ended.

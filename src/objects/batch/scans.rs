@@ -31,8 +31,8 @@ pub(super) fn open(
         // anew.
         core.begin(Batch::open(record, scans, clock::now()))?;
     }
-    core.with(|batch| batch.stands())
-        .map_or_else(nothing, |stands| answer(&stands))
+    core.with(|batch| batch.status())
+        .map_or_else(nothing, |status| answer(&status))
 }
 
 /// Handles a scan's step with the device lines `lines`.

@@ -39,12 +39,12 @@ fn stored(chunks: u32, every: u32) -> Stored {
         let work = batch.claim(number, NOW).unwrap();
         let gone = if number % every == 0 { 1 } else { 0 };
         let mut results = Results::default();
-        let places = |range: std::ops::Range<usize>| range.collect::<Vec<_>>();
-        results.found = vec![
-            found(Verdict::DropDevice, 410, Some("Unregistered"), &places(0..gone)),
-            found(Verdict::Accepted, 200, None, &places(gone..PUSHES)),
+        let indices = |range: std::ops::Range<usize>| range.collect::<Vec<_>>();
+        results.groups = vec![
+            found(Verdict::DropDevice, 410, Some("Unregistered"), &indices(0..gone)),
+            found(Verdict::Accepted, 200, None, &indices(gone..PUSHES)),
         ];
-        results.found.retain(|found| !found.places.is_empty());
+        results.groups.retain(|found| !found.indices.is_empty());
         batch.settle(number, work.until, &results, true, NOW);
         database.execute(&rows::write_progress(number, batch.progress(number).unwrap()));
     }

@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::DeviceList;
 use apns::time::Timestamp;
 use apns::{ApnsId, DeviceToken};
-use batch::places::Places;
-use batch::{Detail, Ending, GaveUp, OPEN, Progress, Record, Size, State, index};
+use batch::bit_set::BitSet;
+use batch::{Detail, FinalResult, GaveUp, NO_RESULT, Progress, Record, Size, State, result_index};
 use delivery::receipt::Status;
 
 /// The status of a push of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum PushStatus {
     /// It has its final result.
     Ended(Status),
     /// The batch was cancelled before it was sent.
@@ -29,7 +29,7 @@ pub enum Standing {
     Waiting,
 }
 
-impl Standing {
+impl PushStatus {
     /// Returns the status's name in answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -67,7 +67,7 @@ impl Chunk<'_> {
     #[must_use]
     pub fn has_any(&self, only: &[String]) -> bool {
         let sets = Sets::of(self);
-        let mut words = (0..self.size.pushes).map(|place| sets.standing(self, place).0.as_str());
+        let mut words = (0..self.size.pushes).map(|index| sets.status(self, index).0.as_str());
         only.is_empty() || words.any(|word| only.iter().any(|wanted| wanted == word))
     }
 
@@ -75,8 +75,8 @@ impl Chunk<'_> {
     #[must_use]
     pub fn count(&self, list: DeviceList) -> usize {
         let sets = Sets::of(self);
-        let endings = (0..self.size.pushes).filter_map(|place| sets.ending(self, place));
-        endings.filter(|ending| list.has(ending.verdict)).count()
+        let endings = (0..self.size.pushes).filter_map(|index| sets.result_of(self, index));
+        endings.filter(|result| list.has(result.verdict)).count()
     }
 
     /// Counts its pushes that APNs has certainly not accepted. Does not need its lines.
@@ -85,12 +85,12 @@ impl Chunk<'_> {
         Sets::of(self).unaccepted(self).len()
     }
 
-    fn position(&self, place: usize) -> u64 {
-        u64::from(self.size.first) + u64::try_from(place).unwrap_or(u64::MAX)
+    fn position(&self, index: usize) -> u64 {
+        u64::from(self.size.first) + u64::try_from(index).unwrap_or(u64::MAX)
     }
 
-    fn detail(&self, place: usize) -> Option<&Detail> {
-        self.details.iter().find(|detail| detail.place == place)
+    fn detail(&self, index: usize) -> Option<&Detail> {
+        self.details.iter().find(|detail| detail.index == index)
     }
 }
 
@@ -112,10 +112,10 @@ pub struct RefusedDevice {
 pub fn devices(chunk: &Chunk<'_>, list: DeviceList, first: u64, last: u64) -> Vec<RefusedDevice> {
     let sets = Sets::of(chunk);
     let mut devices = Vec::new();
-    for (place, text) in chunk.lines.lines().enumerate() {
-        let position = chunk.position(place);
-        let ending = sets.ending(chunk, place);
-        let Some(ending) = ending.filter(|ending| list.has(ending.verdict)) else {
+    for (index, text) in chunk.lines.lines().enumerate() {
+        let position = chunk.position(index);
+        let result = sets.result_of(chunk, index);
+        let Some(result) = result.filter(|result| list.has(result.verdict)) else {
             continue;
         };
         let Ok(line) = serde_json::from_str::<Line<'_>>(text) else {
@@ -128,8 +128,8 @@ pub fn devices(chunk: &Chunk<'_>, list: DeviceList, first: u64, last: u64) -> Ve
             devices.push(RefusedDevice {
                 token: token.as_hex().to_owned(),
                 reference: line.reference.map(Cow::into_owned),
-                since: chunk.detail(place).and_then(|detail| detail.since),
-                reason: ending.reason.clone().unwrap_or_default(),
+                since: chunk.detail(index).and_then(|detail| detail.since),
+                reason: result.reason.clone().unwrap_or_default(),
             });
         }
     }
@@ -143,7 +143,7 @@ pub fn unaccepted(chunk: &Chunk<'_>) -> Vec<String> {
     let unaccepted = Sets::of(chunk).unaccepted(chunk);
     let lines = chunk.lines.lines().enumerate();
     lines
-        .filter(|(place, _)| unaccepted.contains(*place))
+        .filter(|(index, _)| unaccepted.contains(*index))
         .filter_map(|(_, text)| serde_json::from_str::<Line<'_>>(text).ok())
         .filter_map(|line| DeviceToken::parse(&line.token).ok())
         .map(|token| token.as_hex().to_owned())
@@ -183,32 +183,32 @@ impl Page {
     /// empty, it matches every status.
     pub fn add_receipts(&mut self, chunk: &Chunk<'_>, from: u64, only: &[String]) {
         let sets = Sets::of(chunk);
-        self.for_each_push(chunk, from, |place, position, line| {
-            let (standing, ending) = sets.standing(chunk, place);
-            let word = standing.as_str();
+        self.for_each_push(chunk, from, |index, position, line| {
+            let (status, result) = sets.status(chunk, index);
+            let word = status.as_str();
             if !only.is_empty() && !only.iter().any(|wanted| wanted == word) {
                 return None;
             }
-            let detail = chunk.detail(place);
+            let detail = chunk.detail(index);
             let token = DeviceToken::parse(&line.token).ok();
             let receipt = Receipt {
                 index: position,
                 reference: line.reference.as_deref(),
                 token_hint: token.map(|token| token.hint()).unwrap_or_default(),
                 status: word,
-                duplicate_of: chunk.progress.duplicate_of(place),
+                duplicate_of: chunk.progress.duplicate_of(index),
                 // A push that is left out is never sent.
                 apns_id: (word != Status::Duplicate.as_str())
                     .then(|| apns_id(chunk, line, position).to_string()),
                 apns_unique_id: detail.and_then(|detail| detail.unique_id.as_deref()),
-                code: ending.map_or(0, |ending| ending.code),
-                reason: ending.and_then(|ending| ending.reason.as_deref()),
-                verdict: ending.map(|ending| ending.verdict.as_str()),
-                gave_up: ending.and_then(|ending| ending.gave_up).map(GaveUp::as_str),
+                code: result.map_or(0, |result| result.code),
+                reason: result.and_then(|result| result.reason.as_deref()),
+                verdict: result.map(|result| result.verdict.as_str()),
+                gave_up: result.and_then(|result| result.gave_up).map(GaveUp::as_str),
                 since: detail
                     .and_then(|detail| detail.since)
                     .map(|since| since.to_string()),
-                attempts: ending.map_or_else(|| sets.attempts(chunk, place), |ending| ending.attempts),
+                attempts: result.map_or_else(|| sets.attempts(chunk, index), |result| result.attempts),
             };
             serde_json::to_string(&receipt).ok()
         });
@@ -217,12 +217,12 @@ impl Page {
     /// Writes a chunk's devices on a list, from position `from` on.
     pub fn add_devices(&mut self, chunk: &Chunk<'_>, list: DeviceList, from: u64) {
         let sets = Sets::of(chunk);
-        self.for_each_push(chunk, from, |place, position, line| {
-            let ending = sets.ending(chunk, place)?;
-            if !list.has(ending.verdict) {
+        self.for_each_push(chunk, from, |index, position, line| {
+            let result = sets.result_of(chunk, index)?;
+            if !list.has(result.verdict) {
                 return None;
             }
-            let detail = chunk.detail(place);
+            let detail = chunk.detail(index);
             let token = DeviceToken::parse(&line.token).ok()?;
             let device = Refused {
                 index: position,
@@ -231,7 +231,7 @@ impl Page {
                 since: detail
                     .and_then(|detail| detail.since)
                     .map(|since| since.to_string()),
-                reason: ending.reason.as_deref(),
+                reason: result.reason.as_deref(),
             };
             serde_json::to_string(&device).ok()
         });
@@ -260,8 +260,8 @@ impl Page {
         from: u64,
         mut render: impl FnMut(usize, u64, &Line<'_>) -> Option<String>,
     ) {
-        for (place, text) in chunk.lines.lines().enumerate() {
-            let position = chunk.position(place);
+        for (index, text) in chunk.lines.lines().enumerate() {
+            let position = chunk.position(index);
             if position < from || self.is_full() {
                 continue;
             }
@@ -269,7 +269,7 @@ impl Page {
             let Ok(line) = serde_json::from_str::<Line<'_>>(text) else {
                 continue;
             };
-            let Some(text) = render(place, position, &line) else {
+            let Some(text) = render(index, position, &line) else {
                 continue;
             };
             if self.written == self.limit {
@@ -302,64 +302,70 @@ struct Line<'l> {
 
 /// A chunk's results and sets, computed once for all its pushes.
 struct Sets {
-    endings: Vec<Option<usize>>,
+    result_indices: Vec<Option<usize>>,
 }
 
 impl Sets {
     fn of(chunk: &Chunk<'_>) -> Self {
-        let letters = chunk.progress.endings.chars();
+        let codes = chunk.progress.result_codes.chars();
         Self {
-            endings: letters
-                .map(|letter| if letter == OPEN { None } else { index(letter) })
+            result_indices: codes
+                .map(|code| {
+                    if code == NO_RESULT {
+                        None
+                    } else {
+                        result_index(code)
+                    }
+                })
                 .collect(),
         }
     }
 
-    fn ending<'b>(&self, chunk: &Chunk<'b>, place: usize) -> Option<&'b Ending> {
-        let index = self.endings.get(place).copied().flatten()?;
-        chunk.record.endings.get(index)
+    fn result_of<'b>(&self, chunk: &Chunk<'b>, index: usize) -> Option<&'b FinalResult> {
+        let index = self.result_indices.get(index).copied().flatten()?;
+        chunk.record.final_results.get(index)
     }
 
-    fn standing<'b>(&self, chunk: &Chunk<'b>, place: usize) -> (Standing, Option<&'b Ending>) {
-        if let Some(ending) = self.ending(chunk, place) {
-            return (Standing::Ended(ending.status()), Some(ending));
+    fn status<'b>(&self, chunk: &Chunk<'b>, index: usize) -> (PushStatus, Option<&'b FinalResult>) {
+        if let Some(result) = self.result_of(chunk, index) {
+            return (PushStatus::Ended(result.status()), Some(result));
         }
-        let standing = if chunk.progress.in_flight().contains(place) {
-            Standing::InFlight
+        let status = if chunk.progress.in_flight().contains(index) {
+            PushStatus::InFlight
         } else if chunk.record.state.has_ended() {
-            Standing::Cancelled
-        } else if chunk.progress.put_off().contains(place) {
-            Standing::Retrying
+            PushStatus::Cancelled
+        } else if chunk.progress.rescheduled().contains(index) {
+            PushStatus::Retrying
         } else {
-            Standing::Waiting
+            PushStatus::Waiting
         };
-        (standing, None)
+        (status, None)
     }
 
     /// Returns the pushes that were not sent, or were refused. A push whose runner never reported may have
     /// been accepted.
-    fn unaccepted(&self, chunk: &Chunk<'_>) -> Places {
+    fn unaccepted(&self, chunk: &Chunk<'_>) -> BitSet {
         let has_ended = chunk.record.state.has_ended();
         let doubtful = chunk.progress.uncertain.with(chunk.progress.in_flight());
-        let is_unaccepted = |place: &usize| {
-            let ending = self.ending(chunk, *place);
-            ending.map_or(has_ended, Ending::is_not_accepted)
+        let is_unaccepted = |index: &usize| {
+            let result = self.result_of(chunk, *index);
+            result.map_or(has_ended, FinalResult::is_not_accepted)
         };
-        let places: Places = (0..chunk.size.pushes).filter(is_unaccepted).collect();
-        places.without(doubtful)
+        let indices: BitSet = (0..chunk.size.pushes).filter(is_unaccepted).collect();
+        indices.without(doubtful)
     }
 
-    fn attempts(&self, chunk: &Chunk<'_>, place: usize) -> u8 {
-        let waiting = chunk.progress.waiting.iter().map(|waiting| waiting.part);
+    fn attempts(&self, chunk: &Chunk<'_>, index: usize) -> u8 {
+        let retries = chunk.progress.retries.iter().map(|retry| retry.group);
         let claimed = chunk
             .progress
             .claim
             .iter()
-            .flat_map(|claim| claim.parts.iter().copied());
-        let mut parts = waiting.chain(claimed);
-        parts
-            .find(|part| part.places.contains(place))
-            .map_or(0, |part| part.attempts)
+            .flat_map(|claim| claim.groups.iter().copied());
+        let mut groups = retries.chain(claimed);
+        groups
+            .find(|group| group.indices.contains(index))
+            .map_or(0, |group| group.attempts)
     }
 }
 

@@ -5,10 +5,10 @@ mod terms;
 use super::*;
 use crate::batch::receipts::{Chunk, Page};
 use apns::time::Timestamp;
-use batch::places::Places;
+use batch::bit_set::BitSet;
 use batch::{
-    Announcement, Assignment, Batch, Counts, Detail, Ending, Found, Handover, Pause, PausedBy, Progress,
-    Results, Size, State, Terms,
+    Announcement, Assignment, Batch, Counts, Detail, FinalResult, Pause, PausedBy, Progress, ReportProgress,
+    ResultGroup, Results, Size, State, Terms,
 };
 use delivery::verdict::Verdict;
 use proptest::prelude::*;
@@ -45,18 +45,18 @@ pub(super) fn sample() -> Record {
         invalid: 0,
         warnings: Default::default(),
         ignores_bad_tokens: false,
-        endings: Vec::new(),
-        origin: None,
+        final_results: Vec::new(),
+        run: None,
         cut_off: None,
         cut_off_detail: None,
-        handover: Handover::default(),
+        run_report: ReportProgress::default(),
         announcement: Announcement::default(),
     }
 }
 
-pub(super) fn found(verdict: Verdict, code: u16, reason: Option<&str>, places: &[usize]) -> Found {
-    Found {
-        ending: Ending {
+pub(super) fn found(verdict: Verdict, code: u16, reason: Option<&str>, indices: &[usize]) -> ResultGroup {
+    ResultGroup {
+        result: FinalResult {
             verdict,
             code,
             reason: reason.map(str::to_owned),
@@ -65,7 +65,7 @@ pub(super) fn found(verdict: Verdict, code: u16, reason: Option<&str>, places: &
         },
         retry_after_ms: None,
         untried: false,
-        places: places.iter().copied().collect(),
+        indices: indices.iter().copied().collect(),
     }
 }
 
@@ -76,12 +76,12 @@ fn batch(pushes: usize) -> (Batch, Progress) {
     let mut batch = Batch::seal(sample(), vec![size], NOW);
     assert_eq!(batch.plan(NOW), [0]);
     let work = batch.claim(0, NOW).unwrap();
-    assert_eq!(work.places, Places::first(pushes));
+    assert_eq!(work.indices, BitSet::first(pushes));
     let results = Results {
-        found: vec![
+        groups: vec![
             found(Verdict::Accepted, 200, None, &[0, 1]),
             found(Verdict::DropDevice, 410, Some("Unregistered"), &[2]),
-            Found {
+            ResultGroup {
                 retry_after_ms: Some(60_000),
                 ..found(
                     Verdict::Retry(delivery::verdict::RetryCause::Server),
@@ -100,7 +100,7 @@ fn batch(pushes: usize) -> (Batch, Progress) {
 
 fn details() -> Vec<Detail> {
     vec![Detail {
-        place: 2,
+        index: 2,
         since: Some(NOW),
         unique_id: None,
     }]
@@ -215,7 +215,7 @@ fn collapse_ids(collapse_repeats: bool, own: &[(u8, Value)]) -> Vec<Option<Strin
         app: "shop".to_owned(),
         created_at: NOW,
         first: 3500,
-        places: Places::first(1),
+        indices: BitSet::first(1),
         weight: 1,
         collapse_repeats,
         launch_until: None,
@@ -316,12 +316,12 @@ fn only_what_can_be_ours_is_an_id() {
 #[test]
 fn receipts_come_in_the_order_of_the_upload_with_what_became_of_each() {
     let receipts = page(10, 0, &[]);
-    let standing: Vec<&str> = receipts[..6]
+    let status: Vec<&str> = receipts[..6]
         .iter()
         .map(|receipt| receipt["status"].as_str().unwrap())
         .collect();
     assert_eq!(
-        standing,
+        status,
         [
             "accepted", "accepted", "rejected", "retrying", "waiting", "waiting"
         ]
@@ -380,20 +380,20 @@ fn nothing_of_a_batch_that_ended_waits() {
 
 #[test]
 fn a_listing_can_ask_for_every_word_that_an_answer_has() {
-    use crate::batch::receipts::Standing;
+    use crate::batch::receipts::PushStatus;
     use crate::listing::{STATES, STATUSES};
     use delivery::receipt::Status;
-    let standings = [
-        Standing::Ended(Status::Accepted),
-        Standing::Ended(Status::Rejected),
-        Standing::Ended(Status::Failed),
-        Standing::Ended(Status::Duplicate),
-        Standing::Cancelled,
-        Standing::Retrying,
-        Standing::InFlight,
-        Standing::Waiting,
+    let statuses = [
+        PushStatus::Ended(Status::Accepted),
+        PushStatus::Ended(Status::Rejected),
+        PushStatus::Ended(Status::Failed),
+        PushStatus::Ended(Status::Duplicate),
+        PushStatus::Cancelled,
+        PushStatus::Retrying,
+        PushStatus::InFlight,
+        PushStatus::Waiting,
     ];
-    assert_eq!(standings.map(Standing::as_str), STATUSES);
+    assert_eq!(statuses.map(PushStatus::as_str), STATUSES);
     let states = [
         State::Staging,
         State::Running,

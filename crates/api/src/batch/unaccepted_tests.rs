@@ -7,7 +7,7 @@ use ::batch::fixture::{
     untried,
 };
 use ::batch::rows::PAGE;
-use ::batch::{Append, Batch, LeftOut, Origin, Progress, Results, State, Terms, portion, whole_page};
+use ::batch::{Append, Batch, LeftOut, Progress, Results, RunRef, State, Terms, report_page, whole_page};
 use apns::time::Timestamp;
 use campaign::audience::{Command, Device, Reply};
 use campaign::scan::{AudienceScan, CapScope, Cursor, Frequency, Judge, Rendered, Unaccepted};
@@ -39,7 +39,7 @@ impl Run {
         let devices: Vec<Device> = devices.collect();
         database.ask(&Command::Upsert { devices }, BEGIN).unwrap();
         let mut record = record(terms);
-        record.origin = Some(Origin {
+        record.run = Some(RunRef {
             campaign: "c".to_owned(),
             at: BEGIN,
             audience: audience(),
@@ -146,15 +146,15 @@ impl Run {
                 .iter()
                 .map(|(number, progress)| (*number, chunk(*number, progress, "").0));
             let counted: Vec<(u32, usize)> = counted.collect();
-            let portion = portion(&counted, 1);
-            for ((number, progress), (_, count)) in page.iter().zip(&counted).take(portion.chunks) {
+            let report_page = report_page(&counted, 1);
+            for ((number, progress), (_, count)) in page.iter().zip(&counted).take(report_page.chunks) {
                 let (_, tokens) = chunk(*number, progress, &self.lines[at(*number)]);
                 assert_eq!(tokens.len(), *count);
                 if !tokens.is_empty() {
                     written += self.tell(tokens);
                 }
             }
-            next = portion.next;
+            next = report_page.next;
         }
         written
     }
@@ -195,8 +195,8 @@ impl Run {
 }
 
 /// Nobody knows whether APNs has accepted these pushes.
-fn lost(places: impl IntoIterator<Item = usize>) -> Results {
-    told(Verdict::Unknown, 0, "ConnectionLost", places)
+fn lost(indices: impl IntoIterator<Item = usize>) -> Results {
+    told(Verdict::Unknown, 0, "ConnectionLost", indices)
 }
 
 fn once() -> Terms {

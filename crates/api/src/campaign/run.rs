@@ -9,7 +9,7 @@ use crate::problem::Problem;
 use apns::fault::{Faults, Pointer};
 use apns::time::Timestamp;
 use batch::AudienceRef;
-use batch::{LONGEST_LIFE, Origin, Record};
+use batch::{LONGEST_LIFE, Record, RunRef};
 use campaign::scan::{AudienceScan, Frequency, Judge};
 use campaign::scheduler::{Campaign, Run};
 use campaign::segment::Segment;
@@ -41,7 +41,7 @@ pub fn opening(
     let opening = stager.opening();
     let mut record = super::record(&run.batch, opening, &config.batches, run.at);
     record.warnings = stager.warnings().clone();
-    record.origin = Some(Origin {
+    record.run = Some(RunRef {
         campaign: campaign.id.clone(),
         at: run.at,
         audience: audience.clone(),

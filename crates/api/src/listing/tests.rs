@@ -242,7 +242,13 @@ fn a_listing_of_dead_letters_format_unchanged() {
     // Callers read it.
     let now = Timestamp::from_millis(1_795_420_800_123);
     let page = dead_letter::Page {
-        letters: vec![Letter::new("a1", "PUSHES_2", r#"{"x":1}"#, "is not ours", now)],
+        letters: vec![DeadLetter::new(
+            "a1",
+            "PUSHES_2",
+            r#"{"x":1}"#,
+            "is not ours",
+            now,
+        )],
         cursor: None,
     };
     assert_eq!(

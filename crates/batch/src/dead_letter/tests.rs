@@ -13,8 +13,8 @@ fn at(secs: u64) -> Timestamp {
     Timestamp::from_secs(secs)
 }
 
-fn letter(id: &str, secs: u64) -> Letter {
-    Letter::new(
+fn letter(id: &str, secs: u64) -> DeadLetter {
+    DeadLetter::new(
         id,
         "PUSHES",
         r#"{"batch":"b","chunk":7}"#,
@@ -23,10 +23,10 @@ fn letter(id: &str, secs: u64) -> Letter {
     )
 }
 
-fn buried(letters: &[Letter]) -> Database {
+fn stored(letters: &[DeadLetter]) -> Database {
     let database = database();
     for letter in letters {
-        assert_eq!(ask(&database, &Command::Bury(letter.clone())), Reply::Done);
+        assert_eq!(ask(&database, &Command::Add(letter.clone())), Reply::Done);
     }
     database
 }
@@ -48,9 +48,9 @@ fn drop(id: &str) -> Command {
 
 #[test]
 fn a_letter_is_kept_until_it_is_dropped_also_when_it_is_read() {
-    let database = buried(&[letter("a", 1)]);
+    let database = stored(&[letter("a", 1)]);
     for _ in 0..2 {
-        assert_eq!(ask(&database, &read("a")), Reply::Letter(letter("a", 1)));
+        assert_eq!(ask(&database, &read("a")), Reply::DeadLetter(letter("a", 1)));
     }
     assert_eq!(ask(&database, &drop("a")), Reply::Done);
     assert_eq!(ask(&database, &drop("a")), Reply::Missing);
@@ -59,14 +59,14 @@ fn a_letter_is_kept_until_it_is_dropped_also_when_it_is_read() {
 
 #[test]
 fn a_letter_that_comes_twice_is_kept_as_it_came_first() {
-    let database = buried(&[letter("a", 1), letter("a", 2)]);
-    assert_eq!(ask(&database, &read("a")), Reply::Letter(letter("a", 1)));
+    let database = stored(&[letter("a", 1), letter("a", 2)]);
+    assert_eq!(ask(&database, &read("a")), Reply::DeadLetter(letter("a", 1)));
 }
 
 #[test]
 fn letters_are_listed_page_by_page_the_newest_first() {
     let letters = [letter("a", 1), letter("b", 2), letter("c", 2), letter("d", 3)];
-    let database = buried(&letters);
+    let database = stored(&letters);
     let (mut found, mut cursor, mut pages) = (Vec::new(), None, 0);
     loop {
         let page = list(&database, 2, cursor);
@@ -82,37 +82,37 @@ fn letters_are_listed_page_by_page_the_newest_first() {
 
 #[test]
 fn a_listing_shows_the_start_of_a_body_and_reading_all_of_it() {
-    let long = Letter {
+    let long = DeadLetter {
         body: "é".repeat(5000),
         bytes: 10_000,
         ..letter("a", 1)
     };
-    let database = buried(std::slice::from_ref(&long));
+    let database = stored(std::slice::from_ref(&long));
     let shown = &list(&database, 1, None).letters[0];
     assert_eq!((&*shown.body, shown.bytes), (&*"é".repeat(1000), 10_000));
     assert!(!shown.is_whole() && long.is_whole());
-    assert_eq!(ask(&database, &read("a")), Reply::Letter(long));
+    assert_eq!(ask(&database, &read("a")), Reply::DeadLetter(long));
 }
 
 #[test]
 fn a_body_at_the_limit_is_kept_and_one_above_is_cut_and_says_so() {
-    let of = |body: &str| Letter::new("a", "PUSHES", body, "", at(1));
+    let of = |body: &str| DeadLetter::new("a", "PUSHES", body, "", at(1));
     assert!(of(&"a".repeat(MAX_BODY)).is_whole());
     let over = of(&"a".repeat(MAX_BODY + 1));
     assert_eq!((over.body.len(), over.is_whole()), (MAX_BODY, false));
     // The cut falls between two characters.
     let over = of(&format!("a{}", "é".repeat(MAX_BODY / 2)));
     assert_eq!((over.body.len(), over.is_whole()), (MAX_BODY - 1, false));
-    let long = Letter::new("a", "PUSHES", "", &"é".repeat(MAX_PROBLEM), at(1));
+    let long = DeadLetter::new("a", "PUSHES", "", &"é".repeat(MAX_PROBLEM), at(1));
     assert_eq!(long.problem.len(), MAX_PROBLEM);
 }
 
 #[test]
 fn a_sweep_takes_what_came_before_its_moment() {
-    let database = buried(&[letter("a", 1), letter("b", 2)]);
+    let database = stored(&[letter("a", 1), letter("b", 2)]);
     ask(&database, &Command::Sweep { before: at(2) });
     assert_eq!(ask(&database, &read("a")), Reply::Missing);
-    assert_eq!(ask(&database, &read("b")), Reply::Letter(letter("b", 2)));
+    assert_eq!(ask(&database, &read("b")), Reply::DeadLetter(letter("b", 2)));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_listing_reads_the_index_in_order_and_sorts_nothing() {
 fn commands_and_replies_format_unchanged() {
     // They travel between versions of the Worker.
     let commands = [
-        Command::Bury(letter("a", 1)),
+        Command::Add(letter("a", 1)),
         Command::List {
             limit: 1,
             cursor: None,
@@ -144,7 +144,7 @@ fn commands_and_replies_format_unchanged() {
     let text = serde_json::to_string(&commands).unwrap();
     assert_eq!(
         text,
-        r#"[{"bury":{"id":"a","queue":"PUSHES","body":"{\"batch\":\"b\",\"chunk\":7}","bytes":23,"received_at":1000,"problem":"is not ours"}},{"list":{"limit":1,"cursor":null}},{"read":{"id":"a"}},{"drop":{"id":"a"}},{"sweep":{"before":1000}}]"#
+        r#"[{"add":{"id":"a","queue":"PUSHES","body":"{\"batch\":\"b\",\"chunk\":7}","bytes":23,"received_at":1000,"problem":"is not ours"}},{"list":{"limit":1,"cursor":null}},{"read":{"id":"a"}},{"drop":{"id":"a"}},{"sweep":{"before":1000}}]"#
     );
     assert_eq!(serde_json::from_str::<Vec<Command>>(&text).unwrap(), commands);
     let page = Page {
@@ -154,7 +154,7 @@ fn commands_and_replies_format_unchanged() {
     let replies = [
         Reply::Done,
         Reply::Missing,
-        Reply::Letter(letter("a", 1)),
+        Reply::DeadLetter(letter("a", 1)),
         Reply::Page(page),
     ];
     let text = serde_json::to_string(&replies).unwrap();
@@ -162,7 +162,7 @@ fn commands_and_replies_format_unchanged() {
     assert_eq!(
         text,
         format!(
-            r#"["done","missing",{{"letter":{one}}},{{"page":{{"letters":[{one}],"cursor":"1000.a"}}}}]"#
+            r#"["done","missing",{{"dead_letter":{one}}},{{"page":{{"letters":[{one}],"cursor":"1000.a"}}}}]"#
         )
     );
     assert_eq!(serde_json::from_str::<Vec<Reply>>(&text).unwrap(), replies);

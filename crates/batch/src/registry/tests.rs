@@ -297,8 +297,8 @@ fn a_stored_batch_format_unchanged() {
 fn entries() -> impl Strategy<Value = Vec<Entry>> {
     let one = (0..9_u64, prop_oneof![Just("shop"), Just("news")], any::<bool>());
     prop::collection::vec(one, 0..30).prop_map(|all| {
-        let entry = |(place, (secs, app, has_ended)): (usize, (u64, &str, bool))| {
-            let entry = batch(&format!("{place:032x}"), app, at(secs));
+        let entry = |(index, (secs, app, has_ended)): (usize, (u64, &str, bool))| {
+            let entry = batch(&format!("{index:032x}"), app, at(secs));
             if has_ended { ended(&entry, at(10)) } else { entry }
         };
         all.into_iter().enumerate().map(entry).collect()

@@ -13,7 +13,7 @@ fn with_webhook() -> Terms {
 
 pub(super) fn run(terms: Terms) -> Record {
     Record {
-        origin: Some(Origin {
+        run: Some(RunRef {
             campaign: "c".to_owned(),
             at: BEGIN,
             audience: audience(),
@@ -153,7 +153,7 @@ fn a_run_is_reported_and_its_batch_queued_while_its_endpoint_hangs() {
     );
     let told = end(gone[0].0, Outcome::Reported(None));
     tasks.handle(&mut batch, told, BEGIN + secs(1));
-    assert!(!batch.owes_reports());
+    assert!(!batch.has_pending_reports());
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn an_end_that_comes_after_its_call_was_given_up_changes_nothing() {
     let late = BEGIN + secs(61);
     tasks.handle(&mut batch, Event::Look, late);
     tasks.handle(&mut batch, end(report, Outcome::Reported(None)), late);
-    assert!(batch.owes_reports());
+    assert!(batch.has_pending_reports());
 }
 
 #[test]
@@ -702,7 +702,7 @@ mod host {
                 }
                 Call::Remove => {
                     let (batch, tasks) = self.memory.take().unwrap();
-                    assert!(!batch.owes_reports() && batch.unannounced().is_none());
+                    assert!(!batch.has_pending_reports() && batch.unannounced().is_none());
                     assert_eq!(tasks.outbox().wake(), None, "a delivery waits");
                     self.is_removed = true;
                     self.alarm = None;
@@ -722,7 +722,7 @@ mod host {
             assert_eq!(self.progress.len(), self.sizes.len());
             assert_eq!(self.registered, "done");
             assert!(self.run_ended);
-            if record.origin.is_some() {
+            if record.run.is_some() {
                 assert_eq!(self.reported.len(), self.sizes.len(), "of each chunk");
             }
             // Two chunks fill a delivery here; and one says that it has ended.

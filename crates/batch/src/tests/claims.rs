@@ -5,7 +5,7 @@ fn a_message_that_comes_twice_finds_nothing() {
     let mut batch = sealed(terms(), 1, 500);
     assert_eq!(batch.plan(BEGIN), [0]);
     let work = batch.claim(0, BEGIN).unwrap();
-    assert_eq!(work.places, Places::first(500));
+    assert_eq!(work.indices, BitSet::first(500));
     assert_eq!(work.until, BEGIN + CLAIM);
     assert_eq!(batch.claim(0, BEGIN + secs(1)), None, "somebody has it");
     batch.settle(0, work.until, &accepted(0..500), true, BEGIN + secs(2));
@@ -37,7 +37,7 @@ fn the_chunk_of_a_runner_that_died_is_claimed_anew_after_its_time() {
     let again = dead.until + secs(1);
     assert_eq!(batch.plan(again), [0]);
     let work = batch.claim(0, again).unwrap();
-    assert_eq!(work.places, (100..500).collect());
+    assert_eq!(work.indices, (100..500).collect());
 }
 
 #[test]
@@ -65,9 +65,9 @@ fn a_late_runner_has_its_endings_kept_and_nothing_else() {
     assert!(settled.stop);
     assert_eq!(batch.record().state, State::Running);
     let progress = batch.progress(0).unwrap();
-    assert_eq!(progress.ended(), Places::first(10));
+    assert_eq!(progress.ended(), BitSet::first(10));
     assert_eq!(progress.in_flight(), (10..500).collect(), "as they were");
-    assert!(progress.waiting.is_empty());
+    assert!(progress.retries.is_empty());
     let settled = batch.settle(0, work.until, &accepted(0..500), true, now + secs(3));
     assert!(!settled.stop || batch.record().state == State::Done);
     assert_eq!(batch.record().state, State::Done);
@@ -120,7 +120,7 @@ fn a_checkpoint_that_is_told_again_changes_nothing() {
     let all = both(results, accepted(110..500));
     batch.settle(0, work.until, &all, true, BEGIN + secs(10));
     let after = batch.progress(0).unwrap().clone();
-    assert_eq!(after.waiting, before.waiting);
+    assert_eq!(after.retries, before.retries);
     assert_eq!(after.claim, None);
     let settled = batch.settle(0, work.until, &all, true, BEGIN + secs(11));
     assert!(settled.stop);
@@ -149,7 +149,7 @@ fn no_two_claims_of_a_moment_have_the_same_name() {
     let second = batch.claim(1, BEGIN).unwrap();
     assert_ne!(first.until, second.until);
     batch.settle(1, first.until, &throttled(0..500), true, BEGIN);
-    assert!(batch.progress(1).unwrap().waiting.is_empty());
+    assert!(batch.progress(1).unwrap().retries.is_empty());
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn what_a_runner_does_not_tell_of_is_sent_again_at_once() {
     let work = batch.claim(0, BEGIN).unwrap();
     batch.settle(0, work.until, &accepted(0..400), true, BEGIN);
     assert_eq!(counts(&batch, BEGIN).waiting, 100);
-    assert_eq!(batch.claim(0, BEGIN).unwrap().places, (400..500).collect());
+    assert_eq!(batch.claim(0, BEGIN).unwrap().indices, (400..500).collect());
 }
 
 #[test]
@@ -214,10 +214,10 @@ fn a_chunk_whose_runners_all_die_is_given_up_with_its_budget() {
     let took = batch.record().ended_at.unwrap().since(BEGIN);
     assert!(took > secs(86_000) && took < secs(87_000), "{took:?}");
     assert!((450..750).contains(&claims), "{claims}");
-    let [(ending, 2)] = endings(&batch)[..] else {
+    let [(result, 2)] = endings(&batch)[..] else {
         panic!("{:?}", endings(&batch))
     };
-    assert_eq!(ending.gave_up, Some(GaveUp::OutOfRetries));
-    assert_eq!(ending.reason.as_deref(), Some("RunnerLost"));
+    assert_eq!(result.gave_up, Some(GaveUp::OutOfRetries));
+    assert_eq!(result.reason.as_deref(), Some("RunnerLost"));
     assert_eq!(counts(&batch, now).failed, 2);
 }

@@ -152,7 +152,7 @@ fn the_overview_tells_where_every_push_is() {
     let overview = batch.overview(BEGIN);
     assert_eq!((overview.pushes, overview.chunks), (2000, 4));
     let reasons = overview.reasons.iter();
-    let reasons: Vec<(u16, u64)> = reasons.map(|reason| (reason.ending.code, reason.count)).collect();
+    let reasons: Vec<(u16, u64)> = reasons.map(|reason| (reason.result.code, reason.count)).collect();
     assert_eq!(reasons, [(200, 600), (410, 10)]);
 }
 

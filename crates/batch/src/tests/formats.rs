@@ -20,15 +20,15 @@ fn a_records_format_unchanged() {
         },
         invalid: 3,
         ignores_bad_tokens: true,
-        endings: vec![
-            Ending {
+        final_results: vec![
+            FinalResult {
                 verdict: Verdict::Accepted,
                 code: 200,
                 reason: None,
                 attempts: 1,
                 gave_up: None,
             },
-            Ending {
+            FinalResult {
                 verdict: Verdict::Retry(RetryCause::ProviderToken(TokenRefusal::TooManyUpdates)),
                 code: 429,
                 reason: Some("TooManyProviderTokenUpdates".to_owned()),
@@ -45,7 +45,7 @@ fn a_records_format_unchanged() {
         r#""terms":{"rate":1000,"weight":1,"retry_for_ms":86400000,"expires_at":1800000000000,"#,
         r#""repeatable":true,"one_attempt":false,"collapse_repeats":true,"bad_token_percent":20,"claim_ms":120000,"#,
         r#""keep_ms":604800000,"webhook":"https://example.com"},"invalid":3,"ignores_bad_tokens":true,"#,
-        r#""endings":[{"verdict":"accepted","code":200,"attempts":1},"#,
+        r#""final_results":[{"verdict":"accepted","code":200,"attempts":1},"#,
         r#"{"verdict":{"retry":{"provider_token":"too_many_updates"}},"code":429,"#,
         r#""reason":"TooManyProviderTokenUpdates","attempts":7,"gave_up":"out_of_retries"}]}"#,
     );
@@ -62,15 +62,15 @@ fn a_runs_record_format_unchanged() {
             windows: vec![(BEGIN, BEGIN + secs(1))],
             ..terms()
         },
-        origin: Some(Origin {
+        run: Some(RunRef {
             campaign: "c".to_owned(),
             at: BEGIN,
             audience: audience(),
             opened_at: BEGIN,
         }),
         cut_off: Some(CutOff::Full),
-        handover: Handover {
-            told: true,
+        run_report: ReportProgress {
+            reported: true,
             next: 7,
             over: false,
         },
@@ -83,8 +83,8 @@ fn a_runs_record_format_unchanged() {
         r#""terms":{"rate":null,"weight":1,"retry_for_ms":86400000,"expires_at":null,"#,
         r#""repeatable":true,"one_attempt":false,"collapse_repeats":true,"bad_token_percent":20,"claim_ms":120000,"#,
         r#""keep_ms":604800000,"webhook":null,"windows":[[1800000000000,1800000001000]]},"invalid":0,"#,
-        r#""endings":[],"origin":{"campaign":"c","at":1800000000000,"audience":{"name":"customers","created_at":1800000000000,"shards":8},"opened_at":1800000000000},"#,
-        r#""cut_off":"full","cut_off_detail":"so","handover":{"told":true,"next":7,"over":false}}"#,
+        r#""final_results":[],"run":{"campaign":"c","at":1800000000000,"audience":{"name":"customers","created_at":1800000000000,"shards":8},"opened_at":1800000000000},"#,
+        r#""cut_off":"full","cut_off_detail":"so","run_report":{"reported":true,"next":7,"over":false}}"#,
     );
     assert_eq!(serde_json::to_string(&record).unwrap(), text);
     assert_eq!(serde_json::from_str::<Record>(text).unwrap(), record);
@@ -92,18 +92,18 @@ fn a_runs_record_format_unchanged() {
 
 #[test]
 fn a_progress_format_unchanged() {
-    // A row of each chunk that a batch of the last deployment has begun; receipts read the letters.
+    // A row of each chunk that a batch of the last deployment has begun; receipts read the codes.
     let text = concat!(
-        r#"{"claim":{"until":1800000120000,"parts":[{"rounds":0,"attempts":0,"places":[[4,4]]},"#,
-        r#"{"rounds":2,"attempts":3,"first_at":1800000000000,"places":[[5,6]]}]},"#,
-        r#""waiting":[{"due_at":1800000060000,"part":{"rounds":1,"attempts":1,"#,
-        r#""first_at":1800000000000,"places":[[2,3]]}}],"#,
-        r##""endings":"#$     "}"##,
+        r#"{"claim":{"until":1800000120000,"groups":[{"rounds":0,"attempts":0,"indices":[[4,4]]},"#,
+        r#"{"rounds":2,"attempts":3,"first_at":1800000000000,"indices":[[5,6]]}]},"#,
+        r#""retries":[{"due_at":1800000060000,"group":{"rounds":1,"attempts":1,"#,
+        r#""first_at":1800000000000,"indices":[[2,3]]}}],"#,
+        r##""result_codes":"#$     "}"##,
     );
     let progress: Progress = serde_json::from_str(text).unwrap();
     assert_eq!(serde_json::to_string(&progress).unwrap(), text);
-    assert_eq!(progress.ended(), Places::first(2));
-    assert_eq!(progress.put_off(), (2..4).collect());
+    assert_eq!(progress.ended(), BitSet::first(2));
+    assert_eq!(progress.rescheduled(), (2..4).collect());
     assert_eq!(progress.in_flight(), (4..7).collect());
     assert_eq!(progress.ready(8), std::iter::once(7).collect());
     assert_eq!(serde_json::to_string(&Progress::default()).unwrap(), "{}");
@@ -119,7 +119,7 @@ fn what_one_push_alone_has_is_kept_once_with_its_ending() {
     let work = batch.claim(0, BEGIN).unwrap();
     let mut results = bad_tokens([1]);
     results.details = vec![Detail {
-        place: 1,
+        index: 1,
         since: Some(BEGIN),
         unique_id: None,
     }];

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::world::World;
+use super::simulation::Simulation;
 use super::*;
 
 fn some_terms() -> impl Strategy<Value = Terms> {
@@ -48,7 +48,7 @@ fn some_sizes() -> impl Strategy<Value = Vec<Size>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
-    /// Whatever happens in whatever order: [`World`] looks at each claim and each row that is written.
+    /// Whatever happens in whatever order: [`Simulation`] looks at each claim and each row that is written.
     #[test]
     fn every_push_ends_once_and_none_is_sent_twice_at_a_time(
         terms in some_terms(),
@@ -57,34 +57,34 @@ proptest! {
         seed: u64,
     ) {
         let pushes: usize = sizes.iter().map(|size| size.pushes).sum();
-        let mut world = World::new(terms, sizes, seed);
+        let mut simulation = Simulation::new(terms, sizes, seed);
         for step in 0..steps {
-            world.step();
-            counts(&world.batch, world.now);
+            simulation.step();
+            counts(&simulation.batch, simulation.now);
             if step % 50 == 0 {
-                world.assert_stored();
+                simulation.assert_stored();
             }
         }
         // From here on all goes well, and it comes to its end.
-        world.kind = true;
-        world.batch.resume(world.now);
-        world.save();
+        simulation.kind = true;
+        simulation.batch.resume(simulation.now);
+        simulation.save();
         for _ in 0..100_000 {
-            if world.batch.record().state.has_ended() {
+            if simulation.batch.record().state.has_ended() {
                 break;
             }
-            if let State::Paused = world.batch.record().state {
+            if let State::Paused = simulation.batch.record().state {
                 // What is in flight may still tell of trouble.
-                world.batch.resume(world.now);
+                simulation.batch.resume(simulation.now);
             }
-            world.step();
+            simulation.step();
         }
-        world.assert_stored();
-        let counts = counts(&world.batch, world.now);
+        simulation.assert_stored();
+        let counts = counts(&simulation.batch, simulation.now);
         prop_assert_eq!((counts.waiting, counts.in_flight, counts.retrying), (0, 0, 0));
         let ended = usize::try_from(counts.accepted + counts.rejected + counts.failed).unwrap();
-        prop_assert_eq!(world.letters(), ended);
-        match world.batch.record().state {
+        prop_assert_eq!(simulation.letters(), ended);
+        match simulation.batch.record().state {
             State::Done => prop_assert_eq!(ended, pushes),
             State::Cancelled => prop_assert_eq!(ended + usize::try_from(counts.cancelled).unwrap(), pushes),
             state => prop_assert!(false, "it never ends: {state:?}"),
@@ -96,12 +96,12 @@ proptest! {
 fn the_world_has_everything_happen() {
     let (mut claims, mut evictions) = (0, 0);
     for seed in 0..20 {
-        let mut world = World::new(terms(), sizes(8, 20), seed);
+        let mut simulation = Simulation::new(terms(), sizes(8, 20), seed);
         for _ in 0..500 {
-            world.step();
+            simulation.step();
         }
-        claims += world.claims;
-        evictions += world.evictions;
+        claims += simulation.claims;
+        evictions += simulation.evictions;
     }
     assert!(
         claims > 400 && evictions > 200,

@@ -21,8 +21,8 @@ fn one_attempt() -> Terms {
     }
 }
 
-fn never_left(places: impl IntoIterator<Item = usize>) -> Results {
-    told(Verdict::Retry(RetryCause::Network), 0, "Unreachable", places)
+fn never_left(indices: impl IntoIterator<Item = usize>) -> Results {
+    told(Verdict::Retry(RetryCause::Network), 0, "Unreachable", indices)
 }
 
 #[test]
@@ -33,9 +33,9 @@ fn pushes_that_nothing_merges_are_not_sent_again_after_their_runner_died() {
     assert_eq!(batch.plan(work.until), NOTHING);
     let counts = counts(&batch, work.until);
     assert_eq!((counts.accepted, counts.failed), (1, 2));
-    let (ending, _) = endings(&batch)[1];
+    let (result, _) = endings(&batch)[1];
     assert_eq!(
-        (ending.verdict, ending.reason.as_deref()),
+        (result.verdict, result.reason.as_deref()),
         (Verdict::Unknown, Some("RunnerLost"))
     );
     assert_eq!(batch.record.state, State::Done);
@@ -118,8 +118,8 @@ fn the_first_turn_of_a_push_with_one_attempt_comes_with_the_rate() {
                 None => now = now + secs(60),
             }
         };
-        assert_eq!(work.places.len(), 1);
-        batch.settle(0, work.until, &accepted(work.places.iter()), true, now);
+        assert_eq!(work.indices.len(), 1);
+        batch.settle(0, work.until, &accepted(work.indices.iter()), true, now);
     }
     assert_eq!(counts(&batch, now).accepted, 3);
 }
@@ -142,7 +142,7 @@ fn a_runner_is_told_when_the_window_ends_or_its_pushes_are_too_late() {
 /// A batch of two chunks with three pushes each, of which the first's last two and all of the second's are left out.
 fn with_duplicates() -> Batch {
     let mut record = record(terms());
-    record.endings.push(Ending::duplicate());
+    record.final_results.push(FinalResult::duplicate());
     let rows = [
         (0, Progress::staged(3, vec![(1, 0), (2, 0)])),
         (1, Progress::staged(3, vec![(0, 0), (1, 0), (2, 0)])),
@@ -157,7 +157,7 @@ fn pushes_that_are_left_out_are_counted_from_the_start_and_never_handed_out() {
     assert_eq!((overview.duplicate, overview.waiting), (5, 1));
     assert_eq!(batch.plan(BEGIN), [0]);
     let work = batch.claim(0, BEGIN).unwrap();
-    assert_eq!(work.places, Places::first(1));
+    assert_eq!(work.indices, BitSet::first(1));
     batch.settle(0, work.until, &accepted([0]), true, BEGIN);
     assert_eq!(batch.record.state, State::Done);
     let overview = counts(&batch, BEGIN);
@@ -167,20 +167,20 @@ fn pushes_that_are_left_out_are_counted_from_the_start_and_never_handed_out() {
 #[test]
 fn pushes_that_are_left_out_say_nothing_about_apns_or_its_tokens() {
     let mut record = record(terms());
-    record.endings.push(Ending::duplicate());
+    record.final_results.push(FinalResult::duplicate());
     let rows = [(
         0,
-        Progress::staged(500, (1..500).map(|place| (place, 0)).collect()),
+        Progress::staged(500, (1..500).map(|index| (index, 0)).collect()),
     )];
     let batch = Batch::load(record, sizes(3, 500), rows).sealed(BEGIN);
-    assert_eq!(batch.guard.ended(), 0);
+    assert_eq!(batch.breaker.ended(), 0);
 }
 
 #[test]
 fn pushes_that_are_left_out_format_unchanged() {
     // It is stored with the chunk.
     let progress = Progress::staged(4, vec![(1, 0), (3, 700_000)]);
-    let text = r##"{"endings":" # #","duplicates":[[1,0],[3,700000]]}"##;
+    let text = r##"{"result_codes":" # #","duplicates":[[1,0],[3,700000]]}"##;
     assert_eq!(serde_json::to_string(&progress).unwrap(), text);
     let read: Progress = serde_json::from_str(text).unwrap();
     assert_eq!(read, progress);

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::pace::Pace;
+use crate::rate_limiter::RateLimiter;
 
 /// What runners got, and when, of a batch with a rate whose messages take `delays` milliseconds, in turn, and whose runs
 /// take a second and a half.
@@ -33,13 +33,13 @@ fn claimed(rate: u32, pushes: usize, delays: &[u64], time: Duration) -> Vec<(Tim
         while let Some(entry) = queue.first_entry().filter(|entry| entry.key().0 <= now) {
             let number = entry.remove();
             if let Some(work) = batch.claim(number, now) {
-                claimed.push((now, count(work.places.len())));
+                claimed.push((now, count(work.indices.len())));
                 runs.insert((now + Duration::from_millis(1500), number), work);
             }
         }
         while let Some(entry) = runs.first_entry().filter(|entry| entry.key().0 <= now) {
             let ((_, number), work) = entry.remove_entry();
-            batch.settle(number, work.until, &accepted(work.places.iter()), true, now);
+            batch.settle(number, work.until, &accepted(work.indices.iter()), true, now);
         }
     }
     claimed
@@ -92,15 +92,15 @@ fn with_a_rate_the_pushes_that_have_waited_longest_go_first() {
     };
     let mut batch = sealed(rate_terms, 1, 4);
     let work = batch.claim(0, BEGIN).unwrap();
-    assert_eq!(work.places, Places::first(2), "a second's worth");
+    assert_eq!(work.indices, BitSet::first(2), "a second's worth");
     batch.settle(0, work.until, &throttled([0, 1]), true, BEGIN);
     let now = BEGIN + secs(5);
     let work = batch.claim(0, now).unwrap();
-    assert_eq!(work.places, (2..4).collect());
+    assert_eq!(work.indices, (2..4).collect());
     batch.settle(0, work.until, &overloaded([2, 3]), true, now);
     let now = BEGIN + secs(100);
     let work = batch.claim(0, now).unwrap();
-    assert_eq!(work.places, (2..4).collect(), "a 5xx is waited for shorter");
+    assert_eq!(work.indices, (2..4).collect(), "a 5xx is waited for shorter");
 }
 
 #[test]
@@ -115,14 +115,14 @@ proptest! {
         rate in 1_u32..1_000_000,
         steps in proptest::collection::vec((0_u64..3000, 1_usize..500), 1..200),
     ) {
-        let mut pace = Pace::default();
+        let mut rate_limiter = RateLimiter::default();
         let (mut now, mut taken) = (BEGIN, Vec::new());
         for (pause, pushes) in steps {
-            now = (now + Duration::from_millis(pause)).max(pace.free_at(rate));
-            pace.take(pushes, rate, now);
+            now = (now + Duration::from_millis(pause)).max(rate_limiter.free_at(rate));
+            rate_limiter.take(pushes, rate, now);
             taken.push((now, count(pushes)));
             // It is free again as soon as what is over a second's worth has drained.
-            let wait = pace.free_at(rate).since(now).as_millis();
+            let wait = rate_limiter.free_at(rate).since(now).as_millis();
             prop_assert!(wait <= (pushes as u128 * 1000).div_ceil(u128::from(rate)));
         }
         for (index, (since, _)) in taken.iter().enumerate() {

@@ -55,7 +55,7 @@ fn nothing_is_sent_again_within_five_seconds_of_a_5xx() {
 #[test]
 fn retry_after_is_obeyed() {
     let mut results = overloaded([0]);
-    results.found[0].retry_after_ms = Some(1_800_000);
+    results.groups[0].retry_after_ms = Some(1_800_000);
     assert_eq!(delays(&results, 3), [secs(1800); 3]);
 }
 
@@ -100,16 +100,16 @@ fn attempts_add_up_over_rounds() {
     let mut batch = sealed(terms(), 1, 3);
     let work = batch.claim(0, BEGIN).unwrap();
     let mut results = overloaded([0, 1]);
-    results.found[0].ending.attempts = 3;
+    results.groups[0].result.attempts = 3;
     batch.settle(0, work.until, &both(results, accepted([2])), true, BEGIN);
     let now = due_at(&batch, 0);
     let work = batch.claim(0, now).unwrap();
-    assert_eq!(work.places, Places::first(2));
+    assert_eq!(work.indices, BitSet::first(2));
     batch.settle(0, work.until, &both(throttled([0]), accepted([1])), true, now);
     let now = due_at(&batch, 0);
     let work = batch.claim(0, now).unwrap();
     batch.settle(0, work.until, &accepted([0]), true, now);
-    let attempts = |(ending, count): (&Ending, u64)| (ending.attempts, count);
+    let attempts = |(result, count): (&FinalResult, u64)| (result.attempts, count);
     let attempts: Vec<(u8, u64)> = endings(&batch).into_iter().map(attempts).collect();
     assert_eq!(attempts, [(1, 1), (4, 1), (5, 1)]);
 }
@@ -131,11 +131,11 @@ fn so_many_attempts_that_a_byte_does_not_hold_them_stay_at_255() {
     for _ in 0..3 {
         let work = batch.claim(0, now).unwrap();
         let mut results = overloaded([0]);
-        results.found[0].ending.attempts = 200;
+        results.groups[0].result.attempts = 200;
         batch.settle(0, work.until, &results, true, now);
         now = due_at(&batch, 0);
     }
-    assert_eq!(batch.progress(0).unwrap().waiting[0].part.attempts, 255);
+    assert_eq!(batch.progress(0).unwrap().retries[0].group.attempts, 255);
 }
 
 #[test]
@@ -154,15 +154,15 @@ fn a_push_is_given_up_when_its_next_round_would_come_after_its_budget() {
             assert!(now <= BEGIN + secs(60));
         }
     }
-    let [(ending, 1)] = endings(&batch)[..] else {
+    let [(result, 1)] = endings(&batch)[..] else {
         panic!("{:?}", endings(&batch))
     };
-    assert_eq!(ending.gave_up, Some(GaveUp::OutOfRetries));
+    assert_eq!(result.gave_up, Some(GaveUp::OutOfRetries));
     assert_eq!(
-        (ending.code, ending.reason.as_deref()),
+        (result.code, result.reason.as_deref()),
         (503, Some("ServiceUnavailable"))
     );
-    assert!(ending.attempts >= 3, "{ending:?}");
+    assert!(result.attempts >= 3, "{result:?}");
     assert_eq!(counts(&batch, now).failed, 1);
 }
 
@@ -185,11 +185,11 @@ fn a_push_is_given_up_when_its_next_round_would_come_after_its_expiration() {
     let mut batch = sealed(terms, 1, 1);
     let work = batch.claim(0, BEGIN).unwrap();
     batch.settle(0, work.until, &throttled([0]), true, BEGIN);
-    let [(ending, 1)] = endings(&batch)[..] else {
+    let [(result, 1)] = endings(&batch)[..] else {
         panic!("{:?}", endings(&batch))
     };
-    assert_eq!(ending.gave_up, Some(GaveUp::Expired));
-    assert_eq!((ending.code, ending.attempts), (429, 1));
+    assert_eq!(result.gave_up, Some(GaveUp::Expired));
+    assert_eq!((result.code, result.attempts), (429, 1));
     assert_eq!(batch.record().state, State::Done);
 }
 
@@ -224,8 +224,8 @@ fn nothing_is_sent_after_the_expiration() {
     batch.settle(2, running.until, &untried(0..500), true, expires_at);
     assert_eq!(batch.record().state, State::Done);
     let expired = endings(&batch).into_iter();
-    let expired = expired.filter(|(ending, _)| ending.gave_up == Some(GaveUp::Expired));
-    let expired: Vec<(u8, u64)> = expired.map(|(ending, count)| (ending.attempts, count)).collect();
+    let expired = expired.filter(|(result, _)| result.gave_up == Some(GaveUp::Expired));
+    let expired: Vec<(u8, u64)> = expired.map(|(result, count)| (result.attempts, count)).collect();
     assert_eq!(expired, [(1, 9), (0, 1000)]);
     assert_eq!(counts(&batch, expires_at).failed, 1009);
 }
@@ -286,13 +286,13 @@ fn endings_of_other_verdicts_are_never_taken_for_one_another_however_many_reason
     let mut batch = sealed(terms(), 5, 500);
     for number in 0..4_u32 {
         let work = batch.claim(number, BEGIN).unwrap();
-        for place in 0..500 {
-            let reason = format!("Reason{number}-{place}");
-            let results = told(Verdict::FixRequest, 400, &reason, [place]);
-            batch.settle(number, work.until, &results, place == 499, BEGIN);
+        for index in 0..500 {
+            let reason = format!("Reason{number}-{index}");
+            let results = told(Verdict::FixRequest, 400, &reason, [index]);
+            batch.settle(number, work.until, &results, index == 499, BEGIN);
         }
     }
-    assert_eq!(batch.record().endings.len(), MAX_ENDINGS);
+    assert_eq!(batch.record().final_results.len(), MAX_FINAL_RESULTS);
     let work = batch.claim(4, BEGIN).unwrap();
     let gone = told(Verdict::DropDevice, 410, "Unregistered", 0..250);
     let results = both(gone, accepted(250..500));

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::Rng;
 use super::scans::step;
 use super::*;
 use crate::rows;
@@ -7,14 +8,14 @@ use delivery::sql::fixture::Database;
 
 /// A batch in its rows, and the shards that scan for it: answers are lost, steps come twice and late, the object forgets
 /// its memory, and a write fails in the middle.
-struct World {
+struct Simulation {
     now: Timestamp,
     database: Database,
     batch: Batch,
     shards: Vec<Shard>,
     /// Steps that are on their way once more.
     late: Vec<(Append, String)>,
-    dice: Dice,
+    rng: Rng,
     evictions: usize,
     failures: usize,
 }
@@ -27,7 +28,7 @@ struct Shard {
     is_over: bool,
 }
 
-impl World {
+impl Simulation {
     fn new(devices: &[usize], seed: u64) -> Self {
         let database = Database::new();
         for statement in rows::create().iter().chain([&rows::create_scans()]) {
@@ -39,33 +40,33 @@ impl World {
             is_over: false,
         };
         let scans = u32::try_from(devices.len()).unwrap();
-        let mut world = Self {
+        let mut simulation = Self {
             now: BEGIN,
             database,
             batch: Batch::open(record(terms()), scans, BEGIN),
             shards: devices.iter().enumerate().map(shard).collect(),
             late: Vec::new(),
-            dice: Dice::new(seed),
+            rng: Rng::new(seed),
             evictions: 0,
             failures: 0,
         };
-        world.save(false);
-        world
+        simulation.save(false);
+        simulation
     }
 
     fn happen(&mut self) {
-        self.now = self.now + Duration::from_millis(self.dice.below(100));
-        match self.dice.below(20) {
+        self.now = self.now + Duration::from_millis(self.rng.below(100));
+        match self.rng.below(20) {
             0 => self.evict(),
             1 if !self.late.is_empty() => {
-                let index = self.dice.below(self.late.len() as u64) as usize;
+                let index = self.rng.below(self.late.len() as u64) as usize;
                 let (append, lines) = self.late[index].clone();
                 self.receive(&append, &lines, false);
             }
             2 => self.send(),
             number => {
                 let shard = number as usize * 7 % self.shards.len();
-                let shard = (shard + self.dice.below(64) as usize) % self.shards.len();
+                let shard = (shard + self.rng.below(64) as usize) % self.shards.len();
                 self.scan(shard);
             }
         }
@@ -79,7 +80,7 @@ impl World {
         }
         // A cursor is the number of devices that lie behind it.
         let from: usize = shard.cursor.parse().unwrap_or(0);
-        let some = self.dice.below(6) as usize;
+        let some = self.rng.below(6) as usize;
         let found: Vec<String> = shard.devices.iter().skip(from).take(some).cloned().collect();
         let to = from + found.len();
         let pushes = u32::try_from(found.len()).unwrap();
@@ -105,9 +106,9 @@ impl World {
         if pushes == 0 && !append.last {
             return;
         }
-        let fails = self.dice.below(20) == 0;
+        let fails = self.rng.below(20) == 0;
         let appended = self.receive(&append, &lines, fails);
-        match (appended, self.dice.below(10)) {
+        match (appended, self.rng.below(10)) {
             // The answer is lost: it takes the same step again, or what it then finds.
             (_, 0) | (None, _) => {}
             // It forgets what it was told, and begins anew.
@@ -118,7 +119,7 @@ impl World {
                 (shard.cursor, shard.is_over) = (appended.cursor, appended.last);
             }
         }
-        if self.dice.below(5) == 0 {
+        if self.rng.below(5) == 0 {
             self.late.push((append, lines));
         }
     }
@@ -181,7 +182,7 @@ impl World {
     fn send(&mut self) {
         for number in self.batch.plan(self.now).into_iter().take(1) {
             if let Some(work) = self.batch.claim(number, self.now) {
-                let results = accepted(work.places.iter());
+                let results = accepted(work.indices.iter());
                 self.batch.settle(number, work.until, &results, true, self.now);
             }
         }
@@ -211,35 +212,35 @@ proptest! {
         devices in proptest::collection::vec(0_usize..40, 1..8),
         seed: u64,
     ) {
-        let mut world = World::new(&devices, seed);
+        let mut simulation = Simulation::new(&devices, seed);
         for _ in 0..100_000 {
-            if world.shards.iter().all(|shard| shard.is_over) {
+            if simulation.shards.iter().all(|shard| shard.is_over) {
                 break;
             }
-            world.happen();
+            simulation.happen();
         }
-        prop_assert!(world.batch.record().sealed_at.is_some());
-        prop_assert_eq!(world.batch.record().cut_off, None);
-        world.evict();
-        let (left_out, all) = (world.batch.left_out(), devices.iter().sum::<usize>());
+        prop_assert!(simulation.batch.record().sealed_at.is_some());
+        prop_assert_eq!(simulation.batch.record().cut_off, None);
+        simulation.evict();
+        let (left_out, all) = (simulation.batch.left_out(), devices.iter().sum::<usize>());
         prop_assert_eq!(left_out.frequency_cap + left_out.unsendable(), count(all), "each step counts once");
         prop_assert_eq!(left_out.unsendable(), devices.iter().map(|devices| count(devices / 2)).sum::<u64>());
-        let staged = world.staged();
+        let staged = simulation.staged();
         prop_assert_eq!(staged.len(), devices.iter().sum::<usize>());
-        for (number, shard) in world.shards.iter().enumerate() {
+        for (number, shard) in simulation.shards.iter().enumerate() {
             let own = format!("{number}-");
             let own: Vec<String> = staged.iter().filter(|device| device.starts_with(&own)).cloned().collect();
             prop_assert_eq!(&own, &shard.devices);
         }
         for _ in 0..100_000 {
-            if world.batch.record().state.has_ended() {
+            if simulation.batch.record().state.has_ended() {
                 break;
             }
-            world.now = world.now + secs(1);
-            world.send();
+            simulation.now = simulation.now + secs(1);
+            simulation.send();
         }
-        prop_assert_eq!(world.batch.record().state, State::Done);
-        prop_assert_eq!(counts(&world.batch, world.now).accepted, count(staged.len()));
+        prop_assert_eq!(simulation.batch.record().state, State::Done);
+        prop_assert_eq!(counts(&simulation.batch, simulation.now).accepted, count(staged.len()));
     }
 }
 
@@ -247,13 +248,13 @@ proptest! {
 fn the_scans_have_everything_happen() {
     let (mut evictions, mut failures, mut late) = (0, 0, 0);
     for seed in 0..20 {
-        let mut world = World::new(&[30, 40, 50], seed);
-        while world.shards.iter().any(|shard| !shard.is_over) {
-            world.happen();
+        let mut simulation = Simulation::new(&[30, 40, 50], seed);
+        while simulation.shards.iter().any(|shard| !shard.is_over) {
+            simulation.happen();
         }
-        evictions += world.evictions;
-        failures += world.failures;
-        late += world.late.len();
+        evictions += simulation.evictions;
+        failures += simulation.failures;
+        late += simulation.late.len();
     }
     assert!(
         evictions > 40 && failures > 20 && late > 100,

@@ -327,14 +327,14 @@ fn no_run_has_more_than_fifty_million_pushes() {
 
 /// A batch of a run that two scans fill.
 pub(super) fn of_a_run(terms: Terms) -> Batch {
-    let origin = Origin {
+    let run = RunRef {
         campaign: "c".to_owned(),
         at: BEGIN,
         audience: audience(),
         opened_at: BEGIN,
     };
     let record = Record {
-        origin: Some(origin),
+        run: Some(run),
         ..record(terms)
     };
     Batch::open(record, 2, BEGIN)

@@ -53,10 +53,10 @@ fn the_scheduler_hears_of_the_end_of_a_run_when_its_scans_have_counted_what_they
         matches!(batch.report(end), Some(Report::Gone { .. })),
         "the audience need not wait"
     );
-    batch.told_gone(None);
+    batch.gone_reported(None);
     append(&mut batch, &counted(0, "0.5", 20), end);
     assert_eq!(batch.report(end), None);
-    assert!(batch.owes_reports() && batch.wake(end) > Some(end));
+    assert!(batch.has_pending_reports() && batch.wake(end) > Some(end));
     append(&mut batch, &counted(1, "", 30), end);
     assert_eq!(batch.wake(end), Some(Timestamp::default()), "at once");
     let Some(Report::Ended(ended)) = batch.report(end) else {
@@ -65,14 +65,14 @@ fn the_scheduler_hears_of_the_end_of_a_run_when_its_scans_have_counted_what_they
     let text = serde_json::to_string(&ended).unwrap();
     assert!(text.contains(r#""left_out":{"not_reached":50}"#), "{text}");
     assert!(text.contains("devices were left out: the time in which it may be sent is over"));
-    batch.told_end();
-    assert!(!batch.owes_reports());
+    batch.end_reported();
+    assert!(!batch.has_pending_reports());
 }
 
 #[test]
 fn a_run_waits_ten_minutes_for_a_count_that_does_not_come() {
     let (mut batch, end) = expired();
-    batch.told_gone(None);
+    batch.gone_reported(None);
     let late = end + secs(600);
     assert_eq!(batch.wake(end), Some(late));
     assert_eq!(batch.report(late - secs(1)), None);

@@ -81,7 +81,7 @@ fn what_is_left_when_the_last_window_is_over_has_expired() {
     assert_eq!((batch.record().state, now), (State::Done, over));
     let counts = counts(&batch, now);
     assert_eq!((counts.accepted, counts.failed), (900, 600));
-    let expired = |(ending, _): &(&Ending, u64)| ending.gave_up == Some(GaveUp::Expired);
+    let expired = |(result, _): &(&FinalResult, u64)| result.gave_up == Some(GaveUp::Expired);
     let expired: u64 = endings(&batch)
         .iter()
         .filter(|found| expired(found))

@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn gone_devices_are_told_of_five_hundred_at_a_time_and_none_is_left_out() {
         let tokens: Vec<String> = (0..2 * MAX_GONE + 1)
-            .map(|place| format!("{place:064x}"))
+            .map(|index| format!("{index:064x}"))
             .collect();
         let mut devices = tokens.iter().map(|token| device(token));
         let mut counts = Vec::new();

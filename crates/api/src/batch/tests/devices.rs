@@ -38,16 +38,16 @@ fn gone_devices_are_listed_in_full() {
 #[test]
 fn a_token_that_apns_refused_with_400_is_suspect_and_never_gone() {
     for reason in ["BadDeviceToken", "DeviceTokenNotForTopic", "TopicDisallowed"] {
-        let ended = |verdict, code, reason, place| found(verdict, code, reason, &[place]);
+        let ended = |verdict, code, reason, index| found(verdict, code, reason, &[index]);
         let mut batch = Batch::seal(sample(), vec![Size { first: 0, pushes: 8 }], NOW);
         let until = batch.claim(0, NOW).unwrap().until;
-        let mut found: Vec<Found> = (0..6)
-            .map(|place| ended(Verdict::CheckToken, 400, Some(reason), place))
+        let mut found: Vec<ResultGroup> = (0..6)
+            .map(|index| ended(Verdict::CheckToken, 400, Some(reason), index))
             .collect();
         found.push(ended(Verdict::DropDevice, 410, None, 6));
         found.push(ended(Verdict::FixRequest, 400, Some("BadTopic"), 7));
         let results = Results {
-            found,
+            groups: found,
             details: Vec::new(),
         };
         batch.settle(0, until, &results, true, NOW);

@@ -2,11 +2,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::*;
 
-/// A batch with its rows, its queue and its runners, through which time passes by dice.
+/// A batch with its rows, its queue and its runners, through which time passes at random.
 ///
 /// The rows are JSON text, as in the object: an eviction leaves nothing but them. Messages are lost, doubled, held up
 /// and overtaken. Runners die, come late, tell twice, and send what they were handed.
-pub(super) struct World {
+pub(super) struct Simulation {
     pub(super) now: Timestamp,
     pub(super) batch: Batch,
     sizes: Vec<Size>,
@@ -14,11 +14,11 @@ pub(super) struct World {
     rows: BTreeMap<u32, String>,
     queue: Vec<(Timestamp, u32)>,
     runners: Vec<Runner>,
-    dice: Dice,
+    rng: Rng,
     /// Whether all that is left goes well.
     pub(super) kind: bool,
-    /// The letter of each push that was ever stored.
-    letters: HashMap<(u32, usize), char>,
+    /// The code of each push that was ever stored.
+    codes: HashMap<(u32, usize), char>,
     pub(super) claims: usize,
     pub(super) evictions: usize,
 }
@@ -29,15 +29,15 @@ struct Runner {
     /// What it has not sent.
     left: Vec<usize>,
     /// What it is still to hand back.
-    has: Places,
+    has: BitSet,
     results: Results,
     is_dead: bool,
 }
 
 /// Numbers that look random: a xorshift, by Marsaglia.
-pub(crate) struct Dice(u64);
+pub(crate) struct Rng(u64);
 
-impl Dice {
+impl Rng {
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
@@ -54,11 +54,11 @@ impl Dice {
     }
 }
 
-impl World {
+impl Simulation {
     pub(super) fn new(terms: Terms, sizes: Vec<Size>, seed: u64) -> Self {
         let batch = Batch::seal(record(terms), sizes.clone(), BEGIN);
         let record = serde_json::to_string(batch.record()).unwrap();
-        let mut world = Self {
+        let mut simulation = Self {
             now: BEGIN,
             batch,
             sizes,
@@ -66,24 +66,24 @@ impl World {
             rows: BTreeMap::new(),
             queue: Vec::new(),
             runners: Vec::new(),
-            dice: Dice::new(seed),
+            rng: Rng::new(seed),
             kind: false,
-            letters: HashMap::new(),
+            codes: HashMap::new(),
             claims: 0,
             evictions: 0,
         };
-        world.save();
-        world
+        simulation.save();
+        simulation
     }
 
     /// Something happens.
     pub(super) fn step(&mut self) {
-        match self.dice.below(if self.kind { 60 } else { 100 }) {
+        match self.rng.below(if self.kind { 60 } else { 100 }) {
             0..20 => self.plan(),
             20..35 => self.deliver(),
             35..55 => self.run(),
             55..60 => self.sleep(),
-            60..70 => self.now = self.now + Duration::from_millis(self.dice.below(3000)),
+            60..70 => self.now = self.now + Duration::from_millis(self.rng.below(3000)),
             70..74 => self.evict(),
             74..78 => self.lose_or_double(),
             78..80 => self.deliver_what_nobody_queued(),
@@ -91,7 +91,7 @@ impl World {
             86..90 => self.release(),
             90..92 => self.pause(),
             92..99 => self.batch.resume(self.now),
-            _ if self.dice.chance(5) => self.cancel(),
+            _ if self.rng.chance(5) => self.cancel(),
             _ => {}
         }
         self.save();
@@ -99,12 +99,12 @@ impl World {
 
     fn plan(&mut self) {
         let chunks = self.batch.plan(self.now);
-        if !chunks.is_empty() && !self.kind && self.dice.chance(10) {
+        if !chunks.is_empty() && !self.kind && self.rng.chance(10) {
             let some = chunks.len() / 2;
             self.batch.not_queued(&chunks[..some], self.now);
         }
         for number in chunks {
-            let delay = Duration::from_millis(self.dice.below(3000));
+            let delay = Duration::from_millis(self.rng.below(3000));
             self.queue.push((self.now + delay, number));
         }
     }
@@ -118,7 +118,7 @@ impl World {
     }
 
     fn deliver_what_nobody_queued(&mut self) {
-        let number = self.dice.below(self.sizes.len() as u64 + 1);
+        let number = self.rng.below(self.sizes.len() as u64 + 1);
         self.claim(u32::try_from(number).unwrap());
     }
 
@@ -136,27 +136,27 @@ impl World {
         let terms = &self.batch.record().terms;
         assert!(terms.expires_at.is_none_or(|at| self.now < at), "it has expired");
         assert!(terms.is_open_at(self.now), "no window is open");
-        assert!(!work.places.is_empty() && work.until > self.now);
-        for place in work.places.iter() {
-            assert!(place < work.size.pushes);
+        assert!(!work.indices.is_empty() && work.until > self.now);
+        for index in work.indices.iter() {
+            assert!(index < work.size.pushes);
             assert!(
-                !self.letters.contains_key(&(number, place)),
-                "{number}/{place} has ended"
+                !self.codes.contains_key(&(number, index)),
+                "{number}/{index} has ended"
             );
         }
         for other in self.runners.iter().filter(|other| other.number == number) {
             assert_ne!(other.until, work.until, "a name for one claim");
             let is_live = other.until > self.now;
             assert!(
-                !is_live || other.has.both(work.places).is_empty(),
+                !is_live || other.has.both(work.indices).is_empty(),
                 "two live claims of {number} send the same"
             );
         }
         self.runners.push(Runner {
             number,
             until: work.until,
-            left: work.places.iter().collect(),
-            has: work.places,
+            left: work.indices.iter().collect(),
+            has: work.indices,
             results: Results::default(),
             is_dead: false,
         });
@@ -167,27 +167,27 @@ impl World {
         if self.runners.is_empty() {
             return;
         }
-        let index = self.dice.below(self.runners.len() as u64) as usize;
+        let index = self.rng.below(self.runners.len() as u64) as usize;
         let mut runner = self.runners.swap_remove(index);
-        if runner.is_dead && !self.dice.chance(20) {
+        if runner.is_dead && !self.rng.chance(20) {
             // One that was not heard of for long may come back.
             self.runners.push(runner);
             return;
         }
-        let some = 1 + self.dice.below(runner.left.len() as u64 + 1) as usize;
-        for place in runner.left.drain(..some.min(runner.left.len())) {
+        let some = 1 + self.rng.below(runner.left.len() as u64 + 1) as usize;
+        for index in runner.left.drain(..some.min(runner.left.len())) {
             let found = if self.kind {
-                accepted([place])
+                accepted([index])
             } else {
-                outcome(&mut self.dice, place)
+                outcome(&mut self.rng, index)
             };
             runner.results = both(runner.results, found);
         }
-        let over = self.dice.chance(if runner.left.is_empty() { 80 } else { 10 });
+        let over = self.rng.chance(if runner.left.is_empty() { 80 } else { 10 });
         if over {
             runner.results = both(runner.results, untried(runner.left.drain(..)));
         }
-        let times = 1 + self.dice.below(2);
+        let times = 1 + self.rng.below(2);
         for _ in 0..times {
             let settled = self
                 .batch
@@ -198,7 +198,7 @@ impl World {
             self.save();
         }
         runner.has = runner.left.iter().copied().collect();
-        if !over || self.dice.chance(10) {
+        if !over || self.rng.chance(10) {
             self.runners.push(runner);
         }
     }
@@ -214,7 +214,7 @@ impl World {
 
     fn kill(&mut self) {
         if !self.runners.is_empty() {
-            let index = self.dice.below(self.runners.len() as u64) as usize;
+            let index = self.rng.below(self.runners.len() as u64) as usize;
             self.runners[index].is_dead = true;
         }
     }
@@ -223,19 +223,19 @@ impl World {
         let index = self.runners.iter().position(|runner| runner.results.is_empty());
         if let Some(index) = index {
             let runner = self.runners.swap_remove(index);
-            let after = Duration::from_millis(self.dice.below(2000));
+            let after = Duration::from_millis(self.rng.below(2000));
             self.batch.release(runner.number, runner.until, after, self.now);
         }
     }
 
     fn lose_or_double(&mut self) {
         if !self.queue.is_empty() {
-            let index = self.dice.below(self.queue.len() as u64) as usize;
-            if self.dice.chance(50) {
+            let index = self.rng.below(self.queue.len() as u64) as usize;
+            if self.rng.chance(50) {
                 self.queue.swap_remove(index);
             } else {
                 let (at, number) = self.queue[index];
-                let delay = Duration::from_millis(self.dice.below(100_000));
+                let delay = Duration::from_millis(self.rng.below(100_000));
                 self.queue.push((at + delay, number));
             }
         }
@@ -254,7 +254,7 @@ impl World {
     fn evict(&mut self) {
         self.evictions += 1;
         // The object is somewhere else a while later.
-        self.now = self.now + Duration::from_millis(1 + self.dice.below(50));
+        self.now = self.now + Duration::from_millis(1 + self.rng.below(50));
         self.batch = self.stored();
     }
 
@@ -273,14 +273,14 @@ impl World {
                 .batch
                 .progress(*number)
                 .expect("it is not forgotten before it is stored");
-            for (place, letter) in progress.endings.chars().enumerate() {
-                let before = self.letters.get(&(*number, place)).copied();
+            for (index, code) in progress.result_codes.chars().enumerate() {
+                let before = self.codes.get(&(*number, index)).copied();
                 assert!(
-                    before.is_none_or(|before| before == letter),
-                    "an ending is the last word"
+                    before.is_none_or(|before| before == code),
+                    "a result is the last word"
                 );
-                if letter != OPEN {
-                    self.letters.insert((*number, place), letter);
+                if code != NO_RESULT {
+                    self.codes.insert((*number, index), code);
                 }
             }
             self.rows
@@ -304,22 +304,22 @@ impl World {
     }
 
     pub(super) fn letters(&self) -> usize {
-        self.letters.len()
+        self.codes.len()
     }
 }
 
 /// What APNs and the network do.
-fn outcome(dice: &mut Dice, place: usize) -> Results {
-    let place = [place];
-    match dice.below(40) {
-        0..20 => accepted(place),
-        20..24 => overloaded(place),
-        24..28 => throttled(place),
-        28..30 => bad_tokens(place),
-        30..32 => told(Verdict::FixRequest, 400, "PayloadTooLarge", place),
-        32..35 => told(Verdict::Unknown, 0, "DeadlinePassed", place),
-        35..38 => told(Verdict::Retry(RetryCause::Network), 0, "Unreachable", place),
-        38 => refused(place),
-        _ => untried(place),
+fn outcome(rng: &mut Rng, index: usize) -> Results {
+    let index = [index];
+    match rng.below(40) {
+        0..20 => accepted(index),
+        20..24 => overloaded(index),
+        24..28 => throttled(index),
+        28..30 => bad_tokens(index),
+        30..32 => told(Verdict::FixRequest, 400, "PayloadTooLarge", index),
+        32..35 => told(Verdict::Unknown, 0, "DeadlinePassed", index),
+        35..38 => told(Verdict::Retry(RetryCause::Network), 0, "Unreachable", index),
+        38 => refused(index),
+        _ => untried(index),
     }
 }

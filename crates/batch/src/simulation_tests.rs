@@ -7,8 +7,8 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
-use super::tests::{Dice, counts};
-use super::virtual_time::Events;
+use super::tests::{Rng, counts};
+use super::virtual_time_tests::Events;
 use super::*;
 use crate::fixture::{BEGIN, accepted, overloaded, record, sizes, terms, throttled, told};
 use delivery::verdict::Verdict;
@@ -39,18 +39,18 @@ const MOST_OPEN: usize = CHUNKS / 2;
 
 #[test]
 fn ten_million_pushes_with_apns_out_of_order_for_ten_minutes_all_end_once() {
-    let mut world = World::new();
-    while !world.batch.record().state.has_ended() {
-        world.step();
+    let mut simulation = Simulation::new();
+    while !simulation.batch.record().state.has_ended() {
+        simulation.step();
     }
-    let took = world.events.now.since(BEGIN);
-    let figures = &world.figures;
+    let took = simulation.events.now.since(BEGIN);
+    let figures = &simulation.figures;
     println!("{took:.0?} for {} pushes: {figures:#?}", CHUNKS * PUSHES);
-    println!("{:#?}", world.batch.overview(world.events.now).counts);
-    let all = Places::first(PUSHES);
-    assert!(world.ended.iter().all(|ended| *ended == all), "none is lost");
-    assert_eq!(world.batch.record().state, State::Done);
-    let counts = counts(&world.batch, world.events.now);
+    println!("{:#?}", simulation.batch.overview(simulation.events.now).counts);
+    let all = BitSet::first(PUSHES);
+    assert!(simulation.ended.iter().all(|ended| *ended == all), "none is lost");
+    assert_eq!(simulation.batch.record().state, State::Done);
+    let counts = counts(&simulation.batch, simulation.events.now);
     assert_eq!(counts.accepted + counts.gone, count(CHUNKS * PUSHES));
     assert!(counts.gone > 9_000 && counts.gone < 11_000, "{}", counts.gone);
     // Devices that were throttled after many rounds in the outage wait a quarter of an hour, three times.
@@ -108,7 +108,7 @@ struct Run {
     left: VecDeque<usize>,
     permits: usize,
     /// Taken, of a device that is gone, throttled, not served.
-    found: [Places; 4],
+    found: [BitSet; 4],
     told: usize,
 }
 
@@ -118,10 +118,10 @@ struct Consumers {
     backlog: VecDeque<u32>,
 }
 
-/// Pushes of a chunk that came back, by their places: how often, and when they may go out again at the soonest.
+/// Pushes of a chunk that came back, by their indices: how often, and when they may go out again at the soonest.
 type Back = HashMap<usize, (u8, Timestamp)>;
 
-struct World {
+struct Simulation {
     batch: Batch,
     events: Events<Event>,
     alarm_at: Option<Timestamp>,
@@ -130,9 +130,9 @@ struct World {
     free: usize,
     waiting: VecDeque<u64>,
     runs: HashMap<u64, Run>,
-    dice: Dice,
+    rng: Rng,
     /// What the rows say has ended.
-    ended: Vec<Places>,
+    ended: Vec<BitSet>,
     /// The waiting groups of each chunk that has begun and not ended, and when the first is due.
     open: HashMap<u32, (usize, Option<Timestamp>)>,
     groups: usize,
@@ -141,9 +141,9 @@ struct World {
     figures: Figures,
 }
 
-impl World {
+impl Simulation {
     fn new() -> Self {
-        let mut world = Self {
+        let mut simulation = Self {
             batch: Batch::seal(record(terms()), sizes(CHUNKS, PUSHES), BEGIN),
             events: Events::new(BEGIN),
             alarm_at: None,
@@ -151,16 +151,16 @@ impl World {
             free: PERMITS,
             waiting: VecDeque::new(),
             runs: HashMap::new(),
-            dice: Dice::new(1),
-            ended: vec![Places::NONE; CHUNKS],
+            rng: Rng::new(1),
+            ended: vec![BitSet::NONE; CHUNKS],
             open: HashMap::new(),
             groups: 0,
             due: BTreeSet::new(),
             back: HashMap::new(),
             figures: Figures::default(),
         };
-        world.go_on();
-        world
+        simulation.go_on();
+        simulation
     }
 
     fn step(&mut self) {
@@ -187,8 +187,8 @@ impl World {
         self.look_at_order(&chunks);
         for chunk in chunks {
             self.figures.messages += 1;
-            let delay = Duration::from_millis(300 + self.dice.below(2000));
-            match self.dice.below(1000) {
+            let delay = Duration::from_millis(300 + self.rng.below(2000));
+            match self.rng.below(1000) {
                 0 => self.figures.lost += 1,
                 1..10 => {
                     self.figures.doubled += 1;
@@ -206,7 +206,7 @@ impl World {
         }
         let retrying = self.batch.out.retrying;
         self.figures.worst_retrying_pushes = self.figures.worst_retrying_pushes.max(retrying);
-        if self.batch.guard.ended() * 1000 >= count(CHUNKS * PUSHES * 990) {
+        if self.batch.breaker.ended() * 1000 >= count(CHUNKS * PUSHES * 990) {
             self.figures
                 .nearly_done_after
                 .get_or_insert(self.events.now.since(BEGIN));
@@ -235,9 +235,9 @@ impl World {
         for chunk in &chunks {
             let progress = self.batch.progress(*chunk).expect("what changes is stored");
             let before = std::mem::replace(&mut self.ended[at(*chunk)], progress.ended());
-            assert_eq!(before.without(progress.ended()), Places::NONE, "an ending stays");
+            assert_eq!(before.without(progress.ended()), BitSet::NONE, "a result stays");
             let is_open = progress.ended().len() < PUSHES;
-            let now = is_open.then(|| (progress.waiting.len(), progress.due_at(PUSHES)));
+            let now = is_open.then(|| (progress.retries.len(), progress.due_at(PUSHES)));
             let before = match now {
                 Some(now) => self.open.insert(*chunk, now),
                 None => self.open.remove(chunk),
@@ -273,8 +273,8 @@ impl World {
 
     fn begin(&mut self, chunk: u32, work: Work) {
         assert_eq!(
-            work.places.both(self.ended[at(chunk)]),
-            Places::NONE,
+            work.indices.both(self.ended[at(chunk)]),
+            BitSet::NONE,
             "it has ended"
         );
         let live = self
@@ -282,11 +282,11 @@ impl World {
             .values()
             .filter(|run| run.chunk == chunk && run.work.until > self.events.now);
         assert_eq!(live.count(), 0, "somebody sends it");
-        for (place, (_, soonest)) in self.back.entry(chunk).or_default() {
-            let is_early = work.places.contains(*place) && *soonest > self.events.now;
+        for (index, (_, soonest)) in self.back.entry(chunk).or_default() {
+            let is_early = work.indices.contains(*index) && *soonest > self.events.now;
             assert!(!is_early, "it was to wait");
         }
-        let (run, left) = (self.events.next_number(), work.places.iter().collect());
+        let (run, left) = (self.events.next_number(), work.indices.iter().collect());
         let begun = Run {
             chunk,
             work,
@@ -323,14 +323,14 @@ impl World {
     fn answers(&mut self, number: u64) {
         let mut run = self.runs.remove(&number).unwrap();
         let back = self.back.entry(run.chunk).or_default();
-        for place in run.left.drain(..run.permits.min(run.left.len())) {
+        for index in run.left.drain(..run.permits.min(run.left.len())) {
             self.figures.attempts += 1;
-            let answer = answer(run.chunk, place, self.events.now, back);
-            run.found[answer].insert(place);
+            let answer = answer(run.chunk, index, self.events.now, back);
+            run.found[answer].insert(index);
             self.figures.attempts_in_the_outage += usize::from(answer == 3);
         }
-        let told: usize = run.found.iter().map(Places::len).sum();
-        if !run.left.is_empty() && self.dice.below(20_000) > 0 {
+        let told: usize = run.found.iter().map(BitSet::len).sum();
+        if !run.left.is_empty() && self.rng.below(20_000) > 0 {
             if told - run.told >= CHECKPOINT {
                 run.told = told;
                 self.settle(&run, false);
@@ -339,7 +339,7 @@ impl World {
             return self.events.after(ROUND_TRIP, Event::Answers { run: number });
         }
         self.free += run.permits;
-        if run.left.is_empty() && self.dice.below(1000) > 0 {
+        if run.left.is_empty() && self.rng.below(1000) > 0 {
             self.settle(&run, true);
         } else {
             // The runner dies before it has told.
@@ -353,19 +353,19 @@ impl World {
     fn settle(&mut self, run: &Run, over: bool) {
         self.figures.settlings += 1;
         let mut results = Results::default();
-        let told: [fn(Places) -> Results; 4] = [
-            |places| accepted(places.iter()),
-            |places| told(Verdict::DropDevice, 410, "Unregistered", places.iter()),
-            |places| throttled(places.iter()),
-            |places| overloaded(places.iter()),
+        let told: [fn(BitSet) -> Results; 4] = [
+            |indices| accepted(indices.iter()),
+            |indices| told(Verdict::DropDevice, 410, "Unregistered", indices.iter()),
+            |indices| throttled(indices.iter()),
+            |indices| overloaded(indices.iter()),
         ];
-        for (places, told) in run
+        for (indices, told) in run
             .found
             .iter()
             .zip(told)
-            .filter(|(places, _)| !places.is_empty())
+            .filter(|(indices, _)| !indices.is_empty())
         {
-            results.found.extend(told(*places).found);
+            results.groups.extend(told(*indices).groups);
         }
         let settled = self
             .batch
@@ -380,22 +380,22 @@ fn at_queue(chunk: u32) -> usize {
 }
 
 /// What APNs says to a push: taken, gone, throttled, or not served.
-fn answer(chunk: u32, place: usize, now: Timestamp, back: &mut Back) -> usize {
+fn answer(chunk: u32, index: usize, now: Timestamp, back: &mut Back) -> usize {
     // Knuth's multiplicative hash tells devices apart.
-    let device = (chunk.wrapping_mul(512) + u32::try_from(place).unwrap()).wrapping_mul(2_654_435_761) >> 8;
+    let device = (chunk.wrapping_mul(512) + u32::try_from(index).unwrap()).wrapping_mul(2_654_435_761) >> 8;
     let since = now.since(BEGIN);
     let (answer, wait) = if since >= OUTAGE.0 && since < OUTAGE.1 {
         (3, 5)
     } else {
-        let refused = back.get(&place).map_or(0, |(times, _)| *times);
+        let refused = back.get(&index).map_or(0, |(times, _)| *times);
         match device % 1000 {
             0 => return 1,
             1 if refused < 3 => (2, 30),
             _ => return 0,
         }
     };
-    let times = back.get(&place).map_or(0, |(times, _)| *times);
+    let times = back.get(&index).map_or(0, |(times, _)| *times);
     let soonest = now + Duration::from_secs(wait);
-    back.insert(place, (times.saturating_add(1), soonest));
+    back.insert(index, (times.saturating_add(1), soonest));
     answer
 }

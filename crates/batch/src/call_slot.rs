@@ -1,4 +1,4 @@
-//! A lane: calls of one kind, at most one in progress.
+//! A call slot: calls of one kind, at most one in progress.
 
 use std::time::Duration;
 
@@ -6,26 +6,26 @@ use apns::time::Timestamp;
 
 /// The state of one kind of call.
 #[derive(Debug)]
-pub(super) struct Lane {
-    under_way: Option<UnderWay>,
+pub(super) struct CallSlot {
+    pending: Option<PendingCall>,
     failures: u32,
-    again_at: Timestamp,
+    retry_at: Timestamp,
 }
 
 #[derive(Debug)]
-struct UnderWay {
+struct PendingCall {
     number: u64,
     lost_at: Timestamp,
     /// The chunks that the call is about, if any.
     chunks: Vec<u32>,
 }
 
-impl Lane {
-    /// A lane without calls.
+impl CallSlot {
+    /// A slot without calls.
     pub(super) const NEW: Self = Self {
-        under_way: None,
+        pending: None,
         failures: 0,
-        again_at: Timestamp::from_millis(0),
+        retry_at: Timestamp::from_millis(0),
     };
 
     pub(super) fn begin(&mut self, number: u64, now: Timestamp) {
@@ -33,7 +33,7 @@ impl Lane {
     }
 
     pub(super) fn begin_with(&mut self, number: u64, chunks: Vec<u32>, now: Timestamp) {
-        self.under_way = Some(UnderWay {
+        self.pending = Some(PendingCall {
             number,
             lost_at: now + LOST_AFTER,
             chunks,
@@ -42,45 +42,45 @@ impl Lane {
 
     /// Whether this is the call in progress. If so, it ends.
     pub(super) fn ends(&mut self, number: u64) -> bool {
-        let ended = self.under_way.take_if(|call| call.number == number);
+        let ended = self.pending.take_if(|call| call.number == number);
         ended.is_some()
     }
 
     /// Records the result of a call. After each failure the delay before the next grows.
-    pub(super) fn went(&mut self, has_failed: bool, now: Timestamp) {
+    pub(super) fn finished(&mut self, has_failed: bool, now: Timestamp) {
         if !has_failed {
             self.failures = 0;
-            self.again_at = Timestamp::default();
+            self.retry_at = Timestamp::default();
             return;
         }
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(MAX_DOUBLINGS));
         self.failures = self.failures.saturating_add(1);
-        self.again_at = now + pause.min(LONGEST_PAUSE);
+        self.retry_at = now + pause.min(LONGEST_PAUSE);
     }
 
     /// Gives up the call in progress if its end is long overdue. Returns its chunks.
     pub(super) fn give_up_lost(&mut self, now: Timestamp) -> Option<Vec<u32>> {
-        let lost = self.under_way.take_if(|call| call.lost_at <= now);
+        let lost = self.pending.take_if(|call| call.lost_at <= now);
         lost.map(|call| call.chunks)
     }
 
     pub(super) const fn is_busy(&self) -> bool {
-        self.under_way.is_some()
+        self.pending.is_some()
     }
 
     /// Whether a call may begin now.
     pub(super) fn is_free(&self, now: Timestamp) -> bool {
-        !self.is_busy() && self.again_at <= now
+        !self.is_busy() && self.retry_at <= now
     }
 
     /// Returns when the next call may begin. Returns `None` while a call is in progress.
-    pub(super) fn again_at(&self) -> Option<Timestamp> {
-        (!self.is_busy()).then_some(self.again_at)
+    pub(super) fn retry_at(&self) -> Option<Timestamp> {
+        (!self.is_busy()).then_some(self.retry_at)
     }
 
     /// Returns when the call in progress counts as lost.
     pub(super) fn lost_at(&self) -> Option<Timestamp> {
-        self.under_way.as_ref().map(|call| call.lost_at)
+        self.pending.as_ref().map(|call| call.lost_at)
     }
 }
 

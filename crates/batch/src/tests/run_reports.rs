@@ -3,7 +3,7 @@ use crate::webhook::MAX_GONE;
 
 fn run(terms: Terms) -> Record {
     Record {
-        origin: Some(Origin {
+        run: Some(RunRef {
             campaign: "c".to_owned(),
             at: BEGIN,
             audience: audience(),
@@ -29,8 +29,8 @@ fn ended(results: &Results, pushes: u32) -> Batch {
     batch
 }
 
-fn gone(places: impl IntoIterator<Item = usize>) -> Results {
-    told(Verdict::DropDevice, 410, "Unregistered", places)
+fn gone(indices: impl IntoIterator<Item = usize>) -> Results {
+    told(Verdict::DropDevice, 410, "Unregistered", indices)
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn the_scheduler_is_told_first_and_then_the_audience_from_where_it_knows() {
             r#""counts":{"accepted":4,"rejected":1,"failed":0,"cancelled":0,"gone":1}}"#,
         )
     );
-    batch.told_end();
+    batch.end_reported();
     let from = |from| Report::Gone {
         from,
         audience: audience(),
@@ -54,13 +54,13 @@ fn the_scheduler_is_told_first_and_then_the_audience_from_where_it_knows() {
         suspects: true,
     };
     assert_eq!(batch.report(BEGIN), Some(from(0)));
-    batch.told_gone(Some(7));
+    batch.gone_reported(Some(7));
     assert_eq!(batch.report(BEGIN), Some(from(7)));
     assert!(batch.take_unsaved().1, "an object that forgets goes on there");
     let mut batch = Batch::load(batch.record().clone(), Vec::new(), Vec::new());
     assert_eq!(batch.report(BEGIN), Some(from(7)));
-    batch.told_gone(None);
-    assert_eq!((batch.report(BEGIN), batch.owes_reports()), (None, false));
+    batch.gone_reported(None);
+    assert_eq!((batch.report(BEGIN), batch.has_pending_reports()), (None, false));
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn what_nobody_hears_is_told_again_and_later_each_time() {
     let (mut now, mut waits) = (BEGIN, Vec::new());
     for _ in 0..20 {
         assert!(matches!(batch.report(now), Some(Report::Ended(_))));
-        batch.not_told(now);
+        batch.report_failed(now);
         assert_eq!(batch.report(now), None);
         let wake = batch.wake(now).unwrap();
         waits.push(wake.since(now).as_secs());
@@ -92,15 +92,15 @@ fn what_nobody_hears_is_told_again_and_later_each_time() {
 fn a_run_that_nobody_ever_hears_of_is_forgotten_after_a_week_of_trying() {
     let mut batch = ended(&accepted(0..5), 5);
     let week = BEGIN + secs(7 * 86_400);
-    batch.not_told(week - secs(1));
-    assert!(batch.owes_reports());
-    batch.not_told(week);
+    batch.report_failed(week - secs(1));
+    assert!(batch.has_pending_reports());
+    batch.report_failed(week);
     assert!(
         matches!(batch.report(week), Some(Report::Gone { .. })),
         "the audience may hear"
     );
-    batch.not_told(week);
-    assert_eq!((batch.report(week), batch.owes_reports()), (None, false));
+    batch.report_failed(week);
+    assert_eq!((batch.report(week), batch.has_pending_reports()), (None, false));
     assert!(batch.take_unsaved().1);
     assert_eq!(batch.wake(BEGIN), Some(week), "it is deleted");
 }
@@ -109,22 +109,22 @@ fn a_run_that_nobody_ever_hears_of_is_forgotten_after_a_week_of_trying() {
 fn a_run_is_not_forgotten_before_everybody_knows() {
     let mut batch = ended(&accepted(0..5), 5);
     let outdated = BEGIN + secs(7 * 86_400);
-    batch.not_told(outdated - secs(1));
-    assert!(batch.owes_reports());
+    batch.report_failed(outdated - secs(1));
+    assert!(batch.has_pending_reports());
     assert!(
         batch.wake(outdated).unwrap() > outdated,
         "no alarm that does nothing"
     );
-    batch.told_end();
-    assert!(batch.owes_reports());
-    batch.told_gone(None);
-    assert!(!batch.owes_reports());
+    batch.end_reported();
+    assert!(batch.has_pending_reports());
+    batch.gone_reported(None);
+    assert!(!batch.has_pending_reports());
     assert_eq!(batch.wake(BEGIN), Some(outdated));
 }
 
 /// Whether the audience hears of the tokens that were refused with 400 in a run that ended so.
 fn hears_of_suspects(mut batch: Batch) -> bool {
-    batch.told_end();
+    batch.end_reported();
     match batch.report(BEGIN) {
         Some(Report::Gone { suspects, .. }) => suspects,
         other => panic!("{other:?}"),
@@ -202,9 +202,9 @@ fn a_run_that_was_resumed_tells_its_audience_no_more_than_any_other() {
 fn devices_are_told_of_in_portions_that_a_shard_can_take() {
     let portion_of = |gone: &[usize], shards| {
         let chunks: Vec<(u32, usize)> = (3..).zip(gone.iter().copied()).collect();
-        portion(&chunks, shards)
+        report_page(&chunks, shards)
     };
-    let of = |chunks, next| Portion { chunks, next };
+    let of = |chunks, next| ReportPage { chunks, next };
     assert_eq!(portion_of(&[], 1), of(0, None));
     assert_eq!(portion_of(&[0, 0], 1), of(2, None));
     assert_eq!(portion_of(&[0; 250], 1), of(250, Some(253)), "there may be more");

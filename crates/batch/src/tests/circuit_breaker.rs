@@ -31,7 +31,7 @@ fn a_refused_credential_pauses_the_batch_and_its_pushes_go_out_when_it_is_resume
         "what was refused goes first"
     );
     let work = batch.claim(1, BEGIN + secs(60)).unwrap();
-    assert_eq!(work.places, (100..500).collect());
+    assert_eq!(work.indices, (100..500).collect());
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn one_refused_token_or_topic_is_an_ending_and_stops_nothing() {
         let work = batch.claim(0, BEGIN).unwrap();
         let results = both(
             told(Verdict::CheckToken, 400, reason, [7]),
-            accepted((0..20).filter(|place| *place != 7)),
+            accepted((0..20).filter(|index| *index != 7)),
         );
         let settled = batch.settle(0, work.until, &results, true, BEGIN);
         assert_eq!(batch.record().state, State::Done);
@@ -162,7 +162,7 @@ fn refused_tokens_pause_a_batch_after_its_start_too() {
     for (number, bad, paused) in [(1, 125, false), (2, 176, true)] {
         let work = batch.claim(number, BEGIN).unwrap();
         batch.settle(number, work.until, &bad_tokens(0..bad), false, BEGIN);
-        assert_eq!(is_paused(&batch), paused, "{bad} of {}", batch.guard.ended());
+        assert_eq!(is_paused(&batch), paused, "{bad} of {}", batch.breaker.ended());
     }
 }
 
@@ -195,9 +195,9 @@ fn a_batch_is_suspect_for_its_most_frequent_reason() {
     let mut batch = sealed(terms(), 1, 100);
     let work = batch.claim(0, BEGIN).unwrap();
     let topic =
-        |places: std::ops::Range<usize>| told(Verdict::CheckToken, 400, "DeviceTokenNotForTopic", places);
+        |indices: std::ops::Range<usize>| told(Verdict::CheckToken, 400, "DeviceTokenNotForTopic", indices);
     let mut twice = topic(40..65);
-    twice.found[0].ending.attempts = 2;
+    twice.groups[0].result.attempts = 2;
     let results = both(
         both(bad_tokens(0..30), topic(30..40)),
         both(twice, accepted(65..100)),
@@ -301,7 +301,7 @@ fn a_batch_that_meets_trouble_sends_a_chunk_at_a_time_until_one_goes_well() {
 #[test]
 fn a_probe_of_which_nothing_is_heard_is_followed_by_another() {
     let mut batch = under_way(terms(), 20, 500);
-    batch.guard.probe();
+    batch.breaker.half_open();
     assert_eq!(batch.plan(BEGIN), [1]);
     batch.claim(1, BEGIN + secs(1)).unwrap();
     let wake = batch.wake(BEGIN + secs(1)).unwrap();

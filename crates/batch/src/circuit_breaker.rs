@@ -1,7 +1,7 @@
 //! Limits a batch to a few pushes while it is unknown whether APNs accepts them.
 //!
 //! This is the case at the start, and again after most of a chunk's pushes failed. Without the limit a batch
-//! would touch every chunk in vain, and send all its pushes to a server in trouble. The first [`GUARDED`]
+//! would touch every chunk in vain, and send all its pushes to a server in trouble. The first [`INITIAL_PUSHES`]
 //! pushes are also sent alone, so that a batch with wrong device tokens (`bad_tokens`) pauses before all of
 //! them are refused.
 
@@ -14,30 +14,30 @@ use delivery::verdict::{RetryCause, Verdict};
 
 /// What is known about APNs so far.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub(super) struct CircuitBreaker {
     /// Whether it is unknown if APNs accepts pushes now.
-    is_probing: bool,
+    is_half_open: bool,
     ended: u64,
     /// How many recent pushes succeeded and failed. Older ones weigh less.
-    well: u64,
-    ill: u64,
+    ok: u64,
+    failed: u64,
 }
 
-impl Default for Guard {
+impl Default for CircuitBreaker {
     fn default() -> Self {
         Self::of(0)
     }
 }
 
-impl Guard {
+impl CircuitBreaker {
     /// Creates the guard of a batch with `ended` final results. It must find out whether APNs accepts pushes,
     /// also after the object lost its memory.
     pub(super) const fn of(ended: u64) -> Self {
         Self {
-            is_probing: true,
+            is_half_open: true,
             ended,
-            well: 0,
-            ill: 0,
+            ok: 0,
+            failed: 0,
         }
     }
 
@@ -52,21 +52,21 @@ impl Guard {
     }
 
     /// Records that it is unknown whether APNs accepts pushes.
-    pub(super) const fn probe(&mut self) {
-        self.is_probing = true;
+    pub(super) const fn half_open(&mut self) {
+        self.is_half_open = true;
     }
 
     /// Records a runner's results. Returns whether they reveal trouble that was not known before.
     pub(super) fn note(&mut self, results: &Results) -> bool {
-        let (mut well, mut ill) = (0, 0);
-        for found in results.found.iter().filter(|found| !found.untried) {
-            let pushes = count(found.places.len());
-            match found.ending.verdict {
+        let (mut ok, mut failed) = (0, 0);
+        for group in results.groups.iter().filter(|group| !group.untried) {
+            let pushes = count(group.indices.len());
+            match group.result.verdict {
                 Verdict::Accepted
                 | Verdict::DropDevice
                 | Verdict::CheckToken
                 | Verdict::FixRequest
-                | Verdict::Retry(RetryCause::Device) => well += pushes,
+                | Verdict::Retry(RetryCause::Device) => ok += pushes,
                 Verdict::Retry(
                     RetryCause::Server
                     | RetryCause::Connection
@@ -74,36 +74,36 @@ impl Guard {
                     | RetryCause::ProviderToken(_),
                 )
                 | Verdict::FixCredentials
-                | Verdict::Unknown => ill += pushes,
+                | Verdict::Unknown => failed += pushes,
                 // Nothing was sent.
                 Verdict::Duplicate => {}
             }
         }
-        if self.is_probing {
-            self.is_probing = well + ill == 0 || ill > well;
-            (self.well, self.ill) = (0, 0);
+        if self.is_half_open {
+            self.is_half_open = ok + failed == 0 || failed > ok;
+            (self.ok, self.failed) = (0, 0);
             return false;
         }
-        self.well += well;
-        self.ill += ill;
-        while self.well + self.ill > REMEMBERED {
-            self.well /= 2;
-            self.ill /= 2;
+        self.ok += ok;
+        self.failed += failed;
+        while self.ok + self.failed > REMEMBERED {
+            self.ok /= 2;
+            self.failed /= 2;
         }
-        self.is_probing = self.ill > self.well && self.ill >= TROUBLE;
-        self.is_probing
+        self.is_half_open = self.failed > self.ok && self.failed >= TRIP_FAILURES;
+        self.is_half_open
     }
 
     /// Returns when more pushes may be sent beside `out`, the last of which were sent at `last`. Returns `None` if
     /// those must end first.
     pub(super) fn admits_at(&self, out: u64, last: Timestamp) -> Option<Timestamp> {
-        if self.ended < GUARDED && out > 0 && out + self.ended >= GUARDED {
+        if self.ended < INITIAL_PUSHES && out > 0 && out + self.ended >= INITIAL_PUSHES {
             return None;
         }
         // If a probe gets no result, another one follows.
-        let waits = self.is_probing && out >= PROBE;
+        let waits = self.is_half_open && out >= HALF_OPEN_PUSHES;
         Some(if waits {
-            last + PROBE_TIME
+            last + HALF_OPEN_TIME
         } else {
             Timestamp::default()
         })
@@ -112,17 +112,17 @@ impl Guard {
 
 /// The number of pushes at the start of a batch that are sent alone. They show whether its device tokens fit
 /// the app.
-pub const GUARDED: u64 = 500;
+pub const INITIAL_PUSHES: u64 = 500;
 
 /// While it is unknown whether APNs accepts pushes, at most this many are out: a full chunk is sent alone.
-const PROBE: u64 = 500;
+const HALF_OPEN_PUSHES: u64 = 500;
 
 /// How long to wait for a probe's result: its time in the queue, a wait for permits and the slowest answers.
 /// If its runner died, waiting for the claim to expire would take longer.
-const PROBE_TIME: Duration = Duration::from_secs(20);
+const HALF_OPEN_TIME: Duration = Duration::from_secs(20);
 
 /// The number of recent pushes that are remembered: those of a full chunk.
 const REMEMBERED: u64 = 500;
 
 /// The minimum number of failed pushes that count as trouble. A few that are retried and fail again do not.
-const TROUBLE: u64 = 100;
+const TRIP_FAILURES: u64 = 100;

@@ -19,9 +19,9 @@ use delivery::backoff;
 
 /// The reports made so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Handover {
+pub struct ReportProgress {
     /// Whether the scheduler has the run's result.
-    pub told: bool,
+    pub reported: bool,
     /// The first chunk that the audience may not have a report of.
     pub next: u32,
     /// Whether the audience has the reports of all chunks.
@@ -31,10 +31,10 @@ pub struct Handover {
 /// The report that is due now.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Report {
-    /// To the scheduler: the run's result. Then call [`Batch::told_end`].
+    /// To the scheduler: the run's result. Then call [`Batch::end_reported`].
     Ended(Box<RunReport>),
     /// To the audience: the refused devices of the chunks from `from` on, and the devices without an accepted
-    /// push, as many as [`portion`] allows. Then call [`Batch::told_gone`].
+    /// push, as many as [`report_page`] allows. Then call [`Batch::gone_reported`].
     Gone {
         /// The first chunk.
         from: u32,
@@ -87,10 +87,10 @@ pub struct RunCounts {
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     failures: u32,
-    again_at: Timestamp,
+    retry_at: Timestamp,
 }
 
-impl Handover {
+impl ReportProgress {
     pub(super) fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
@@ -101,15 +101,15 @@ impl Batch {
     /// a failure.
     #[must_use]
     pub fn report(&self, now: Timestamp) -> Option<Report> {
-        let origin = self.record.origin.as_ref()?;
+        let run = self.record.run.as_ref()?;
         if self.report_at()? > now {
             return None;
         }
-        if !self.record.handover.told && !self.awaits_scans(now) {
+        if !self.record.run_report.reported && !self.awaits_scans(now) {
             let counts = self.overview(now).counts;
             return Some(Report::Ended(Box::new(RunReport {
-                campaign: origin.campaign.clone(),
-                at: origin.at,
+                campaign: run.campaign.clone(),
+                at: run.at,
                 is_cancelled: self.record.state == State::Cancelled,
                 pushes: self.pushes(),
                 detail: self.record.cut_off_text(),
@@ -123,77 +123,79 @@ impl Batch {
                 },
             })));
         }
-        if self.record.handover.over {
+        if self.record.run_report.over {
             return None;
         }
         Some(Report::Gone {
-            from: self.record.handover.next,
-            audience: origin.audience.clone(),
-            answered_at: origin.opened_at,
+            from: self.record.run_report.next,
+            audience: run.audience.clone(),
+            answered_at: run.opened_at,
             suspects: self.believes_refusals(),
         })
     }
 
     /// Records that the scheduler has the result, or no longer knows the campaign.
-    pub fn told_end(&mut self) {
-        self.record.handover.told = true;
-        self.went_well();
+    pub fn end_reported(&mut self) {
+        self.record.run_report.reported = true;
+        self.acknowledged();
     }
 
     /// Records that the audience has the reports of the chunks before `next`, or of all chunks if it is
     /// `None`.
-    pub fn told_gone(&mut self, next: Option<u32>) {
+    pub fn gone_reported(&mut self, next: Option<u32>) {
         match next {
-            Some(next) => self.record.handover.next = next,
-            None => self.record.handover.over = true,
+            Some(next) => self.record.run_report.next = next,
+            None => self.record.run_report.over = true,
         }
-        self.went_well();
+        self.acknowledged();
     }
 
     /// Records that a report failed. It is repeated after a delay that grows with each failure.
     ///
     /// After [`REPORT_TIME`] the report is given up, so that the batch is deleted eventually.
-    pub fn not_told(&mut self, now: Timestamp) {
+    pub fn report_failed(&mut self, now: Timestamp) {
         if self
             .record
             .ended_at
             .is_some_and(|ended_at| now >= ended_at + REPORT_TIME)
         {
-            let handover = &mut self.record.handover;
-            *handover = Handover {
-                told: true,
-                over: handover.told,
-                ..*handover
+            let run_report = &mut self.record.run_report;
+            *run_report = ReportProgress {
+                reported: true,
+                over: run_report.reported,
+                ..*run_report
             };
-            self.went_well();
+            self.acknowledged();
             return;
         }
         self.reports.failures = self.reports.failures.saturating_add(1);
         let doubled = FIRST_PAUSE.saturating_mul(1 << self.reports.failures.min(MAX_DOUBLINGS));
-        let salt = u64::from(self.record.handover.next);
-        self.reports.again_at = now + backoff::jittered(doubled.min(LONGEST_PAUSE), salt);
+        let salt = u64::from(self.record.run_report.next);
+        self.reports.retry_at = now + backoff::jittered(doubled.min(LONGEST_PAUSE), salt);
     }
 
     /// Whether a report of the batch's end is left.
     #[must_use]
-    pub fn owes_reports(&self) -> bool {
-        let handover = self.record.handover;
-        self.record.state.has_ended() && self.record.origin.is_some() && !(handover.told && handover.over)
+    pub fn has_pending_reports(&self) -> bool {
+        let run_report = self.record.run_report;
+        self.record.state.has_ended()
+            && self.record.run.is_some()
+            && !(run_report.reported && run_report.over)
     }
 
     /// Returns when the next report is due.
     pub(super) fn report_at(&self) -> Option<Timestamp> {
-        let again_at = self.owes_reports().then_some(self.reports.again_at)?;
+        let retry_at = self.has_pending_reports().then_some(self.reports.retry_at)?;
         let counted_at = self.record.ended_at.map(|ended_at| ended_at + COUNT_TIME);
-        let waits = self.record.handover.over && self.awaits_scans(again_at);
+        let waits = self.record.run_report.over && self.awaits_scans(retry_at);
         Some(
             counted_at
                 .filter(|_| waits)
-                .map_or(again_at, |at| at.max(again_at)),
+                .map_or(retry_at, |at| at.max(retry_at)),
         )
     }
 
-    fn went_well(&mut self) {
+    fn acknowledged(&mut self) {
         self.is_record_unsaved = true;
         self.reports = Reports::default();
     }
@@ -213,7 +215,7 @@ pub fn whole_page(from: u32, chunks: u32, begun: Vec<(u32, Progress)>) -> Vec<(u
 
 /// The part of a page that one report to an audience covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Portion {
+pub struct ReportPage {
     /// The number of chunks in it.
     pub chunks: usize,
     /// The chunk at which the next report begins; `None` if this is the last.
@@ -223,17 +225,17 @@ pub struct Portion {
 /// Returns how much of a page of chunks ([`whole_page`]) fits into one report to an audience with `shards`
 /// shards. Each chunk comes with the number of its devices to report.
 #[must_use]
-pub fn portion(chunks: &[(u32, usize)], shards: u32) -> Portion {
+pub fn report_page(chunks: &[(u32, usize)], shards: u32) -> ReportPage {
     let most = MAX_GONE * at(shards.clamp(1, MAX_SHARDS_AT_ONCE));
-    let mut told = 0;
+    let mut devices = 0;
     let fit = chunks.iter().take_while(|(_, gone)| {
-        told += gone;
-        told <= most
+        devices += gone;
+        devices <= most
     });
     // No chunk has more devices than fit.
     let together = fit.count().max(1).min(chunks.len());
     let next = chunks.get(together).map(|(number, _)| *number);
-    Portion {
+    ReportPage {
         chunks: together,
         next: next.or_else(|| rows::next_page(chunks.iter().map(|(number, _)| *number))),
     }

@@ -11,12 +11,12 @@ use apns::time::Timestamp;
 
 /// The pushes that were recently admitted.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct RateLimiter {
     /// The level of the bucket and when it was measured; `None` before the first push.
     level: Option<(u64, Timestamp)>,
 }
 
-impl Pace {
+impl RateLimiter {
     /// Returns when more pushes may be admitted.
     pub(super) fn free_at(&self, rate: u32) -> Timestamp {
         let Some((level, at)) = self.level else {

@@ -1,55 +1,55 @@
 //! Chunks with a deadline each: when a queued chunk counts as lost, a claim expires, or a retry is due.
 //!
-//! They are indexed by number and by moment, because each command needs both and there may be thousands.
+//! They are indexed by number and by deadline, because each command needs both and there may be thousands.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use apns::time::Timestamp;
 
-/// Chunks, each with a moment and a number of pushes.
+/// Chunks, each with a deadline and a number of pushes.
 #[derive(Debug, Default)]
-pub(super) struct Moments {
+pub(super) struct Deadlines {
     chunks: BTreeMap<u32, (Timestamp, usize)>,
-    moments: BTreeSet<(Timestamp, u32)>,
+    by_time: BTreeSet<(Timestamp, u32)>,
     pushes: usize,
 }
 
-impl Moments {
+impl Deadlines {
     /// Adds a chunk or replaces its entry.
-    pub(super) fn insert(&mut self, number: u32, moment: Timestamp, pushes: usize) {
+    pub(super) fn insert(&mut self, number: u32, deadline: Timestamp, pushes: usize) {
         self.remove(number);
-        self.chunks.insert(number, (moment, pushes));
-        self.moments.insert((moment, number));
+        self.chunks.insert(number, (deadline, pushes));
+        self.by_time.insert((deadline, number));
         self.pushes += pushes;
     }
 
     /// Removes a chunk and returns its number of pushes.
     pub(super) fn remove(&mut self, number: u32) -> Option<usize> {
-        let (moment, pushes) = self.chunks.remove(&number)?;
-        self.moments.remove(&(moment, number));
+        let (deadline, pushes) = self.chunks.remove(&number)?;
+        self.by_time.remove(&(deadline, number));
         self.pushes -= pushes;
         Some(pushes)
     }
 
-    /// Iterates over the chunks in the order of their moments.
+    /// Iterates over the chunks in the order of their deadlines.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Timestamp, u32)> + '_ {
-        self.moments.iter().copied()
+        self.by_time.iter().copied()
     }
 
-    /// Returns the earliest moment.
+    /// Returns the earliest deadline.
     pub(super) fn next(&self) -> Option<Timestamp> {
-        self.iter().next().map(|(moment, _)| moment)
+        self.iter().next().map(|(deadline, _)| deadline)
     }
 
-    /// Returns the earliest chunk whose moment has passed.
+    /// Returns the earliest chunk whose deadline has passed.
     pub(super) fn overdue(&self, now: Timestamp) -> Option<u32> {
-        let (_, number) = self.iter().next().filter(|(moment, _)| *moment <= now)?;
+        let (_, number) = self.iter().next().filter(|(deadline, _)| *deadline <= now)?;
         Some(number)
     }
 
-    /// Returns a chunk's moment.
+    /// Returns a chunk's deadline.
     pub(super) fn of(&self, number: u32) -> Option<Timestamp> {
-        self.chunks.get(&number).map(|(moment, _)| *moment)
+        self.chunks.get(&number).map(|(deadline, _)| *deadline)
     }
 
     /// Whether it contains a chunk.

@@ -1,20 +1,20 @@
-//! A set of places in a chunk.
+//! A set of the indices of pushes in a chunk.
 //!
-//! What of a chunk is settled, waits or is in flight is a set of places, and most of these sets are a run or a few:
-//! kept as bits, stored as runs.
+//! The settled, waiting and in-flight pushes of a chunk are such sets. They are kept as bits and stored as ranges, because most
+//! of them are a few ranges.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Places from 0 to [`CAPACITY`] - 1.
+/// A set of indices from 0 to [`CAPACITY`] - 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Places([u64; WORDS]);
+pub struct BitSet([u64; WORDS]);
 
-impl Places {
-    /// No place.
+impl BitSet {
+    /// The empty set.
     pub const NONE: Self = Self([0; WORDS]);
 
-    /// The first `count` places.
+    /// The indices below `count`.
     #[must_use]
     pub fn first(count: usize) -> Self {
         let mut words = [0; WORDS];
@@ -27,53 +27,53 @@ impl Places {
         Self(words)
     }
 
-    /// Adds a place; one beyond the last there can be is left out.
-    pub fn insert(&mut self, place: usize) {
-        if let Some(word) = self.0.get_mut(place / BITS) {
-            *word |= 1 << (place % BITS);
+    /// Adds an index. One beyond the capacity is ignored.
+    pub fn insert(&mut self, index: usize) {
+        if let Some(word) = self.0.get_mut(index / BITS) {
+            *word |= 1 << (index % BITS);
         }
     }
 
-    /// Whether the place is in it.
+    /// Returns whether the index is in the set.
     #[must_use]
-    pub fn contains(&self, place: usize) -> bool {
+    pub fn contains(&self, index: usize) -> bool {
         self.0
-            .get(place / BITS)
-            .is_some_and(|word| word & (1 << (place % BITS)) != 0)
+            .get(index / BITS)
+            .is_some_and(|word| word & (1 << (index % BITS)) != 0)
     }
 
-    /// How many there are.
+    /// The number of indices.
     #[must_use]
     pub fn len(&self) -> usize {
         let ones = self.0.iter().map(|word| word.count_ones());
         usize::try_from(ones.sum::<u32>()).unwrap_or(usize::MAX)
     }
 
-    /// Whether there is none.
+    /// Returns whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::NONE
     }
 
-    /// Those in either.
+    /// The union of both sets.
     #[must_use]
     pub fn with(self, other: Self) -> Self {
         self.zip(other, |one, other| one | other)
     }
 
-    /// Those that are not in `other`.
+    /// The indices that are not in `other`.
     #[must_use]
     pub fn without(self, other: Self) -> Self {
         self.zip(other, |one, other| one & !other)
     }
 
-    /// Those in both.
+    /// The intersection of both sets.
     #[must_use]
     pub fn both(self, other: Self) -> Self {
         self.zip(other, |one, other| one & other)
     }
 
-    /// The places in order.
+    /// The indices in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
         self.0.iter().enumerate().flat_map(|(number, word)| {
             let mut rest = *word;
@@ -93,41 +93,41 @@ impl Places {
         Self(words)
     }
 
-    /// The first and the last place of each run.
+    /// The first and the last index of each range.
     fn runs(&self) -> Vec<(usize, usize)> {
         let mut runs: Vec<(usize, usize)> = Vec::new();
-        for place in self.iter() {
+        for index in self.iter() {
             match runs.last_mut() {
-                Some((_, last)) if *last + 1 == place => *last = place,
-                _ => runs.push((place, place)),
+                Some((_, last)) if *last + 1 == index => *last = index,
+                _ => runs.push((index, index)),
             }
         }
         runs
     }
 }
 
-impl FromIterator<usize> for Places {
-    fn from_iter<I: IntoIterator<Item = usize>>(places: I) -> Self {
+impl FromIterator<usize> for BitSet {
+    fn from_iter<I: IntoIterator<Item = usize>>(indices: I) -> Self {
         let mut set = Self::NONE;
-        places.into_iter().for_each(|place| set.insert(place));
+        indices.into_iter().for_each(|index| set.insert(index));
         set
     }
 }
 
-impl Serialize for Places {
+impl Serialize for BitSet {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.runs())
     }
 }
 
-impl<'de> Deserialize<'de> for Places {
+impl<'de> Deserialize<'de> for BitSet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut set = Self::NONE;
         for (first, last) in Vec::<(usize, usize)>::deserialize(deserializer)? {
             if last >= CAPACITY {
-                return Err(D::Error::custom("a place beyond the last of a chunk"));
+                return Err(D::Error::custom("an index beyond the last of a chunk"));
             }
-            (first..=last).for_each(|place| set.insert(place));
+            (first..=last).for_each(|index| set.insert(index));
         }
         Ok(set)
     }
@@ -136,7 +136,7 @@ impl<'de> Deserialize<'de> for Places {
 const WORDS: usize = 8;
 const BITS: usize = 64;
 
-/// The most places: a chunk has up to 500 pushes.
+/// The capacity: a chunk has up to 500 pushes.
 pub const CAPACITY: usize = WORDS * BITS;
 
 #[cfg(test)]
@@ -148,24 +148,24 @@ mod tests {
     #[test]
     fn a_sets_format_unchanged() {
         // Stored with every claim and every settling.
-        let set: Places = [0, 1, 2, 7, 499].into_iter().collect();
+        let set: BitSet = [0, 1, 2, 7, 499].into_iter().collect();
         let text = serde_json::to_string(&set).unwrap();
         assert_eq!(text, "[[0,2],[7,7],[499,499]]");
-        assert_eq!(serde_json::from_str::<Places>(&text).unwrap(), set);
-        assert_eq!(serde_json::to_string(&Places::NONE).unwrap(), "[]");
+        assert_eq!(serde_json::from_str::<BitSet>(&text).unwrap(), set);
+        assert_eq!(serde_json::to_string(&BitSet::NONE).unwrap(), "[]");
     }
 
     #[test]
-    fn the_first_places_are_those_below_a_number() {
+    fn the_first_indices_are_those_below_a_number() {
         for count in [0, 1, 63, 64, 65, 500, CAPACITY, CAPACITY + 1] {
-            assert_eq!(Places::first(count), (0..count).collect(), "{count}");
+            assert_eq!(BitSet::first(count), (0..count).collect(), "{count}");
         }
     }
 
     #[test]
-    fn a_place_that_no_chunk_has_is_refused() {
-        assert!(serde_json::from_str::<Places>("[[0,511]]").is_ok());
-        assert!(serde_json::from_str::<Places>("[[0,512]]").is_err());
+    fn an_index_that_no_chunk_has_is_refused() {
+        assert!(serde_json::from_str::<BitSet>("[[0,511]]").is_ok());
+        assert!(serde_json::from_str::<BitSet>("[[0,512]]").is_err());
     }
 
     proptest! {
@@ -174,15 +174,15 @@ mod tests {
             one in proptest::collection::btree_set(0..CAPACITY, 0..100),
             other in proptest::collection::btree_set(0..CAPACITY, 0..100),
         ) {
-            let set = |places: &BTreeSet<usize>| places.iter().copied().collect::<Places>();
-            let back = |places: Places| places.iter().collect::<BTreeSet<usize>>();
+            let set = |indices: &BTreeSet<usize>| indices.iter().copied().collect::<BitSet>();
+            let back = |indices: BitSet| indices.iter().collect::<BTreeSet<usize>>();
             prop_assert_eq!(back(set(&one)), one.clone());
             prop_assert_eq!(set(&one).len(), one.len());
             prop_assert_eq!(back(set(&one).with(set(&other))), &one | &other);
             prop_assert_eq!(back(set(&one).without(set(&other))), &one - &other);
             prop_assert_eq!(back(set(&one).both(set(&other))), &one & &other);
             let text = serde_json::to_string(&set(&one)).unwrap();
-            prop_assert_eq!(serde_json::from_str::<Places>(&text).unwrap(), set(&one));
+            prop_assert_eq!(serde_json::from_str::<BitSet>(&text).unwrap(), set(&one));
         }
     }
 }

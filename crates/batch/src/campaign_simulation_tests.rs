@@ -9,12 +9,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use super::campaign_audience::Audience;
-use super::campaign_figures::Figures;
+use super::campaign_audience_tests::Audience;
+use super::campaign_figures_tests::Figures;
 use super::scans::MAX_PUSHES;
-use super::simulation::{CONSUMERS, PERMITS, PERMITS_A_RUN, PUSHES, ROUND_TRIP};
-use super::tests::{Dice, counts};
-use super::virtual_time::Events;
+use super::simulation_tests::{CONSUMERS, PERMITS, PERMITS_A_RUN, PUSHES, ROUND_TRIP};
+use super::tests::{Rng, counts};
+use super::virtual_time_tests::Events;
 use super::*;
 use crate::fixture::{BEGIN, accepted, record, terms, told};
 use delivery::verdict::Verdict;
@@ -66,27 +66,27 @@ fn fifty_million_devices_in_128_shards_are_all_sent_to_once() {
 }
 
 fn run(audience: Audience) -> Figures {
-    let mut world = World::new(audience);
-    while !world.batch.record().state.has_ended() {
-        world.step();
+    let mut simulation = Simulation::new(audience);
+    while !simulation.batch.record().state.has_ended() {
+        simulation.step();
     }
-    let took = world.events.now.since(BEGIN);
+    let took = simulation.events.now.since(BEGIN);
     let Audience { devices, shards } = audience;
     println!("{devices} devices in {shards} shards, {took:.1?} from start to end");
-    world.figures.print(world.staged.len(), shards, took);
-    let record = world.batch.record();
+    simulation.figures.print(simulation.staged.len(), shards, took);
+    let record = simulation.batch.record();
     assert_eq!((record.state, record.cut_off), (State::Done, None));
-    let counts = counts(&world.batch, world.events.now);
+    let counts = counts(&simulation.batch, simulation.events.now);
     assert_eq!(counts.accepted + counts.gone, devices);
-    assert_eq!(world.figures.pushes, devices, "each device once");
+    assert_eq!(simulation.figures.pushes, devices, "each device once");
     let mut next = vec![0; at(shards)];
-    for (shard, from, pushes) in &world.staged {
+    for (shard, from, pushes) in &simulation.staged {
         let next = &mut next[at(*shard)];
         assert_eq!(*from, *next, "in the order of its scan");
         *next += pushes;
     }
     assert!((0..shards).all(|shard| next[at(shard)] == audience.devices_of(shard)));
-    let figures = world.figures;
+    let figures = simulation.figures;
     assert!(
         figures.worst_fresh <= 4000 && figures.worst_under_way <= 1024,
         "memory is flat"
@@ -145,7 +145,7 @@ struct Queue {
     backlog: VecDeque<u32>,
 }
 
-struct World {
+struct Simulation {
     audience: Audience,
     events: Events<Event>,
     batch: Batch,
@@ -160,14 +160,14 @@ struct World {
     runs: HashMap<u64, Run>,
     /// Of each chunk its shard, the first of its devices and how many.
     staged: Vec<(u32, u64, u64)>,
-    dice: Dice,
+    rng: Rng,
     figures: Figures,
 }
 
-impl World {
+impl Simulation {
     fn new(audience: Audience) -> Self {
         let shards = audience.shards;
-        let mut world = Self {
+        let mut simulation = Self {
             audience,
             events: Events::new(BEGIN),
             batch: Batch::open(record(terms()), shards, BEGIN),
@@ -179,14 +179,14 @@ impl World {
             waiting: VecDeque::new(),
             runs: HashMap::new(),
             staged: Vec::new(),
-            dice: Dice::new(1),
+            rng: Rng::new(1),
             figures: Figures::default(),
         };
-        world.go_on();
+        simulation.go_on();
         for shard in 0..shards {
-            world.events.after(START * shard + HOP, Event::Wake(shard));
+            simulation.events.after(START * shard + HOP, Event::Wake(shard));
         }
-        world
+        simulation
     }
 
     fn step(&mut self) {
@@ -284,7 +284,7 @@ impl World {
                     self.staged.push((shard, from, count(size.pushes)));
                     self.figures.batch_rows += 1;
                 }
-                if self.dice.below(500) == 0 {
+                if self.rng.below(500) == 0 {
                     self.figures.lost_answers += 1;
                     return self.events.after(PATIENCE, Event::Wake(shard));
                 }
@@ -322,9 +322,9 @@ impl World {
         let now = self.events.now;
         for chunk in self.batch.plan(now) {
             self.figures.messages += 1;
-            let delay = Duration::from_millis(300 + self.dice.below(2000));
+            let delay = Duration::from_millis(300 + self.rng.below(2000));
             self.events.after(delay, Event::Deliver(chunk));
-            if self.dice.below(200) == 0 {
+            if self.rng.below(200) == 0 {
                 self.figures.doubled += 1;
                 self.events.after(delay * 2, Event::Deliver(chunk));
             }
@@ -358,7 +358,7 @@ impl World {
 
     fn begin(&mut self, chunk: u32, work: Work) {
         let run = self.events.next_number();
-        let left = work.places.iter().collect();
+        let left = work.indices.iter().collect();
         let permits = 0;
         let begun = Run {
             chunk,
@@ -397,15 +397,15 @@ impl World {
         self.figures.last_push_after = self.events.now.since(BEGIN);
         self.permits += run.permits;
         // One device in five hundred is gone.
-        let mut results = accepted(run.work.places.iter().skip(1));
-        results.found.extend(
+        let mut results = accepted(run.work.indices.iter().skip(1));
+        results.groups.extend(
             told(
                 Verdict::DropDevice,
                 410,
                 "Unregistered",
-                run.work.places.iter().take(1),
+                run.work.indices.iter().take(1),
             )
-            .found,
+            .groups,
         );
         let settle = Request::Settle {
             chunk: run.chunk,
