@@ -1,4 +1,4 @@
-//! What the program is asked to do.
+//! The arguments of the program.
 
 use std::num::NonZeroU8;
 use std::path::PathBuf;
@@ -56,14 +56,14 @@ pub(crate) struct Arguments {
     pub(crate) left_out: Vec<LeftOut>,
 }
 
-/// What else can be measured.
+/// The other measurements.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Task {
     /// One durable batch, from its upload to its last receipt, and what it costs (docs/internals/benchmark-batch.md)
     Batch(BatchArguments),
 }
 
-/// What a batch is measured with.
+/// The arguments of the batch measurement.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BatchArguments {
     /// How many pushes the batch has, one to a device
@@ -93,7 +93,7 @@ pub(crate) struct BatchArguments {
 }
 
 impl BatchArguments {
-    /// The Worker's way to APNs.
+    /// Returns the Worker's transport.
     pub(crate) fn transport(&self) -> Transport {
         match self.transport.as_str() {
             "fetch" => Transport::Fetch,
@@ -104,18 +104,18 @@ impl BatchArguments {
     }
 }
 
-/// The most pushes of a batch here: the mock knows devices by their numbers, and one is kept for warming up.
+/// The most pushes of a measured batch. The mock numbers its devices, and one is reserved for the warm-up.
 const MOST_PUSHES: u64 = 50_000_000;
 
 impl Arguments {
-    /// The senders that were asked for, in the order of the table.
+    /// Returns the requested senders, in the order of the table.
     pub(crate) fn senders(&self) -> impl Iterator<Item = Sender> + '_ {
         Sender::ALL
             .into_iter()
             .filter(|sender| self.only.is_empty() || self.only.contains(sender))
     }
 
-    /// The same, with senders left out.
+    /// Returns the same arguments without some senders.
     pub(crate) fn without(&self, left_out: Vec<LeftOut>) -> Self {
         Self {
             left_out,
@@ -123,7 +123,8 @@ impl Arguments {
         }
     }
 
-    /// Where the chart goes. Without a file it is drawn only by a run that measures everything as documented.
+    /// Returns the file of the chart. By default, the chart is drawn only by a run that measures everything
+    /// as documented.
     pub(crate) fn chart(&self) -> Option<PathBuf> {
         let whole = self.pushes.is_none() && self.only.is_empty() && !self.json;
         let default = || project::root().join("docs/internals").join("benchmark.svg");

@@ -1,8 +1,8 @@
-//! `cargo xtask bench batch`: one durable batch, from its upload to its last receipt.
+//! `cargo xtask bench batch`: measures one durable batch, from its upload to its last receipt.
 //!
-//! A request uploads the devices as lines, made as they go; the Worker runs under `wrangler dev`, because workerd alone
-//! has no queue. While it sends, only the APNs server is asked how far it is: questions to the Worker would be measured
-//! with it.
+//! One request uploads the devices as lines, which are generated on the way. The Worker runs under
+//! `wrangler dev`, because workerd alone has no queue. While it sends, only the APNs server is polled for the
+//! progress, because requests to the Worker would be part of the measurement.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -37,28 +37,29 @@ use dev::Dev;
 use figures::{Figures, Looks, Memory};
 use isolate::Isolate;
 
-/// How many pushes warm up: code is compiled and objects are there; the connections of the pool open meanwhile.
+/// The pushes of the warm-up: code is compiled, objects exist, and the connections of the pool open
+/// meanwhile.
 const WARM_UP_PUSHES: u64 = 20_000;
 
-/// How long it is quiet after the warm-up before memory counts as idle.
+/// The pause after the warm-up before memory counts as idle.
 const SETTLING_TIME: Duration = Duration::from_secs(2);
 
-/// How often it is looked for the first push, once the upload has ended.
+/// The interval of polling for the first push, once the upload has ended.
 const FIRST_PUSH_POLL: Duration = Duration::from_millis(5);
 
-/// How often progress is looked at after that.
+/// The interval of polling for the progress after that.
 const POLL: Duration = Duration::from_millis(500);
 
-/// How often it is asked whether the batch has ended, once APNs has taken every push.
+/// The interval of polling for the end of the batch, once APNs has accepted every push.
 const END_POLL: Duration = Duration::from_millis(200);
 
-/// The time of a push in an upload that is slower than any can be.
+/// The longest time per push of an upload: more than any upload takes.
 const UPLOAD_TIME: Duration = Duration::from_millis(1);
 
-/// A batch of which nothing was sent for so long has come to no end.
+/// A batch that has sent nothing for this long has failed.
 const HANGING: Duration = Duration::from_secs(120);
 
-/// Measures and reports.
+/// Runs the measurement and reports it.
 pub(crate) fn run(arguments: &Arguments, batch: &BatchArguments) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -66,7 +67,7 @@ pub(crate) fn run(arguments: &Arguments, batch: &BatchArguments) -> Result<ExitC
     let figures = runtime.block_on(async {
         tokio::select! {
             figures = measure(arguments, batch) => figures,
-            // What was started ends, and temporary files are removed, when the other future is dropped.
+            // Dropping the other future stops what was started and removes temporary files.
             _ = signal::ctrl_c() => bail!("interrupted"),
         }
     })?;
@@ -115,7 +116,7 @@ async fn start(arguments: &Arguments, batch: &BatchArguments, mock: &Mock, folde
     Dev::start(arguments, &folder, settings, mock.ca(), batch).await
 }
 
-/// One measurement.
+/// A measurement.
 struct Measurement<'m> {
     batch: &'m BatchArguments,
     mock: &'m Mock,
@@ -174,7 +175,7 @@ impl Measurement<'_> {
         })
     }
 
-    /// Sends what is not measured, to other devices.
+    /// Sends pushes to other devices, which are not measured.
     async fn warm_up(&self) -> Result<()> {
         let first = self.batch.pushes;
         let accepted = self.upload(first, WARM_UP_PUSHES).await?;
@@ -203,7 +204,8 @@ impl Measurement<'_> {
             .context("the upload came to no end")?
     }
 
-    /// Waits until APNs has taken every push; gives how long after the end of the upload the first one came.
+    /// Waits until APNs has accepted every push. Returns the time from the end of the upload to the first
+    /// one.
     async fn sent(&self, pushes: u64, bar: &ProgressBar, started: Instant) -> Result<Duration> {
         let (uploaded, mut first, mut seen, mut seen_at) = (Instant::now(), None, 0, Instant::now());
         loop {
@@ -229,7 +231,7 @@ impl Measurement<'_> {
         }
     }
 
-    /// Waits until the batch has ended; gives its last status, and how often it was asked.
+    /// Waits until the batch has ended. Returns its last status, and how often it was polled.
     async fn ended(&self, id: &str) -> Result<(Value, u32)> {
         let since = Instant::now();
         let mut questions = 0;
@@ -246,7 +248,7 @@ impl Measurement<'_> {
         bail!("the batch did not end");
     }
 
-    /// What was logged of the batch; its last line may come a little later than its end.
+    /// Returns the log of the batch. Its last line may be written a little later than its end.
     async fn log_of(&self, id: &str, from: usize) -> Result<log::Story> {
         let since = Instant::now();
         loop {
@@ -264,7 +266,7 @@ impl Measurement<'_> {
     }
 }
 
-/// Progress on stderr; nothing where that is no terminal.
+/// Returns a progress bar on stderr, hidden without a terminal.
 fn bar(pushes: u64) -> Result<ProgressBar> {
     let template = "{bar:40} {msg}: {pos} of {len} pushes, {per_sec}, {eta} to go";
     Ok(ProgressBar::new(pushes).with_style(ProgressStyle::with_template(template)?))
@@ -277,7 +279,7 @@ fn text<'v>(document: &'v Value, pointer: &str) -> Result<&'v str> {
         .with_context(|| format!("{pointer} is missing: {document}"))
 }
 
-/// The time between two moments of one status document.
+/// Returns the time between two moments of a status document.
 fn millis_between(from: &str, to: &str) -> Result<Duration> {
     let moment = |text: &str| {
         text.parse::<jiff::Timestamp>()

@@ -1,4 +1,4 @@
-//! The chart: how fast each sender is and what a push costs it, as bars.
+//! The chart: bars for the speed of each sender and for its cost per push.
 
 use std::path::Path;
 
@@ -12,29 +12,29 @@ use crate::figures::{Row, Sample};
 /// Width of the drawing, in pixels.
 const WIDTH: u32 = 960;
 
-/// Height of a bar with its share of the space between, in pixels.
+/// The height of a bar including the space between bars, in pixels.
 const BAR: i32 = 26;
 
-/// Height of a panel's heading and of what is below its bars, in pixels.
+/// The height of a panel's heading and of the space below its bars, in pixels.
 const HEADING: i32 = 44;
 
-/// Where bars begin: the names are left of it.
+/// The left end of bars. The names are left of it.
 const LEFT: i32 = 190;
 
-/// Where the longest bar ends: its figure is right of it.
+/// The right end of the longest bar. Its figure is right of it.
 const RIGHT: i32 = 840;
 
-/// The background, white, so that the chart can be read on a dark page too.
+/// The background: white, so that the chart is readable on a dark page too.
 const PAPER: RGBColor = WHITE;
 
-/// Bars of apns-edge, and those of the others.
+/// The color of apns-edge's bars, and that of the others.
 const OURS: RGBColor = RGBColor(0xf3, 0x80, 0x20);
 const THEIRS: RGBColor = RGBColor(0x9a, 0xa5, 0xb1);
 
-/// A panel's heading, unit and figure.
+/// The heading, unit and figure of a panel.
 type Panel = (&'static str, fn(&Sample) -> f64);
 
-/// What is shown, for each latency.
+/// The panels per latency.
 const PANELS: [Panel; 2] = [
     ("pushes a second (more is better)", |sample| sample.pushes_per_s),
     (
@@ -43,7 +43,7 @@ const PANELS: [Panel; 2] = [
     ),
 ];
 
-/// Draws the medians into an SVG file.
+/// Draws the medians as an SVG file.
 pub(crate) fn draw(rows: &[Row], file: &Path) -> Result<()> {
     let mut latencies: Vec<u64> = rows.iter().map(|row| row.latency_ms).collect();
     latencies.dedup();
@@ -118,7 +118,7 @@ fn panel(
     Ok(())
 }
 
-/// Where the bar of a figure ends: bars are as long as figures are large.
+/// Returns the end of a bar, whose length is proportional to the figure.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "between the two ends, which are small"
@@ -128,7 +128,7 @@ fn end(figure: f64, largest: f64) -> i32 {
     LEFT + (part * f64::from(RIGHT - LEFT)).round() as i32
 }
 
-/// Three digits say enough.
+/// Rounds to three digits.
 fn rounded(figure: f64) -> String {
     if figure >= 100.0 {
         let text = format!("{figure:.0}");

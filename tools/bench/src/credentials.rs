@@ -1,5 +1,5 @@
-//! Keys made for one start of one sender: a provider token that is newer than one of 20 minutes ago is refused, so no
-//! two programs may sign with the same key.
+//! Signing keys, one per start of a sender. APNs refuses a provider token that is newer than another of the
+//! last 20 minutes, so no two programs may sign with the same key.
 
 use anyhow::Result;
 use serde_json::Value;
@@ -31,7 +31,7 @@ impl Credentials {
         })
     }
 
-    /// The app that sends with it.
+    /// Returns the app that sends with it.
     pub(crate) fn app(&self) -> App<'_> {
         App {
             name: APP,
@@ -42,7 +42,7 @@ impl Credentials {
         }
     }
 
-    /// What the APNs server must know of it.
+    /// Returns its registration at the APNs server.
     pub(crate) fn registration(&self) -> Value {
         self.app().key_document(&self.key.public_pem)
     }

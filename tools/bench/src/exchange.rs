@@ -1,4 +1,4 @@
-//! What senders answer: a result for each push, and when it came.
+//! Reads the answers of senders: a result per push, and its time.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,14 +8,14 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// What became of a push, in the words that the Worker and all peers share. Fields that are not looked at are allowed.
+/// The result of a push, in the format that the Worker and all peers share. Other fields are ignored.
 #[derive(Debug, Deserialize)]
 struct PushResult<'a> {
     #[serde(borrow)]
     status: Cow<'a, str>,
     #[serde(borrow, default)]
     reason: Option<Cow<'a, str>>,
-    /// How long the push took, as its sender saw it.
+    /// The time of the push as measured by its sender.
     ms: f64,
 }
 
@@ -26,7 +26,7 @@ struct Summary {
     _counts: IgnoredAny,
 }
 
-/// The answer of the Worker to a request, as one document.
+/// The Worker's answer as one document.
 #[derive(Debug, Deserialize)]
 struct Document<'a> {
     #[serde(borrow)]
@@ -39,14 +39,14 @@ pub(crate) struct Answers {
     started: Instant,
     first: Option<Duration>,
     last: Duration,
-    /// How long each accepted push took, in milliseconds.
+    /// The times of accepted pushes, in milliseconds.
     times: Vec<f64>,
-    /// Pushes that were not accepted, by how and why.
+    /// The pushes that were not accepted, by status and reason.
     others: BTreeMap<String, u64>,
 }
 
 impl Answers {
-    /// A run that starts now.
+    /// Starts a run.
     pub(crate) fn from_now_on() -> Self {
         Self {
             started: Instant::now(),
@@ -57,7 +57,7 @@ impl Answers {
         }
     }
 
-    /// Takes a result that came as a line, or the counts that follow the results.
+    /// Adds a line: a result, or the counts after the results.
     pub(crate) fn line(&mut self, line: &[u8]) -> Result<()> {
         match serde_json::from_slice(line) {
             Ok(result) => {
@@ -73,7 +73,7 @@ impl Answers {
         }
     }
 
-    /// Takes the results that came as a document.
+    /// Adds a document with results.
     pub(crate) fn document(&mut self, document: &[u8]) -> Result<()> {
         let document: Document<'_> = serde_json::from_slice(document)
             .with_context(|| format!("no results: {}", String::from_utf8_lossy(document)))?;
@@ -97,12 +97,13 @@ impl Answers {
         }
     }
 
-    /// How many pushes have a result.
+    /// Returns the number of pushes with a result.
     pub(crate) fn count(&self) -> u64 {
         self.accepted() + self.others.values().sum::<u64>()
     }
 
-    /// An error unless so many pushes were made and all of them accepted: other figures are not worth comparing.
+    /// Returns an error unless this number of pushes were sent and all were accepted, because other figures
+    /// are not comparable.
     pub(crate) fn all_accepted(self, pushes: u64) -> Result<Self> {
         let others: Vec<_> = self
             .others
@@ -118,17 +119,17 @@ impl Answers {
         Ok(self)
     }
 
-    /// From the start to the first result.
+    /// Returns the time from the start to the first result.
     pub(crate) fn first(&self) -> Duration {
         self.first.unwrap_or_default()
     }
 
-    /// From the start to the last result.
+    /// Returns the time from the start to the last result.
     pub(crate) fn wall(&self) -> Duration {
         self.last
     }
 
-    /// The time that so many per cent of the accepted pushes took at most, in milliseconds.
+    /// Returns a percentile of the times of accepted pushes, in milliseconds.
     pub(crate) fn percentile(&mut self, per_cent: usize) -> f64 {
         self.times.sort_unstable_by(f64::total_cmp);
         let rank = (self.times.len() * per_cent).div_ceil(100).saturating_sub(1);

@@ -1,64 +1,64 @@
-//! The figures: what one run gave, and what several runs together say.
+//! The figures of one run, and their summary over several runs.
 
 use std::time::Duration;
 
 use crate::sender::Sender;
 
-/// Above this share of a processor the server, which has one thread, is what limits a row.
+/// Above this share of a CPU, the single-threaded server is the bottleneck of a row.
 const SERVER_IS_BUSY: f64 = 0.9;
 
-/// What one run gave.
+/// The figures of one run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Sample {
-    /// Pushes a second, from the first order's start to the last result.
+    /// Pushes per second, from the start of the first request to the last result.
     pub(crate) pushes_per_s: f64,
-    /// Processor time of the sender for one push, in microseconds.
+    /// The sender's CPU time per push, in microseconds.
     pub(crate) cpu_us: f64,
-    /// The most memory that the sender had since its start, in megabytes of 10^6 bytes.
+    /// The sender's peak memory since its start, in megabytes of 10^6 bytes.
     pub(crate) peak_mb: f64,
-    /// From the first order's start to the first result, in milliseconds.
+    /// The time from the start of the first request to the first result, in milliseconds.
     pub(crate) first_ms: f64,
-    /// Half of the pushes took at most so long, in milliseconds.
+    /// The median time of a push, in milliseconds.
     pub(crate) p50_ms: f64,
-    /// Of a hundred pushes 99 took at most so long, in milliseconds.
+    /// The 99th percentile of the time of a push, in milliseconds.
     pub(crate) p99_ms: f64,
-    /// Connections that were open at the end.
+    /// The connections that were open at the end.
     pub(crate) connections: f64,
-    /// The server's share of one processor, 0 to 1.
+    /// The server's share of one CPU, 0 to 1.
     pub(crate) server_share: f64,
 }
 
-/// What the runs of one sender at one latency gave.
+/// The runs of one sender at one latency.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Row {
-    /// Who sent.
+    /// The sender.
     pub(crate) sender: Sender,
-    /// How late the server answered, in milliseconds.
+    /// The server's latency in milliseconds.
     pub(crate) latency_ms: u64,
-    /// How many pushes each run sent.
+    /// The number of pushes per run.
     pub(crate) pushes: u64,
-    /// One for each run; never empty.
+    /// One sample per run, never empty.
     pub(crate) samples: Vec<Sample>,
 }
 
 /// A figure over several runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Spread {
-    /// The middle one, or the mean of the two in the middle.
+    /// The median.
     pub(crate) median: f64,
-    /// The smallest.
+    /// The minimum.
     pub(crate) min: f64,
-    /// The largest.
+    /// The maximum.
     pub(crate) max: f64,
 }
 
 impl Row {
-    /// One figure of all runs.
+    /// Returns the spread of a figure over all runs.
     pub(crate) fn spread(&self, figure: impl Fn(&Sample) -> f64) -> Spread {
         Spread::of(self.samples.iter().map(figure).collect())
     }
 
-    /// Whether a faster sender would not have been seen as faster.
+    /// Whether the server was the bottleneck, so that a faster sender would not have been faster.
     pub(crate) fn is_limited_by_the_server(&self) -> bool {
         self.spread(|sample| sample.server_share).median > SERVER_IS_BUSY
     }

@@ -1,4 +1,4 @@
-//! HTTP with programs on this machine.
+//! HTTP to programs on this machine.
 
 use std::convert::Infallible;
 
@@ -15,7 +15,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
-/// One base address, with connections that are kept.
+/// A client of one base address, which keeps its connections.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     base: String,
@@ -24,7 +24,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client of `http://HOST:PORT`.
+    /// Creates a client of `http://HOST:PORT`.
     pub(crate) fn new(base: String) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
@@ -37,15 +37,15 @@ impl Client {
         }
     }
 
-    /// The same, showing a key with each request.
+    /// Adds an API key to each request.
     pub(crate) fn with_key(mut self, key: &str) -> Result<Self> {
         let value = HeaderValue::from_str(&format!("Bearer {key}"))?;
         self.headers.insert(AUTHORIZATION, value);
         Ok(self)
     }
 
-    /// Sends a document and returns the answer as it begins, if it is a success. The document goes out while the answer
-    /// comes in.
+    /// Posts a document. Returns the answer once its headers have arrived, if it is a success. The document
+    /// may still be being sent then.
     pub(crate) async fn post(
         &self,
         path: &str,
@@ -55,7 +55,7 @@ impl Client {
         self.call(Method::POST, path, body, accept).await
     }
 
-    /// Sends a body piece by piece, each made when the last has gone, and returns the answer's document.
+    /// Posts a body piece by piece, each generated when the last was sent. Returns the answer's document.
     pub(crate) async fn post_pieces(
         &self,
         path: &str,
@@ -68,7 +68,7 @@ impl Client {
         document(answer).await
     }
 
-    /// Asks for a document.
+    /// Reads a document.
     pub(crate) async fn get_json(&self, path: &str) -> Result<Value> {
         let answer = self
             .call(Method::GET, path, Bytes::new(), "application/json")
@@ -89,7 +89,7 @@ impl Client {
             .await
     }
 
-    /// Sends a request with this client's headers and others.
+    /// Sends a request with the headers of this client and further ones.
     async fn request(
         &self,
         method: Method,

@@ -1,5 +1,5 @@
-//! The other senders, installed on demand from crates.io, npm and PyPI, each by its own lock file into a folder that
-//! git ignores. One that cannot be installed is left out; the benchmark goes on without it.
+//! Installs the other senders on demand from crates.io, npm and PyPI, each by its own lock file, into a
+//! folder that git ignores. If one cannot be installed, the benchmark continues without it.
 
 use std::fs;
 use std::io::{self, Read};
@@ -12,10 +12,10 @@ use crate::arguments::Arguments;
 use crate::project;
 use crate::sender::{LeftOut, Sender};
 
-/// Written into a folder when everything in it was installed: the lock file that it was installed by.
+/// A file in a folder in which everything was installed. It contains the lock file that was used.
 const MARK: &str = ".installed-from";
 
-/// Installs what the senders that were asked for need; returns those for which that failed.
+/// Installs what the requested senders need. Returns those for which that failed.
 pub(crate) fn missing(arguments: &Arguments) -> Vec<LeftOut> {
     arguments
         .senders()
@@ -35,7 +35,7 @@ fn install(sender: Sender) -> Result<()> {
     }
 }
 
-/// Cargo itself sees whether there is something to do.
+/// Builds the sender with a2. Cargo itself detects whether that is needed.
 fn a2() -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     if !project::a2_target().exists() {
@@ -53,7 +53,7 @@ fn a2() -> Result<()> {
 fn node() -> Result<()> {
     let folder = project::peers().join("node");
     let lock = folder.join("package-lock.json");
-    // `npm ci` empties the folder first, so the mark is there only after an installation that came to its end.
+    // `npm ci` empties the folder first, so the mark exists only after a complete installation.
     once(&lock, &folder.join("node_modules"), || {
         eprintln!("> npm ci - @parse/node-apn and apns2 (10 s)");
         quietly(Command::new("npm").arg("ci").current_dir(&folder))
@@ -82,7 +82,7 @@ fn aioapns() -> Result<()> {
     })
 }
 
-/// Installs into a folder unless that was done by the same lock file before.
+/// Installs into a folder, unless that was done with the same lock file before.
 fn once(lock: &Path, folder: &Path, install: impl FnOnce() -> Result<()>) -> Result<()> {
     let lock = fs::read_to_string(lock).with_context(|| format!("{} cannot be read", lock.display()))?;
     let mark = folder.join(MARK);
@@ -94,9 +94,9 @@ fn once(lock: &Path, folder: &Path, install: impl FnOnce() -> Result<()>) -> Res
     Ok(())
 }
 
-/// Runs a command without showing what it prints, unless it fails: then the error ends with its last line.
+/// Runs a command without its output. If it fails, the error contains its last line.
 fn quietly(command: &mut Command) -> Result<()> {
-    // Build scripts that look at these would run again whenever cargo is started from here.
+    // Build scripts that watch these would run again whenever cargo is started from here.
     for (name, _) in std::env::vars_os() {
         if name
             .to_str()
@@ -112,7 +112,7 @@ fn quietly(command: &mut Command) -> Result<()> {
         .stdout(writer.try_clone()?)
         .stderr(writer);
     let started = command.spawn();
-    // Our copies of the pipe's end must go, or reading would never come to an end.
+    // Otherwise the copies of the pipe's end in this process would keep the reader waiting.
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = started.with_context(|| format!("{program} cannot be started"))?;
     let mut said = Vec::new();

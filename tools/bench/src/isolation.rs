@@ -1,7 +1,8 @@
-//! A network of the benchmark's own, in which Apple's host is this program's mock.
+//! A network of the benchmark's own, in which Apple's host name leads to the mock.
 //!
-//! Some senders only send to `api.push.apple.com:443`. In a network namespace (namespaces(7)) with nothing but loopback,
-//! and a mount namespace with a hosts file of its own, that is where apns-mock listens; no packet can leave the machine.
+//! Some senders only send to `api.push.apple.com:443`. apns-mock can listen there in a network namespace
+//! (namespaces(7)) that has only loopback, and in a mount namespace with its own hosts file. No packet can
+//! leave the machine.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -14,11 +15,11 @@ use tokio::sync::oneshot;
 
 use crate::sender::LeftOut;
 
-/// Who is who inside.
+/// The hosts file inside.
 const HOSTS: &str = "127.0.0.1 localhost\n127.0.0.1 api.push.apple.com\n";
 
-/// The first argument is the hosts file, the others are what to run. Loopback begins switched off; where `ip` is
-/// missing, Perl, which Debian always has, sets the flags by SIOCSIFFLAGS (netdevice(7)).
+/// The first argument is the hosts file, and the others are the command. Loopback is initially down. Where
+/// `ip` is missing, Perl, which Debian always has, sets the flags with SIOCSIFFLAGS (netdevice(7)).
 const ENTER: &str = r#"
 ip link set lo up 2>/dev/null ||
     perl -e 'socket(my $s, 2, 2, 0) && ioctl($s, 0x8914, pack("a16 s x14", "lo", 0x49)) || die "no loopback: $!"' || exit
@@ -27,20 +28,20 @@ shift
 exec "$@"
 "#;
 
-/// The ways to get the namespaces: as root, and as a user who may be root in a namespace of users.
+/// The ways to enter the namespaces: as root, and as a user who may be root in a user namespace.
 const WAYS: [&[&str]; 2] = [
     &["--net", "--mount"],
     &["--user", "--map-root-user", "--net", "--mount"],
 ];
 
-/// A way that works here.
+/// A way that works on this machine.
 #[derive(Debug)]
 pub(crate) struct Isolation {
     flags: &'static [&'static str],
     hosts: NamedTempFile,
 }
 
-/// Tries the ways; an error says why none works.
+/// Tries the ways. The error says why none works.
 pub(crate) fn available() -> Result<Isolation> {
     let mut hosts = NamedTempFile::new()?;
     hosts.write_all(HOSTS.as_bytes())?;
@@ -63,7 +64,7 @@ pub(crate) fn available() -> Result<Isolation> {
 }
 
 impl Isolation {
-    /// Runs this program once more, with the same arguments, in a network of its own.
+    /// Runs this program again with the same arguments in its own network.
     pub(crate) fn run_again(&self, left_out: &[LeftOut]) -> Result<ExitCode> {
         let mut command = self.command();
         command
@@ -73,7 +74,7 @@ impl Isolation {
         for left_out in left_out {
             command.arg("--left-out").arg(left_out.to_string());
         }
-        // Its end tells the other that this process has ended: see `end_of_parent`.
+        // Closing its standard input tells it that this process has ended: see `end_of_parent`.
         let mut child = command.stdin(Stdio::piped()).spawn()?;
         let parent = child.stdin.take();
         let status = child.wait()?;
@@ -90,13 +91,13 @@ impl Isolation {
     }
 }
 
-/// Waits until the process that runs this one again has ended: then this one's standard input ends too.
+/// Waits until the process that started this one has ended, which closes this one's standard input.
 pub(crate) async fn end_of_parent() {
     let (ended, end) = oneshot::channel();
     thread::spawn(|| {
-        // Whether it ends or fails: nobody holds the other side any more.
+        // An end and an error both mean that the other process has closed its side.
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        // Nobody waits any more if this process is ending by itself.
+        // If this process is ending already, nobody waits for this.
         let _ = ended.send(());
     });
     let _ = end.await;

@@ -1,4 +1,4 @@
-//! What was measured on and with: figures mean little without it.
+//! Describes the machine and the versions, without which the figures mean little.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::arguments::Arguments;
 use crate::project;
 
-/// workerd's packages on npm; the one that fits the machine is installed.
+/// The npm packages of workerd. The one for this machine is installed.
 const WORKERD: [&str; 4] = [
     "workerd-linux-64",
     "workerd-linux-arm64",
@@ -19,7 +19,7 @@ const WORKERD: [&str; 4] = [
     "workerd-darwin-arm64",
 ];
 
-/// The workerd that was asked for, or the one that wrangler brings.
+/// Returns the requested workerd, or the one that wrangler installs.
 pub(crate) fn workerd(arguments: &Arguments) -> Result<PathBuf> {
     let packages = project::root().join("node_modules").join("@cloudflare");
     let installed = WORKERD.map(|package| packages.join(package).join("bin").join("workerd"));
@@ -29,13 +29,13 @@ pub(crate) fn workerd(arguments: &Arguments) -> Result<PathBuf> {
         .context("there is no workerd: run `cargo xtask setup`")
 }
 
-/// The apns-mock that was asked for, or the one beside this program.
+/// Returns the requested apns-mock, or the one beside this program.
 pub(crate) fn mock(arguments: &Arguments) -> Result<PathBuf> {
     let beside = std::env::current_exe()?.with_file_name("apns-mock");
     Ok(arguments.mock.clone().unwrap_or(beside))
 }
 
-/// One line about the machine, one about the versions.
+/// Returns a line about the machine and one about the versions.
 pub(crate) fn description(arguments: &Arguments) -> [String; 2] {
     let workerd = workerd(arguments).map_or_else(|_| "no workerd".to_owned(), |workerd| version(&workerd));
     let python = project::python_packages().join("bin").join("python");
@@ -52,7 +52,7 @@ pub(crate) fn description(arguments: &Arguments) -> [String; 2] {
     [processor(), versions.join(", ")]
 }
 
-/// The machine in one line.
+/// Returns the machine in one line.
 pub(crate) fn processor() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cpu = field(&cpu, "model name").unwrap_or("unknown processor");
@@ -61,13 +61,13 @@ pub(crate) fn processor() -> String {
     format!("{cpu}, {cores} cores, Linux {}", kernel.trim())
 }
 
-/// The value of a line `name : value`.
+/// Returns the value of a line `name : value`.
 fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     let line = text.lines().find(|line| line.starts_with(name))?;
     Some(line.split_once(':')?.1.trim())
 }
 
-/// What a program says of itself.
+/// Returns what a program prints as its version.
 pub(crate) fn version(program: &Path) -> String {
     let output = Command::new(program)
         .arg("--version")
@@ -77,7 +77,7 @@ pub(crate) fn version(program: &Path) -> String {
     String::from_utf8_lossy(&said).trim().to_owned()
 }
 
-/// As locked.
+/// Returns the locked version.
 fn a2() -> String {
     let lock = fs::read_to_string(project::peers().join("a2").join("Cargo.lock")).unwrap_or_default();
     let version = lock.split("name = \"a2\"\nversion = \"").nth(1);
@@ -87,7 +87,7 @@ fn a2() -> String {
         .to_owned()
 }
 
-/// As locked.
+/// Returns the locked version.
 fn npm(package: &str) -> String {
     let lock = fs::read(project::peers().join("node").join("package-lock.json")).unwrap_or_default();
     let lock: Value = serde_json::from_slice(&lock).unwrap_or_default();
@@ -98,7 +98,7 @@ fn npm(package: &str) -> String {
     version.and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// As locked.
+/// Returns the locked version.
 fn aioapns() -> String {
     let lock =
         fs::read_to_string(project::peers().join("aioapns").join("requirements.txt")).unwrap_or_default();

@@ -1,8 +1,10 @@
-//! The benchmark: apns-edge and other senders of push notifications, side by side, against one apns-mock.
+//! The benchmark: apns-edge and other senders of push notifications, one after the other, against one
+//! apns-mock.
 //!
-//! Each sender gets the same orders as JSON and gives results as JSON; what is measured is all in between, the sender's
-//! whole process tree included. `docs/internals/benchmark.md` says how; `cargo xtask bench` makes ready what this program needs
-//! and starts it. Linux only: processor time and memory are read from `/proc`.
+//! Each sender gets the same requests as JSON and returns results as JSON. Everything in between is measured,
+//! including the sender's whole process tree. `docs/internals/benchmark.md` describes the method.
+//! `cargo xtask bench` prepares what this program needs and starts it. Linux only, because CPU time and
+//! memory are read from `/proc`.
 
 use std::process::ExitCode;
 
@@ -40,7 +42,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Installs what is not there yet, then measures - in a network of its own, if this machine allows that.
+/// Installs what is missing, then measures, in a network of its own if this machine allows that.
 fn run(arguments: &Arguments) -> Result<ExitCode> {
     if let Some(Task::Batch(batch)) = &arguments.task {
         return batch::run(arguments, batch);

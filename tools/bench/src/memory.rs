@@ -1,6 +1,7 @@
-//! Flat memory: a million pushes, while the sender's memory is looked at.
+//! Checks for flat memory: sends a million pushes and samples the sender's memory.
 //!
-//! A sender that takes pushes faster than APNs answers them must make its caller wait, or keep them in memory.
+//! A sender that accepts pushes faster than APNs answers them must either make its caller wait or keep them
+//! in memory.
 
 use std::cell::RefCell;
 use std::process::ExitCode;
@@ -18,16 +19,16 @@ use crate::run::{self, Bench};
 use crate::sender::Sender;
 use crate::usage;
 
-/// How many pushes are sent unless asked otherwise.
+/// The default number of pushes.
 const PUSHES: u64 = 1_000_000;
 
-/// How often memory is looked at.
+/// The interval between two samples.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// The sender that is looked at unless asked otherwise.
+/// The default sender.
 const SENDER: Sender = Sender::Socket1;
 
-/// Sends, and prints what was in memory before, during and after; in megabytes.
+/// Sends, and prints the memory before, during and after, in megabytes.
 pub(crate) async fn measure(bench: &mut Bench<'_>, arguments: &Arguments) -> Result<ExitCode> {
     let pushes = arguments.pushes.unwrap_or(PUSHES);
     let latency_ms = arguments.latency.iter().copied().max().unwrap_or_default();
@@ -77,14 +78,14 @@ pub(crate) async fn measure(bench: &mut Bench<'_>, arguments: &Arguments) -> Res
     Ok(ExitCode::SUCCESS)
 }
 
-/// What was in memory, in bytes.
+/// The memory in bytes.
 struct Seen {
-    /// When warmed up.
+    /// After the warm-up.
     before: u64,
     half_way: u64,
-    /// When the last result had come.
+    /// After the last result.
     end: u64,
-    /// At any look.
+    /// The maximum of all samples.
     most: u64,
 }
 

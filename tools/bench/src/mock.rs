@@ -1,4 +1,4 @@
-//! The APNs server of the benchmark: apns-mock on one thread, with devices by their numbers.
+//! The APNs server of the benchmark: apns-mock on one thread, with numbered devices.
 
 use std::path::Path;
 
@@ -9,25 +9,25 @@ use testbed::Mock;
 use crate::credentials::TOPIC;
 use crate::usage::{self, Usage};
 
-/// Where senders with a fixed host expect APNs; only in a network of our own does the mock listen there.
+/// The port to which senders with a fixed host send. The mock listens there only in its own network.
 const APPLES_PORT: u16 = 443;
 
-/// How many streams a connection has from its start, as at APNs with a certificate. With tokens it begins with one; how
-/// soon a sender makes use of the others is not measured here, and aioapns 4.0 never does.
+/// The streams of a connection from its start, as at APNs with a certificate. With tokens a connection begins
+/// with one. How soon a sender uses the others is not measured here, and aioapns 4.0 never does.
 const STREAMS: &str = "1000";
 
-/// What it is to know and to keep.
+/// The mock's devices, recording and latency.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Setup {
-    /// How many devices are registered, from the first number on.
+    /// The number of registered devices, from the first number on.
     pub(crate) devices: u64,
-    /// What it remembers of notifications, in its own words.
+    /// What it records about notifications: the value of its option.
     pub(crate) record: &'static str,
-    /// How late it answers, in milliseconds.
+    /// The latency in milliseconds.
     pub(crate) latency_ms: u64,
 }
 
-/// Starts it. `folder` takes its certificate.
+/// Starts it. Its certificate is written to `folder`.
 pub(crate) fn start(program: &Path, folder: &Path, isolated: bool, setup: Setup) -> Result<Mock> {
     let port = if isolated { APPLES_PORT } else { 0 };
     let (latency, address) = (setup.latency_ms.to_string(), format!("127.0.0.1:{port}"));
@@ -48,13 +48,13 @@ pub(crate) fn start(program: &Path, folder: &Path, isolated: bool, setup: Setup)
     Ok(mock)
 }
 
-/// How many connections it has open.
+/// Returns the number of open connections.
 pub(crate) fn connections(mock: &Mock) -> Result<u64> {
     let open = mock.state()?.get("connections_open").and_then(Value::as_u64);
     open.context("apns-mock did not say how many connections it has open")
 }
 
-/// What it has used of the machine.
+/// Returns the resources that it has used.
 pub(crate) fn usage(mock: &Mock) -> Result<Usage> {
     usage::of_tree(mock.process())
 }

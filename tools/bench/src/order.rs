@@ -1,4 +1,4 @@
-//! What all senders are asked to send: the body of `POST /v1/push`, some hundred bytes of payload for each device.
+//! The requests to all senders: the body of `POST /v1/push`, with some hundred bytes of payload per device.
 
 use std::fmt::Write;
 use std::ops::Range;
@@ -9,19 +9,19 @@ use serde_json::{Value, json};
 /// The app's name at the Worker.
 pub(crate) const APP: &str = "bench";
 
-/// How many devices there are; orders that name more begin again with the first.
+/// The number of devices. Requests for more begin again with the first.
 pub(crate) const DEVICES: u64 = 100_000;
 
-/// One order.
+/// A request.
 #[derive(Debug, Clone)]
 pub(crate) struct Order {
     /// The JSON document.
     pub(crate) body: Bytes,
-    /// How many devices it names.
+    /// The number of its devices.
     pub(crate) devices: u64,
 }
 
-/// Orders that together name the devices of a range of numbers, made when they are needed.
+/// The requests for a range of numbered devices, generated when they are needed.
 #[derive(Debug, Clone)]
 pub(crate) struct Orders {
     left: Range<u64>,
@@ -29,7 +29,7 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
-    /// Orders for so many pushes, with so many devices each.
+    /// Creates requests for this number of pushes, with this number of devices each.
     pub(crate) fn new(pushes: u64, devices_each: u64) -> Self {
         Self {
             left: 0..pushes,
@@ -37,7 +37,7 @@ impl Orders {
         }
     }
 
-    /// How many pushes are left.
+    /// Returns the number of remaining pushes.
     pub(crate) fn pushes(&self) -> u64 {
         self.left.end - self.left.start
     }
@@ -57,7 +57,7 @@ impl Iterator for Orders {
     }
 }
 
-/// A device as orders name it: a token with this number, and a reference.
+/// Writes a device: the token with this number, and a ref.
 pub(crate) fn device(text: &mut String, number: u64, reference: u64) {
     // Writing to a string cannot fail.
     let _ = write!(text, r#"{{"token":"{number:064x}","ref":"user-{reference}"}}"#);
@@ -79,7 +79,7 @@ fn order(devices: Range<u64>) -> Order {
     }
 }
 
-/// What every device gets.
+/// Returns the notification.
 pub(crate) fn notification() -> Value {
     json!({
         "payload": { "aps": {

@@ -1,20 +1,20 @@
-//! Where things lie in the checkout.
+//! Paths in the checkout.
 
 use std::path::{Path, PathBuf};
 
 pub(crate) use testbed::root;
 
-/// The folder of the senders that the benchmark runs beside apns-edge.
+/// Returns the folder of the other senders.
 pub(crate) fn peers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")
 }
 
-/// Where aioapns is installed; git ignores it.
+/// Returns the folder in which aioapns is installed. Git ignores it.
 pub(crate) fn python_packages() -> PathBuf {
     root().join(".tools").join("bench-aioapns")
 }
 
-/// Cargo's target folder of the sender with a2, which is no member of the workspace.
+/// Returns cargo's target folder for the sender with a2, which is not a member of the workspace.
 pub(crate) fn a2_target() -> PathBuf {
     root().join("target").join("bench-a2")
 }

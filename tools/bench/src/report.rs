@@ -1,4 +1,4 @@
-//! What is said at the end: a table to read and to publish, or a line of JSON for programs.
+//! The final report: a table to read and publish, or a line of JSON for programs.
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Number, Value, json};
@@ -7,7 +7,7 @@ use crate::figures::{Row, Sample, Spread};
 use crate::run::{WARM_UP_PUSHES, WARM_UP_TIME};
 use crate::sender::LeftOut;
 
-/// Headings; the first is the only text.
+/// The headings. Only the first column is text.
 const COLUMNS: [&str; 11] = [
     "sender",
     "latency, ms",
@@ -22,7 +22,7 @@ const COLUMNS: [&str; 11] = [
     "server's CPU, %",
 ];
 
-/// All that is known at the end.
+/// The contents of the report.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
     rows: &'a [Row],
@@ -31,7 +31,7 @@ pub(crate) struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// A report of these rows, measured on this machine.
+    /// Creates a report of these rows, measured on this machine.
     pub(crate) fn new(rows: &'a [Row], left_out: &'a [LeftOut], machine: [String; 2]) -> Self {
         Self {
             rows,
@@ -40,13 +40,13 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// One line for programs: the medians.
+    /// Returns the line for programs, with the medians.
     pub(crate) fn json(&self) -> String {
         let rows: Vec<Value> = self.rows.iter().map(json_row).collect();
         json!({ "rows": rows }).to_string()
     }
 
-    /// A table in Markdown, and what must be known to read it.
+    /// Returns a table in Markdown, with notes on how to read it.
     pub(crate) fn text(&self) -> String {
         let [machine, versions] = &self.machine;
         let runs = self
@@ -107,7 +107,7 @@ fn table_row(row: &Row) -> [String; COLUMNS.len()] {
     ]
 }
 
-/// The median, and the extremes if there are any.
+/// Returns the median, with the extremes if there are several values.
 fn spread(Spread { median, min, max }: Spread, decimals: usize) -> String {
     let [median, min, max] = [median, min, max].map(|figure| format!("{figure:.decimals$}"));
     if min == max {
@@ -130,7 +130,7 @@ fn json_row(row: &Row) -> Value {
     })
 }
 
-/// A figure with so many decimals.
+/// Returns a figure with this number of decimals.
 fn number(figure: f64, decimals: usize) -> Value {
     let text = format!("{figure:.decimals$}");
     text.parse::<Number>().map_or(Value::Null, Value::Number)

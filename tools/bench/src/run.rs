@@ -1,6 +1,6 @@
-//! The runs: every sender, at every latency, a few times, each time freshly started and warmed up.
+//! The runs: every sender at every latency, several times, each time freshly started and warmed up.
 //!
-//! The senders take turns, so that a machine that gets slower for a while does not make one of them look slow.
+//! The senders take turns, so that a machine that becomes slower for a while affects all of them.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -22,35 +22,36 @@ use crate::report::Report;
 use crate::sender::{LeftOut, Peer, Running, Sender, Worker};
 use crate::{chart, machine, memory, usage};
 
-/// How many pushes warm a sender up: connections are open, code is compiled, pools are full.
+/// The pushes that warm up a sender: connections are open, code is compiled, pools are full.
 pub(crate) const WARM_UP_PUSHES: u64 = 10_000;
 
-/// A slow sender's warm-up ends after this time.
+/// The time after which the warm-up of a slow sender ends.
 pub(crate) const WARM_UP_TIME: Duration = Duration::from_secs(5);
 
-/// How many pushes an order of the warm-up has at most: between two looks at the clock each place for an order is used once.
+/// The most pushes per request of the warm-up. Each slot for a request is used once between two looks at the
+/// clock.
 const WARM_UP_ORDER: u64 = 2500;
 
-/// A sender that opens its connections one after another, some seconds apart, has so long to open the last; then it is
-/// measured with those that it has.
+/// How long a sender may take to open its last connection, if it opens them one after the other, some seconds
+/// apart. After that it is measured with the connections that it has.
 const OPENING_TIME: Duration = Duration::from_secs(15);
 
-/// How many pushes a run sends.
+/// The number of pushes per run.
 const PUSHES: u64 = 100_000;
 
-/// How many it sends where [`PUSHES`] would take longer than [`QUICK`].
+/// The number of pushes where [`PUSHES`] would take longer than [`QUICK`].
 const FEWER_PUSHES: u64 = 20_000;
 
-/// The seconds that [`PUSHES`] may take.
+/// The most seconds that [`PUSHES`] may take.
 const QUICK: f64 = 20.0;
 
-/// The seconds that any run may take; a sender that is slower sends fewer pushes.
+/// The most seconds of any run. A slower sender sends fewer pushes.
 const LONGEST: f64 = 60.0;
 
-/// When a run has come to no end, it never will.
+/// A run that takes this long has failed.
 const HANGING: Duration = Duration::from_secs(240);
 
-/// Everything that a sender is started with.
+/// Everything that is needed to start a sender.
 pub(crate) struct Bench<'a> {
     arguments: &'a Arguments,
     pub(crate) mock: Mock,
@@ -59,7 +60,7 @@ pub(crate) struct Bench<'a> {
     keys: u32,
 }
 
-/// Measures what was asked for and reports it. `isolated` says whether Apple's host leads to the mock.
+/// Measures what was requested and reports it. `isolated` says whether Apple's host name leads to the mock.
 pub(crate) fn all(arguments: &Arguments, isolated: bool) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -67,7 +68,7 @@ pub(crate) fn all(arguments: &Arguments, isolated: bool) -> Result<ExitCode> {
     runtime.block_on(async {
         tokio::select! {
             code = open_and_measure(arguments, isolated) => code,
-            // What was started ends, and temporary files are removed, when the other future is dropped.
+            // Dropping the other future stops what was started and removes temporary files.
             _ = signal::ctrl_c() => bail!("interrupted"),
             () = isolation::end_of_parent(), if isolated => bail!("interrupted"),
         }
@@ -151,7 +152,7 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// Starts a sender with a key of its own.
+    /// Starts a sender with its own key.
     pub(crate) async fn start(&mut self, sender: Sender) -> Result<Running> {
         if sender.host_is_fixed() && !self.isolated {
             bail!(
@@ -221,8 +222,8 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// Sends what is not measured: the first push of a connection alone, as APNs wants it, then more, until the sender has the
-/// connections that it may have. Returns how many pushes a second went at the end.
+/// Warms up a sender: the first push of a connection alone, as APNs requires it, then more until the sender
+/// has all of its connections. Returns the pushes per second at the end.
 pub(crate) async fn warm_up(sender: Sender, running: &mut Running, mock: &Mock) -> Result<f64> {
     running.send(Orders::new(1, 1), 1).await?.all_accepted(1)?;
     let (at_once, devices) = (
@@ -253,7 +254,7 @@ pub(crate) async fn warm_up(sender: Sender, running: &mut Running, mock: &Mock) 
     }
 }
 
-/// How many pushes a run sends when so many go in a second.
+/// Returns how many pushes a run sends at this rate per second.
 fn how_many(rate: f64, asked: Option<u64>) -> u64 {
     let takes = |pushes: u64| figures::count(pushes) / rate;
     let wanted = asked.unwrap_or(if takes(PUSHES) <= QUICK {

@@ -1,4 +1,4 @@
-//! The senders that are compared: what each is called, and how it is started.
+//! The compared senders: their names, and how they are started.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,10 +15,10 @@ pub(crate) mod worker;
 pub(crate) use peer::Peer;
 pub(crate) use worker::{Transport, Worker};
 
-/// What one sender is given and how; the same for all runs.
+/// A sender and its setup, which is the same in all runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Sender {
-    /// The Worker, one invocation at a time.
+    /// The Worker with `fetch`, one invocation at a time.
     Fetch,
     /// The Worker over one HTTP/2 connection.
     Socket1,
@@ -35,7 +35,7 @@ pub(crate) enum Sender {
 }
 
 impl Sender {
-    /// All of them, in the order of the table.
+    /// All senders, in the order of the table.
     pub(crate) const ALL: [Self; 7] = [
         Self::Fetch,
         Self::Socket1,
@@ -46,7 +46,7 @@ impl Sender {
         Self::Aioapns,
     ];
 
-    /// Its name in the table, the chart and the JSON.
+    /// Returns its name in the table, the chart and the JSON.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Fetch => "apns-edge fetch",
@@ -59,7 +59,7 @@ impl Sender {
         }
     }
 
-    /// The Worker's way to APNs, if it is the Worker.
+    /// Returns the Worker's transport, or `None` for other senders.
     pub(crate) const fn transport(self) -> Option<Transport> {
         match self {
             Self::Fetch => Some(Transport::Fetch),
@@ -69,7 +69,7 @@ impl Sender {
         }
     }
 
-    /// How many connections it may have, where that is part of its name.
+    /// Returns the most connections that it may have, if that is part of its name.
     pub(crate) const fn connections(self) -> Option<u64> {
         match self {
             Self::Socket1 => Some(1),
@@ -78,7 +78,7 @@ impl Sender {
         }
     }
 
-    /// Whether it can only send to Apple's host and port, wherever these lead.
+    /// Whether it can only send to Apple's host and port.
     pub(crate) const fn host_is_fixed(self) -> bool {
         match self {
             Self::A2 | Self::Apns2 | Self::Aioapns => true,
@@ -86,8 +86,8 @@ impl Sender {
         }
     }
 
-    /// How many devices an order names: the most that the Worker's transport takes in one request, and as many for the
-    /// peers as for the Worker at its best.
+    /// Returns the number of devices per request: the most that the Worker's transport accepts in one
+    /// request, and for the peers the same as for the Worker with the highest limit.
     pub(crate) const fn devices_an_order(self) -> u64 {
         match self {
             Self::Fetch => 500,
@@ -95,9 +95,10 @@ impl Sender {
         }
     }
 
-    /// How many pushes a peer has in flight, so that what it can do is used and the time of a push is not spent in a queue:
-    /// the streams of one connection where the library fills them. apns2 has 32 connections with one push on each, whatever
-    /// the server allows; aioapns fails when more is sent than HTTP/2's first window of 65,535 bytes holds.
+    /// Returns how many pushes a peer has in flight, so that it is fully used and pushes do not spend their
+    /// time in a queue: the streams of one connection, where the library can fill them. apns2 has 32
+    /// connections with one push each, whatever the server allows. aioapns fails when more is sent than
+    /// HTTP/2's initial window of 65,535 bytes.
     pub(crate) const fn window(self) -> u16 {
         match self {
             Self::Apns2 => 64,
@@ -106,8 +107,8 @@ impl Sender {
         }
     }
 
-    /// How many orders it has at once: one is one invocation of the Worker, and one for each connection. The peers get the
-    /// next one before the last is finished, so that they are never idle.
+    /// Returns how many requests it has at once: one per invocation of the Worker, and one per connection.
+    /// Peers get the next request before the last is finished, so that they are never idle.
     pub(crate) const fn orders_at_once(self) -> usize {
         match self {
             Self::Fetch | Self::Socket1 => 1,
@@ -135,17 +136,17 @@ impl FromStr for Sender {
     }
 }
 
-/// A sender without figures, and why.
+/// A sender without figures, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LeftOut {
-    /// Which.
+    /// The sender.
     pub(crate) sender: Sender,
-    /// Why, in one line.
+    /// The reason, in one line.
     pub(crate) reason: String,
 }
 
 impl LeftOut {
-    /// Leaves a sender out for an error.
+    /// Creates the entry from an error.
     pub(crate) fn because(sender: Sender, error: &anyhow::Error) -> Self {
         let reason = format!("{error:#}");
         let reason: Vec<_> = reason.split_whitespace().collect();
@@ -176,18 +177,18 @@ impl FromStr for LeftOut {
     }
 }
 
-/// A sender that has been started.
+/// A running sender.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(crate) enum Running {
-    /// A program that reads orders and writes results.
+    /// A program that reads requests and writes results.
     Peer(Peer),
-    /// The Worker, which answers requests.
+    /// The Worker, which answers HTTP requests.
     Worker(Worker),
 }
 
 impl Running {
-    /// The root of its process tree.
+    /// Returns the root of its process tree.
     pub(crate) fn process(&self) -> Result<u32> {
         match self {
             Self::Peer(peer) => peer.process(),
@@ -195,7 +196,7 @@ impl Running {
         }
     }
 
-    /// Gives it orders, at most so many at once, and collects its results.
+    /// Sends the requests, at most this many at once, and collects the results.
     pub(crate) async fn send(&mut self, orders: Orders, at_once: usize) -> Result<Answers> {
         match self {
             Self::Peer(peer) => peer.send(orders, at_once).await,
@@ -203,11 +204,11 @@ impl Running {
         }
     }
 
-    /// Ends it, and returns when it has ended.
+    /// Stops it, and returns when it has ended.
     pub(crate) async fn stop(self) -> Result<()> {
         match self {
             Self::Peer(peer) => peer.stop().await,
-            // Its drop ends it.
+            // Dropping it ends it.
             Self::Worker(_) => Ok(()),
         }
     }

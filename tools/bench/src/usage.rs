@@ -1,4 +1,4 @@
-//! What a process and all its descendants have used of the machine, from Linux's `/proc` (proc(5)).
+//! Measures the resources of a process and all its descendants, from Linux's `/proc` (proc(5)).
 
 use std::collections::HashMap;
 use std::fs;
@@ -6,24 +6,24 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-/// The unit of processor time in `/proc/PID/stat`: a hundredth of a second on every architecture of today (USER_HZ).
+/// The unit of CPU time in `/proc/PID/stat`: a hundredth of a second on all current architectures (USER_HZ).
 const TICK: Duration = Duration::from_millis(10);
 
-/// Processor time and memory of a process tree.
+/// The CPU time and the memory of a process tree.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
-    /// In user mode and in the kernel, children that have ended and were waited for included.
+    /// User and kernel time, including children that have ended and were waited for.
     pub(crate) cpu: Duration,
-    /// The sum of what each process had in memory at its most, in bytes.
+    /// The sum of each process's peak memory, in bytes.
     pub(crate) peak: u64,
-    /// The sum of what each process has in memory now, in bytes.
+    /// The sum of each process's current memory, in bytes.
     pub(crate) resident: u64,
-    /// What of that is no file's: heaps and stacks. The rest is the programs themselves, of which the kernel keeps what it
-    /// has room for.
+    /// The part of it that does not belong to files: heaps and stacks. The rest is the programs themselves,
+    /// of which the kernel keeps what fits.
     pub(crate) anonymous: u64,
 }
 
-/// The usage of a process and its descendants.
+/// Returns the usage of a process and its descendants.
 pub(crate) fn of_tree(root: u32) -> Result<Usage> {
     let mut usage = Usage::default();
     for Member { usage: own, .. } in members(root)? {
@@ -39,12 +39,12 @@ pub(crate) fn of_tree(root: u32) -> Result<Usage> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Member {
     pub(crate) id: u32,
-    /// The name of its program's file.
+    /// The file name of its program.
     pub(crate) program: String,
     pub(crate) usage: Usage,
 }
 
-/// A process and its descendants, each for itself.
+/// Returns a process and its descendants, each with its own usage.
 pub(crate) fn members(root: u32) -> Result<Vec<Member>> {
     let processes = processes()?;
     ensure!(processes.contains_key(&root), "process {root} has ended");
@@ -74,7 +74,7 @@ pub(crate) fn members(root: u32) -> Result<Vec<Member>> {
     Ok(members)
 }
 
-/// The name of a process's program; the one that it calls itself by may be that of a thread.
+/// Returns the file name of a process's program. The name in its status may be that of a thread.
 fn program(process: u32) -> String {
     let file = fs::read_link(format!("/proc/{process}/exe")).unwrap_or_default();
     let name = file.file_name().unwrap_or_default();
@@ -84,7 +84,7 @@ fn program(process: u32) -> String {
 #[derive(Debug, PartialEq, Eq)]
 struct Process {
     parent: u32,
-    /// User and system time, own and of children that were waited for.
+    /// User and system time, including children that were waited for.
     ticks: u32,
 }
 
@@ -95,7 +95,7 @@ fn processes() -> Result<HashMap<u32, Process>> {
         let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        // Gone in between is gone.
+        // A process that has ended meanwhile is skipped.
         let Ok(stat) = fs::read_to_string(format!("/proc/{id}/stat")) else {
             continue;
         };
@@ -107,7 +107,8 @@ fn processes() -> Result<HashMap<u32, Process>> {
     Ok(processes)
 }
 
-/// Fields 4 (parent) and 14 to 17 (times), counted from 1; the second is a name in brackets and may hold anything.
+/// Parses fields 4 (parent) and 14 to 17 (times), counted from 1. Field 2 is a name in brackets and may
+/// contain anything.
 fn parse_stat(stat: &str) -> Option<Process> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_whitespace();
@@ -120,12 +121,12 @@ fn parse_stat(stat: &str) -> Option<Process> {
     })
 }
 
-/// What the kernel says of a process; nothing of one that has ended.
+/// Returns the kernel's status of a process, or the empty text if it has ended.
 fn status(process: u32) -> String {
     fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default()
 }
 
-/// A line of it in bytes.
+/// Returns the value of a line in bytes.
 fn kilobytes(status: &str, name: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|line| line.split_whitespace().next());

@@ -1,23 +1,23 @@
-//! Code blocks, and how each one is checked.
+//! Code blocks, and which check applies to each.
 
 use crate::Page;
 
 /// A fenced code block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
-    /// Where it is: page and line.
+    /// The page and the line.
     pub place: String,
     /// The first word after the fence.
     pub language: String,
-    /// The second word, which says what checks it. Empty if the language says enough.
+    /// The second word, which selects the check. Empty if the language is enough.
     pub kind: String,
-    /// Why nothing checks it: what follows `norun:`.
+    /// Why it is not checked: the text after `norun:`.
     pub norun: Option<String>,
-    /// What is in it.
+    /// The contents.
     pub text: String,
 }
 
-/// The fenced code blocks of a page.
+/// Returns the fenced code blocks of a page.
 pub(crate) fn blocks(page: &Page) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut lines = page.text.lines().zip(1_usize..);
@@ -47,7 +47,7 @@ pub(crate) fn blocks(page: &Page) -> Vec<Block> {
     blocks
 }
 
-/// The lines that begin an indented code block: after a blank line, and outside of lists and fences.
+/// Returns the first lines of indented code blocks: after a blank line, and outside of lists and fences.
 pub(crate) fn unfenced(text: &str) -> Vec<usize> {
     let mut found = Vec::new();
     let (mut is_fenced, mut is_blank, mut is_list) = (false, true, false);

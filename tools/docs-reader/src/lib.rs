@@ -1,8 +1,8 @@
-//! Reads README.md and docs/ for the tests that hold them to the code.
+//! Reads README.md and docs/ for the tests that compare them with the code.
 //!
-//! In scope: finding pages, and their tables, code blocks, headings and links; constants and enums of the source code. Out of scope: what they must say; the tests of
-//! each package know that. What cannot be read panics, since only tests read it. Source: CommonMark 0.31, as far as the
-//! pages use it.
+//! In scope: finding pages, their tables, code blocks, headings and links; and constants and enums of the
+//! source code. Out of scope: what the pages must say, which the tests of each package check. Unreadable
+//! input panics, because only tests use this crate. Source: CommonMark 0.31, as far as the pages use it.
 
 #![expect(clippy::panic, reason = "only tests use this")]
 
@@ -35,38 +35,38 @@ impl Page {
         Self { path, text }
     }
 
-    /// The rows of all tables whose first column has this heading, as the texts of their cells.
+    /// Returns the rows of all tables whose first column has this heading, as the texts of their cells.
     #[must_use]
     pub fn rows(&self, heading: &str) -> Vec<Vec<String>> {
         table::rows(&self.text, heading)
     }
 
-    /// The code blocks, in their order.
+    /// Returns the code blocks in order.
     #[must_use]
     pub fn blocks(&self) -> Vec<Block> {
         block::blocks(self)
     }
 
-    /// The lines, from 1, that are a code block without a fence.
+    /// Returns the lines, from 1, at which a code block without a fence begins.
     #[must_use]
     pub fn unfenced(&self) -> Vec<usize> {
         block::unfenced(&self.text)
     }
 
-    /// The targets of its links.
+    /// Returns the targets of its links.
     #[must_use]
     pub fn links(&self) -> Vec<String> {
         link::links(&self.text)
     }
 
-    /// The anchors of its headings.
+    /// Returns the anchors of its headings.
     #[must_use]
     pub fn anchors(&self) -> Vec<String> {
         link::anchors(&self.text)
     }
 }
 
-/// README.md and every page of docs/, in the order of their paths.
+/// Returns README.md and every page of docs/, sorted by path.
 #[must_use]
 pub fn pages() -> Vec<Page> {
     let mut paths = vec!["README.md".to_owned()];
@@ -75,7 +75,7 @@ pub fn pages() -> Vec<Page> {
     paths.iter().map(|path| Page::open(path)).collect()
 }
 
-/// The files below `folder` with this extension, by their paths from the root of the repository.
+/// Returns the files below `folder` with this extension, as paths from the root of the repository.
 #[must_use]
 pub fn files(folder: &Path, extension: &str) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -94,7 +94,7 @@ pub fn files(folder: &Path, extension: &str) -> Vec<String> {
     found
 }
 
-/// The root of the repository: the nearest folder above with docs/SUMMARY.md.
+/// Returns the root of the repository: the nearest folder above with docs/SUMMARY.md.
 #[must_use]
 pub fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,6 +1,6 @@
-//! Links and the headings that they lead to.
+//! Links, and the headings that they link to.
 
-/// The targets of the links of `text`, outside of code.
+/// Returns the targets of the links in `text`, outside of code.
 pub(crate) fn links(text: &str) -> Vec<String> {
     let mut links = Vec::new();
     for line in prose(text) {
@@ -16,7 +16,7 @@ pub(crate) fn links(text: &str) -> Vec<String> {
     links
 }
 
-/// The anchors of the headings of `text`, as GitHub and mdBook make them.
+/// Returns the anchors of the headings in `text`, as GitHub and mdBook generate them.
 pub(crate) fn anchors(text: &str) -> Vec<String> {
     let headings = prose(text).filter(|line| line.starts_with('#'));
     headings
@@ -32,7 +32,7 @@ pub(crate) fn anchors(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The lines outside of code blocks.
+/// Returns the lines outside of code blocks.
 fn prose(text: &str) -> impl Iterator<Item = &str> {
     let mut is_code = false;
     text.lines().filter(move |line| {
@@ -42,7 +42,7 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The line without what is between backquotes.
+/// Returns the line without the text between backquotes.
 fn without_code(line: &str) -> String {
     line.split('`').step_by(2).collect()
 }

@@ -1,6 +1,6 @@
-//! Lines of a shell, as far as the documentation uses them.
+//! Shell commands, as far as the documentation uses them.
 
-/// A command with its words and what it gets on standard input.
+/// A command: its words and its standard input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     /// The words, without quotes, up to a redirection or a comment.
@@ -9,9 +9,10 @@ pub struct Command {
     pub input: Option<String>,
 }
 
-/// The commands of a block.
+/// Returns the commands of a block.
 ///
-/// Comments are left out, continued lines are joined, and commands with `&&` or `|` between are apart.
+/// Comments are left out, continued lines are joined, and commands that are joined by `&&` or `|` are
+/// separated.
 #[must_use]
 pub fn commands(text: &str) -> Vec<Command> {
     let mut commands = Vec::new();
@@ -19,7 +20,7 @@ pub fn commands(text: &str) -> Vec<Command> {
     let mut lines = joined.lines();
     while let Some(line) = lines.next() {
         let mut line = line.to_owned();
-        // What is in quotes may go on over many lines.
+        // Quoted text may have several lines.
         while !line.trim_start().starts_with('#') && line.matches('\'').count() % 2 == 1 {
             let Some(next) = lines.next() else { break };
             line.push('\n');
@@ -43,7 +44,7 @@ pub fn commands(text: &str) -> Vec<Command> {
     commands
 }
 
-/// The words of a line as a shell finds them.
+/// Splits a line into words, as a shell does.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

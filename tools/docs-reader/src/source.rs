@@ -1,11 +1,12 @@
-//! What the source code says that no public name shows: constants and enums, read as text.
+//! Reads constants and enums from the source code as text, because they are not public.
 //!
-//! A name is `ITEM` if there is one of it, or `module::ITEM`. The module is the end of a file's path without `src`:
-//! `limits::MAX`, or `api/limits::MAX` for crates/api/src/limits.rs. So files may move without a change here.
+//! A name is `ITEM` if it is unique, or `module::ITEM`. The module is the end of a file's path without `src`:
+//! `limits::MAX`, or `api/limits::MAX` for crates/api/src/limits.rs. So files can be moved without a change
+//! here.
 
 use crate::{files, read, root};
 
-/// The source files of the product, without those of tests: their paths without `src`, and their texts.
+/// Returns the source files of the product, without tests: their paths without `src`, and their texts.
 #[must_use]
 pub fn sources() -> Vec<(String, String)> {
     let folders = ["src", "crates"];
@@ -29,7 +30,7 @@ fn is_test(path: &str) -> bool {
         || path.ends_with("fixture.rs")
 }
 
-/// A value of a constant.
+/// The value of a constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value {
     /// A number.
@@ -38,7 +39,7 @@ pub enum Value {
     Millis(u128),
 }
 
-/// The constants whose names begin with one of these, as `path::NAME` without the ending of the file.
+/// Returns the constants whose names begin with one of these, as `path::NAME` without the file's extension.
 #[must_use]
 pub fn constants(sources: &[(String, String)], prefixes: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
@@ -57,10 +58,10 @@ pub fn constants(sources: &[(String, String)], prefixes: &[&str]) -> Vec<String>
     found
 }
 
-/// The value of the constant with this name.
+/// Returns the value of the constant with this name.
 ///
 /// # Errors
-/// No file has it, or more than one, or it is no number or duration.
+/// No file or several files have it, or it is not a number or a duration.
 pub fn value(sources: &[(String, String)], name: &str) -> Result<Value, String> {
     let text = item(sources, name, "const ", ';')?;
     let (_, value) = text
@@ -69,10 +70,10 @@ pub fn value(sources: &[(String, String)], name: &str) -> Result<Value, String> 
     evaluate(value).ok_or_else(|| format!("{name} is `{}`, which this reader does not know", value.trim()))
 }
 
-/// The texts in the constant list, or in the function `as_str` of the enum, with this name.
+/// Returns the texts in the constant list, or in the function `as_str` of the enum, with this name.
 ///
 /// # Errors
-/// No file has it, or more than one.
+/// No file or several files have it.
 pub fn texts(sources: &[(String, String)], name: &str) -> Result<Vec<String>, String> {
     let text = item(sources, name, "const ", ';').or_else(|_| {
         let text = item(sources, name, "impl ", '\u{0}')?;
@@ -84,10 +85,10 @@ pub fn texts(sources: &[(String, String)], name: &str) -> Result<Vec<String>, St
     Ok(text.split('"').skip(1).step_by(2).map(str::to_owned).collect())
 }
 
-/// The variants of the enum with this name, each with its fields.
+/// Returns the variants of the enum with this name, each with its fields.
 ///
 /// # Errors
-/// No file has it, or more than one.
+/// No file or several files have it.
 pub fn variants(sources: &[(String, String)], name: &str) -> Result<Vec<(String, Vec<String>)>, String> {
     let text = item(sources, name, "enum ", '\u{0}')?;
     let mut variants: Vec<(String, Vec<String>)> = Vec::new();
@@ -115,10 +116,10 @@ pub fn variants(sources: &[(String, String)], name: &str) -> Result<Vec<(String,
     Ok(variants)
 }
 
-/// The fields of the struct with this name.
+/// Returns the fields of the struct with this name.
 ///
 /// # Errors
-/// No file has it, or more than one.
+/// No file or several files have it.
 pub fn fields(sources: &[(String, String)], name: &str) -> Result<Vec<String>, String> {
     let text = item(sources, name, "struct ", '}')?;
     let lines = text.lines().skip(1).map(str::trim);
@@ -134,7 +135,7 @@ fn named_fields(text: &str) -> Vec<String> {
     named.map(|(name, _)| name.trim().to_owned()).collect()
 }
 
-/// The item with this name, from its name up to `end`.
+/// Returns the text of the item with this name, from its name up to `end`.
 fn item(sources: &[(String, String)], name: &str, keyword: &str, end: char) -> Result<String, String> {
     let (file, name) = match name.rsplit_once("::") {
         Some((module, name)) => (format!("/{module}.rs"), name),
@@ -167,7 +168,7 @@ fn item(sources: &[(String, String)], name: &str, keyword: &str, end: char) -> R
     }
 }
 
-/// Products and sums of integers, and durations.
+/// Evaluates products and sums of integers, and durations.
 fn evaluate(text: &str) -> Option<Value> {
     let text = text.trim();
     if let Some(rest) = text.strip_prefix("Duration::from_") {
@@ -193,7 +194,7 @@ fn number_of(text: &str) -> Option<u128> {
         .product()
 }
 
-/// Whether a line of prose states the value: with or without commas, in a larger unit, or as a duration.
+/// Whether a text states the value: with or without commas, in a larger unit, or as a duration.
 #[must_use]
 pub fn states(prose: &str, value: Value) -> bool {
     let forms = match value {
@@ -215,7 +216,7 @@ fn number_forms(number: u128) -> Vec<String> {
             forms.push(format!("{} {unit}", number / size));
         }
     }
-    // Some are of milliseconds and not a `Duration`.
+    // Some constants are milliseconds and not a `Duration`.
     if number >= 60_000 {
         forms.extend(duration_forms(number));
     }
@@ -251,7 +252,7 @@ fn with_commas(number: u128) -> String {
     text
 }
 
-/// Whether `form` is in `prose` and no part of a longer number or word.
+/// Whether `prose` contains `form`, and not as part of a longer number or word.
 fn has_whole(prose: &str, form: &str) -> bool {
     prose.match_indices(form).any(|(at, _)| {
         let before = prose.get(..at).unwrap_or_default().chars().next_back();

@@ -1,6 +1,6 @@
 //! Tables.
 
-/// The rows of all tables of `text` whose first column has this heading.
+/// Returns the rows of all tables in `text` whose first column has this heading.
 pub(crate) fn rows(text: &str, heading: &str) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     let mut lines = text.lines().peekable();
@@ -18,7 +18,7 @@ pub(crate) fn rows(text: &str, heading: &str) -> Vec<Vec<String>> {
     rows
 }
 
-/// The cells of a row. A pipe after a backslash is a part of its cell.
+/// Returns the cells of a row. An escaped pipe belongs to its cell.
 fn cells(line: &str) -> Vec<String> {
     let line = line.trim().trim_start_matches('|');
     let line = line.strip_suffix('|').unwrap_or(line);

@@ -1,4 +1,4 @@
-//! A program and all that it starts, in one process group, so that nothing outlives this process.
+//! Runs a program and everything that it starts in one process group, so that nothing outlives this process.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-/// How long a group may take to end when it is asked to; after that it is killed.
+/// How long a group may take to end when it is asked to. After that it is killed.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// How many of a log's last lines are worth showing.
+/// How many of a log's last lines are shown.
 const TAIL: usize = 40;
 
-/// Runs its arguments, and ends its whole process group as soon as either these or its standard input ended. wrangler and
-/// workerd would stay when this process is killed.
+/// Runs its arguments, and ends its whole process group when either they or its standard input end. Otherwise
+/// wrangler and workerd would keep running when this process is killed.
 const WATCHED: &str = r#"("$@"; kill 0) </dev/null & read -r _; kill 0"#;
 
-/// Where the standard output of a group goes.
+/// The destination of a group's standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
     /// To the log.
@@ -30,7 +30,7 @@ pub(crate) enum Output {
     Discarded,
 }
 
-/// A running group. Its standard input stays open as long as this value lives; its end tells the group to end.
+/// A running group. Its standard input stays open until this value is dropped, which tells the group to end.
 #[derive(Debug)]
 pub(crate) struct Group {
     leader: Child,
@@ -39,7 +39,7 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Starts a program as the leader of a group of its own. The program must end when its standard input does. Its
+    /// Starts a program as the leader of a new group. The program must end when its standard input does. Its
     /// standard error is appended to the log.
     pub(crate) fn start(command: &mut Command, log: &Path, output: Output) -> Result<Self> {
         let file = File::options().create(true).append(true).open(log)?;
@@ -62,7 +62,7 @@ impl Group {
         })
     }
 
-    /// Starts a program that does not look at its standard input, and ends it when that ends.
+    /// Starts a program that does not read its standard input, and ends it when its standard input ends.
     pub(crate) fn start_watched(command: &Command, log: &Path, output: Output) -> Result<Self> {
         Self::start(&mut watched(command), log, output)
     }
@@ -101,10 +101,10 @@ impl Group {
         tail.unwrap_or_default().join("\n")
     }
 
-    /// Ends the group at once, as a machine does that loses its power.
+    /// Kills the group, as a power failure does.
     pub(crate) fn kill(&mut self) {
         if self.is_killed {
-            // Its number may be another group's by now.
+            // The group's number may belong to another group by now.
             return;
         }
         self.signal("KILL");
@@ -112,7 +112,7 @@ impl Group {
         self.is_killed = true;
     }
 
-    /// Sends a signal to all members, by the shell's own `kill`. Returns whether there was a member left.
+    /// Sends a signal to all members, with the shell's `kill`. Returns whether there was one.
     fn signal(&self, name: &str) -> bool {
         let kill = format!("kill -{name} -{}", self.leader.id());
         let mut shell = Command::new("sh");

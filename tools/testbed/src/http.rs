@@ -1,4 +1,4 @@
-//! JSON over HTTP with programs on this machine.
+//! JSON over HTTP to programs on this machine.
 
 use std::io::{BufRead, BufReader};
 use std::sync::OnceLock;
@@ -9,14 +9,14 @@ use serde_json::Value;
 use ureq::Agent;
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 
-/// The type of documents.
+/// The media type of documents.
 pub const JSON: &str = "application/json";
 
-/// How long an answer may take unless the caller says otherwise: a request's worth of pushes, six at a time, to a mock
-/// that is several seconds slow.
+/// The default timeout of an answer: enough for all pushes of a request, six at a time, to a mock with a
+/// latency of several seconds.
 pub const LIMIT: Duration = Duration::from_secs(600);
 
-/// An answer, whatever its status.
+/// An answer with any status.
 #[derive(Debug)]
 pub struct Answer {
     /// The status.
@@ -27,7 +27,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Makes an answer of one that was read some other way.
+    /// Creates an answer that was read in another way.
     pub fn new(status: u16, headers: &[(String, String)], body: &str) -> Self {
         let headers = headers.iter().filter_map(|(name, value)| {
             let name: HeaderName = name.parse().ok()?;
@@ -45,7 +45,7 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// Returns the document. Returns an error if the status is not one of success.
+    /// Returns the document. Returns an error if the status is not a success.
     pub fn success(self) -> Result<Value> {
         let Self { status, body, .. } = self;
         ensure!((200..300).contains(&status), "status {status}: {body}");
@@ -71,7 +71,7 @@ impl Answer {
     }
 }
 
-/// Sends a request and returns the answer. Returns an error if none comes within `limit`.
+/// Sends a request and returns the answer. Returns an error if there is none within `limit`.
 pub fn call(
     method: &str,
     url: &str,
@@ -91,7 +91,7 @@ pub fn call(
         .with_context(|| format!("no answer to {method} {url}"))
 }
 
-/// Asks for something that comes bit by bit. Returns its type, and a reader that ends with it.
+/// Opens a stream. Returns its media type, and a reader that ends with it.
 pub fn stream(url: &str, headers: &[(&str, &str)]) -> Result<(String, impl BufRead + use<>)> {
     let mut request = agent().get(url);
     for (name, value) in headers {
@@ -118,13 +118,14 @@ fn document(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
-/// One agent for all, because it keeps the connections.
+/// Returns the shared agent, which keeps its connections.
 fn agent() -> &'static Agent {
     static AGENT: OnceLock<Agent> = OnceLock::new();
     AGENT.get_or_init(|| {
-        // No proxy: what is called is on this machine. No errors for statuses: their bodies say what is wrong.
+        // No proxy, because all programs are on this machine. No errors for statuses, because their bodies
+        // have the reasons.
         let config = Agent::config_builder().proxy(None).http_status_as_error(false);
-        // Tests send what a good caller would not, such as a GET with a body.
+        // Tests send invalid requests, such as a GET with a body.
         let config = config.allow_non_standard_methods(true);
         config.timeout_global(Some(LIMIT)).build().new_agent()
     })

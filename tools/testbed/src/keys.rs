@@ -1,11 +1,11 @@
-//! Keys for one run: what Apple would give as a `.p8` file, and what a caller of the Worker holds.
+//! Keys for one run: signing keys as Apple's `.p8` files have them, and API keys.
 
 use anyhow::{Result, anyhow};
 use p256::SecretKey;
 use p256::pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding};
 use sha2::{Digest, Sha256};
 
-/// The bytes of a P-256 secret key, and of a caller's key.
+/// The length of a P-256 secret key, and of an API key, in bytes.
 const KEY_BYTES: usize = 32;
 
 /// A key pair for signing provider tokens.
@@ -23,13 +23,13 @@ impl SigningKey {
         Self::from_bytes(&random()?)
     }
 
-    /// Makes the pair that belongs to a text: good for nothing but tests.
+    /// Derives a pair from a text. Only for tests.
     pub fn from_seed(seed: &str) -> Result<Self> {
         Self::from_bytes(&Sha256::digest(seed))
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        // Out of range by chance is a matter of 1 in 2^32: so it is an error and not a loop.
+        // The bytes are out of range with a probability of 1 in 2^32, so this is an error and not a loop.
         let secret = SecretKey::from_slice(bytes).map_err(|_| anyhow!("these bytes make no key"))?;
         let private_pem = secret
             .to_pkcs8_pem(LineEnding::LF)
@@ -46,12 +46,12 @@ impl SigningKey {
     }
 }
 
-/// Generates a key for a caller.
+/// Generates an API key.
 pub fn random_hex() -> Result<String> {
     Ok(hex(&random()?))
 }
 
-/// Returns the SHA-256 of a text as 64 hex digits: what the Worker knows of a caller's key.
+/// Returns the SHA-256 of a text as 64 hex digits: the form in which the Worker stores an API key.
 pub fn sha256_hex(text: &str) -> String {
     hex(&Sha256::digest(text))
 }

@@ -1,9 +1,11 @@
-//! Starts the Worker and the APNs server that it sends to, on this machine.
+//! Starts the Worker and an APNs server on this machine.
 //!
-//! The end-to-end tests, the demo and the benchmark use it. In scope: keys and settings, apns-mock as a program, the built
-//! Worker under wrangler or workerd, and calls of both. Each user decides what is sent and what must come of it.
+//! The end-to-end tests, the demo and the benchmark use it. In scope: keys and settings, apns-mock as a
+//! program, the built Worker under wrangler or workerd, and requests to both. Its users decide what is sent
+//! and what is expected.
 //!
-//! The files of a run are in a folder that the caller chooses. Every program ends with this process, however that ends.
+//! The files of a run are in a folder that the caller chooses. Every program ends when this process ends, for
+//! whatever reason.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +22,7 @@ pub use worker::{Queue, Runner, Setup, Worker, free_port};
 /// Returns the root folder of the checkout.
 pub fn root() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // tools/testbed is two levels down.
+    // tools/testbed is two levels below the root.
     package.ancestors().nth(2).unwrap_or(package)
 }
 

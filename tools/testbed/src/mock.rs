@@ -1,4 +1,4 @@
-//! apns-mock as a process of its own, and its control port.
+//! apns-mock as a separate process, and its control port.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -14,13 +14,14 @@ use crate::http;
 #[derive(Debug)]
 pub struct Mock {
     group: Group,
-    /// Where its ports are, as it says itself.
+    /// The addresses of its ports, as it printed them.
     addresses: Value,
     ca: PathBuf,
 }
 
 impl Mock {
-    /// Starts the program with these options and reads where it listens. `folder` takes its certificate and its log.
+    /// Starts the program with these options, and reads its addresses. `folder` is for its certificate and
+    /// its log.
     pub fn start(program: &Path, options: &[&str], folder: &Path) -> Result<Self> {
         let ca = folder.join("ca.pem");
         let mut command = Command::new(program);
@@ -37,17 +38,17 @@ impl Mock {
         Ok(Self { group, addresses, ca })
     }
 
-    /// Returns the file with the certificate of those who signed its own.
+    /// Returns the file with the certificate authority that signed its certificate.
     pub fn ca(&self) -> &Path {
         &self.ca
     }
 
-    /// Returns the id of its process.
+    /// Returns its process id.
     pub fn process(&self) -> u32 {
         self.group.id()
     }
 
-    /// Returns the port of one of its faces: `production`, `sandbox` or `control`.
+    /// Returns the port of `production`, `sandbox` or `control`.
     pub fn port(&self, name: &str) -> Result<u16> {
         let address = self.addresses.get(name).and_then(Value::as_str);
         let port = address
@@ -56,12 +57,12 @@ impl Mock {
         port.with_context(|| format!("apns-mock did not say where its {name} port is"))
     }
 
-    /// Returns everything that it counted since its start or [`Self::reset`].
+    /// Returns its counters since its start or [`Self::reset`].
     pub fn state(&self) -> Result<Value> {
         self.call("GET", "/state", &Value::Null)
     }
 
-    /// Returns what all devices together show.
+    /// Returns what all devices show, in numbers.
     pub fn shown(&self) -> Result<Value> {
         self.call("GET", "/shown/summary", &Value::Null)
     }
@@ -76,12 +77,12 @@ impl Mock {
         self.call("POST", "/keys", key).map(drop)
     }
 
-    /// Changes how late it answers.
+    /// Changes its latency.
     pub fn set_latency(&self, ms: u64) -> Result<()> {
         self.call("POST", "/latency", &json!({ "ms": ms })).map(drop)
     }
 
-    /// Starts to count anew, with empty screens.
+    /// Resets its counters and clears what devices show.
     pub fn reset(&self) -> Result<()> {
         self.call("POST", "/reset", &json!({})).map(drop)
     }

@@ -1,4 +1,4 @@
-//! What a Worker is deployed with: apps, signing keys, callers' keys.
+//! The settings of a Worker: apps, signing keys, API keys.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::keys::sha256_hex;
 /// The variables and secrets of a Worker.
 pub type Settings = BTreeMap<String, String>;
 
-/// An app, with a team and a key of its own.
+/// An app with its own team and signing key.
 #[derive(Debug, Clone, Copy)]
 pub struct App<'a> {
     /// Its name at the Worker.
@@ -26,7 +26,7 @@ pub struct App<'a> {
 }
 
 impl App<'_> {
-    /// Returns the app as the variable `APPS` has it.
+    /// Returns the app as it is in the variable `APPS`.
     pub fn document(&self) -> Value {
         json!({
             "team_id": self.team_id,
@@ -36,7 +36,7 @@ impl App<'_> {
         })
     }
 
-    /// Returns the app's key as apns-mock must know it.
+    /// Returns the registration of the app's key at apns-mock.
     pub fn key_document(&self, public_pem: &str) -> Value {
         json!({ "team_id": self.team_id, "key_id": self.key_id, "public_key_pem": public_pem })
     }
@@ -47,13 +47,13 @@ impl App<'_> {
 pub struct Caller {
     /// Its name at the Worker.
     pub name: String,
-    /// What it sends as its key.
+    /// Its API key.
     pub key: String,
-    /// The names of the apps that it reaches, or `"*"`.
+    /// The names of the apps to which it has access, or `"*"`.
     pub apps: Value,
 }
 
-/// Returns the settings of a Worker: its apps with their private keys, its callers, and where APNs is.
+/// Returns the settings of a Worker: its apps with their private keys, its callers, and the origins of APNs.
 pub fn settings(apps: &[(App<'_>, String)], callers: &[Caller], origins: String) -> Settings {
     let documents = apps.iter().map(|(app, _)| (app.name.to_owned(), app.document()));
     let callers = callers
@@ -76,7 +76,8 @@ pub fn settings(apps: &[(App<'_>, String)], callers: &[Caller], origins: String)
     settings
 }
 
-/// Returns the origins of an APNs on this machine, by name, because the mock's certificate is for `localhost`.
+/// Returns the origins of an APNs server on this machine. They have a host name, because the mock's
+/// certificate is for `localhost`.
 pub fn origins(production: u16, sandbox: u16) -> String {
     json!({
         "production": format!("https://localhost:{production}"),
@@ -85,7 +86,8 @@ pub fn origins(production: u16, sandbox: u16) -> String {
     .to_string()
 }
 
-/// Returns the settings in the format that wrangler reads. Returns an error if that cannot carry a value as it is.
+/// Returns the settings in the format that wrangler reads. Returns an error if the format cannot represent a
+/// value.
 pub(crate) fn env_file(settings: &Settings) -> Result<String> {
     let mut file = String::new();
     for (name, value) in settings {

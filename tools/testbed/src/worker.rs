@@ -1,6 +1,6 @@
 //! The built Worker, run by wrangler or by workerd itself.
 //!
-//! It runs in a folder of its own, from a copy of what was built: a build meanwhile does not change it.
+//! It runs in its own folder from a copy of the build, so that a new build does not change it.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -21,53 +21,53 @@ mod wrangler;
 
 pub use wrangler::Queue;
 
-/// How long the Worker may take to answer for the first time.
+/// How long the Worker may take until its first answer.
 const START_LIMIT: Duration = Duration::from_secs(90);
 
-/// How often it is asked whether it answers.
+/// The interval of polling for that answer.
 const POLL: Duration = Duration::from_millis(50);
 
-/// How long that answer may take: wrangler holds a request back until there is a Worker, and may forget it.
+/// The timeout of that answer. wrangler holds a request until there is a Worker, and may lose it.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// The modules of a built Worker.
 const MODULES: [&str; 2] = ["index.js", "index_bg.wasm"];
 
-/// Where wrangler fires the cron trigger.
+/// The path at which wrangler fires the cron trigger.
 const TRIGGER: &str = "/cdn-cgi/local/scheduled?cron=*+*+*+*+*";
 
-/// The variable by which wrangler keeps no traces. It stores those of every request and every use of a socket for its own
-/// pages, in the Worker's process: a fifth of the work there.
+/// The variable that turns off wrangler's traces. It stores traces of every request and every use of a socket
+/// for its own pages, within the Worker's process, where they are a fifth of the work.
 const TRACES: &str = "X_LOCAL_OBSERVABILITY";
 
-/// What runs a Worker.
+/// The program that runs a Worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Runner {
-    /// `wrangler dev`, as a developer uses it: its `fetch` is workerd's own.
+    /// `wrangler dev`, as developers use it. Its `fetch` is workerd's own.
     Dev,
-    /// wrangler's test harness, which can evict single objects: its `fetch` is Node's, and it stores nothing.
+    /// wrangler's test harness, which can evict single objects. Its `fetch` is Node's, and it stores nothing.
     Harness,
-    /// This program, a workerd, without the proxies of `wrangler dev`. It has no queue, no cron trigger, and logs errors
-    /// alone.
+    /// The workerd with this path, without the proxies of `wrangler dev`. It has no queue and no cron
+    /// trigger, and logs only errors.
     Workerd(PathBuf),
 }
 
-/// What a Worker is started with.
+/// The setup of a Worker.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// What runs it.
+    /// The program that runs it.
     pub runner: Runner,
     /// Node, for wrangler.
     pub node: PathBuf,
     /// The folder of the built Worker.
     pub built: PathBuf,
-    /// Takes its configuration, its storage and its log; made if it is not there.
+    /// The folder for its configuration, storage and log. Created if it does not exist.
     pub folder: PathBuf,
     /// Its variables and secrets.
     pub settings: Settings,
-    /// How it has its queue.
+    /// The configuration of its queue.
     pub queue: Queue,
-    /// The file with the certificate that its connections trust beside the usual ones.
+    /// The file with the certificate authority that its connections trust in addition to the usual ones.
     pub ca: PathBuf,
     /// The port of its inspector.
     pub inspector: Option<u16>,
@@ -76,7 +76,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// A Worker under `wrangler dev`, without an inspector.
+    /// Creates the setup of a Worker under `wrangler dev`, without an inspector.
     pub fn new(node: &Path, folder: &Path, settings: Settings, ca: &Path) -> Self {
         Self {
             runner: Runner::Dev,
@@ -98,19 +98,19 @@ pub struct Worker {
     setup: Setup,
     url: String,
     group: Group,
-    /// What the harness says in answer to commands.
+    /// The harness's answers to commands.
     answers: Option<BufReader<ChildStdout>>,
 }
 
 impl Worker {
-    /// Starts it and returns when it answers.
+    /// Starts it, and returns when it answers.
     pub fn start(setup: Setup) -> Result<Self> {
         let mut worker = Self::launch(setup)?;
         worker.wait(|| Ok(()))?;
         Ok(worker)
     }
 
-    /// Starts it and returns at once; see [`Self::wait`].
+    /// Starts it, and returns at once; see [`Self::wait`].
     pub fn launch(setup: Setup) -> Result<Self> {
         let build = setup.folder.join("build");
         fs::create_dir_all(&build)?;
@@ -129,14 +129,14 @@ impl Worker {
         };
         if worker.setup.runner == Runner::Harness {
             worker.answers = worker.group.output().map(BufReader::new);
-            // The harness chooses its port.
+            // The harness chooses its own port.
             let url = worker.read_answer()?;
             url.trim_end_matches('/').clone_into(&mut worker.url);
         }
         Ok(worker)
     }
 
-    /// Waits until it answers. `keep_waiting` is called between two looks; its error ends the wait.
+    /// Waits until it answers. Calls `keep_waiting` repeatedly, and ends the wait if that returns an error.
     pub fn wait(&mut self, mut keep_waiting: impl FnMut() -> Result<()>) -> Result<()> {
         let started = Instant::now();
         while !self.is_ready()? {
@@ -151,7 +151,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Returns whether it answers, be it that its settings have faults. Returns an error if it has ended.
+    /// Returns whether it answers, even if it only reports faults in its settings. Returns an error if it has
+    /// ended.
     pub fn is_ready(&mut self) -> Result<bool> {
         let answer = http::call("GET", &self.url("/healthz"), &[], b"", ANSWER_LIMIT);
         if let Ok(answer) = answer
@@ -164,12 +165,12 @@ impl Worker {
         Ok(false)
     }
 
-    /// Ends the Worker and all that belongs to it at once, as a machine does that loses its power.
+    /// Kills the Worker and all its processes, as a power failure does.
     pub fn kill(&mut self) {
         self.group.kill();
     }
 
-    /// Starts a killed Worker again on what it has stored, and returns when it answers.
+    /// Restarts a killed Worker with its stored data, and returns when it answers.
     pub fn restart(&mut self) -> Result<()> {
         ensure!(self.setup.runner != Runner::Harness, "the harness stores nothing");
         let port = self.authority().rsplit(':').next().context("a port")?.parse()?;
@@ -178,12 +179,12 @@ impl Worker {
         self.wait(|| Ok(()))
     }
 
-    /// Returns what a killed Worker will be started with.
+    /// Returns the setup for the next start of a killed Worker.
     pub fn setup(&mut self) -> &mut Setup {
         &mut self.setup
     }
 
-    /// Puts a module in front of a killed Worker. The module finds the Worker as `./product.js`.
+    /// Wraps a killed Worker in a module, which can import the Worker as `./product.js`.
     pub fn wrap(&self, module: &str) -> Result<()> {
         let build = self.setup.folder.join("build");
         fs::rename(build.join("index.js"), build.join("product.js"))?;
@@ -196,12 +197,12 @@ impl Worker {
         answer.success().context("the cron trigger failed").map(drop)
     }
 
-    /// Sends a message to its queue. The harness alone can.
+    /// Sends a message to its queue. Only the harness supports this.
     pub fn queue(&mut self, text: &str) -> Result<()> {
         self.command(&format!("queue {text}"), "queued")
     }
 
-    /// Evicts an object from its memory, by the name of its binding and its own. The harness alone can.
+    /// Evicts an object from memory, given its binding and its name. Only the harness supports this.
     pub fn evict(&mut self, binding: &str, name: &str) -> Result<()> {
         self.command(
             &format!("evict {binding} {name}"),
@@ -224,12 +225,12 @@ impl Worker {
         self.group.id()
     }
 
-    /// Returns everything that it and wrangler said since the first start.
+    /// Returns the log of the Worker and wrangler since the first start.
     pub fn log(&self) -> String {
         self.group.log()
     }
 
-    /// Returns the last lines of that.
+    /// Returns the last lines of the log.
     pub fn log_tail(&self) -> String {
         self.group.log_tail()
     }
@@ -241,7 +242,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Returns what the harness says next.
+    /// Returns the harness's next answer.
     fn read_answer(&mut self) -> Result<String> {
         let answers = self
             .answers
@@ -298,7 +299,7 @@ impl Setup {
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
         if self.runner == Runner::Harness {
             let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("harness.mjs");
-            // WRANGLER/bin/wrangler.js is the program, WRANGLER the package.
+            // The program is WRANGLER/bin/wrangler.js, and the package is WRANGLER.
             let wrangler = crate::wrangler();
             let package = wrangler.ancestors().nth(2).context("wrangler's package")?;
             command.arg(script).arg(package).arg("settings");
@@ -315,7 +316,7 @@ impl Setup {
     }
 }
 
-/// Returns a port that nobody listens on right now.
+/// Returns a port that is free at the moment.
 pub fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(listener.local_addr()?.port())

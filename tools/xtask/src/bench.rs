@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: makes ready what the benchmark needs and runs it; what it measures is `tools/bench`'s.
+//! `cargo xtask bench`: prepares what the benchmark needs and runs it. `tools/bench` measures.
 
 use anyhow::{Result, bail};
 use clap::Args;

@@ -1,7 +1,7 @@
-//! Building the Worker: `build/index.js` and `build/index_bg.wasm`, within a budget of size.
+//! Builds the Worker: `build/index.js` and `build/index_bg.wasm`, within a size budget.
 //!
-//! `wrangler deploy` runs this as its build command; the tests, the demo and the benchmark call it before they start
-//! wrangler, which then must not build once more ([`PREBUILT`]).
+//! `wrangler deploy` runs this as its build command. The tests, the demo and the benchmark call it before
+//! they start wrangler, and set [`PREBUILT`] so that wrangler does not build again.
 
 mod names;
 
@@ -15,15 +15,15 @@ use flate2::{Compression, write::GzEncoder};
 use crate::setup::{self, Ready, wasm};
 use crate::{process, progress, project};
 
-/// The most bytes that the Worker's wasm may have when it is gzipped, as the platform stores and ships it.
+/// The most bytes of the Worker's gzipped wasm, which is the form that the platform stores and ships.
 ///
-/// The platform allows more; this is our own bound, so that growth is noticed. Every start of an isolate in a new place pays
-/// for these bytes. It is what the Worker has, up to the next 50 KB, and not what it should have: readers of what people send,
-/// warnings, decompression and the loops of objects added 200 KB. The data of time zones alone are 49 KB, nearly all of them
-/// about the past.
+/// The platform allows more. This is our own limit, so that growth is noticed, because every start of an
+/// isolate in a new place loads these bytes. It is the current size rounded up to 50 KB, and not a goal:
+/// parsers of requests, warnings, decompression and the loops of objects added 200 KB. The time zone database
+/// has 49 KB, nearly all of it about the past.
 const BUDGET: usize = 1_400_000;
 
-/// Set for wrangler when build/ is up to date already: its build command has nothing to do then.
+/// The variable that tells wrangler's build command that build/ is up to date.
 pub(crate) const PREBUILT: &str = "APNS_EDGE_PREBUILT";
 
 /// The cargo profile of the Worker (see Cargo.toml).
@@ -32,7 +32,7 @@ pub(crate) const PROFILE: &str = "worker";
 /// The cargo profile of [`Quality::Quick`].
 const QUICK_PROFILE: &str = "quick";
 
-/// What a build is for.
+/// The purpose of a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Quality {
     /// For deployments and measurements: small and fast, within the size budget.
@@ -50,10 +50,10 @@ impl Quality {
     }
 }
 
-/// Says that the Worker alone is meant: cargo would build all members of the workspace.
+/// Selects the Worker. Otherwise cargo would build all members of the workspace.
 pub(crate) const PACKAGE: [&str; 2] = ["--package", "apns-edge"];
 
-/// The build command: builds unless somebody did that just before.
+/// The build command: builds, unless [`PREBUILT`] is set.
 pub(crate) fn run() -> Result<()> {
     if std::env::var_os(PREBUILT).is_some() && script().is_file() {
         return Ok(());
@@ -69,7 +69,7 @@ pub(crate) fn worker(ready: &Ready, quality: Quality) -> Result<()> {
         "2 min at first",
         || compile(ready, quality),
     )?;
-    // What follows takes seconds even if nothing changed, so it is done only for a wasm that it was not done for.
+    // The following steps take seconds even if nothing changed, so they run once per wasm.
     let compiled = fs::read(compiled(quality)).context("cargo made no wasm")?;
     let mark = project::wasm_target().join("worker-built-from");
     let unchanged = script().is_file() && fs::read(&mark).is_ok_and(|before| before == compiled);
@@ -91,17 +91,17 @@ pub(crate) fn worker(ready: &Ready, quality: Quality) -> Result<()> {
     }
 }
 
-/// The Worker's wasm.
+/// Returns the path of the Worker's wasm.
 fn wasm() -> PathBuf {
     project::build().join("index_bg.wasm")
 }
 
-/// The Worker's entry point.
+/// Returns the path of the Worker's entry point.
 fn script() -> PathBuf {
     project::build().join("index.js")
 }
 
-/// The wasm as cargo leaves it.
+/// Returns the path of the wasm as cargo writes it.
 fn compiled(quality: Quality) -> PathBuf {
     project::wasm_target()
         .join(wasm::TARGET)
@@ -133,7 +133,7 @@ fn package(ready: &Ready, quality: Quality) -> Result<()> {
     if quality == Quality::Quick {
         build.arg("--no-opt");
     }
-    // What worker-build does not know it hands on to cargo.
+    // worker-build passes on the options that it does not know to cargo.
     build.args(["--profile", quality.profile()]).args(PACKAGE);
     build.env("WASM_BINDGEN_BIN", &ready.tools.wasm_bindgen);
     build
@@ -142,8 +142,8 @@ fn package(ready: &Ready, quality: Quality) -> Result<()> {
     process::quietly(&mut build)
 }
 
-/// Takes the names of functions out of the wasm: they are a tenth of what the platform ships. `build/functions.txt` keeps
-/// them, for the numbers in stack traces.
+/// Removes the names of functions from the wasm, which are a tenth of what the platform ships.
+/// `build/functions.txt` keeps them, to look up the numbers in stack traces.
 fn take_names_out() -> Result<()> {
     let file = wasm();
     let bytes = fs::read(&file).with_context(|| format!("worker-build made no {}", file.display()))?;

@@ -1,4 +1,4 @@
-//! `cargo xtask check`: the quick checks, for while one works.
+//! `cargo xtask check`: the quick checks, for use during development.
 
 use anyhow::Result;
 
@@ -6,7 +6,7 @@ use crate::setup::wasm;
 use crate::steps::Steps;
 use crate::{lints, process};
 
-/// Formatting, clippy on both targets, the unit tests.
+/// Runs formatting, clippy on both targets, and the unit tests.
 pub(crate) fn run() -> Result<()> {
     let mut steps = Steps::default();
     steps.run("formatting", |_| lints::formatting())?;

@@ -1,6 +1,7 @@
-//! `cargo xtask demo`: the whole way of a push on one machine, from a caller's request to the answer for each device.
+//! `cargo xtask demo`: the whole way of a push on one machine, from a request to the answer with a result per
+//! device.
 //!
-//! Some of the devices are gone or never were, as in real life, so that there is something to see.
+//! As in production, some of the devices are gone and some tokens are invalid.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ mod send;
 use fleet::Fleet;
 use report::Report;
 
-/// How the Worker can talk to APNs; the first is its default.
+/// The Worker's transports. The first is its default.
 const TRANSPORTS: [&str; 2] = ["fetch", "socket"];
 
 /// Start the Worker and an APNs server on this machine, and send notifications
@@ -37,7 +38,7 @@ pub(crate) struct Demo {
     options: Options,
 }
 
-/// What all demos can be told.
+/// The options of all demos.
 #[derive(Debug, Args)]
 struct Options {
     /// How long the APNs server takes to answer, in milliseconds
@@ -54,7 +55,7 @@ struct Options {
     json: bool,
 }
 
-/// What else there is to see.
+/// The other demos.
 #[derive(Debug, Subcommand)]
 enum Other {
     Campaign(campaign::Campaign),
@@ -101,14 +102,14 @@ impl Options {
     }
 }
 
-/// Progress on stderr; nothing where that is no terminal.
+/// Returns a progress bar on stderr, hidden without a terminal.
 fn bar(pushes: u32) -> Result<ProgressBar> {
     let template = "{bar:40} {pos} of {len} pushes, {per_sec}, {eta} to go";
     let bar = ProgressBar::new(u64::from(pushes)).with_style(ProgressStyle::with_template(template)?);
     Ok(bar)
 }
 
-/// What one can do while all is up.
+/// Returns the hints for the user's own requests.
 fn invitation(stack: &Stack, fleet: &Fleet) -> String {
     let body = send::example(fleet);
     let url = stack.worker.url("/v1/push");

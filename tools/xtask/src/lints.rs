@@ -10,10 +10,11 @@ use crate::{build, process};
 /// Clippy's arguments: a warning is an error.
 const DENY: [&str; 3] = ["--", "-D", "warnings"];
 
-/// Rustdoc's: the same, but public pages may link to private ones, because both are for the reader of this code.
+/// Rustdoc's arguments: the same, but public pages may link to private ones, because both are for readers of
+/// this code.
 const DENY_IN_DOCS: &str = "-D warnings -A rustdoc::private_intra_doc_links";
 
-/// Formatting of all members.
+/// Checks the formatting of all members.
 pub(crate) fn formatting() -> Result<()> {
     if process::answer(process::cargo().args(["fmt", "--version"])).is_none() {
         bail!("rustfmt is missing: `rustup component add rustfmt`, or your system's package of it");
@@ -21,23 +22,23 @@ pub(crate) fn formatting() -> Result<()> {
     process::quietly(process::cargo().args(["fmt", "--all", "--check"]))
 }
 
-/// Clippy on all members and their tests, for this machine.
+/// Runs clippy on all members and their tests, for this machine.
 pub(crate) fn native() -> Result<()> {
     clippy(process::cargo().args(["clippy", "--workspace", "--all-targets"]))
 }
 
-/// Clippy on the Worker, for wasm32.
+/// Runs clippy on the Worker, for wasm32.
 pub(crate) fn worker(toolchain: &wasm::Toolchain) -> Result<()> {
     clippy(&mut for_wasm(toolchain, &["clippy"])?)
 }
 
-/// The documentation of all members, private items included: no broken link.
+/// Checks the documentation of all members, including private items, for broken links.
 pub(crate) fn documentation() -> Result<()> {
     let mut cargo = process::cargo();
     doc(cargo.args(["doc", "--no-deps", "--workspace", "--document-private-items"]))
 }
 
-/// The Worker's documentation, for wasm32: that of the shell, which is compiled for nothing else.
+/// Checks the Worker's documentation, for wasm32, the only target for which it is compiled completely.
 pub(crate) fn worker_documentation(toolchain: &wasm::Toolchain) -> Result<()> {
     doc(&mut for_wasm(
         toolchain,
@@ -45,9 +46,10 @@ pub(crate) fn worker_documentation(toolchain: &wasm::Toolchain) -> Result<()> {
     )?)
 }
 
-/// A cargo command about the Worker's library for wasm32.
+/// Returns a cargo command about the Worker's library for wasm32.
 ///
-/// With the Worker's own profile: its macros and build scripts are then compiled once for this and for the build.
+/// It uses the Worker's own profile, so that its macros and build scripts are compiled once for this and for
+/// the build.
 fn for_wasm(toolchain: &wasm::Toolchain, command: &[&str]) -> Result<Command> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut cargo = toolchain.command(toolchain.cargo(), &path)?;

@@ -1,7 +1,7 @@
-//! `cargo xtask`: everything a developer or a CI machine does with apns-edge.
+//! `cargo xtask`: the tasks of developers and CI machines.
 //!
-//! Each command first makes ready what it needs ([`setup`]), so that a fresh checkout needs nothing but Rust and Node.
-//! The product is not in here: this tool only builds, checks, runs and measures it.
+//! Each command first prepares what it needs ([`setup`]), so that a fresh checkout needs only Rust and Node.
+//! This tool is not part of the product: it builds, checks, runs and measures it.
 
 use std::process::ExitCode;
 
@@ -32,7 +32,7 @@ struct Cli {
     task: Task,
 }
 
-/// What can be done.
+/// The tasks.
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Download and build the tools that the other commands need; they do it by themselves too

@@ -1,4 +1,4 @@
-//! Running other programs: quiet when they succeed, everything they said when they fail.
+//! Runs other programs: silent if they succeed, with all their output if they fail.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// Variables that `cargo run` gives to this process and that other cargo runs must not inherit: build scripts that
-/// watch them would run again whenever cargo is called from here instead of from a shell.
+/// Variables that `cargo run` sets for this process and that other cargo runs must not inherit. Build scripts
+/// that watch them would run again whenever cargo is called from here and not from a shell.
 const FROM_CARGO_RUN: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
 
-/// How often a program with a time limit is looked at.
+/// The interval at which a program with a time limit is checked.
 const POLL: Duration = Duration::from_millis(50);
 
-/// A command, run in the project's root, that does not see the variables of our own `cargo run`.
+/// Returns a command that runs in the project's root, without the variables of `cargo run`.
 pub(crate) fn command(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new(program.as_ref());
     command.current_dir(crate::project::root());
@@ -30,12 +30,12 @@ pub(crate) fn command(program: impl AsRef<Path>) -> Command {
     command
 }
 
-/// The command that starts the cargo this tool was started by.
+/// Returns the command for the cargo that started this tool.
 pub(crate) fn cargo() -> Command {
     command(std::env::var_os("CARGO").map_or_else(|| "cargo".into(), std::path::PathBuf::from))
 }
 
-/// Runs a command to its end without showing what it prints, unless it fails.
+/// Runs a command to its end. Shows its output only if it fails.
 pub(crate) fn quietly(command: &mut Command) -> Result<()> {
     let line = display(command);
     let (mut reader, writer) = io::pipe()?;
@@ -44,7 +44,7 @@ pub(crate) fn quietly(command: &mut Command) -> Result<()> {
         .stdout(writer.try_clone()?)
         .stderr(writer);
     let started = command.spawn();
-    // Our copies of the pipe's end must go, or reading would never come to an end.
+    // Otherwise the copies of the pipe's end in this process would keep the reader waiting.
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = started.with_context(|| format!("`{line}` cannot be started"))?;
     let mut said = Vec::new();
@@ -57,7 +57,8 @@ pub(crate) fn quietly(command: &mut Command) -> Result<()> {
     bail!("`{line}` failed with {status}");
 }
 
-/// Runs a command quietly, and ends it when it takes longer than `limit`. Whether it succeeded in time.
+/// Runs a command quietly, and kills it when it takes longer than `limit`. Returns whether it succeeded in
+/// time.
 pub(crate) fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
     let started = Instant::now();
     let child = command
@@ -73,13 +74,13 @@ pub(crate) fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
             Err(_) => break,
         }
     }
-    // It may have ended by itself in between: then there is nothing to end.
+    // It may have ended meanwhile, so an error is ignored.
     let _ = child.kill();
     let _ = child.wait();
     false
 }
 
-/// What a command prints on its standard output, trimmed; nothing if it cannot be run or fails.
+/// Returns the trimmed standard output of a command, or `None` if it cannot be run or fails.
 pub(crate) fn answer(command: &mut Command) -> Option<String> {
     let Output { status, stdout, .. } = command.stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(stdout).ok()?;
@@ -92,7 +93,7 @@ pub(crate) fn exists(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
-/// The command as one would type it.
+/// Returns the command as a user would type it.
 pub(crate) fn display(command: &Command) -> String {
     let path = Path::new(command.get_program());
     let program = path.file_name().unwrap_or(path.as_os_str());

@@ -1,4 +1,4 @@
-//! One line for each slow step: what is done, why, about how long; then how long it took.
+//! Announces slow steps in one line: what, why, and about how long, then how long it took.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-/// What ends sooner is not spoken of: there was nothing to do.
+/// A step that ends sooner is not announced.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Does a step, and tells the developer about it on stderr if it is slow.
+/// Runs a step, and announces it on stderr if it is slow.
 ///
-/// `what` names the step and `why` what it is for; `about` is the expected duration on a two-core machine.
+/// `what` names the step and `why` its purpose. `about` is the expected duration on a two-core machine.
 pub(crate) fn step<T>(what: &str, why: &str, about: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     thread::scope(|scope| {
         let started = Instant::now();

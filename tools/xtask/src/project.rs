@@ -1,6 +1,7 @@
-//! Where things lie in the checkout.
+//! Paths in the checkout.
 //!
-//! Tools and build results stay inside the project, in folders that git ignores; nothing is put in the home directory.
+//! Tools and build results stay in the project, in folders that git ignores. Nothing is written to the home
+//! directory.
 
 use std::path::PathBuf;
 
@@ -11,25 +12,25 @@ use crate::process;
 
 pub(crate) use testbed::{build, root};
 
-/// The folder of the tools that [`crate::setup`] makes ready.
+/// Returns the folder of the tools that [`crate::setup`] installs.
 pub(crate) fn tools() -> PathBuf {
     root().join(".tools")
 }
 
-/// The npm packages.
+/// Returns the folder of the npm packages.
 pub(crate) fn node_modules() -> PathBuf {
     root().join("node_modules")
 }
 
-/// Cargo's target folder for wasm32.
+/// Returns cargo's target folder for wasm32.
 ///
-/// Its own, because wasm32 may be compiled by another rustc than the native code, and one folder with two compilers
-/// rebuilds everything at each change of hands.
+/// It is separate, because wasm32 may be compiled by another rustc than native code. With two compilers in
+/// one folder, cargo rebuilds everything whenever the compiler changes.
 pub(crate) fn wasm_target() -> PathBuf {
     root().join("target").join("wasm")
 }
 
-/// Cargo's target folder for this machine's own code; cargo knows, whatever its configuration says.
+/// Returns cargo's target folder for this machine, as cargo reports it.
 pub(crate) fn native_target() -> Result<PathBuf> {
     let metadata = process::answer(process::cargo().args(["metadata", "--no-deps", "--format-version", "1"]));
     let metadata: Value = serde_json::from_str(&metadata.context("cargo metadata failed")?)?;

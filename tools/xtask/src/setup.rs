@@ -1,7 +1,8 @@
-//! Making ready what the other commands need: idempotent, downloaded once, silent when there is nothing to do.
+//! Prepares what the other commands need. It is idempotent, downloads once, and is silent when there is
+//! nothing to do.
 //!
-//! Everything comes from package registries (crates, npm, and Debian where rustup cannot help), because CI machines
-//! often reach nothing else. Three parts, each independent of the others: [`wasm`], [`tools`] and [`node`].
+//! Everything comes from package registries (crates, npm, and Debian where rustup cannot be used), because CI
+//! machines often reach nothing else. There are three independent parts: [`wasm`], [`tools`] and [`node`].
 
 use anyhow::Result;
 
@@ -9,7 +10,7 @@ pub(crate) mod node;
 pub(crate) mod tools;
 pub(crate) mod wasm;
 
-/// All that a build of the Worker needs.
+/// Everything that a build of the Worker needs.
 #[derive(Debug)]
 pub(crate) struct Ready {
     /// The compiler for wasm32.
@@ -20,7 +21,7 @@ pub(crate) struct Ready {
     pub(crate) node: node::Node,
 }
 
-/// Makes everything ready.
+/// Prepares everything.
 pub(crate) fn everything() -> Result<Ready> {
     Ok(Ready {
         node: node::ready()?,

@@ -1,6 +1,6 @@
-//! The Worker on this machine: `wrangler dev` runs it, apns-mock plays APNs, and both end with this process.
+//! Runs the Worker on this machine with `wrangler dev`, and apns-mock as APNs. Both end with this process.
 //!
-//! Everything is made for the occasion - keys, certificate, ports, storage - and lies in a temporary folder.
+//! Keys, certificate, ports and storage are temporary, in a temporary folder.
 
 use std::time::Duration;
 
@@ -24,14 +24,14 @@ pub(crate) const APP: App<'_> = App {
     key_id: "KEY1234567",
 };
 
-/// A running Worker and the APNs that it sends to.
+/// A running Worker and its APNs server.
 ///
-/// The fields are dropped in this order: first the Worker, then what it talks to, then the files of both.
+/// The fields are dropped in this order: first the Worker, then the server, then the files of both.
 #[derive(Debug)]
 pub(crate) struct Stack {
     pub(crate) worker: Worker,
     pub(crate) mock: Mock,
-    /// What the Worker takes as a caller's key.
+    /// The API key of its caller.
     pub(crate) api_key: String,
     _folder: TempDir,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Stack {
 impl Stack {
     /// Starts both and returns when they answer. The Worker must be built.
     ///
-    /// `latency` is how long the mock takes for an answer; `transport` how the Worker talks to it.
+    /// `latency` is the mock's latency; `transport` is the Worker's transport.
     pub(crate) fn start(
         ready: &Ready,
         latency: Duration,
@@ -80,22 +80,22 @@ impl Stack {
         })
     }
 
-    /// Sends a document to the Worker as a caller with a key.
+    /// Posts a document to the Worker with the API key.
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value> {
         self.send("POST", path, http::JSON, &body.to_string())
     }
 
-    /// The same with another method.
+    /// Puts a document.
     pub(crate) fn put(&self, path: &str, body: &Value) -> Result<Value> {
         self.send("PUT", path, http::JSON, &body.to_string())
     }
 
-    /// Sends lines of JSON.
+    /// Posts lines of JSON.
     pub(crate) fn lines(&self, path: &str, lines: &str) -> Result<Value> {
         self.send("POST", path, "application/x-ndjson", lines)
     }
 
-    /// Asks the Worker for a document.
+    /// Reads a document from the Worker.
     pub(crate) fn get(&self, path: &str) -> Result<Value> {
         self.send("GET", path, http::JSON, "")
     }

@@ -1,5 +1,5 @@
-//! A run of named checks: each says how it went and how long it took, the first that fails ends the run, and a table
-//! sums up.
+//! Runs named checks: each prints its result and duration, the first failure ends the run, and a table sums
+//! up.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use comfy_table::{Table, presets};
 
 use crate::tally::Tally;
 
-/// The checks of one run so far.
+/// The checks of a run so far.
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
     done: Vec<Step>,
@@ -23,7 +23,7 @@ struct Step {
 }
 
 impl Steps {
-    /// Runs one check. What it returns goes on; an error is shown and ends the run.
+    /// Runs a check and returns its value. An error is shown and ends the run.
     pub(crate) fn run<T>(
         &mut self,
         name: &'static str,
@@ -53,7 +53,7 @@ impl Steps {
         }
     }
 
-    /// The table of the checks, and the totals of the tests that they ran as the last line.
+    /// Returns a table of the checks. Its last line has the totals of their tests.
     pub(crate) fn summary(&self) -> String {
         let mut table = Table::new();
         table.load_style(presets::UTF8_FULL_CONDENSED);

@@ -1,4 +1,4 @@
-//! Counting tests by the summary lines that Rust's test programs print.
+//! Counts tests by the summary lines of Rust's test programs.
 
 use std::fmt;
 use std::io::{BufRead, BufReader};
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 
-/// How many tests passed and failed.
+/// The numbers of tests that passed and that failed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tally {
     passed: u64,
@@ -16,7 +16,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Runs a command, shows what it prints and counts the tests that it reports.
+    /// Runs a command, shows its output, and counts the tests that it reports.
     pub(crate) fn run(&mut self, command: &mut Command) -> Result<()> {
         let line = process::display(command);
         let mut child = command
@@ -37,7 +37,7 @@ impl Tally {
         Ok(())
     }
 
-    /// Counts what a line reports, if it is a summary line.
+    /// Adds the counts in a line, if it is a summary line.
     pub(crate) fn read(&mut self, line: &str) {
         let Some(summary) = line.strip_prefix("test result: ") else {
             return;
@@ -46,13 +46,13 @@ impl Tally {
         self.failed += number_before(summary, " failed");
     }
 
-    /// Adds another count.
+    /// Adds another tally.
     pub(crate) fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
     }
 
-    /// How many tests ran.
+    /// Returns the number of tests that ran.
     pub(crate) fn ran(self) -> u64 {
         self.passed + self.failed
     }

@@ -1,4 +1,5 @@
-//! `cargo xtask test`: everything that must hold before a change is taken, in the order in which it fails soonest.
+//! `cargo xtask test`: everything that must pass before a change is merged, ordered so that failures show
+//! early.
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -8,10 +9,10 @@ use crate::steps::Steps;
 use crate::tally::Tally;
 use crate::{build, lints, process, project};
 
-/// All checks, all tests, the Worker's build, a deployment that stops short of uploading, and the end-to-end tests.
+/// Runs all checks, all tests, the Worker's build, a deployment without the upload, and the end-to-end tests.
 pub(crate) fn run() -> Result<()> {
     let mut steps = Steps::default();
-    // These need no set-up.
+    // These need no setup.
     steps.run("formatting", |_| lints::formatting())?;
     steps.run("clippy", |_| lints::native())?;
     steps.run("tests", |tests| {
@@ -32,7 +33,7 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// Whether wrangler would deploy what was built: it reads wrangler.toml and bundles, and uploads nothing.
+/// Checks that wrangler would deploy the build: it reads wrangler.toml and bundles, but does not upload.
 fn deployment(ready: &Ready) -> Result<()> {
     let out = project::tools().join("dry-run");
     process::quietly(
@@ -62,11 +63,12 @@ impl EndToEnd {
     }
 }
 
-/// Runs the tests of the built Worker. A plain `cargo test` does not: it neither builds the Worker nor has wrangler.
+/// Runs the tests of the built Worker. A plain `cargo test` does not, because it does not build the Worker
+/// and has no wrangler.
 fn end_to_end(ready: &Ready, names: &[String], tests: &mut Tally) -> Result<()> {
     let mut cargo = process::cargo();
-    // The whole workspace, as for the tests before: for one package alone cargo would choose other features of the
-    // dependencies, and compile them anew.
+    // The whole workspace, as in the tests before: for a single package cargo would choose other features of
+    // the dependencies, and compile them again.
     cargo.args(["test", "--workspace", "--test", "e2e", "--no-fail-fast", "--"]);
     cargo.args(names);
     cargo

@@ -1,10 +1,11 @@
-//! What must hold at the end: every push was accepted, every device shows one notification.
+//! Checks the result: every push was accepted, and every device shows one notification.
 
 use serde_json::Value;
 
 use super::log::Story;
 
-/// What is not as it must be: every push accepted, each device shown one notification, no rule of APNs broken.
+/// Returns the faults: pushes that were not accepted, devices without exactly one notification, violated
+/// rules of APNs.
 pub(super) fn faults(
     status: &Value,
     state: &Value,

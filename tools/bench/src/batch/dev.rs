@@ -1,7 +1,7 @@
-//! The built Worker under `wrangler dev`: workerd alone has no queue.
+//! The built Worker under `wrangler dev`, because workerd alone has no queue.
 //!
-//! wrangler adds a second workerd, through which requests come in, and passes on what the Worker logs; both are measured
-//! with it and told apart.
+//! wrangler adds a second workerd, through which requests arrive, and passes on the Worker's log. Both are
+//! measured too, and reported separately.
 
 use std::path::Path;
 
@@ -13,19 +13,19 @@ use crate::arguments::{Arguments, BatchArguments};
 use crate::http::Client;
 use crate::sender::worker;
 
-/// The variable with flags for V8. Without a limit it lets buffers and other garbage lie by the hundred megabytes.
+/// The variable with flags for V8. Without a limit, V8 keeps hundreds of megabytes of unused buffers.
 const V8_FLAGS: &str = "MINIFLARE_WORKERD_V8_FLAGS";
 
 /// A running Worker.
 pub(super) struct Dev {
     pub(super) worker: Worker,
     pub(super) client: Client,
-    /// Where its inspector listens.
+    /// The port of its inspector.
     pub(super) inspector: u16,
 }
 
 impl Dev {
-    /// Starts it in a folder, which takes its configuration, its storage and its log, and returns when it answers.
+    /// Starts it in a folder for its configuration, storage and log. Returns when it answers.
     pub(super) async fn start(
         arguments: &Arguments,
         folder: &Path,

@@ -1,4 +1,5 @@
-//! The published figures: a part of docs/internals/benchmark-batch.md between two marks, of which the rest is written by hand.
+//! Writes the published figures between two marks in docs/internals/benchmark-batch.md. The rest is written
+//! by hand.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,11 +8,11 @@ use anyhow::{Context, Result};
 
 use crate::project;
 
-/// Where the figures begin and end.
+/// The marks around the figures.
 const BEGIN: &str = "<!-- figures -->\n";
 const END: &str = "<!-- end of the figures -->\n";
 
-/// Puts figures in the place of those before; returns the file.
+/// Replaces the figures. Returns the path of the file.
 pub(super) fn write(figures: &str) -> Result<PathBuf> {
     let file = project::root().join("docs/internals").join("benchmark-batch.md");
     let page = fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;

@@ -1,4 +1,4 @@
-//! The figures of a batch: what was seen, and what follows from it.
+//! The figures of a batch: measured values, and values derived from them.
 
 use std::time::Duration;
 
@@ -8,35 +8,35 @@ use crate::arguments::BatchArguments;
 use crate::figures::{count, milliseconds};
 use crate::usage::Member;
 
-/// What a run gave.
+/// The values of a run.
 #[derive(Debug)]
 pub(super) struct Figures {
     pub(super) arguments: BatchArguments,
-    /// From the first byte of the upload to its answer.
+    /// The time from the first byte of the upload to its answer.
     pub(super) upload: Duration,
-    /// From the seal to the last receipt, as the batch says.
+    /// The time from the seal to the last receipt, as the batch reports it.
     pub(super) send: Duration,
-    /// From the upload's answer to the first push that APNs took.
+    /// The time from the upload's answer to the first push that APNs accepted.
     pub(super) first: Duration,
     pub(super) memory: Looks,
     /// The isolate's wasm memory before the upload, in KB.
     pub(super) wasm_kb_idle: u64,
-    /// Processor time by process, most first.
+    /// CPU time by process, largest first.
     pub(super) cpu: Vec<(String, Duration)>,
-    /// What the Worker's workerd used of it to the end of the upload.
+    /// The CPU time of the Worker's workerd until the end of the upload.
     pub(super) cpu_uploading: Duration,
-    /// That of the APNs server.
+    /// The CPU time of the APNs server.
     pub(super) server: Duration,
-    /// Connections that were open at the end.
+    /// The connections that were open at the end.
     pub(super) connections: u64,
-    /// How often the benchmark asked the Worker how the batch stands.
+    /// How often the benchmark polled the batch's status.
     pub(super) questions: u32,
     pub(super) story: Story,
-    /// What was not as it must be.
+    /// The faults that were found.
     pub(super) faults: Vec<String>,
 }
 
-/// The time of the workerd that used most.
+/// Returns the CPU time of the workerd that used most.
 pub(super) fn of_the_worker(spent: &[(String, Duration)]) -> Duration {
     let first = spent.iter().find(|(program, _)| program.starts_with(WORKERD));
     first.map(|(_, spent)| *spent).unwrap_or_default()
@@ -51,7 +51,7 @@ impl Figures {
         self.upload + self.send
     }
 
-    /// Processor time of the whole tree, in microseconds a push.
+    /// Returns the CPU time of the whole process tree, in microseconds per push.
     pub(super) fn cpu_us(&self) -> f64 {
         let spent: Duration = self.cpu.iter().map(|(_, spent)| *spent).sum();
         self.us_a_push(spent)
@@ -65,7 +65,7 @@ impl Figures {
         self.pushes() / time.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
-    /// The isolate's memory before the upload and at its most, in bytes: what V8 has, and the wasm memory.
+    /// Returns the isolate's memory before the upload and its maximum, in bytes: V8's and the wasm memory.
     pub(super) fn isolate(&self) -> (u64, u64) {
         let Looks {
             idle,
@@ -95,7 +95,7 @@ impl Figures {
     }
 }
 
-/// Memory before the upload, at its end, and at the end of all.
+/// The memory before the upload, at its end, and after the last receipt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Looks {
     pub(super) idle: Memory,
@@ -103,22 +103,23 @@ pub(super) struct Looks {
     pub(super) ended: Memory,
 }
 
-/// Memory of the process that runs the Worker, in bytes.
+/// The memory of the Worker's process, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Memory {
     pub(super) resident: u64,
-    /// What of that is no file's.
+    /// The part that does not belong to files.
     pub(super) anonymous: u64,
-    /// The most since the start.
+    /// The maximum since the start.
     pub(super) peak: u64,
-    /// The most that V8 had for the Worker's isolate since the last look.
+    /// The maximum that V8 had for the Worker's isolate since the last measurement.
     pub(super) isolate: u64,
-    /// What wrangler's own workerd has, through which requests come in.
+    /// The memory of wrangler's own workerd, through which requests arrive.
     pub(super) proxy: u64,
 }
 
 impl Memory {
-    /// At a look. The Worker's process is the workerd that has used most processor time at the end.
+    /// Returns the memory at a measurement. The Worker's process is the workerd with the most CPU time at the
+    /// end.
     pub(super) fn of_the_worker(look: &[Member], end: &[Member], isolate: u64) -> Self {
         let workerd = |member: &&Member| member.program == WORKERD;
         let busiest = end.iter().filter(workerd).max_by_key(|member| member.usage.cpu);
@@ -139,7 +140,8 @@ impl Memory {
     }
 }
 
-/// The processor time of each process between two looks, most first. The workerd that used most is the Worker's.
+/// Returns the CPU time of each process between two measurements, largest first. The workerd with the most is
+/// the Worker's.
 pub(super) fn processes(before: &[Member], after: &[Member]) -> Vec<(String, Duration)> {
     let mut spent: Vec<(String, Duration)> = after
         .iter()

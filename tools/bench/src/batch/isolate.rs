@@ -1,5 +1,5 @@
-//! The memory of the Worker's isolate, as V8 tells it: heap, the objects behind it, and buffers. A program for Node asks
-//! the inspector again and again; WebAssembly's memory is what the Worker logs.
+//! The memory of the Worker's isolate, as V8 reports it: heap, objects outside it, and buffers. A Node
+//! program polls the inspector. The Worker itself logs the wasm memory.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use tokio::time::timeout;
 use crate::project;
 use crate::sender::process;
 
-/// How long an answer may take: the isolate is asked between its turns.
+/// The timeout of an answer. The isolate answers between its own tasks.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Looks at the isolate until it is stopped.
+/// Polls the isolate until it is stopped.
 pub(super) struct Isolate {
     child: Child,
     input: ChildStdin,
@@ -23,7 +23,7 @@ pub(super) struct Isolate {
 }
 
 impl Isolate {
-    /// Begins to look, through the inspector at a port.
+    /// Starts polling through the inspector at a port.
     pub(super) fn watch(node: &Path, inspector: u16) -> Result<Self> {
         let script = project::root().join("tools").join("bench").join("isolate.mjs");
         let mut command = Command::new(node);
@@ -43,7 +43,7 @@ impl Isolate {
         })
     }
 
-    /// The most since the last call, in bytes.
+    /// Returns the maximum since the last call, in bytes.
     pub(super) async fn most(&mut self) -> Result<u64> {
         self.input.write_all(b"\n").await?;
         let answer = timeout(PATIENCE, self.answers.next_line()).await;
@@ -52,7 +52,7 @@ impl Isolate {
         Ok(bytes.parse()?)
     }
 
-    /// Ends it.
+    /// Stops polling.
     pub(super) async fn stop(self) -> Result<()> {
         process::stop(self.child, Some(self.input)).await
     }

@@ -1,27 +1,27 @@
-//! What the Worker and wrangler logged of a batch: the ground of the bill.
+//! Reads what the Worker and wrangler logged about a batch, on which the bill is based.
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The story of one batch.
+/// The log entries about one batch, summed up.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Story {
-    /// Chunks that a runner sent, as often as one did.
+    /// How many chunks runners sent, counting repetitions.
     pub(super) runs: u64,
-    /// What the batch's object counted.
+    /// The counters of the batch's object.
     pub(super) expense: Expense,
-    /// Invocations of the queue's consumer, and the messages that they got.
+    /// Invocations of the queue's consumer, and their messages.
     pub(super) invocations: u64,
     pub(super) delivered: u64,
-    /// The wasm memory of the isolate in KB when the upload had ended, and its most.
+    /// The wasm memory of the isolate in KB at the end of the upload, and its maximum.
     pub(super) wasm_kb_uploaded: u64,
     pub(super) wasm_kb_most: u64,
     /// The first errors that were logged.
     pub(super) errors: Vec<String>,
 }
 
-/// What a batch's object counted: requests to it by kind, and what it did.
+/// The counters of a batch's object: requests to it by kind, and its own operations.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 pub(super) struct Expense {
     pub(super) uploads: u64,
@@ -40,16 +40,16 @@ pub(super) struct Expense {
     pub(super) stored: u64,
 }
 
-/// The name of the queue of pushes; others are told apart by what follows it.
+/// The name of the queue of pushes. Other queues have a suffix.
 const QUEUE: &str = "apns-edge-pushes";
 
-/// How wrangler begins a line about a delivery.
+/// The prefix of wrangler's lines about deliveries.
 const DELIVERY: &str = "QUEUE ";
 
-/// How many errors are worth showing.
+/// The most errors that are shown.
 const ERRORS: usize = 5;
 
-/// The events that are errors, as the Worker logs them.
+/// The Worker's log events that are errors.
 const FAULTS: [&str; 6] = [
     "batch_failed",
     "message_failed",
@@ -59,7 +59,7 @@ const FAULTS: [&str; 6] = [
     "state_lost",
 ];
 
-/// Reads the story of a batch from what was logged since a point of the log.
+/// Reads the entries about a batch from a part of the log.
 pub(super) fn story(log: &str, batch: &str) -> Result<Story> {
     let mut story = Story::default();
     let mut ended = None;
@@ -90,14 +90,14 @@ pub(super) fn story(log: &str, batch: &str) -> Result<Story> {
     Ok(story)
 }
 
-/// The wasm memory of the isolate in KB, as it was last logged.
+/// Returns the wasm memory of the isolate in KB, as it was logged last.
 pub(super) fn wasm_kb(log: &str) -> u64 {
     let mut sizes = log.lines().rev().filter_map(event);
     let size = sizes.find_map(|event| event.get("memory_kb").and_then(Value::as_u64));
     size.unwrap_or_default()
 }
 
-/// Whether the end of a batch is in the log.
+/// Whether the log contains the end of a batch.
 pub(super) fn has_ended(log: &str, batch: &str) -> bool {
     log.lines().rev().filter_map(event).any(|event| {
         event.get("event").and_then(Value::as_str) == Some("batch_ended")
@@ -110,7 +110,8 @@ fn event(line: &str) -> Option<Value> {
     serde_json::from_str(line.get(start..)?.trim_end()).ok()
 }
 
-/// How many messages of the pushes' queue a line says were delivered, and how many of them were acknowledged.
+/// Returns how many messages of the pushes' queue were delivered according to a line, and how many were
+/// acknowledged.
 fn delivery(line: &str) -> Option<(u64, u64)> {
     let (_, rest) = line.split_once(DELIVERY)?;
     let mut words = rest.split_whitespace();

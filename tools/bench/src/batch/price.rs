@@ -1,7 +1,7 @@
-//! What a batch costs by Cloudflare's list, and what others ask for as many pushes.
+//! The cost of a batch by Cloudflare's price list, and the prices of others for as many pushes.
 //!
-//! The list is that of the plan "Workers Standard" beyond what is included each month, in US dollars. A bill's lines say
-//! how often something happened in the run that was measured; nothing is estimated but what their notes call so.
+//! The prices are those of the plan "Workers Standard" beyond the monthly allowance, in US dollars. The lines
+//! of a bill count what happened in the measured run. Only values whose notes say so are estimates.
 
 use super::log::Story;
 use crate::figures::count;
@@ -10,43 +10,44 @@ use crate::figures::count;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Line {
     pub(super) what: &'static str,
-    /// How it comes about, in words and numbers.
+    /// How the quantity is computed, as text.
     pub(super) how: String,
-    /// How much of it, in the unit of the price.
+    /// The quantity, in the unit of the price.
     pub(super) quantity: f64,
-    /// Dollars for a unit, and the unit.
+    /// The price per unit in dollars, and the unit.
     pub(super) price: f64,
     pub(super) unit: &'static str,
 }
 
 impl Line {
-    /// In dollars.
+    /// Returns the amount in dollars.
     pub(super) fn dollars(&self) -> f64 {
         self.quantity * self.price
     }
 }
 
-/// The numbers that the bill is made of.
+/// The values on which the bill is based.
 #[derive(Debug)]
 pub(super) struct Measured<'s> {
     pub(super) story: &'s Story,
-    /// Processor time of workerd's processes, in milliseconds.
+    /// The CPU time of workerd's processes, in milliseconds.
     pub(super) cpu_ms: f64,
-    /// From the begin of the upload to its end, and from there to the last receipt.
+    /// The time from the beginning of the upload to its end, and from there to the last receipt.
     pub(super) upload_s: f64,
     pub(super) send_s: f64,
-    /// Connections that were open at the end.
+    /// The connections that were open at the end.
     pub(super) connections: u64,
 }
 
-/// Operations of the queue.
+/// Returns the number of queue operations.
 pub(super) fn queue_operations(story: &Story) -> u64 {
-    // Each message is written, and read and deleted, or read and written again. 64 KB a time, and a message has 60 bytes.
+    // Each message is written, read and deleted, or read and written again. An operation covers 64 KB, and a
+    // message has 60 bytes.
     let once = story.expense.messages * 3;
     once + story.delivered.saturating_sub(story.expense.messages)
 }
 
-/// Requests to all Durable Objects, without those of the benchmark's own questions.
+/// Returns the number of requests to Durable Objects, without the benchmark's own polling.
 pub(super) fn object_requests(story: &Story) -> u64 {
     let senders = gate_requests(story) + connection_requests(story);
     batch_requests(story) + senders + metrics_requests(story) + story.expense.told
@@ -57,7 +58,7 @@ fn batch_requests(story: &Story) -> u64 {
     spent.uploads + spent.claims + spent.settlings + spent.checkpoints + spent.others + spent.alarms
 }
 
-/// A lease for each chunk that was granted; and its end, also if the chunk came back.
+/// Counts a lease per granted chunk and its return, even if the chunk was not sent.
 fn gate_requests(story: &Story) -> u64 {
     story.expense.granted * 2
 }
@@ -66,14 +67,13 @@ fn connection_requests(story: &Story) -> u64 {
     story.expense.granted
 }
 
-/// What was counted of each chunk, and of the upload, goes to an object of the metrics.
+/// Counts the requests with the counters of each chunk and of the upload.
 fn metrics_requests(story: &Story) -> u64 {
     story.expense.granted + story.expense.uploads
 }
 
-/// Rows that were written: those that the batch's object counted, the alarms that it set, and at most one for each
-/// request to the gate and to the registry, of which each stores its state as one row; the objects of the metrics store theirs
-/// once a second.
+/// Counts the written rows: those of the batch's object, its alarms, and at most one per request to the gate
+/// and to the registry, which store their state as one row. The metrics objects store theirs once a second.
 fn rows_written(story: &Story, metrics: u64) -> u64 {
     story.expense.rows_written
         + story.expense.alarms_set
@@ -82,14 +82,14 @@ fn rows_written(story: &Story, metrics: u64) -> u64 {
         + metrics
 }
 
-/// The bill.
+/// Returns the bill.
 pub(super) fn bill(measured: &Measured<'_>) -> Vec<Line> {
     let Measured { story, .. } = measured;
     let spent = &story.expense;
     let wall_s = measured.upload_s + measured.send_s;
     let connections_s = count(measured.connections) * (measured.send_s + IDLE_S);
     let gb_s = ((2.0 + METRICS_SHARDS) * wall_s + connections_s) * OBJECT_GB;
-    // Each stores what it counted once a second; whole numbers far below 2^53.
+    // Each object stores its counters once a second. The numbers are integers far below 2^53.
     let metrics_rows = (METRICS_SHARDS * wall_s).ceil() as u64;
     vec![
         Line {
@@ -172,24 +172,24 @@ pub(super) fn bill(measured: &Measured<'_>) -> Vec<Line> {
     ]
 }
 
-/// The bill's sum for a million pushes, when `pushes` were measured.
+/// Returns the bill's sum per million pushes, given that `pushes` were measured.
 pub(super) fn per_million(bill: &[Line], pushes: u64) -> f64 {
     bill.iter().map(Line::dollars).sum::<f64>() * MILLION / count(pushes)
 }
 
 const MILLION: f64 = 1e6;
 
-/// The objects of the metrics: the default of the setting of that name.
+/// The number of metrics objects: the default of the setting with this name.
 const METRICS_SHARDS: f64 = 4.0;
 
-/// What an object is billed with while it runs, in GB.
+/// The memory that is billed per running object, in GB.
 const OBJECT_GB: f64 = 0.128;
 
-/// How long a connection stays open that nobody uses, in seconds: the default of `CONNECTION_IDLE_MS`. Billed in full to
-/// this batch, as if no other push came behind it.
+/// How long an idle connection stays open, in seconds: the default of `CONNECTION_IDLE_MS`. This batch is
+/// billed for all of it, as if no other push followed.
 const IDLE_S: f64 = 60.0;
 
-/// How long a batch is kept: the default of `BATCH_RETENTION`.
+/// How long a batch is kept, in days: the default of `BATCH_RETENTION`.
 const KEPT_DAYS: f64 = 7.0;
 
 const DAYS_A_MONTH: f64 = 30.0;

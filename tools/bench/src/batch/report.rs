@@ -1,4 +1,5 @@
-//! What is said of a batch: its figures, a bill, and faults if there are any; in Markdown, or as a line of JSON.
+//! The report about a batch: its figures, a bill, and faults if there are any, as Markdown or as a line of
+//! JSON.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::figures::{count, megabytes, milliseconds};
 use crate::machine;
 use crate::sender::Transport;
 
-/// The line for programs.
+/// Returns the line for programs.
 pub(super) fn json(figures: &Figures) -> String {
     let number = |figure: f64, decimals: usize| {
         let text = format!("{figure:.decimals$}");
@@ -36,7 +37,7 @@ pub(super) fn json(figures: &Figures) -> String {
     .to_string()
 }
 
-/// What to read and to publish.
+/// Returns the report for people, which is also published.
 pub(super) fn text(figures: &Figures, arguments: &Arguments) -> String {
     let run = &figures.arguments;
     let way = match run.transport() {
@@ -244,8 +245,8 @@ fn table(header: &[&str]) -> Table {
     table
 }
 
-/// What others ask for a million pushes by their lists; docs/internals/benchmark-batch.md says where that is written and when it
-/// was looked up.
+/// The prices of others per million pushes by their lists. docs/internals/benchmark-batch.md has the sources
+/// and their dates.
 const OTHERS: [[&str; 3]; 3] = [
     ["Amazon SNS, mobile push", "$0.50", "by push"],
     ["Firebase Cloud Messaging", "$0", "no charge"],

@@ -1,4 +1,4 @@
-//! The body of the upload, made as it goes: never more than a piece of it is in memory.
+//! Generates the body of the upload on the way, so that memory holds only one piece of it.
 
 use std::iter;
 
@@ -8,10 +8,10 @@ use serde_json::json;
 
 use crate::order::{self, APP};
 
-/// How many devices a piece of the body names: some 64 KB.
+/// The number of devices per piece of the body: some 64 KB.
 const DEVICES_A_PIECE: u64 = 700;
 
-/// An order in lines for the devices from `first` on: the notification, then each device.
+/// Returns a request in lines for the devices from `first` on: the notification, then each device.
 pub(super) fn lines(first: u64, devices: u64) -> impl Stream<Item = Bytes> + Send + 'static {
     let mut head = json!({ "app": APP, "notification": order::notification() }).to_string();
     head.push('\n');

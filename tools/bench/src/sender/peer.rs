@@ -1,5 +1,5 @@
-//! A sender other than apns-edge: a small program around a library, which reads an order a line and writes a result a
-//! line.
+//! A sender other than apns-edge: a small program around a library, which reads a request per line and writes
+//! a result per line.
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -18,7 +18,7 @@ use crate::exchange::Answers;
 use crate::order::Orders;
 use crate::project;
 
-/// The host that senders with a fixed host send to.
+/// The host to which senders with a fixed host send.
 const APPLES_HOST: &str = "api.push.apple.com";
 
 /// How many bytes of results are read at once.
@@ -34,7 +34,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Starts it. `folder` takes its signing key.
+    /// Starts it. Its signing key is written to `folder`.
     pub(crate) fn start(
         sender: Sender,
         node: &Path,
@@ -45,7 +45,7 @@ impl Peer {
     ) -> Result<Self> {
         let key = folder.join(format!("{}.p8", credentials.key_id));
         fs::write(&key, &credentials.key.private_pem)?;
-        // By name, because the mock's certificate is for `localhost`.
+        // A host name, because the mock's certificate is for `localhost`.
         let host = if isolated { APPLES_HOST } else { "localhost" };
         let log = folder.join(format!("{}.log", credentials.key_id));
         let mut command = command(sender, node)?;
@@ -99,7 +99,7 @@ impl Peer {
                     bail!("it ended: {}", log.trim_end().lines().last().unwrap_or_default());
                 }
                 answers.borrow_mut().line(&line)?;
-                // Results come in any order: so many of them are as good as an order that is finished.
+                // Results arrive in any order, so this many of them count as a finished request.
                 if answers.borrow().count().is_multiple_of(an_order) {
                     places.add_permits(1);
                 }

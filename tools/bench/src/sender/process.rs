@@ -1,4 +1,4 @@
-//! A sender's program: it ends when its standard input does, and so whenever this process does.
+//! A sender's program. It ends when its standard input does, and so whenever this process ends.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use anyhow::{Context, Result, bail};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::timeout;
 
-/// How long a program may take to end by itself.
+/// How long a program may take to end.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Starts a program with its input piped.
+/// Starts a program with a pipe as its standard input.
 pub(crate) fn spawn(command: &mut Command) -> Result<Child> {
     command.stdin(Stdio::piped());
     let program = command.as_std().get_program().to_string_lossy().into_owned();
@@ -19,7 +19,7 @@ pub(crate) fn spawn(command: &mut Command) -> Result<Child> {
         .with_context(|| format!("{program} cannot be started"))
 }
 
-/// Closes a program's input and waits for its end.
+/// Closes a program's standard input and waits for its end.
 pub(crate) async fn stop(mut child: Child, input: Option<ChildStdin>) -> Result<()> {
     drop(input);
     drop(child.stdin.take());

@@ -1,7 +1,7 @@
-//! apns-edge: the built Worker in workerd, and the caller that posts orders to it.
+//! apns-edge: the built Worker in workerd, and a client that posts requests to it.
 //!
-//! workerd runs the Worker directly and not under `wrangler dev`, whose proxies are there for developers and would be
-//! measured with it.
+//! workerd runs the Worker directly and not under `wrangler dev`, whose proxies serve development and would
+//! be part of the measurement.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -21,35 +21,35 @@ use crate::exchange::Answers;
 use crate::http::Client;
 use crate::order::{APP, Order, Orders};
 
-/// How the Worker sends.
+/// The Worker's transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Transport {
-    /// By the platform's `fetch`.
+    /// The platform's `fetch`.
     Fetch,
-    /// Over HTTP/2 connections of its own.
+    /// The Worker's own HTTP/2 connections.
     Socket {
-        /// How many at most.
+        /// The most connections.
         connections: u8,
     },
 }
 
-/// What the caller shows the Worker; good on this machine, for this run.
+/// The API key of this run.
 const API_KEY: &str = "the benchmark's own key";
 
-/// The permits for each connection: two orders lease as many as it has streams, while the lease of the one before is on
-/// its way back.
+/// The permits per connection. Two requests together lease as many as a connection has streams, while the
+/// previous lease is being returned.
 const PERMITS_A_CONNECTION: u32 = 3000;
 
-/// How long the Worker may take to answer for the first time.
+/// How long the Worker may take until its first answer.
 const START_LIMIT: Duration = Duration::from_secs(90);
 
-/// How often it is asked whether it answers.
+/// The interval of polling for that answer.
 const POLL: Duration = Duration::from_millis(20);
 
-/// How results come: a line each, as each is known.
+/// The media type of results as lines, each sent when it is known.
 const LINES: &str = "application/x-ndjson";
 
-/// How results come: all in one document.
+/// The media type of results in one document.
 const DOCUMENT: &str = "application/json";
 
 /// A running Worker.
@@ -61,8 +61,8 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts workerd with the Worker built into `built`, and returns when it sends as it should. `folder` takes its
-    /// configuration, its storage and its log.
+    /// Starts workerd with the Worker in `built`, and returns when it sends correctly. `folder` is for its
+    /// configuration, storage and log.
     pub(crate) async fn start(
         transport: Transport,
         workerd: &Path,
@@ -116,7 +116,7 @@ impl Worker {
         }
     }
 
-    /// Sends one push and looks at how it went: a Worker that does not know the setting uses another transport.
+    /// Checks the transport of one push: a Worker that does not know the setting would use another one.
     async fn sends_by_its_transport(&self) -> Result<()> {
         let order = Orders::new(1, 1).next().context("an order for one device")?;
         let answer = self.client.post("/v1/push", order.body, DOCUMENT).await?;
@@ -133,7 +133,7 @@ impl Worker {
 }
 
 impl Transport {
-    /// Its name in the Worker's settings and answers.
+    /// Returns its name in the Worker's settings and answers.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Fetch => "fetch",
@@ -142,7 +142,7 @@ impl Transport {
     }
 }
 
-/// Takes the results out of an answer as they come.
+/// Reads results from an answer as they arrive.
 async fn read_lines(mut body: Incoming, answers: &RefCell<Answers>) -> Result<()> {
     let mut rest = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -162,7 +162,7 @@ async fn read_lines(mut body: Incoming, answers: &RefCell<Answers>) -> Result<()
     Ok(())
 }
 
-/// Starts a Worker and returns when it answers, with a client that shows it the key of [`settings`].
+/// Starts a Worker and returns when it answers, with a client that has the key of [`settings`].
 pub(crate) async fn start(setup: Setup) -> Result<(testbed::Worker, Client)> {
     let mut worker = testbed::Worker::launch(setup)?;
     let started = Instant::now();
@@ -178,7 +178,7 @@ pub(crate) async fn start(setup: Setup) -> Result<(testbed::Worker, Client)> {
     Ok((worker, client))
 }
 
-/// The variables and secrets of a Worker that sends to the mock.
+/// Returns the variables and secrets of a Worker that sends to the mock.
 pub(crate) fn settings(transport: Transport, mock: &Mock, credentials: &Credentials) -> Result<Settings> {
     let app = (credentials.app(), credentials.key.private_pem.clone());
     let caller = Caller {
@@ -191,7 +191,7 @@ pub(crate) fn settings(transport: Transport, mock: &Mock, credentials: &Credenti
     let mut set = |name: &str, value: String| settings.insert(name.to_owned(), value);
     set("TRANSPORT", transport.name().to_owned());
     if let Transport::Socket { connections } = transport {
-        // One socket for each connection object, and permits for as many orders as are under way.
+        // One socket per connection object, and permits for all requests in flight.
         let permits = u32::from(connections) * PERMITS_A_CONNECTION;
         set("MAX_CONNECTIONS", connections.to_string());
         set("SOCKETS_PER_CONNECTION", "1".to_owned());

@@ -1,6 +1,6 @@
-//! workerd's own configuration (workerd.capnp) for the built Worker, after wrangler.toml.
+//! Generates workerd's configuration (workerd.capnp) for the built Worker from wrangler.toml.
 //!
-//! In scope is what sending needs: variables, secrets and Durable Objects.
+//! It contains what sending needs: variables, secrets and Durable Objects.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -10,10 +10,11 @@ use toml::{Table, Value};
 
 use crate::settings::Settings;
 
-/// The modules of a built Worker: a name, and its kind in workerd's words.
+/// The modules of a built Worker, each with its kind in workerd's schema.
 const MODULES: [(&str, &str); 2] = [("index.js", "esModule"), ("index_bg.wasm", "wasm")];
 
-/// Returns the configuration of a Worker in a folder, with its modules in `build`, `ca.pem`, and `storage`.
+/// Returns the configuration of a Worker in a folder that has its modules in `build`, `ca.pem`, and
+/// `storage`.
 pub(super) fn configuration(file: &str, settings: &Settings, folder: &Path, port: u16) -> Result<String> {
     let wrangler: Table = toml::from_str(file)?;
     let mut modules = String::new();

@@ -1,31 +1,31 @@
-//! wrangler's own configuration (wrangler.toml) for a Worker that is built already.
+//! Generates wrangler's configuration (wrangler.toml) for a built Worker.
 
 use anyhow::{Context, Result};
 use toml::{Table, Value};
 
-/// What the names of queues of dead letters end with.
+/// The suffix of the names of dead-letter queues.
 const DEAD: &str = "-dead-letters";
 
-/// The binding by which the Worker finds the objects of batches.
+/// The binding of the objects of batches.
 const BATCH: &str = "BATCH";
 
-/// How the Worker has its queue.
+/// The configuration of a Worker's queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Queue {
-    /// The most messages of a delivery.
+    /// The most messages per delivery.
     pub delivery: u32,
-    /// Whether it can send to it: without that, every sending fails.
+    /// Whether the Worker can send to the queue. Otherwise every send fails.
     pub takes: bool,
-    /// How many queues there are for chunks.
+    /// The number of queues for chunks.
     pub shards: u32,
-    /// How often a message is delivered again before it goes to the dead letters.
+    /// How often a message is delivered again before it becomes a dead letter.
     pub retries: u32,
-    /// Whether the objects of batches can be found: without that, no message can be done with.
+    /// Whether the Worker can find the objects of batches. Otherwise no message can be handled.
     pub finds_batches: bool,
 }
 
 impl Default for Queue {
-    /// As wrangler.toml has it.
+    /// Returns the configuration in wrangler.toml.
     fn default() -> Self {
         Self {
             delivery: 1,
@@ -38,7 +38,7 @@ impl Default for Queue {
 }
 
 impl Queue {
-    /// As wrangler.toml recommends it for a transport.
+    /// Returns the configuration that wrangler.toml recommends for a transport.
     pub fn of_transport(transport: Option<&str>) -> Self {
         let delivery = if transport == Some("socket") { 32 } else { 1 };
         Self {
@@ -48,7 +48,7 @@ impl Queue {
     }
 }
 
-/// Returns wrangler.toml without what builds, and with the queue as it is wanted.
+/// Returns wrangler.toml without its build command, and with this queue.
 pub(super) fn configuration(file: &str, queue: Queue) -> Result<String> {
     let mut table: Table = toml::from_str(file)?;
     table.remove("build");

@@ -1,6 +1,7 @@
-//! The names of the wasm's functions: a tenth of the Worker, which the platform shows in stack traces and needs for nothing.
+//! Removes the names of the wasm's functions. They are a tenth of the Worker, and the platform uses them only
+//! in stack traces.
 //!
-//! They are taken out of what is deployed and listed beside it, by the numbers that stack traces have instead
+//! They are removed from the deployed file and listed beside it, by the numbers that stack traces then have
 //! (`wasm-function[3123]`).
 
 use std::fmt::Write;
@@ -8,11 +9,11 @@ use std::fmt::Write;
 use anyhow::{Context, Result};
 use wasmparser::{KnownCustom, Name, NameSectionReader, Parser, Payload};
 
-/// Splits a module into one without names, which is otherwise the same byte for byte, and its list of functions, a line
-/// each: number and name.
+/// Splits a module into one without names, otherwise the same byte for byte, and the list of its functions:
+/// number and name per line.
 pub(super) fn split(wasm: &[u8]) -> Result<(Vec<u8>, String)> {
     let (mut slim, mut list) = (Vec::with_capacity(wasm.len()), String::new());
-    // Where the part ends that was looked at last: a section is told by its content, and has a head before that.
+    // The end of the last section. A section is reported by its contents, which follow its header.
     let mut end = 0;
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload?;
@@ -36,7 +37,7 @@ pub(super) fn split(wasm: &[u8]) -> Result<(Vec<u8>, String)> {
     Ok((slim, list))
 }
 
-/// The list of functions in the names.
+/// Returns the list of functions from the name section.
 fn functions(names: NameSectionReader<'_>) -> Result<String> {
     let mut list = String::new();
     for name in names {

@@ -1,7 +1,9 @@
-//! `cargo xtask demo campaign`: an audience is imported, a campaign scheduled, and the platform's cron trigger starts it.
+//! `cargo xtask demo campaign`: imports an audience and schedules a campaign, which the platform's cron
+//! trigger starts.
 //!
-//! Under `wrangler dev` nobody fires cron triggers by itself: the demo waits for the minute and fires it by wrangler's own
-//! address for that - twice, as the platform may - so that what follows is the Worker's `scheduled` event.
+//! `wrangler dev` does not fire cron triggers by itself. So the demo waits for the minute and fires the
+//! trigger at wrangler's URL for that, twice, as the platform may. The rest is the Worker's `scheduled`
+//! event.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -72,7 +74,7 @@ impl Campaign {
     }
 }
 
-/// Imports the devices, and says how many are new.
+/// Imports the devices. Returns the number of new ones.
 fn import(stack: &Stack, fleet: &Fleet, interrupt: &Interrupt) -> Result<u64> {
     let devices = fleet.devices();
     let bar = bar(u64::try_from(devices.len())?, "devices imported")?;
@@ -122,7 +124,7 @@ fn campaign() -> Value {
 /// Waits until the next minute begins.
 fn await_minute(interrupt: &Interrupt) -> Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    // A little later, as the platform's triggers come too.
+    // A little later, because the platform's triggers are late too.
     let left = Duration::from_secs(60 - now.as_secs() % 60) + Duration::from_millis(500);
     let bar = ProgressBar::new(left.as_secs());
     bar.set_style(ProgressStyle::with_template(
@@ -138,7 +140,7 @@ fn await_minute(interrupt: &Interrupt) -> Result<()> {
     Ok(())
 }
 
-/// Watches the run to its end and gives its batch's document.
+/// Watches the run until its end. Returns its batch's document.
 fn watch(stack: &Stack, id: &str, interrupt: &Interrupt) -> Result<Value> {
     let started = Instant::now();
     let mut progress: Option<ProgressBar> = None;
@@ -172,7 +174,7 @@ fn watch(stack: &Stack, id: &str, interrupt: &Interrupt) -> Result<Value> {
     }
 }
 
-/// What came of it.
+/// The results of the run.
 struct Outcome {
     summary: Value,
     reasons: Vec<Value>,
@@ -266,16 +268,16 @@ const AUDIENCE: &str = "readers";
 
 const SHARDS: u32 = 8;
 
-/// Long ago: what APNs says of a device that is gone counts if it is later.
+/// In the past, so that the device counts as gone: APNs' timestamp must be later than its registration.
 const REGISTERED_AT: &str = "2024-01-01T00:00:00Z";
 
 const LOCALES: [&str; 4] = ["en-GB", "de-AT", "en", "fr"];
 
-/// How many devices are imported with one request: enough requests for the bar to move.
+/// The number of devices per import request: several requests are needed, so that the progress bar moves.
 const IMPORTED_AT_ONCE: usize = 2000;
 
-/// How often it is looked how far the run is.
+/// The interval of polling for the progress of the run.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How long a run may take.
+/// The most time of a run.
 const LONGEST: Duration = Duration::from_secs(600);

@@ -1,4 +1,4 @@
-//! The devices of the demo: most take notifications, some are gone, some never were.
+//! The devices of the demo: most accept notifications, some are gone, some have invalid tokens.
 
 use anyhow::Result;
 use serde_json::json;
@@ -8,18 +8,19 @@ use testbed::keys::sha256_hex;
 
 use crate::stack::APP;
 
-/// Of so many devices in a row, one each is unregistered, expired and malformed.
+/// In each cycle of this many devices, one is unregistered, one expired and one malformed.
 const CYCLE: usize = 50;
 
-/// Where in the cycle these are: never the first, because the first answer decides whether a token is good.
+/// Their positions in the cycle. Never the first, because the first answer decides whether the provider token
+/// is valid.
 const UNREGISTERED: usize = 7;
 const EXPIRED: usize = 19;
 const MALFORMED: usize = 31;
 
-/// How many hex digits are left of a token that was cut short, by a database column for example.
+/// The number of hex digits of a truncated token, for example from a database column that is too short.
 const CUT: usize = 40;
 
-/// How many devices are registered at the mock with one request.
+/// The number of devices per registration request to the mock.
 const REGISTERED_AT_ONCE: usize = 10_000;
 
 /// One device.
@@ -27,7 +28,7 @@ const REGISTERED_AT_ONCE: usize = 10_000;
 pub(super) struct Device {
     /// Its token, as the caller has it.
     pub(super) token: String,
-    /// What the caller calls it.
+    /// The caller's ref.
     pub(super) reference: String,
     state: State,
 }
@@ -37,7 +38,7 @@ enum State {
     Registered,
     Unregistered,
     Expired,
-    /// APNs never gave out such a token.
+    /// APNs never issued such a token.
     Malformed,
 }
 
@@ -46,17 +47,17 @@ enum State {
 pub(super) struct Fleet(Vec<Device>);
 
 impl Fleet {
-    /// So many devices; always the same.
+    /// Creates this number of devices, always the same.
     pub(super) fn of(devices: usize) -> Self {
         Self((0..devices).map(Device::new).collect())
     }
 
-    /// The devices.
+    /// Returns the devices.
     pub(super) fn devices(&self) -> &[Device] {
         &self.0
     }
 
-    /// Tells the mock of all devices that APNs knows.
+    /// Registers all valid devices at the mock.
     pub(super) fn register(&self, mock: &Mock) -> Result<()> {
         for (state, name) in [
             (State::Registered, "registered"),

@@ -1,4 +1,4 @@
-//! What became of the pushes, collected from the Worker's answers.
+//! The results of the pushes, collected from the Worker's answers.
 
 use std::collections::BTreeMap;
 
@@ -8,27 +8,27 @@ use serde_json::Value;
 /// APNs' status for a device that is gone.
 const GONE: u64 = 410;
 
-/// What became of all pushes.
+/// The results of all pushes.
 #[derive(Debug, Default)]
 pub(super) struct Outcomes {
     /// Pushes by status, APNs' code and reason.
     pub(super) kinds: BTreeMap<(String, u64, String), u64>,
-    /// How long each push took at the Worker, in milliseconds.
+    /// The time of each push at the Worker, in milliseconds.
     times: Vec<f64>,
-    /// How the Worker talks to APNs.
+    /// The Worker's transport.
     pub(super) transport: String,
 }
 
-/// The four ways in which a push can end; each push is in exactly one.
+/// The number of pushes per kind of result. Each push has exactly one.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// APNs took it.
+    /// APNs accepted it.
     pub(super) accepted: u64,
-    /// APNs refused it for another reason than that the device is gone.
+    /// APNs refused it for a reason other than a device that is gone.
     pub(super) rejected: u64,
-    /// APNs said that the device is gone.
+    /// APNs reported the device as gone.
     pub(super) gone: u64,
-    /// It is not known to have reached APNs.
+    /// It may not have reached APNs.
     pub(super) failed: u64,
 }
 
@@ -63,7 +63,7 @@ impl Outcomes {
         Ok(())
     }
 
-    /// The pushes by how they ended.
+    /// Counts the pushes by kind of result.
     pub(super) fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for ((status, code, _), pushes) in &self.kinds {
@@ -78,7 +78,7 @@ impl Outcomes {
         counts
     }
 
-    /// The time that so many per mille of the pushes took at most, in milliseconds; 0 without any push.
+    /// Returns a percentile of the times, in per mille, in milliseconds. 0 without any push.
     pub(super) fn percentile(&self, per_mille: usize) -> f64 {
         let mut times = self.times.clone();
         times.sort_by(f64::total_cmp);
@@ -88,7 +88,7 @@ impl Outcomes {
 }
 
 impl Counts {
-    /// All pushes.
+    /// Returns the number of pushes.
     pub(super) fn sent(&self) -> u64 {
         self.accepted + self.rejected + self.gone + self.failed
     }

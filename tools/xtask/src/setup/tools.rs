@@ -1,6 +1,6 @@
-//! The two programs that turn a wasm32 library into a Worker, compiled from the crates registry.
+//! The two programs that convert a wasm32 library to a Worker, compiled from the crates registry.
 //!
-//! Each lies in a folder named after its version, so that a new version is simply a folder that is not there yet.
+//! Each is in a folder named after its version, so a new version has a new folder.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,10 +9,10 @@ use anyhow::{Context, Result};
 
 use crate::{process, progress, project};
 
-/// The version of worker-build; it goes with the version of the `worker` crate.
+/// The version of worker-build, which must match the version of the `worker` crate.
 const WORKER_BUILD: &str = "0.8.7";
 
-/// Settings for compiling the tools: they run for seconds, so it does not pay to optimise them for minutes.
+/// The settings for compiling the tools. They run for seconds, so minutes of optimization do not pay off.
 const QUICK_RELEASE: [(&str, &str); 4] = [
     ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
     ("CARGO_PROFILE_RELEASE_LTO", "off"),
@@ -20,16 +20,16 @@ const QUICK_RELEASE: [(&str, &str); 4] = [
     ("CARGO_PROFILE_RELEASE_DEBUG", "false"),
 ];
 
-/// Where the programs are.
+/// The paths of the programs.
 #[derive(Debug)]
 pub(crate) struct Tools {
-    /// worker-build: drives the other tools and writes build/.
+    /// worker-build: runs the other tools and writes build/.
     pub(crate) worker_build: PathBuf,
-    /// wasm-bindgen: writes the JavaScript side; of exactly the version of the library in Cargo.lock.
+    /// wasm-bindgen: writes the JavaScript side. It has exactly the version of the library in Cargo.lock.
     pub(crate) wasm_bindgen: PathBuf,
 }
 
-/// Compiles the programs that are not there yet.
+/// Compiles the missing programs.
 pub(crate) fn ready() -> Result<Tools> {
     let lock = fs::read_to_string(project::root().join("Cargo.lock")).context("Cargo.lock cannot be read")?;
     let wasm_bindgen = locked(&lock, "wasm-bindgen").context("Cargo.lock does not name wasm-bindgen")?;
@@ -47,7 +47,7 @@ pub(crate) fn ready() -> Result<Tools> {
             "writes the wasm's JavaScript",
         )?,
     };
-    // Both were compiled here, to share dependencies; nothing needs it any more.
+    // Both were compiled in this folder to share dependencies. It is no longer needed.
     let shared = compile_folder();
     if shared.exists() {
         fs::remove_dir_all(shared)?;
@@ -90,7 +90,7 @@ fn compile_folder() -> PathBuf {
     project::tools().join("target")
 }
 
-/// The version that a lock file holds for a package.
+/// Returns the locked version of a package.
 fn locked<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
     let entry = format!("name = \"{package}\"\nversion = \"");
     let (_, rest) = lock.split_once(&entry)?;

@@ -1,7 +1,8 @@
 //! A Rust compiler for wasm32-unknown-unknown.
 //!
-//! Usually the developer's own, to which rustup adds the target in seconds. Where rustup's downloads are out of reach,
-//! Debian's Rust takes its place, with a standard library that is compiled here ([`debian`]).
+//! Usually it is the developer's own, for which rustup installs the target in seconds. Where rustup's
+//! downloads are not reachable, Debian's Rust is used, with a standard library that is compiled here
+//! ([`debian`]).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,26 +17,28 @@ mod debian;
 /// The target that Cloudflare runs.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
-/// How long rustup may take when there is another way. It needs about 3 s; without a network it would try for minutes.
+/// How long rustup may take when there is another way. It needs about 3 s, but without a network it would
+/// retry for minutes.
 const RUSTUP_LIMIT: Duration = Duration::from_secs(20);
 
-/// The compiler to use for wasm32.
+/// The compiler for wasm32.
 #[derive(Debug)]
 pub(crate) enum Toolchain {
     /// The one that compiles everything else.
     Usual,
-    /// One of our own making, in this folder.
+    /// The one that was built here, in this folder.
     Own(PathBuf),
 }
 
 impl Toolchain {
-    /// A command, with this toolchain's cargo, rustc and clippy first in its PATH and wasm32's own target folder.
+    /// Returns a command with this toolchain's cargo, rustc and clippy first in its PATH, and with wasm32's
+    /// own target folder.
     ///
-    /// `path` is the PATH to build on.
+    /// `path` is the PATH to extend.
     pub(crate) fn command(&self, program: impl AsRef<Path>, path: &std::ffi::OsStr) -> Result<Command> {
         let mut command = process::command(program);
         command.env("CARGO_TARGET_DIR", project::wasm_target());
-        // What worker-build sets: the same everywhere, or cargo would compile for each value anew.
+        // As worker-build sets it, because cargo would compile again for each different value.
         command.env("WASM_BINDGEN_USE_JS_SYS", "1");
         match self {
             Self::Usual => {
@@ -43,7 +46,8 @@ impl Toolchain {
             }
             Self::Own(folder) => {
                 let bin = folder.join("bin");
-                // SYSROOT is for clippy, which is a compiler of its own and not the wrapper in this folder.
+                // SYSROOT is for clippy, which is a compiler of its own and does not use the wrapper in this
+                // folder.
                 command
                     .env("RUSTC", bin.join("rustc"))
                     .env("RUSTDOC", bin.join("rustdoc"))
@@ -52,7 +56,7 @@ impl Toolchain {
                     "PATH",
                     std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(path)))?,
                 );
-                // Both speak of the compiler that compiled this program.
+                // Both refer to the compiler that compiled this program.
                 command
                     .env_remove("RUSTUP_TOOLCHAIN")
                     .env_remove("LD_LIBRARY_PATH");
@@ -61,7 +65,7 @@ impl Toolchain {
         Ok(command)
     }
 
-    /// The name of the cargo to run: by path, because a bare name is looked up in our own PATH.
+    /// Returns the path of the cargo to run. A bare name would be looked up in the PATH of this process.
     pub(crate) fn cargo(&self) -> PathBuf {
         match self {
             Self::Usual => std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from),
@@ -70,7 +74,7 @@ impl Toolchain {
     }
 }
 
-/// Finds, or else makes, a compiler for wasm32.
+/// Finds a compiler for wasm32, or builds one.
 pub(crate) fn ready() -> Result<Toolchain> {
     if has_target() {
         return Ok(Toolchain::Usual);
@@ -101,7 +105,7 @@ pub(crate) fn ready() -> Result<Toolchain> {
     Ok(Toolchain::Own(own))
 }
 
-/// Whether the developer's own rustc has the target's library.
+/// Whether the developer's rustc has the target's library.
 fn has_target() -> bool {
     let folder =
         process::answer(process::command("rustc").args(["--print", "target-libdir", "--target", TARGET]));

@@ -1,7 +1,9 @@
-//! Sends with the crate a2: one client for the process, as its documentation says, and pushes in flight at once.
+//! Sends with the crate a2: one client per process, as its documentation recommends, and several pushes in
+//! flight.
 //!
-//! The protocol of all peers (see docs/internals/benchmark.md): standard input has one order a line, the very JSON document that
-//! apns-edge takes over HTTP; standard output gets one result a line; the end of the input ends the program.
+//! The protocol of all peers (see docs/internals/benchmark.md): standard input has one request per line, the
+//! JSON document that apns-edge accepts over HTTP. Standard output gets one result per line. The program ends
+//! when its input ends.
 
 use std::env;
 use std::fs::File;
@@ -17,10 +19,10 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
-/// How many bytes of results leave in one write at most.
+/// The most bytes of results per write.
 const OUTPUT_BUFFER: usize = 64 * 1024;
 
-/// What apns-edge takes as the body of a request, as far as this program uses it.
+/// The fields of apns-edge's request body that this program uses.
 #[derive(Deserialize)]
 struct Order {
     notification: Notification,
@@ -67,7 +69,7 @@ struct PushResult {
     ms: f64,
 }
 
-// On one thread: on several it was no faster and took more processor time.
+// One thread: several were not faster and used more CPU time.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let key = File::open(variable("APNS_KEY")?)?;
@@ -94,7 +96,7 @@ async fn main() -> Result<()> {
             let (notification, topic) = (Arc::clone(&notification), Arc::clone(&topic));
             tokio::spawn(async move {
                 let result = push(&client, &notification, &topic, device).await;
-                // Nobody reads results any more if the writer has failed, which ends the program below.
+                // If the writer has failed, nobody reads results any more, and the program ends below.
                 let _ = results.send(result);
                 drop(permit);
             });
@@ -137,7 +139,7 @@ async fn push(client: &Client, notification: &Notification, topic: &str, device:
     }
 }
 
-/// Results that are there at once leave in one write.
+/// Writes results. Those that are available at once share a write.
 fn write(mut results: UnboundedReceiver<PushResult>) -> Result<()> {
     let mut out = BufWriter::with_capacity(OUTPUT_BUFFER, io::stdout().lock());
     while let Some(result) = results.blocking_recv() {

@@ -1,8 +1,9 @@
-//! The other way to wasm32: Debian's Rust, and the target's standard library compiled from Debian's source package.
+//! The alternative for wasm32: Debian's Rust, and the target's standard library compiled from Debian's source
+//! package.
 //!
-//! Debian has no package of that library for its newest Rust, but has its source with all that it depends on. Compiled
-//! once, it is laid out in a folder of the project as a toolchain: Debian's programs, our library. Nothing outside the
-//! project changes except for the installed packages.
+//! Debian has no package of that library for its newest Rust, but it has the source with all dependencies. It
+//! is compiled once, and laid out as a toolchain in a folder of the project: Debian's programs and our
+//! library. Outside the project, only the packages are installed.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -14,31 +15,32 @@ use anyhow::{Context, Result, bail};
 use super::TARGET;
 use crate::{process, progress, project};
 
-/// Compiler, cargo, the library's source, and clippy: Debian's newest Rust, kept up to date for its browsers.
+/// Compiler, cargo, the library's source, and clippy: Debian's newest Rust, which is maintained for its
+/// browsers.
 const PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-clippy"];
 
-/// Where Debian puts programs.
+/// The folder of Debian's programs.
 const BIN: &str = "/usr/bin";
 
-/// Where Debian's compiler looks for libraries.
+/// The folder of the libraries of Debian's compiler.
 const RUSTLIB: &str = "/usr/lib/rustlib";
 
 /// The crates of the standard library that a Worker is linked with.
 const BUILD_STD: &str = "-Zbuild-std=std,panic_abort,panic_unwind,test";
 
-/// The empty crate whose only purpose is that cargo builds the standard library for it.
+/// The empty crate for which cargo builds the standard library.
 const EMPTY: &str = "std-for-wasm";
 
-/// Names the compiler that a finished toolchain was made for.
+/// The file with the version of the compiler for which a complete toolchain was built.
 const MARK: &str = "made-for";
 
-/// Whether the toolchain in `folder` is finished, and made for the compiler that is installed.
+/// Whether the toolchain in `folder` is complete, and built for the installed compiler.
 pub(super) fn is_complete(folder: &Path) -> bool {
     let made_for = fs::read_to_string(folder.join(MARK)).ok();
     made_for.is_some() && made_for == version()
 }
 
-/// Makes the toolchain in `folder`.
+/// Builds the toolchain in `folder`.
 pub(super) fn make(folder: &Path) -> Result<()> {
     install(&PACKAGES)?;
     let compiler = version().context("Debian's rustc is installed but does not run")?;
@@ -52,12 +54,12 @@ pub(super) fn make(folder: &Path) -> Result<()> {
     )?;
     lay_out(folder, host, &linker, &libraries)?;
     fs::remove_dir_all(project::tools().join(EMPTY))?;
-    // Last, so that a toolchain with the mark is a whole one.
+    // Written last, so that a toolchain with the mark is complete.
     fs::write(folder.join(MARK), compiler)?;
     Ok(())
 }
 
-/// What Debian's rustc says about itself.
+/// Returns what Debian's rustc prints as its version.
 fn version() -> Option<String> {
     process::answer(
         Command::new(Path::new(BIN).join("rustc"))
@@ -70,7 +72,7 @@ fn field<'a>(version: &'a str, name: &str) -> Option<&'a str> {
     version.lines().find_map(|line| line.strip_prefix(name))
 }
 
-/// Installs those of the packages that are not installed.
+/// Installs the packages that are missing.
 fn install(packages: &[&str]) -> Result<()> {
     let missing: Vec<_> = packages
         .iter()
@@ -99,7 +101,7 @@ fn is_installed(package: &str) -> bool {
     status.as_deref() == Some("installed")
 }
 
-/// How to call apt-get with the rights that it needs, if there is a way that asks nobody for a password.
+/// Returns a command for apt-get with the required rights, if that is possible without a password.
 fn apt() -> Option<impl Fn() -> Command> {
     let root = process::answer(Command::new("id").arg("-u")).as_deref() == Some("0");
     let sudo = !root && process::answer(Command::new("sudo").args(["-n", "true"])).is_some();
@@ -113,7 +115,8 @@ fn apt() -> Option<impl Fn() -> Command> {
     })
 }
 
-/// A linker for wasm: rustup's toolchains bring one; Debian's is in the package of the compiler's own LLVM.
+/// Returns a linker for wasm. rustup's toolchains include one. Debian's is in the package of the compiler's
+/// LLVM.
 fn linker(compiler: &str, host: &str) -> Result<PathBuf> {
     if let Some(sysroot) = process::answer(process::command("rustc").args(["--print", "sysroot"])) {
         let linker = Path::new(&sysroot)
@@ -144,7 +147,8 @@ fn compile() -> Result<Vec<PathBuf>> {
     cargo
         .env("RUSTC", Path::new(BIN).join("rustc"))
         .env("CARGO_TARGET_DIR", work.join("target"));
-    // Unstable options of a stable compiler; and bitcode, without which a Worker cannot be optimised as a whole.
+    // Enables unstable options of a stable compiler, and bitcode, which the optimization of a whole Worker
+    // needs.
     cargo
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTFLAGS", "-Cembed-bitcode=yes");
@@ -165,7 +169,7 @@ fn compile() -> Result<Vec<PathBuf>> {
     Ok(libraries)
 }
 
-/// Puts programs, the host's library and the target's together in one folder.
+/// Copies the programs, the host's library and the target's into one folder.
 fn lay_out(folder: &Path, host: &str, linker: &Path, libraries: &[PathBuf]) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)?;
