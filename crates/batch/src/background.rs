@@ -30,7 +30,7 @@ pub struct BackgroundTasks {
     removal: CallSlot,
     /// Whether the registry may have an old state of the batch.
     is_unregistered: bool,
-    /// Whether the call in progress tells the credential's other batches about the record's current refusal.
+    /// Whether the call in progress notifies the credential's other batches of the record's current refusal.
     is_reporting_refusal: bool,
 }
 

@@ -95,7 +95,7 @@ impl Batch {
         })
     }
 
-    /// Whether the audience is told about devices whose tokens were refused with 400.
+    /// Whether the audience receives the devices whose tokens were refused with 400.
     ///
     /// If more than `BAD_TOKEN_PAUSE_PERCENT` of a run's answers are such refusals, the app is probably
     /// configured wrong and the devices are fine. This also holds for small runs, and after a caller has

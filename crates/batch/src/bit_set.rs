@@ -1,7 +1,7 @@
 //! A set of the indices of pushes in a chunk.
 //!
-//! The settled, waiting and in-flight pushes of a chunk are such sets. They are kept as bits and stored as ranges, because most
-//! of them are a few ranges.
+//! The settled, waiting and in-flight pushes of a chunk are such sets. They are kept as bits and stored as
+//! ranges, because most of them are a few ranges.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -14,7 +14,7 @@ impl BitSet {
     /// The empty set.
     pub const NONE: Self = Self([0; WORDS]);
 
-    /// The indices below `count`.
+    /// Returns the set of the indices below `count`.
     #[must_use]
     pub fn first(count: usize) -> Self {
         let mut words = [0; WORDS];
@@ -34,7 +34,7 @@ impl BitSet {
         }
     }
 
-    /// Returns whether the index is in the set.
+    /// Whether the index is in the set.
     #[must_use]
     pub fn contains(&self, index: usize) -> bool {
         self.0
@@ -42,38 +42,38 @@ impl BitSet {
             .is_some_and(|word| word & (1 << (index % BITS)) != 0)
     }
 
-    /// The number of indices.
+    /// Returns the number of indices.
     #[must_use]
     pub fn len(&self) -> usize {
         let ones = self.0.iter().map(|word| word.count_ones());
         usize::try_from(ones.sum::<u32>()).unwrap_or(usize::MAX)
     }
 
-    /// Returns whether the set is empty.
+    /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::NONE
     }
 
-    /// The union of both sets.
+    /// Returns the union of both sets.
     #[must_use]
     pub fn with(self, other: Self) -> Self {
         self.zip(other, |one, other| one | other)
     }
 
-    /// The indices that are not in `other`.
+    /// Returns the indices that are not in `other`.
     #[must_use]
     pub fn without(self, other: Self) -> Self {
         self.zip(other, |one, other| one & !other)
     }
 
-    /// The intersection of both sets.
+    /// Returns the intersection of both sets.
     #[must_use]
     pub fn both(self, other: Self) -> Self {
         self.zip(other, |one, other| one & other)
     }
 
-    /// The indices in ascending order.
+    /// Iterates over the indices in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
         self.0.iter().enumerate().flat_map(|(number, word)| {
             let mut rest = *word;
@@ -93,7 +93,7 @@ impl BitSet {
         Self(words)
     }
 
-    /// The first and the last index of each range.
+    /// Returns the first and the last index of each range.
     fn runs(&self) -> Vec<(usize, usize)> {
         let mut runs: Vec<(usize, usize)> = Vec::new();
         for index in self.iter() {
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_sets_format_unchanged() {
-        // Stored with every claim and every settling.
+        // Stored with every claim and every settlement.
         let set: BitSet = [0, 1, 2, 7, 499].into_iter().collect();
         let text = serde_json::to_string(&set).unwrap();
         assert_eq!(text, "[[0,2],[7,7],[499,499]]");

@@ -1,4 +1,4 @@
-//! Whom a simulated run of a campaign is for.
+//! The audience of a simulated campaign run.
 
 /// The audience of a run.
 #[derive(Clone, Copy)]
@@ -12,10 +12,10 @@ impl Audience {
         Self { devices, shards }
     }
 
-    /// How many devices a shard has: hashes spread them well, but not quite evenly.
+    /// Returns how many devices a shard has. Hashes spread them well, but not quite evenly.
     pub(super) fn devices_of(self, shard: u32) -> u64 {
         let even = self.devices / u64::from(self.shards);
-        // Neighbours give and take; the last has what is left.
+        // Neighbours differ by the same amount in opposite directions; the last shard gets the rest.
         let moved = u64::from(shard / 2) * 30 % (even / 2);
         let last = self.devices % u64::from(self.shards) * u64::from(shard + 1 == self.shards);
         if shard.is_multiple_of(2) {

@@ -1,16 +1,16 @@
-//! What a simulated run of a campaign has cost, as it is printed.
+//! The costs of a simulated campaign run, as they are printed.
 
 use std::time::Duration;
 
 use super::{Batch, Chunk, Stage, at};
 
-/// What was counted.
+/// The counters.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
     pub(super) first_push_after: Option<Duration>,
     pub(super) last_push_after: Duration,
     pub(super) scanned_after: Option<Duration>,
-    /// Requests of scans, and those of them that only ask how far they are, each after an alarm.
+    /// Requests of scans, and those that only ask for the scan's position, each after an alarm.
     pub(super) steps: usize,
     pub(super) asked: usize,
     pub(super) claims: usize,
@@ -23,19 +23,19 @@ pub(super) struct Figures {
     pub(super) batch_rows: usize,
     /// How long the batch's object was busy.
     pub(super) busy: Duration,
-    /// The longest that a request stood before it and was served.
+    /// The longest time that a request waited for the object, including its execution.
     pub(super) longest_line: Duration,
-    /// The most chunks at a time that nobody had touched, and that were under way: all others are a few bytes each.
+    /// The maximum number of untouched chunks, and of begun chunks. All others take a few bytes each.
     pub(super) worst_fresh: usize,
     pub(super) worst_under_way: usize,
     pub(super) pushes: u64,
 }
 
 impl Figures {
-    /// Looks at the batch after a request, so long after the start.
+    /// Records the batch's state after a request, `since` after the start.
     pub(super) fn note(&mut self, batch: &Batch, since: Duration) {
         self.worst_fresh = self.worst_fresh.max(batch.plan.fresh());
-        // All chunks are looked at, and so not each time.
+        // This looks at all chunks, so it is not done each time.
         if self.steps.is_multiple_of(100) {
             let open = |chunk: &&Chunk| matches!(chunk.stage, Stage::Open(_));
             let under_way = batch.chunks.iter().filter(open).count();
@@ -46,7 +46,7 @@ impl Figures {
         }
     }
 
-    /// Prints the figures, and what the platform charges for them.
+    /// Prints the figures and the platform's charges for them.
     pub(super) fn print(&self, chunks: usize, shards: u32, took: Duration) {
         let busy = self.busy.as_secs_f64() / took.as_secs_f64();
         println!("{self:#?}");
@@ -60,8 +60,8 @@ impl Figures {
         println!("in all: ${sum:.4}");
     }
 
-    /// What is charged, how much of it there is, and dollars for a unit: docs/operating/costs.md, which has the sources, counts it
-    /// in words.
+    /// Returns each charge with its amount and its price per unit in dollars. docs/operating/costs.md has the
+    /// sources and the same calculation in words.
     fn bill(&self, chunks: usize, shards: usize, seconds: f64) -> [(&'static str, f64, f64); 8] {
         let gone_pages = chunks.div_ceil(GONE_PAGE);
         let gone = chunks;
@@ -117,51 +117,53 @@ fn float(count: u64) -> f64 {
     count as f64
 }
 
-/// How many requests to objects a chunk's run costs beside those to the batch: a lease at the gate and its end, an errand to
-/// a connection, what is counted.
+/// The number of requests per chunk to objects other than the batch: a lease and its return at the gate, a
+/// request to a connection, and the metrics.
 const REQUESTS_A_RUN: usize = 4;
 
-/// The scheduler is woken and told of the end; the registry is told that the batch runs, was filled and has ended.
+/// Requests per run: the scheduler is woken and gets the run's report, and the registry learns that the batch
+/// runs, is sealed and has ended.
 const REQUESTS_ABOUT_IT: usize = 5;
 
-/// How many chunks' gone devices an audience is told of together (`rows::PAGE`). One device of each chunk is gone here.
+/// The number of chunks whose gone devices are reported together (`rows::PAGE`). Here one device per chunk is
+/// gone.
 const GONE_PAGE: usize = 1000;
 
-/// The rows that a chunk costs in its shard: to whom it goes, with two entries of indices, and the row's end a month later.
-/// Counted by workerd.
+/// The rows per chunk in its shard: the record of its devices with two index entries, and its deletion a
+/// month later. Counted by workerd.
 const ROWS_A_CHUNK: usize = 4;
 
-/// The rows of a scan: written with an entry of an index, and deleted; and its first alarm.
+/// The rows per scan: its row with an index entry, its deletion, and its first alarm.
 const ROWS_PER_SCAN: usize = 4;
 
-/// Two rows of the scheduler when the run is made, started and over; three of the registry.
+/// The rows per run: two of the scheduler when it is created, started and done; three of the registry.
 const ROWS_ABOUT_IT: usize = 9;
 
-/// What the benchmark of a batch counted (docs/internals/benchmark-batch.md).
+/// Measured by the benchmark of a batch (docs/internals/benchmark-batch.md).
 const ROWS_READ_A_CHUNK: usize = 5;
 
-/// To find a gone device and its entries of indices. Counted by workerd.
+/// To find a gone device and its index entries. Counted by workerd.
 const ROWS_READ_A_GONE: usize = 6;
 
 /// A message is written, read and deleted.
 const OPERATIONS_A_MESSAGE: usize = 3;
 
-/// The processor time of a push, all of workerd's (docs/internals/benchmark-batch.md).
+/// The CPU time per push, including all of workerd (docs/internals/benchmark-batch.md).
 const CPU_US: f64 = 22.3;
 
-/// Objects that count for `/metrics`, connections, and how long those stay open: the defaults of the settings.
+/// The number of metrics objects and connections, and how long connections stay open: the default settings.
 const METRICS: f64 = 4.0;
 const CONNECTIONS: f64 = 4.0;
 const IDLE_S: f64 = 60.0;
 
-/// What an object is billed with while it runs.
+/// The memory with which a running object is billed.
 const OBJECT_GB: f64 = 0.128;
 
-/// What a batch stores of a push (docs/internals/benchmark-batch.md) until `BATCH_RETENTION` is over.
+/// What a batch stores per push (docs/internals/benchmark-batch.md) until `BATCH_RETENTION` is over.
 const BYTES_A_PUSH: f64 = 99.5;
 const BATCH_DAYS: f64 = 7.0;
 
-/// What a shard stores of to whom a chunk went. Seen in workerd.
+/// What a shard stores per chunk about the devices that it was sent to. Measured in workerd.
 const BYTES_A_SEND: f64 = 1536.0;
 const SEND_DAYS: f64 = 31.0;
 

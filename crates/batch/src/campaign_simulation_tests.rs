@@ -1,10 +1,12 @@
-//! A campaign's run, from its start to its last push, in virtual time: of ten thousand devices, a million, and ten million in
-//! 64 shards.
+//! A campaign run from its start to its last push, in virtual time: with ten thousand devices, a million, and
+//! ten million in 64 shards.
 //!
-//! The shards scan side by side, and the batch's object serves one request at a time: steps of scans, claims and settlings
-//! stand in one line. What takes how long is named below, with where the number comes from; the network between objects
-//! is in it, and so is a queue that brings messages late. The figures, and what they cost, are printed with
-//! `cargo test campaign_simulation -- --nocapture`; what is asserted must hold whatever takes how long.
+//! The shards scan concurrently. The batch's object serves one request at a time, so steps of scans, claims
+//! and settlements wait in one line. The constants below say how long each operation takes, and where the
+//! number comes from. The model includes the network between objects and a queue that delivers messages late.
+//!
+//! Print the figures and costs with `cargo test campaign_simulation -- --nocapture`. The assertions must hold
+//! whatever the durations are.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -19,28 +21,30 @@ use super::*;
 use crate::fixture::{BEGIN, accepted, record, terms, told};
 use delivery::verdict::Verdict;
 
-/// The most there are (`BATCH_QUEUES`).
+/// The maximum number of queues (`BATCH_QUEUES`).
 const QUEUES: usize = 8;
 
-/// How long a shard takes to find 500 devices, to render their lines and to write down what it did. Assumed: twice what an
-/// upload takes to read, to check and to write as many lines (docs/internals/benchmark-batch.md: 500,000 a second).
+/// How long a shard takes to find 500 devices, render their lines and record them. Assumed: twice what an
+/// upload takes to parse, check and write as many lines (docs/internals/benchmark-batch.md: 500,000 per
+/// second).
 const PAGE: Duration = Duration::from_millis(2);
 
-/// How long the batch's object takes for a step, of up to 60 KB. Assumed likewise: an upload's chunk takes 1 ms, and here each
-/// is a request.
+/// How long the batch's object takes for a step of up to 60 KB. Assumed: twice an upload's 1 ms per chunk,
+/// because each step is a request.
 const STEP: Duration = Duration::from_millis(2);
 
-/// How long it takes for a claim or a settling. Assumed: an object that writes serves 200 to 500 requests a second, as
-/// Cloudflare's users plan with; the benchmark of a batch had 120 a second beside all else on one thread.
+/// How long it takes for a claim or a settlement. Assumed: an object that writes serves 200 to 500 requests
+/// per second, the figure that Cloudflare's users plan with. The benchmark of a batch had 120 per second,
+/// with everything on one thread.
 const REQUEST: Duration = Duration::from_millis(2);
 
-/// How long a request is on its way from one object to another. Assumed: they are in the same part of the world.
+/// How long a request takes from one object to another. Assumed: both are in the same region.
 const HOP: Duration = Duration::from_millis(5);
 
-/// How long after the one before it a shard is told to begin: six at a time, a hop there and one back.
+/// The interval between two shards' starts: six at a time, one hop there and one back.
 const START: Duration = Duration::from_millis(2);
 
-/// How long a shard waits for an answer that does not come.
+/// How long a shard waits for an answer that does not arrive.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 #[test]
@@ -96,13 +100,13 @@ fn run(audience: Audience) -> Figures {
 
 #[derive(Debug)]
 enum Event {
-    /// A shard wakes, and asks how far it is.
+    /// A shard wakes and asks for its position.
     Wake(u32),
     /// A shard has read a page.
     Page(u32),
-    /// A request comes to the batch's object.
+    /// A request arrives at the batch's object.
     Ask(Request),
-    /// It is served.
+    /// The object serves it.
     Serve(Request),
     Appended {
         shard: u32,
@@ -113,7 +117,7 @@ enum Event {
         chunk: u32,
         work: Work,
     },
-    /// APNs has answered as many pushes of a run as there are permits.
+    /// APNs has answered as many of a runner's pushes as there are permits.
     Answers(u64),
     Leave(usize),
     Alarm,
@@ -152,13 +156,13 @@ struct Simulation {
     /// When the batch's object is free.
     free_at: Timestamp,
     alarm_at: Option<Timestamp>,
-    /// How far each shard believes to be.
+    /// The position of each shard, as the shard knows it.
     cursors: Vec<String>,
     queues: [Queue; QUEUES],
     permits: usize,
     waiting: VecDeque<u64>,
     runs: HashMap<u64, Run>,
-    /// Of each chunk its shard, the first of its devices and how many.
+    /// Per chunk: its shard, its first device and its number of devices.
     staged: Vec<(u32, u64, u64)>,
     rng: Rng,
     figures: Figures,
@@ -241,7 +245,8 @@ impl Simulation {
         }
     }
 
-    /// The next step of a shard's scan, from where it believes to be: its cursor is how many devices lie behind.
+    /// Returns the next step of a shard's scan from the position that it knows. Its cursor is the number of
+    /// devices before it.
     fn next_step(&self, shard: u32) -> Append {
         let cursor = &self.cursors[at(shard)];
         let from: u64 = cursor.parse().unwrap_or(0);
@@ -270,7 +275,7 @@ impl Simulation {
         }
     }
 
-    /// What the batch's object does with a request.
+    /// Executes a request in the batch's object.
     fn serve(&mut self, request: Request) {
         let now = self.events.now;
         match request {
@@ -316,7 +321,7 @@ impl Simulation {
         }
     }
 
-    /// What the object does after each request.
+    /// Executes what the object does after each request.
     fn go_on(&mut self) {
         self.save();
         let now = self.events.now;
@@ -371,7 +376,7 @@ impl Simulation {
         self.admit();
     }
 
-    /// Those that wait get permits in order.
+    /// Grants permits to waiting runners, in order.
     fn admit(&mut self) {
         while self.permits >= PERMITS_A_RUN
             && let Some(number) = self.waiting.pop_front()

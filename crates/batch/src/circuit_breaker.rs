@@ -1,9 +1,9 @@
-//! Limits a batch to a few pushes while it is unknown whether APNs accepts them.
+//! The circuit breaker of a batch: limits it to a few pushes while it is unknown whether APNs accepts them.
 //!
-//! This is the case at the start, and again after most of a chunk's pushes failed. Without the limit a batch
-//! would touch every chunk in vain, and send all its pushes to a server in trouble. The first [`INITIAL_PUSHES`]
-//! pushes are also sent alone, so that a batch with wrong device tokens (`bad_tokens`) pauses before all of
-//! them are refused.
+//! It is half-open at the start, and again after most of a chunk's pushes failed. Without the limit a batch
+//! would touch every chunk in vain, and send all its pushes to a server in trouble. The first
+//! [`INITIAL_PUSHES`] pushes are also sent before any others, so that a batch with wrong device tokens
+//! (`bad_tokens`) pauses before all of them are refused.
 
 use std::time::Duration;
 
@@ -30,8 +30,8 @@ impl Default for CircuitBreaker {
 }
 
 impl CircuitBreaker {
-    /// Creates the guard of a batch with `ended` final results. It must find out whether APNs accepts pushes,
-    /// also after the object lost its memory.
+    /// Creates the circuit breaker of a batch with `ended` final results. It is half-open, also after the
+    /// object lost its memory.
     pub(super) const fn of(ended: u64) -> Self {
         Self {
             is_half_open: true,
@@ -94,8 +94,8 @@ impl CircuitBreaker {
         self.is_half_open
     }
 
-    /// Returns when more pushes may be sent beside `out`, the last of which were sent at `last`. Returns `None` if
-    /// those must end first.
+    /// Returns when more pushes may be sent beside `out` pushes, which were last added to at `last`. Returns
+    /// `None` if some of them must end first.
     pub(super) fn admits_at(&self, out: u64, last: Timestamp) -> Option<Timestamp> {
         if self.ended < INITIAL_PUSHES && out > 0 && out + self.ended >= INITIAL_PUSHES {
             return None;
@@ -110,18 +110,18 @@ impl CircuitBreaker {
     }
 }
 
-/// The number of pushes at the start of a batch that are sent alone. They show whether its device tokens fit
-/// the app.
+/// The number of pushes at the start of a batch that are sent before any others. They show whether its device
+/// tokens fit the app.
 pub const INITIAL_PUSHES: u64 = 500;
 
-/// While it is unknown whether APNs accepts pushes, at most this many are out: a full chunk is sent alone.
+/// The maximum number of pushes that are out while the breaker is half-open: one full chunk.
 const HALF_OPEN_PUSHES: u64 = 500;
 
 /// How long to wait for a probe's result: its time in the queue, a wait for permits and the slowest answers.
 /// If its runner died, waiting for the claim to expire would take longer.
 const HALF_OPEN_TIME: Duration = Duration::from_secs(20);
 
-/// The number of recent pushes that are remembered: those of a full chunk.
+/// The number of recent pushes that are remembered: one full chunk.
 const REMEMBERED: u64 = 500;
 
 /// The minimum number of failed pushes that count as trouble. A few that are retried and fail again do not.

@@ -14,7 +14,7 @@ use delivery::verdict::{RetryCause, Verdict};
 use crate::results::{FinalResult, ResultGroup, Results};
 use crate::{Announcement, AudienceRef, Record, ReportProgress, Size, State, Terms};
 
-/// When the uploads of these tests began.
+/// When the uploads of these tests begin.
 pub const BEGIN: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 /// Seconds.
@@ -22,7 +22,7 @@ pub fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// Terms without anything special.
+/// Terms without any options.
 pub fn terms() -> Terms {
     Terms {
         rate: None,
@@ -49,7 +49,7 @@ pub fn audience() -> AudienceRef {
     }
 }
 
-/// The record of a batch whose upload is under way.
+/// Returns the record of a batch whose upload is in progress.
 pub fn record(terms: Terms) -> Record {
     Record {
         id: "00112233445566778899aabbccddeeff".to_owned(),
@@ -74,7 +74,7 @@ pub fn record(terms: Terms) -> Record {
     }
 }
 
-/// The sizes of equal chunks.
+/// Returns the sizes of equal chunks.
 pub fn sizes(chunks: usize, pushes: usize) -> Vec<Size> {
     let first = |number: usize| u32::try_from(number * pushes).unwrap();
     let size = |number| Size {
@@ -84,7 +84,7 @@ pub fn sizes(chunks: usize, pushes: usize) -> Vec<Size> {
     (0..chunks).map(size).collect()
 }
 
-/// Results of one kind for these pushes.
+/// Returns results of one kind for these pushes.
 pub fn told(verdict: Verdict, code: u16, reason: &str, indices: impl IntoIterator<Item = usize>) -> Results {
     let found = ResultGroup {
         result: FinalResult {
@@ -119,7 +119,7 @@ pub fn overloaded(indices: impl IntoIterator<Item = usize>) -> Results {
     )
 }
 
-/// APNs got too many for these devices.
+/// APNs got too many pushes for these devices.
 pub fn throttled(indices: impl IntoIterator<Item = usize>) -> Results {
     told(
         Verdict::Retry(RetryCause::Device),
@@ -139,7 +139,7 @@ pub fn bad_tokens(indices: impl IntoIterator<Item = usize>) -> Results {
     told(Verdict::CheckToken, 400, "BadDeviceToken", indices)
 }
 
-/// Handed back by a runner that was told to stop.
+/// A runner returned these pushes untried because it had to stop.
 pub fn untried(indices: impl IntoIterator<Item = usize>) -> Results {
     let mut results = told(Verdict::Retry(RetryCause::Connection), 0, "", indices);
     results.groups[0].untried = true;
@@ -147,7 +147,7 @@ pub fn untried(indices: impl IntoIterator<Item = usize>) -> Results {
     results
 }
 
-/// Two sets of results as one.
+/// Joins two sets of results.
 pub fn both(mut one: Results, other: Results) -> Results {
     one.groups.extend(other.groups);
     one

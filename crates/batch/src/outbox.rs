@@ -290,8 +290,8 @@ impl Outbox {
         }
     }
 
-    /// Deletes old deliveries. Keeps waiting ones, those that show that the endpoint is gone, and the newest
-    /// ended ones.
+    /// Deletes old deliveries. Keeps the waiting ones, the newest ended ones, and those that found the endpoint
+    /// gone.
     fn forget_old(&mut self) {
         let ended = self.deliveries.iter().filter(|(_, delivery)| {
             let has_ended = delivery.next_at().is_none();

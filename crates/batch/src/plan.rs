@@ -37,8 +37,8 @@ pub(super) struct Plan {
     last_out: Timestamp,
     /// Nothing is queued before this moment.
     hold_until: Timestamp,
-    /// With a rate: limits the pushes that are queued, and those that runners get. The second keeps the rate if the
-    /// queue delays messages and then delivers all of them at once.
+    /// With a rate: limits the pushes that are queued, and the pushes that runners get. The second limit keeps
+    /// the rate if the queue delays messages and then delivers all of them at once.
     queued_rate: RateLimiter,
     claimed_rate: RateLimiter,
 }

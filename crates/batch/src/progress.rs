@@ -27,8 +27,8 @@ pub struct Progress {
     /// rows of many chunks are read at once, and in the sandbox each push has an id.
     #[serde(skip)]
     pub details: Vec<Detail>,
-    /// The pushes that are left out as duplicates: the index of each in the chunk, and the position in the
-    /// upload of the push with the same device and content.
+    /// The duplicates, which are left out: the index of each in the chunk, and the position in the upload of
+    /// the push that it repeats.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub duplicates: Vec<(usize, u32)>,
     /// The pushes with an attempt whose result is unknown. APNs may have accepted them, whatever it answered

@@ -253,9 +253,10 @@ const fn is_false(flag: &bool) -> bool {
 }
 
 impl Terms {
-    /// Returns when a runner must stop sending pushes that are claimed now and were first claimed at
-    /// `turn_at`: at the end of the window, when the notification expires, or when pushes with one attempt
-    /// are too late.
+    /// Returns when a runner must stop sending pushes that are claimed now. This is the end of the window, the
+    /// expiration of the notification, or the moment at which pushes with one attempt are too late.
+    ///
+    /// `turn_at` is when they were first claimed.
     #[must_use]
     pub fn launch_until(&self, turn_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let late_at = self.one_attempt.then(|| self.retries_end(turn_at));

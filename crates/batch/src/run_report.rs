@@ -1,10 +1,10 @@
-//! The reports of a run that has ended. The scheduler is told how the run ended. The audience is told which
-//! devices APNs refused, and for which devices APNs has certainly accepted nothing.
+//! The reports of a run that has ended. The scheduler receives the run's result. The audience receives the
+//! devices that APNs refused, and those for which APNs has certainly accepted nothing.
 //!
 //! A report is repeated until it succeeds. The progress is stored in the batch's row, and a report that is
-//! repeated after a crash has the same content. The scheduler is told first, unless the scans
-//! still count the devices that they did not reach. In scope: the content of reports, their pages, and when
-//! they are complete. Out of scope: sending them (the Worker), and what the audience does with them.
+//! repeated after a crash has the same content. The scheduler's report comes first, unless the scans still
+//! count the devices that they did not reach. In scope: the content of reports, their pages, and when they
+//! are complete. Out of scope: sending them (the Worker), and what the audience does with them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -201,8 +201,8 @@ impl Batch {
     }
 }
 
-/// Completes a page of chunks: adds the untouched chunks between those that have begun. `begun` is a page of
-/// begun chunks from `from` on, `chunks` is the batch's number of chunks.
+/// Completes a page of chunks with the untouched chunks in between. `begun` is a page of begun chunks from
+/// `from` on, `chunks` is the batch's number of chunks.
 #[must_use]
 pub fn whole_page(from: u32, chunks: u32, begun: Vec<(u32, Progress)>) -> Vec<(u32, Progress)> {
     let mut begun: BTreeMap<u32, Progress> = begun.into_iter().collect();

@@ -129,8 +129,8 @@ impl Batch {
         Taken { appended, chunk }
     }
 
-    /// Returns the scans that have been silent for so long that they may have stopped, and their audience.
-    /// Their shards must be woken. The scans then count as heard.
+    /// Returns the audience and the scans that were silent for too long and may have stopped. Their shards must
+    /// be woken. The scans then count as heard.
     pub fn take_silent_scans(&mut self, now: Timestamp) -> Option<(AudienceRef, Vec<u32>)> {
         let run = self.record.run.as_ref().filter(|_| self.awaits_scans(now))?;
         let silent = self.scans.take_silent(now);
@@ -335,7 +335,7 @@ impl Scans {
 pub const MAX_PUSHES: u64 = 50_000_000;
 
 /// No chunk is appended to an object that stores this many bytes. A tenth of its 10 GB is left for the
-/// chunks' progress, half a kilobyte each, and for what the platform stores beside it.
+/// chunks' progress, half a kilobyte each, and for what the platform itself stores.
 const MAX_STORED: u64 = 9_000_000_000;
 
 /// From this number of untouched chunks on, scans wait. It is a million pushes in chunks of 500, some 25

@@ -1,8 +1,9 @@
-//! Ten million pushes through queues, consumers, permits and an APNs with bad ten minutes, in virtual time.
+//! Ten million pushes through queues, consumers, permits, and an APNs that fails for ten minutes, in virtual
+//! time.
 //!
-//! Four queues bring messages late, out of order, and now and then twice or not at all. Some runners die. APNs answers 503
-//! to everything for ten minutes, and 429 to some devices all along. What must hold is looked for at each step; the
-//! figures are printed with `cargo test ten_million -- --nocapture`.
+//! Four queues deliver messages late, out of order, and sometimes twice or not at all. Some runners die. APNs
+//! answers 503 to everything for ten minutes, and 429 to some devices all the time. Invariants are checked at
+//! each step. Print the figures with `cargo test ten_million -- --nocapture`.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
@@ -17,24 +18,24 @@ const CHUNKS: usize = 20_000;
 pub(super) const PUSHES: usize = 500;
 const QUEUES: usize = 4;
 
-/// The consumers of a queue that run at once, each with a chunk.
+/// The number of consumers per queue that run at once, each with one chunk.
 pub(super) const CONSUMERS: usize = 20;
 
-/// How many pushes are in flight at most, of a chunk and of all: 40,000 pushes/s.
+/// The maximum number of pushes in flight, per chunk and in total: 40,000 pushes per second.
 pub(super) const PERMITS_A_RUN: usize = 250;
 pub(super) const PERMITS: usize = 2000;
 
-/// How long APNs takes for an answer.
+/// How long APNs takes to answer.
 pub(super) const ROUND_TRIP: Duration = Duration::from_millis(50);
 
-/// When APNs is out of order.
+/// When APNs fails.
 const OUTAGE: (Duration, Duration) = (Duration::from_secs(120), Duration::from_secs(720));
 
-/// How many pushes a runner sends between two checkpoints.
+/// The number of pushes that a runner sends between two reports.
 const CHECKPOINT: usize = 100;
 
-/// How many chunks may be open at the worst moment, and how many groups of pushes that wait: of two chunks in five a device
-/// is throttled for minutes, and a batch that met the outage with all that it had would have every one open.
+/// The maximum number of begun chunks, and of groups of waiting pushes. In two of five chunks a device is
+/// throttled for minutes. Without the circuit breaker every chunk would be begun during the outage.
 const MOST_OPEN: usize = CHUNKS / 2;
 
 #[test]
@@ -53,10 +54,10 @@ fn ten_million_pushes_with_apns_out_of_order_for_ten_minutes_all_end_once() {
     let counts = counts(&simulation.batch, simulation.events.now);
     assert_eq!(counts.accepted + counts.gone, count(CHUNKS * PUSHES));
     assert!(counts.gone > 9_000 && counts.gone < 11_000, "{}", counts.gone);
-    // Devices that were throttled after many rounds in the outage wait a quarter of an hour, three times.
+    // Devices that were throttled after many rounds in the outage wait for a quarter of an hour, three times.
     assert!(took > OUTAGE.1 && took < Duration::from_hours(2), "{took:?}");
     let nearly_done = figures.nearly_done_after.unwrap();
-    // At 40,000/s they take 250 s, beside the 600 s of the outage.
+    // At 40,000 per second the pushes take 250 s, in addition to the 600 s of the outage.
     assert!(nearly_done < Duration::from_secs(900), "{nearly_done:?}");
     assert!(figures.worst_open_chunks < MOST_OPEN, "memory is flat");
     assert!(figures.worst_waiting_groups < MOST_OPEN, "memory is flat");
@@ -72,7 +73,7 @@ fn ten_million_pushes_with_apns_out_of_order_for_ten_minutes_all_end_once() {
     assert!(figures.died > 10 && figures.lost > 10 && figures.doubled > 100);
 }
 
-/// What is told in the end.
+/// The figures that are printed at the end.
 #[derive(Debug, Default)]
 struct Figures {
     messages: usize,
@@ -90,7 +91,7 @@ struct Figures {
     worst_open_chunks: usize,
     worst_waiting_groups: usize,
     worst_retrying_pushes: usize,
-    /// When all but one in a hundred had ended.
+    /// When all but one percent had ended.
     nearly_done_after: Option<Duration>,
     worst_chunks_out: usize,
 }
@@ -107,7 +108,7 @@ struct Run {
     work: Work,
     left: VecDeque<usize>,
     permits: usize,
-    /// Taken, of a device that is gone, throttled, not served.
+    /// Accepted, gone, throttled, and not served.
     found: [BitSet; 4],
     told: usize,
 }
@@ -118,7 +119,7 @@ struct Consumers {
     backlog: VecDeque<u32>,
 }
 
-/// Pushes of a chunk that came back, by their indices: how often, and when they may go out again at the soonest.
+/// Pushes of a chunk that failed, by index: how often, and the earliest moment of the next attempt.
 type Back = HashMap<usize, (u8, Timestamp)>;
 
 struct Simulation {
@@ -126,14 +127,14 @@ struct Simulation {
     events: Events<Event>,
     alarm_at: Option<Timestamp>,
     consumers: [Consumers; QUEUES],
-    /// Permits that nobody has, and the runs that wait for some.
+    /// Free permits, and the runners that wait for some.
     free: usize,
     waiting: VecDeque<u64>,
     runs: HashMap<u64, Run>,
     rng: Rng,
-    /// What the rows say has ended.
+    /// The final results according to the rows.
     ended: Vec<BitSet>,
-    /// The waiting groups of each chunk that has begun and not ended, and when the first is due.
+    /// The waiting groups of each begun chunk, and when the first is due.
     open: HashMap<u32, (usize, Option<Timestamp>)>,
     groups: usize,
     due: BTreeSet<(Timestamp, u32)>,
@@ -179,7 +180,7 @@ impl Simulation {
         self.go_on();
     }
 
-    /// What the object does after each command.
+    /// Does what the object does after each command.
     fn go_on(&mut self) {
         self.save();
         let chunks = self.batch.plan(self.events.now);
@@ -215,7 +216,7 @@ impl Simulation {
         self.figures.worst_chunks_out = self.figures.worst_chunks_out.max(out);
     }
 
-    /// Those that were tried before come first, in the order in which they are due.
+    /// Checks that chunks that were tried before come first, in the order in which they are due.
     fn look_at_order(&self, chunks: &[u32]) {
         let due = |chunk: &u32| self.open.get(chunk).map(|(_, due_at)| due_at.unwrap());
         let tried: Vec<Timestamp> = chunks.iter().map_while(due).collect();
@@ -300,7 +301,7 @@ impl Simulation {
         self.admit();
     }
 
-    /// Those that wait get permits in order.
+    /// Grants permits to waiting runners, in order.
     fn admit(&mut self) {
         while self.free >= PERMITS_A_RUN
             && let Some(run) = self.waiting.pop_front()
@@ -312,7 +313,7 @@ impl Simulation {
         }
     }
 
-    /// A consumer takes its next message.
+    /// Lets a consumer take its next message.
     fn leave(&mut self, chunk: u32) {
         self.save();
         self.consumers[at_queue(chunk)].busy -= 1;
@@ -342,7 +343,7 @@ impl Simulation {
         if run.left.is_empty() && self.rng.below(1000) > 0 {
             self.settle(&run, true);
         } else {
-            // The runner dies before it has told.
+            // The runner dies before it reports.
             self.figures.died += 1;
             self.back.remove(&run.chunk);
         }
@@ -379,9 +380,9 @@ fn at_queue(chunk: u32) -> usize {
     at(chunk) % QUEUES
 }
 
-/// What APNs says to a push: taken, gone, throttled, or not served.
+/// Returns APNs' answer to a push: accepted, gone, throttled, or not served.
 fn answer(chunk: u32, index: usize, now: Timestamp, back: &mut Back) -> usize {
-    // Knuth's multiplicative hash tells devices apart.
+    // Knuth's multiplicative hash distinguishes devices.
     let device = (chunk.wrapping_mul(512) + u32::try_from(index).unwrap()).wrapping_mul(2_654_435_761) >> 8;
     let since = now.since(BEGIN);
     let (answer, wait) = if since >= OUTAGE.0 && since < OUTAGE.1 {

@@ -25,17 +25,17 @@ use crate::fixture::{
 };
 use delivery::verdict::{RetryCause, Verdict};
 
-/// What is planned when nothing is to be queued.
+/// The expected plan when nothing is queued.
 const NOTHING: [u32; 0] = [];
 
 const CLAIM: Duration = Duration::from_secs(120);
 
-/// A batch that was just sealed.
+/// Returns a batch that was just sealed.
 fn sealed(terms: Terms, chunks: usize, pushes: usize) -> Batch {
     Batch::seal(record(terms), sizes(chunks, pushes), BEGIN)
 }
 
-/// A batch of which the first chunk was accepted, so that nothing holds it back.
+/// Returns a batch whose first chunk was accepted, so that nothing holds it back.
 fn under_way(terms: Terms, chunks: usize, pushes: usize) -> Batch {
     let mut batch = sealed(terms, chunks, pushes);
     let mut number = 0;
@@ -68,7 +68,7 @@ fn endings(batch: &Batch) -> Vec<(&FinalResult, u64)> {
     counted.map(|(result, count)| (result, *count)).collect()
 }
 
-/// When the pushes of a chunk that wait are sent again.
+/// Returns when the waiting pushes of a chunk are retried.
 fn due_at(batch: &Batch, number: u32) -> Timestamp {
     let retries = &batch.progress(number).unwrap().retries;
     assert_eq!(retries.len(), 1, "{retries:?}");

@@ -1,11 +1,11 @@
-//! What happens when, in virtual time.
+//! A queue of events in virtual time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use apns::time::Timestamp;
 
-/// Events to come, and the moment that it is.
+/// Future events and the current moment.
 pub(super) struct Events<E> {
     pub(super) now: Timestamp,
     coming: BTreeMap<(Timestamp, u64), E>,
@@ -21,19 +21,19 @@ impl<E> Events<E> {
         }
     }
 
-    /// A number that nothing else has.
+    /// Returns a number that is used only once.
     pub(super) const fn next_number(&mut self) -> u64 {
         self.sequence += 1;
         self.sequence
     }
 
-    /// Something happens after a while; of what happens at the same moment, what was told first comes first.
+    /// Schedules an event after a delay. Of events at the same moment, the one scheduled first comes first.
     pub(super) fn after(&mut self, delay: Duration, event: E) {
         let number = self.next_number();
         self.coming.insert((self.now + delay, number), event);
     }
 
-    /// Goes on to the next event.
+    /// Advances to the next event.
     pub(super) fn next(&mut self) -> E {
         let next = self.coming.pop_first();
         let ((at, _), event) = next.expect("a batch that has not ended has something to do");

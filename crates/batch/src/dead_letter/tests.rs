@@ -130,7 +130,7 @@ fn a_listing_reads_the_index_in_order_and_sorts_nothing() {
 
 #[test]
 fn commands_and_replies_format_unchanged() {
-    // They travel between versions of the Worker.
+    // They pass between versions of the Worker.
     let commands = [
         Command::Add(letter("a", 1)),
         Command::List {

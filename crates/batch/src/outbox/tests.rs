@@ -27,7 +27,7 @@ fn answered(code: u16) -> Result<Answered, &'static str> {
     })
 }
 
-/// Attempts the delivery that is due, and gives its id.
+/// Attempts the delivery that is due and returns its id.
 fn attempt(outbox: &mut Outbox, outcome: Result<Answered, &str>, now: Timestamp) -> String {
     let id = outbox.due(now).unwrap().id.clone();
     outbox.attempted(&id, outcome, now);
@@ -40,14 +40,14 @@ fn states(outbox: &Outbox) -> Vec<State> {
     states
 }
 
-/// What the object does before it sends, and after.
+/// Does what the object does before and after an attempt.
 fn store(database: &Database, outbox: &mut Outbox) {
     for statement in outbox.take_changes() {
         database.execute(&statement);
     }
 }
 
-/// What a restart makes of the outbox, by way of a database.
+/// Stores the outbox in a database and loads it, like a restart.
 fn restarted(database: &Database, outbox: &mut Outbox) -> Outbox {
     store(database, outbox);
     let loaded = Outbox::load("b", &database.execute(&Outbox::select()));
@@ -183,7 +183,7 @@ fn an_endpoint_that_is_gone_is_told_nothing_more() {
     for _ in 0..=MAX_ENDED {
         outbox.add(Event::BatchEnded, Body::Text("{}".to_owned()), NOW);
     }
-    // It is known for gone also when the log is full.
+    // It is known to be gone even if the log is full.
     let mut outbox = restarted(&database, &mut outbox);
     outbox.add(Event::BatchEnded, Body::Text("{}".to_owned()), NOW);
     assert_eq!((outbox.wake(), outbox.due(NOW + DAY)), (None, None));
@@ -286,7 +286,7 @@ fn an_attempt_that_the_objects_end_cut_off_counts_and_is_repeated_by_the_schedul
 
 #[test]
 fn a_stored_delivery_format_unchanged() {
-    // Outboxes outlive deploys: what one version stores the next must read.
+    // Outboxes are kept across deployments: each version must read what the previous one stored.
     let mut outbox = outbox(1);
     outbox.add(Event::BatchEnded, Body::Text("{}".to_owned()), NOW);
     attempt(&mut outbox, answered(200), NOW);
@@ -359,7 +359,7 @@ fn a_long_problem_is_cut() {
     assert_eq!(problem, Some("é".repeat(MAX_PROBLEM)));
 }
 
-/// What happens to an attempt.
+/// The result of an attempt.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     Answered(u16),

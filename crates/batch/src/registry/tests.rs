@@ -230,7 +230,7 @@ fn a_listing_reads_the_index_in_order_and_sorts_nothing() {
 
 #[test]
 fn commands_and_replies_format_unchanged() {
-    // They travel between versions of the Worker.
+    // They pass between versions of the Worker.
     let entry = Entry {
         webhook: Some("https://example.com/".to_owned()),
         ..ended(&batch("a", "shop", at(1)), at(2))
@@ -276,7 +276,7 @@ fn commands_and_replies_format_unchanged() {
 
 #[test]
 fn a_stored_batch_format_unchanged() {
-    // Registries outlive deploys.
+    // Registries are kept across deployments.
     let database = recorded(&[ended(&batch("a", "shop", at(1)), at(2))]);
     let rows = database.execute(&Statement::new(
         "SELECT id, app, state, created_at, ended_at, pushes, webhook FROM batches",

@@ -51,7 +51,7 @@ fn shards_whose_scans_are_silent_are_woken_by_the_batch() {
     assert_eq!(wakes, Some(&expected));
 }
 
-/// A run of one push with a webhook that has ended, and the calls that its end began.
+/// Returns an ended run of one push with a webhook, and the calls that its end began.
 fn ended() -> (Batch, BackgroundTasks, Vec<(u64, Call)>) {
     let mut batch = Batch::seal(run(with_webhook()), sizes(1, 1), BEGIN);
     let work = batch.claim(0, BEGIN).unwrap();
@@ -88,7 +88,7 @@ fn found(chunks: &[u32]) -> Outcome {
     }
 }
 
-/// As many as fill a delivery.
+/// As many devices as fill a delivery.
 const MOST_GONE: usize = crate::webhook::MAX_GONE;
 
 fn number_of(calls: &[(u64, Call)], wanted: impl Fn(&Call) -> bool) -> u64 {
@@ -212,7 +212,7 @@ fn a_batch_that_is_deleted_while_deliveries_wait_stays_until_they_are_made_or_it
     let (mut batch, mut tasks, begun) = ended();
     assert!(tasks.delete_later(&mut batch));
     assert!(batch.take_unsaved().1, "an object that forgets knows it");
-    // Deleted again, it goes at once, with what waits.
+    // The second request to delete it deletes it at once, with its waiting deliveries.
     assert!(!tasks.delete_later(&mut batch));
     let mut waiting = begun;
     let mut now = BEGIN;
@@ -345,16 +345,16 @@ fn no_object_gives_a_call_up_while_it_may_still_end() {
     assert_eq!((calls(&effects), begun.len()), (vec![], 3));
 }
 
-/// What becomes of a call.
+/// The fate of a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fate {
     Succeeds,
     Fails,
-    /// It does what it was asked to, and nobody hears.
+    /// It is executed, but the answer is lost.
     AnswerLost,
-    /// It never does anything, and is given up in time.
+    /// It is never executed, and fails in time.
     Hangs,
-    /// The object hears nothing of it again.
+    /// It is never heard of again.
     NeverEnds,
 }
 
@@ -389,7 +389,7 @@ mod host {
     use super::*;
     use delivery::sql::fixture::Database;
 
-    /// An object, what it has stored, and everybody whom it calls.
+    /// An object, its storage, and everything that it calls.
     pub(super) struct Host {
         now: Timestamp,
         memory: Option<(Batch, BackgroundTasks)>,
@@ -399,13 +399,13 @@ mod host {
         database: Database,
         alarm: Option<Alarm>,
         sizes: Vec<Size>,
-        /// What comes: the ends of calls, messages, and runners that have sent their chunks.
+        /// Future events: ends of calls, messages, and runners that have sent their chunks.
         coming: Vec<(Timestamp, Coming)>,
         fates: Vec<Fate>,
-        /// After how many effects the object stops, again and again.
+        /// The numbers of effects after which the object stops, one after the other.
         stops: Vec<usize>,
         effects: usize,
-        /// What the others know.
+        /// What the other objects know.
         registered: String,
         run_ended: bool,
         reported: BTreeSet<u32>,
@@ -469,7 +469,7 @@ mod host {
             }
         }
 
-        /// Lets time pass until nothing comes any more.
+        /// Lets time pass until there are no more events.
         pub(super) fn live(&mut self) {
             self.step(Event::Look);
             for _ in 0..5_000 {
@@ -523,7 +523,7 @@ mod host {
                     self.step(Event::Look);
                 }
                 Coming::Sent(chunk, claim) => {
-                    // Runners die as well.
+                    // Runners die too.
                     if self.fates.pop() == Some(Fate::NeverEnds) {
                         return;
                     }
@@ -569,7 +569,7 @@ mod host {
             }
         }
 
-        /// What the object does with an event.
+        /// Executes the object's handling of an event.
         fn step(&mut self, event: Event) {
             self.load();
             let now = self.now;
@@ -603,7 +603,7 @@ mod host {
             }
         }
 
-        /// Now and then it stops: nothing is left but what is stored, the alarm, and what others do.
+        /// Stops the object now and then. Only the storage, the alarm, and what others do remain.
         fn stops_here(&mut self) -> bool {
             self.effects += 1;
             let stops = self.stops.last().is_some_and(|after| self.effects > *after);
@@ -725,7 +725,7 @@ mod host {
             if record.run.is_some() {
                 assert_eq!(self.reported.len(), self.sizes.len(), "of each chunk");
             }
-            // Two chunks fill a delivery here; and one says that it has ended.
+            // Here two chunks fill a delivery, and another delivery reports the end.
             let deliveries = self.database.execute(&Outbox::select());
             let outbox = Outbox::load(&record.id, &deliveries).machine;
             assert_eq!(outbox.deliveries().count(), self.sizes.len().div_ceil(2) + 1);

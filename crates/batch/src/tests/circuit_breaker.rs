@@ -55,7 +55,7 @@ fn who_paused_a_batch_first_stays_the_one() {
     assert_eq!(batch.record().paused, Some(pause(PausedBy::Caller)));
 }
 
-/// A batch of so many pushes, of whose first chunk `results` are known.
+/// Returns a batch of `pushes` pushes whose first chunk has `results`.
 fn after(results: &Results, percent: u32, pushes: usize) -> Batch {
     let terms = Terms {
         bad_token_percent: percent,
@@ -82,12 +82,12 @@ fn is_paused(batch: &Batch) -> bool {
 #[test]
 fn a_batch_pauses_when_refused_tokens_exceed_the_percentage_of_its_answers_and_are_at_least_five() {
     for (bad, good, percent, pushes, paused) in [
-        // With 500 pushes or more, of the first 500.
+        // With 500 pushes or more, the share of the first 500.
         (100, 400, 20, 2000, false),
         (101, 399, 20, 2000, true),
         (100, 0, 20, 2000, false),
         (101, 0, 20, 2000, true),
-        // With fewer, of all.
+        // With fewer, the share of all.
         (16, 0, 20, 80, false),
         (17, 0, 20, 80, true),
         (5, 5, 20, 20, true),

@@ -3,7 +3,7 @@ use delivery::verdict::TokenRefusal;
 
 #[test]
 fn a_records_format_unchanged() {
-    // A batch of the last deployment goes on in this one, and its receipts are read for weeks.
+    // A batch of the previous deployment continues in this one, and its receipts are read for weeks.
     let record = Record {
         sealed_at: Some(BEGIN),
         ended_at: Some(BEGIN + secs(9)),
@@ -55,7 +55,7 @@ fn a_records_format_unchanged() {
 
 #[test]
 fn a_runs_record_format_unchanged() {
-    // A run of the last deployment goes on in this one.
+    // A run of the previous deployment continues in this one.
     let record = Record {
         state: State::Running,
         terms: Terms {
@@ -92,7 +92,7 @@ fn a_runs_record_format_unchanged() {
 
 #[test]
 fn a_progress_format_unchanged() {
-    // A row of each chunk that a batch of the last deployment has begun; receipts read the codes.
+    // A row of each chunk that a batch of the previous deployment has begun. Receipts read the result codes.
     let text = concat!(
         r#"{"claim":{"until":1800000120000,"groups":[{"rounds":0,"attempts":0,"indices":[[4,4]]},"#,
         r#"{"rounds":2,"attempts":3,"first_at":1800000000000,"indices":[[5,6]]}]},"#,

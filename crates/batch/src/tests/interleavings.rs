@@ -48,7 +48,7 @@ fn some_sizes() -> impl Strategy<Value = Vec<Size>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
-    /// Whatever happens in whatever order: [`Simulation`] looks at each claim and each row that is written.
+    /// Random events in random order. [`Simulation`] checks each claim and each row that is written.
     #[test]
     fn every_push_ends_once_and_none_is_sent_twice_at_a_time(
         terms in some_terms(),
@@ -65,7 +65,7 @@ proptest! {
                 simulation.assert_stored();
             }
         }
-        // From here on all goes well, and it comes to its end.
+        // From here on everything succeeds, and the batch ends.
         simulation.kind = true;
         simulation.batch.resume(simulation.now);
         simulation.save();
@@ -74,7 +74,7 @@ proptest! {
                 break;
             }
             if let State::Paused = simulation.batch.record().state {
-                // What is in flight may still tell of trouble.
+                // Pushes in flight may still report trouble.
                 simulation.batch.resume(simulation.now);
             }
             simulation.step();

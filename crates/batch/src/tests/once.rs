@@ -1,9 +1,9 @@
-//! What is sent at most once, and what is now or never.
+//! Pushes that are sent at most once, and pushes with one attempt.
 
 use super::*;
 use delivery::fanout::ONE_ATTEMPT_TIME;
 
-/// The terms of a batch whose pushes nothing merges.
+/// The terms of a batch whose pushes are not merged.
 fn at_most_once() -> Terms {
     Terms {
         repeatable: false,
@@ -98,7 +98,7 @@ fn a_push_with_one_attempt_that_had_its_turn_before_a_pause_is_not_sent_after_it
     let later = BEGIN + secs(36_000);
     batch.resume(later);
     assert_eq!(batch.claim(0, later), None);
-    // Its first turn is what its caller waits for, however long the pause was.
+    // The first turn counts, however long the pause was: the caller waits for it.
     assert!(batch.claim(1, later).is_some());
     assert_eq!(endings(&batch)[0].0.gave_up, Some(GaveUp::Expired));
 }
@@ -139,7 +139,8 @@ fn a_runner_is_told_when_the_window_ends_or_its_pushes_are_too_late() {
     assert_eq!(until(expiring), Some(BEGIN + secs(5)));
 }
 
-/// A batch of two chunks with three pushes each, of which the first's last two and all of the second's are left out.
+/// Returns a batch of two chunks with three pushes each. The last two of the first chunk and all of the
+/// second are duplicates.
 fn with_duplicates() -> Batch {
     let mut record = record(terms());
     record.final_results.push(FinalResult::duplicate());

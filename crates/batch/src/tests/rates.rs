@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::rate_limiter::RateLimiter;
 
-/// What runners got, and when, of a batch with a rate whose messages take `delays` milliseconds, in turn, and whose runs
-/// take a second and a half.
+/// Returns what runners got, and when, from a batch with a rate. Its messages take `delays` milliseconds, in
+/// turn, and its runners a second and a half per chunk.
 fn claimed(rate: u32, pushes: usize, delays: &[u64], time: Duration) -> Vec<(Timestamp, u64)> {
     let rate_terms = Terms {
         rate: Some(rate),
@@ -45,7 +45,7 @@ fn claimed(rate: u32, pushes: usize, delays: &[u64], time: Duration) -> Vec<(Tim
     claimed
 }
 
-/// In every window of time: no more than the rate, a second's worth and a chunk.
+/// Checks every interval: at most the rate, plus one second's worth and one chunk.
 fn assert_within(rate: u32, chunk: u64, claimed: &[(Timestamp, u64)]) {
     for (index, (since, _)) in claimed.iter().enumerate() {
         let mut sum = 0;
@@ -64,7 +64,7 @@ fn a_rate_is_kept_and_reached_though_messages_are_held_up() {
         for delays in [&[0][..], &[1000], &[200, 3000, 900, 5000, 40, 1500]] {
             let claimed = claimed(rate, pushes, delays, secs(90));
             assert_within(rate, count(pushes), &claimed);
-            // The first 500 go alone, and it takes a while until as much is out as a high rate needs.
+            // The first 500 are sent alone, and it takes a while until a high rate's pushes are in flight.
             let late = claimed.iter().filter(|(at, _)| *at >= BEGIN + secs(60));
             let late: u64 = late.map(|(_, pushes)| pushes).sum();
             let expected = u64::from(rate) * 30;
@@ -78,7 +78,7 @@ fn a_rate_is_kept_and_reached_though_messages_are_held_up() {
 
 #[test]
 fn messages_that_come_all_at_once_do_not_break_a_rate() {
-    // A queue that brings nothing for half a minute, then everything.
+    // A queue that delivers nothing for half a minute, then everything.
     let delays: Vec<u64> = (0..60).map(|message| 30_000 - message * 500).collect();
     let claimed = claimed(1000, 500, &delays, secs(120));
     assert_within(1000, 500, &claimed);
@@ -121,7 +121,7 @@ proptest! {
             now = (now + Duration::from_millis(pause)).max(rate_limiter.free_at(rate));
             rate_limiter.take(pushes, rate, now);
             taken.push((now, count(pushes)));
-            // It is free again as soon as what is over a second's worth has drained.
+            // It is free again once everything above one second's worth has drained.
             let wait = rate_limiter.free_at(rate).since(now).as_millis();
             prop_assert!(wait <= (pushes as u128 * 1000).div_ceil(u128::from(rate)));
         }

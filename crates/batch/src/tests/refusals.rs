@@ -1,7 +1,7 @@
 use super::*;
 use crate::outbox::Outbox;
 
-/// A batch whose credential APNs has just refused, and the call that pauses the others.
+/// Returns a batch whose credential APNs has just refused, and the call that pauses the others.
 fn refused_batch() -> (Batch, BackgroundTasks, u64) {
     let mut batch = sealed(terms(), 1, 1);
     let mut tasks = BackgroundTasks::new(Outbox::new("b"));
@@ -19,7 +19,7 @@ fn refuse(batch: &mut Batch) {
     assert_eq!(batch.record().state, State::Paused);
 }
 
-/// The call among these effects that pauses other batches.
+/// Returns the call among these effects that pauses other batches.
 fn pausing(effects: &[Effect]) -> Option<(u64, Refusal)> {
     effects.iter().find_map(|effect| match effect {
         Effect::Begin {
@@ -46,7 +46,7 @@ fn only_the_batches_that_have_not_heard_of_a_refusal_are_told_again() {
     let later = BEGIN + secs(5);
     let (call, refusal) = pausing(&tasks.handle(&mut batch, Event::Look, later)).unwrap();
     assert_eq!(refusal.unheard, Some(vec!["x".to_owned(), "y".to_owned()]));
-    // Of a call that fails as a whole nobody knows more than before.
+    // If the call fails as a whole, nothing new is known.
     let outcome = Outcome::Failed;
     tasks.handle(&mut batch, Event::Ended { call, outcome }, later);
     let later = later + secs(10);
@@ -72,14 +72,14 @@ fn the_other_batches_hear_of_a_refusal_although_a_crash_came_in_between() {
         let batch = Batch::load(batch.record().clone(), sizes(1, 1), Vec::new());
         (batch, BackgroundTasks::new(Outbox::new("b")))
     };
-    // Before anybody was told, all are.
+    // At first all batches are notified.
     let (mut other, mut others) = restarted(&batch);
     let (_, refusal) = pausing(&others.handle(&mut other, Event::Look, BEGIN)).unwrap();
     assert_eq!(
         (refusal.reason.as_str(), refusal.unheard),
         ("InvalidProviderToken", None)
     );
-    // Later those that have not heard.
+    // Later only the batches that were not reached.
     tasks.handle(&mut batch, told(call, &["x"]), BEGIN);
     let (mut other, mut others) = restarted(&batch);
     let (call, refusal) = pausing(&others.handle(&mut other, Event::Look, BEGIN)).unwrap();

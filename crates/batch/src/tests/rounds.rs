@@ -3,7 +3,7 @@ use apns::{Outcome, Reply};
 use delivery::receipt::Receipt;
 use delivery::verdict::{TokenRefusal, judge};
 
-/// Sends a chunk's only push again and again with one outcome; gives the delay of each round.
+/// Sends a chunk's only push again and again with the same outcome. Returns the delay of each round.
 fn delays(results: &Results, rounds: usize) -> Vec<Duration> {
     let mut batch = sealed(terms(), 1, 1);
     let mut now = BEGIN;
@@ -69,7 +69,7 @@ fn a_retry_after_that_is_a_date_is_when_the_next_round_is_sent() {
             "Friday, 15-Jan-27 09:00:00 GMT",
             "Fri Jan 15 09:00:00 2027",
         ] {
-            // Within a second the round begins at the date as well.
+            // The delay has a resolution of a second, so the round also begins at the date.
             for now in [BEGIN, BEGIN + Duration::from_millis(250)] {
                 let header = |name: &str| (name == "retry-after").then_some(value);
                 let body = format!(r#"{{"reason":"{reason}"}}"#);
@@ -169,7 +169,7 @@ fn a_push_is_given_up_when_its_next_round_would_come_after_its_budget() {
 #[test]
 fn a_budget_begins_when_the_push_has_first_come_back() {
     let mut batch = under_way(terms(), 2, 500);
-    // Its turn comes late, as the batch is slow or was paused.
+    // Its turn comes late because the batch is slow or was paused.
     let late = BEGIN + secs(5 * 86_400);
     let work = batch.claim(1, late).unwrap();
     batch.settle(1, work.until, &overloaded(0..500), true, late);

@@ -13,7 +13,7 @@ fn run(terms: Terms) -> Record {
     }
 }
 
-/// A run of one chunk that ended as it is told.
+/// Returns a run of one chunk that ended with these results.
 fn ended(results: &Results, pushes: u32) -> Batch {
     let mut batch = Batch::open(run(terms()), 1, BEGIN);
     let step = Append {
@@ -122,7 +122,7 @@ fn a_run_is_not_forgotten_before_everybody_knows() {
     assert_eq!(batch.wake(BEGIN), Some(outdated));
 }
 
-/// Whether the audience hears of the tokens that were refused with 400 in a run that ended so.
+/// Whether the audience gets the tokens that were refused with 400 in a run with these results.
 fn hears_of_suspects(mut batch: Batch) -> bool {
     batch.end_reported();
     match batch.report(BEGIN) {
@@ -169,7 +169,7 @@ fn the_audience_hears_of_refused_tokens_only_within_the_percentage_whatever_the_
 #[test]
 fn devices_that_are_gone_say_nothing_of_the_setup() {
     assert!(hears_of_suspects(ended(&gone(0..500), 500)));
-    // Refusals are compared with answers alone: a push that nobody answered is none.
+    // Refusals are compared with answers only: a push without an answer does not count.
     let lost = told(Verdict::Unknown, 0, "DeadlinePassed", 10..100);
     let results = both(bad_tokens(0..10), lost);
     assert!(!hears_of_suspects(ended(&results, 100)));

@@ -6,14 +6,14 @@ use super::*;
 use crate::rows;
 use delivery::sql::fixture::Database;
 
-/// A batch in its rows, and the shards that scan for it: answers are lost, steps come twice and late, the object forgets
-/// its memory, and a write fails in the middle.
+/// A batch in its rows, and the shards that scan for it. Answers are lost, steps are repeated and late, the
+/// object loses its memory, and a write fails in the middle.
 struct Simulation {
     now: Timestamp,
     database: Database,
     batch: Batch,
     shards: Vec<Shard>,
-    /// Steps that are on their way once more.
+    /// Steps that will arrive a second time.
     late: Vec<(Append, String)>,
     rng: Rng,
     evictions: usize,
@@ -21,9 +21,9 @@ struct Simulation {
 }
 
 struct Shard {
-    /// The devices, in its order.
+    /// The devices, in the shard's order.
     devices: Vec<String>,
-    /// How far it believes to be.
+    /// The position as the shard knows it.
     cursor: String,
     is_over: bool,
 }
@@ -72,19 +72,19 @@ impl Simulation {
         }
     }
 
-    /// A shard takes its next step, from where it believes to be.
+    /// A shard takes its next step from the position that it knows.
     fn scan(&mut self, number: usize) {
         let shard = &self.shards[number];
         if shard.is_over {
             return;
         }
-        // A cursor is the number of devices that lie behind it.
+        // A cursor is the number of devices before it.
         let from: usize = shard.cursor.parse().unwrap_or(0);
         let some = self.rng.below(6) as usize;
         let found: Vec<String> = shard.devices.iter().skip(from).take(some).cloned().collect();
         let to = from + found.len();
         let pushes = u32::try_from(found.len()).unwrap();
-        // It has left out as many devices as it has found, the half of them for a missing value.
+        // It leaves out as many devices as it finds, half of them for a missing value.
         let mut left_out = LeftOut::default();
         for device in from..to {
             match device % 2 {
@@ -109,9 +109,9 @@ impl Simulation {
         let fails = self.rng.below(20) == 0;
         let appended = self.receive(&append, &lines, fails);
         match (appended, self.rng.below(10)) {
-            // The answer is lost: it takes the same step again, or what it then finds.
+            // The answer is lost. The shard repeats the step, or takes the one that it then finds.
             (_, 0) | (None, _) => {}
-            // It forgets what it was told, and begins anew.
+            // It loses its position and starts again.
             (Some(_), 1) => self.shards[number].cursor = String::new(),
             (Some(appended), _) => {
                 assert!(!appended.stop);
@@ -124,7 +124,7 @@ impl Simulation {
         }
     }
 
-    /// What the object does with a step.
+    /// Executes the object's handling of a step.
     fn receive(&mut self, append: &Append, lines: &str, fails: bool) -> Option<Appended> {
         assert!(append.has_lines(lines));
         let taken = self.batch.append(append, 0, self.now);
@@ -142,7 +142,7 @@ impl Simulation {
         }
     }
 
-    /// Writes what has changed; a write that fails, right after the chunk's, writes nothing more.
+    /// Writes the changes. A write that fails right after the chunk's row writes nothing more.
     fn save(&mut self, fails: bool) -> bool {
         let (chunks, is_record_unsaved) = self.batch.take_unsaved();
         let scans = self.batch.take_unsaved_scans();
@@ -164,7 +164,7 @@ impl Simulation {
         true
     }
 
-    /// All is forgotten that is not in the rows.
+    /// Everything except the rows is lost.
     fn evict(&mut self) {
         self.evictions += 1;
         let rows = |statement| self.database.execute(&statement);
@@ -178,7 +178,7 @@ impl Simulation {
         self.batch = Batch::load(record, sizes, progress).with_scans(scans);
     }
 
-    /// A chunk is sent.
+    /// Sends a chunk.
     fn send(&mut self) {
         for number in self.batch.plan(self.now).into_iter().take(1) {
             if let Some(work) = self.batch.claim(number, self.now) {
@@ -189,7 +189,7 @@ impl Simulation {
         self.save(false);
     }
 
-    /// The devices of all chunks, in order; chunks follow one another.
+    /// Returns the devices of all chunks in order; chunks are consecutive.
     fn staged(&self) -> Vec<String> {
         let mut staged = Vec::new();
         for (number, size) in self.batch.chunks.iter().map(|chunk| chunk.size).enumerate() {

@@ -33,7 +33,7 @@ fn told(cursor: &str) -> Appended {
     }
 }
 
-/// So many chunks of the first scan, the last of which ends at the cursor that is given.
+/// Appends `chunks` chunks of the first scan. Returns the cursor at which the last one ends.
 fn fill(batch: &mut Batch, chunks: usize) -> String {
     let mut cursor = String::new();
     for number in 0..chunks {
@@ -306,7 +306,7 @@ fn what_does_not_fit_is_left_out_and_the_record_says_so() {
 
 #[test]
 fn no_run_has_more_than_fifty_million_pushes() {
-    // 50 million but one in a chunk, as no more than the position of the last is looked at.
+    // 50 million pushes except one, in one chunk: only the position of the last chunk matters.
     let size = Size {
         first: 49_999_000,
         pushes: 500,
@@ -325,7 +325,7 @@ fn no_run_has_more_than_fifty_million_pushes() {
     assert_eq!(batch.record().cut_off, Some(CutOff::Full));
 }
 
-/// A batch of a run that two scans fill.
+/// Returns the batch of a run that two scans fill.
 pub(super) fn of_a_run(terms: Terms) -> Batch {
     let run = RunRef {
         campaign: "c".to_owned(),
@@ -391,7 +391,7 @@ fn a_scan_that_is_not_heard_of_for_minutes_is_woken_and_again_after_as_long() {
         batch.take_silent_scans(BEGIN + secs(600)),
         Some((audience(), vec![1]))
     );
-    // One that is over is not missed.
+    // A scan that has ended is not missed.
     append(&mut batch, &last(step(1, "", "", 0)), BEGIN + secs(601));
     append(&mut batch, &last(step(0, "0.5", "0.5", 0)), BEGIN + secs(601));
     assert_eq!(batch.take_silent_scans(BEGIN + secs(9000)), None);
@@ -439,7 +439,7 @@ fn scans_end_when_nothing_may_be_sent_any_more() {
     assert_eq!(batch.record().cut_off, Some(CutOff::Expired));
     assert_eq!(batch.record().state, State::Done);
     assert_eq!(counts(&batch, BEGIN).failed, 5);
-    // Nobody has come: it ends all the same.
+    // No scan has reported. The batch ends nevertheless.
     let mut batch = opened(
         Terms {
             expires_at,

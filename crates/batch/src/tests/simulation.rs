@@ -2,10 +2,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::*;
 
-/// A batch with its rows, its queue and its runners, through which time passes at random.
+/// A batch with its rows, its queue and its runners. Random events happen to it as time passes.
 ///
-/// The rows are JSON text, as in the object: an eviction leaves nothing but them. Messages are lost, doubled, held up
-/// and overtaken. Runners die, come late, tell twice, and send what they were handed.
+/// The rows are JSON text, as in the object: an eviction leaves nothing else. Messages are lost, repeated,
+/// delayed and reordered. Runners die, are late, report twice, and send what they claimed.
 pub(super) struct Simulation {
     pub(super) now: Timestamp,
     pub(super) batch: Batch,
@@ -15,9 +15,9 @@ pub(super) struct Simulation {
     queue: Vec<(Timestamp, u32)>,
     runners: Vec<Runner>,
     rng: Rng,
-    /// Whether all that is left goes well.
+    /// Whether everything succeeds from now on.
     pub(super) kind: bool,
-    /// The code of each push that was ever stored.
+    /// The result code of each push that was ever stored.
     codes: HashMap<(u32, usize), char>,
     pub(super) claims: usize,
     pub(super) evictions: usize,
@@ -26,15 +26,15 @@ pub(super) struct Simulation {
 struct Runner {
     number: u32,
     until: Timestamp,
-    /// What it has not sent.
+    /// The pushes that it has not sent.
     left: Vec<usize>,
-    /// What it is still to hand back.
+    /// The results that it has not reported.
     has: BitSet,
     results: Results,
     is_dead: bool,
 }
 
-/// Numbers that look random: a xorshift, by Marsaglia.
+/// Pseudorandom numbers: a xorshift generator by Marsaglia.
 pub(crate) struct Rng(u64);
 
 impl Rng {
@@ -76,7 +76,7 @@ impl Simulation {
         simulation
     }
 
-    /// Something happens.
+    /// Makes one random event happen.
     pub(super) fn step(&mut self) {
         match self.rng.below(if self.kind { 60 } else { 100 }) {
             0..20 => self.plan(),
@@ -122,7 +122,7 @@ impl Simulation {
         self.claim(u32::try_from(number).unwrap());
     }
 
-    /// A runner claims a chunk: everything that must never be is looked for here.
+    /// A runner claims a chunk. The invariants are checked here.
     fn claim(&mut self, number: u32) {
         let Some(work) = self.batch.claim(number, self.now) else {
             return;
@@ -162,7 +162,7 @@ impl Simulation {
         });
     }
 
-    /// A runner sends some and tells; also one whose time is over.
+    /// A runner sends some pushes and reports them, even if its claim has expired.
     fn run(&mut self) {
         if self.runners.is_empty() {
             return;
@@ -170,7 +170,7 @@ impl Simulation {
         let index = self.rng.below(self.runners.len() as u64) as usize;
         let mut runner = self.runners.swap_remove(index);
         if runner.is_dead && !self.rng.chance(20) {
-            // One that was not heard of for long may come back.
+            // A runner that was silent for long may return.
             self.runners.push(runner);
             return;
         }
@@ -250,10 +250,10 @@ impl Simulation {
         self.batch.cancel(self.now);
     }
 
-    /// All is forgotten that is not in the rows.
+    /// Everything except the rows is lost.
     fn evict(&mut self) {
         self.evictions += 1;
-        // The object is somewhere else a while later.
+        // The object restarts elsewhere a while later.
         self.now = self.now + Duration::from_millis(1 + self.rng.below(50));
         self.batch = self.stored();
     }
@@ -265,7 +265,7 @@ impl Simulation {
         Batch::load(record, self.sizes.clone(), rows)
     }
 
-    /// Writes what has changed, as the object does after each command.
+    /// Writes the changes, as the object does after each command.
     pub(super) fn save(&mut self) {
         let (chunks, is_record_unsaved) = self.batch.take_unsaved();
         for number in &chunks {
@@ -292,7 +292,7 @@ impl Simulation {
         }
     }
 
-    /// What the rows say is what memory says.
+    /// Checks that the rows and the memory agree.
     pub(super) fn assert_stored(&self) {
         let stored = self.stored();
         assert_eq!(stored.record(), self.batch.record());
@@ -308,7 +308,7 @@ impl Simulation {
     }
 }
 
-/// What APNs and the network do.
+/// Returns what APNs and the network do.
 fn outcome(rng: &mut Rng, index: usize) -> Results {
     let index = [index];
     match rng.below(40) {

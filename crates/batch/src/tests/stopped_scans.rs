@@ -2,7 +2,7 @@ use super::background::{alarm, calls, end, run, tasks};
 use super::scans::{append, last, of_a_run, step};
 use super::*;
 
-/// The last step of a scan that was stopped there, with how many devices it has not come to.
+/// Returns the last step of a scan that was stopped there, with the number of devices that it did not reach.
 fn counted(scan: u32, at: &str, devices: u64) -> Append {
     Append {
         left_out: LeftOut {
@@ -13,7 +13,7 @@ fn counted(scan: u32, at: &str, devices: u64) -> Append {
     }
 }
 
-/// A run of two scans of which one has brought 5 devices, whose time is over a minute later.
+/// Returns a run of two scans, one of which has appended 5 devices. Its time is over a minute later.
 fn expired() -> (Batch, Timestamp) {
     let end = BEGIN + secs(60);
     let mut batch = of_a_run(Terms {
@@ -32,7 +32,7 @@ fn the_devices_that_a_cut_off_run_has_not_come_to_are_counted_once_by_each_scan(
     for (scan, cursor, devices) in [(0, "0.5", 20), (1, "", 30)] {
         let taken = append(&mut batch, &counted(scan, cursor, devices), end);
         assert!(taken.appended.last && taken.chunk.is_none());
-        // Its answer was lost, or it comes late from another place.
+        // Its answer was lost, or it arrives late from elsewhere.
         append(&mut batch, &counted(scan, cursor, devices), end);
         append(&mut batch, &counted(scan, "0.1", devices), end);
     }
@@ -124,7 +124,7 @@ fn shards_are_woken_to_count_after_the_end_of_a_run_and_the_scheduler_hears_afte
         .find(|(_, call)| matches!(call, Call::WakeScans { shards, .. } if *shards == [0, 1]))
         .unwrap();
     let effects = tasks.handle(&mut batch, end(*wake, Outcome::Failed), ends_at);
-    // Whoever could not be woken is woken again.
+    // A scan that could not be woken is woken again.
     let again = alarm(&effects);
     assert!(again > ends_at && again <= ends_at + secs(300), "{again:?}");
     let mut now = ends_at;

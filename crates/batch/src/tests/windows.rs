@@ -1,6 +1,6 @@
 use super::*;
 
-/// Open from BEGIN to a minute after, and from an hour after to an hour and a minute after.
+/// Open from BEGIN for a minute, and an hour later for another minute.
 fn windowed() -> Terms {
     Terms {
         windows: vec![
@@ -19,7 +19,7 @@ fn nothing_is_planned_or_claimed_outside_a_window() {
     assert_eq!(batch.claim(1, closed), None, "its message came late");
     assert_eq!(batch.plan(closed), NOTHING);
     let opens = BEGIN + secs(3600);
-    // What was queued counts as lost meanwhile, which changes nothing.
+    // Queued chunks count as lost in the meantime, which changes nothing.
     let mut now = closed;
     while let Some(wake) = batch.wake(now).filter(|wake| *wake < opens) {
         assert_eq!(batch.plan(wake), NOTHING);
