@@ -3,7 +3,7 @@
 use crate::objects::{metrics, scheduler};
 use crate::platform::log::Event;
 use crate::platform::{bindings, http};
-use crate::routes::campaigns::{self, Visit};
+use crate::routes::campaigns::{self, RequestContext};
 use crate::routes::{audiences, batches, directory, doctor, push};
 use crate::sending::consumer;
 use api::problem::Kind;
@@ -66,7 +66,7 @@ async fn answer(
     let config = bindings::config(env)?;
     let authorization = http::header(request, "authorization");
     let caller = auth::authenticate(authorization.as_deref(), config)?;
-    let visit = Visit {
+    let visit = RequestContext {
         caller,
         config,
         env,

@@ -4,5 +4,5 @@ pub(crate) mod chunk;
 pub(crate) mod consumer;
 pub(crate) mod fetch;
 pub(crate) mod lease;
-pub(crate) mod run;
+pub(crate) mod sender;
 pub(crate) mod socket;

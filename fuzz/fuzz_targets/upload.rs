@@ -7,9 +7,9 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use api::format::Format;
-use api::order::{Basis, Repeats};
+use api::send_request::{Basis, Repeats};
 use api::upload::{Finished, MAX_CHUNK_BYTES, MAX_CHUNK_PUSHES, Staged};
-use api::{Order, Problem, Upload};
+use api::{SendRequest, Problem, Upload};
 use api::config::{API_KEYS, APPS, Config};
 use apns::time::Timestamp;
 use libfuzzer_sys::fuzz_target;
@@ -76,7 +76,7 @@ fn check_chunks(finished: &Finished<'_>, chunks: &[Staged]) {
             first: chunk.first,
             repeats: Repeats::Keep,
         };
-        let order = Order::parse_chunk(finished.opening.app, body.as_bytes(), basis, NOW).expect("no faults");
+        let order = SendRequest::parse_chunk(finished.opening.app, body.as_bytes(), basis, NOW).expect("no faults");
         let requests = order
             .pushes
             .iter()

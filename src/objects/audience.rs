@@ -24,11 +24,11 @@ pub(crate) use crate::stubs::audience::{ask, ask_all, ask_each, begin, count, wa
 /// The Durable Object of a shard.
 #[durable_object]
 pub struct AudienceObject {
-    core: Rc<Core>,
+    core: Rc<ShardState>,
 }
 
 /// The state that the object's tasks share.
-struct Core {
+struct ShardState {
     state: State,
     env: Env,
     /// The audience whose devices the object has; `None` before it was read.
@@ -40,7 +40,7 @@ struct Core {
 
 impl DurableObject for AudienceObject {
     fn new(state: State, env: Env) -> Self {
-        let core = Core {
+        let core = ShardState {
             state,
             env,
             epoch: Cell::default(),
@@ -74,7 +74,7 @@ fn read<C: DeserializeOwned>(text: &str) -> Result<shard::Request<C>> {
     Ok(serde_json::from_str(text)?)
 }
 
-impl Core {
+impl ShardState {
     async fn command(&self, request: &shard::Request<Command>) -> Result<Reply> {
         let shard::Request { epoch, command } = request;
         match self.admit(*epoch, command.brings_devices()).await? {

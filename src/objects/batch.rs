@@ -6,12 +6,12 @@
 //! stored.
 
 mod background;
-mod core;
-mod expense;
-mod origin;
+mod batch_state;
 mod pages;
+mod run_report;
 mod scans;
 mod upload;
+mod usage;
 mod watch;
 mod webhooks;
 
@@ -21,7 +21,7 @@ use std::time::Duration;
 use serde::Serialize;
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object, wasm_bindgen};
 
-use self::core::Core;
+use self::batch_state::BatchState;
 use crate::platform::log::Event;
 use crate::platform::{clock, http};
 use api::Answer;
@@ -34,25 +34,25 @@ use batch::{Batch, Command, Pause, PausedBy};
 
 pub(crate) use crate::stubs::batch::{Body, ask, command, settle, upload};
 pub(crate) use crate::stubs::batch::{append, left_out, open};
-pub(crate) use expense::Expense;
+pub(crate) use usage::UsageCounters;
 
 /// The Durable Object of a batch.
 #[durable_object]
 pub struct BatchObject {
-    core: Rc<Core>,
+    core: Rc<BatchState>,
 }
 
 impl DurableObject for BatchObject {
     fn new(state: State, env: Env) -> Self {
         Self {
-            core: Rc::new(Core::new(state, env)),
+            core: Rc::new(BatchState::new(state, env)),
         }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let answer = match request.path().as_str() {
             UPLOAD => {
-                self.core.spend(|spent| spent.uploads += 1);
+                self.core.count_usage(|usage| usage.uploads += 1);
                 upload::receive(&self.core, &request).await
             }
             COMMAND => self.command(&request.text().await?),
@@ -124,11 +124,11 @@ impl BatchObject {
     }
 
     fn count(&self, command: &Command) {
-        self.core.spend(|spent| match command {
-            Command::Claim { .. } => spent.claims += 1,
-            Command::Settle { over: true, .. } => spent.settlings += 1,
-            Command::Settle { .. } => spent.checkpoints += 1,
-            Command::Append(_) => spent.appends += 1,
+        self.core.count_usage(|usage| match command {
+            Command::Claim { .. } => usage.claims += 1,
+            Command::Settle { over: true, .. } => usage.settlings += 1,
+            Command::Settle { .. } => usage.checkpoints += 1,
+            Command::Append(_) => usage.appends += 1,
             Command::Release { .. }
             | Command::Halt { .. }
             | Command::CredentialRefused { .. }
@@ -136,7 +136,7 @@ impl BatchObject {
             | Command::Pause { .. }
             | Command::Resume
             | Command::Cancel
-            | Command::CountLeftOut => spent.others += 1,
+            | Command::CountLeftOut => usage.others += 1,
         });
     }
 
@@ -170,7 +170,7 @@ impl BatchObject {
     async fn ask(&self, text: &str) -> std::result::Result<Response, Problem> {
         let question: Question = serde_json::from_str(text).map_err(internal)?;
         let (core, now) = (&self.core, clock::now());
-        core.spend(|spent| spent.questions += 1);
+        core.count_usage(|usage| usage.questions += 1);
         let app = core.app_for(&question.caller)?;
         let state = core.with(|batch| batch.record().state).ok_or_else(not_found)?;
         question.ask.check(state)?;

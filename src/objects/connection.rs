@@ -1,7 +1,7 @@
 //! The connection objects: Durable Objects that hold sockets to APNs.
 //!
 //! Each is named by its credential and its slot in the credential's pool. A request to it is a line of JSON,
-//! the [`Errand`], followed by the caller's body unchanged. The object parses the body, runs the fan-out on
+//! the [`ConnectionRequest`], followed by the caller's body unchanged. The object parses the body, runs the fan-out on
 //! its sockets and answers the caller through the Worker.
 
 use std::cell::RefCell;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::objects::metrics;
 use crate::platform::{bindings, clock, http};
 use crate::routes::push;
-use crate::sending::run::{Means, Run, Span};
+use crate::sending::sender::{SendContext, SendScope, Sender};
 use crate::sending::socket::{Links, SocketTransport};
 use crate::sending::{chunk, lease};
 use crate::stubs;
@@ -41,7 +41,7 @@ pub struct ConnectionObject {
 
 /// What a connection object does with the body that follows.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Errand {
+pub(crate) struct ConnectionRequest {
     pub(crate) app: String,
     pub(crate) lease: Lease,
     pub(crate) wait_ms: u64,
@@ -64,7 +64,7 @@ impl DurableObject for ConnectionObject {
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let size = http::header(&request, ORDER_BYTES).and_then(|value| value.parse().ok());
+        let size = http::header(&request, REQUEST_BYTES).and_then(|value| value.parse().ok());
         let Ok(reservation) = reserve(size.unwrap_or_default()) else {
             let headers = worker::Headers::new();
             headers.set(FULL, "1")?;
@@ -89,7 +89,7 @@ impl ConnectionObject {
         let body = body.get(1..).unwrap_or_default();
         // Parsed from text, like all other input, so that the same compiled code is used.
         let errand = str::from_utf8(errand).map_err(|_| malformed())?;
-        let mut errand: Errand = serde_json::from_str(errand).map_err(|_| malformed())?;
+        let mut errand: ConnectionRequest = serde_json::from_str(errand).map_err(|_| malformed())?;
         let config = bindings::config(&self.env)?;
         let app = config.app(&errand.app).ok_or_else(malformed)?;
         let links = self.links(app, config);
@@ -113,7 +113,7 @@ impl ConnectionObject {
             Ok(order) => Rc::new(order),
             Err(problem) => {
                 links.close_when_idle();
-                errand.delta.order(&app.name, problem.kind().status());
+                errand.delta.request(&app.name, problem.kind().status());
                 self.state
                     .wait_until(give_back_unused(self.env.clone(), app, errand));
                 return Err(problem);
@@ -122,16 +122,16 @@ impl ConnectionObject {
         let headers = order.headers();
         let Some(headers) = headers else {
             links.close_when_idle();
-            errand.delta.order(&app.name, 200);
+            errand.delta.request(&app.name, 200);
             let answer = push::nothing_to_send(&order, errand.format, Transport::Socket);
             self.state
                 .wait_until(give_back_unused(self.env.clone(), app, errand));
             return answer;
         };
         let format = errand.format;
-        let span = Span::of_order(&order, Duration::from_millis(errand.wait_ms));
-        let means = self.means(errand, headers, &links);
-        let run = Run::new(Rc::clone(&order), means, span, config);
+        let scope = SendScope::of_request(&order, Duration::from_millis(errand.wait_ms));
+        let context = self.means(errand, headers, &links);
+        let run = Sender::new(Rc::clone(&order), context, scope, config);
         let spawn = |work| self.state.wait_until(work);
         let after = move || {
             drop(reservation);
@@ -144,7 +144,7 @@ impl ConnectionObject {
     async fn send_chunk(
         &self,
         assignment: Assignment,
-        errand: Errand,
+        errand: ConnectionRequest,
         body: &[u8],
         app: &'static App,
         links: Links,
@@ -157,9 +157,9 @@ impl ConnectionObject {
         });
         match read {
             Ok((order, headers)) => {
-                let means = self.means(errand, headers, &links);
+                let context = self.means(errand, headers, &links);
                 let spawn = |work| self.state.wait_until(work);
-                chunk::run(assignment, order, means, config, spawn).await;
+                chunk::run(assignment, order, context, config, spawn).await;
             }
             Err(detail) => {
                 chunk::halt(&self.env, &assignment, detail).await;
@@ -171,8 +171,13 @@ impl ConnectionObject {
     }
 
     /// Returns the context of a send request.
-    fn means(&self, errand: Errand, headers: Arc<Headers>, links: &Links) -> Means<SocketTransport> {
-        Means {
+    fn means(
+        &self,
+        errand: ConnectionRequest,
+        headers: Arc<Headers>,
+        links: &Links,
+    ) -> SendContext<SocketTransport> {
+        SendContext {
             lease: errand.lease,
             transport: SocketTransport::new(links.clone(), headers),
             delta: errand.delta,
@@ -192,7 +197,11 @@ impl ConnectionObject {
 }
 
 /// Returns an unused lease and adds the counters to the metrics.
-fn give_back_unused(env: Env, app: &'static App, mut errand: Errand) -> LocalBoxFuture<'static, ()> {
+fn give_back_unused(
+    env: Env,
+    app: &'static App,
+    mut errand: ConnectionRequest,
+) -> LocalBoxFuture<'static, ()> {
     errand.delta.lease(&app.name, true);
     let settle = Command::Settle {
         lease: errand.lease.id,
@@ -209,7 +218,12 @@ fn give_back_unused(env: Env, app: &'static App, mut errand: Errand) -> LocalBox
 }
 
 /// Sends a request to a connection object. Returns the object's response, or why nothing was sent.
-pub(crate) async fn hand_over(env: &Env, app: &App, errand: &Errand, body: &[u8]) -> Result<Handed> {
+pub(crate) async fn hand_over(
+    env: &Env,
+    app: &App,
+    errand: &ConnectionRequest,
+    body: &[u8],
+) -> Result<HandoffResult> {
     let place = errand.lease.connection.unwrap_or_default();
     let name = format!("{}#{place}", app.credential);
     let mut line = serde_json::to_vec(errand)?;
@@ -223,7 +237,7 @@ pub(crate) async fn hand_over(env: &Env, app: &App, errand: &Errand, body: &[u8]
     bytes.subarray(start, end).copy_from(body);
     let headers = worker::Headers::new();
     if errand.assignment.is_none() {
-        headers.set(ORDER_BYTES, &body.len().to_string())?;
+        headers.set(REQUEST_BYTES, &body.len().to_string())?;
     }
     let mut init = RequestInit::new();
     init.with_method(Method::Post)
@@ -231,26 +245,26 @@ pub(crate) async fn hand_over(env: &Env, app: &App, errand: &Errand, body: &[u8]
         .with_body(Some(bytes.into()));
     let response = stubs::begin(env, (bindings::CONNECTION, &name), "/", &init).await?;
     if response.headers().has(FULL)? {
-        return Ok(Handed::Full);
+        return Ok(HandoffResult::Full);
     }
     let shut_for = response
         .headers()
         .get(UNAVAILABLE_FOR_MS)?
         .and_then(|value| value.parse().ok());
     Ok(match shut_for {
-        Some(millis) => Handed::Shut { millis },
-        None => Handed::Answered(response),
+        Some(millis) => HandoffResult::Unavailable { millis },
+        None => HandoffResult::Responded(response),
     })
 }
 
 /// The result of a request to a connection object.
-pub(crate) enum Handed {
+pub(crate) enum HandoffResult {
     /// The object's response, which is sent to the caller.
-    Answered(Response),
+    Responded(Response),
     /// The object has no memory for the request. Nothing was sent.
     Full,
     /// No connection could be opened, and none can be for this long. Nothing was sent.
-    Shut { millis: u64 },
+    Unavailable { millis: u64 },
 }
 
 /// Reserves memory for the body of a send request. Chunks need no reservation: they are small, and permits
@@ -263,7 +277,7 @@ fn reserve(bytes: usize) -> std::result::Result<Reservation, Problem> {
 }
 
 /// The header with the size of a send request's body.
-const ORDER_BYTES: &str = "x-apns-edge-order-bytes";
+const REQUEST_BYTES: &str = "x-apns-edge-request-bytes";
 
 /// The header by which an object reports that it has no memory for a request.
 const FULL: &str = "x-apns-edge-full";

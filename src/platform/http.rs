@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
+use crate::platform::body_reader::BodyReader;
 use crate::platform::clock;
-use crate::platform::pieces::Pieces;
 use api::Answer;
 use api::byte_budget::{ByteBudget, MAX_BYTES_IN_FLIGHT, Reservation};
 use api::coding::Coding;
@@ -54,7 +54,7 @@ pub(crate) enum Read {
     /// The whole body.
     Whole(Vec<u8>, Reservation),
     /// More than the limit, and the rest of the body.
-    Part(Vec<u8>, Box<Pieces>, Reservation),
+    Part(Vec<u8>, Box<BodyReader>, Reservation),
 }
 
 /// Reserves memory for a request's body.
@@ -71,7 +71,7 @@ pub(crate) async fn read_up_to(request: &Request, limit: usize) -> std::result::
     let mut reservation = reserve(declared)?;
     let mut body = Vec::with_capacity(declared.min(RESERVED));
     let broken_off = || Problem::new(Kind::NotJson, "the body broke off");
-    let Some(mut pieces) = Pieces::of(request, coding(request)?).map_err(|_| broken_off())? else {
+    let Some(mut pieces) = BodyReader::of(request, coding(request)?).map_err(|_| broken_off())? else {
         return Ok(Read::Whole(body, reservation));
     };
     while let Some(piece) = pieces.next().await.map_err(|error| error.or(broken_off))? {

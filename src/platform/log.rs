@@ -3,7 +3,7 @@
 //! A line contains apps, counts, reasons and durations, and never a device token, provider token, key or
 //! payload.
 
-use crate::objects::batch::Expense;
+use crate::objects::batch::UsageCounters;
 use delivery::receipt::Tally;
 use serde::Serialize;
 use worker::{console_error, console_log};
@@ -46,7 +46,7 @@ pub(crate) enum Event<'e> {
         batch: &'e str,
         state: &'static str,
         pushes: u64,
-        expense: Expense,
+        expense: UsageCounters,
         memory_kb: usize,
     },
     /// Devices were imported into an audience.

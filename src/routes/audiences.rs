@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::objects::audience;
+use crate::platform::body_reader::BodyReader;
 use crate::platform::log::{self, Event};
-use crate::platform::pieces::Pieces;
 use crate::platform::{clock, http};
 use crate::routes::campaigns::{
-    Visit, app_of, ask, audience_of, known, no_audience, nothing, respond, unavailable,
+    RequestContext, app_of, ask, audience_of, known, no_audience, nothing, respond, unavailable,
 };
 use api::Answer;
 use api::audience as contract;
@@ -24,7 +24,7 @@ use futures::stream::{self, StreamExt};
 use worker::{Env, Headers, Request, Response, ResponseBuilder};
 
 /// Handles `GET /v1/audiences`.
-pub(crate) async fn list(visit: Visit<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn list(visit: RequestContext<'_>) -> Result<Answer, Problem> {
     match ask(visit.env, &Command::Audiences).await? {
         Reply::Audiences(audiences) => {
             let theirs = audiences
@@ -41,7 +41,7 @@ pub(crate) async fn answer(
     request: &mut Request,
     name: &str,
     endpoint: AudienceEndpoint,
-    visit: Visit<'_>,
+    visit: RequestContext<'_>,
 ) -> Result<Response, Problem> {
     if endpoint == AudienceEndpoint::Put {
         return respond(put(request, name, visit).await?);
@@ -66,7 +66,7 @@ pub(crate) async fn answer(
     }
 }
 
-async fn put(request: &mut Request, name: &str, visit: Visit<'_>) -> Result<Answer, Problem> {
+async fn put(request: &mut Request, name: &str, visit: RequestContext<'_>) -> Result<Answer, Problem> {
     let body = http::read_body(request, MAX_BODY).await?;
     let opening = Opening::read(name, &body, visit.caller, visit.config)?;
     let wanted = Audience {
@@ -129,13 +129,17 @@ fn forgettable(reply: &Reply) -> Result<(), Problem> {
 }
 
 /// Imports devices while the body arrives.
-async fn import(request: &mut Request, audience: &Audience, visit: Visit<'_>) -> Result<Answer, Problem> {
+async fn import(
+    request: &mut Request,
+    audience: &Audience,
+    visit: RequestContext<'_>,
+) -> Result<Answer, Problem> {
     let started = clock::now();
     let app = app_of(&audience.app, visit.config)?;
     let form = Form::of(http::header(request, "content-type").as_deref());
     let mut intake = Intake::new(app, audience.shards, form);
     let mut delivered = Tally::default();
-    if let Some(mut body) = Pieces::of(request, http::coding(request)?).map_err(|_| broken_off())? {
+    if let Some(mut body) = BodyReader::of(request, http::coding(request)?).map_err(|_| broken_off())? {
         while let Some(piece) = body.next().await.map_err(|error| error.or(broken_off))? {
             intake.feed(&piece)?;
             deliver(audience, intake.take_ready(), &mut delivered, visit.env).await?;
@@ -172,7 +176,7 @@ async fn stays(audience: &Audience, env: &Env) -> Result<(), Problem> {
 async fn remove(request: &mut Request, audience: &Audience, env: &Env) -> Result<Answer, Problem> {
     let mut removal = Removal::new(audience.shards);
     let mut delivered = Tally::default();
-    if let Some(mut body) = Pieces::of(request, http::coding(request)?).map_err(|_| broken_off())? {
+    if let Some(mut body) = BodyReader::of(request, http::coding(request)?).map_err(|_| broken_off())? {
         while let Some(piece) = body.next().await.map_err(|error| error.or(broken_off))? {
             removal.feed(&piece)?;
             deliver(audience, removal.take_ready(), &mut delivered, env).await?;

@@ -1,8 +1,8 @@
 //! `/v1/batches` and uploads in the Worker: finds the batch's object and forwards the request.
 
 use crate::objects::batch::{self, Body};
+use crate::platform::body_reader::BodyReader;
 use crate::platform::log::Event;
-use crate::platform::pieces::Pieces;
 use crate::platform::{clock, http};
 use api::batch as contract;
 use api::batch::{Ask, DeviceList, Question};
@@ -44,7 +44,7 @@ pub(crate) async fn continue_upload(
     request: &Request,
     caller: &Caller,
     format: Format,
-    (read, rest): (Vec<u8>, Pieces),
+    (read, rest): (Vec<u8>, BodyReader),
     env: &Env,
 ) -> Result<Response, Problem> {
     let rest = stream::try_unfold(rest, |mut rest| async move {

@@ -20,7 +20,7 @@ use api::config::{App, Caller, Config};
 use api::format::Format;
 use api::problem::{Kind, Problem};
 use api::route::CampaignEndpoint;
-use api::{Answer, Order, auth, batch as batches, preview};
+use api::{Answer, SendRequest, auth, batch as batches, preview};
 use campaign::audience::{Command as ShardCommand, Member, Reply as ShardReply};
 use campaign::scheduler::{Audience, Campaign, CampaignAction, Command, Page, Reply};
 use campaign::template::Recipient;
@@ -29,7 +29,7 @@ use worker::{Context, Env, Request, Response};
 
 /// The caller and the deployment of a request.
 #[derive(Clone, Copy)]
-pub(crate) struct Visit<'v> {
+pub(crate) struct RequestContext<'v> {
     pub(crate) caller: &'v Caller,
     pub(crate) config: &'static Config,
     pub(crate) env: &'v Env,
@@ -37,7 +37,7 @@ pub(crate) struct Visit<'v> {
 }
 
 /// Handles `GET /v1/campaigns`.
-pub(crate) async fn list(query: &str, visit: Visit<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn list(query: &str, visit: RequestContext<'_>) -> Result<Answer, Problem> {
     let filter = Filter::parse(query).map_err(Problem::invalid)?;
     let list = Command::List {
         apps: None,
@@ -55,7 +55,7 @@ pub(crate) async fn list(query: &str, visit: Visit<'_>) -> Result<Answer, Proble
 }
 
 /// Handles `POST /v1/campaigns`.
-pub(crate) async fn create(request: &mut Request, visit: Visit<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn create(request: &mut Request, visit: RequestContext<'_>) -> Result<Answer, Problem> {
     let key = crate::routes::batches::idempotency_key(request)?;
     let body = http::read_body(request, contract::MAX_BODY).await?;
     let id = match &key {
@@ -76,14 +76,14 @@ pub(crate) async fn create(request: &mut Request, visit: Visit<'_>) -> Result<An
 }
 
 /// Creates the campaign in a request's body.
-async fn make(body: &[u8], id: &str, visit: Visit<'_>) -> Result<Answer, Problem> {
+async fn make(body: &[u8], id: &str, visit: RequestContext<'_>) -> Result<Answer, Problem> {
     let campaign = written(body, id, visit).await?;
     let campaign = campaign_of(ask(visit.env, &Command::Create(Box::new(campaign))).await?)?;
     Ok(document::created(&campaign))
 }
 
 /// Returns the campaign with this id. Returns `None` if there is none that the caller may use.
-async fn known_campaign(id: &str, visit: Visit<'_>) -> Result<Option<Campaign>, Problem> {
+async fn known_campaign(id: &str, visit: RequestContext<'_>) -> Result<Option<Campaign>, Problem> {
     match read(id, visit).await {
         Ok(campaign) => Ok(Some(campaign)),
         Err(problem) if problem.kind() == Kind::CampaignNotFound => Ok(None),
@@ -92,7 +92,7 @@ async fn known_campaign(id: &str, visit: Visit<'_>) -> Result<Option<Campaign>, 
 }
 
 /// Handles `PUT /v1/campaigns/{id}`: replaces the campaign, or creates one with the caller's own name.
-async fn put(request: &mut Request, id: &str, visit: Visit<'_>) -> Result<Answer, Problem> {
+async fn put(request: &mut Request, id: &str, visit: RequestContext<'_>) -> Result<Answer, Problem> {
     let known = known_campaign(id, visit).await?;
     let body = http::read_body(request, contract::MAX_BODY).await?;
     let Some(known) = known else {
@@ -113,7 +113,7 @@ pub(crate) async fn answer(
     request: &mut Request,
     id: &str,
     endpoint: CampaignEndpoint,
-    visit: Visit<'_>,
+    visit: RequestContext<'_>,
 ) -> Result<Response, Problem> {
     if endpoint == CampaignEndpoint::Replace {
         return respond(put(request, id, visit).await?);
@@ -159,7 +159,7 @@ pub(crate) async fn answer(
 
 /// Adds to each run that has not reported its end how many devices it has left out so far. Its batch has the
 /// number.
-async fn with_left_out(mut page: Page, visit: Visit<'_>) -> Page {
+async fn with_left_out(mut page: Page, visit: RequestContext<'_>) -> Page {
     let open = page.runs.iter_mut().filter(|run| run.is_known_to_its_batch());
     let asked = open.take(MOST_OPEN_RUNS).map(|run| async move {
         // Without an answer the run is listed without it.
@@ -177,7 +177,7 @@ async fn with_left_out(mut page: Page, visit: Visit<'_>) -> Page {
 /// Whether nothing more is sent for a cancelled campaign, once its batches were notified.
 ///
 /// The scheduler also notifies the batches. Here the caller learns whether sending has stopped.
-async fn is_stopped(campaign: &Campaign, visit: Visit<'_>) -> Result<bool, Problem> {
+async fn is_stopped(campaign: &Campaign, visit: RequestContext<'_>) -> Result<bool, Problem> {
     let stopping = Command::Stopping {
         id: campaign.id.clone(),
         limit: MOST_RUNS,
@@ -206,7 +206,7 @@ async fn is_stopped(campaign: &Campaign, visit: Visit<'_>) -> Result<bool, Probl
 }
 
 /// Parses the campaign in a request's body, for an audience that the caller may use.
-async fn written(body: &[u8], id: &str, visit: Visit<'_>) -> Result<Campaign, Problem> {
+async fn written(body: &[u8], id: &str, visit: RequestContext<'_>) -> Result<Campaign, Problem> {
     let document = contract::parse(body)?;
     let name = contract::audience(&document)?;
     let audience = audience_of(name, visit)
@@ -227,7 +227,7 @@ async fn written(body: &[u8], id: &str, visit: Visit<'_>) -> Result<Campaign, Pr
 
 /// Returns the devices whose attributes are checked when a campaign is written: those of the segment among
 /// the first of a shard.
-async fn sample(campaign: &Campaign, audience: &Audience, visit: Visit<'_>) -> Option<Vec<Member>> {
+async fn sample(campaign: &Campaign, audience: &Audience, visit: RequestContext<'_>) -> Option<Vec<Member>> {
     let audience = audience.reference();
     let (after, limit) = (0, variables::SAMPLE);
     let page = ShardCommand::Page { after, limit };
@@ -248,7 +248,7 @@ async fn on_trial(
     request: &mut Request,
     campaign: &Campaign,
     endpoint: CampaignEndpoint,
-    visit: Visit<'_>,
+    visit: RequestContext<'_>,
 ) -> Result<Response, Problem> {
     let body = http::read_body(request, contract::MAX_BODY).await?;
     let refs = trial::refs(&body)?;
@@ -267,7 +267,8 @@ async fn on_trial(
         let shown = if trial.rendered.is_empty() {
             r#"{"pushes":[]}"#.to_owned()
         } else {
-            let order = Order::parse_for(app, trial.order.as_bytes(), Format::JSON, clock::seed(), now)?;
+            let order =
+                SendRequest::parse_for(app, trial.order.as_bytes(), Format::JSON, clock::seed(), now)?;
             preview::answer(&order, visit.config)?.body
         };
         return respond(trial.judged(&shown, &recipients, &reasons));
@@ -288,7 +289,7 @@ async fn reasons(
     campaign: &Campaign,
     audience: &Audience,
     members: &[(u32, Member)],
-    visit: Visit<'_>,
+    visit: RequestContext<'_>,
 ) -> Result<Vec<Option<&'static str>>, Problem> {
     let mut by_shard: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
     for (shard, member) in members {
@@ -311,7 +312,11 @@ async fn reasons(
 }
 
 /// Finds the devices with these refs, each with its shard.
-async fn find(audience: &Audience, refs: &[String], visit: Visit<'_>) -> Result<Vec<(u32, Member)>, Problem> {
+async fn find(
+    audience: &Audience,
+    refs: &[String],
+    visit: RequestContext<'_>,
+) -> Result<Vec<(u32, Member)>, Problem> {
     let refs = refs.to_vec();
     let find = ShardCommand::Find { refs };
     let reference = audience.reference();
@@ -331,7 +336,7 @@ async fn find(audience: &Audience, refs: &[String], visit: Visit<'_>) -> Result<
 }
 
 /// Returns the campaign if the caller may use it. Otherwise fails as if it did not exist.
-async fn read(id: &str, visit: Visit<'_>) -> Result<Campaign, Problem> {
+async fn read(id: &str, visit: RequestContext<'_>) -> Result<Campaign, Problem> {
     // An id that no campaign can have sends no request.
     if batches::seed(id).is_none() && !contract::is_own_name(id) {
         return Err(not_found());
@@ -346,7 +351,7 @@ async fn read(id: &str, visit: Visit<'_>) -> Result<Campaign, Problem> {
 
 /// Returns the audience if the caller may use it and it is not being deleted. Otherwise fails as if it did
 /// not exist.
-pub(crate) async fn audience_of(name: &str, visit: Visit<'_>) -> Result<Audience, Problem> {
+pub(crate) async fn audience_of(name: &str, visit: RequestContext<'_>) -> Result<Audience, Problem> {
     let audience = known(name, visit).await?;
     if audience.is_leaving {
         return Err(no_audience());
@@ -356,7 +361,7 @@ pub(crate) async fn audience_of(name: &str, visit: Visit<'_>) -> Result<Audience
 
 /// Returns the audience if the caller may use it, even while it is being deleted. Otherwise fails as if it
 /// did not exist.
-pub(crate) async fn known(name: &str, visit: Visit<'_>) -> Result<Audience, Problem> {
+pub(crate) async fn known(name: &str, visit: RequestContext<'_>) -> Result<Audience, Problem> {
     let name = name.to_owned();
     match ask(visit.env, &Command::Audience { name }).await? {
         Reply::Audience(audience) if visit.caller.reaches(&audience.app) => Ok(audience),

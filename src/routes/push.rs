@@ -6,20 +6,20 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::objects::batch::Body;
-use crate::objects::connection::{self, Errand, Handed};
+use crate::objects::connection::{self, ConnectionRequest, HandoffResult};
 use crate::objects::metrics;
 use crate::platform::log::{self, Event};
 use crate::platform::{clock, http};
 use crate::routes::batches;
 use crate::sending::fetch::FetchTransport;
 use crate::sending::lease;
-use crate::sending::run::{self, Means, Run, Span};
+use crate::sending::sender::{self, SendContext, SendScope, Sender};
 use api::byte_budget::{self, Reservation};
 use api::config::{App, Caller, Config, Transport};
 use api::format::{Format, Head, LINES, Limits};
 use api::problem::{Kind, Problem};
 use api::push::Lines;
-use api::{Answer, Order, auth, preview, push};
+use api::{Answer, SendRequest, auth, preview, push};
 use delivery::fanout::FETCH_WINDOW;
 use delivery::gate::{Command, Lease};
 use delivery::metrics::MetricsDelta;
@@ -114,7 +114,7 @@ pub(crate) async fn at_once(
         Transport::Socket => order.by_socket(devices).await,
     };
     if let Err(problem) = &answer {
-        delta.order(&app.name, problem.kind().status());
+        delta.request(&app.name, problem.kind().status());
     }
     // Counters that a sender or a connection object has taken over are added there.
     context.wait_until(metrics::add(env.clone(), delta));
@@ -132,7 +132,7 @@ pub(crate) async fn preview(
     let head = Head::skim(&body, format)?;
     let app = auth::choose_app(head.app.as_deref(), caller, config)?;
     http::check_size(body.len(), Limits::of(app.transport).body)?;
-    let order = Order::parse_for(app, &body, format, clock::seed(), clock::now())?;
+    let order = SendRequest::parse_for(app, &body, format, clock::seed(), clock::now())?;
     preview::answer(&order, config)
 }
 
@@ -155,18 +155,18 @@ impl Dispatch<'_> {
         let order = Rc::new(parse(&self.body, self.format, self.app)?);
         let pushes = order.sendable().count();
         if pushes == 0 {
-            self.delta.order(&self.app.name, 200);
+            self.delta.request(&self.app.name, 200);
             return nothing_to_send(&order, self.format, Transport::Fetch);
         }
         let want = u32::try_from(pushes.min(FETCH_WINDOW)).unwrap_or(1);
-        let means = Means {
+        let context = SendContext {
             lease: self.lease(want, Transport::Fetch).await?,
             transport: FetchTransport::new(self.config.origin(self.app.credential.environment)),
             delta: std::mem::take(self.delta),
             env: self.env.clone(),
         };
-        let span = Span::of_order(&order, self.wait);
-        let run = Run::new(Rc::clone(&order), means, span, self.config);
+        let scope = SendScope::of_request(&order, self.wait);
+        let run = Sender::new(Rc::clone(&order), context, scope, self.config);
         let spawn = |work| self.context.wait_until(work);
         let after = move || drop(self.reservation);
         send(order, run, self.format, Transport::Fetch, spawn, after).await
@@ -177,7 +177,7 @@ impl Dispatch<'_> {
         let want = u32::try_from(devices.clamp(1, streams)).unwrap_or(1);
         let lease = self.lease(want, Transport::Socket).await?;
         let wait_ms = u64::try_from(self.wait.as_millis()).unwrap_or(u64::MAX);
-        let errand = Errand {
+        let errand = ConnectionRequest {
             app: self.app.name.clone(),
             lease,
             wait_ms,
@@ -194,12 +194,12 @@ impl Dispatch<'_> {
             .await
             .map_err(unavailable)?
         {
-            Handed::Answered(response) => Ok(response),
-            Handed::Full => {
+            HandoffResult::Responded(response) => Ok(response),
+            HandoffResult::Full => {
                 self.give_back(errand, None).await;
                 Err(byte_budget::refusal())
             }
-            Handed::Shut { millis } => {
+            HandoffResult::Unavailable { millis } => {
                 self.give_back(errand, Some(millis)).await;
                 if !self.config.sockets.fallback {
                     let detail = "no connection to APNs can be opened; nothing was sent";
@@ -217,7 +217,7 @@ impl Dispatch<'_> {
     }
 
     /// Returns a lease under which nothing was sent. No connection can be opened for `unavailable_for_ms`.
-    async fn give_back(&mut self, errand: Errand, unavailable_for_ms: Option<u64>) {
+    async fn give_back(&mut self, errand: ConnectionRequest, unavailable_for_ms: Option<u64>) {
         self.delta.merge(errand.delta);
         self.delta.lease(&self.app.name, true);
         let settle = Command::Settle {
@@ -241,13 +241,13 @@ impl Dispatch<'_> {
 }
 
 /// Parses a send request with random bytes and the current time, which only the platform has.
-pub(crate) fn parse(body: &[u8], format: Format, app: &'static App) -> Result<Order<'static>, Problem> {
-    Order::parse_for(app, body, format, clock::seed(), clock::now())
+pub(crate) fn parse(body: &[u8], format: Format, app: &'static App) -> Result<SendRequest<'static>, Problem> {
+    SendRequest::parse_for(app, body, format, clock::seed(), clock::now())
 }
 
 /// Returns the answer to a request whose devices are all skipped.
 pub(crate) fn nothing_to_send(
-    order: &Order<'_>,
+    order: &SendRequest<'_>,
     format: Format,
     transport: Transport,
 ) -> Result<Response, Problem> {
@@ -261,15 +261,15 @@ pub(crate) fn nothing_to_send(
 
 /// Runs a request's fan-out and answers. Work that outlives the answer is passed to `spawn`; `after` is
 /// called at the end.
-pub(crate) async fn send<T: run::Transport + 'static>(
-    order: Rc<Order<'static>>,
-    mut run: Run<T>,
+pub(crate) async fn send<T: sender::Transport + 'static>(
+    order: Rc<SendRequest<'static>>,
+    mut run: Sender<T>,
     format: Format,
     transport: Transport,
     spawn: impl Fn(LocalBoxFuture<'static, ()>),
     after: impl FnOnce() + 'static,
 ) -> Result<Response, Problem> {
-    run.count(|delta, app| delta.order(app, 200));
+    run.count(|delta, app| delta.request(app, 200));
     let started = clock::now();
     let sent = move |app: &App, tally: Tally| {
         let ms = clock::millis_since(started);

@@ -9,11 +9,11 @@ use std::time::Duration;
 use crate::objects::batch;
 use crate::platform::clock;
 use crate::platform::log::{self, Event};
-use crate::sending::run::{Means, Run, Span, Transport};
+use crate::sending::sender::{SendContext, SendScope, Sender, Transport};
 use ::batch::{Assignment, Command, Results};
 use api::config::{App, Config, SETTLE_TIME};
-use api::order::{Basis, Repeats};
-use api::{Order, Problem, batch as contract};
+use api::send_request::{Basis, Repeats};
+use api::{Problem, SendRequest, batch as contract};
 use apns::time::Timestamp;
 use delivery::backoff;
 use futures::future::{Either, FutureExt, LocalBoxFuture, join, select};
@@ -24,7 +24,7 @@ pub(crate) fn read(
     assignment: &Assignment,
     body: &[u8],
     app: &'static App,
-) -> Result<Order<'static>, Problem> {
+) -> Result<SendRequest<'static>, Problem> {
     let seed = contract::seed(&assignment.batch).unwrap_or_default();
     let first = assignment.first;
     let collapse_id = contract::collapse_id(assignment);
@@ -33,27 +33,27 @@ pub(crate) fn read(
         first,
         repeats: collapse_id.as_deref().map_or(Repeats::Keep, Repeats::Separate),
     };
-    Order::parse_chunk(app, body, basis, assignment.created_at)
+    SendRequest::parse_chunk(app, body, basis, assignment.created_at)
 }
 
 /// Sends the assigned pushes and settles with the batch and the gate.
 pub(crate) async fn run<T: Transport>(
     assignment: Assignment,
-    order: Rc<Order<'static>>,
-    means: Means<T>,
+    order: Rc<SendRequest<'static>>,
+    context: SendContext<T>,
     config: &'static Config,
     spawn: impl Fn(LocalBoxFuture<'static, ()>),
 ) {
     let started = clock::now();
     let app = order.app;
-    let span = span(&assignment, &order, config, started);
-    let pushes = span.places.len();
-    let env = means.env.clone();
-    let mut run = Run::new(order, means, span, config);
+    let scope = span(&assignment, &order, config, started);
+    let pushes = scope.places.len();
+    let env = context.env.clone();
+    let mut run = Sender::new(order, context, scope, config);
     run.count(|delta, app| delta.chunk(app, T::NAME.as_str()));
     let window = run.window();
     let results = Rc::new(RefCell::new(Results::default()));
-    let teller = Teller {
+    let reporter = ProgressReporter {
         env: env.clone(),
         assignment: assignment.clone(),
         busy: Rc::default(),
@@ -65,11 +65,11 @@ pub(crate) async fn run<T: Transport>(
         let ended = results.borrow().len();
         // Pushes that are launched already will soon be in flight.
         let is_left = pushes.saturating_sub(ended) > window;
-        if is_left && ended - told.get() >= every && !teller.busy.get() {
+        if is_left && ended - told.get() >= every && !reporter.busy.get() {
             told.set(ended);
-            spawn(teller.clone().tell(results.borrow().clone()).boxed_local());
+            spawn(reporter.clone().tell(results.borrow().clone()).boxed_local());
         }
-        if teller.stop.get() {
+        if reporter.stop.get() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
@@ -80,11 +80,11 @@ pub(crate) async fn run<T: Transport>(
     let ask = async {
         loop {
             clock::at(clock::now() + ASK_EVERY).await;
-            if !teller.busy.get() {
+            if !reporter.busy.get() {
                 let so_far = results.borrow().clone();
-                teller.clone().tell(so_far).await;
+                reporter.clone().tell(so_far).await;
             }
-            if teller.stop.get() {
+            if reporter.stop.get() {
                 limit.stop();
                 return;
             }
@@ -109,7 +109,7 @@ pub(crate) async fn run<T: Transport>(
 }
 
 /// Returns what a runner sends and until when. It must stop before another runner may claim its chunk.
-fn span(assignment: &Assignment, order: &Order<'_>, config: &Config, now: Timestamp) -> Span {
+fn span(assignment: &Assignment, order: &SendRequest<'_>, config: &Config, now: Timestamp) -> SendScope {
     let places = order
         .sendable()
         .filter(|place| assignment.indices.contains(*place));
@@ -117,7 +117,7 @@ fn span(assignment: &Assignment, order: &Order<'_>, config: &Config, now: Timest
     let launch_until = (now + crate::sending::lease::LAUNCH_TIME)
         .min(claimed_until)
         .min(assignment.launch_until.unwrap_or(claimed_until));
-    Span {
+    SendScope {
         places: places.collect(),
         launch_until,
         resend_until: launch_until.min(now + RESEND_TIME),
@@ -126,14 +126,14 @@ fn span(assignment: &Assignment, order: &Order<'_>, config: &Config, now: Timest
 
 /// Reports a chunk's progress while it is sent.
 #[derive(Clone)]
-struct Teller {
+struct ProgressReporter {
     env: Env,
     assignment: Assignment,
     busy: Rc<Cell<bool>>,
     stop: Rc<Cell<bool>>,
 }
 
-impl Teller {
+impl ProgressReporter {
     async fn tell(self, results: Results) {
         self.busy.set(true);
         // The next report repeats one that fails.

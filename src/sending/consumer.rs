@@ -6,12 +6,12 @@
 
 use std::rc::Rc;
 
-use crate::objects::connection::{self, Errand, Handed};
+use crate::objects::connection::{self, ConnectionRequest, HandoffResult};
 use crate::objects::{batch, metrics, registry};
 use crate::platform::log::Event;
 use crate::platform::{bindings, clock};
 use crate::sending::fetch::FetchTransport;
-use crate::sending::run::Means;
+use crate::sending::sender::SendContext;
 use crate::sending::{chunk, lease};
 use crate::stubs;
 use ::batch::{Assignment, Command, Message};
@@ -148,14 +148,14 @@ impl Dispatch<'_> {
         let Some(lease) = self.lease(FETCH_WINDOW, Transport::Fetch).await else {
             return self.delta.lease(&self.app.name, false);
         };
-        let means = Means {
+        let context = SendContext {
             lease,
             transport: FetchTransport::new(self.config.origin(self.app.credential.environment)),
             delta: std::mem::take(self.delta),
             env: self.env.clone(),
         };
         let spawn = |work| self.context.wait_until(work);
-        chunk::run(self.assignment, order, means, self.config, spawn).await;
+        chunk::run(self.assignment, order, context, self.config, spawn).await;
     }
 
     async fn by_socket(self, turn: &Mutex<()>) {
@@ -163,7 +163,7 @@ impl Dispatch<'_> {
         let Some(lease) = self.lease(streams, Transport::Socket).await else {
             return self.delta.lease(&self.app.name, false);
         };
-        let errand = Errand {
+        let errand = ConnectionRequest {
             app: self.app.name.clone(),
             lease,
             wait_ms: 0,
@@ -175,7 +175,7 @@ impl Dispatch<'_> {
             delta: std::mem::take(self.delta),
         };
         // An object that did not answer may be sending. The claim and the lease expire by themselves.
-        let Ok(Handed::Shut { millis }) =
+        let Ok(HandoffResult::Unavailable { millis }) =
             connection::hand_over(self.env, self.app, &errand, self.order).await
         else {
             return;

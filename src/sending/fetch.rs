@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use crate::platform::clock;
-use crate::sending::run::{SendLimit, Transport};
+use crate::sending::sender::{SendLimit, Transport};
 use api::config;
 use apns::provider_token::ProviderToken;
 use apns::time::Timestamp;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::objects::{gate, metrics};
 use crate::platform::clock;
 use crate::platform::log::Event;
-use crate::sending::run::{SendLimit, Transport};
+use crate::sending::sender::{SendLimit, Transport};
 use api::config::{self, Address, Sockets};
 use apns::credential::Credential;
 use apns::provider_token::ProviderToken;

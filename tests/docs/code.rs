@@ -10,7 +10,7 @@ pub(crate) use api::config::{ApiKey, Caller, Config};
 pub(crate) use api::format::Format;
 pub(crate) use api::problem::{Kind, Problem, TYPE_PREFIX};
 pub(crate) use api::upload::Upload;
-pub(crate) use api::{Order, Route, audience, campaign, listing, route};
+pub(crate) use api::{Route, SendRequest, audience, campaign, listing, route};
 pub(crate) use apns::reason::Reason;
 pub(crate) use apns::time::Timestamp;
 pub(crate) use batch::webhook;

@@ -6,8 +6,8 @@ use docs_reader::{Block, pages, root, source};
 use serde_json::{Value, json};
 
 use crate::code::{
-    Config, Form, Format, Intake, Kind, NOW, Order, Problem, TYPE_PREFIX, Upload, audience, caller, campaign,
-    config, list, setting,
+    Config, Form, Format, Intake, Kind, NOW, Problem, SendRequest, TYPE_PREFIX, Upload, audience, caller,
+    campaign, config, list, setting,
 };
 
 /// A token that fits everywhere.
@@ -64,7 +64,7 @@ fn read(block: &Block) -> Option<Result<(), String>> {
 pub(crate) fn push(body: &[u8]) -> Result<(), String> {
     let config = config();
     let order =
-        Order::parse(body, caller(&config), &config, [0; 16], NOW).map_err(|problem| said(&problem))?;
+        SendRequest::parse(body, caller(&config), &config, [0; 16], NOW).map_err(|problem| said(&problem))?;
     let warnings = serde_json::to_value(&order.warnings).map_err(|error| error.to_string())?;
     if warnings == json!({}) {
         Ok(())
@@ -155,7 +155,7 @@ fn problem(text: &[u8]) -> Result<(), String> {
     let body = json!({"notification": {"payload": {"aps": {"alert": "x"}}, "priority": 7}, "devices": [{"token": TOKEN}]});
     let config = config();
     let body = body.to_string();
-    let problem = Order::parse(body.as_bytes(), caller(&config), &config, [0; 16], NOW).err();
+    let problem = SendRequest::parse(body.as_bytes(), caller(&config), &config, [0; 16], NOW).err();
     let problem = problem.ok_or("a priority of 7 is taken")?;
     let real: Value = serde_json::from_str(&problem.answer().body).map_err(|error| error.to_string())?;
     let slug = real["type"]

@@ -15,7 +15,7 @@ use std::time::Duration;
 use api::config::{Config, Transport};
 use api::format::{Format, Head};
 use api::upload::Upload;
-use api::{Order, push};
+use api::{SendRequest, push};
 use apns::time::Timestamp;
 use apns::{Outcome, Reply};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -130,11 +130,12 @@ fn hot_path(criterion: &mut Criterion) {
     ));
     group.sample_size(20);
     group.bench_function("skim", |bench| bench.iter(|| Head::skim(&body, Format::JSON)));
-    let parse = || Order::parse_for(app, &body, Format::JSON, [7; 16], NOW).expect("an order without faults");
+    let parse =
+        || SendRequest::parse_for(app, &body, Format::JSON, [7; 16], NOW).expect("an order without faults");
     group.bench_function("parse", |bench| bench.iter(parse));
     let own = body_with_payloads();
     let parse_own =
-        || Order::parse_for(app, &own, Format::JSON, [7; 16], NOW).expect("an order without faults");
+        || SendRequest::parse_for(app, &own, Format::JSON, [7; 16], NOW).expect("an order without faults");
     group.bench_function("parse with payloads", |bench| bench.iter(parse_own));
     let in_lines = lines();
     group.bench_function("take in", |bench| bench.iter(|| take_in(&config, &in_lines)));

@@ -119,7 +119,7 @@ mod tests {
         let (kind, answer) = (refusal.kind(), refusal.answer());
         assert_eq!((kind, answer.status), (Kind::Busy, 503));
         assert!(answer.headers.contains(&("retry-after", "2".to_owned())));
-        // Small orders go on meanwhile.
+        // Small requests go on meanwhile.
         drop(budget.reserve(largest / 2, NOW).unwrap());
         drop(first);
         budget.reserve(largest, NOW).unwrap();

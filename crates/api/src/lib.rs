@@ -20,17 +20,17 @@ mod lines;
 pub mod listing;
 pub mod media;
 pub mod metrics;
-pub mod order;
 pub mod preview;
 pub mod problem;
 pub mod push;
 pub mod route;
+pub mod send_request;
 pub mod upload;
 pub mod webhook_url;
 
-pub use order::Order;
 pub use problem::Problem;
 pub use route::Route;
+pub use send_request::SendRequest;
 pub use upload::Upload;
 pub use webhook_url::WebhookUrl;
 

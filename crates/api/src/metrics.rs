@@ -206,7 +206,7 @@ const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 const COUNTED: &[(Metric, &str, &[&str])] = &[
     (
         Metric::Pushes,
-        "Pushes that an order or a chunk was done with",
+        "Pushes that a request or a chunk was done with",
         &["app", "push_type", "verdict", "reason"],
     ),
     (
@@ -216,17 +216,17 @@ const COUNTED: &[(Metric, &str, &[&str])] = &[
     ),
     (
         Metric::Resends,
-        "Attempts beyond the first of a push in its order or chunk",
+        "Attempts beyond the first of a push in its request or chunk",
         &["transport"],
     ),
     (
         Metric::Fallbacks,
-        "Orders and chunks that went by fetch since no socket could be opened",
+        "Requests and chunks that went by fetch since no socket could be opened",
         &["app"],
     ),
     (
-        Metric::Orders,
-        "Orders by the HTTP status of their answer",
+        Metric::Requests,
+        "Requests by the HTTP status of their answer",
         &["app", "code"],
     ),
     (
@@ -273,7 +273,7 @@ const GATES: &[(Family, Figure)] = &[
         |gate| gate.in_use.into(),
     ),
     (
-        of_gate("permit_waiters", "Orders and chunks that wait for permits"),
+        of_gate("permit_waiters", "Requests and chunks that wait for permits"),
         |gate| number(gate.waiting),
     ),
 ];

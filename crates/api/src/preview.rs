@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde_json::Map;
 
 use super::Answer;
-use super::order::{OWN_PAYLOAD, Order, Push, Unsent};
 use super::problem::Problem;
+use super::send_request::{OWN_PAYLOAD, Push, SendRequest, Unsent};
 use crate::config::Config;
 use apns::fault::{FaultKind, Faults, Pointer, Warning, WarningCode, WarningSummary};
 
@@ -18,7 +18,7 @@ use apns::fault::{FaultKind, Faults, Pointer, Warning, WarningCode, WarningSumma
 ///
 /// # Errors
 /// 422 for more than [`MAX_DEVICES`] devices, because the answer has a whole body per device.
-pub fn answer(order: &Order<'_>, config: &Config) -> Result<Answer, Problem> {
+pub fn answer(order: &SendRequest<'_>, config: &Config) -> Result<Answer, Problem> {
     if order.pushes.len() > MAX_DEVICES {
         let mut faults = Faults::default();
         let size = order.pushes.len();
@@ -178,7 +178,8 @@ mod tests {
             ],
         })
         .to_string();
-        let order = Order::parse(body.as_bytes(), caller(&config, "editor"), &config, SEED, NOW).unwrap();
+        let order =
+            SendRequest::parse(body.as_bytes(), caller(&config, "editor"), &config, SEED, NOW).unwrap();
         let answer = answer(&order, &config).unwrap();
         assert_eq!((answer.status, answer.content_type), (200, "application/json"));
         let headers = |index: usize| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Answer;
-use super::order::{Order, Push, Unsent};
+use super::send_request::{Push, SendRequest, Unsent};
 use crate::config::Transport;
 use apns::Outcome;
 use apns::fault::WarningSummary;
@@ -16,7 +16,7 @@ use delivery::verdict::Verdict;
 /// Answers a send request whose pushes have ended with these receipts. Each receipt's `push` is an index in
 /// the request.
 #[must_use]
-pub fn answer(order: &Order<'_>, receipts: &[Receipt], transport: Transport) -> Answer {
+pub fn answer(order: &SendRequest<'_>, receipts: &[Receipt], transport: Transport) -> Answer {
     let mut by_place: Vec<Option<&Receipt>> = vec![None; order.pushes.len()];
     for receipt in receipts {
         if let Some(slot) = by_place.get_mut(receipt.push) {
@@ -51,7 +51,7 @@ pub struct Lines {
 impl Lines {
     /// Begins the answer with the devices to which nothing is sent.
     #[must_use]
-    pub fn begin(order: &Order<'_>) -> Self {
+    pub fn begin(order: &SendRequest<'_>) -> Self {
         let mut lines = Self::default();
         for (place, push) in order
             .pushes
@@ -65,14 +65,14 @@ impl Lines {
     }
 
     /// Writes the result of a push.
-    pub fn add(&mut self, order: &Order<'_>, receipt: &Receipt) {
+    pub fn add(&mut self, order: &SendRequest<'_>, receipt: &Receipt) {
         if let Some(push) = order.pushes.get(receipt.push) {
             self.write(receipt.push, &PushResult::of(push, Some(receipt)));
         }
     }
 
     /// Writes the last line, after all pushes have ended.
-    pub fn end(&mut self, order: &Order<'_>, transport: Transport) {
+    pub fn end(&mut self, order: &SendRequest<'_>, transport: Transport) {
         let last = LastLine {
             app: &order.app.name,
             transport: transport.as_str(),

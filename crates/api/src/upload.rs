@@ -1,7 +1,7 @@
 //! Reads a durable batch from its body as the body arrives.
 //!
-//! Each device is validated as in an [`Order`](super::Order), with the same readers, and added to a chunk.
-//! [`Order::parse_chunk`](super::Order::parse_chunk) parses the chunk when it is sent. With lines, memory does not grow
+//! Each device is validated as in an [`SendRequest`](super::SendRequest), with the same readers, and added to a chunk.
+//! [`SendRequest::parse_chunk`](super::SendRequest::parse_chunk) parses the chunk when it is sent. With lines, memory does not grow
 //! with the body: it holds a line and a chunk. One JSON document must be complete before it can be read, so its size is
 //! limited. Out of scope: storing and sending chunks.
 
@@ -20,7 +20,7 @@ pub(super) use opening::check_webhook;
 pub use recent::WINDOW;
 
 pub use super::lines::InvalidLine;
-pub use super::order::Options;
+pub use super::send_request::Options;
 
 use super::format::Format;
 use super::lines::{self, Lines};

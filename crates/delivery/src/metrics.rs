@@ -33,7 +33,7 @@ pub enum Metric {
     /// Send requests and chunks that used `fetch` because no socket could be opened, by app.
     Fallbacks,
     /// Send requests by app and HTTP status.
-    Orders,
+    Requests,
     /// Chunks that were sent, by app and transport.
     Chunks,
     /// How long chunks waited in the queue until they were claimed.
@@ -55,7 +55,7 @@ impl Metric {
             Self::Push => "push",
             Self::Resends => "resends",
             Self::Fallbacks => "fallbacks",
-            Self::Orders => "orders",
+            Self::Requests => "requests",
             Self::Chunks => "chunks",
             Self::Queue => "queue",
             Self::Leases => "leases",
@@ -73,7 +73,7 @@ impl Metric {
             Self::Pushes
             | Self::Resends
             | Self::Fallbacks
-            | Self::Orders
+            | Self::Requests
             | Self::Chunks
             | Self::Leases
             | Self::ProviderTokens
@@ -133,8 +133,8 @@ impl MetricsDelta {
     }
 
     /// Counts a send request that was answered with this HTTP status.
-    pub fn order(&mut self, app: &str, status: u16) {
-        self.add(Metric::Orders, &[app, &status.to_string()], Sample::times(1));
+    pub fn request(&mut self, app: &str, status: u16) {
+        self.add(Metric::Requests, &[app, &status.to_string()], Sample::times(1));
     }
 
     /// Counts a send request or chunk that used `fetch` because no socket could be opened.

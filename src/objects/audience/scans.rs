@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use worker::Result;
 
-use super::Core;
+use super::ShardState;
 use crate::objects::batch;
 use crate::platform::database::Database;
 use crate::platform::{bindings, clock, log};
@@ -18,7 +18,7 @@ use campaign::scan::{AudienceScan, Effect, Event, Notice, Rendered, ShardLoop, S
 use campaign::template::Recipient;
 
 /// Adds a scan. A scan that exists already is not changed.
-pub(super) async fn begin(core: &Core, request: shard::Request<AudienceScan>) -> Result<()> {
+pub(super) async fn begin(core: &ShardState, request: shard::Request<AudienceScan>) -> Result<()> {
     let shard::Request {
         epoch,
         command: mut scan,
@@ -39,7 +39,7 @@ pub(super) async fn begin(core: &Core, request: shard::Request<AudienceScan>) ->
 
 /// Starts a turn at once, unless the batch's scan has ended. The batch has not heard from the scan for a
 /// while.
-pub(super) async fn wake(core: &Core, request: &shard::Request<String>) -> Result<()> {
+pub(super) async fn wake(core: &ShardState, request: &shard::Request<String>) -> Result<()> {
     if core.admit(request.epoch, false).await? == Admission::Execute
         && all(&core.database())?
             .iter()
@@ -52,7 +52,7 @@ pub(super) async fn wake(core: &Core, request: &shard::Request<String>) -> Resul
 }
 
 /// Handles the alarm: runs a turn of the scans.
-pub(super) async fn take_turn(core: &Rc<Core>) -> Result<()> {
+pub(super) async fn take_turn(core: &Rc<ShardState>) -> Result<()> {
     let known = core.epoch()?;
     if !matches!(known, Epoch::Of(_)) {
         return forget(core, known).await;
@@ -79,7 +79,7 @@ pub(super) async fn take_turn(core: &Rc<Core>) -> Result<()> {
 }
 
 /// Deletes the remains of a deleted audience when their time is over.
-async fn forget(core: &Core, known: Epoch) -> Result<()> {
+async fn forget(core: &ShardState, known: Epoch) -> Result<()> {
     match known.forget_at() {
         Some(at) if at > clock::now() => clock::set_alarm(&core.state, at).await,
         Some(_) => core.delete_all().await,
@@ -87,7 +87,7 @@ async fn forget(core: &Core, known: Epoch) -> Result<()> {
     }
 }
 
-async fn perform(core: &Core, effect: Effect, stagers: &mut Stagers) -> Event {
+async fn perform(core: &ShardState, effect: Effect, stagers: &mut Stagers) -> Event {
     let done = |result: Result<()>| match result {
         Ok(()) => Event::Done,
         Err(error) => Event::Failed(error.to_string()),
@@ -120,7 +120,11 @@ async fn perform(core: &Core, effect: Effect, stagers: &mut Stagers) -> Event {
 #[derive(Default)]
 struct Stagers(Option<(String, Stager<'static>)>);
 
-fn make_step(core: &Core, scan: &AudienceScan, stagers: &mut Stagers) -> std::result::Result<Step, String> {
+fn make_step(
+    core: &ShardState,
+    scan: &AudienceScan,
+    stagers: &mut Stagers,
+) -> std::result::Result<Step, String> {
     let Stagers(known) = stagers;
     if known.as_ref().is_none_or(|(batch, _)| *batch != scan.batch) {
         *known = match stager(core, scan)? {
@@ -139,7 +143,7 @@ fn make_step(core: &Core, scan: &AudienceScan, stagers: &mut Stagers) -> std::re
 /// Creates the renderer of a scan. The inner error says why no device of the campaign can be rendered any
 /// more. The outer error may be temporary, and the step is retried.
 fn stager(
-    core: &Core,
+    core: &ShardState,
     scan: &AudienceScan,
 ) -> std::result::Result<std::result::Result<Stager<'static>, String>, String> {
     let brief: Brief = match serde_json::from_value(scan.document.clone()) {
@@ -171,7 +175,7 @@ fn render(stager: &mut Stager<'_>, members: &[Member]) -> Rendered {
 
 /// Sends a step to the batch. Returns `None` if the batch no longer exists.
 async fn hand_over(
-    core: &Core,
+    core: &ShardState,
     scan: &AudienceScan,
     step: Step,
 ) -> std::result::Result<Option<Appended>, String> {
@@ -187,7 +191,7 @@ async fn hand_over(
     batch::append(&core.env, &scan.batch, append, &step.lines).await
 }
 
-fn write_log(core: &Core) {
+fn write_log(core: &ShardState) {
     let notices = ShardLoop::take_notices(&mut core.scans.borrow_mut());
     for notice in &notices {
         match notice {

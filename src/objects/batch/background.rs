@@ -12,8 +12,8 @@ use futures::future::{Either, FutureExt, LocalBoxFuture, select};
 use worker::js_sys::JsString;
 use worker::{BatchMessageBuilder, QueueContentType, RawMessageBuilder, Result};
 
-use super::core::Core;
-use super::{origin, webhooks};
+use super::batch_state::BatchState;
+use super::{run_report, webhooks};
 use crate::objects::registry as directory;
 use crate::platform::log::{self, Event as LogEvent};
 use crate::platform::{bindings, clock};
@@ -26,7 +26,7 @@ use batch::{CALL_TIMEOUT, Call, Effect, Event, Message, Outcome, Record, Refusal
 ///
 /// # Errors
 /// Returns an error if the rows cannot be read or written. The memory is then cleared and the alarm is set.
-pub(super) async fn step(core: &Rc<Core>, event: Event) -> std::result::Result<(), ()> {
+pub(super) async fn step(core: &Rc<BatchState>, event: Event) -> std::result::Result<(), ()> {
     match core.load() {
         Ok(true) => {}
         Ok(false) => return Ok(()),
@@ -53,7 +53,7 @@ pub(super) async fn step(core: &Rc<Core>, event: Event) -> std::result::Result<(
 }
 
 /// Makes a call and handles its end.
-fn run(core: Rc<Core>, number: u64, call: Call) -> LocalBoxFuture<'static, ()> {
+fn run(core: Rc<BatchState>, number: u64, call: Call) -> LocalBoxFuture<'static, ()> {
     async move {
         let in_doubt = if_unknown(&call);
         let made = match select(
@@ -97,7 +97,7 @@ fn if_unknown(call: &Call) -> Outcome {
     }
 }
 
-async fn make(core: &Core, call: Call) -> Outcome {
+async fn make(core: &BatchState, call: Call) -> Outcome {
     let Some(record) = core.with(|batch| batch.record().clone()) else {
         return if_unknown(&call);
     };
@@ -111,8 +111,8 @@ async fn make(core: &Core, call: Call) -> Outcome {
         }),
         Call::Register => register(core, config, &record).await,
         Call::PauseOthers(refusal) => pause_others(core, config, &record, refusal).await,
-        Call::WakeScans { audience, shards } => origin::wake_scans(core, &audience, shards).await,
-        Call::Report(report) => origin::report(core, report).await,
+        Call::WakeScans { audience, shards } => run_report::wake_scans(core, &audience, shards).await,
+        Call::Report(report) => run_report::report(core, report).await,
         Call::FindGone(from) => webhooks::find_gone(core, config, from),
         Call::Deliver(delivery) => Ok(Outcome::Delivered {
             result: webhooks::deliver(core, config, &record, &delivery).await,
@@ -134,7 +134,7 @@ fn failed(batch: &str, problem: &str) {
     LogEvent::BatchFailed { batch, problem }.write();
 }
 
-fn log_end(core: &Core) {
+fn log_end(core: &BatchState) {
     let ended = core.with(|batch| (batch.record().clone(), batch.overview(clock::now()).pushes));
     let Some((record, pushes)) = ended else { return };
     LogEvent::BatchEnded {
@@ -149,7 +149,7 @@ fn log_end(core: &Core) {
 }
 
 /// Queues chunks, spread over the queues. Returns the chunks that could not be queued.
-async fn queue(core: &Core, config: &Config, record: &Record, chunks: &[u32]) -> Vec<u32> {
+async fn queue(core: &BatchState, config: &Config, record: &Record, chunks: &[u32]) -> Vec<u32> {
     let mut refused = Vec::new();
     for shard in 0..config.batches.queues {
         let own = chunks
@@ -168,7 +168,7 @@ async fn queue(core: &Core, config: &Config, record: &Record, chunks: &[u32]) ->
     refused
 }
 
-async fn send(core: &Core, shard: u32, batch: &str, chunks: &[u32]) -> Result<()> {
+async fn send(core: &BatchState, shard: u32, batch: &str, chunks: &[u32]) -> Result<()> {
     let queue = core.env.queue(&bindings::queue(shard))?;
     let mut messages = BatchMessageBuilder::new();
     for chunk in chunks {
@@ -181,12 +181,16 @@ async fn send(core: &Core, shard: u32, batch: &str, chunks: &[u32]) -> Result<()
         messages = messages.message(message.build_with_content_type(QueueContentType::Text));
     }
     queue.send_raw_batch(messages.build()).await?;
-    core.spend(|spent| spent.messages += chunks.len());
+    core.count_usage(|usage| usage.messages += chunks.len());
     Ok(())
 }
 
 /// Records the batch's state in the registry. Does nothing if the app is no longer configured.
-async fn register(core: &Core, config: &Config, record: &Record) -> std::result::Result<Outcome, String> {
+async fn register(
+    core: &BatchState,
+    config: &Config,
+    record: &Record,
+) -> std::result::Result<Outcome, String> {
     let Some(app) = config.app(&record.app) else {
         return Ok(Outcome::Done);
     };
@@ -202,14 +206,14 @@ async fn register(core: &Core, config: &Config, record: &Record) -> std::result:
         pushes,
         webhook: record.terms.webhook.clone(),
     });
-    core.spend(|spent| spent.told += 1);
+    core.count_usage(|usage| usage.told += 1);
     let told = directory::tell(&core.env, &app.credential, &entry).await;
     told.map(|_| Outcome::Done).map_err(|error| error.to_string())
 }
 
 /// Pauses the credential's other batches.
 async fn pause_others(
-    core: &Core,
+    core: &BatchState,
     config: &Config,
     record: &Record,
     refusal: Refusal,
@@ -229,7 +233,7 @@ async fn pause_others(
 
 /// Removes the batch from the registry, and sweeps old entries. If this fails, the removal of another batch
 /// sweeps the entry later.
-pub(super) async fn unregister(core: &Core) {
+pub(super) async fn unregister(core: &BatchState) {
     let Some(record) = core.with(|batch| batch.record().clone()) else {
         return;
     };

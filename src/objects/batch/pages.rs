@@ -3,7 +3,7 @@
 
 use worker::Response;
 
-use super::core::Core;
+use super::batch_state::BatchState;
 use super::{internal, not_found};
 use crate::platform::http;
 use api::Problem;
@@ -16,7 +16,7 @@ use batch::{Progress, Record};
 /// The progress of some chunks, and the chunk to continue with.
 type ProgressPage = (Vec<(u32, Progress)>, Option<u32>);
 
-impl Core {
+impl BatchState {
     /// Reads a page from position `from` on.
     pub(super) fn page(&self, wanted: Wanted<'_>, from: u64, limit: usize) -> Result<Response, Problem> {
         let begin = self.with(|batch| (batch.record().clone(), batch.chunk_at(from)));

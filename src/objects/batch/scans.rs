@@ -2,7 +2,7 @@
 
 use worker::Response;
 
-use super::core::Core;
+use super::batch_state::BatchState;
 use super::{answer, internal, nothing};
 use crate::platform::clock;
 use api::Problem;
@@ -12,7 +12,7 @@ use batch::{Append, Batch, Record};
 
 /// Opens the batch, unless it exists or `until` has passed.
 pub(super) fn open(
-    core: &Core,
+    core: &BatchState,
     record: Record,
     head: String,
     scans: u32,
@@ -40,7 +40,7 @@ pub(super) fn open(
 /// Nothing is awaited between the decision and the last written row, so the object's gates hide a partial
 /// state. If a row cannot be written, the rows before it do not count: a chunk without its scan's row is
 /// ignored.
-pub(super) fn append(core: &Core, append: &Append, lines: &str) -> Result<Response, Problem> {
+pub(super) fn append(core: &BatchState, append: &Append, lines: &str) -> Result<Response, Problem> {
     if !core.load()? {
         return nothing();
     }

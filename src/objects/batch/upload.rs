@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use worker::{Request, Response};
 
-use super::core::Core;
+use super::batch_state::BatchState;
 use super::{CALLER, CODING, ID, LINES, UPLOAD_STALLED, internal};
 use crate::objects::metrics;
+use crate::platform::body_reader::BodyReader;
 use crate::platform::log::{self, Event};
-use crate::platform::pieces::Pieces;
 use crate::platform::{bindings, clock, http};
 use api::batch as contract;
 use api::coding::Coding;
@@ -22,7 +22,7 @@ use batch::{Batch, Progress, Size};
 use delivery::metrics::MetricsDelta;
 
 /// Receives an upload, or joins one with the same body that was received before.
-pub(super) async fn receive(core: &Rc<Core>, request: &Request) -> Result<Response, Problem> {
+pub(super) async fn receive(core: &Rc<BatchState>, request: &Request) -> Result<Response, Problem> {
     let config = bindings::config(&core.env)?;
     let header = |name| http::header(request, name).unwrap_or_default();
     let id = header(ID);
@@ -82,7 +82,7 @@ struct Intake {
     turn: u32,
 }
 
-async fn stage(core: &Rc<Core>, request: &Request, intake: Intake) -> Result<Response, Problem> {
+async fn stage(core: &Rc<BatchState>, request: &Request, intake: Intake) -> Result<Response, Problem> {
     // The rows of an upload that broke off are deleted.
     core.wipe().await.map_err(internal)?;
     // Set before the first row is written, so that an upload that breaks off is found.
@@ -112,7 +112,7 @@ async fn stage(core: &Rc<Core>, request: &Request, intake: Intake) -> Result<Res
         }
         Ok(())
     };
-    if let Some(mut pieces) = Pieces::of(request, intake.coding).map_err(internal)? {
+    if let Some(mut pieces) = BodyReader::of(request, intake.coding).map_err(internal)? {
         while let Some(piece) = pieces.next().await.map_err(|error| error.or(broken_off))? {
             if !core.is_turn(intake.turn) {
                 break;
@@ -153,7 +153,7 @@ async fn stage(core: &Rc<Core>, request: &Request, intake: Intake) -> Result<Res
     }
     core.begin(batch.sealed(now))?;
     let mut delta = MetricsDelta::default();
-    delta.order(&app.name, 202);
+    delta.request(&app.name, 202);
     core.state.wait_until(metrics::add(core.env.clone(), delta));
     let document = core.document(Some(app))?;
     let document = contract::with_invalid_lines(document, &finished.invalid_lines, &finished.invalid_kinds);
@@ -161,9 +161,9 @@ async fn stage(core: &Rc<Core>, request: &Request, intake: Intake) -> Result<Res
 }
 
 /// Joins the batch of a repeated Idempotency-Key. The body must be the same.
-async fn join(core: &Rc<Core>, request: &Request, coding: Coding) -> Result<Response, Problem> {
+async fn join(core: &Rc<BatchState>, request: &Request, coding: Coding) -> Result<Response, Problem> {
     let mut fingerprint = Fingerprint::new();
-    if let Some(mut pieces) = Pieces::of(request, coding).map_err(internal)? {
+    if let Some(mut pieces) = BodyReader::of(request, coding).map_err(internal)? {
         while let Some(piece) = pieces.next().await.map_err(|error| error.or(broken_off))? {
             fingerprint.feed(&piece);
         }
@@ -179,7 +179,7 @@ async fn join(core: &Rc<Core>, request: &Request, coding: Coding) -> Result<Resp
     answer(core, document, true)
 }
 
-fn answer(core: &Core, document: String, replayed: bool) -> Result<Response, Problem> {
+fn answer(core: &BatchState, document: String, replayed: bool) -> Result<Response, Problem> {
     let answer = core.with(|batch| contract::accepted(batch.record(), document, replayed));
     http::response(answer.ok_or_else(super::not_found)?).map_err(internal)
 }

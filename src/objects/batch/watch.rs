@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::stream;
 use worker::{Headers, Response, ResponseBuilder};
 
-use super::core::Core;
+use super::batch_state::BatchState;
 use super::internal;
 use crate::platform::clock;
 use api::config::{App, Caller};
@@ -16,7 +16,7 @@ use batch::watchers::{MAX_WATCHERS, WatcherId};
 
 /// Streams the batch's progress as server-sent events until its end.
 pub(super) fn stream(
-    core: &Rc<Core>,
+    core: &Rc<BatchState>,
     caller: &Caller,
     app: Option<&'static App>,
 ) -> Result<Response, Problem> {
@@ -52,7 +52,7 @@ pub(super) fn stream(
 }
 
 /// Waits until the batch has ended, for at most `longest`.
-pub(super) async fn until_ended(core: &Core, longest: Duration) {
+pub(super) async fn until_ended(core: &BatchState, longest: Duration) {
     let until = clock::now() + longest;
     while !core.has_ended() && clock::now() < until {
         clock::at(clock::now() + LOOK).await;
@@ -61,7 +61,7 @@ pub(super) async fn until_ended(core: &Core, longest: Duration) {
 
 struct Watcher {
     id: WatcherId,
-    core: Rc<Core>,
+    core: Rc<BatchState>,
     app: Option<&'static App>,
     last: String,
     said_at: Timestamp,

@@ -6,7 +6,7 @@ use std::pin::pin;
 use futures::future::{Either, select};
 use worker::{AbortController, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response};
 
-use super::core::Core;
+use super::batch_state::BatchState;
 use super::{internal, not_found};
 use crate::platform::{clock, http};
 use api::Problem;
@@ -18,13 +18,13 @@ use batch::webhook;
 use batch::{Outcome, Record};
 
 /// Returns the log of deliveries.
-pub(super) fn log(core: &Core) -> Result<Response, Problem> {
+pub(super) fn log(core: &BatchState) -> Result<Response, Problem> {
     let log = core.with_outbox(Outbox::log).ok_or_else(not_found)?;
     http::response(api::Answer::json(log)).map_err(internal)
 }
 
 /// Finds the chunks with gone devices in the page of chunks from `from` on.
-pub(super) fn find_gone(core: &Core, config: &Config, from: u32) -> Result<Outcome, String> {
+pub(super) fn find_gone(core: &BatchState, config: &Config, from: u32) -> Result<Outcome, String> {
     let app = core.with(|batch| batch.record().app.clone()).unwrap_or_default();
     let status = core.document(config.app(&app));
     let status = status.map_err(|problem| problem.detail().to_owned())?;
@@ -46,7 +46,7 @@ pub(super) fn find_gone(core: &Core, config: &Config, from: u32) -> Result<Outco
 
 /// Makes an attempt. Its outcome is the endpoint's answer, or why there was none.
 pub(super) async fn deliver(
-    core: &Core,
+    core: &BatchState,
     config: &Config,
     record: &Record,
     delivery: &Delivery,
@@ -60,7 +60,7 @@ pub(super) async fn deliver(
 }
 
 /// Renders the body of a delivery.
-fn render(core: &Core, record: &Record, delivery: &Delivery) -> Result<String, String> {
+fn render(core: &BatchState, record: &Record, delivery: &Delivery) -> Result<String, String> {
     let chunks = match &delivery.body {
         Body::Text(text) => return Ok(text.clone()),
         Body::Gone { chunks } => chunks,

@@ -16,7 +16,7 @@ use super::fields::{
 };
 use crate::config::App;
 use crate::lines;
-use crate::order::DEVICE;
+use crate::send_request::DEVICE;
 use apns::fault::{self, FaultKind, Faults, Pointer, Unique, nearest};
 use campaign::audience::Device;
 
@@ -283,7 +283,7 @@ mod tests {
     use super::*;
     use crate::audience::fields::{MAX_ATTRIBUTE, MAX_ATTRIBUTE_NAME, MAX_TAG};
     use crate::fixture;
-    use crate::order::MAX_REF;
+    use crate::send_request::MAX_REF;
 
     fn read_text(text: &str) -> Result<Option<Device>, Faults> {
         let config = fixture::config();

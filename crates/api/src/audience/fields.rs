@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::config::App;
-use crate::order::MAX_REF;
+use crate::send_request::MAX_REF;
 use apns::DeviceToken;
 use apns::fault::{self, FaultKind, Faults, Pointer};
 use apns::time::Timestamp;

@@ -206,7 +206,7 @@ fn the_answer_to_an_upload_says_where_the_batch_is() {
 
 /// The collapse ids of a chunk's pushes to devices with these payloads of their own.
 fn collapse_ids(collapse_repeats: bool, own: &[(u8, Value)]) -> Vec<Option<String>> {
-    use crate::order::{Basis, Order, Repeats};
+    use crate::send_request::{Basis, Repeats, SendRequest};
     let head = r#"{"app":"shop","notification":{"payload":{"aps":{"alert":"Hi"}}}}"#;
     let assignment = Assignment {
         batch: ID.to_owned(),
@@ -233,7 +233,7 @@ fn collapse_ids(collapse_repeats: bool, own: &[(u8, Value)]) -> Vec<Option<Strin
     };
     let config = crate::fixture::config();
     let app = config.app("shop").unwrap();
-    let order = Order::parse_chunk(app, body.as_bytes(), basis, NOW).unwrap();
+    let order = SendRequest::parse_chunk(app, body.as_bytes(), basis, NOW).unwrap();
     let headers = order
         .pushes
         .iter()

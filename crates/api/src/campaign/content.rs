@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::fields;
 use crate::config::App;
-use crate::order::Options;
+use crate::send_request::Options;
 use crate::upload::{MAX_HEAD, Opening};
 use apns::Notification;
 use apns::fault::{self, FaultKind, Faults, Pointer, Warning, WarningCode, WarningSummary, Warnings};

@@ -22,8 +22,8 @@ fn total() -> MetricsDelta {
     delta.add(Metric::Push, &["fetch"], took(&[4, 61, 70, 12_000]));
     delta.add(Metric::Resends, &["socket"], Sample::times(2));
     delta.fallback("shop");
-    delta.order("shop", 200);
-    delta.order("shop", 503);
+    delta.request("shop", 200);
+    delta.request("shop", 503);
     delta.chunk("shop", "socket");
     delta.claimed(Duration::from_millis(300));
     delta.lease("shop", true);

@@ -8,14 +8,14 @@ use crate::fixture::{NOW, SEED, caller, config};
 use apns::{Reply, TransportError};
 use delivery::verdict::judge;
 
-fn order(config: &Config, devices: Value) -> Order<'_> {
+fn order(config: &Config, devices: Value) -> SendRequest<'_> {
     let body = json!({
         "app": "shop", "on_invalid": "skip",
         "notification": {"payload": {"aps": {"alert": "Hi"}}},
         "devices": devices,
     });
     let body = body.to_string();
-    Order::parse(body.as_bytes(), caller(config, "backend"), config, SEED, NOW).unwrap()
+    SendRequest::parse(body.as_bytes(), caller(config, "backend"), config, SEED, NOW).unwrap()
 }
 
 /// Devices with tokens that differ, the named ones with that `ref` and without a token.

@@ -18,8 +18,8 @@ use super::MAX_HEAD;
 use super::intake::Intake;
 use super::opening::{self, Context};
 use crate::format;
-use crate::order::FIELDS;
 use crate::problem::{Kind, Problem};
+use crate::send_request::FIELDS;
 use apns::fault::{self, FaultKind, Faults, Pointer};
 
 /// Reads a document with its devices.

@@ -9,8 +9,8 @@ use super::recent::Recent;
 use super::{Finished, InvalidLine, MAX_LINE, Staged};
 
 use crate::lines::{self, Line};
-use crate::order::{DeviceReader, PlainDevice};
 use crate::problem::{LineFaults, Problem};
+use crate::send_request::{DeviceReader, PlainDevice};
 use apns::fault::{Fault, FaultKind, Faults, Pointer};
 use apns::{DeviceToken, Notification};
 

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::fixture::{NOW, SEED, caller, config, config_with};
-use crate::order::{Basis, Repeats};
-use crate::{Order, problem};
+use crate::send_request::{Basis, Repeats};
+use crate::{SendRequest, problem};
 use apns::expiration::Expiration;
 
 const LINES: Format = Format {

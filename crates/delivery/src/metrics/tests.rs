@@ -226,7 +226,7 @@ fn everything() -> MetricsDelta {
     tally.take_into(&mut delta, "shop", PushType::Alert, "socket");
     delta.add(Metric::Resends, &["socket"], Sample::times(1));
     delta.fallback("shop");
-    delta.order("shop", 200);
+    delta.request("shop", 200);
     delta.chunk("shop", "socket");
     delta.claimed(ms(30));
     delta.lease("shop", true);
@@ -235,7 +235,7 @@ fn everything() -> MetricsDelta {
     delta
 }
 
-const EVERYTHING: &str = r#"[[["chunks","shop","socket"],{"count":1}],[["connection_openings","shop","failed"],{"count":1}],[["fallbacks","shop"],{"count":1}],[["leases","shop","granted"],{"count":1}],[["orders","shop","200"],{"count":1}],[["provider_tokens","shop"],{"count":1}],[["push","socket"],{"count":1,"sum_ms":61,"buckets":{"75":1}}],[["pushes","shop","alert","drop_device","Unregistered"],{"count":1}],[["queue"],{"count":1,"sum_ms":30,"buckets":{"100":1}}],[["resends","socket"],{"count":1}]]"#;
+const EVERYTHING: &str = r#"[[["chunks","shop","socket"],{"count":1}],[["connection_openings","shop","failed"],{"count":1}],[["fallbacks","shop"],{"count":1}],[["leases","shop","granted"],{"count":1}],[["requests","shop","200"],{"count":1}],[["provider_tokens","shop"],{"count":1}],[["push","socket"],{"count":1,"sum_ms":61,"buckets":{"75":1}}],[["pushes","shop","alert","drop_device","Unregistered"],{"count":1}],[["queue"],{"count":1,"sum_ms":30,"buckets":{"100":1}}],[["resends","socket"],{"count":1}]]"#;
 
 #[test]
 fn a_deltas_format_unchanged() {
@@ -258,10 +258,10 @@ fn a_shards_commands_format_unchanged() {
 
 #[test]
 fn what_another_version_counts_is_kept_for_it_and_not_told() {
-    let text = r#"[[["campaigns","shop"],{"count":7}],[["orders","shop"],{"count":1}],[["orders","shop","200"],{"count":2}]]"#;
+    let text = r#"[[["campaigns","shop"],{"count":7}],[["requests","shop"],{"count":1}],[["requests","shop","200"],{"count":2}]]"#;
     let delta = serde_json::from_str::<MetricsDelta>(text).unwrap();
     let labels = ["shop".to_owned(), "200".to_owned()];
-    let told: Vec<_> = delta.of(Metric::Orders, 2).collect();
+    let told: Vec<_> = delta.of(Metric::Requests, 2).collect();
     assert_eq!(told, [(&labels[..], &Sample::times(2))]);
     assert_eq!(serde_json::to_string(&delta).unwrap(), text);
 }
@@ -282,7 +282,7 @@ fn a_shard_adds_up_what_it_is_handed_and_stores_it() {
 
 #[test]
 fn a_shard_whose_text_cannot_be_read_starts_again_and_says_so() {
-    let (shard, fault) = MetricsShard::load(Some(r#"[["orders"]]"#));
+    let (shard, fault) = MetricsShard::load(Some(r#"[["requests"]]"#));
     assert_eq!(shard, MetricsShard::default());
     assert!(fault.is_some());
 }
@@ -294,7 +294,7 @@ fn some() -> impl Strategy<Value = MetricsDelta> {
         for (kind, app, millis) in steps {
             let app = ["shop", "news", "\"\\\n"][app];
             match kind {
-                0 => delta.order(app, 200),
+                0 => delta.request(app, 200),
                 1 => delta.fallback(app),
                 2 => delta.chunk(app, "fetch"),
                 3 => delta.claimed(ms(millis)),

@@ -1,9 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::Order;
+use crate::SendRequest;
 use crate::fixture::SEED;
-use crate::order::{Basis, Repeats};
+use crate::send_request::{Basis, Repeats};
 use crate::upload::{MAX_CHUNK_BYTES, MAX_CHUNK_PUSHES};
 use ::batch::LeftOut;
 use campaign::template::Recipient;
@@ -233,7 +233,7 @@ proptest! {
                 continue;
             }
             let body = format!("{}\n{}", stager.opening().head, chunk.body);
-            let order = Order::parse_chunk(app, body.as_bytes(), Basis { seed: SEED, first: 0, repeats: Repeats::Keep }, NOW).unwrap();
+            let order = SendRequest::parse_chunk(app, body.as_bytes(), Basis { seed: SEED, first: 0, repeats: Repeats::Keep }, NOW).unwrap();
             prop_assert_eq!(order.pushes.len(), chunk.pushes as usize);
             for push in order.pushes {
                 let body: Value = serde_json::from_slice(&push.request.unwrap().body).unwrap();

@@ -1,8 +1,8 @@
 use super::*;
-use crate::Order;
+use crate::SendRequest;
 use crate::campaign::trial::{self, MAX_REFS};
 use crate::fixture::{SEED, caller};
-use crate::order::MAX_REF;
+use crate::send_request::MAX_REF;
 use campaign::template::Recipient;
 
 fn refs(body: &Value) -> Result<Vec<String>, String> {
@@ -70,7 +70,7 @@ fn a_trial_is_an_order_like_any_other() {
     let app = config.app("shop").unwrap();
     let refs = ["user-1".to_owned(), "user-2".to_owned()];
     let order = trial::order(&campaign, app, &refs, &recipients, NOW).unwrap();
-    let order = Order::parse(order.as_bytes(), caller(&config, "backend"), &config, SEED, NOW).unwrap();
+    let order = SendRequest::parse(order.as_bytes(), caller(&config, "backend"), &config, SEED, NOW).unwrap();
     let sent: Vec<_> = order
         .pushes
         .iter()
@@ -109,7 +109,7 @@ fn a_trial_of_a_strict_campaign_is_refused_for_a_warning_as_a_strict_order_is() 
         let campaign = read_with(&config, &written(strict)).unwrap();
         let order = trial::order(&campaign, app, &["user-1".to_owned()], &recipients, NOW).unwrap();
         let format = crate::format::Format::JSON;
-        let order = Order::parse_for(app, order.as_bytes(), format, SEED, NOW);
+        let order = SendRequest::parse_for(app, order.as_bytes(), format, SEED, NOW);
         order.map(|order| order.warnings.kinds().len() + usize::from(order.pushes[0].warnings.is_some()))
     };
     assert!(read(false).unwrap() > 0, "it is shown");
@@ -167,7 +167,7 @@ fn a_preview_says_whether_a_run_would_reach_a_device_and_why_not() {
         })
         .collect();
     let trial = trial::Trial::of(&campaign, app, &names, &recipients, NOW).unwrap();
-    let order = Order::parse_for(
+    let order = SendRequest::parse_for(
         app,
         trial.order.as_bytes(),
         crate::format::Format::JSON,

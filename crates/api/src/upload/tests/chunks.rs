@@ -37,7 +37,7 @@ fn a_chunk_of_500_devices_is_an_order_by_either_transport() {
     let chunk = &told.chunks[0];
     let body = format!("{}\n{}", told.head, chunk.body);
     let first = 70_000;
-    let order = Order::parse_chunk(
+    let order = SendRequest::parse_chunk(
         app,
         body.as_bytes(),
         Basis {
@@ -161,7 +161,7 @@ fn a_device_with_the_largest_payload_fits_in_a_line_even_if_all_of_it_is_escaped
     let line = format!(
         r#"{{"token":"{}","ref":"{}","apns_id":"123e4567-e89b-12d3-a456-426614174000","payload":{{"aps":{{"alert":"{}"}}}}}}"#,
         escaped(200),
-        escaped(crate::order::MAX_REF),
+        escaped(crate::send_request::MAX_REF),
         escaped(apns::push_type::MAX_VOIP_PAYLOAD - frame)
     );
     let mut head = head();

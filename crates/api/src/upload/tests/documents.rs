@@ -203,6 +203,7 @@ fn a_document_may_have_any_line_ends_between_its_values() {
     );
     let config = config();
     let chunk = format!("{}\n{body}", head());
-    let order = Order::parse_for(config.app("shop").unwrap(), chunk.as_bytes(), LINES, [0; 16], NOW).unwrap();
+    let order =
+        SendRequest::parse_for(config.app("shop").unwrap(), chunk.as_bytes(), LINES, [0; 16], NOW).unwrap();
     assert_eq!(order.pushes.len(), 2);
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 use super::*;
-use crate::order::Push;
+use crate::send_request::Push;
 use apns::ApnsId;
 
 /// A device with everything that it may have, and sometimes a fault.
@@ -58,7 +58,7 @@ fn sent(told: &Told, config: &Config) -> Vec<(u32, Push)> {
                 Repeats::Separate(&id)
             },
         };
-        let order = Order::parse_chunk(app, body.as_bytes(), basis, NOW).unwrap();
+        let order = SendRequest::parse_chunk(app, body.as_bytes(), basis, NOW).unwrap();
         assert_eq!(order.pushes.len(), usize::try_from(chunk.pushes).unwrap());
         let left_out: Vec<usize> = chunk.duplicates.iter().map(|(place, _)| *place).collect();
         let kept = (0..)
@@ -99,7 +99,7 @@ fn what_is_staged_is_what_an_order_of_it_would_send() {
         let mut document = head.clone();
         document["devices"] = devices.clone().into();
         let text = document.to_string();
-        let order = Order::parse(text.as_bytes(), caller(&config, "editor"), &config, SEED, NOW);
+        let order = SendRequest::parse(text.as_bytes(), caller(&config, "editor"), &config, SEED, NOW);
         let (format, text) = if in_lines {
             (LINES, lines(&head, devices))
         } else {

@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 
 use api::format::{Format, Head};
-use api::{Order, Problem, preview, push};
+use api::{SendRequest, Problem, preview, push};
 use api::config::{API_KEYS, APPS, Config, Transport};
 use apns::time::Timestamp;
 use libfuzzer_sys::fuzz_target;
@@ -15,19 +15,19 @@ use serde_json::{Value, from_slice, from_str};
 fuzz_target!(|body: &[u8]| {
     let caller = CONFIG.api_keys.first().expect("a caller").caller();
     let document: Value = from_slice(body).unwrap_or_default();
-    match Order::parse(body, caller, &CONFIG, [7; 16], NOW) {
+    match SendRequest::parse(body, caller, &CONFIG, [7; 16], NOW) {
         Ok(order) => check_order(&order, document["devices"].as_array().expect("devices").len()),
         Err(problem) => check_problem(&problem, &document),
     }
     if let (Some(app), Ok(head)) = (CONFIG.apps.first(), Head::skim(body, LINES)) {
-        match Order::parse_for(app, body, LINES, [7; 16], NOW) {
+        match SendRequest::parse_for(app, body, LINES, [7; 16], NOW) {
             Ok(order) => check_order(&order, head.devices),
             Err(problem) => check_problem(&problem, &Value::Null),
         }
     }
 });
 
-fn check_order(order: &Order<'_>, devices: usize) {
+fn check_order(order: &SendRequest<'_>, devices: usize) {
     assert_eq!(order.pushes.len(), devices);
     for request in order.pushes.iter().filter_map(|push| push.request.as_ref().ok()) {
         assert!(request.body.len() <= request.headers.push_type.rules().max_payload);

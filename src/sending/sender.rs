@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::objects::metrics;
 use crate::platform::clock;
 use crate::sending::lease;
-use api::Order;
+use api::SendRequest;
 use api::config::Transport::Fetch;
 use api::config::{App, Config};
 use apns::provider_token::ProviderToken;
@@ -53,7 +53,7 @@ pub(crate) trait Transport {
 }
 
 /// The context of a sender.
-pub(crate) struct Means<T> {
+pub(crate) struct SendContext<T> {
     pub(crate) lease: Lease,
     pub(crate) transport: T,
     /// What was counted before. It is added to the metrics with the rest.
@@ -101,19 +101,19 @@ impl SendLimit {
 }
 
 /// A fan-out with its lease.
-pub(crate) struct Run<T> {
-    order: Rc<Order<'static>>,
+pub(crate) struct Sender<T> {
+    order: Rc<SendRequest<'static>>,
     /// The indices of the devices in the request that pushes are sent to.
     sendable: Vec<usize>,
     fanout: Fanout,
-    means: Means<T>,
+    context: SendContext<T>,
     tally: Tally,
     attempt_timeout: Duration,
     limit: SendLimit,
 }
 
 /// Which pushes of a request are sent, and until when.
-pub(crate) struct Span {
+pub(crate) struct SendScope {
     /// The indices of the devices in the request that pushes are sent to.
     pub(crate) places: Vec<usize>,
     /// No attempt starts after this moment.
@@ -122,9 +122,9 @@ pub(crate) struct Span {
     pub(crate) resend_until: Timestamp,
 }
 
-impl Span {
+impl SendScope {
     /// Creates the scope of a whole request. Resends end after `wait`.
-    pub(crate) fn of_order(order: &Order<'_>, wait: Duration) -> Self {
+    pub(crate) fn of_request(order: &SendRequest<'_>, wait: Duration) -> Self {
         let now = clock::now();
         let longest = if order.is_one_attempt() {
             ONE_ATTEMPT_TIME
@@ -139,27 +139,32 @@ impl Span {
     }
 }
 
-impl<T: Transport> Run<T> {
-    /// Creates a fan-out over `span`.
-    pub(crate) fn new(order: Rc<Order<'static>>, mut means: Means<T>, span: Span, config: &Config) -> Self {
-        means.delta.lease(&order.app.name, true);
+impl<T: Transport> Sender<T> {
+    /// Creates a fan-out over `scope`.
+    pub(crate) fn new(
+        order: Rc<SendRequest<'static>>,
+        mut context: SendContext<T>,
+        scope: SendScope,
+        config: &Config,
+    ) -> Self {
+        context.delta.lease(&order.app.name, true);
         let plan = Plan {
-            pushes: span.places.len(),
-            window: usize::try_from(means.lease.permits)
+            pushes: scope.places.len(),
+            window: usize::try_from(context.lease.permits)
                 .unwrap_or(usize::MAX)
-                .min(means.transport.width()),
-            proven: means.lease.proven,
-            accepted: means.lease.accepted,
-            launch_until: span.launch_until,
-            resend_until: span.resend_until,
+                .min(context.transport.width()),
+            proven: context.lease.proven,
+            accepted: context.lease.accepted,
+            launch_until: scope.launch_until,
+            resend_until: scope.resend_until,
             one_attempt: order.is_one_attempt(),
         };
         Self {
             order,
-            limit: SendLimit::new(span.launch_until),
-            sendable: span.places,
+            limit: SendLimit::new(scope.launch_until),
+            sendable: scope.places,
             fanout: Fanout::new(plan),
-            means,
+            context,
             tally: Tally::default(),
             attempt_timeout: config.attempt_timeout,
         }
@@ -176,17 +181,17 @@ impl<T: Transport> Run<T> {
             order,
             sendable,
             fanout,
-            means,
+            context,
             tally,
             attempt_timeout,
             limit,
         } = self;
-        let Means {
+        let SendContext {
             lease,
             transport,
             delta,
             env,
-        } = means;
+        } = context;
         let (order, transport, timeout, limit) = (&**order, &*transport, *attempt_timeout, &*limit);
         let mut settled = |receipt: Receipt, tally: &mut Tally| {
             tally.settled(&receipt);
@@ -246,24 +251,24 @@ impl<T: Transport> Run<T> {
 
     /// Returns the lease to the gate.
     pub(crate) async fn close(mut self) {
-        let Means { lease, env, .. } = &self.means;
+        let SendContext { lease, env, .. } = &self.context;
         let settle = settle_command(&mut self.fanout, lease);
         lease::give_back(env, self.order.app, settle).await;
     }
 
     /// Adds counters of the whole request or chunk.
     pub(crate) fn count(&mut self, count: impl FnOnce(&mut MetricsDelta, &str)) {
-        count(&mut self.means.delta, &self.order.app.name);
+        count(&mut self.context.delta, &self.order.app.name);
     }
 
     /// Returns a future that adds all counters to the metrics, to be run after the answer.
     pub(crate) fn add_to_metrics(&mut self) -> LocalBoxFuture<'static, ()> {
-        let Means {
+        let SendContext {
             transport,
             delta,
             env,
             ..
-        } = &mut self.means;
+        } = &mut self.context;
         if let Some(headers) = self.order.headers() {
             let (app, name) = (&self.order.app.name, T::NAME.as_str());
             self.tally.take_into(delta, app, headers.push_type, name);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use worker::{Env, Result, State};
 
 use super::background;
-use super::expense::Expense;
+use super::usage::UsageCounters;
 use super::{internal, not_found};
 use crate::platform::database::{Database, Rows};
 use crate::platform::log::Event;
@@ -22,7 +22,7 @@ use batch::watchers::Watchers;
 use batch::{Assignment, BackgroundTasks, Batch, Effect, Event as Happened, Record, Size};
 
 /// The state that the object's tasks share.
-pub(super) struct Core {
+pub(super) struct BatchState {
     pub(super) state: State,
     pub(super) env: Env,
     loaded: RefCell<Option<Loaded>>,
@@ -33,7 +33,7 @@ pub(super) struct Core {
     alarm: Cell<Option<Alarm>>,
     /// The number of consecutive failures to read or write the rows.
     failures: Cell<u32>,
-    expense: Cell<Expense>,
+    expense: Cell<UsageCounters>,
     rows: Rc<Rows>,
     pub(super) watchers: RefCell<Watchers>,
 }
@@ -52,7 +52,7 @@ struct Alarm {
     is_guard: bool,
 }
 
-impl Core {
+impl BatchState {
     /// Creates the object's state, without a batch.
     pub(super) fn new(state: State, env: Env) -> Self {
         Self {
@@ -74,7 +74,7 @@ impl Core {
     /// # Errors
     /// Returns an error if the alarm cannot be set.
     pub(super) async fn alarm(self: &Rc<Self>) -> Result<()> {
-        self.spend(|spent| spent.alarms += 1);
+        self.count_usage(|usage| usage.alarms += 1);
         self.set_alarm(clock::now() + GUARD, true).await?;
         if self.load().is_ok_and(|is_loaded| !is_loaded) {
             if let Err(error) = self.clear_abandoned().await {
@@ -109,15 +109,15 @@ impl Core {
     }
 
     /// Counts a cost.
-    pub(super) fn spend(&self, add: impl FnOnce(&mut Expense)) {
+    pub(super) fn count_usage(&self, add: impl FnOnce(&mut UsageCounters)) {
         let mut expense = self.expense.get();
         add(&mut expense);
         self.expense.set(expense);
     }
 
     /// Returns the costs since this object was loaded.
-    pub(super) fn expense(&self) -> Expense {
-        Expense {
+    pub(super) fn expense(&self) -> UsageCounters {
+        UsageCounters {
             rows_read: self.rows.read.get(),
             rows_written: self.rows.written.get(),
             stored: self.database().size(),
@@ -281,7 +281,7 @@ impl Core {
         }
     }
 
-    /// Writes the lines of an appended chunk. [`Core::save`] writes its other rows.
+    /// Writes the lines of an appended chunk. [`BatchState::save`] writes its other rows.
     pub(super) fn add_chunk(
         &self,
         number: u32,
@@ -326,7 +326,7 @@ impl Core {
 
     async fn set_alarm(&self, at: Timestamp, is_guard: bool) -> Result<()> {
         self.alarm.set(Some(Alarm { at, is_guard }));
-        self.spend(|spent| spent.alarms_set += 1);
+        self.count_usage(|usage| usage.alarms_set += 1);
         let set = clock::set_alarm(&self.state, at).await;
         if set.is_err() {
             self.alarm.set(None);
@@ -355,7 +355,7 @@ impl Core {
         let Some(assignment) = work.flatten() else {
             return Ok(None);
         };
-        self.spend(|spent| spent.granted += 1);
+        self.count_usage(|usage| usage.granted += 1);
         let database = self.database();
         let head = database.text(Fact::Head.read()).map_err(internal)?;
         let lines = database.text(rows::lines(chunk)).map_err(internal)?;

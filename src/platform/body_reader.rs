@@ -17,7 +17,7 @@ use worker::wasm_bindgen_futures::JsFuture;
 use worker::{Request, Result};
 
 /// A body that is being read.
-pub(crate) struct Pieces {
+pub(crate) struct BodyReader {
     reader: Reader,
     buffer: ArrayBuffer,
     /// The minimum number of bytes to wait for.
@@ -53,7 +53,7 @@ impl From<Problem> for BodyError {
     }
 }
 
-impl Pieces {
+impl BodyReader {
     /// Returns a reader for the body of a request with this encoding. Returns `None` if there is no body.
     pub(crate) fn of(request: &Request, coding: Coding) -> Result<Option<Self>> {
         let Some(body) = request.inner().body() else {

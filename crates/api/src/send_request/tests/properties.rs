@@ -99,8 +99,8 @@ fn hold<S: Strategy>(strategy: S, check: impl Fn(&Config, S::Value) -> Result<()
         .unwrap();
 }
 
-fn parse_with<'c>(config: &'c Config, body: &[u8]) -> Result<Order<'c>, Problem> {
-    Order::parse(body, caller(config, "backend"), config, SEED, NOW)
+fn parse_with<'c>(config: &'c Config, body: &[u8]) -> Result<SendRequest<'c>, Problem> {
+    SendRequest::parse(body, caller(config, "backend"), config, SEED, NOW)
 }
 
 const BASIS: Basis<'_> = Basis {
@@ -267,7 +267,7 @@ fn what_the_quick_reader_takes_the_careful_one_reads_alike() {
         let app = config.app("shop").unwrap();
         if let Some(order) = plain::read(app, text.as_bytes(), format, BASIS, NOW) {
             taken.set(taken.get() + 1);
-            let careful = Order::read_carefully(app, text.as_bytes(), format, BASIS, NOW).unwrap();
+            let careful = SendRequest::read_carefully(app, text.as_bytes(), format, BASIS, NOW).unwrap();
             prop_assert_eq!(order.pushes, careful.pushes);
             prop_assert_eq!(order.warnings, careful.warnings);
         }

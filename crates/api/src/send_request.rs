@@ -31,7 +31,7 @@ use apns::{ApnsId, Notification, Request};
 
 /// A parsed send request.
 #[derive(Debug)]
-pub struct Order<'c> {
+pub struct SendRequest<'c> {
     /// The app that sends.
     pub app: &'c App,
     /// The pushes, in the order of the request.
@@ -98,7 +98,7 @@ impl Basis<'_> {
     }
 }
 
-impl<'c> Order<'c> {
+impl<'c> SendRequest<'c> {
     /// Parses a JSON body of `caller`. `seed` is 16 random bytes from which the apns-ids are derived.
     ///
     /// # Errors
@@ -138,7 +138,7 @@ impl<'c> Order<'c> {
     /// the upload, so that relative times mean the same whenever the chunk is sent.
     ///
     /// # Errors
-    /// As [`Order::parse_for`]. Staged devices have none.
+    /// As [`SendRequest::parse_for`]. Staged devices have none.
     pub fn parse_chunk(
         app: &'c App,
         head_and_lines: &[u8],
@@ -255,7 +255,7 @@ impl<'c> Order<'c> {
     }
 }
 
-impl Order<'_> {
+impl SendRequest<'_> {
     /// Returns the indices of the devices to which something is sent.
     pub fn sendable(&self) -> impl Iterator<Item = usize> {
         self.pushes

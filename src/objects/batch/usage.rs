@@ -8,7 +8,7 @@ use serde::Serialize;
 
 /// The requests to the object and its operations.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub(crate) struct Expense {
+pub(crate) struct UsageCounters {
     /// Uploads. All but the first join it.
     pub(super) uploads: u32,
     /// Claim requests.

@@ -45,7 +45,7 @@ fn a_byte_order_mark_before_an_order_is_ignored() {
     assert!(said.contains("cut off"), "{said}");
     let utf16: Vec<u8> = body.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let config = config();
-    let problem = Order::parse(&utf16, caller(&config, "backend"), &config, SEED, NOW).unwrap_err();
+    let problem = SendRequest::parse(&utf16, caller(&config, "backend"), &config, SEED, NOW).unwrap_err();
     assert!(
         problem.detail().contains("it is UTF-16; send UTF-8"),
         "{}",

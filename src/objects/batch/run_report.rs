@@ -10,7 +10,7 @@ use futures::stream;
 use futures::{StreamExt, TryStreamExt};
 use worker::Env;
 
-use super::core::Core;
+use super::batch_state::BatchState;
 use api::batch::DeviceList;
 use api::batch::receipts;
 use apns::time::Timestamp;
@@ -20,10 +20,10 @@ use campaign::scan::Unaccepted;
 use campaign::scheduler;
 
 /// Sends a report.
-pub(super) async fn report(core: &Core, report: Report) -> Result<Outcome, String> {
+pub(super) async fn report(core: &BatchState, report: Report) -> Result<Outcome, String> {
     match report {
         Report::Ended(ended) => {
-            core.spend(|spent| spent.told += 1);
+            core.count_usage(|usage| usage.told += 1);
             let told = tell_scheduler(&core.env, ended).await;
             told.map(|()| Outcome::Done)
         }
@@ -48,7 +48,7 @@ pub(super) async fn report(core: &Core, report: Report) -> Result<Outcome, Strin
 
 /// Wakes the shards whose scans are silent.
 pub(super) async fn wake_scans(
-    core: &Core,
+    core: &BatchState,
     audience: &AudienceRef,
     shards: Vec<u32>,
 ) -> Result<Outcome, String> {
@@ -102,11 +102,11 @@ impl ResultGroup {
 
 /// Sends the reports to the shards.
 async fn tell_audience(
-    core: &Core,
+    core: &BatchState,
     commands: Vec<(u32, Command)>,
     audience: &AudienceRef,
 ) -> Result<(), String> {
-    core.spend(|spent| spent.told += u32::try_from(commands.len()).unwrap_or(u32::MAX));
+    core.count_usage(|usage| usage.told += u32::try_from(commands.len()).unwrap_or(u32::MAX));
     let told = commands.into_iter().map(|(shard, command)| async move {
         let told = crate::objects::audience::ask(&core.env, audience, shard, &command).await;
         told.map(drop).map_err(|error| error.to_string())
@@ -116,7 +116,12 @@ async fn tell_audience(
 }
 
 /// Returns the devices of the next chunks to report, and the chunk to continue with.
-fn find(core: &Core, from: u32, shards: u32, suspects: bool) -> Result<(ResultGroup, Option<u32>), String> {
+fn find(
+    core: &BatchState,
+    from: u32,
+    shards: u32,
+    suspects: bool,
+) -> Result<(ResultGroup, Option<u32>), String> {
     let mut lists = vec![DeviceList::Gone];
     lists.extend(suspects.then_some(DeviceList::Suspect));
     let loaded = core.with(|batch| (batch.record().clone(), batch.chunks()));

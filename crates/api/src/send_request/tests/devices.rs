@@ -7,7 +7,7 @@ use super::*;
 fn ids(body: &Value, seed: [u8; 16]) -> Vec<String> {
     let config = config();
     let body = body.to_string();
-    let order = Order::parse(body.as_bytes(), caller(&config, "backend"), &config, seed, NOW).unwrap();
+    let order = SendRequest::parse(body.as_bytes(), caller(&config, "backend"), &config, seed, NOW).unwrap();
     let requests = order.pushes.iter().filter_map(|push| push.request.as_ref().ok());
     requests.map(|request| request.apns_id.to_string()).collect()
 }
@@ -68,7 +68,7 @@ fn one_token_may_stand_in_an_order_twice() {
     assert_eq!(pushes[0].token_hint, pushes[1].token_hint);
 }
 
-/// The places that each device repeats, of an order for these.
+/// The places that each device repeats, of a request for these.
 fn duplicates(devices: &Value) -> Vec<Option<usize>> {
     let mut body = valid(1);
     body["devices"] = devices.clone();
@@ -109,7 +109,7 @@ fn a_repeat_among_10000_devices_is_found_over_a_socket() {
         .map(|index| json!({"token": format!("{:064x}", index % 9999)}))
         .collect();
     let text = body.to_string();
-    let order = Order::parse(text.as_bytes(), caller(&config, "backend"), &config, SEED, NOW).unwrap();
+    let order = SendRequest::parse(text.as_bytes(), caller(&config, "backend"), &config, SEED, NOW).unwrap();
     assert_eq!(order.sendable().count(), 9999);
     assert_eq!(order.pushes[9999].request, Err(Unsent::Duplicate { of: 0 }));
 }

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 
 use super::device::{DeviceReader, PlainDevice, Text};
-use super::{Basis, Order};
+use super::{Basis, SendRequest};
 use crate::config::App;
 use crate::format::{Format, Limits};
 use crate::lines;
@@ -22,7 +22,7 @@ pub(super) fn read<'c>(
     format: Format,
     basis: Basis<'_>,
     now: Timestamp,
-) -> Option<Order<'c>> {
+) -> Option<SendRequest<'c>> {
     let (notification, is_strict, devices) = if format.lines_in {
         let mut lines = lines::whole(body);
         let (_, head) = lines.next()?;
@@ -55,7 +55,7 @@ pub(super) fn read<'c>(
     if !reader.faults().is_empty() {
         return None;
     }
-    Some(Order {
+    Some(SendRequest {
         app,
         pushes,
         warnings: reader.into_warnings(),

@@ -7,15 +7,15 @@ use crate::config::Transport;
 use crate::push;
 use apns::fault::WarningCode;
 
-fn order_of<'c>(config: &'c Config, body: &str, lines_in: bool) -> Result<Order<'c>, Problem> {
+fn order_of<'c>(config: &'c Config, body: &str, lines_in: bool) -> Result<SendRequest<'c>, Problem> {
     let format = Format {
         lines_in,
         lines_out: false,
     };
-    Order::parse_for(config.app("shop").unwrap(), body.as_bytes(), format, SEED, NOW)
+    SendRequest::parse_for(config.app("shop").unwrap(), body.as_bytes(), format, SEED, NOW)
 }
 
-/// The warnings in the answer to an order.
+/// The warnings in the answer to a request.
 fn answered(body: &Value) -> Value {
     let config = config();
     let order =

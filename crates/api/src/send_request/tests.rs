@@ -18,7 +18,7 @@ fn parse(body: &Value) -> Result<Vec<Push>, Problem> {
 /// Parses a body and gives the app's name and the pushes.
 fn parse_as(name: &str, body: &str) -> Result<(String, Vec<Push>), Problem> {
     let config = config();
-    Order::parse(body.as_bytes(), caller(&config, name), &config, SEED, NOW)
+    SendRequest::parse(body.as_bytes(), caller(&config, name), &config, SEED, NOW)
         .map(|order| (order.app.name.clone(), order.pushes))
 }
 
@@ -186,7 +186,7 @@ fn a_body_that_is_not_json_is_answered_with_line_and_column() {
 fn bytes_that_are_no_text_are_not_json() {
     let config = config();
     let body = b"{\"app\": \"\xff\xfe\"}";
-    let problem = Order::parse(body, caller(&config, "backend"), &config, SEED, NOW).unwrap_err();
+    let problem = SendRequest::parse(body, caller(&config, "backend"), &config, SEED, NOW).unwrap_err();
     assert_eq!(problem.kind(), Kind::NotJson);
 }
 
@@ -231,7 +231,8 @@ fn parse_lines(body: &str) -> Result<Vec<Push>, Problem> {
         lines_in: true,
         lines_out: false,
     };
-    Order::parse_for(config.app("shop").unwrap(), body.as_bytes(), lines, SEED, NOW).map(|order| order.pushes)
+    SendRequest::parse_for(config.app("shop").unwrap(), body.as_bytes(), lines, SEED, NOW)
+        .map(|order| order.pushes)
 }
 
 #[test]
