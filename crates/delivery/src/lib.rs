@@ -1,7 +1,8 @@
 //! The sending policy, as synchronous state machines.
 //!
-//! They decide how many pushes are in flight, which provider token they use, what an answer means and when to retry. The
-//! Worker executes the decisions; crates `batch` and `campaign` keep what outlives a request.
+//! They decide how many pushes are in flight, which provider token they use, what an answer means and when to
+//! retry. The Worker executes the decisions. The crates `batch` and `campaign` hold the state that outlives a
+//! request.
 
 pub mod backoff;
 pub mod dial;

@@ -66,7 +66,8 @@ impl Limiter {
         self.ceiling = ceiling.max(1);
     }
 
-    /// Grants permits, queues the request, or rejects it. A request never overtakes one of equal or higher priority.
+    /// Grants permits, queues the request, or rejects it. A request never overtakes one of equal or higher
+    /// priority.
     pub fn request(&mut self, request: LeaseRequest, now: Timestamp) -> LeaseDecision {
         self.expire(now);
         let goes_first = self.queue.goes_first(request.share, || self.out_by_batch(now));

@@ -16,7 +16,7 @@ pub struct Receipt {
     pub outcome: Outcome,
     /// The meaning of the outcome.
     pub verdict: Verdict,
-    /// The minimum delay before a retry, if the verdict is to retry. Callers see [`Receipt::advice`].
+    /// The minimum delay before a retry, if the verdict is [`Verdict::Retry`]. Callers see [`Receipt::advice`].
     pub retry_after: Option<Duration>,
     /// The number of attempts.
     pub attempts: u8,

@@ -56,7 +56,8 @@ pub fn string<'v>(value: &'v Value, at: &Pointer<'_>, faults: &mut Faults) -> Op
     expect(value.as_str(), "a string", value, at, faults)
 }
 
-/// Reads `value` as a text that identifies something. A number is read as its digits: many databases use numbers as keys.
+/// Reads `value` as a text that identifies something. A number is read as its digits: many databases use
+/// numbers as keys.
 pub fn identifier<'v>(value: &'v Value, at: &Pointer<'_>, faults: &mut Faults) -> Option<Cow<'v, str>> {
     match value {
         Value::Number(number) => Some(Cow::Owned(written(number))),

@@ -301,8 +301,9 @@ impl Tokens {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Held {
     token: ProviderToken,
-    /// The latest moment at which APNs can have seen it for the first time: when it was first handed out, or,
-    /// once APNs has accepted it, when that was reported. `None` if other senders showed it to APNs before.
+    /// The latest moment at which APNs can have seen it for the first time. This is when it was first handed
+    /// out or, once APNs has accepted it, when that was reported. `None` if other senders showed it to APNs
+    /// before.
     introduced: Option<Timestamp>,
     proven: bool,
     /// The number of pushes that APNs has accepted with it.
