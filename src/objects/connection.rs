@@ -1,8 +1,8 @@
 //! The connection objects: Durable Objects that hold sockets to APNs.
 //!
 //! Each is named by its credential and its slot in the credential's pool. A request to it is a line of JSON,
-//! the [`ConnectionRequest`], followed by the caller's body unchanged. The object parses the body, runs the fan-out on
-//! its sockets and answers the caller through the Worker.
+//! the [`ConnectionRequest`], followed by the caller's body unchanged. The object parses the body, runs the
+//! fan-out on its sockets and answers the caller through the Worker.
 
 use std::cell::RefCell;
 use std::rc::Rc;

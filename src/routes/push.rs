@@ -116,7 +116,7 @@ pub(crate) async fn at_once(
     if let Err(problem) = &answer {
         delta.request(&app.name, problem.kind().status());
     }
-    // Counters that a sender or a connection object has taken over are added there.
+    // A sender or a connection object adds the counters that it has taken over.
     context.wait_until(metrics::add(env.clone(), delta));
     answer
 }

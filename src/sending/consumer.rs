@@ -120,7 +120,7 @@ async fn run(
             dispatch.by_socket(turn).await;
         }
     }
-    // Counters that a sender has taken over are added there.
+    // A sender adds the counters that it has taken over.
     context.wait_until(metrics::add(env.clone(), delta));
     Ok(())
 }
