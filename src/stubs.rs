@@ -37,8 +37,10 @@ pub(crate) async fn ask<R: DeserializeOwned>(
     }
 }
 
-/// Parses an object's answer. It is parsed from text because objects parse commands from text: `serde_json`
-/// compiles a separate parser per type and kind of input, and commands and replies have many types.
+/// Parses an object's answer.
+///
+/// It is parsed from text because objects parse commands from text: `serde_json` compiles a separate parser
+/// per type and kind of input, and commands and replies have many types.
 pub(crate) fn read<R: DeserializeOwned>(body: &[u8]) -> std::result::Result<R, String> {
     let text = str::from_utf8(body).map_err(|error| error.to_string())?;
     serde_json::from_str(text).map_err(|error| error.to_string())

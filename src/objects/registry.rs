@@ -63,7 +63,9 @@ pub(crate) async fn tell(
 }
 
 /// Pauses the other batches of a credential that APNs refuses: those that were not notified yet, or all if
-/// none was. Stops when `goes_on` returns `false`. Returns the batches that were still not notified.
+/// none was.
+///
+/// Stops when `goes_on` returns `false`. Returns the batches that were still not notified.
 ///
 /// # Errors
 /// Returns an error if the registry does not answer.

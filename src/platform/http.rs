@@ -90,8 +90,10 @@ pub(crate) async fn read_up_to(request: &Request, limit: usize) -> std::result::
     Ok(Read::Whole(body, reservation))
 }
 
-/// Returns the body of an object's response, read by the platform in one piece. `Response::bytes` reads it in
-/// pieces through JavaScript, and at the end creates an error with a stack trace that is never used.
+/// Returns the body of an object's response, read by the platform in one piece.
+///
+/// `Response::bytes` reads it in pieces through JavaScript, and at the end creates an error with a stack
+/// trace that is never used.
 pub(crate) async fn whole(response: &Response) -> Result<Vec<u8>> {
     let stream = match response.body() {
         ResponseBody::Empty => return Ok(Vec::new()),

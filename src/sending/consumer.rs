@@ -224,8 +224,9 @@ impl Dispatch<'_> {
 }
 
 /// How many chunks of a delivery are claimed at once: as many as a credential's connections carry together,
-/// at 500 pushes each. The gate makes them wait for their turn. This limits the memory of a delivery to a
-/// megabyte.
+/// at 500 pushes each.
+///
+/// The gate makes them wait for their turn. This limits the memory of a delivery to a megabyte.
 const AT_ONCE: usize = 16;
 
 /// The suffix of a dead-letter queue's name.

@@ -20,9 +20,10 @@ pub(crate) async fn command(
     tell(env, id, text).await
 }
 
-/// Opens a batch that `scans` scans fill, and returns its state. An existing batch is not changed. `head` is
-/// what all pushes share: the first line of an NDJSON request. After `until` the batch is not opened any
-/// more.
+/// Opens a batch that `scans` scans fill, and returns its state.
+///
+/// An existing batch is not changed. `head` is what all pushes share: the first line of an NDJSON request.
+/// After `until` the batch is not opened any more.
 pub(crate) async fn open(
     env: &Env,
     record: Record,

@@ -1,6 +1,7 @@
-//! Holds README.md and docs/ to the code: tables have a row for each name of the code and no other, limits are the constants,
-//! and examples are documents that the server reads. Links, the summary and the commands are tested elsewhere
-//! (tools/docs-reader, `apns-edge`).
+//! Holds README.md and docs/ to the code: tables have a row for each name of the code and no other, limits
+//! are the constants, and examples are documents that the server reads.
+//!
+//! Links, the summary and the commands are tested elsewhere (tools/docs-reader, `apns-edge`).
 
 mod code;
 mod documents;

@@ -55,9 +55,11 @@ fn base64url(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// A refusal of the provider token that one push to the device meets, on a connection that ends with it, since APNs
-/// judges a connection by the token that it saw first. The Worker closes its own; workerd would use that of a `fetch`
-/// again, unless the server closes it, which has a header in HTTP/1.1 alone.
+/// A refusal of the provider token that one push to the device meets, on a connection that ends with it,
+/// since APNs judges a connection by the token that it saw first.
+///
+/// The Worker closes its own; workerd would use that of a `fetch` again, unless the server closes it, which
+/// has a header in HTTP/1.1 alone.
 fn refuse_once(env: &TestEnv, transport: &str, status: u16, reason: &str, device: &str) {
     let mut fault = Fault::answer(status, reason);
     if transport == "fetch" {

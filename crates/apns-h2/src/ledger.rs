@@ -4,7 +4,7 @@
 //! the affected tasks (type `W`, so that tests can use any value). It keeps three promises:
 //!
 //! 1. It never opens more streams than the server allows, and only one until the server has accepted a push
-//!   or raised its limit.
+//!    or raised its limit.
 //! 2. Each push has exactly one outcome.
 //! 3. A push is [`Outcome::NotSent`] only if the server cannot have received all of it.
 //!
@@ -333,9 +333,10 @@ impl<W> Ledger<W> {
         others.fold(keepalive, Timestamp::min)
     }
 
-    /// Returns when to abandon a connection that is out of use, has no push in flight, and has not ended. A
-    /// server that neither reads nor hangs up would otherwise keep the connection, and the object that holds
-    /// it, for an hour.
+    /// Returns when to abandon a connection that is out of use, has no push in flight, and has not ended.
+    ///
+    /// A server that neither reads nor hangs up would otherwise keep the connection, and the object that
+    /// holds it, for an hour.
     fn overdue_at(&self) -> Option<Timestamp> {
         let is_out_of_use = matches!(self.state, State::Draining(_));
         let idle_since = self

@@ -173,9 +173,10 @@ mod tests {
         );
     }
 
-    /// Deployments of different versions sign the same bytes in one bucket. If these bytes change, APNs sees
-    /// two tokens during a deployment. The parts decode to `{"alg":"ES256","kid":"ABC123DEFG"}` and
-    /// `{"iss":"DEF123GHIJ","iat":1795420800}`.
+    /// Deployments of different versions sign the same bytes in one bucket.
+    ///
+    /// If these bytes change, APNs sees two tokens during a deployment. The parts decode to
+    /// `{"alg":"ES256","kid":"ABC123DEFG"}` and `{"iss":"DEF123GHIJ","iat":1795420800}`.
     #[test]
     fn provider_token_format_unchanged() {
         let token = mint(

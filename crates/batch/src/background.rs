@@ -160,9 +160,10 @@ impl BackgroundTasks {
         &mut self.outbox
     }
 
-    /// Handles a caller's request to delete the batch. Returns `true` if the batch stays until its webhook
-    /// deliveries have ended. Returns `false` if it is deleted at once: no delivery is left, or this is the
-    /// second request.
+    /// Handles a caller's request to delete the batch.
+    ///
+    /// Returns `true` if the batch stays until its webhook deliveries have ended. Returns `false` if it is
+    /// deleted at once: no delivery is left, or this is the second request.
     pub fn delete_later(&self, batch: &mut Batch) -> bool {
         let waits = batch.unannounced().is_some() || self.outbox.wake().is_some();
         let stays = waits && !batch.record().is_deleting;

@@ -24,18 +24,20 @@ use delivery::verdict::Verdict;
 /// The maximum number of queues (`BATCH_QUEUES`).
 const QUEUES: usize = 8;
 
-/// How long a shard takes to find 500 devices, render their lines and record them. Assumed: twice what an
-/// upload takes to parse, check and write as many lines (docs/internals/benchmark-batch.md: 500,000 per
-/// second).
+/// How long a shard takes to find 500 devices, render their lines and record them.
+///
+/// Assumed: twice what an upload takes to parse, check and write as many lines
+/// (docs/internals/benchmark-batch.md: 500,000 per second).
 const PAGE: Duration = Duration::from_millis(2);
 
 /// How long the batch's object takes for a step of up to 60 KB. Assumed: twice an upload's 1 ms per chunk,
 /// because each step is a request.
 const STEP: Duration = Duration::from_millis(2);
 
-/// How long it takes for a claim or a settlement. Assumed: an object that writes serves 200 to 500 requests
-/// per second, the figure that Cloudflare's users plan with. The benchmark of a batch had 120 per second,
-/// with everything on one thread.
+/// How long it takes for a claim or a settlement.
+///
+/// Assumed: an object that writes serves 200 to 500 requests per second, the figure that Cloudflare's users
+/// plan with. The benchmark of a batch had 120 per second, with everything on one thread.
 const REQUEST: Duration = Duration::from_millis(2);
 
 /// How long a request takes from one object to another. Assumed: both are in the same region.

@@ -192,9 +192,10 @@ impl Outbox {
         self.forget_old();
     }
 
-    /// Returns the delivery to attempt now, the longest due first, and counts the attempt. Returns `None` if
-    /// none is due or [`AT_ONCE`] are in progress. Store its changes before it is sent, and report its
-    /// outcome to [`Outbox::attempted`].
+    /// Returns the delivery to attempt now, the longest due first, and counts the attempt.
+    ///
+    /// Returns `None` if none is due or [`AT_ONCE`] are in progress. Store its changes before it is sent, and
+    /// report its outcome to [`Outbox::attempted`].
     pub fn due(&mut self, now: Timestamp) -> Option<&Delivery> {
         self.sending.retain(|_, until| now < *until);
         if self.sending.len() >= AT_ONCE {

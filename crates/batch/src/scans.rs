@@ -338,9 +338,10 @@ pub const MAX_PUSHES: u64 = 50_000_000;
 /// chunks' progress, half a kilobyte each, and for what the platform itself stores.
 const MAX_STORED: u64 = 9_000_000_000;
 
-/// From this number of untouched chunks on, scans wait. It is a million pushes in chunks of 500, some 25
-/// seconds' work at 40,000 per second. More would only become outdated: devices leave the audience in the
-/// meantime.
+/// From this number of untouched chunks on, scans wait.
+///
+/// It is a million pushes in chunks of 500, some 25 seconds' work at 40,000 per second. More would only
+/// become outdated: devices leave the audience in the meantime.
 const FULL: usize = 2000;
 
 /// Scans wait until this many of those are sent. The rest lasts until their next steps arrive.

@@ -137,8 +137,9 @@ impl AudienceScan {
     }
 
     /// Finds the id up to which the next page reads: past at most [`MAX_SCANNED`] devices, so that a page
-    /// takes bounded time however few devices match. Returns one row, for [`AudienceScan::page`] and
-    /// [`AudienceScan::read`].
+    /// takes bounded time however few devices match.
+    ///
+    /// Returns one row, for [`AudienceScan::page`] and [`AudienceScan::read`].
     #[must_use]
     pub fn scan_bound(&self) -> Statement {
         self.scan_bound_within(PAGE_COST, MAX_SCANNED)
@@ -223,7 +224,9 @@ impl AudienceScan {
     }
 
     /// Counts the devices in the run's zones after the cursor and up to `to`, whether they are in the segment
-    /// or not. Returns `None` if there is no segment. These are at most the devices before
+    /// or not.
+    ///
+    /// Returns `None` if there is no segment. These are at most the devices before
     /// [`AudienceScan::scan_bound`].
     #[must_use]
     pub fn passed(&self, to: Cursor) -> Option<Statement> {
@@ -257,8 +260,10 @@ impl AudienceScan {
         Ok(members)
     }
 
-    /// Records the devices of the chunk that begins at the cursor, by their ascending ids. Must be executed
-    /// before the chunk is handed over, even if the chunk is empty: it deletes the row of an earlier attempt.
+    /// Records the devices of the chunk that begins at the cursor, by their ascending ids.
+    ///
+    /// Must be executed before the chunk is handed over, even if the chunk is empty: it deletes the row of an
+    /// earlier attempt.
     #[must_use]
     pub fn record(&self, ids: &[u64]) -> Statement {
         let chunk = Chunk {

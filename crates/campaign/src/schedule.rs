@@ -177,8 +177,9 @@ impl Schedule {
     }
 
     /// Returns the zone that a run for `zones` uses, for example for its window: the schedule's zone or, in
-    /// the devices' own time, the first of `zones`. A schedule that is one moment uses the offset of that
-    /// moment.
+    /// the devices' own time, the first of `zones`.
+    ///
+    /// A schedule that is one moment uses the offset of that moment.
     #[must_use]
     pub fn zone<'z>(&'z self, zones: Option<&'z [String]>) -> &'z str {
         match &self.rule {

@@ -220,6 +220,7 @@ impl Limiter {
     }
 
     /// Returns the permits that batches cannot get: the reserve, and what immediate requests hold beyond it.
+    ///
     /// A batch's fair share is a part of the rest, so batches continue as long as immediate requests leave
     /// any permits.
     fn kept_from_batches(&self, now: Timestamp) -> u32 {
@@ -314,7 +315,9 @@ const fn default_ceiling() -> u32 {
 }
 
 /// The limit of a new limiter: the streams that APNs was seen to allow on two connections, so that a second
-/// large request can run beside a first. Apple's engineers call 3000 concurrent requests no problem.
+/// large request can run beside a first.
+///
+/// Apple's engineers call 3000 concurrent requests no problem.
 pub const START: u32 = 2000;
 
 /// The fraction of the limit that a large request waits for: one in this many.

@@ -156,7 +156,7 @@ impl Pool {
                 ConnectionHealth::Unused => {}
                 ConnectionHealth::Broken => seen.open_at = EPOCH,
                 ConnectionHealth::Unavailable(delay) => {
-                    (seen.open_at, seen.unavailable_until) = (EPOCH, now + delay)
+                    (seen.open_at, seen.unavailable_until) = (EPOCH, now + delay);
                 }
             }
         }

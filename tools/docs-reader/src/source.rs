@@ -212,7 +212,7 @@ fn number_forms(number: u128) -> Vec<String> {
         ("GiB", 1 << 30),
         ("GB", 1_000_000_000),
     ] {
-        if number > 0 && number % size == 0 {
+        if number > 0 && number.is_multiple_of(size) {
             forms.push(format!("{} {unit}", number / size));
         }
     }
@@ -234,7 +234,7 @@ fn duration_forms(millis: u128) -> Vec<String> {
         (3_600_000, "hours"),
         (86_400_000, "days"),
     ];
-    let whole = units.iter().filter(|(size, _)| millis % size == 0);
+    let whole = units.iter().filter(|(size, _)| millis.is_multiple_of(*size));
     whole
         .map(|(size, unit)| format!("{} {unit}", millis / size))
         .collect()
@@ -244,7 +244,7 @@ fn with_commas(number: u128) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -180,8 +180,10 @@ impl Trial {
         faults.or(()).map_err(Problem::invalid)
     }
 
-    /// Adds `would_send` to each push of the preview `shown`, and the reason if a run would not send it. A
-    /// push that could not be rendered has only these. `reasons` says why a run would not reach a recipient.
+    /// Adds `would_send` to each push of the preview `shown`, and the reason if a run would not send it.
+    ///
+    /// A push that could not be rendered has only these. `reasons` says why a run would not reach a
+    /// recipient.
     #[must_use]
     pub fn judged(&self, shown: &str, recipients: &[Recipient<'_>], reasons: &[Option<&str>]) -> Answer {
         let mut body: Value = serde_json::from_str(shown).unwrap_or_default();

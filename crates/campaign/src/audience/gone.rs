@@ -66,8 +66,9 @@ pub(super) fn counts(rows: &[Vec<Row>]) -> (u64, u64) {
 }
 
 /// Removes a device without a registration time if it was added before APNs' answer, even if its token became
-/// invalid earlier. A registration time is compared with APNs' timestamp or, if there is none, with the time
-/// of the answer.
+/// invalid earlier.
+///
+/// A registration time is compared with APNs' timestamp or, if there is none, with the time of the answer.
 const REMOVE_GONE: &str = "DELETE FROM devices WHERE id IN \
      (SELECT known.id FROM json_each(?1) AS refused CROSS JOIN devices AS known ON known.token = refused.value ->> 0 \
      WHERE refused.value ->> 2 AND CASE WHEN known.registered_at IS NULL \

@@ -68,9 +68,10 @@ fn plain_of_nickname(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether a month has a matching day. If the day of the week alone is enough, every month has one. If both
-/// fields must match, a month with that day of the month is enough: the day falls on each day of the week in
-/// some year.
+/// Whether a month has a matching day.
+///
+/// If the day of the week alone is enough, every month has one. If both fields must match, a month with that
+/// day of the month is enough: the day falls on each day of the week in some year.
 fn is_due_some_day(cron: &croner::Cron) -> bool {
     let pattern = &cron.pattern;
     let first = pattern.days.values().into_iter().min();

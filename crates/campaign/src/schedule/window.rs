@@ -49,8 +49,9 @@ impl Window {
     }
 
     /// Returns the parts of `from`..`until` that are in the window on the clocks of `zone`: start and end of
-    /// each, in order, without overlap. A fixed offset such as `+01:00` is a zone as well. An unknown name
-    /// means UTC.
+    /// each, in order, without overlap.
+    ///
+    /// A fixed offset such as `+01:00` is a zone as well. An unknown name means UTC.
     #[must_use]
     pub fn intervals(&self, zone: &str, from: Timestamp, until: Timestamp) -> Vec<(Timestamp, Timestamp)> {
         let zone = Zone::of_run(zone).unwrap_or_else(|| Zone::utc().clone());

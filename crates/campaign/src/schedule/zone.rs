@@ -84,8 +84,10 @@ impl Zone {
         self.law.to_datetime(at)
     }
 
-    /// Returns the first moment at which clocks show `civil` or later. A skipped time is the end of the gap,
-    /// and a repeated time is its first occurrence. A time before 1970 becomes the beginning of that year.
+    /// Returns the first moment at which clocks show `civil` or later.
+    ///
+    /// A skipped time is the end of the gap, and a repeated time is its first occurrence. A time before 1970
+    /// becomes the beginning of that year.
     pub(super) fn moment(&self, civil: DateTime) -> Timestamp {
         let at = match self.law.to_ambiguous_timestamp(civil).offset() {
             AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(civil),

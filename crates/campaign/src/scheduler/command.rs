@@ -36,13 +36,15 @@ pub enum Command {
         /// Its name.
         name: String,
     },
-    /// Creates a campaign, as a draft or scheduled: [`Reply::Campaign`], [`Reply::Full`], [`Reply::TooMuch`],
-    /// [`Reply::NoAudience`], [`Reply::NeverDue`]. If one with this id exists, a repeated request returns it,
-    /// and any other gets [`Reply::Taken`].
+    /// Creates a campaign, as a draft or scheduled:
+    ///
+    /// [`Reply::Campaign`], [`Reply::Full`], [`Reply::TooMuch`], [`Reply::NoAudience`], [`Reply::NeverDue`].
+    /// If one with this id exists, a repeated request returns it, and any other gets [`Reply::Taken`].
     Create(Box<Campaign>),
-    /// Replaces a campaign that is a draft, scheduled or paused: [`Reply::Campaign`], [`Reply::State`],
-    /// [`Reply::Starting`], [`Reply::TooMuch`], [`Reply::NoAudience`], [`Reply::NeverDue`] or
-    /// [`Reply::Missing`].
+    /// Replaces a campaign that is a draft, scheduled or paused:
+    ///
+    /// [`Reply::Campaign`], [`Reply::State`], [`Reply::Starting`], [`Reply::TooMuch`], [`Reply::NoAudience`],
+    /// [`Reply::NeverDue`] or [`Reply::Missing`].
     Replace(Box<Campaign>),
     /// Reads a campaign: [`Reply::Campaign`] or [`Reply::Missing`].
     Read {

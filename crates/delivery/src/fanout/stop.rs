@@ -21,9 +21,10 @@ pub(super) struct Stop {
 }
 
 impl Fanout {
-    /// Handles a refusal of the credential, which stops the fan-out. If APNs has accepted the same token many
-    /// times, the answer may be a mistake. The push is then sent once more, alone and over another
-    /// connection, and a second refusal stops the fan-out.
+    /// Handles a refusal of the credential, which stops the fan-out.
+    ///
+    /// If APNs has accepted the same token many times, the answer may be a mistake. The push is then sent
+    /// once more, alone and over another connection, and a second refusal stops the fan-out.
     pub(super) fn credential_refused(
         &mut self,
         launch: &Launch,

@@ -301,9 +301,10 @@ impl Tokens {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Held {
     token: ProviderToken,
-    /// The latest moment at which APNs can have seen it for the first time. This is when it was first handed
-    /// out or, once APNs has accepted it, when that was reported. `None` if other senders showed it to APNs
-    /// before.
+    /// The latest moment at which APNs can have seen it for the first time.
+    ///
+    /// This is when it was first handed out or, once APNs has accepted it, when that was reported. `None` if
+    /// other senders showed it to APNs before.
     introduced: Option<Timestamp>,
     proven: bool,
     /// The number of pushes that APNs has accepted with it.
@@ -373,7 +374,8 @@ fn fingerprint(pem: &str) -> String {
         .collect()
 }
 
-/// How long no token is handed out after APNs has refused the last available one. Apple's 20 minutes began
-/// before we knew, so they may be over at any time. One refused push per five minutes costs little; sending
-/// nothing for 20 minutes costs much.
+/// How long no token is handed out after APNs has refused the last available one.
+///
+/// Apple's 20 minutes began before we knew, so they may be over at any time. One refused push per five
+/// minutes costs little; sending nothing for 20 minutes costs much.
 pub(super) const PAUSE: Duration = Duration::from_mins(5);

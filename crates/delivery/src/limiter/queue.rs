@@ -75,9 +75,10 @@ impl Queue {
         fills.all(|other| fill(share, &out) < other)
     }
 
-    /// Whether one more request may wait. If the line of the batches is full, the batch with the most waiting
-    /// requests makes room if the new request's batch has at least two fewer. The wait of its last request then
-    /// ends.
+    /// Whether one more request may wait.
+    ///
+    /// If the line of the batches is full, the batch with the most waiting requests makes room if the new
+    /// request's batch has at least two fewer. The wait of its last request then ends.
     pub(super) fn make_room(&mut self, share: Option<FairShare>, now: Timestamp) -> bool {
         let Some(share) = share else {
             return self.immediate.waiting.len() < MAX_WAITING;

@@ -25,9 +25,10 @@ pub enum Command {
 }
 
 impl MetricsShard {
-    /// Reads the shard that [`MetricsShard::store`] wrote, or creates a new one if nothing is stored. An
-    /// unreadable text also creates a new one, and the fault is logged: readers of metrics handle a counter
-    /// that restarts at zero.
+    /// Reads the shard that [`MetricsShard::store`] wrote, or creates a new one if nothing is stored.
+    ///
+    /// An unreadable text also creates a new one, and the fault is logged: readers of metrics handle a
+    /// counter that restarts at zero.
     #[must_use]
     pub fn load(stored: Option<&str>) -> (Self, Option<String>) {
         match stored.map(serde_json::from_str).transpose() {
