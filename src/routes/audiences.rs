@@ -12,7 +12,7 @@ use crate::routes::campaigns::{
 use api::Answer;
 use api::audience as contract;
 use api::audience::{
-    Described, DeviceRange, Export, Form, Intake, Next, Opening, Removal, Shipment, Tally, Totals,
+    AudienceSpec, AudienceView, DeviceRange, Export, Form, Intake, Next, Removal, ShardBatch, Tally, Totals,
 };
 use api::format::LINES;
 use api::problem::{Kind, Problem};
@@ -68,13 +68,13 @@ pub(crate) async fn answer(
 
 async fn put(request: &mut Request, name: &str, visit: RequestContext<'_>) -> Result<Answer, Problem> {
     let body = http::read_body(request, MAX_BODY).await?;
-    let opening = Opening::read(name, &body, visit.caller, visit.config)?;
+    let spec = AudienceSpec::read(name, &body, visit.caller, visit.config)?;
     let wanted = Audience {
         name: name.to_owned(),
-        app: opening.app.name.clone(),
-        shards: opening.shards,
+        app: spec.app.name.clone(),
+        shards: spec.shards,
         created_at: clock::now(),
-        is_leaving: false,
+        is_deleting: false,
     };
     match ask(visit.env, &Command::PutAudience(wanted)).await? {
         Reply::Created(audience) => Ok(Answer {
@@ -82,8 +82,8 @@ async fn put(request: &mut Request, name: &str, visit: RequestContext<'_>) -> Re
             ..contract::document(&described(&audience), None)
         }),
         Reply::Audience(audience) => Ok(contract::document(&described(&audience), None)),
-        Reply::Conflict(audience) if visit.caller.reaches(&audience.app) => Err(if audience.is_leaving {
-            contract::leaving()
+        Reply::Conflict(audience) if visit.caller.reaches(&audience.app) => Err(if audience.is_deleting {
+            contract::deleting()
         } else {
             contract::conflict(&described(&audience))
         }),
@@ -106,9 +106,9 @@ async fn read(audience: &Audience, env: &Env) -> Result<Answer, Problem> {
 /// another delete.
 async fn delete(audience: &Audience, env: &Env) -> Result<Answer, Problem> {
     let name = || audience.name.clone();
-    forgettable(&ask(env, &Command::LeaveAudience { name: name() }).await?)?;
+    forgettable(&ask(env, &Command::DeleteAudience { name: name() }).await?)?;
     wipe(audience, env).await?;
-    forgettable(&ask(env, &Command::DropAudience { name: name() }).await?)?;
+    forgettable(&ask(env, &Command::ForgetAudience { name: name() }).await?)?;
     Ok(nothing())
 }
 
@@ -187,16 +187,16 @@ async fn remove(request: &mut Request, audience: &Audience, env: &Env) -> Result
     Ok(contract::removed(&audience.name, &read.with(&delivered)))
 }
 
-/// Sends the shipments to the shards. Those for one shard are sent one after the other, in order.
+/// Sends the batches to the shards. Those for one shard are sent one after the other, in order.
 async fn deliver(
     audience: &Audience,
-    shipments: Vec<Shipment>,
+    batches: Vec<ShardBatch>,
     tally: &mut Tally,
     env: &Env,
 ) -> Result<(), Problem> {
     let mut by_shard: BTreeMap<u32, Vec<ShardCommand>> = BTreeMap::new();
-    for shipment in shipments {
-        by_shard.entry(shipment.shard).or_default().push(shipment.command);
+    for batch in batches {
+        by_shard.entry(batch.shard).or_default().push(batch.command);
     }
     let mut delivered = stream::iter(by_shard)
         .map(|(shard, commands)| async move {
@@ -283,8 +283,8 @@ async fn ask_shards(
         .map_err(|error| failed(audience, &error.to_string()))
 }
 
-fn described(audience: &Audience) -> Described<'_> {
-    Described {
+fn described(audience: &Audience) -> AudienceView<'_> {
+    AudienceView {
         name: &audience.name,
         app: &audience.app,
         shards: audience.shards,

@@ -14,14 +14,14 @@ use api::batch::{Ask, Question};
 use api::campaign as contract;
 use api::campaign::document;
 use api::campaign::query::{Filter, RunRange};
-use api::campaign::trial::{self, Trial};
+use api::campaign::test_send::{self, TestSend};
 use api::campaign::variables;
 use api::config::{App, Caller, Config};
 use api::format::Format;
 use api::problem::{Kind, Problem};
 use api::route::CampaignEndpoint;
 use api::{Answer, SendRequest, auth, batch as batches, preview};
-use campaign::audience::{Command as ShardCommand, Member, Reply as ShardReply};
+use campaign::audience::{Command as ShardCommand, Reply as ShardReply, StoredDevice};
 use campaign::scheduler::{Audience, Campaign, CampaignAction, Command, Page, Reply};
 use campaign::template::Recipient;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -142,7 +142,7 @@ pub(crate) async fn answer(
             };
         }
         CampaignEndpoint::Test | CampaignEndpoint::Preview => {
-            return on_trial(request, &campaign, endpoint, visit).await;
+            return send_or_preview(request, &campaign, endpoint, visit).await;
         }
         CampaignEndpoint::Schedule => CampaignAction::Schedule,
         CampaignEndpoint::Pause => CampaignAction::Pause,
@@ -227,7 +227,11 @@ async fn written(body: &[u8], id: &str, visit: RequestContext<'_>) -> Result<Cam
 
 /// Returns the devices whose attributes are checked when a campaign is written: those of the segment among
 /// the first of a shard.
-async fn sample(campaign: &Campaign, audience: &Audience, visit: RequestContext<'_>) -> Option<Vec<Member>> {
+async fn sample(
+    campaign: &Campaign,
+    audience: &Audience,
+    visit: RequestContext<'_>,
+) -> Option<Vec<StoredDevice>> {
     let audience = audience.reference();
     let (after, limit) = (0, variables::SAMPLE);
     let page = ShardCommand::Page { after, limit };
@@ -244,14 +248,14 @@ async fn sample(campaign: &Campaign, audience: &Audience, visit: RequestContext<
 }
 
 /// Renders the campaign for a few named devices. Returns the result or sends it at once.
-async fn on_trial(
+async fn send_or_preview(
     request: &mut Request,
     campaign: &Campaign,
     endpoint: CampaignEndpoint,
     visit: RequestContext<'_>,
 ) -> Result<Response, Problem> {
     let body = http::read_body(request, contract::MAX_BODY).await?;
-    let refs = trial::refs(&body)?;
+    let refs = test_send::refs(&body)?;
     let audience = audience_of(&campaign.audience, visit).await?;
     let members = find(&audience, &refs, visit).await?;
     let recipients: Vec<Recipient<'_>> = members
@@ -261,19 +265,19 @@ async fn on_trial(
     let app = app_of(&campaign.app, visit.config)?;
     let now = clock::now();
     if endpoint == CampaignEndpoint::Preview {
-        let trial = Trial::of(campaign, app, &refs, &recipients, now)?;
-        trial.check_names()?;
+        let test_send = TestSend::of(campaign, app, &refs, &recipients, now)?;
+        test_send.check_names()?;
         let reasons = reasons(campaign, &audience, &members, visit).await?;
-        let shown = if trial.rendered.is_empty() {
+        let shown = if test_send.rendered.is_empty() {
             r#"{"pushes":[]}"#.to_owned()
         } else {
             let order =
-                SendRequest::parse_for(app, trial.order.as_bytes(), Format::JSON, clock::seed(), now)?;
+                SendRequest::parse_for(app, test_send.order.as_bytes(), Format::JSON, clock::seed(), now)?;
             preview::answer(&order, visit.config)?.body
         };
-        return respond(trial.judged(&shown, &recipients, &reasons));
+        return respond(test_send.judged(&shown, &recipients, &reasons));
     }
-    let body = trial::order(campaign, app, &refs, &recipients, now)?.into_bytes();
+    let body = test_send::order(campaign, app, &refs, &recipients, now)?.into_bytes();
     let written = Written {
         app,
         body,
@@ -288,7 +292,7 @@ async fn on_trial(
 async fn reasons(
     campaign: &Campaign,
     audience: &Audience,
-    members: &[(u32, Member)],
+    members: &[(u32, StoredDevice)],
     visit: RequestContext<'_>,
 ) -> Result<Vec<Option<&'static str>>, Problem> {
     let mut by_shard: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
@@ -303,9 +307,9 @@ async fn reasons(
             .map_err(|error| audiences::failed(audience, &error.to_string()))
     });
     let judged: BTreeMap<u32, ShardReply> = asked.buffer_unordered(AT_ONCE).try_collect().await?;
-    let reason = |(shard, member): &(u32, Member)| match judged.get(shard) {
-        Some(ShardReply::Judged(judged)) if judged.outside.contains(&member.id) => Some(trial::OUTSIDE),
-        Some(ShardReply::Judged(judged)) if judged.capped.contains(&member.id) => Some(trial::CAPPED),
+    let reason = |(shard, member): &(u32, StoredDevice)| match judged.get(shard) {
+        Some(ShardReply::Judged(judged)) if judged.outside.contains(&member.id) => Some(test_send::OUTSIDE),
+        Some(ShardReply::Judged(judged)) if judged.capped.contains(&member.id) => Some(test_send::CAPPED),
         _ => None,
     };
     Ok(members.iter().map(reason).collect())
@@ -316,7 +320,7 @@ async fn find(
     audience: &Audience,
     refs: &[String],
     visit: RequestContext<'_>,
-) -> Result<Vec<(u32, Member)>, Problem> {
+) -> Result<Vec<(u32, StoredDevice)>, Problem> {
     let refs = refs.to_vec();
     let find = ShardCommand::Find { refs };
     let reference = audience.reference();
@@ -330,7 +334,7 @@ async fn find(
         if let ShardReply::Found { members } = reply {
             found.extend(members.into_iter().map(|member| (shard, member)));
         }
-        trial::check_found(found.len())?;
+        test_send::check_found(found.len())?;
     }
     Ok(found)
 }
@@ -353,7 +357,7 @@ async fn read(id: &str, visit: RequestContext<'_>) -> Result<Campaign, Problem> 
 /// not exist.
 pub(crate) async fn audience_of(name: &str, visit: RequestContext<'_>) -> Result<Audience, Problem> {
     let audience = known(name, visit).await?;
-    if audience.is_leaving {
+    if audience.is_deleting {
         return Err(no_audience());
     }
     Ok(audience)

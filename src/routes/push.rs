@@ -16,7 +16,7 @@ use crate::sending::lease;
 use crate::sending::sender::{self, SendContext, SendScope, Sender};
 use api::byte_budget::{self, Reservation};
 use api::config::{App, Caller, Config, Transport};
-use api::format::{Format, Head, LINES, Limits};
+use api::format::{Format, LINES, Limits, RequestProbe};
 use api::problem::{Kind, Problem};
 use api::push::Lines;
 use api::{Answer, SendRequest, auth, preview, push};
@@ -55,16 +55,16 @@ pub(crate) async fn answer(
             return batches::continue_upload(request, caller, format, (read, *rest), env).await;
         }
     };
-    let head = match Head::skim(&body, format) {
+    let probe = match RequestProbe::read(&body, format) {
         // A request that is too large for an immediate answer may still be small enough for a batch.
         Err(problem) if problem.kind() == Kind::BodyTooLarge => {
             return batches::upload(request, caller, format, Body::Bytes(body), env).await;
         }
-        head => head?,
+        probe => probe?,
     };
-    let app = auth::choose_app(head.app.as_deref(), caller, config)?;
+    let app = auth::choose_app(probe.app.as_deref(), caller, config)?;
     let limits = Limits::of(app.transport);
-    if head.batch || head.devices > limits.devices || body.len() > limits.body {
+    if probe.batch || probe.devices > limits.devices || body.len() > limits.body {
         return batches::upload(request, caller, format, Body::Bytes(body), env).await;
     }
     let order = Written {
@@ -74,7 +74,7 @@ pub(crate) async fn answer(
         wait,
         reservation: Some(reservation),
     };
-    at_once(order, head.devices, config, env, context).await
+    at_once(order, probe.devices, config, env, context).await
 }
 
 /// A send request as its caller wrote it.
@@ -129,8 +129,8 @@ pub(crate) async fn preview(
 ) -> Result<Answer, Problem> {
     let format = Format::of(http::header(request, "content-type").as_deref(), None);
     let body = http::read_body(request, Limits::of(Transport::Socket).body).await?;
-    let head = Head::skim(&body, format)?;
-    let app = auth::choose_app(head.app.as_deref(), caller, config)?;
+    let probe = RequestProbe::read(&body, format)?;
+    let app = auth::choose_app(probe.app.as_deref(), caller, config)?;
     http::check_size(body.len(), Limits::of(app.transport).body)?;
     let order = SendRequest::parse_for(app, &body, format, clock::seed(), clock::now())?;
     preview::answer(&order, config)

@@ -19,16 +19,16 @@ const INSIDE: &[&str] = &[
     "line_faults::MAX_DETAIL",
     "parameters::MAX_SHOWN_NAME",
     "pages::MAX_PAGES",
-    "sorter::MAX_BYTES",
-    "sorter::MAX_DEVICES",
-    "sorter::MAX_WAITING",
-    "stager::MAX_PROBLEMS",
+    "shard_router::MAX_BYTES",
+    "shard_router::MAX_DEVICES",
+    "shard_router::MAX_WAITING",
+    "chunk_renderer::MAX_PROBLEMS",
     "text::MAX_SHOWN",
     // Allowed values of settings: their table says them.
     "config::MAX_PERMITS",
     "transport::MAX_CONNECTIONS",
     "delivery::MAX_SHOWN",
-    // Refs of a trial that are looked for: one more than the limit on devices.
+    // Refs of a test that are looked for: one more than the limit on devices.
     "audience::MAX_FOUND",
 ];
 

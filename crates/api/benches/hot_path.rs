@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use api::config::{Config, Transport};
-use api::format::{Format, Head};
+use api::format::{Format, RequestProbe};
 use api::upload::Upload;
 use api::{SendRequest, push};
 use apns::time::Timestamp;
@@ -129,7 +129,9 @@ fn hot_path(criterion: &mut Criterion) {
         u64::try_from(DEVICES).expect("a small number"),
     ));
     group.sample_size(20);
-    group.bench_function("skim", |bench| bench.iter(|| Head::skim(&body, Format::JSON)));
+    group.bench_function("probe", |bench| {
+        bench.iter(|| RequestProbe::read(&body, Format::JSON))
+    });
     let parse =
         || SendRequest::parse_for(app, &body, Format::JSON, [7; 16], NOW).expect("an order without faults");
     group.bench_function("parse", |bench| bench.iter(parse));

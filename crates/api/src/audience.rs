@@ -10,16 +10,16 @@ mod fields;
 mod intake;
 mod pages;
 mod removal;
-mod sorter;
+mod shard_router;
 mod table;
 
 use serde_json::{Map, Value};
 
-pub use documents::{Described, Tally, Totals, count, device_lines, document, imported, list, removed};
+pub use documents::{AudienceView, Tally, Totals, count, device_lines, document, imported, list, removed};
 pub use intake::{Form, Intake};
 pub use pages::{DeviceCursor, DeviceRange, Export, Next, cursor_line};
 pub use removal::Removal;
-pub use sorter::Shipment;
+pub use shard_router::ShardBatch;
 
 use super::auth;
 use super::format;
@@ -31,14 +31,14 @@ use campaign::segment::Segment;
 
 /// The body of a request that creates an audience.
 #[derive(Clone, Copy, Debug)]
-pub struct Opening<'c> {
+pub struct AudienceSpec<'c> {
     /// The app whose devices are in it.
     pub app: &'c App,
     /// The number of shards.
     pub shards: u32,
 }
 
-impl<'c> Opening<'c> {
+impl<'c> AudienceSpec<'c> {
     /// Reads the body of `PUT /v1/audiences/{name}`.
     ///
     /// # Errors
@@ -110,7 +110,7 @@ pub fn not_found() -> Problem {
 
 /// Returns the problem of an audience that exists and differs from the requested one.
 #[must_use]
-pub fn conflict(there: &Described<'_>) -> Problem {
+pub fn conflict(there: &AudienceView<'_>) -> Problem {
     let detail = format!(
         "it is of the app `{}` and has {} shards, which cannot be changed",
         there.app, there.shards
@@ -120,7 +120,7 @@ pub fn conflict(there: &Described<'_>) -> Problem {
 
 /// Returns the problem of an audience that is being deleted.
 #[must_use]
-pub fn leaving() -> Problem {
+pub fn deleting() -> Problem {
     let detail = "one of this name is being deleted: if that has failed, delete it again";
     Problem::new(Kind::AudienceConflict, detail)
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Answer;
 use super::problem::{InvalidKind, Kind, Problem};
-use super::upload::{Finished, InvalidLine, Opening};
+use super::upload::{BatchHeader, Finished, InvalidLine};
 use crate::config::{Batches, Caller, Transport};
 use apns::expiration::Expiration;
 use apns::fault::WarningSummary;
@@ -127,7 +127,7 @@ impl Ask {
 /// Creates the record of an uploaded batch from its caller's options and the current settings.
 #[must_use]
 pub fn record(id: &str, finished: &Finished<'_>, settings: &Batches, created_at: Timestamp) -> Record {
-    let mut record = opened(id, &finished.opening, finished.invalid, settings, created_at);
+    let mut record = opened(id, &finished.header, finished.invalid, settings, created_at);
     record.warnings = finished.warnings.clone();
     if finished.duplicates > 0 {
         // Must be the first result, because the rows of staged chunks refer to it.
@@ -140,25 +140,25 @@ pub fn record(id: &str, finished: &Finished<'_>, settings: &Batches, created_at:
 #[must_use]
 pub fn opened(
     id: &str,
-    opening: &Opening<'_>,
+    header: &BatchHeader<'_>,
     invalid: u32,
     settings: &Batches,
     created_at: Timestamp,
 ) -> Record {
-    let options = &opening.options;
+    let options = &header.options;
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let one_attempt = opening.expiration == Some(Expiration::AT_ONCE);
-    let by_id = opening.merged_by == MergedBy::CollapseId;
+    let one_attempt = header.expiration == Some(Expiration::AT_ONCE);
+    let by_id = header.merged_by == MergedBy::CollapseId;
     // A generated collapse id only helps where collapse ids merge pushes.
     let collapse_repeats = options.collapse_repeats && by_id;
     // An expiration of 0 means one attempt, without an end.
-    let expiration = opening
+    let expiration = header
         .expiration
         .map(Expiration::as_secs)
         .filter(|secs| *secs > 0);
     Record {
         id: id.to_owned(),
-        app: opening.app.name.clone(),
+        app: header.app.name.clone(),
         created_at,
         sealed_at: None,
         ended_at: None,
@@ -175,9 +175,9 @@ pub fn opened(
                 options.retry_for
             }),
             expires_at: expiration.map(Timestamp::from_secs),
-            repeatable: opening.mergeable && (collapse_repeats || opening.collapses || !by_id),
+            repeatable: header.mergeable && (collapse_repeats || header.collapses || !by_id),
             one_attempt,
-            collapse_repeats: collapse_repeats && !opening.collapses,
+            collapse_repeats: collapse_repeats && !header.collapses,
             bad_token_percent: settings.bad_token_percent,
             claim_ms: millis(settings.claim),
             keep_ms: millis(settings.retention),

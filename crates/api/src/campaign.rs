@@ -4,13 +4,13 @@
 //! parsing, the documents for callers, and the lines of a run's batch. Out of scope: when a run starts (the
 //! scheduler), and which devices it reaches (the audience).
 
-mod content;
+mod chunk_renderer;
+mod compiled;
 pub mod document;
 mod fields;
 pub mod query;
 pub mod run;
-mod stager;
-pub mod trial;
+pub mod test_send;
 pub mod variables;
 
 use std::time::Duration;
@@ -18,13 +18,13 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-pub use run::Brief;
-pub use stager::{MAX_PROBLEMS, StagedChunk, Stager};
+pub use chunk_renderer::{ChunkRenderer, MAX_PROBLEMS, RenderedChunk};
+pub use run::RunSpec;
 
 use super::batch;
 use super::format::{self, check_values};
 use super::problem::{Kind, Problem};
-use super::upload::{Opening, check_webhook};
+use super::upload::{BatchHeader, check_webhook};
 use crate::config::{App, Batches, Config};
 use ::batch::Record;
 use apns::expiration::{BadExpiration, Expiration};
@@ -34,7 +34,7 @@ use campaign::scan::Frequency;
 use campaign::schedule::{Schedule, Window};
 use campaign::scheduler::{Campaign, Reply, Scope, State};
 use campaign::segment::Segment;
-use content::Content;
+use compiled::CompiledCampaign;
 
 /// Reads the body of a campaign as JSON.
 ///
@@ -101,7 +101,7 @@ pub fn read(
     }
     let state = state(map, schedule.is_some(), next, &mut faults);
     // An absolute expiration must not be over at the first run.
-    let content = Content::read(map, app, next.unwrap_or(now).max(now), &mut faults);
+    let compiled = CompiledCampaign::read(map, app, next.unwrap_or(now).max(now), &mut faults);
     if let (Some(map), Some(schedule), Some(window), Some(next)) =
         (document.pointer("/notification"), &schedule, &window, next)
         && let Some(expiration) = map.get("expiration")
@@ -111,7 +111,7 @@ pub fn read(
         let at = root.key("notification");
         faults.add(&at.key("expiration"), FaultKind::Conflict(text.to_owned()));
     }
-    let options = content.as_ref().map(|content| &content.opening.options);
+    let options = compiled.as_ref().map(|compiled| &compiled.header.options);
     let webhook = options.and_then(|options| options.webhook.as_deref());
     let webhook =
         webhook.and_then(|webhook| check_webhook(webhook, &root.key("webhook"), config, &mut faults));
@@ -137,7 +137,7 @@ pub fn read(
         schedule,
         window,
         document: Value::Object(kept).to_string(),
-        warnings: content.map(|content| content.warnings).unwrap_or_default(),
+        warnings: compiled.map(|compiled| compiled.warnings).unwrap_or_default(),
         fingerprint: None,
         next_at: None,
         runs: 0,
@@ -216,10 +216,10 @@ fn document_of(campaign: &Campaign) -> Value {
 
 /// Creates the record of the batch `id` for a run, from the campaign's options and the current settings.
 ///
-/// Relative times count from `created_at`. Its [`Stager`] must have been created with the same moment.
+/// Relative times count from `created_at`. Its [`ChunkRenderer`] must have been created with the same moment.
 #[must_use]
-pub fn record(id: &str, opening: &Opening<'_>, settings: &Batches, created_at: Timestamp) -> Record {
-    batch::opened(id, opening, 0, settings, created_at)
+pub fn record(id: &str, header: &BatchHeader<'_>, settings: &Batches, created_at: Timestamp) -> Record {
+    batch::opened(id, header, 0, settings, created_at)
 }
 
 /// Returns the problem for the scheduler's reply, or `None` if the reply is not a refusal.

@@ -45,7 +45,7 @@ impl Format {
 
 /// The facts about a send request that are needed before it is parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Head {
+pub struct RequestProbe {
     /// The app that it names.
     pub app: Option<String>,
     /// The number of devices.
@@ -54,13 +54,13 @@ pub struct Head {
     pub batch: bool,
 }
 
-impl Head {
+impl RequestProbe {
     /// Reads these facts from a body. This is cheap, because only the app's name is kept.
     ///
     /// # Errors
     /// 413 if it has too many values; 400 if it is not JSON; 422 if `app` is not a string. Other faults are
     /// found when the request is parsed.
-    pub fn skim(body: &[u8], format: Format) -> Result<Self, Problem> {
+    pub fn read(body: &[u8], format: Format) -> Result<Self, Problem> {
         check_values(body, MAX_VALUES)?;
         let (number, head, lines) = if format.lines_in {
             split_lines(body)
@@ -303,20 +303,20 @@ mod tests {
     #[test]
     fn skimming_finds_the_app_and_counts_the_devices() {
         let body = br#"{"devices": [{"token": "a"}, 1, [2]], "app": "shop", "x": {"devices": []}}"#;
-        let head = Head {
+        let head = RequestProbe {
             app: Some("shop".to_owned()),
             devices: 3,
             batch: false,
         };
-        assert_eq!(Head::skim(body, Format::JSON), Ok(head));
+        assert_eq!(RequestProbe::read(body, Format::JSON), Ok(head));
         let lines = Format {
             lines_in: true,
             lines_out: false,
         };
         let body = b"{\"app\": \"shop\"}\n{\"token\": \"a\"}\n\n{\"token\": \"b\"}\r\n";
         assert_eq!(
-            Head::skim(body, lines),
-            Ok(Head {
+            RequestProbe::read(body, lines),
+            Ok(RequestProbe {
                 app: Some("shop".to_owned()),
                 devices: 2,
                 batch: false
@@ -339,7 +339,7 @@ mod tests {
                     lines_in,
                     lines_out: false,
                 };
-                let head = Head::skim(body.as_bytes(), format).unwrap();
+                let head = RequestProbe::read(body.as_bytes(), format).unwrap();
                 assert_eq!(head.batch, batch, "{body}");
             }
         }
@@ -348,12 +348,12 @@ mod tests {
     #[test]
     fn the_limit_of_values_is_exact() {
         let body = |values: usize| format!("[{}0]", "0,".repeat(values - 1));
-        assert!(Head::skim(body(MAX_VALUES).as_bytes(), Format::JSON).is_ok());
-        let problem = Head::skim(body(MAX_VALUES + 1).as_bytes(), Format::JSON).unwrap_err();
+        assert!(RequestProbe::read(body(MAX_VALUES).as_bytes(), Format::JSON).is_ok());
+        let problem = RequestProbe::read(body(MAX_VALUES + 1).as_bytes(), Format::JSON).unwrap_err();
         assert_eq!(problem.kind(), Kind::BodyTooLarge);
         let quoted = format!("[\"{}\\\",\"]", ",".repeat(MAX_VALUES + 1));
         assert!(
-            Head::skim(quoted.as_bytes(), Format::JSON).is_ok(),
+            RequestProbe::read(quoted.as_bytes(), Format::JSON).is_ok(),
             "commas in a text are no values"
         );
     }
@@ -370,8 +370,8 @@ mod tests {
             "{}",
         ] {
             assert_eq!(
-                Head::skim(body.as_bytes(), Format::JSON),
-                Ok(Head::default()),
+                RequestProbe::read(body.as_bytes(), Format::JSON),
+                Ok(RequestProbe::default()),
                 "{body}"
             );
         }
@@ -390,8 +390,8 @@ mod tests {
         ] {
             let app = Some(app.to_owned());
             assert_eq!(
-                Head::skim(body.as_bytes(), Format::JSON),
-                Ok(Head {
+                RequestProbe::read(body.as_bytes(), Format::JSON),
+                Ok(RequestProbe {
                     app,
                     devices,
                     batch: false
@@ -403,7 +403,7 @@ mod tests {
 
     #[test]
     fn a_body_that_is_not_json_is_located() {
-        let problem = Head::skim(b"{\n\"app\": }", Format::JSON).unwrap_err();
+        let problem = RequestProbe::read(b"{\n\"app\": }", Format::JSON).unwrap_err();
         assert_eq!(problem.kind(), Kind::NotJson);
         assert!(problem.answer().body.contains("line 2 column 8"), "{problem:?}");
     }

@@ -19,7 +19,7 @@ pub(super) use head::{FIELDS, LINE_FIELDS, OrderHead};
 pub use options::Options;
 
 use super::auth;
-use super::format::{self, Format, Head, Limits};
+use super::format::{self, Format, Limits, RequestProbe};
 use super::lines;
 use super::problem::{LineFaults, Problem};
 use super::upload::head_and_devices;
@@ -110,7 +110,7 @@ impl<'c> SendRequest<'c> {
         seed: [u8; 16],
         now: Timestamp,
     ) -> Result<Self, Problem> {
-        let head = Head::skim(body, Format::JSON)?;
+        let head = RequestProbe::read(body, Format::JSON)?;
         let app = auth::choose_app(head.app.as_deref(), caller, config)?;
         Self::parse_for(app, body, Format::JSON, seed, now)
     }

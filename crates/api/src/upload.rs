@@ -8,15 +8,15 @@
 mod chunker;
 mod document;
 mod fingerprint;
+mod header;
 mod intake;
-mod opening;
 mod recent;
 
 pub(super) use document::head_and_devices;
 pub use fingerprint::Fingerprint;
+pub use header::BatchHeader;
+pub(super) use header::check_webhook;
 pub(super) use intake::read_device;
-pub use opening::Opening;
-pub(super) use opening::check_webhook;
 pub use recent::WINDOW;
 
 pub use super::lines::InvalidLine;
@@ -28,8 +28,8 @@ use super::problem::{InvalidKind, Kind, Problem};
 use crate::config::{Caller, Config};
 use apns::fault::WarningSummary;
 use apns::time::Timestamp;
+use header::Context;
 use intake::Intake;
-use opening::Context;
 
 /// An upload of a batch, which is fed with the body's bytes as they arrive.
 pub struct Upload<'c> {
@@ -68,7 +68,7 @@ pub struct Staged {
 #[derive(Debug)]
 pub struct Finished<'c> {
     /// The header.
-    pub opening: Opening<'c>,
+    pub header: BatchHeader<'c>,
     /// The chunks that were not returned yet.
     pub staged: Vec<Staged>,
     /// The number of pushes.
@@ -138,8 +138,8 @@ impl<'c> Upload<'c> {
 
     /// Returns the header once it was read. The header of a document is read at the end.
     #[must_use]
-    pub fn opening(&self) -> Option<&Opening<'c>> {
-        self.intake.as_ref().map(Intake::opening)
+    pub fn header(&self) -> Option<&BatchHeader<'c>> {
+        self.intake.as_ref().map(Intake::header)
     }
 
     /// Returns the chunks that were completed since the last call. There are none after a fault that rejects
@@ -207,7 +207,7 @@ fn take_line<'c>(
     match intake {
         Some(intake) => intake.take_line(line),
         None => {
-            *intake = opening::read_line(line, context)?;
+            *intake = header::read_line(line, context)?;
             Ok(())
         }
     }

@@ -24,7 +24,7 @@ use apns::time::Timestamp;
 use delivery::sql::{self, BadRow, Query, Row, Statement};
 
 pub use count::{CountFault, CountRequests, Counter};
-pub use device::{Device, Member};
+pub use device::{Device, StoredDevice};
 pub use epoch::{Admission, Epoch, Request};
 pub use gone::Gone;
 
@@ -101,14 +101,14 @@ pub enum Reply {
     /// Devices in the order of their ids.
     Page {
         /// The devices.
-        members: Vec<Member>,
+        members: Vec<StoredDevice>,
         /// Whether more devices follow.
         more: bool,
     },
     /// The devices with the given refs.
     Found {
         /// The devices.
-        members: Vec<Member>,
+        members: Vec<StoredDevice>,
     },
     /// The number of devices.
     Counted {

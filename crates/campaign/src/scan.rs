@@ -36,7 +36,7 @@ mod unaccepted;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::audience::{Member, rows};
+use super::audience::{StoredDevice, rows};
 use super::segment::Segment;
 use apns::time::Timestamp;
 use delivery::sql::{self, BadRow, Row, Statement};
@@ -88,7 +88,7 @@ pub struct AudienceScan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// The devices, in the order of their ids.
-    pub members: Vec<Member>,
+    pub members: Vec<StoredDevice>,
     /// The position after these devices, and after those before the bound that are not in the segment.
     pub end: Cursor,
 }
@@ -96,7 +96,7 @@ pub struct Page {
 impl Cursor {
     /// The position after this device.
     #[must_use]
-    pub const fn after(member: &Member) -> Self {
+    pub const fn after(member: &StoredDevice) -> Self {
         Self(member.id)
     }
 }
@@ -241,7 +241,7 @@ impl AudienceScan {
     /// Reads earlier sends to these devices, for [`AudienceScan::allowed`]. Returns `None` if there is no
     /// cap.
     #[must_use]
-    pub fn send_log(&self, members: &[Member]) -> Option<Statement> {
+    pub fn send_log(&self, members: &[StoredDevice]) -> Option<Statement> {
         let cap = self.frequency.as_ref()?;
         let range = (members.first()?.id, members.last()?.id);
         Some(send_log::read(cap, &self.batch, &self.campaign, self.at, range))
@@ -251,7 +251,11 @@ impl AudienceScan {
     ///
     /// # Errors
     /// A row is malformed.
-    pub fn allowed(&self, mut members: Vec<Member>, send_log: &[Row]) -> Result<Vec<Member>, BadRow> {
+    pub fn allowed(
+        &self,
+        mut members: Vec<StoredDevice>,
+        send_log: &[Row],
+    ) -> Result<Vec<StoredDevice>, BadRow> {
         let Some(cap) = &self.frequency else {
             return Ok(members);
         };

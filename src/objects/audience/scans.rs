@@ -12,8 +12,8 @@ use crate::objects::batch;
 use crate::platform::database::Database;
 use crate::platform::{bindings, clock, log};
 use ::batch::{Append, Appended};
-use api::campaign::{Brief, Stager};
-use campaign::audience::{self as shard, Admission, Epoch, Member};
+use api::campaign::{ChunkRenderer, RunSpec};
+use campaign::audience::{self as shard, Admission, Epoch, StoredDevice};
 use campaign::scan::{AudienceScan, Effect, Event, Notice, Rendered, ShardLoop, Step};
 use campaign::template::Recipient;
 
@@ -58,7 +58,7 @@ pub(super) async fn take_turn(core: &Rc<ShardState>) -> Result<()> {
         return forget(core, known).await;
     }
     let generation = core.generation.get();
-    let mut stagers = Stagers::default();
+    let mut renderers = Renderers::default();
     let mut event = Event::Alarm;
     loop {
         let effect = core.scans.borrow_mut().handle(event, clock::now());
@@ -68,7 +68,7 @@ pub(super) async fn take_turn(core: &Rc<ShardState>) -> Result<()> {
             Some(Effect::Fail(problem)) => return Err(problem.into()),
             Some(effect) => effect,
         };
-        event = perform(core, effect, &mut stagers).await;
+        event = perform(core, effect, &mut renderers).await;
         if core.generation.get() != generation {
             // Everything was deleted in the meantime. The devices in the shard now belong to another
             // audience.
@@ -87,7 +87,7 @@ async fn forget(core: &ShardState, known: Epoch) -> Result<()> {
     }
 }
 
-async fn perform(core: &ShardState, effect: Effect, stagers: &mut Stagers) -> Event {
+async fn perform(core: &ShardState, effect: Effect, renderers: &mut Renderers) -> Event {
     let done = |result: Result<()>| match result {
         Ok(()) => Event::Done,
         Err(error) => Event::Failed(error.to_string()),
@@ -99,7 +99,7 @@ async fn perform(core: &ShardState, effect: Effect, stagers: &mut Stagers) -> Ev
             Ok(scans) => Event::Loaded(scans),
             Err(error) => Event::Failed(error.to_string()),
         },
-        Effect::MakeStep(scan) => Event::Made(make_step(core, &scan, stagers)),
+        Effect::MakeStep(scan) => Event::Made(make_step(core, &scan, renderers)),
         Effect::CountRemainder(scan) => {
             let database = core.database();
             Event::Made(
@@ -118,51 +118,51 @@ async fn perform(core: &ShardState, effect: Effect, stagers: &mut Stagers) -> Ev
 
 /// The scan that is being rendered, and its renderer.
 #[derive(Default)]
-struct Stagers(Option<(String, Stager<'static>)>);
+struct Renderers(Option<(String, ChunkRenderer<'static>)>);
 
 fn make_step(
     core: &ShardState,
     scan: &AudienceScan,
-    stagers: &mut Stagers,
+    renderers: &mut Renderers,
 ) -> std::result::Result<Step, String> {
-    let Stagers(known) = stagers;
+    let Renderers(known) = renderers;
     if known.as_ref().is_none_or(|(batch, _)| *batch != scan.batch) {
-        *known = match stager(core, scan)? {
-            Ok(stager) => Some((scan.batch.clone(), stager)),
+        *known = match renderer(core, scan)? {
+            Ok(renderer) => Some((scan.batch.clone(), renderer)),
             Err(fault) => return Ok(Step::fault(scan.cursor, fault)),
         };
     }
-    let Some((_, stager)) = known else {
+    let Some((_, renderer)) = known else {
         return Err("there is nothing that makes the texts".to_owned());
     };
     let database = core.database();
     let rows = |statement| database.rows(statement).map_err(|error| error.to_string());
-    scan.step(PAGE, rows, |members| render(stager, members))
+    scan.step(PAGE, rows, |members| render(renderer, members))
 }
 
 /// Creates the renderer of a scan. The inner error says why no device of the campaign can be rendered any
 /// more. The outer error may be temporary, and the step is retried.
-fn stager(
+fn renderer(
     core: &ShardState,
     scan: &AudienceScan,
-) -> std::result::Result<std::result::Result<Stager<'static>, String>, String> {
-    let brief: Brief = match serde_json::from_value(scan.document.clone()) {
-        Ok(brief) => brief,
+) -> std::result::Result<std::result::Result<ChunkRenderer<'static>, String>, String> {
+    let spec: RunSpec = match serde_json::from_value(scan.document.clone()) {
+        Ok(spec) => spec,
         Err(error) => return Ok(Err(error.to_string())),
     };
     let config = bindings::config(&core.env).map_err(|problem| problem.detail().to_owned())?;
-    let app = config.find_app(&brief.app).map_err(|error| error.to_string())?;
-    let campaign = match serde_json::from_str(&brief.campaign) {
+    let app = config.find_app(&spec.app).map_err(|error| error.to_string())?;
+    let campaign = match serde_json::from_str(&spec.campaign) {
         Ok(campaign) => campaign,
         Err(error) => return Ok(Err(error.to_string())),
     };
-    let stager = Stager::new(&campaign, app, brief.created_at);
-    Ok(stager.map_err(|problem| problem.detail().to_owned()))
+    let renderer = ChunkRenderer::new(&campaign, app, spec.created_at);
+    Ok(renderer.map_err(|problem| problem.detail().to_owned()))
 }
 
-fn render(stager: &mut Stager<'_>, members: &[Member]) -> Rendered {
+fn render(renderer: &mut ChunkRenderer<'_>, members: &[StoredDevice]) -> Rendered {
     let recipients = members.iter().map(|member| Recipient::of(&member.device));
-    let chunk = stager.stage(&recipients.collect::<Vec<_>>());
+    let chunk = renderer.render(&recipients.collect::<Vec<_>>());
     Rendered {
         lines: chunk.body,
         pushes: chunk.pushes,

@@ -130,13 +130,13 @@ async fn stage(core: &Rc<BatchState>, request: &Request, intake: Intake) -> Resu
     let now = clock::now();
     let record = contract::record(&intake.id, &finished, &intake.config.batches, intake.now);
     let facts = [
-        Fact::Head.write(finished.opening.head.clone()),
+        Fact::Head.write(finished.header.head.clone()),
         Fact::Fingerprint.write(hex(&finished.sha256)),
     ];
     for fact in facts {
         database.execute(fact).map_err(internal)?;
     }
-    let app = finished.opening.app;
+    let app = finished.header.app;
     Event::BatchAccepted {
         app: &app.name,
         batch: &record.id,

@@ -116,8 +116,8 @@ async fn begin(env: &Env, start: &Start) -> std::result::Result<Outcome, String>
     {
         return Ok(Outcome::NoDevices);
     }
-    let (record, head) = match contract::run::opening(campaign, run, audience, app, config) {
-        Ok(opening) => opening,
+    let (record, head) = match contract::run::batch_record(campaign, run, audience, app, config) {
+        Ok(record) => record,
         Err(problem) => return Ok(Outcome::Rejected(contract::run::reason(&problem))),
     };
     batch::open(env, record, head, audience.shards, run.start_until).await?;

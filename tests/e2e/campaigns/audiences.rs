@@ -199,7 +199,7 @@ fn a_campaign_is_tried_on_named_devices_before_it_is_sent() {
     assert!(env.requests_to(&devices[1]).is_empty());
     env.post(&campaign.path("/test"), &json!({"refs": ["nobody"]}))
         .problem(422, "invalid-request");
-    // A name that too many have is no trial any more.
+    // A name that too many have is not a test any more.
     let many = env.tokens("campaigns, tried by many", 201);
     audience.import(&env, &lines(&many, |_| json!({"ref": "everybody"})));
     let everybody = json!({"refs": ["everybody"]});

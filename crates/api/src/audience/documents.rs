@@ -9,11 +9,11 @@ use crate::Answer;
 use crate::lines::InvalidLine;
 use crate::problem::InvalidKind;
 use apns::time::Timestamp;
-use campaign::audience::{Counter, Member, Reply};
+use campaign::audience::{Counter, Reply, StoredDevice};
 
 /// The description of an audience.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Described<'a> {
+pub struct AudienceView<'a> {
     /// Its name.
     pub name: &'a str,
     /// The name of the app.
@@ -127,9 +127,9 @@ impl Tally {
 
 /// Returns the document of an audience, with its contents if `totals` is given.
 #[must_use]
-pub fn document(audience: &Described<'_>, totals: Option<&Totals>) -> Answer {
+pub fn document(audience: &AudienceView<'_>, totals: Option<&Totals>) -> Answer {
     json(&Document {
-        head: head(audience),
+        fields: fields(audience),
         devices: totals.map(|totals| totals.of),
         suspects: totals.map(|totals| totals.suspects),
         time_zones: totals.map(|totals| totals.zones().filter(|zone| !zone.is_empty()).count()),
@@ -138,9 +138,9 @@ pub fn document(audience: &Described<'_>, totals: Option<&Totals>) -> Answer {
 
 /// Answers `GET /v1/audiences`.
 #[must_use]
-pub fn list(audiences: &[Described<'_>]) -> Answer {
+pub fn list(audiences: &[AudienceView<'_>]) -> Answer {
     json(&List {
-        audiences: audiences.iter().map(head).collect(),
+        audiences: audiences.iter().map(fields).collect(),
     })
 }
 
@@ -186,7 +186,7 @@ pub fn count(audience: &str, totals: &Totals) -> Answer {
 
 /// Renders devices as lines that can be imported.
 #[must_use]
-pub fn device_lines(members: &[Member]) -> String {
+pub fn device_lines(members: &[StoredDevice]) -> String {
     let mut text = String::new();
     for member in members {
         text.push_str(&serde_json::to_string(&line(member)).unwrap_or_default());
@@ -200,15 +200,15 @@ fn json(document: &impl Serialize) -> Answer {
 }
 
 #[derive(Serialize)]
-struct Head<'a> {
+struct AudienceFields<'a> {
     name: &'a str,
     app: &'a str,
     shards: u32,
     created_at: String,
 }
 
-fn head<'a>(audience: &Described<'a>) -> Head<'a> {
-    Head {
+fn fields<'a>(audience: &AudienceView<'a>) -> AudienceFields<'a> {
+    AudienceFields {
         name: audience.name,
         app: audience.app,
         shards: audience.shards,
@@ -219,7 +219,7 @@ fn head<'a>(audience: &Described<'a>) -> Head<'a> {
 #[derive(Serialize)]
 struct Document<'a> {
     #[serde(flatten)]
-    head: Head<'a>,
+    fields: AudienceFields<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     devices: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -230,7 +230,7 @@ struct Document<'a> {
 
 #[derive(Serialize)]
 struct List<'a> {
-    audiences: Vec<Head<'a>>,
+    audiences: Vec<AudienceFields<'a>>,
 }
 
 #[derive(Serialize)]
@@ -284,7 +284,7 @@ struct DeviceLine<'m> {
     registered_at: Option<String>,
 }
 
-fn line(member: &Member) -> DeviceLine<'_> {
+fn line(member: &StoredDevice) -> DeviceLine<'_> {
     let device = &member.device;
     DeviceLine {
         token: &device.token,

@@ -3,7 +3,7 @@
 use super::MAX_LINE;
 use super::device;
 use super::documents::Tally;
-use super::sorter::{Shipment, Sorter};
+use super::shard_router::{ShardBatch, ShardRouter};
 use super::table::{Record, Table};
 use crate::config::App;
 use crate::lines::{self, InvalidLine, Line, Lines};
@@ -59,7 +59,7 @@ impl Form {
 pub struct Intake<'c> {
     app: &'c App,
     body: Body,
-    sorter: Sorter,
+    router: ShardRouter,
     notes: Notes,
     /// Why the rest of the body is ignored.
     problem: Option<Problem>,
@@ -87,7 +87,7 @@ impl<'c> Intake<'c> {
         Self {
             app,
             body: Body::Start(form, Vec::new()),
-            sorter: Sorter::new(shards),
+            router: ShardRouter::new(shards),
             notes: Notes::default(),
             problem: None,
         }
@@ -125,7 +125,7 @@ impl<'c> Intake<'c> {
         let Self {
             app,
             body,
-            sorter,
+            router,
             notes,
             ..
         } = self;
@@ -135,26 +135,26 @@ impl<'c> Intake<'c> {
             Body::Lines(lines) => {
                 for piece in lines::pieces_of(bytes) {
                     if let Some(line) = lines.take(piece, MAX_LINE) {
-                        take_line(&line, app, sorter, notes);
+                        take_line(&line, app, router, notes);
                     }
                 }
                 Ok(())
             }
-            Body::Table(table) => table.feed(bytes, app, &mut |record| take_record(record, sorter, notes)),
+            Body::Table(table) => table.feed(bytes, app, &mut |record| take_record(record, router, notes)),
         };
         fed.inspect_err(|problem| self.problem = Some(problem.clone()))
     }
 
     /// Returns the batches for shards since the last call. Call it after each [`Intake::feed`].
-    pub fn take_ready(&mut self) -> Vec<Shipment> {
-        self.sorter.take()
+    pub fn take_ready(&mut self) -> Vec<ShardBatch> {
+        self.router.take()
     }
 
     /// Ends the body. Returns the last batches, and the tally, to which the shards' replies must be added.
     ///
     /// # Errors
     /// The error of [`Intake::feed`]; 422 if there were lines and all of them were rejected.
-    pub fn finish(mut self) -> Result<(Vec<Shipment>, Tally), Problem> {
+    pub fn finish(mut self) -> Result<(Vec<ShardBatch>, Tally), Problem> {
         if let Body::Start(form, start) = &mut self.body {
             let (form, start) = (*form, std::mem::take(start));
             self.begin(form, &start)?;
@@ -162,20 +162,20 @@ impl<'c> Intake<'c> {
         if let Some(problem) = self.problem {
             return Err(problem);
         }
-        let (app, mut sorter, mut notes) = (self.app, self.sorter, self.notes);
+        let (app, mut router, mut notes) = (self.app, self.router, self.notes);
         match self.body {
             Body::Start(..) => {}
             Body::Lines(mut lines) => {
                 if let Some(line) = lines.last() {
-                    take_line(&line, app, &mut sorter, &mut notes);
+                    take_line(&line, app, &mut router, &mut notes);
                 }
             }
             Body::Table(mut table) => {
-                table.finish(app, &mut |record| take_record(record, &mut sorter, &mut notes))?;
+                table.finish(app, &mut |record| take_record(record, &mut router, &mut notes))?;
             }
         }
         notes.check()?;
-        Ok((sorter.finish(), notes.tally()))
+        Ok((router.finish(), notes.tally()))
     }
 }
 
@@ -185,7 +185,7 @@ pub(super) fn has_first_line(start: &[u8]) -> bool {
     text.len() > MAX_LINE || text.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
 }
 
-fn take_line(line: &Line<'_>, app: &App, sorter: &mut Sorter, notes: &mut Notes) {
+fn take_line(line: &Line<'_>, app: &App, router: &mut ShardRouter, notes: &mut Notes) {
     let mut warnings = Vec::new();
     let read = match line.text {
         Some([]) => return,
@@ -196,16 +196,16 @@ fn take_line(line: &Line<'_>, app: &App, sorter: &mut Sorter, notes: &mut Notes)
         notes.warn(line.number, warnings);
     }
     if let Some(device) = notes.note(line.number, read) {
-        sorter.add(device, line.size);
+        router.add(device, line.size);
     }
 }
 
-fn take_record(record: Record, sorter: &mut Sorter, notes: &mut Notes) {
+fn take_record(record: Record, router: &mut ShardRouter, notes: &mut Notes) {
     if record.device.is_ok() {
         notes.warn(record.line, record.warnings);
     }
     if let Some(device) = notes.note(record.line, record.device.map(Some)) {
-        sorter.add(device, record.size);
+        router.add(device, record.size);
     }
 }
 

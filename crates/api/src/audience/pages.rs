@@ -8,7 +8,7 @@ use serde_json::json;
 use super::documents::device_lines;
 use crate::listing::parameters::Parameters;
 use apns::fault::Faults;
-use campaign::audience::{Command, Member};
+use campaign::audience::{Command, StoredDevice};
 
 /// The end of a page: a shard, and the last device read in it. To callers it is an opaque text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,7 +116,7 @@ impl Export {
 
     /// Accepts the requested page and returns its lines. An empty page returns a line end, because an empty
     /// write would end the stream.
-    pub fn take(&mut self, members: &[Member], more: bool) -> String {
+    pub fn take(&mut self, members: &[StoredDevice], more: bool) -> String {
         match members.last().filter(|_| more) {
             Some(last) => self.at.after = last.id,
             None => {
@@ -157,9 +157,9 @@ mod tests {
     use super::*;
     use campaign::audience::Device;
 
-    fn member(id: u64) -> Member {
+    fn member(id: u64) -> StoredDevice {
         let device = Device::new(format!("{id:02x}"));
-        Member { id, device }
+        StoredDevice { id, device }
     }
 
     /// What an export says whose shards have devices with these ids, and how many pages it asked for.
@@ -169,7 +169,7 @@ mod tests {
             match next {
                 Next::Ask(shard, Command::Page { after, limit }) => {
                     let ids = shards[shard as usize].iter().filter(|id| **id > after);
-                    let mut members: Vec<Member> = ids.map(|id| member(*id)).collect();
+                    let mut members: Vec<StoredDevice> = ids.map(|id| member(*id)).collect();
                     // Long devices.
                     let limit = limit.min(2) as usize;
                     let more = members.len() > limit;
@@ -187,7 +187,7 @@ mod tests {
     }
 
     fn lines(ids: &[u64], cursor: &str) -> String {
-        let members: Vec<Member> = ids.iter().map(|id| member(*id)).collect();
+        let members: Vec<StoredDevice> = ids.iter().map(|id| member(*id)).collect();
         format!("{}{{\"cursor\":{cursor}}}\n", device_lines(&members))
     }
 

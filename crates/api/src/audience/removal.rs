@@ -6,7 +6,7 @@ use super::MAX_LINE;
 use super::documents::Tally;
 use super::fields::{self, note};
 use super::intake::{Notes, has_first_line};
-use super::sorter::{MAX_DEVICES, Shipment};
+use super::shard_router::{MAX_DEVICES, ShardBatch};
 use crate::lines::{self, Line, Lines};
 use crate::media::Evident;
 use crate::problem::Problem;
@@ -25,7 +25,7 @@ pub struct Removal {
     tokens: Vec<Vec<String>>,
     refs: Vec<String>,
     notes: Notes,
-    ready: Vec<Shipment>,
+    ready: Vec<ShardBatch>,
     /// Whether no line was read.
     is_empty: bool,
 }
@@ -90,7 +90,7 @@ impl Removal {
     }
 
     /// Returns the batches for shards since the last call.
-    pub fn take_ready(&mut self) -> Vec<Shipment> {
+    pub fn take_ready(&mut self) -> Vec<ShardBatch> {
         std::mem::take(&mut self.ready)
     }
 
@@ -98,7 +98,7 @@ impl Removal {
     ///
     /// # Errors
     /// The error of [`Removal::feed`].
-    pub fn finish(mut self) -> Result<(Vec<Shipment>, Tally), Problem> {
+    pub fn finish(mut self) -> Result<(Vec<ShardBatch>, Tally), Problem> {
         self.begin()?;
         let mut lines = std::mem::take(&mut self.lines);
         if let Some(line) = lines.last() {
@@ -146,7 +146,7 @@ impl Removal {
                 tokens: std::mem::take(tokens),
                 refs: Vec::new(),
             };
-            self.ready.push(Shipment { shard, command });
+            self.ready.push(ShardBatch { shard, command });
         }
     }
 
@@ -161,7 +161,7 @@ impl Removal {
                 tokens: std::mem::take(tokens),
                 refs: refs.clone(),
             };
-            self.ready.push(Shipment { shard, command });
+            self.ready.push(ShardBatch { shard, command });
         }
     }
 }

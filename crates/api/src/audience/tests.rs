@@ -5,30 +5,29 @@ use serde_json::json;
 use super::*;
 use crate::fixture;
 use apns::time::Timestamp;
-use campaign::audience::{Command, Counter, Device, Member, Reply, shard_of};
+use campaign::audience::{Command, Counter, Device, Reply, StoredDevice, shard_of};
 
-const SHOP: Described<'_> = Described {
+const SHOP: AudienceView<'_> = AudienceView {
     name: "customers",
     app: "shop",
     shards: 8,
     created_at: fixture::NOW,
 };
 
-fn opening(name: &str, body: &str) -> Result<(String, u32), String> {
+fn spec(name: &str, body: &str) -> Result<(String, u32), String> {
     let config = fixture::config();
     let caller = fixture::caller(&config, "backend");
-    let opening = Opening::read(name, body.as_bytes(), caller, &config);
-    opening
-        .map(|opening| (opening.app.name.clone(), opening.shards))
+    let spec = AudienceSpec::read(name, body.as_bytes(), caller, &config);
+    spec.map(|spec| (spec.app.name.clone(), spec.shards))
         .map_err(|problem| problem.detail().to_owned())
 }
 
 #[test]
 fn an_audience_has_an_app_and_shards() {
     let shop = |shards| Ok(("shop".to_owned(), shards));
-    assert_eq!(opening("a", r#"{"app":"shop","shards":256}"#), shop(256));
-    assert_eq!(opening("a", r#"{"app":"shop"}"#), shop(8));
-    assert_eq!(opening("a", ""), shop(8));
+    assert_eq!(spec("a", r#"{"app":"shop","shards":256}"#), shop(256));
+    assert_eq!(spec("a", r#"{"app":"shop"}"#), shop(8));
+    assert_eq!(spec("a", ""), shop(8));
     for (body, detail) in [
         (
             r#"{"shards":0}"#,
@@ -48,7 +47,7 @@ fn an_audience_has_an_app_and_shards() {
         ),
         ("[]", "the body must be an object, but is an array"),
     ] {
-        assert_eq!(opening("a", body), Err(detail.to_owned()));
+        assert_eq!(spec("a", body), Err(detail.to_owned()));
     }
 }
 
@@ -62,7 +61,7 @@ fn a_name_is_one_of_letters_digits_and_two_signs() {
         assert!(!is_name(name), "{name}");
     }
     assert!(
-        opening("-", "{}")
+        spec("-", "{}")
             .unwrap_err()
             .starts_with("/name: an audience's name has 1 to 64 of")
     );
@@ -82,22 +81,22 @@ fn a_count_is_of_a_segment_or_of_all() {
 }
 
 /// What an intake in these pieces sends off, and its tally.
-fn taken(form: Form, shards: u32, pieces: &[&[u8]]) -> (Vec<Shipment>, Tally) {
+fn taken(form: Form, shards: u32, pieces: &[&[u8]]) -> (Vec<ShardBatch>, Tally) {
     let config = fixture::config();
     let mut intake = Intake::new(&config.apps[0], shards, form);
-    let mut shipments = Vec::new();
+    let mut batches = Vec::new();
     for piece in pieces {
         intake.feed(piece).unwrap();
-        shipments.extend(intake.take_ready());
+        batches.extend(intake.take_ready());
     }
     let (last, tally) = intake.finish().unwrap();
-    shipments.extend(last);
-    (shipments, tally)
+    batches.extend(last);
+    (batches, tally)
 }
 
-fn tokens(shipments: &[Shipment]) -> Vec<(u32, String)> {
+fn tokens(batches: &[ShardBatch]) -> Vec<(u32, String)> {
     let mut tokens = Vec::new();
-    for Shipment { shard, command } in shipments {
+    for ShardBatch { shard, command } in batches {
         let Command::Upsert { devices } = command else {
             panic!("{command:?}")
         };
@@ -110,12 +109,12 @@ fn tokens(shipments: &[Shipment]) -> Vec<(u32, String)> {
 #[test]
 fn an_intake_sorts_devices_by_shard_and_leaves_bad_lines_out() {
     let body = b"{\"token\":\"aa\"}\r\n\n{\"token\":\"x\"}\n{\"token\":\"bb\"}\nnonsense\n{\"cursor\":null}\n{\"token\":\"cc\"}";
-    let (shipments, tally) = taken(Form::Lines, 4, &[&body[..20], &body[20..]]);
+    let (batches, tally) = taken(Form::Lines, 4, &[&body[..20], &body[20..]]);
     let mut expected: Vec<(u32, String)> = ["aa", "bb", "cc"]
         .map(|token| (shard_of(token, 4), token.to_owned()))
         .to_vec();
     expected.sort();
-    assert_eq!(tokens(&shipments), expected);
+    assert_eq!(tokens(&batches), expected);
     assert_eq!((tally.received, tally.invalid), (5, 2));
     let lines: Vec<String> = tally
         .invalid_lines
@@ -145,12 +144,12 @@ fn a_table_and_lines_come_to_the_same() {
 #[test]
 fn a_hundred_bad_lines_are_listed_and_all_are_counted() {
     let body = format!("{}{{\"token\":\"aa\"}}\n", "{}\n".repeat(150));
-    let (shipments, tally) = taken(Form::Lines, 1, &[body.as_bytes()]);
+    let (batches, tally) = taken(Form::Lines, 1, &[body.as_bytes()]);
     assert_eq!(
         (tally.received, tally.invalid, tally.invalid_lines.len()),
         (151, 150, 100)
     );
-    assert_eq!(shipments.len(), 1);
+    assert_eq!(batches.len(), 1);
 }
 
 #[test]
@@ -173,7 +172,7 @@ fn an_import_of_which_nothing_can_be_read_is_refused() {
 #[test]
 fn what_is_left_out_of_a_device_is_counted_and_listed() {
     let line = "{\"token\":\"aa\",\"locale\":\"en_US@calendar=japanese\",\"time_zone\":\"Mars/Base\"}\n";
-    let (shipments, tally) = taken(Form::Lines, 1, &[line.repeat(60).as_bytes()]);
+    let (batches, tally) = taken(Form::Lines, 1, &[line.repeat(60).as_bytes()]);
     assert_eq!(
         (
             tally.received,
@@ -183,7 +182,7 @@ fn what_is_left_out_of_a_device_is_counted_and_listed() {
         ),
         (60, 0, 120, 100)
     );
-    assert_eq!(tokens(&shipments).len(), 60);
+    assert_eq!(tokens(&batches).len(), 60);
     let kinds: Vec<(usize, usize)> = tally
         .warning_kinds
         .iter()
@@ -251,9 +250,9 @@ fn a_removal_tells_a_token_to_its_shard_and_a_ref_to_all() {
         .unwrap();
     assert!(removal.take_ready().is_empty());
     removal.feed(b"ken\":\"zz\"}").unwrap();
-    let (shipments, mut tally) = removal.finish().unwrap();
-    assert_eq!(shipments.len(), 3);
-    for Shipment { shard, command } in shipments {
+    let (batches, mut tally) = removal.finish().unwrap();
+    assert_eq!(batches.len(), 3);
+    for ShardBatch { shard, command } in batches {
         let own = if shard == shard_of("aa", 3) {
             vec!["aa".to_owned()]
         } else {
@@ -288,7 +287,7 @@ fn removals_go_off_by_five_hundred() {
     assert_eq!((tally.received, tally.invalid), (1500, 0));
 }
 
-fn member(id: u64) -> Member {
+fn member(id: u64) -> StoredDevice {
     let device = Device {
         reference: Some("user-1".to_owned()),
         locale: Some("de-AT".to_owned()),
@@ -298,7 +297,7 @@ fn member(id: u64) -> Member {
         registered_at: Some(Timestamp::from_millis(1_795_420_800_123)),
         ..Device::new("abcd".to_owned())
     };
-    Member { id, device }
+    StoredDevice { id, device }
 }
 
 #[test]
@@ -316,10 +315,10 @@ fn an_export_format_unchanged() {
          \"attributes\":{\"name\":\"Ada\",\"score\":1.50},\"registered_at\":\"2026-11-23T08:00:00.123Z\"}\n\
          {\"cursor\":\"3.7\"}\n{\"cursor\":null}\n"
     );
-    let (shipments, tally) = taken(Form::Lines, 1, &[text.as_bytes()]);
+    let (batches, tally) = taken(Form::Lines, 1, &[text.as_bytes()]);
     assert_eq!((tally.received, tally.invalid), (1, 0));
     let devices = vec![member(1).device];
-    assert!(shipments[0].command == Command::Upsert { devices });
+    assert!(batches[0].command == Command::Upsert { devices });
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Stager;
+use super::ChunkRenderer;
 use crate::config::{App, Config};
 use crate::problem::Problem;
 use apns::fault::{Faults, Pointer};
@@ -16,7 +16,7 @@ use campaign::segment::Segment;
 
 /// The content of a scan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Brief {
+pub struct RunSpec {
     /// The app to send as.
     pub app: String,
     /// Relative times count from this moment.
@@ -30,17 +30,17 @@ pub struct Brief {
 ///
 /// # Errors
 /// 422 if nothing can be sent any more.
-pub fn opening(
+pub fn batch_record(
     campaign: &Campaign,
     run: &Run,
     audience: &AudienceRef,
     app: &App,
     config: &Config,
 ) -> Result<(Record, String), Problem> {
-    let stager = Stager::new(&super::document_of(campaign), app, run.at)?;
-    let opening = stager.opening();
-    let mut record = super::record(&run.batch, opening, &config.batches, run.at);
-    record.warnings = stager.warnings().clone();
+    let renderer = ChunkRenderer::new(&super::document_of(campaign), app, run.at)?;
+    let header = renderer.header();
+    let mut record = super::record(&run.batch, header, &config.batches, run.at);
+    record.warnings = renderer.warnings().clone();
     record.run = Some(RunRef {
         campaign: campaign.id.clone(),
         at: run.at,
@@ -51,7 +51,7 @@ pub fn opening(
         let zone = schedule.zone(run.zones.as_deref());
         record.terms.windows = window.intervals(zone, run.at, run.at + LONGEST_LIFE);
     }
-    Ok((record, opening.head.clone()))
+    Ok((record, header.head.clone()))
 }
 
 /// Returns the question to a shard whether a run that is due now would reach these devices.
@@ -97,7 +97,7 @@ pub fn segment(campaign: &Campaign, run: &Run) -> Option<Segment> {
 /// Returns the scan of the first shard. Those of the other shards differ by their numbers.
 #[must_use]
 pub fn scan(campaign: &Campaign, run: &Run) -> AudienceScan {
-    let brief = Brief {
+    let spec = RunSpec {
         app: campaign.app.clone(),
         created_at: run.at,
         campaign: campaign.document.clone(),
@@ -116,7 +116,7 @@ pub fn scan(campaign: &Campaign, run: &Run) -> AudienceScan {
         zones: run.zones.clone(),
         segment: read("segment").and_then(|value| Segment::read(value, &Pointer::Root, &mut faults)),
         frequency: read("frequency").and_then(|value| Frequency::read(value, &Pointer::Root, &mut faults)),
-        document: serde_json::to_value(brief).unwrap_or_default(),
+        document: serde_json::to_value(spec).unwrap_or_default(),
         remainder: None,
     }
 }

@@ -7,8 +7,8 @@ use crate::fixture::{NOW, config, config_with};
 
 mod documents;
 mod left_out;
-mod staging;
-mod trials;
+mod rendering;
+mod test_sends;
 mod warnings;
 
 const ID: &str = "00112233445566778899aabbccddeeff";
@@ -400,7 +400,7 @@ fn a_variable_that_devices_do_not_have_is_warned_of() {
     let member = |id, name: &str| {
         let mut device = campaign::audience::Device::new("00".repeat(32));
         device.attributes.insert(name.to_owned(), "Ann".into());
-        campaign::audience::Member { id, device }
+        campaign::audience::StoredDevice { id, device }
     };
     let members = [
         member(1, "first_name"),

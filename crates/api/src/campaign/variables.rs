@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use super::content::Content;
+use super::compiled::CompiledCampaign;
 use super::run;
 use crate::config::App;
 use crate::problem::Problem;
 use apns::fault::{self, FaultKind, Faults, Pointer, WarningCode, Warnings};
 use apns::time::Timestamp;
-use campaign::audience::Member;
+use campaign::audience::StoredDevice;
 use campaign::scan::{Judge, Judged};
 use campaign::scheduler::Campaign;
 use campaign::template::{Recipient, Unrendered};
@@ -19,16 +19,21 @@ use campaign::template::{Recipient, Unrendered};
 ///
 /// # Errors
 /// 422 with the warnings if the campaign is `strict`.
-pub fn warn(campaign: &mut Campaign, app: &App, members: &[Member], now: Timestamp) -> Result<(), Problem> {
+pub fn warn(
+    campaign: &mut Campaign,
+    app: &App,
+    members: &[StoredDevice],
+    now: Timestamp,
+) -> Result<(), Problem> {
     let document = super::document_of(campaign);
     let mut faults = Faults::default();
     let map = fault::open_object(&document, &Pointer::Root, &mut faults);
-    let Some(content) = map.and_then(|map| Content::read(map, app, now, &mut faults)) else {
+    let Some(compiled) = map.and_then(|map| CompiledCampaign::read(map, app, now, &mut faults)) else {
         return Ok(());
     };
     let mut missing: BTreeMap<String, usize> = BTreeMap::new();
     for member in members {
-        if let Err(Unrendered::Missing(name)) = content.line(&Recipient::of(&member.device)) {
+        if let Err(Unrendered::Missing(name)) = compiled.line(&Recipient::of(&member.device)) {
             *missing.entry(name).or_default() += 1;
         }
     }
@@ -67,7 +72,7 @@ pub fn warn(campaign: &mut Campaign, app: &App, members: &[Member], now: Timesta
 /// Returns the question which of these devices are in the campaign's segment. Returns `None` without a
 /// segment.
 #[must_use]
-pub fn question(campaign: &Campaign, members: &[Member], now: Timestamp) -> Option<Judge> {
+pub fn question(campaign: &Campaign, members: &[StoredDevice], now: Timestamp) -> Option<Judge> {
     let ids = members.iter().map(|member| member.id).collect();
     let judge = run::judge(campaign, ids, now);
     let judge = Judge {
@@ -79,7 +84,7 @@ pub fn question(campaign: &Campaign, members: &[Member], now: Timestamp) -> Opti
 
 /// Returns the devices that are in the segment, given the answer to [`question`].
 #[must_use]
-pub fn in_segment(mut members: Vec<Member>, judged: &Judged) -> Vec<Member> {
+pub fn in_segment(mut members: Vec<StoredDevice>, judged: &Judged) -> Vec<StoredDevice> {
     members.retain(|member| !judged.outside.contains(&member.id));
     members
 }

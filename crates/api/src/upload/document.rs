@@ -15,8 +15,8 @@ use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use super::MAX_HEAD;
+use super::header::{self, Context};
 use super::intake::Intake;
-use super::opening::{self, Context};
 use crate::format;
 use crate::problem::{Kind, Problem};
 use crate::send_request::FIELDS;
@@ -26,11 +26,11 @@ use apns::fault::{self, FaultKind, Faults, Pointer};
 pub(super) fn read<'c>(body: &[u8], context: Context<'c>) -> Result<Intake<'c>, Problem> {
     let parts = split(body)?;
     if parts.head_size > MAX_HEAD {
-        return Err(opening::too_long(parts.head_size));
+        return Err(header::too_long(parts.head_size));
     }
     let (head, mut faults) = parts.read_head()?;
     let devices = list(parts.devices, &mut faults);
-    let mut intake = opening::read(&head, FIELDS, faults, context)?;
+    let mut intake = header::read(&head, FIELDS, faults, context)?;
     for (device, number) in devices.into_iter().flatten().zip(1_u32..) {
         // In valid JSON, a line end is white space, because strings cannot contain one.
         let line: Cow<'_, str> = if device.contains(LINE_ENDS) {

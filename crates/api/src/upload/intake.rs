@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::chunker::Chunker;
-use super::opening::Opening;
+use super::header::BatchHeader;
 use super::recent::Recent;
 use super::{Finished, InvalidLine, MAX_LINE, Staged};
 
@@ -16,7 +16,7 @@ use apns::{DeviceToken, Notification};
 
 /// The state of reading the devices after a header.
 pub(super) struct Intake<'c> {
-    opening: Opening<'c>,
+    header: BatchHeader<'c>,
     reader: DeviceReader,
     chunker: Chunker,
     recent: Recent,
@@ -32,15 +32,15 @@ pub(super) struct Intake<'c> {
 }
 
 impl<'c> Intake<'c> {
-    /// The intake behind `opening`; with `skip` devices with faults are left out, if `is_strict` warnings are faults.
+    /// The intake behind `header`; with `skip` devices with faults are left out, if `is_strict` warnings are faults.
     pub(super) fn new(
-        opening: Opening<'c>,
+        header: BatchHeader<'c>,
         notification: Notification,
         (skip, is_strict): (bool, bool),
         max_pushes: u32,
     ) -> Self {
         Self {
-            opening,
+            header,
             reader: DeviceReader::new(Some(notification), is_strict),
             chunker: Chunker::default(),
             recent: Recent::default(),
@@ -52,8 +52,8 @@ impl<'c> Intake<'c> {
         }
     }
 
-    pub(super) const fn opening(&self) -> &Opening<'c> {
-        &self.opening
+    pub(super) const fn header(&self) -> &BatchHeader<'c> {
+        &self.header
     }
 
     pub(super) fn take_staged(&mut self) -> Vec<Staged> {
@@ -144,16 +144,16 @@ impl<'c> Intake<'c> {
             };
             return Err(of_devices(text.to_owned(), self.faults));
         }
-        let mut opening = self.opening;
+        let mut header = self.header;
         if self.reader.has_own_payload() {
-            opening.note_own_payload();
+            header.note_own_payload();
         }
         let duplicates = self.chunker.duplicates();
         let invalid_lines = self.faults.listed().iter().map(InvalidLine::from);
         Ok(Finished {
             invalid_lines: invalid_lines.collect(),
             invalid_kinds: self.faults.kinds(),
-            opening,
+            header,
             staged: self.chunker.finish(),
             pushes,
             duplicates,

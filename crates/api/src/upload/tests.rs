@@ -52,13 +52,13 @@ fn upload_with(config: &Config, format: Format, max_pushes: u32, pieces: &[&[u8]
     }
     let finished = upload.finish()?;
     chunks.extend(finished.staged);
-    let opening = finished.opening;
+    let header = finished.header;
     Ok(Told {
-        app: opening.app.name.clone(),
-        head: opening.head,
-        options: opening.options,
-        expiration: opening.expiration.map(Expiration::as_secs),
-        collapses: opening.collapses,
+        app: header.app.name.clone(),
+        head: header.head,
+        options: header.options,
+        expiration: header.expiration.map(Expiration::as_secs),
+        collapses: header.collapses,
         chunks,
         pushes: finished.pushes,
         duplicates: finished.duplicates,
@@ -137,16 +137,16 @@ fn an_upload_tells_what_its_head_says_as_soon_as_it_is_read() {
     });
     let text = format!("\r\n {head}");
     upload.feed(text.as_bytes()).unwrap();
-    assert!(upload.opening().is_none());
+    assert!(upload.header().is_none());
     upload.feed(b"\r\n").unwrap();
-    let opening = upload.opening().unwrap();
-    assert_eq!(opening.app.name, "news");
+    let header = upload.header().unwrap();
+    assert_eq!(header.app.name, "news");
     assert_eq!(
-        opening.head,
+        header.head,
         r#"{"app":"news","notification":{"payload":{"aps":{"alert":"Hi"}},"expiration":"1h","collapse_id":"story"}}"#
     );
     assert_eq!(
-        opening.options,
+        header.options,
         Options {
             rate: Some(7),
             retry_for: std::time::Duration::from_secs(6 * 3600),
@@ -155,10 +155,10 @@ fn an_upload_tells_what_its_head_says_as_soon_as_it_is_read() {
         }
     );
     assert_eq!(
-        opening.expiration.map(Expiration::as_secs),
+        header.expiration.map(Expiration::as_secs),
         Some(NOW.as_secs() + 3600)
     );
-    assert!(opening.collapses);
+    assert!(header.collapses);
     assert_eq!(upload.take_staged(), []);
 }
 
@@ -242,7 +242,7 @@ fn an_upload_that_is_over_stays_so() {
     assert_eq!(listed(&problem), ["/notification: is required"]);
     let body = lines(&head(), [device(1)]);
     assert_eq!(upload.feed(body.as_bytes()), Err(problem.clone()));
-    assert!(upload.opening().is_none());
+    assert!(upload.header().is_none());
     assert_eq!(upload.finish().unwrap_err(), problem);
 }
 
@@ -257,7 +257,7 @@ fn the_app_is_one_that_the_caller_reaches() {
             head.as_object_mut().unwrap().remove("app");
         }
         let fed = upload.feed(format!("{head}\n").as_bytes());
-        fed.map(|()| upload.opening().unwrap().head.clone())
+        fed.map(|()| upload.header().unwrap().head.clone())
             .map_err(|problem| problem.kind())
     };
     assert_eq!(opened("backend", Some("news")), Err(problem::Kind::Forbidden));

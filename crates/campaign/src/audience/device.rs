@@ -40,7 +40,7 @@ pub struct Device {
 
 /// A device with its id in the shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
+pub struct StoredDevice {
     /// The id in the shard. A device that was removed and is added again gets a higher one.
     pub id: u64,
     /// The device.

@@ -7,7 +7,7 @@
 
 use serde_json::{Value, json};
 
-use super::device::{Device, Member};
+use super::device::{Device, StoredDevice};
 use apns::time::Timestamp;
 use delivery::sql::{BadRow, Row, Statement};
 
@@ -103,10 +103,10 @@ pub(super) fn within(rows: &[Row], limit: usize, bytes: usize) -> &[Row] {
 }
 
 /// Reads a device from a row with [`COLUMNS`].
-pub(crate) fn member(row: &Row) -> Result<Member, BadRow> {
+pub(crate) fn member(row: &Row) -> Result<StoredDevice, BadRow> {
     let text = |column| Ok(row.maybe_text(column)?.map(str::to_owned));
     let zone = row.text(4)?;
-    Ok(Member {
+    Ok(StoredDevice {
         id: row.number(0)?,
         device: Device {
             token: row.text(1)?.to_owned(),

@@ -40,7 +40,7 @@ pub(super) fn upsert(database: &Database, devices: &[Device], now: Timestamp) ->
     }
 }
 
-pub(super) fn members(database: &Database) -> Vec<Member> {
+pub(super) fn members(database: &Database) -> Vec<StoredDevice> {
     match ask(
         database,
         &Command::Page {
@@ -349,7 +349,7 @@ fn commands_and_replies_format_unchanged() {
         r#"[{"upsert":{"devices":[{"token":"aa","registered_at":1000}]}},{"remove":{"tokens":["aa"],"refs":["x"]}},{"page":{"after":7,"limit":5}},{"find":{"refs":["x"]}},{"count":{"segment":{"eq":{"tags":"vip"}},"after":7}},"zones",{"gone":{"devices":[{"token":"aa","since":1000}],"suspects":[{"token":"aa"}],"answered_at":2000}},{"unaccepted":{"run":"r","tokens":["aa"]}}]"#
     );
     assert_eq!(serde_json::from_str::<Vec<Command>>(&text).unwrap(), commands);
-    let member = Member {
+    let member = StoredDevice {
         id: 7,
         device: registered("aa", 1),
     };

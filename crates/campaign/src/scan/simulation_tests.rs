@@ -72,7 +72,7 @@ proptest! {
         let mut this = begun(&database, run);
         while !this.is_at_end() {
             let page = next(&database, &this, scanned, limit);
-            let members: Vec<Member> = page.members.iter().take(cut).cloned().collect();
+            let members: Vec<StoredDevice> = page.members.iter().take(cut).cloned().collect();
             let is_whole = members.len() == page.members.len();
             let to = members.last().filter(|_| !is_whole).map_or(page.end, Cursor::after);
             let ids: Vec<u64> = members.iter().map(|member| member.id).collect();

@@ -6,7 +6,7 @@
 //! contents of a line (the caller renders it), and handing the step over.
 
 use super::{AudienceScan, Cursor, Page, Remainder};
-use crate::audience::Member;
+use crate::audience::StoredDevice;
 use batch::LeftOut;
 use delivery::sql::{self, BadRow, Row, Statement};
 
@@ -71,7 +71,7 @@ impl AudienceScan {
         &self,
         limit: u32,
         mut rows: impl FnMut(Statement) -> Result<Vec<Row>, String>,
-        render: impl FnOnce(&[Member]) -> Rendered,
+        render: impl FnOnce(&[StoredDevice]) -> Rendered,
     ) -> Result<Step, String> {
         if self.is_at_end() {
             return Ok(Step {

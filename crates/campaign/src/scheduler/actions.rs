@@ -13,7 +13,7 @@ impl SchedulerState {
     pub(super) fn put_audience(&mut self, audience: Audience) -> Reply {
         if let Some(found) = self.audiences.get(&audience.name) {
             let is_alike = (&found.app, found.shards) == (&audience.app, audience.shards);
-            return if is_alike && !found.is_leaving {
+            return if is_alike && !found.is_deleting {
                 Reply::Audience(found.clone())
             } else {
                 Reply::Conflict(found.clone())
@@ -31,12 +31,12 @@ impl SchedulerState {
 
     /// Marks the audience as being deleted, so that no campaign can be added for it. Removing its devices
     /// takes a while, and a campaign that is added meanwhile would lose them.
-    pub(super) fn leave_audience(&mut self, name: &str) -> Reply {
+    pub(super) fn delete_audience(&mut self, name: &str) -> Reply {
         let reply = self.uses(name);
         if matches!(reply, Reply::Audience(_))
-            && let Some(audience) = self.audiences.get_mut(name).filter(|known| !known.is_leaving)
+            && let Some(audience) = self.audiences.get_mut(name).filter(|known| !known.is_deleting)
         {
-            audience.is_leaving = true;
+            audience.is_deleting = true;
             self.changed.audiences.insert(name.to_owned());
         }
         reply
@@ -54,7 +54,7 @@ impl SchedulerState {
         }
     }
 
-    pub(super) fn drop_audience(&mut self, name: &str) -> Reply {
+    pub(super) fn forget_audience(&mut self, name: &str) -> Reply {
         let reply = self.uses(name);
         if matches!(reply, Reply::Audience(_)) {
             self.audiences.remove(name);
@@ -147,7 +147,7 @@ impl SchedulerState {
     /// Returns the audience of a campaign that is being written.
     fn audience_of(&self, campaign: &Campaign) -> Option<&Audience> {
         let audience = self.audiences.get(&campaign.audience);
-        audience.filter(|audience| !audience.is_leaving)
+        audience.filter(|audience| !audience.is_deleting)
     }
 
     /// Returns the limit in bytes that a campaign would exceed. The campaign that it replaces does not count.

@@ -22,7 +22,7 @@ pub struct Audience {
     pub created_at: Timestamp,
     /// Whether it is being deleted, after its devices. No campaign can be added for it any more.
     #[serde(default, skip_serializing_if = "is_false")]
-    pub is_leaving: bool,
+    pub is_deleting: bool,
 }
 
 impl Audience {

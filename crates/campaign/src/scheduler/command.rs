@@ -26,13 +26,13 @@ pub enum Command {
     Audiences,
     /// Begins the deletion of an audience. No campaign can be added for it from now on: [`Reply::Audience`],
     /// [`Reply::InUse`] or [`Reply::Missing`].
-    LeaveAudience {
+    DeleteAudience {
         /// Its name.
         name: String,
     },
     /// Deletes an audience whose devices were removed: [`Reply::Audience`] as it was, [`Reply::InUse`] or
     /// [`Reply::Missing`].
-    DropAudience {
+    ForgetAudience {
         /// Its name.
         name: String,
     },
@@ -102,8 +102,8 @@ impl Command {
     pub const fn is_change(&self) -> bool {
         match self {
             Self::PutAudience(_)
-            | Self::LeaveAudience { .. }
-            | Self::DropAudience { .. }
+            | Self::DeleteAudience { .. }
+            | Self::ForgetAudience { .. }
             | Self::Create(_)
             | Self::Replace(_)
             | Self::Delete { .. }

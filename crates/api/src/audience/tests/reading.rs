@@ -14,8 +14,8 @@ fn a_mark_is_ignored_and_the_first_device_is_kept() {
     ] {
         for size in [1, 7, 1000] {
             let pieces: Vec<&[u8]> = body.as_bytes().chunks(size).collect();
-            let (shipments, tally) = taken(form, 1, &pieces);
-            assert_eq!(tokens(&shipments), [(0, token.clone())], "{body}");
+            let (batches, tally) = taken(form, 1, &pieces);
+            assert_eq!(tokens(&batches), [(0, token.clone())], "{body}");
             assert_eq!((tally.received, tally.invalid), (1, 0), "{body}");
         }
     }
@@ -47,10 +47,10 @@ fn a_body_without_a_type_is_read_as_what_it_is() {
     ] {
         assert_eq!(Form::of(content_type), form, "{content_type:?}");
     }
-    let (shipments, _) = taken(Form::Unstated, 1, &[b"tok", b"en,ref\naa,x\n"]);
-    assert_eq!(tokens(&shipments), [(0, "aa".to_owned())]);
-    let (shipments, tally) = taken(Form::Unstated, 1, &[b"{\"token\":\"aa\"}\nbb\n\"cc\"\n0xdd"]);
-    assert_eq!((tokens(&shipments).len(), tally.invalid), (4, 0));
+    let (batches, _) = taken(Form::Unstated, 1, &[b"tok", b"en,ref\naa,x\n"]);
+    assert_eq!(tokens(&batches), [(0, "aa".to_owned())]);
+    let (batches, tally) = taken(Form::Unstated, 1, &[b"{\"token\":\"aa\"}\nbb\n\"cc\"\n0xdd"]);
+    assert_eq!((tokens(&batches).len(), tally.invalid), (4, 0));
     assert_eq!(taken(Form::Unstated, 1, &[]).1.received, 0);
 }
 
@@ -114,7 +114,7 @@ fn a_name_that_occurs_twice_in_a_device_is_refused() {
     let body = br#"{"token":"aa","token":"bb"}
 {"token":"aa","attributes":{"n":1,"n":2}}
 {"token":"aa","attributes":{"n":null}}"#;
-    let (shipments, tally) = taken(Form::Lines, 1, &[body]);
+    let (batches, tally) = taken(Form::Lines, 1, &[body]);
     let told: Vec<&str> = tally
         .invalid_lines
         .iter()
@@ -124,7 +124,7 @@ fn a_name_that_occurs_twice_in_a_device_is_refused() {
         told,
         [format!("/token: {twice}"), format!("/attributes/n: {twice}")]
     );
-    assert_eq!(tokens(&shipments).len(), 1);
+    assert_eq!(tokens(&batches).len(), 1);
 }
 
 #[test]
@@ -133,9 +133,9 @@ fn a_removal_takes_bare_tokens_as_an_import_does() {
     removal
         .feed("\u{feff}AA\r\"bb\"\n<cc>\n{\"token\":\"dd\",\"ref\":null}\nnonsense".as_bytes())
         .unwrap();
-    let (shipments, tally) = removal.finish().unwrap();
-    let Command::Remove { tokens, refs } = &shipments[0].command else {
-        panic!("{shipments:?}")
+    let (batches, tally) = removal.finish().unwrap();
+    let Command::Remove { tokens, refs } = &batches[0].command else {
+        panic!("{batches:?}")
     };
     assert_eq!(
         (tokens.as_slice(), refs.len()),

@@ -20,7 +20,7 @@ fn documents_of(campaign: &Value, devices: &[Device]) -> (Value, Value) {
         app: "shop".to_owned(),
         shards: 1,
         created_at: NOW,
-        is_leaving: false,
+        is_deleting: false,
     };
     scheduler.apply(Command::PutAudience(audience), GRACE, NOW);
     let campaign = read_it(campaign).unwrap();
@@ -36,16 +36,16 @@ fn documents_of(campaign: &Value, devices: &[Device]) -> (Value, Value) {
         created_at: NOW,
         shards: 1,
     };
-    let (record, _) = run::opening(&campaign, &run, &audience, app, &config).unwrap();
+    let (record, _) = run::batch_record(&campaign, &run, &audience, app, &config).unwrap();
     let mut batch = Batch::open(record, 1, NOW);
     let mut scan = run::scan(&campaign, &run);
     scan.begin(&shard.execute(&AudienceScan::highest())).unwrap();
-    let mut stager = Stager::new(&document_of(&campaign), app, NOW).unwrap();
+    let mut renderer = ChunkRenderer::new(&document_of(&campaign), app, NOW).unwrap();
     loop {
         let rows = |statement| Ok(shard.execute(&statement));
         let step = scan.step(2, rows, |members| {
             let recipients = members.iter().map(|member| Recipient::of(&member.device));
-            let chunk = stager.stage(&recipients.collect::<Vec<_>>());
+            let chunk = renderer.render(&recipients.collect::<Vec<_>>());
             Rendered {
                 lines: chunk.body,
                 pushes: chunk.pushes,

@@ -74,6 +74,7 @@ fn a_run_has_the_warnings_of_its_campaign() {
         created_at: run.at,
         shards: 1,
     };
-    let (record, _) = run::opening(&campaign, &run, &audience, config.app("shop").unwrap(), &config).unwrap();
+    let (record, _) =
+        run::batch_record(&campaign, &run, &audience, config.app("shop").unwrap(), &config).unwrap();
     assert_eq!(record.warnings, campaign.warnings);
 }

@@ -45,7 +45,7 @@ fn an_audience_is_made_once_and_stays_as_it_was_made() {
 #[test]
 fn an_audience_stays_while_a_campaign_needs_it() {
     let mut scheduler = scheduler(vec![campaign("c", hourly())]);
-    let drop = || Command::DropAudience {
+    let drop = || Command::ForgetAudience {
         name: "all".to_owned(),
     };
     let campaigns = vec!["c".to_owned()];
@@ -64,12 +64,12 @@ fn an_audience_stays_while_a_campaign_needs_it() {
 fn an_audience_whose_devices_are_removed_gets_no_campaign() {
     let database = database();
     let mut scheduler = scheduler(vec![campaign("c", hourly())]);
-    let leave = || Command::LeaveAudience {
+    let leave = || Command::DeleteAudience {
         name: "all".to_owned(),
     };
     let campaigns = vec!["c".to_owned()];
     assert_eq!(scheduler.apply(leave(), GRACE, NOW), Reply::InUse { campaigns });
-    assert!(!scheduler.audiences["all"].is_leaving);
+    assert!(!scheduler.audiences["all"].is_deleting);
     change_state(&mut scheduler, "c", CampaignAction::Cancel, NOW);
     assert_eq!(
         scheduler.apply(leave(), GRACE, NOW),
@@ -77,7 +77,7 @@ fn an_audience_whose_devices_are_removed_gets_no_campaign() {
     );
     let mut scheduler = restarted(&database, &mut scheduler);
     let leaving = Audience {
-        is_leaving: true,
+        is_deleting: true,
         ..audience("all")
     };
     let new = || Box::new(campaign("d", hourly()));
@@ -92,7 +92,7 @@ fn an_audience_whose_devices_are_removed_gets_no_campaign() {
         scheduler.apply(leave(), GRACE, NOW),
         Reply::Audience(leaving.clone())
     );
-    let drop = Command::DropAudience {
+    let drop = Command::ForgetAudience {
         name: "all".to_owned(),
     };
     assert_eq!(scheduler.apply(drop, GRACE, NOW), Reply::Audience(leaving));
@@ -176,7 +176,7 @@ fn an_app_and_a_deployment_have_so_many_audiences_and_no_more() {
     assert_eq!(apply(of(crate::scheduler::actions::APPS, 0)), full);
     // One that is there is no further one.
     assert!(matches!(apply(of(0, 0)), Reply::Audience(_)));
-    apply(Command::DropAudience {
+    apply(Command::ForgetAudience {
         name: "a-0-0".to_owned(),
     });
     assert!(matches!(

@@ -38,7 +38,7 @@ pub(super) fn audience(name: &str) -> Audience {
         app: "shop".to_owned(),
         shards: 8,
         created_at: NOW,
-        is_leaving: false,
+        is_deleting: false,
     }
 }
 

@@ -64,7 +64,7 @@ fn the_commands_of_a_scheduler_format_unchanged() {
     // A Worker of the last deployment asks a scheduler of this one.
     let commands = [
         Command::PutAudience(audience("all")),
-        Command::DropAudience {
+        Command::ForgetAudience {
             name: "all".to_owned(),
         },
         Command::List {
@@ -103,7 +103,7 @@ fn the_commands_of_a_scheduler_format_unchanged() {
     ];
     let texts = [
         r#"{"put_audience":{"name":"all","app":"shop","shards":8,"created_at":1795420800000}}"#,
-        r#"{"drop_audience":{"name":"all"}}"#,
+        r#"{"forget_audience":{"name":"all"}}"#,
         r#"{"list":{"apps":["shop"],"state":"paused"}}"#,
         r#"{"change_state":{"id":"c1","action":"schedule"}}"#,
         r#"{"runs":{"id":"c1","before":null,"limit":9}}"#,

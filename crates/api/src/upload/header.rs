@@ -19,7 +19,7 @@ use apns::{Notification, PushType};
 
 /// The header of an upload.
 #[derive(Clone, Debug)]
-pub struct Opening<'c> {
+pub struct BatchHeader<'c> {
     /// The sender.
     pub app: &'c App,
     /// `{"app","notification"}` as JSON in one line, which precedes a chunk's devices when it is sent.
@@ -36,8 +36,8 @@ pub struct Opening<'c> {
     pub mergeable: bool,
 }
 
-impl<'c> Opening<'c> {
-    /// The opening of an upload for `app`, whose `notification` is what was read from what is `written`.
+impl<'c> BatchHeader<'c> {
+    /// Creates the header of an upload for `app`, whose `notification` is what was read from what is `written`.
     pub(crate) fn new(
         app: &'c App,
         written: Option<&Value>,
@@ -56,7 +56,7 @@ impl<'c> Opening<'c> {
     }
 }
 
-impl Opening<'_> {
+impl BatchHeader<'_> {
     /// Records that a device has its own payload, so that the event of a Live Activity may differ between
     /// pushes.
     pub(crate) fn note_own_payload(&mut self) {
@@ -115,8 +115,8 @@ pub(super) fn read<'c>(
     let Some((notification, rules, options)) = faults.or(parts).map_err(Problem::invalid)? else {
         return Err(Problem::new(Kind::InvalidRequest, "the head cannot be read"));
     };
-    let opening = Opening::new(app, document.get("notification"), &notification, options);
-    Ok(Intake::new(opening, notification, rules, context.max_pushes))
+    let header = BatchHeader::new(app, document.get("notification"), &notification, options);
+    Ok(Intake::new(header, notification, rules, context.max_pushes))
 }
 
 /// Checks the address of a webhook, and that the deployment can sign deliveries. Returns the address as the

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::fields;
 use crate::config::App;
 use crate::send_request::Options;
-use crate::upload::{MAX_HEAD, Opening};
+use crate::upload::{BatchHeader, MAX_HEAD};
 use apns::Notification;
 use apns::fault::{self, FaultKind, Faults, Pointer, Warning, WarningCode, WarningSummary, Warnings};
 use apns::payload::Payload;
@@ -14,10 +14,10 @@ use apns::time::Timestamp;
 use campaign::template::{Recipient, Templates, Unrendered};
 
 /// The compiled content of a campaign.
-pub(super) struct Content<'c> {
+pub(super) struct CompiledCampaign<'c> {
     /// The header, as of an upload. Its templates are filled in with samples, because the header must be a
     /// valid notification by itself. Each device's patch replaces them.
-    pub(super) opening: Opening<'c>,
+    pub(super) header: BatchHeader<'c>,
     /// The notification of the head.
     pub(super) notification: Notification,
     pub(super) templates: Templates,
@@ -37,7 +37,7 @@ pub(super) struct Line<'l> {
     payload: Option<Value>,
 }
 
-impl<'c> Content<'c> {
+impl<'c> CompiledCampaign<'c> {
     /// Parses the content from the fields of a campaign's document, with all faults, including those of each
     /// variant. Relative times count from `moment`.
     pub(super) fn read(
@@ -82,14 +82,14 @@ impl<'c> Content<'c> {
         }
         let mut summary = WarningSummary::default();
         summary.add_shared(&warnings);
-        let mut opening = Opening::new(app, Some(&head), &notification, options);
-        opening.note_own_payload();
-        if opening.head.len() > MAX_HEAD {
-            let (size, limit, unit) = (opening.head.len(), MAX_HEAD, "bytes");
+        let mut header = BatchHeader::new(app, Some(&head), &notification, options);
+        header.note_own_payload();
+        if header.head.len() > MAX_HEAD {
+            let (size, limit, unit) = (header.head.len(), MAX_HEAD, "bytes");
             faults.add(&at, FaultKind::TooLong { size, limit, unit });
         }
         Some(Self {
-            opening,
+            header,
             notification,
             templates,
             is_strict,

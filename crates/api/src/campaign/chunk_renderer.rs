@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::content::Content;
+use super::compiled::CompiledCampaign;
 use crate::config::App;
 use crate::lines::{told, too_long};
 use crate::problem::Problem;
 use crate::send_request::DeviceReader;
-use crate::upload::{MAX_CHUNK_BYTES, MAX_CHUNK_PUSHES, MAX_LINE, Opening, read_device};
+use crate::upload::{BatchHeader, MAX_CHUNK_BYTES, MAX_CHUNK_PUSHES, MAX_LINE, read_device};
 use apns::DeviceToken;
 use apns::fault::{self, Faults, Pointer, WarningSummary};
 use apns::time::Timestamp;
@@ -15,14 +15,14 @@ use batch::LeftOut;
 use campaign::template::{Recipient, Unrendered};
 
 /// Renders the chunks of a run.
-pub struct Stager<'c> {
-    content: Content<'c>,
+pub struct ChunkRenderer<'c> {
+    compiled: CompiledCampaign<'c>,
     reader: DeviceReader,
 }
 
 /// The devices of a run that are sent together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StagedChunk {
+pub struct RenderedChunk {
     /// One line per device, each ended by `\n`, at most [`MAX_CHUNK_BYTES`] in all.
     pub body: String,
     /// The number of lines, at most [`MAX_CHUNK_PUSHES`].
@@ -37,7 +37,7 @@ pub struct StagedChunk {
     pub taken: usize,
 }
 
-impl<'c> Stager<'c> {
+impl<'c> ChunkRenderer<'c> {
     /// Creates a renderer for a run of the campaign with this document, which sends as `app`. Relative times
     /// count from `moment`.
     ///
@@ -46,11 +46,11 @@ impl<'c> Stager<'c> {
     pub fn new(document: &Value, app: &'c App, moment: Timestamp) -> Result<Self, Problem> {
         let mut faults = Faults::default();
         let map = fault::open_object(document, &Pointer::Root, &mut faults);
-        let content = map.and_then(|map| Content::read(map, app, moment, &mut faults));
-        match faults.or(content).map_err(Problem::invalid)? {
-            Some(content) => Ok(Self {
-                reader: DeviceReader::new(Some(content.notification.clone()), content.is_strict),
-                content,
+        let compiled = map.and_then(|map| CompiledCampaign::read(map, app, moment, &mut faults));
+        match faults.or(compiled).map_err(Problem::invalid)? {
+            Some(compiled) => Ok(Self {
+                reader: DeviceReader::new(Some(compiled.notification.clone()), compiled.is_strict),
+                compiled,
             }),
             None => Err(Problem::invalid(Faults::default())),
         }
@@ -58,19 +58,19 @@ impl<'c> Stager<'c> {
 
     /// Returns the header of the batch.
     #[must_use]
-    pub const fn opening(&self) -> &Opening<'c> {
-        &self.content.opening
+    pub const fn header(&self) -> &BatchHeader<'c> {
+        &self.compiled.header
     }
 
     /// The warnings about the notification, with samples for the variables.
     #[must_use]
     pub const fn warnings(&self) -> &WarningSummary {
-        &self.content.warnings
+        &self.compiled.warnings
     }
 
     /// Renders a chunk from the first recipients, as many as fit and at least one.
-    pub fn stage(&mut self, recipients: &[Recipient<'_>]) -> StagedChunk {
-        let mut chunk = StagedChunk::default();
+    pub fn render(&mut self, recipients: &[Recipient<'_>]) -> RenderedChunk {
+        let mut chunk = RenderedChunk::default();
         for (place, recipient) in recipients.iter().enumerate() {
             if chunk.pushes >= MAX_CHUNK_PUSHES {
                 break;
@@ -97,7 +97,7 @@ impl<'c> Stager<'c> {
 
     /// Renders the line of a device, or returns its first fault.
     fn line(&mut self, recipient: &Recipient<'_>) -> Result<String, Refusal> {
-        let line = self.content.line(recipient).map_err(Refusal::Unrendered)?;
+        let line = self.compiled.line(recipient).map_err(Refusal::Unrendered)?;
         let line = serde_json::to_string(&line).unwrap_or_default();
         let read = if line.len() > MAX_LINE {
             Err(too_long(line.len(), MAX_LINE))

@@ -10,14 +10,14 @@ use campaign::template::Recipient;
 
 /// A device of an audience.
 #[derive(Clone, Debug, Default)]
-struct Member {
+struct TestDevice {
     token: String,
     reference: Option<String>,
     locale: Option<String>,
     attributes: Map<String, Value>,
 }
 
-impl Member {
+impl TestDevice {
     fn new(token: &str, reference: &str, attributes: Value) -> Self {
         Self {
             token: token.to_owned(),
@@ -38,32 +38,32 @@ impl Member {
     }
 }
 
-fn recipients(members: &[Member]) -> Vec<Recipient<'_>> {
-    members.iter().map(Member::recipient).collect()
+fn recipients(members: &[TestDevice]) -> Vec<Recipient<'_>> {
+    members.iter().map(TestDevice::recipient).collect()
 }
 
 #[test]
 fn a_device_without_anything_of_its_own_is_its_token_and_ref() {
     let config = config();
     let document = with(json!({}));
-    let mut stager = Stager::new(&document, config.app("shop").unwrap(), NOW).unwrap();
+    let mut renderer = ChunkRenderer::new(&document, config.app("shop").unwrap(), NOW).unwrap();
     assert_eq!(
-        stager.opening().head,
+        renderer.header().head,
         r#"{"app":"shop","notification":{"payload":{"aps":{"alert":"Hi"}}}}"#
     );
     let members = [
-        Member::new("00ff", "user-1", json!({"a": 1})),
-        Member::new("11ff", "", json!({})),
+        TestDevice::new("00ff", "user-1", json!({"a": 1})),
+        TestDevice::new("11ff", "", json!({})),
     ];
-    let chunk = stager.stage(&recipients(&members));
+    let chunk = renderer.render(&recipients(&members));
     assert_eq!(
         chunk,
-        StagedChunk {
+        RenderedChunk {
             body: "{\"token\":\"00ff\",\"ref\":\"user-1\"}\n{\"token\":\"11ff\"}\n".to_owned(),
             pushes: 2,
             places: vec![0, 1],
             taken: 2,
-            ..StagedChunk::default()
+            ..RenderedChunk::default()
         }
     );
 }
@@ -71,22 +71,22 @@ fn a_device_without_anything_of_its_own_is_its_token_and_ref() {
 #[test]
 fn a_line_has_what_is_the_devices_own() {
     let config = config();
-    let mut stager = Stager::new(&whole(), config.app("shop").unwrap(), NOW).unwrap();
+    let mut renderer = ChunkRenderer::new(&whole(), config.app("shop").unwrap(), NOW).unwrap();
     // Nobody gets the sample, as every device lays its own over it.
     assert_eq!(
-        stager.opening().head,
+        renderer.header().head,
         r#"{"app":"shop","notification":{"payload":{"aps":{"alert":{"title":"Hi there","body":"News"}}},"expiration":"2h"}}"#
     );
-    let german = Member {
+    let german = TestDevice {
         locale: Some("de-CH".to_owned()),
-        ..Member::new("11ff", "user-2", json!({"first_name": "\"}{{ ref }}\n"}))
+        ..TestDevice::new("11ff", "user-2", json!({"first_name": "\"}{{ ref }}\n"}))
     };
     let members = [
-        Member::new("00ff", "user-1", json!({"first_name": "Ann"})),
+        TestDevice::new("00ff", "user-1", json!({"first_name": "Ann"})),
         german,
     ];
     assert_eq!(
-        stager.stage(&recipients(&members)).body,
+        renderer.render(&recipients(&members)).body,
         [
             r#"{"token":"00ff","ref":"user-1","payload":{"aps":{"alert":{"title":"Hi Ann"}}}}"#,
             r#"{"token":"11ff","ref":"user-2","payload":{"aps":{"alert":{"title":"Hallo \"}{{ ref }}\n"}}}}"#,
@@ -100,14 +100,14 @@ fn a_line_has_what_is_the_devices_own() {
 fn what_cannot_be_sent_is_left_out_and_the_first_are_told() {
     let config = config();
     let document = with(json!({"notification": {"payload": {"aps": {"alert": "Hi {{ name }}"}}}}));
-    let mut stager = Stager::new(&document, config.app("shop").unwrap(), NOW).unwrap();
+    let mut renderer = ChunkRenderer::new(&document, config.app("shop").unwrap(), NOW).unwrap();
     let mut members = vec![
-        Member::new("00ff", "user-1", json!({"name": "a".repeat(4096)})),
-        Member::new("11ff22ff33ff44ff", "", json!({})),
-        Member::new("22ff", "user-3", json!({"name": "Ann"})),
+        TestDevice::new("00ff", "user-1", json!({"name": "a".repeat(4096)})),
+        TestDevice::new("11ff22ff33ff44ff", "", json!({})),
+        TestDevice::new("22ff", "user-3", json!({"name": "Ann"})),
     ];
-    members.extend((0..MAX_PROBLEMS).map(|_| Member::new("33ff", "user-4", json!({}))));
-    let chunk = stager.stage(&recipients(&members));
+    members.extend((0..MAX_PROBLEMS).map(|_| TestDevice::new("33ff", "user-4", json!({}))));
+    let chunk = renderer.render(&recipients(&members));
     assert_eq!((chunk.pushes, chunk.taken), (1, members.len()));
     let left_out = LeftOut {
         missing: [("name".to_owned(), 1 + MAX_PROBLEMS as u64)].into(),
@@ -131,20 +131,20 @@ fn what_cannot_be_sent_is_left_out_and_the_first_are_told() {
 fn a_chunk_ends_where_it_is_full() {
     let config = config();
     let document = with(json!({"notification": {"payload": {"aps": {"alert": "{{ name }}"}}}}));
-    let mut stager = Stager::new(&document, config.app("shop").unwrap(), NOW).unwrap();
-    let of = |count: usize, length: usize| -> Vec<Member> {
+    let mut renderer = ChunkRenderer::new(&document, config.app("shop").unwrap(), NOW).unwrap();
+    let of = |count: usize, length: usize| -> Vec<TestDevice> {
         (0..count)
-            .map(|_| Member::new("00ff", "", json!({"name": "x".repeat(length)})))
+            .map(|_| TestDevice::new("00ff", "", json!({"name": "x".repeat(length)})))
             .collect()
     };
     let small = of(600, 1);
-    let chunk = stager.stage(&recipients(&small));
+    let chunk = renderer.render(&recipients(&small));
     assert_eq!((chunk.pushes, chunk.taken), (MAX_CHUNK_PUSHES, 500));
     let large = of(100, 4000);
-    let chunk = stager.stage(&recipients(&large));
+    let chunk = renderer.render(&recipients(&large));
     assert_eq!((chunk.pushes, chunk.taken), (14, 14));
     assert!(chunk.body.len() <= MAX_CHUNK_BYTES);
-    assert_eq!(stager.stage(&[]), StagedChunk::default());
+    assert_eq!(renderer.render(&[]), RenderedChunk::default());
 }
 
 #[test]
@@ -155,8 +155,8 @@ fn a_run_whose_expiration_is_over_comes_to_nothing() {
         "notification": {"payload": {"aps": {"alert": "Hi"}}, "expiration": expiration},
     }));
     let app = config.app("shop").unwrap();
-    assert!(Stager::new(&document, app, NOW).is_ok());
-    let late = Stager::new(&document, app, Timestamp::from_secs(expiration));
+    assert!(ChunkRenderer::new(&document, app, NOW).is_ok());
+    let late = ChunkRenderer::new(&document, app, Timestamp::from_secs(expiration));
     assert!(late.is_err_and(|problem| {
         problem
             .detail()
@@ -167,8 +167,8 @@ fn a_run_whose_expiration_is_over_comes_to_nothing() {
 #[test]
 fn a_run_is_a_batch_on_the_campaigns_terms() {
     let config = config();
-    let stager = Stager::new(&whole(), config.app("shop").unwrap(), NOW).unwrap();
-    let record = record(ID, stager.opening(), &config.batches, NOW);
+    let renderer = ChunkRenderer::new(&whole(), config.app("shop").unwrap(), NOW).unwrap();
+    let record = record(ID, renderer.header(), &config.batches, NOW);
     assert_eq!(
         (record.id.as_str(), record.app.as_str(), record.created_at),
         (ID, "shop", NOW)
@@ -186,7 +186,7 @@ fn a_run_is_a_batch_on_the_campaigns_terms() {
     assert_eq!((record.invalid, record.sealed_at), (0, None));
 }
 
-fn members() -> impl Strategy<Value = Vec<Member>> {
+fn members() -> impl Strategy<Value = Vec<TestDevice>> {
     let name = prop_oneof![
         Just(None),
         "[a-z\"{}\\\\ ]{0,9}".prop_map(Some),
@@ -199,13 +199,13 @@ fn members() -> impl Strategy<Value = Vec<Member>> {
     let members = prop::collection::vec(member, 0..40);
     members.prop_map(|members| {
         let members = members.into_iter().enumerate();
-        let member = |(index, (name, locale)): (usize, (Option<String>, Option<&str>))| Member {
+        let member = |(index, (name, locale)): (usize, (Option<String>, Option<&str>))| TestDevice {
             locale: locale.map(str::to_owned),
             attributes: name
                 .into_iter()
                 .map(|name| ("name".to_owned(), name.into()))
                 .collect(),
-            ..Member::new(&format!("{index:04x}"), &format!("user-{index}"), json!({}))
+            ..TestDevice::new(&format!("{index:04x}"), &format!("user-{index}"), json!({}))
         };
         members.map(member).collect()
     })
@@ -222,17 +222,17 @@ proptest! {
             "notification": {"payload": {"aps": {"alert": "Hi {{ name }}"}}},
             "variants": {"de": {"aps": {"alert": "Hallo {{ name }}"}}, "fr": {"aps": {"alert": "Salut"}}},
         }));
-        let mut stager = Stager::new(&document, app, NOW).unwrap();
+        let mut renderer = ChunkRenderer::new(&document, app, NOW).unwrap();
         let all = recipients(&members);
         let (mut from, mut sent, mut invalid) = (0, Vec::new(), 0);
         while from < all.len() {
-            let chunk = stager.stage(&all[from..]);
+            let chunk = renderer.render(&all[from..]);
             prop_assert!(chunk.taken > 0 && chunk.body.len() <= MAX_CHUNK_BYTES);
             (from, invalid) = (from + chunk.taken, invalid + chunk.left_out.unsendable() as usize);
             if chunk.pushes == 0 {
                 continue;
             }
-            let body = format!("{}\n{}", stager.opening().head, chunk.body);
+            let body = format!("{}\n{}", renderer.header().head, chunk.body);
             let order = SendRequest::parse_chunk(app, body.as_bytes(), Basis { seed: SEED, first: 0, repeats: Repeats::Keep }, NOW).unwrap();
             prop_assert_eq!(order.pushes.len(), chunk.pushes as usize);
             for push in order.pushes {

@@ -1,12 +1,12 @@
 use super::*;
 use crate::SendRequest;
-use crate::campaign::trial::{self, MAX_REFS};
+use crate::campaign::test_send::{self, MAX_REFS};
 use crate::fixture::{SEED, caller};
 use crate::send_request::MAX_REF;
 use campaign::template::Recipient;
 
 fn refs(body: &Value) -> Result<Vec<String>, String> {
-    let refs = trial::refs(body.to_string().as_bytes());
+    let refs = test_send::refs(body.to_string().as_bytes());
     refs.map_err(|problem| problem.detail().to_owned())
 }
 
@@ -52,7 +52,7 @@ fn a_trial_names_one_to_a_hundred_devices() {
     ] {
         assert_eq!(refs(&body), Err(detail.to_owned()));
     }
-    assert_eq!(trial::refs(b"refs").unwrap_err().kind(), Kind::NotJson);
+    assert_eq!(test_send::refs(b"refs").unwrap_err().kind(), Kind::NotJson);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_trial_is_an_order_like_any_other() {
     ];
     let app = config.app("shop").unwrap();
     let refs = ["user-1".to_owned(), "user-2".to_owned()];
-    let order = trial::order(&campaign, app, &refs, &recipients, NOW).unwrap();
+    let order = test_send::order(&campaign, app, &refs, &recipients, NOW).unwrap();
     let order = SendRequest::parse(order.as_bytes(), caller(&config, "backend"), &config, SEED, NOW).unwrap();
     let sent: Vec<_> = order
         .pushes
@@ -107,7 +107,7 @@ fn a_trial_of_a_strict_campaign_is_refused_for_a_warning_as_a_strict_order_is() 
     let recipients = [recipient("00ff", "user-1", attributes.as_object().unwrap())];
     let read = |strict: bool| {
         let campaign = read_with(&config, &written(strict)).unwrap();
-        let order = trial::order(&campaign, app, &["user-1".to_owned()], &recipients, NOW).unwrap();
+        let order = test_send::order(&campaign, app, &["user-1".to_owned()], &recipients, NOW).unwrap();
         let format = crate::format::Format::JSON;
         let order = SendRequest::parse_for(app, order.as_bytes(), format, SEED, NOW);
         order.map(|order| order.warnings.kinds().len() + usize::from(order.pushes[0].warnings.is_some()))
@@ -123,8 +123,11 @@ fn a_trial_of_a_strict_campaign_is_refused_for_a_warning_as_a_strict_order_is() 
 
 #[test]
 fn a_trial_is_for_two_hundred_devices_at_the_most() {
-    assert_eq!(trial::check_found(200).map_err(|problem| problem.kind()), Ok(()));
-    let problem = trial::check_found(201).unwrap_err();
+    assert_eq!(
+        test_send::check_found(200).map_err(|problem| problem.kind()),
+        Ok(())
+    );
+    let problem = test_send::check_found(201).unwrap_err();
     assert_eq!(problem.detail(), "/refs: names more than 200 devices");
 }
 
@@ -140,7 +143,7 @@ fn a_name_without_a_device_and_a_device_without_a_value_are_faults() {
     ];
     let refs = ["user-1", "user-2", "user-3"].map(str::to_owned);
     let app = config.app("shop").unwrap();
-    let problem = trial::order(&campaign, app, &refs, &recipients, NOW).unwrap_err();
+    let problem = test_send::order(&campaign, app, &refs, &recipients, NOW).unwrap_err();
     assert_eq!(
         problem.detail(),
         "/refs/1: there is no `name`, and no default for it; /refs/2: names no device of the audience"
@@ -166,18 +169,18 @@ fn a_preview_says_whether_a_run_would_reach_a_device_and_why_not() {
             recipient(token, name, attributes.as_object().unwrap())
         })
         .collect();
-    let trial = trial::Trial::of(&campaign, app, &names, &recipients, NOW).unwrap();
+    let test_send = test_send::TestSend::of(&campaign, app, &names, &recipients, NOW).unwrap();
     let order = SendRequest::parse_for(
         app,
-        trial.order.as_bytes(),
+        test_send.order.as_bytes(),
         crate::format::Format::JSON,
         SEED,
         NOW,
     )
     .unwrap();
     let shown = crate::preview::answer(&order, &config).unwrap().body;
-    let reasons = [None, None, Some(trial::OUTSIDE), Some(trial::CAPPED)];
-    let body: Value = serde_json::from_str(&trial.judged(&shown, &recipients, &reasons).body).unwrap();
+    let reasons = [None, None, Some(test_send::OUTSIDE), Some(test_send::CAPPED)];
+    let body: Value = serde_json::from_str(&test_send.judged(&shown, &recipients, &reasons).body).unwrap();
     let told: Vec<(&str, bool, Option<&str>)> = body["pushes"]
         .as_array()
         .unwrap()
@@ -194,8 +197,8 @@ fn a_preview_says_whether_a_run_would_reach_a_device_and_why_not() {
         told,
         [
             ("a", true, None),
-            ("c", false, Some(trial::OUTSIDE)),
-            ("d", false, Some(trial::CAPPED)),
+            ("c", false, Some(test_send::OUTSIDE)),
+            ("d", false, Some(test_send::CAPPED)),
             ("b", false, Some("there is no `name`, and no default for it")),
         ]
     );

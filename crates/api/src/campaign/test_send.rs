@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::content::Content;
+use super::compiled::CompiledCampaign;
 use crate::Answer;
 use crate::config::App;
 use crate::format;
@@ -84,27 +84,27 @@ pub fn order(
     recipients: &[Recipient<'_>],
     now: Timestamp,
 ) -> Result<String, Problem> {
-    let trial = Trial::of(campaign, app, refs, recipients, now)?;
+    let test_send = TestSend::of(campaign, app, refs, recipients, now)?;
     let root = Pointer::Root;
     let mut faults = Faults::default();
     let at = root.key("refs");
     for (index, name) in refs.iter().enumerate() {
         let at = at.index(index);
-        if trial.unknown.contains(&index) {
+        if test_send.unknown.contains(&index) {
             faults.add(&at, FaultKind::Invalid(UNKNOWN.to_owned()));
         }
-        for (place, reason) in &trial.unrendered {
+        for (place, reason) in &test_send.unrendered {
             let reference = recipients.get(*place).and_then(|recipient| recipient.reference);
             if reference == Some(name.as_str()) {
                 faults.add(&at, FaultKind::Invalid(reason.clone()));
             }
         }
     }
-    faults.or(trial.order).map_err(Problem::invalid)
+    faults.or(test_send.order).map_err(Problem::invalid)
 }
 
 /// A campaign for a few devices.
-pub struct Trial {
+pub struct TestSend {
     /// The send request to the devices for which it could be rendered.
     pub order: String,
     /// The indices of those devices among the recipients.
@@ -115,7 +115,7 @@ pub struct Trial {
     unknown: Vec<usize>,
 }
 
-impl Trial {
+impl TestSend {
     /// Renders the campaign for `recipients`, the devices with these `refs`.
     ///
     /// # Errors
@@ -131,8 +131,8 @@ impl Trial {
         let mut faults = Faults::default();
         let document = super::document_of(campaign);
         let map = fault::open_object(&document, &root, &mut faults);
-        let content = map.and_then(|map| Content::read(map, app, now, &mut faults));
-        let Some(content) = faults.or(content).map_err(Problem::invalid)? else {
+        let compiled = map.and_then(|map| CompiledCampaign::read(map, app, now, &mut faults));
+        let Some(compiled) = faults.or(compiled).map_err(Problem::invalid)? else {
             return Err(Problem::invalid(Faults::default()));
         };
         let (mut lines, mut rendered, mut unrendered) = (Vec::new(), Vec::new(), Vec::new());
@@ -142,7 +142,7 @@ impl Trial {
             let named = named.filter(|(_, recipient)| recipient.reference == Some(name.as_str()));
             let before = rendered.len() + unrendered.len();
             for (place, recipient) in named {
-                match content.line(recipient) {
+                match compiled.line(recipient) {
                     Ok(line) => {
                         lines.push(line);
                         rendered.push(place);
@@ -154,10 +154,14 @@ impl Trial {
                 unknown.push(index);
             }
         }
-        let head = content.opening.head.strip_suffix('}').unwrap_or_default();
+        let head = compiled.header.head.strip_suffix('}').unwrap_or_default();
         let lines = serde_json::to_string(&lines).unwrap_or_default();
         // With `strict`, warnings reject a test just as they leave devices out of a run.
-        let strict = if content.is_strict { ",\"strict\":true" } else { "" };
+        let strict = if compiled.is_strict {
+            ",\"strict\":true"
+        } else {
+            ""
+        };
         let order = format!("{head}{strict},\"devices\":{lines}}}");
         Ok(Self {
             order,

@@ -6,7 +6,7 @@ use campaign::audience::{Command, Device, shard_of};
 
 /// A command to a shard. Those to one shard must be delivered one after the other, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shipment {
+pub struct ShardBatch {
     /// The shard's number.
     pub shard: u32,
     /// The command.
@@ -14,11 +14,11 @@ pub struct Shipment {
 }
 
 /// The devices that are not in a complete batch yet.
-pub(super) struct Sorter {
+pub(super) struct ShardRouter {
     waiting: Vec<Waiting>,
     /// The size of all queued lines in bytes.
     bytes: usize,
-    ready: Vec<Shipment>,
+    ready: Vec<ShardBatch>,
 }
 
 #[derive(Default)]
@@ -28,7 +28,7 @@ struct Waiting {
     bytes: usize,
 }
 
-impl Sorter {
+impl ShardRouter {
     pub(super) fn new(shards: u32) -> Self {
         Self {
             waiting: (0..shards).map(|_| Waiting::default()).collect(),
@@ -49,36 +49,36 @@ impl Sorter {
         };
         if waiting.bytes + bytes > MAX_BYTES && !waiting.devices.is_empty() {
             self.bytes -= waiting.bytes;
-            self.ready.push(waiting.ship(shard));
+            self.ready.push(waiting.take_batch(shard));
         }
         waiting.devices.push(device);
         waiting.bytes += bytes;
         self.bytes += bytes;
         if waiting.devices.len() >= MAX_DEVICES {
             self.bytes -= waiting.bytes;
-            self.ready.push(waiting.ship(shard));
+            self.ready.push(waiting.take_batch(shard));
         }
         if self.bytes > MAX_WAITING {
-            self.ship_longest();
+            self.flush_longest();
         }
     }
 
     /// Returns the batches that were completed since the last call.
-    pub(super) fn take(&mut self) -> Vec<Shipment> {
+    pub(super) fn take(&mut self) -> Vec<ShardBatch> {
         std::mem::take(&mut self.ready)
     }
 
     /// Completes all batches.
-    pub(super) fn finish(mut self) -> Vec<Shipment> {
+    pub(super) fn finish(mut self) -> Vec<ShardBatch> {
         for (waiting, shard) in self.waiting.iter_mut().zip(0..) {
             if !waiting.devices.is_empty() {
-                self.ready.push(waiting.ship(shard));
+                self.ready.push(waiting.take_batch(shard));
             }
         }
         self.ready
     }
 
-    fn ship_longest(&mut self) {
+    fn flush_longest(&mut self) {
         let longest = self
             .waiting
             .iter_mut()
@@ -86,16 +86,16 @@ impl Sorter {
             .max_by_key(|(waiting, _)| waiting.bytes);
         if let Some((waiting, shard)) = longest {
             self.bytes -= waiting.bytes;
-            self.ready.push(waiting.ship(shard));
+            self.ready.push(waiting.take_batch(shard));
         }
     }
 }
 
 impl Waiting {
-    fn ship(&mut self, shard: u32) -> Shipment {
+    fn take_batch(&mut self, shard: u32) -> ShardBatch {
         let Self { devices, .. } = std::mem::take(self);
         let command = Command::Upsert { devices };
-        Shipment { shard, command }
+        ShardBatch { shard, command }
     }
 }
 
@@ -117,8 +117,8 @@ mod tests {
         Device::new(format!("{number:064x}"))
     }
 
-    fn devices(shipment: &Shipment) -> &[Device] {
-        match &shipment.command {
+    fn devices(batch: &ShardBatch) -> &[Device] {
+        match &batch.command {
             Command::Upsert { devices } => devices,
             other => panic!("{other:?}"),
         }
@@ -126,36 +126,36 @@ mod tests {
 
     #[test]
     fn a_shipment_has_five_hundred_devices_or_64_kilobytes() {
-        let mut sorter = Sorter::new(1);
-        (0..MAX_DEVICES - 1).for_each(|number| sorter.add(device(number), 1));
-        assert!(sorter.take().is_empty());
-        sorter.add(device(499), 1);
-        assert_eq!(devices(&sorter.take()[0]).len(), MAX_DEVICES);
-        sorter.add(device(0), MAX_BYTES - 1);
-        sorter.add(device(1), 1);
-        assert!(sorter.take().is_empty());
-        sorter.add(device(2), 1);
-        assert_eq!(devices(&sorter.take()[0]).len(), 2);
-        assert_eq!(devices(&sorter.finish()[0]).len(), 1);
+        let mut router = ShardRouter::new(1);
+        (0..MAX_DEVICES - 1).for_each(|number| router.add(device(number), 1));
+        assert!(router.take().is_empty());
+        router.add(device(499), 1);
+        assert_eq!(devices(&router.take()[0]).len(), MAX_DEVICES);
+        router.add(device(0), MAX_BYTES - 1);
+        router.add(device(1), 1);
+        assert!(router.take().is_empty());
+        router.add(device(2), 1);
+        assert_eq!(devices(&router.take()[0]).len(), 2);
+        assert_eq!(devices(&router.finish()[0]).len(), 1);
     }
 
     #[test]
     fn each_device_comes_to_its_shard_in_order_and_what_waits_is_bounded() {
-        let mut sorter = Sorter::new(256);
-        let (mut shipments, bytes, count) = (Vec::new(), 16 * 1024, 3000);
+        let mut router = ShardRouter::new(256);
+        let (mut batches, bytes, count) = (Vec::new(), 16 * 1024, 3000);
         for number in 0..count {
-            sorter.add(device(number), bytes);
-            assert!(sorter.bytes <= MAX_WAITING);
+            router.add(device(number), bytes);
+            assert!(router.bytes <= MAX_WAITING);
             assert_eq!(
-                sorter.bytes,
-                sorter.waiting.iter().map(|waiting| waiting.bytes).sum::<usize>()
+                router.bytes,
+                router.waiting.iter().map(|waiting| waiting.bytes).sum::<usize>()
             );
-            shipments.extend(sorter.take());
+            batches.extend(router.take());
         }
-        shipments.extend(sorter.finish());
+        batches.extend(router.finish());
         let mut found = 0;
         for shard in 0..256 {
-            let of_shard = shipments.iter().filter(|shipment| shipment.shard == shard);
+            let of_shard = batches.iter().filter(|batch| batch.shard == shard);
             let tokens: Vec<&str> = of_shard
                 .flat_map(devices)
                 .map(|device| device.token.as_str())
