@@ -26,10 +26,11 @@ use crate::caller::Answer;
 use crate::deployment::Caller;
 use crate::test_env::{REQUESTS_KEPT, TestEnv, until_within};
 
-/// The type of bodies in lines.
+/// The media type of bodies in lines.
 const LINES: &str = "application/x-ndjson";
 
-/// How long a batch may take on a busy machine: by `fetch` six pushes at a time, and each round of retries some seconds.
+/// The timeout of a batch on a busy machine: `fetch` sends six pushes at a time, and each round of retries
+/// takes some seconds.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The counts whose sum is the number of pushes.
@@ -49,14 +50,14 @@ const COUNTS: [&str; 8] = [
 pub(crate) struct Batch(String);
 
 impl Batch {
-    /// Uploads lines; they must become a batch.
+    /// Uploads lines, which must become a batch.
     #[track_caller]
     pub(crate) fn upload(env: &TestEnv, body: &str) -> Self {
         let (batch, _) = Self::accepted(upload(env, &[], body));
         batch
     }
 
-    /// The batch of an answer to an upload, with its status document.
+    /// Returns the batch of an answer to an upload, with its status document.
     #[track_caller]
     fn accepted(answer: Answer) -> (Self, Value) {
         let location = answer.header("location").map(str::to_owned);
@@ -72,7 +73,7 @@ impl Batch {
         format!("/v1/batches/{}{rest}", self.0)
     }
 
-    /// How it stands.
+    /// Returns its status document.
     #[track_caller]
     fn status(&self, env: &TestEnv) -> Value {
         let document = env.get(&self.path("")).with_status(200);
@@ -82,13 +83,13 @@ impl Batch {
         document
     }
 
-    /// Tells it to do something.
+    /// Posts an action.
     #[track_caller]
     fn tell(&self, env: &TestEnv, action: &str) -> Answer {
         env.call(Caller::Both, "POST", &self.path(&format!("/{action}")), &[], b"")
     }
 
-    /// Its status document, once it is in this state.
+    /// Waits until it is in this state. Returns its status document.
     #[track_caller]
     fn once(&self, env: &TestEnv, state: &str) -> Value {
         let mut document = Value::Null;
@@ -103,14 +104,14 @@ impl Batch {
         document
     }
 
-    /// Its end, with every push accepted.
+    /// Waits for its end, and asserts that every push was accepted.
     #[track_caller]
     pub(crate) fn once_accepted(&self, env: &TestEnv) {
         let document = self.once(env, "done");
         assert_eq!(document["counts"]["accepted"], document["pushes"], "{document}");
     }
 
-    /// The lines of all pages of a listing, page by page of `limit` lines.
+    /// Returns the lines of all pages of a listing, with `limit` lines per page.
     #[track_caller]
     fn pages(&self, env: &TestEnv, listing: &str, limit: usize) -> Vec<Vec<Value>> {
         let mut pages = Vec::new();
@@ -130,7 +131,7 @@ impl Batch {
         }
     }
 
-    /// All receipts, which have an ending each if the batch has one.
+    /// Returns all receipts. If the batch has ended, each must have a final result.
     #[track_caller]
     fn receipts(&self, env: &TestEnv) -> Vec<Value> {
         let receipts = self.pages(env, "receipts?", 1000).concat();
@@ -141,13 +142,13 @@ impl Batch {
     }
 }
 
-/// Uploads lines with more headers.
+/// Uploads lines with further headers.
 #[track_caller]
 fn upload(env: &TestEnv, headers: &[(&str, &str)], body: &str) -> Answer {
     upload_as(Caller::Both, env, headers, body)
 }
 
-/// The same as a caller.
+/// Does the same as another caller.
 #[track_caller]
 fn upload_as(caller: Caller, env: &TestEnv, headers: &[(&str, &str)], body: &str) -> Answer {
     let lines = [("content-type", LINES), ("prefer", "respond-async")];
@@ -160,12 +161,12 @@ fn upload_as(caller: Caller, env: &TestEnv, headers: &[(&str, &str)], body: &str
     )
 }
 
-/// The head of an upload for the shop.
+/// Returns the header of an upload for the shop.
 fn head(options: Value) -> Value {
     json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "batch": options })
 }
 
-/// An upload: a head and devices with references.
+/// Returns an upload: a header, and devices with refs.
 fn lines(head: &Value, tokens: &[String]) -> String {
     let mut body = format!("{head}\n");
     for (number, token) in tokens.iter().enumerate() {
@@ -177,12 +178,12 @@ fn lines(head: &Value, tokens: &[String]) -> String {
     body
 }
 
-/// The usual upload.
+/// Returns the usual upload.
 pub(crate) fn sale(tokens: &[String]) -> String {
     lines(&head(json!({})), tokens)
 }
 
-/// An upload with lines so wide that every thirty devices have a chunk of their own.
+/// Returns an upload with lines so long that a chunk has thirty devices.
 fn wide(tokens: &[String]) -> String {
     let filler = "x".repeat(1800);
     let mut body = format!("{}\n", head(json!({})));
@@ -194,7 +195,7 @@ fn wide(tokens: &[String]) -> String {
     body
 }
 
-/// What APNs got, by device token.
+/// Returns the requests that APNs received, by device token.
 fn requests(env: &TestEnv) -> BTreeMap<String, Vec<RecordedRequest>> {
     let mut requests: BTreeMap<String, Vec<RecordedRequest>> = BTreeMap::new();
     for request in env.apns.requests(REQUESTS_KEPT) {
@@ -204,7 +205,7 @@ fn requests(env: &TestEnv) -> BTreeMap<String, Vec<RecordedRequest>> {
     requests
 }
 
-/// Each device shows one notification, whatever was repeated under its collapse id.
+/// Asserts that each device shows one notification, even if pushes were repeated with the same collapse id.
 #[track_caller]
 fn assert_shown_once(env: &TestEnv, tokens: &[String]) {
     for token in tokens {
@@ -213,13 +214,13 @@ fn assert_shown_once(env: &TestEnv, tokens: &[String]) {
     }
 }
 
-/// How many of these devices show something.
+/// Returns how many of these devices show something.
 fn shown(env: &TestEnv, tokens: &[String]) -> usize {
     let screens = tokens.iter().map(|token| env.apns.device(token)[0].screen.count);
     screens.filter(|count| *count > 0).count()
 }
 
-/// The values of a field in lines.
+/// Returns the values of a field in lines.
 fn all<'l>(lines: &'l [Value], field: &str) -> Vec<&'l str> {
     lines.iter().map(|line| line[field].as_str().unwrap()).collect()
 }
@@ -228,7 +229,7 @@ fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| panic!("no number: {value}"))
 }
 
-/// The text of a body: one line alone was read as the JSON that it is.
+/// Returns the text of a body. A single line was parsed as JSON.
 fn text(body: &Value) -> String {
     body.as_str().map_or_else(|| body.to_string(), str::to_owned)
 }

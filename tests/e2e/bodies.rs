@@ -1,4 +1,4 @@
-//! Bodies that an isolate has no memory for.
+//! Bodies for which an isolate has no memory.
 
 use std::thread;
 
@@ -12,13 +12,13 @@ use crate::log::SENT;
 use crate::memory::memory_kb;
 use crate::test_env::{TestEnv, until};
 
-/// The largest body of an order over sockets.
+/// The largest body of a send request over sockets.
 const LARGEST: usize = 16 * 1024 * 1024;
 
-/// A quarter of the largest body. So much of seven bodies is more than bodies may have together.
+/// A quarter of the largest body. Seven bodies of this size exceed the budget of all bodies.
 const PART: usize = LARGEST / 4;
 
-/// An order for a device, with as much white space as makes it as large as can be.
+/// Returns a request for a device, padded with white space to the largest size.
 fn largest_order(device: &str) -> String {
     let order = json!({
         "app": "shop",
@@ -38,7 +38,7 @@ fn a_body_for_which_there_is_no_memory_is_answered_with_503_before_all_of_it_was
     let env = TestEnv::isolated(Options::default(), &[("TRANSPORT", "socket")]);
     let device = env.device("bodies, refused");
     let body = largest_order(&device);
-    // In chunks: the proxy of `wrangler dev` keeps a body with a length until it is whole.
+    // Chunked, because the proxy of `wrangler dev` buffers a body with a length until it is complete.
     let begin = || Pieces::post(&env, "/v1/push", &[("content-type", "application/json")]);
     let mut requests: Vec<Pieces> = (0..7).map(|_| begin()).collect();
     for request in &mut requests {
@@ -51,7 +51,7 @@ fn a_body_for_which_there_is_no_memory_is_answered_with_503_before_all_of_it_was
         answer.problem(503, "busy");
     }
     assert!(env.requests_to(&device).is_empty());
-    // What was reserved for bodies that broke off is free again.
+    // The bytes of interrupted bodies are free again.
     let headers = [("content-type", "application/json")];
     until("an order that is taken", || {
         let answer = env.call(Caller::Both, "POST", "/v1/push", &headers, body.as_bytes());
@@ -61,7 +61,7 @@ fn a_body_for_which_there_is_no_memory_is_answered_with_503_before_all_of_it_was
 
 #[test]
 fn an_order_that_its_connection_object_has_no_memory_for_is_answered_with_503_and_is_not_sent() {
-    // The first order is under way until its only push is given up.
+    // The first request is in progress until its only push is given up.
     let settings = [("TRANSPORT", "socket"), ("ATTEMPT_TIMEOUT_MS", "15000")];
     let env = TestEnv::isolated(Options::default(), &settings);
     let devices = env.devices(&SHOP, "bodies, connection", 2);
@@ -72,7 +72,7 @@ fn an_order_that_its_connection_object_has_no_memory_for_is_answered_with_503_an
     let in_lines = {
         let (url, authorization, body) = (url.clone(), authorization, largest_order(&devices[0]));
         thread::spawn(move || {
-            // Its answer begins at once, so that the Worker has no part in it any more.
+            // Its answer begins at once, so that the Worker is no longer involved.
             let headers = [
                 ("authorization", authorization.as_str()),
                 ("content-type", "application/json"),
@@ -94,7 +94,7 @@ fn an_order_that_its_connection_object_has_no_memory_for_is_answered_with_503_an
         "{problem}"
     );
     assert!(env.requests_to(&devices[1]).is_empty());
-    // Its permits are back: only the first order has any.
+    // Its permits were returned: only the first request has any.
     let doctor = env.call(Caller::Shop, "GET", "/v1/doctor", &[], b"");
     assert_eq!(doctor.with_status(200)["gates"][0]["in_use"], 1);
     assert_eq!(in_lines.join().unwrap().status, 200);
@@ -122,5 +122,6 @@ fn the_largest_order_takes_no_more_memory_than_half_of_an_isolate_and_some() {
     assert!(memory_kb < MEMORY_KB, "{memory_kb}");
 }
 
-/// An isolate has 128 MB. What JavaScript holds of the largest order comes on top.
+/// The limit of the wasm memory. An isolate has 128 MB, and JavaScript holds further memory for the largest
+/// request.
 const MEMORY_KB: u64 = 80 * 1024;

@@ -7,10 +7,10 @@ use testbed::http;
 
 pub(crate) use testbed::http::Answer;
 
-/// How long an answer may take. The longest that is asked for is 500 pushes on a busy machine.
+/// The timeout of an answer. The longest requests have 500 pushes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Sends a request with these headers. A status is an answer; none at all ends the test.
+/// Sends a request with these headers. Any status is an answer. No answer fails the test.
 #[track_caller]
 pub(crate) fn call(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     try_call(method, url, headers, body).unwrap()
@@ -26,7 +26,7 @@ pub(crate) fn try_call(
     http::call(method, url, headers, body, LIMIT)
 }
 
-/// Asks for something that comes bit by bit: its type, and a reader that ends with it.
+/// Opens a stream. Returns its media type, and a reader that ends with it.
 #[track_caller]
 pub(crate) fn stream(url: &str, headers: &[(&str, &str)]) -> (String, impl BufRead + use<>) {
     http::stream(url, headers).unwrap()

@@ -1,4 +1,4 @@
-//! Campaigns: from the import of an audience through the cron trigger to the devices that leave it.
+//! Campaigns: from the import of an audience through the cron trigger to the removal of devices.
 
 mod audiences;
 mod documents;
@@ -18,20 +18,20 @@ use crate::caller::Answer;
 use crate::deployment::Caller;
 use crate::test_env::{Isolated, TestEnv, until_within};
 
-/// The type of bodies in lines.
+/// The media type of bodies in lines.
 const LINES: &str = "application/x-ndjson";
 
-/// How long a run may take on a busy machine.
+/// The timeout of a run on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Long ago: what APNs says of a device that is gone is later.
+/// A registration time in the past: APNs' timestamp of a gone device is later.
 const LONG_AGO: &str = "2024-01-01T00:00:00Z";
 
 /// An audience, by its name.
 struct Audience(String);
 
 impl Audience {
-    /// A new one of the shop.
+    /// Creates an audience of the shop.
     #[track_caller]
     fn create(env: &TestEnv, name: &str, shards: u32) -> Self {
         let body = json!({"app": "shop", "shards": shards});
@@ -57,24 +57,24 @@ impl Audience {
         answer.with_status(200)
     }
 
-    /// Its document.
+    /// Returns its document.
     #[track_caller]
     fn status(&self, env: &TestEnv) -> Value {
         env.get(&self.path("")).with_status(200)
     }
 
-    /// How many of its devices a segment has.
+    /// Counts its devices in a segment.
     #[track_caller]
     fn count(&self, env: &TestEnv, segment: &Value) -> u64 {
         let answer = env.post(&self.path("/count"), &json!({"segment": segment}));
         answer.with_status(200)["devices"].as_u64().unwrap()
     }
 
-    /// All its devices.
+    /// Returns all its devices.
     #[track_caller]
     fn devices(&self, env: &TestEnv) -> Vec<Value> {
         let body = env.get(&self.path("/devices")).with_status(200);
-        // One line alone is a document.
+        // A single line is a document.
         let mut lines = match body {
             Value::String(lines) => parse(&lines),
             line => vec![line],
@@ -88,7 +88,7 @@ impl Audience {
 struct Campaign(String);
 
 impl Campaign {
-    /// A new one.
+    /// Creates a campaign.
     #[track_caller]
     fn create(env: &TestEnv, document: &Value) -> Self {
         let answer = env.post("/v1/campaigns", document);
@@ -119,7 +119,7 @@ impl Campaign {
         page["runs"].as_array().unwrap().clone()
     }
 
-    /// Its only run, once it is in this state.
+    /// Waits until its only run is in this state. Returns the run.
     #[track_caller]
     fn run_once(&self, env: &TestEnv, state: &str) -> Value {
         let mut run = Value::Null;
@@ -133,14 +133,14 @@ impl Campaign {
         run
     }
 
-    /// Its only run, once it is done.
+    /// Waits until its only run is done. Returns the run.
     #[track_caller]
     fn done(&self, env: &TestEnv) -> Value {
         self.run_once(env, "done")
     }
 }
 
-/// Sends a document by any method, as the caller that reaches both apps.
+/// Sends a document with any method, as the caller with access to both apps.
 #[track_caller]
 fn send(env: &TestEnv, method: &str, path: &str, body: &Value) -> Answer {
     let headers = [("content-type", "application/json")];
@@ -153,12 +153,12 @@ fn fire_trigger(env: &TestEnv) {
     env.worker.fire_trigger().unwrap();
 }
 
-/// A campaign for an audience, so soon that the next trigger starts it.
+/// Returns a campaign that the next trigger starts.
 fn soon(audience: &Audience, body: &str) -> Value {
     due_in(SOON, audience, body)
 }
 
-/// The same, due in some time.
+/// Does the same, due after a delay.
 fn due_in(delay: Duration, audience: &Audience, body: &str) -> Value {
     let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + delay;
     let at = jiff::Timestamp::from_millisecond(i64::try_from(at.as_millis()).unwrap()).unwrap();
@@ -169,29 +169,30 @@ fn due_in(delay: Duration, audience: &Audience, body: &str) -> Value {
     })
 }
 
-/// Waits until what is [`soon`] is due, and fires the trigger.
+/// Waits until a campaign of [`soon`] is due, and fires the trigger.
 fn fire_trigger_soon(env: &TestEnv) {
     sleep(SOON + Duration::from_millis(200));
     fire_trigger(env);
 }
 
-/// In how long what is to be soon is.
+/// The delay of [`soon`].
 const SOON: Duration = Duration::from_millis(1500);
 
-/// Starts a Worker that was killed, with scans that hand over so many steps: however fast the machine is, they are not over.
+/// Starts a killed Worker with scans that hand over at most this many steps, so that they are not over even
+/// on a fast machine.
 fn hold_scans(env: &mut Isolated, steps: u32) {
     env.wrap(include_str!("campaigns/held_scans.mjs"));
     env.set("STEPS", &steps.to_string());
     env.restart();
 }
 
-/// A document for each line.
+/// Parses a document per line.
 fn parse(lines: &str) -> Vec<Value> {
     let lines = lines.lines().filter(|line| !line.is_empty());
     lines.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// A line of an import for each device, as `line` makes it of its place.
+/// Returns a line of an import per device. `line` receives its index.
 fn lines(devices: &[String], line: impl Fn(usize) -> Value) -> String {
     let mut all = String::new();
     for (place, token) in devices.iter().enumerate() {
@@ -205,7 +206,7 @@ fn lines(devices: &[String], line: impl Fn(usize) -> Value) -> String {
     all
 }
 
-/// The text of the only notification that a device shows.
+/// Returns the text of the only notification that a device shows.
 #[track_caller]
 fn shown(env: &TestEnv, device: &str) -> String {
     let requests = env.requests_to(device);

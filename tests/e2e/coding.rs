@@ -1,4 +1,4 @@
-//! Compressed bodies: what the platform hands over, and what each request makes of it.
+//! Compressed bodies: what the platform passes on, and how each endpoint handles them.
 
 use std::io::Write;
 
@@ -69,7 +69,7 @@ fn a_batch_is_the_same_however_it_is_compressed() {
         let headers = [&[LINES, key], headers].concat();
         env.call(Caller::Both, "POST", "/v1/push", &headers, body)
     };
-    // A body that is cut off leaves nothing behind.
+    // An incomplete body stores nothing.
     let body = gzip(&text);
     upload(&body[..body.len() - 9], &[GZIP]).problem(400, "not-json");
     let first = upload(&body, &[GZIP]).with_status(202);
@@ -86,7 +86,7 @@ fn a_batch_is_the_same_however_it_is_compressed() {
 fn an_order_that_is_large_when_decompressed_becomes_a_batch() {
     let env = TestEnv::shared();
     let device = env.device("coding, large");
-    // More than can be answered at once, of which little is left when it is compressed.
+    // More than can be answered immediately, but small when compressed.
     let text = format!(
         "{}\n{}{device}\n",
         json!({"app": "shop", "notification": {"payload": {"aps": {"alert": "Large"}}}}),

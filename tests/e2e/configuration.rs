@@ -71,7 +71,7 @@ fn a_fault_of_one_app_stops_that_app_alone() {
         NEWS.name: NEWS.setting(),
         "calls": { "team_id": "SHOPTEAM01", "key_id": "SHOPKEY001", "topic": "com.acme.voip" },
     });
-    // The news have no secret.
+    // The app `news` has no signing key.
     let env = TestEnv::isolated(
         Options::default(),
         &[("APPS", &apps.to_string()), ("APNS_KEY_NEWSKEY001", "")],
@@ -93,7 +93,7 @@ fn a_fault_of_one_app_stops_that_app_alone() {
     });
     assert_eq!(env.requests_to(&other).len(), 1);
 
-    // Whoever reaches the broken one is told what is missing, and nobody else.
+    // Only a caller with access to the broken app learns what is missing.
     let body = order(NEWS.name, &shop).to_string();
     for headers in [&queued[..], &[]] {
         for caller in [Caller::Both, Caller::News] {

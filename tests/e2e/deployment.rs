@@ -1,4 +1,4 @@
-//! What the Worker is deployed with: apps, signing keys, callers' keys.
+//! The settings of the Worker: apps, signing keys, API keys.
 
 use apns_mock::{Environment, KeySpec, Server};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use testbed::settings::{self, Settings};
 pub(crate) use testbed::keys::sha256_hex as digest;
 pub(crate) use testbed::settings::origins as origins_at;
 
-/// An app, with a team and a key of its own.
+/// An app with its own team and signing key.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) name: &'static str,
@@ -36,22 +36,22 @@ pub(crate) const NEWS: App = App {
     key_id: "NEWSKEY001",
 };
 
-/// A caller that the Worker knows.
+/// A caller of the Worker.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Caller {
-    /// It reaches both apps.
+    /// Has access to both apps.
     Both,
-    /// It reaches the shop alone.
+    /// Has access to the shop.
     Shop,
-    /// It reaches the news alone.
+    /// Has access to the news.
     News,
 }
 
 impl Caller {
-    /// All of them.
+    /// All callers.
     pub(crate) const ALL: [Self; 3] = [Self::Both, Self::Shop, Self::News];
 
-    /// What it sends as its key.
+    /// Returns its API key.
     pub(crate) fn key(self) -> String {
         digest(&format!("the key of {self:?}"))
     }
@@ -66,17 +66,17 @@ impl Caller {
 }
 
 impl App {
-    /// The private key as Apple's `.p8` files have it.
+    /// Returns the private key as in Apple's `.p8` files.
     pub(crate) fn private_pem(&self) -> String {
         SigningKey::from_seed(self.key_id).unwrap().private_pem
     }
 
-    /// The key as the server has to know it.
+    /// Returns the registration of the key at the server.
     pub(crate) fn key(&self) -> KeySpec {
         self.key_made_from(self.key_id)
     }
 
-    /// A key by the same name that is not the app's.
+    /// Returns the registration of a different key with the same id.
     pub(crate) fn wrong_key(&self) -> KeySpec {
         self.key_made_from("another key")
     }
@@ -92,7 +92,7 @@ impl App {
         }
     }
 
-    /// What the variable `APPS` says of it.
+    /// Returns the app as it is in the variable `APPS`.
     pub(crate) fn setting(&self) -> Value {
         self.deployed().document()
     }
@@ -108,7 +108,7 @@ impl App {
     }
 }
 
-/// The variables and secrets of a Worker that sends to `server`.
+/// Returns the variables and secrets of a Worker that sends to `server`.
 pub(crate) fn settings(server: &Server) -> Settings {
     let apps = [&SHOP, &NEWS].map(|app| (app.deployed(), app.private_pem()));
     let callers = Caller::ALL.map(|caller| settings::Caller {
@@ -119,13 +119,13 @@ pub(crate) fn settings(server: &Server) -> Settings {
     settings::settings(&apps, &callers, origins(server))
 }
 
-/// Where a Worker finds `server`.
+/// Returns the origins of `server` for the Worker.
 pub(crate) fn origins(server: &Server) -> String {
     let port = |environment| server.addr(environment).port();
     origins_at(port(Environment::Production), port(Environment::Sandbox))
 }
 
-/// What of the settings must never be seen in a log.
+/// Returns the parts of the settings that must never be in a log.
 pub(crate) fn secrets() -> Vec<String> {
     let keys = Caller::ALL
         .into_iter()

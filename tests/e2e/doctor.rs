@@ -1,4 +1,4 @@
-//! What the doctor finds on a deployment that is well; see `network` and `provider_tokens` for others.
+//! What the doctor reports about a healthy deployment. See `network` and `provider_tokens` for others.
 
 use serde_json::{Value, json};
 

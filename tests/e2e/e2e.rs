@@ -1,12 +1,13 @@
-//! End-to-end tests: the built Worker in workerd, under `wrangler dev` and offline, against apns-mock over TLS.
+//! End-to-end tests: the built Worker in workerd, under `wrangler dev` and offline, against apns-mock over
+//! TLS.
 //!
-//! Nothing between the caller's request and the server's records is replaced. One difference from production is left:
-//! workerd's `fetch` speaks HTTP/1.1. `cargo xtask e2e` builds the Worker and runs these tests.
+//! Nothing between the caller's request and the server's records is replaced. There is one difference from
+//! production: workerd's `fetch` uses HTTP/1.1. `cargo xtask e2e` builds the Worker and runs these tests.
 //!
-//! A test has its own [`test_env::TestEnv`] if it changes what all tests would see: the latency, the clock, the keys, the
-//! Worker's life. The other tests share one environment per transport ([`shared`]) and use their own devices. At the end
-//! of each test the environment is checked: the server saw no rule broken, and the log holds no secret
-//! ([`test_env::TestEnv::check`]).
+//! A test has its own [`test_env::TestEnv`] if it changes what other tests would notice: the latency, the
+//! clock, the keys, or the Worker's process. The other tests share one environment per transport ([`shared`])
+//! and use their own devices. At the end of each test the environment is checked: the server has logged no
+//! violation, and the log has no secret ([`test_env::TestEnv::check`]).
 
 #[cfg(test)]
 mod batches;

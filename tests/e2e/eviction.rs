@@ -1,4 +1,4 @@
-//! A gate that loses its memory in the middle of work.
+//! A gate that is evicted while permits are leased.
 
 use std::thread;
 use std::time::Duration;
@@ -30,7 +30,7 @@ fn a_killed_worker_comes_back_with_its_provider_token_and_knows_what_was_in_flig
     let devices = env.devices(&SHOP, "eviction", 30);
     assert_eq!(env.push(&order(&devices[..10]))["counts"]["accepted"], 10);
 
-    // One order never gets its answer: it is under way when the Worker dies.
+    // One request never gets its answer: it is in progress when the Worker dies.
     env.apns
         .fault(Fault::new(FaultKind::Silence).for_token(&devices[10]))
         .unwrap();
@@ -52,7 +52,7 @@ fn a_killed_worker_comes_back_with_its_provider_token_and_knows_what_was_in_flig
     env.kill_and_restart();
     assert!(stuck.join().unwrap(), "the Worker died before it could answer");
 
-    // The permits of the dead holder are out until their time is over, and the rest can be used.
+    // The permits of the dead holder are leased until they expire, and the others can be used.
     let after = gate(&env);
     assert_eq!((&after["in_use"], &after["limit"]), (&json!(1), &json!(12)));
     let answer = env.push(&order(&devices[11..]));
@@ -84,7 +84,7 @@ fn a_gate_that_is_evicted_keeps_its_provider_token_and_gives_the_permits_out_aga
     assert_eq!((&gate["proven"], &gate["limit"]), (&json!(true), &json!(6)));
     assert_eq!(env.push(&order(&devices[6..12]))["counts"]["accepted"], 6);
 
-    // In the middle of an order, which holds all permits.
+    // During a request that holds all permits.
     let body = order(&devices[12..36]);
     let under_way = {
         let url = env.worker.url("/v1/push");

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use crate::deployment::{NEWS, SHOP};
 use crate::test_env::{Isolated, TestEnv, until};
 
-/// An app of the same credential that sends by `fetch`, whose connection can then be used again.
+/// An app with the same credential that sends with `fetch`, so that its connection can be used again.
 const BY_FETCH: &str = "shop-by-fetch";
 
-/// An environment that sends over sockets of so many objects, and what it does without one.
+/// Creates an environment that sends over the sockets of `objects` objects, with this setting for the
+/// fallback.
 fn env(fallback: &str, objects: &str) -> Isolated {
     let mut by_fetch = SHOP.setting();
     by_fetch["transport"] = json!("fetch");
@@ -28,7 +29,7 @@ fn order(app: &str, token: &str) -> Value {
     json!({ "app": app, "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": [{ "token": token }] })
 }
 
-/// From now on, or no longer, the server closes new connections at once.
+/// Sets whether the server closes new connections at once.
 fn refuse_connections(env: &TestEnv, refuse: bool) {
     let fault = Fault {
         delay_ms: Some(if refuse { 600_000 } else { 0 }),
@@ -37,7 +38,7 @@ fn refuse_connections(env: &TestEnv, refuse: bool) {
     env.apns.fault(fault).unwrap();
 }
 
-/// Waits for an order that comes while the delay after a failure runs, and so does not try to connect.
+/// Repeats `send` until a request falls into the delay after a failure, and so does not try to connect.
 fn until_an_order_does_not_connect(env: &TestEnv, send: impl Fn()) {
     until("an order that does not try to connect", || {
         let before = env.worker.log().matches(CONNECT_FAILED).count();
@@ -55,7 +56,7 @@ const FELL_BACK: &str = r#""event":"fell_back""#;
 fn an_order_for_which_no_socket_opens_goes_by_fetch_and_later_ones_over_a_socket_again() {
     let env = env("fetch", "1");
     let token = env.device("fallback");
-    // A connection that `fetch` keeps, as no new one is taken.
+    // This opens a connection that `fetch` keeps, because no new one will be accepted.
     assert_eq!(env.push(&order(BY_FETCH, &token))["transport"], "fetch");
     refuse_connections(&env, true);
     let push = || {
@@ -106,7 +107,7 @@ fn without_a_fallback_an_order_for_which_no_socket_opens_is_turned_away_unsent()
     });
     assert_eq!(env.apns.device(&token)[0].screen.count, 1);
 
-    // Nobody listens any more. The connection that was open has ended, and the order finds that out.
+    // Nobody listens any more. The open connection has ended, which the request discovers.
     env.apns.stop();
     turned_away();
     assert_eq!(env.apns.device(&token)[0].screen.count, 1);
@@ -130,7 +131,7 @@ fn the_failures_of_a_credential_back_off_together_though_it_may_have_several_con
         rest[..end].parse::<u64>().unwrap()
     });
     let delays: Vec<u64> = delays.collect();
-    // An object of its own would have begun anew with a second.
+    // With an object of its own, the delay would have begun at a second again.
     for (delay, full) in delays.iter().zip([1000, 2000, 4000, 8000]) {
         assert!((full / 2..=full).contains(delay), "{delays:?}");
     }

@@ -1,5 +1,5 @@
-//! Each way in which APNs, or the way to it, can fail: what the caller is told, and what the device shows.
-//! All of it holds by each transport.
+//! Each way in which APNs, or the connection to it, can fail: the caller's result, and what the device shows.
+//! Every rule is tested with both transports.
 
 use std::time::{Duration, SystemTime};
 
@@ -28,7 +28,7 @@ over_both_transports! {
     a_connection_that_ends_in_good_order_loses_no_push,
 }
 
-/// An order for one device; with a collapse id it may be sent twice.
+/// Returns a request for one device. With a collapse id, the push may be repeated.
 fn order(token: &str, collapse_id: Option<&str>) -> Value {
     let mut notification = json!({ "payload": { "aps": { "alert": "Sale" } } });
     if let Some(id) = collapse_id {
@@ -37,7 +37,7 @@ fn order(token: &str, collapse_id: Option<&str>) -> Value {
     json!({ "app": "shop", "notification": notification, "devices": [{ "token": token }] })
 }
 
-/// Sends to one device that meets a fault: the result, and what APNs got.
+/// Sends to one device whose push meets a fault. Returns the result and the requests that APNs received.
 #[track_caller]
 fn push_into(
     env: &TestEnv,
@@ -51,7 +51,7 @@ fn push_into(
     (answer["results"][0].clone(), env.requests_to(&token))
 }
 
-/// How many notifications the device of [`push_into`] shows, and how many were replaced.
+/// Returns how many notifications the device of [`push_into`] shows, and how many were replaced.
 fn shown(env: &TestEnv, name: &str) -> (u64, u64) {
     let token = env.tokens(&format!("faults, {name}"), 1).remove(0);
     let screen = env.apns.device(&token).remove(0).screen;
@@ -67,7 +67,7 @@ fn assert_outcome(result: &Value, status: &str, code: u16, reason: Option<&str>,
     );
 }
 
-/// All attempts of a push carry the one apns-id that the caller is told.
+/// Asserts that all attempts of a push have the apns-id in the result.
 #[track_caller]
 fn assert_attempts(result: &Value, requests: &[RecordedRequest], count: usize) {
     assert_eq!(result["attempts"], count);
@@ -99,7 +99,7 @@ fn a_push_that_apns_goes_on_refusing_is_handed_back_with_a_delay(env: &TestEnv) 
     let (result, requests) = push_into(env, "persistent", Fault::answer(503, "ServiceUnavailable"), None);
     assert_outcome(&result, "retrying", 503, Some("ServiceUnavailable"), "retry");
     assert_attempts(&result, &requests, 3);
-    // Apple's quarter of an hour.
+    // Apple asks to wait for a quarter of an hour.
     assert_eq!(result["retry_after"], 900);
     assert_eq!(shown(env, "persistent"), (0, 0));
 }
@@ -177,7 +177,7 @@ fn a_retry_after_as_a_date_is_waited_for(env: &TestEnv) {
     let (result, requests) = push_into(env, "retry-after as a date", fault, None);
     assert_outcome(&result, "accepted", 200, None, "accepted");
     assert_attempts(&result, &requests, 2);
-    // A date has no fractions of a second, and the two clocks are one.
+    // An HTTP date has no fractions of a second, and both use the same clock.
     assert!(begin.elapsed().unwrap() >= Duration::from_secs(3));
 }
 
@@ -187,12 +187,12 @@ fn an_answer_that_is_not_from_apns_leaves_open_what_became_of_the_push(env: &Tes
         delivered: true,
         ..Fault::answer(502, "Bad Gateway").times(1)
     };
-    // Sent again, it could show twice.
+    // Repeated, it could be shown twice.
     let (result, requests) = push_into(env, "html", html(), None);
     assert_outcome(&result, "failed", 502, Some("AnswerNotFromApns"), "unknown");
     assert_attempts(&result, &requests, 1);
     assert_eq!(shown(env, "html"), (1, 0));
-    // With a collapse id it takes its own place.
+    // With a collapse id it replaces itself.
     let (result, requests) = push_into(env, "html, collapse", html(), Some("sale"));
     assert_outcome(&result, "accepted", 200, None, "accepted");
     assert_attempts(&result, &requests, 2);
@@ -200,7 +200,8 @@ fn an_answer_that_is_not_from_apns_leaves_open_what_became_of_the_push(env: &Tes
 }
 
 fn a_proxy_that_could_not_connect_says_that_nothing_was_sent(env: &TestEnv) {
-    // How Cloudflare's `fetch` tells of a connection that was refused, or broke before the request.
+    // Cloudflare's `fetch` reports these statuses for a connection that was refused, or broke before the
+    // request.
     for status in [521, 522, 525] {
         let fault = Fault {
             body: FaultBody::Html,

@@ -34,7 +34,7 @@ fn an_object_that_hangs_holds_up_no_batch_and_its_caller_is_told_within_the_limi
 
 #[test]
 fn the_doctor_says_within_its_limit_that_apns_does_not_answer() {
-    // It takes connections, and says nothing.
+    // It accepts connections and never answers.
     let silence = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silence.local_addr().unwrap().port();
     let origins = deployment::origins_at(port, port);
@@ -50,8 +50,8 @@ fn the_doctor_says_within_its_limit_that_apns_does_not_answer() {
     assert!(probes.iter().all(|probe| probe["ok"] == false), "{doctor}");
 }
 
-/// How long a call to an object may take that answers from its rows.
+/// The limit of a call that an object answers from its rows.
 const CALL_LIMIT: Duration = Duration::from_secs(15);
 
-/// How long the probes may take, and somewhat more: opening a connection, and two attempts.
+/// The limit of the probes, with some tolerance: opening a connection, and two attempts.
 const DOCTOR_LIMIT: Duration = Duration::from_secs(20);

@@ -1,4 +1,5 @@
-//! Whose key it is decides what it reaches: every route with a key of another app, keys that clash, names of any kind.
+//! The access of API keys: every route with the key of another app, keys that conflict, and names of any
+//! kind.
 
 use std::io::BufRead;
 
@@ -10,21 +11,21 @@ use crate::caller::{self, Answer};
 use crate::deployment::{App, Caller, NEWS, SHOP, digest};
 use crate::test_env::TestEnv;
 
-/// What the holder of a key of the news is answered about things of the shop.
+/// The answer to the key of `news` for something of `shop`.
 enum Right {
-    /// 403, or 404: as if there was nothing.
+    /// 403, or 404 as for something that does not exist.
     Refused,
-    /// 200 with the caller's own, and nothing of the shop's.
+    /// 200 with the caller's own objects only.
     OwnAlone,
-    /// 409: the name is taken, and nothing more.
+    /// 409: the name is taken. Reveals nothing else.
     Taken,
-    /// 422, as for a name that the body makes up.
+    /// 422, as for a name that does not exist.
     Unknown,
     /// The route needs no key.
     Open,
 }
 
-/// A row for each route; the body is what the shop's own caller could send.
+/// Returns a row per route. The body is what the shop's own caller could send.
 fn rows(batch: &str, audience: &str, campaign: &str, token: &str) -> Vec<(String, Right, String)> {
     let order = json!({ "app": SHOP.name, "notification": alert(), "devices": [{ "token": token }] });
     let order = order.to_string();
@@ -81,7 +82,7 @@ fn rows(batch: &str, audience: &str, campaign: &str, token: &str) -> Vec<(String
     rows
 }
 
-/// Whether a path is one that a pattern of the table stands for.
+/// Whether a path matches a pattern of the table.
 fn is_of(pattern: &str, path: &str) -> bool {
     let (pattern, path) = (pattern.split('/'), path.split('/'));
     pattern.clone().count() == path.clone().count()
@@ -175,7 +176,7 @@ fn a_key_of_another_app_gets_no_data_by_any_route() {
             Right::Taken => assert_eq!(status, 409, "{route}"),
             Right::Unknown => assert_eq!(status, 422, "{route}"),
         }
-        // What the caller wrote itself, its problem may repeat.
+        // A problem may repeat what the caller itself sent.
         let text = answer
             .body
             .to_string()
@@ -285,7 +286,7 @@ fn keys_that_clash_are_refused_and_named_and_all_others_work() {
     );
     assert_eq!(doctor["healthy"], false);
 
-    // Both keys of one that is rotated are the same caller: the same Idempotency-Key is the same batch.
+    // Both keys of a rotated one are the same caller: the same Idempotency-Key is the same batch.
     let idempotent = [("idempotency-key", "identity")];
     let ids: Vec<String> = ["old", "new", "odd"]
         .iter()
@@ -295,7 +296,7 @@ fn keys_that_clash_are_refused_and_named_and_all_others_work() {
         })
         .collect();
     assert_eq!(ids[0], ids[1]);
-    // Another caller's is another one, whatever its name is made of.
+    // Another caller has another batch, whatever its name contains.
     assert_ne!(ids[0], ids[2]);
     for path in ["", "/receipts"] {
         let path = format!("/v1/batches/{}{path}", ids[2]);

@@ -1,4 +1,4 @@
-//! Orders and answers in lines.
+//! Send requests and answers in lines.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -20,7 +20,7 @@ over_both_transports! {
 
 const LINES: &str = "application/x-ndjson";
 
-/// An order in lines.
+/// Returns a request in lines.
 fn order(on_invalid: &str, tokens: &[&str]) -> String {
     let head = json!({ "app": "shop", "on_invalid": on_invalid, "notification": { "payload": { "aps": { "alert": "Sale" } } } });
     let devices = tokens
@@ -31,7 +31,7 @@ fn order(on_invalid: &str, tokens: &[&str]) -> String {
     lines.collect()
 }
 
-/// The answer's lines to an order in lines.
+/// Returns the lines of the answer to a request in lines.
 fn push(env: &TestEnv, order: &str) -> Vec<Value> {
     let headers = [("content-type", LINES), ("accept", LINES)];
     let answer = env.call(Caller::Both, "POST", "/v1/push", &headers, order.as_bytes());
@@ -43,7 +43,7 @@ fn push(env: &TestEnv, order: &str) -> Vec<Value> {
 
 fn results_come_as_lines_in_the_order_of_their_completion_with_the_counts_last(env: &TestEnv) {
     let first = env.device("lines, first");
-    // From now on the provider token is proven: pushes go together.
+    // After this, the provider token is proven and pushes are sent together.
     push(env, &order("reject", &[&first]));
     let known = env.devices(&SHOP, "lines", 4);
     let unknown = env.tokens("lines, unknown", 1).remove(0);
@@ -60,7 +60,7 @@ fn results_come_as_lines_in_the_order_of_their_completion_with_the_counts_last(e
         last["counts"],
         json!({ "devices": 6, "accepted": 4, "rejected": 2, "retrying": 0, "failed": 0, "duplicate": 0, "gone": 0 })
     );
-    // What is skipped is known at once, and the late one last.
+    // The result of a skipped device comes first, and the delayed one last.
     let indexes: Vec<u64> = lines.iter().map(|line| line["index"].as_u64().unwrap()).collect();
     assert_eq!((indexes[0], indexes[5]), (3, 0), "{indexes:?}");
     let mut sorted = indexes;
@@ -84,7 +84,7 @@ fn results_come_as_lines_in_the_order_of_their_completion_with_the_counts_last(e
 
 fn a_fault_in_a_line_is_told_with_the_place_of_its_device_and_nothing_is_sent(env: &TestEnv) {
     let known = env.device("lines, faults");
-    // The devices' lines are those from the second on.
+    // The lines of devices begin with the second.
     let body = order("reject", &[&known, "no token", &known, "nor this"]);
     let headers = [("content-type", LINES), ("accept", LINES)];
     let answer = env.call(Caller::Both, "POST", "/v1/push", &headers, body.as_bytes());
@@ -128,7 +128,7 @@ fn over_a_socket_a_caller_that_leaves_in_the_middle_of_its_order_stops_no_push()
     for accept in [LINES, "application/json"] {
         let devices = env.devices(&SHOP, &format!("lines, leaving, {accept}"), 300);
         env.apns.set_max_concurrent_streams(20);
-        // APNs takes no more, and what was answered until then is on its way to the caller.
+        // APNs accepts no further pushes, and the results so far are sent to the caller.
         let pause = Fault {
             streams: Some(0),
             ..Fault::new(FaultKind::StreamLimit).times(1)
@@ -160,10 +160,10 @@ fn over_a_socket_a_caller_that_leaves_in_the_middle_of_its_order_stops_no_push()
     }
 }
 
-/// Enough for the Worker to hear that a caller has left.
+/// Enough time for the Worker to notice that a caller has disconnected.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-/// Sends an order in lines, and leaves the answer to be read.
+/// Sends a request in lines, without reading the answer.
 fn send(env: &TestEnv, accept: &str, body: &str) -> TcpStream {
     let mut connection = TcpStream::connect(env.worker.authority()).unwrap();
     let key = Caller::Both.key();

@@ -1,4 +1,4 @@
-//! What may stand in the Worker's log, and what may not.
+//! What the Worker's log may contain, and what not.
 
 use std::collections::HashSet;
 
@@ -8,15 +8,16 @@ use serde_json::json;
 use crate::deployment::{Caller, SHOP};
 use crate::test_env::TestEnv;
 
-/// What the line of an order that was sent begins with.
+/// The beginning of the log line about a send request.
 pub(crate) const SENT: &str = r#""event":"sent""#;
 
-/// What a path of a push begins with; a device token follows.
+/// The beginning of a push's path. A device token follows.
 const PATH: &str = "/3/device/";
 
-/// The secrets of which a log holds any part that is long enough to be told from chance, by their beginnings.
+/// Returns the beginnings of the secrets of which a log contains a part that is too long to be a coincidence.
 pub(crate) fn secrets_in<'s>(log: &str, secrets: impl Iterator<Item = &'s str>) -> Vec<String> {
-    // Secrets are device tokens by the thousand: each part is looked up, and the log is read once.
+    // There are thousands of secrets, because device tokens are secrets. So each part is looked up, and the
+    // log is read once.
     let windows: HashSet<&[u8]> = log.as_bytes().windows(PART).collect();
     let held = secrets.chain([PATH]).filter(|secret| {
         let (parts, rest) = secret.as_bytes().as_chunks::<PART>();
@@ -26,7 +27,7 @@ pub(crate) fn secrets_in<'s>(log: &str, secrets: impl Iterator<Item = &'s str>) 
     held.map(|secret| secret.chars().take(8).collect()).collect()
 }
 
-/// The length of a part of a secret: 60 random bits in the densest of their alphabets, and more than in a hint.
+/// The length of a part of a secret: 60 random bits in their densest alphabet, and more than a hint shows.
 const PART: usize = 16;
 
 #[test]
@@ -52,7 +53,7 @@ fn an_order_is_logged_with_its_numbers_and_no_secret_is() {
     for token in [&known[0], &unknown, &lost, &known[1]] {
         env.push(&order(token));
     }
-    // And what is refused: the caller, the app, a token, a field, a body.
+    // Rejected requests too: the caller, the app, a token, a field, a body.
     let token = format!("{}x", known[0]);
     env.post("/v1/push", &order(&token)).with_status(422);
     env.post("/v1/push", &json!({ &known[0]: 1 })).with_status(422);

@@ -1,4 +1,4 @@
-//! Memory that does not grow with what is sent.
+//! Memory that does not grow with the number of pushes.
 
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use crate::deployment::SHOP;
 use crate::log::SENT;
 use crate::test_env::TestEnv;
 
-/// Ten of the largest orders, at a server that takes its time: a hundred thousand pushes.
+/// Ten requests of the largest size, to a slow server: a hundred thousand pushes.
 const ORDERS: usize = 10;
 
-/// After these the isolate has about all the memory that an order needs; later the allocator may still take a piece.
+/// After these the isolate has nearly all the memory that a request needs. The allocator may still request a
+/// piece later.
 const FIRST: usize = 3;
 
-/// Such pieces have 2 MB. Seventy thousand pushes that each left 120 bytes behind would take more than this.
+/// Such pieces have 2 MB. Seventy thousand pushes that each leaked 120 bytes would need more than this.
 const SLACK_KB: u64 = 8 * 1024;
 
 #[test]

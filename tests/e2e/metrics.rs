@@ -1,4 +1,4 @@
-//! The metrics: what each way of sending adds to them, and who may read them.
+//! The metrics: what each way of sending adds, and who may read them.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use crate::caller;
 use crate::deployment::{Caller, NEWS, SHOP};
 use crate::test_env::{TestEnv, until};
 
-/// An app of the shop's credential that sends by `fetch`.
+/// An app with the shop's credential that sends with `fetch`.
 const BY_FETCH: &str = "shop-by-fetch";
 
 /// The samples of an answer, by name and labels.
@@ -38,13 +38,13 @@ impl Samples {
         )
     }
 
-    /// A sample's value; nought if there is none.
+    /// Returns a sample's value, or 0 if it does not exist.
     fn of(&self, name: &str) -> f64 {
         self.0.get(name).copied().unwrap_or_default()
     }
 }
 
-/// Waits for metrics of which all these are as they should be: they are added after the answer.
+/// Waits until these samples have these values, because they are added after the answer.
 #[track_caller]
 fn until_counted(env: &TestEnv, expected: &[(&str, f64)]) -> Samples {
     let found = Cell::new(None);
@@ -78,7 +78,7 @@ fn every_way_of_sending_is_counted_once() {
     let known = env.device("metrics");
     let unknown = env.tokens("metrics, unknown", 1).remove(0);
 
-    // By `fetch`: an order that is sent, and one with a fault.
+    // With `fetch`: a request that is sent, and one with a fault.
     let answer = env.push(&order(BY_FETCH, &[&known, &unknown]));
     assert_eq!(answer["counts"]["accepted"], 1, "{answer}");
     env.post("/v1/push", &order(BY_FETCH, &["not a token"]))
@@ -107,14 +107,14 @@ fn every_way_of_sending_is_counted_once() {
         samples.of(r#"permits_limit{credential="shop"}"#) > 0.0,
         "{samples:?}"
     );
-    // The credential is told once, though two apps have it.
+    // The credential is listed once, although two apps have it.
     assert!(
         !samples
             .0
             .contains_key(r#"permits_limit{credential="shop-by-fetch"}"#)
     );
 
-    // A socket that cannot be opened: the order goes by `fetch`, on a connection that is open already.
+    // No socket can be opened, so the request is sent with `fetch` on an open connection.
     let refuse_connections_for = |millis| Fault {
         delay_ms: Some(millis),
         ..Fault::new(FaultKind::RefuseConnections)
@@ -136,7 +136,7 @@ fn every_way_of_sending_is_counted_once() {
         ],
     );
 
-    // Over a socket, as soon as one can be opened; until then `fetch` is fallen back to.
+    // Over a socket, as soon as one can be opened. Until then `fetch` is the fallback.
     env.apns.fault(refuse_connections_for(0)).unwrap();
     let fallbacks = Cell::new(1.0);
     until("an order over a socket", || {
@@ -165,7 +165,7 @@ fn every_way_of_sending_is_counted_once() {
         ],
     );
 
-    // A batch, whose one chunk goes over the socket.
+    // A batch, whose only chunk is sent over the socket.
     let batch = env.devices(&SHOP, "metrics, batch", 3);
     let tokens: Vec<&str> = batch.iter().map(String::as_str).collect();
     let body = order(SHOP.name, &tokens).to_string();
@@ -190,7 +190,7 @@ fn every_way_of_sending_is_counted_once() {
         ],
     );
 
-    // Nothing of it is a secret, and the ids of teams and keys are not told either.
+    // None of it is secret, and the ids of teams and keys are not included.
     let text = env.get("/metrics").with_status(200).to_string();
     for hidden in [&known, &unknown, SHOP.team_id, SHOP.key_id, "eyJ", "Sale"] {
         assert!(!text.contains(hidden), "{hidden} in {text}");

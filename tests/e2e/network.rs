@@ -1,4 +1,4 @@
-//! An APNs that cannot be reached.
+//! An unreachable APNs server.
 
 use apns_mock::{Fault, FaultKind, Options};
 use serde_json::{Value, json};
@@ -20,7 +20,8 @@ fn pushes_to_a_server_that_is_gone_are_unknown_and_the_doctor_says_so() {
         .with_status(200);
     assert_eq!(doctor["healthy"], true);
 
-    // Accepted by the system and closed at once: nobody knows who reads what was sent into it.
+    // The system accepts the connection and closes it at once, so it is unknown whether anybody has read what
+    // was sent.
     let refuse = Fault {
         delay_ms: Some(600_000),
         ..Fault::new(FaultKind::RefuseConnections)
@@ -40,8 +41,9 @@ fn pushes_to_a_server_that_is_gone_are_unknown_and_the_doctor_says_so() {
     );
     assert_eq!(env.requests_to(&tokens[0]).len(), 0);
 
-    // Nobody listens: workerd's `fetch` does not tell this from a connection that broke, so that the Worker cannot say
-    // that nothing was sent. What replaces itself on the device it tries again; the rest it leaves to the caller.
+    // Nobody listens. workerd's `fetch` does not distinguish this from a broken connection, so the Worker
+    // cannot say that nothing was sent. It retries pushes that replace themselves on the device, and leaves
+    // the others to the caller.
     env.apns.stop();
     let mut order = order(&tokens);
     for (attempts, collapse_id) in [(1, Value::Null), (3, json!("sale"))] {
@@ -63,7 +65,7 @@ fn pushes_to_a_server_that_is_gone_are_unknown_and_the_doctor_says_so() {
             );
         }
     }
-    // What the doctor found a moment ago it tells again for some seconds.
+    // The doctor repeats its results for some seconds.
     until("the doctor finds out", || {
         let doctor = env.call(Caller::Shop, "GET", "/v1/doctor", &[], b"");
         let doctor = doctor.with_status(200);

@@ -1,4 +1,4 @@
-//! An order whose devices fare differently.
+//! A request whose devices have different results.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::deployment::SHOP;
 use crate::test_env::{TestEnv, header};
 
-/// Since when the unregistered device of the test is gone: 2016-02-02, 09:28:33.
+/// Since when the unregistered device is gone: 2016-02-02, 09:28:33.
 const GONE_SINCE_MS: i64 = 1_454_405_313_000;
 
 /// Enough for a window of six to fill and slide.
@@ -24,11 +24,11 @@ fn each_device_gets_its_outcome_in_the_order_of_the_request_with_six_in_flight()
 fn over_a_socket_too_each_device_gets_its_outcome_with_all_in_flight_on_one_connection() {
     let state = state_after_a_mixed_order("socket");
     assert_eq!((state.connections_h2, state.connections_h1), (1, 0));
-    // The first goes alone: it shows the provider token.
+    // The first push goes alone, because the provider token is not proven yet.
     assert_eq!(state.peak_in_flight, state.requests - 1);
 }
 
-/// Sends to devices that fare differently, and holds what each transport must.
+/// Sends to devices with different results, and asserts what holds for each transport.
 fn state_after_a_mixed_order(transport: &str) -> State {
     let latency = Latency::fixed(Duration::from_millis(200));
     let env = TestEnv::isolated(
@@ -56,7 +56,7 @@ fn state_after_a_mixed_order(transport: &str) -> State {
         tokens: foreign.clone(),
         ..Registration::device(Environment::Production, "com.example.other", "")
     });
-    // The bad ones stand among the good.
+    // The bad ones are among the good ones.
     let (first, rest) = good.split_at(3);
     let tokens = [first, &gone, &expired, &rest[..7], &unknown, &foreign, &rest[7..]].concat();
     let devices: Vec<Value> = tokens

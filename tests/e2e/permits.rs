@@ -1,4 +1,4 @@
-//! How many pushes of a credential may be in flight, over all orders.
+//! The limit of a credential's pushes in flight, over all requests.
 
 use std::thread;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::deployment::{Caller, SHOP};
 use crate::test_env::{Isolated, TestEnv, until};
 
-/// How many orders may wait for permits.
+/// How many requests may wait for permits.
 const QUEUE: usize = 128;
 
 fn order(tokens: &[String]) -> Value {
@@ -49,7 +49,7 @@ fn one_permit_lets_one_push_be_in_flight_and_a_full_queue_turns_away() {
         &[("PERMITS", "1"), ("ATTEMPT_TIMEOUT_MS", "60000")],
     );
     let devices = env.devices(&SHOP, "permits, one", QUEUE + 4);
-    // The one permit is held for as long as it takes.
+    // The only permit is leased for this time.
     env.apns
         .fault(Fault::new(FaultKind::Silence).times(1).for_token(&devices[0]))
         .unwrap();
@@ -61,7 +61,7 @@ fn one_permit_lets_one_push_be_in_flight_and_a_full_queue_turns_away() {
             .map(|device| scope.spawn(|| env.post("/v1/push", &order(device))))
             .collect();
         until("the full queue", || gate(&env)["waiting"] == QUEUE);
-        // The doctor's probes are over, and count no more.
+        // The doctor's probes are over, and no longer counted.
         assert_eq!(env.take_violations(), Vec::<String>::new());
         let one_more = env.post("/v1/push", &order(&devices[QUEUE + 1..]));
         let wait: u64 = one_more.header("retry-after").unwrap().parse().unwrap();
@@ -76,7 +76,7 @@ fn one_permit_lets_one_push_be_in_flight_and_a_full_queue_turns_away() {
             })
             .unwrap();
         assert_eq!(holder.join().unwrap()["counts"]["failed"], 1);
-        // On a slow machine some have waited too long by now; none is left without an answer.
+        // On a slow machine some have waited too long by now. Each of them gets an answer.
         let mut accepted = 0;
         for answer in waiting.into_iter().map(|order| order.join().unwrap()) {
             match answer.status {
@@ -88,7 +88,7 @@ fn one_permit_lets_one_push_be_in_flight_and_a_full_queue_turns_away() {
         assert_eq!(env.apns.state().accepted, accepted);
     });
     assert_eq!(env.apns.state().peak_in_flight, 1);
-    // And everything is given back.
+    // And all permits were returned.
     assert_eq!(env.push(&order(&devices[QUEUE + 1..]))["counts"]["accepted"], 3);
     let gate = gate(&env);
     assert_eq!((&gate["waiting"], &gate["limit"]), (&json!(0), &json!(1)));

@@ -1,4 +1,4 @@
-//! How many connections there are, who shares one, and how much is in flight on it.
+//! The number of connections, who shares one, and how much is in flight on it.
 
 use std::thread;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use serde_json::{Value, json};
 use crate::deployment::{App, NEWS, SHOP};
 use crate::test_env::{TestEnv, until};
 
-/// The most devices of an order that goes over a socket.
+/// The most devices of a request over a socket.
 const MOST_DEVICES: usize = 10_000;
 
-/// Another app of the shop's credential and topic.
+/// Another app with the shop's credential and topic.
 const OUTLET: App = App {
     name: "outlet",
     ..SHOP
 };
 
-/// Another team's app in the shop's environment.
+/// An app of another team in the shop's environment.
 const TOYS: App = App {
     name: "toys",
     topic: "com.example.toys",
@@ -105,7 +105,7 @@ fn apps_of_one_credential_share_a_connection_and_no_two_credentials_do() {
     });
     assert_eq!(shop, outlet);
     assert!(shop != toys && shop != news && toys != news);
-    // That no connection saw two teams, the check of the environment holds.
+    // The check of the environment asserts that no connection had two teams.
     assert_eq!(env.apns.state().connections_h2, 3);
 }
 

@@ -1,4 +1,4 @@
-//! What a preview shows is what APNs gets.
+//! A preview shows exactly what APNs receives.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::deployment::SHOP;
 use crate::test_env::TestEnv;
 
-/// Headers that the transport adds and the protocol of APNs does not know.
+/// Headers that the transport adds and that are not part of APNs' protocol.
 const TRANSPORTS_OWN: [&str; 5] = [
     "host",
     "content-length",

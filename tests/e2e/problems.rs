@@ -1,4 +1,4 @@
-//! What is wrong with a request, told so that it can be mended.
+//! Problems of invalid requests, which say what to correct.
 
 use serde_json::{Value, json};
 

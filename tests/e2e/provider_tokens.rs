@@ -9,13 +9,13 @@ use crate::deployment::{Caller, SHOP};
 use crate::shared::over_each_transport;
 use crate::test_env::{Isolated, TestEnv, header, until};
 
-/// How far apart the times of issue of two provider tokens are.
+/// The interval between the times of issue of two provider tokens.
 const BUCKET_SECS: u64 = 30 * 60;
 
-/// The age past which the Worker sends no provider token.
+/// The age above which the Worker uses no provider token.
 const USABLE_SECS: u64 = 57 * 60;
 
-/// How long the gate hands out none, after APNs has refused all that there are.
+/// How long the gate grants no permits after APNs has refused all usable tokens.
 const PAUSE_SECS: u64 = 5 * 60;
 
 fn order(tokens: &[String]) -> Value {
@@ -23,7 +23,7 @@ fn order(tokens: &[String]) -> Value {
     json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices })
 }
 
-/// The times of issue of the provider tokens that a device's pushes carried, in seconds.
+/// Returns the times of issue of the provider tokens of a device's pushes, in seconds.
 fn issued_at(env: &TestEnv, device: &str) -> Vec<u64> {
     let requests = env.requests_to(device);
     requests
@@ -55,11 +55,10 @@ fn base64url(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// A refusal of the provider token that one push to the device meets, on a connection that ends with it,
-/// since APNs judges a connection by the token that it saw first.
+/// Makes one push to the device meet a refusal of its provider token, on a connection that then ends.
 ///
-/// The Worker closes its own; workerd would use that of a `fetch` again, unless the server closes it, which
-/// has a header in HTTP/1.1 alone.
+/// APNs judges a connection by the first token that it saw. The Worker closes its own connection. workerd would
+/// reuse that of a `fetch` unless the server closes it, for which only HTTP/1.1 has a header.
 fn refuse_once(env: &TestEnv, transport: &str, status: u16, reason: &str, device: &str) {
     let mut fault = Fault::answer(status, reason);
     if transport == "fetch" {
@@ -72,7 +71,7 @@ fn now_secs() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// The next order is refused as a whole, and the doctor says why.
+/// Asserts that the next request is refused as a whole, and that the doctor says why.
 fn assert_paused(env: &Isolated, devices: &[String]) {
     let answer = env.post("/v1/push", &order(devices));
     let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
@@ -94,14 +93,14 @@ over_each_transport! {
 }
 
 fn one_provider_token_too_many_is_answered_with_the_one_before_it(transport: &str) {
-    // How tokens of other connections count is not what is tested here.
+    // How tokens of other connections count is not tested here.
     let options = Options {
         global_token_floor: false,
         ..Options::default()
     };
     let env = TestEnv::isolated(options, &[("TRANSPORT", transport)]);
     let devices = env.devices(&SHOP, "provider tokens, too many", 8);
-    // One device an order, and so one connection at a time.
+    // One device per request, and so one connection at a time.
     let push = |place: usize| env.push(&order(&devices[place..=place]))["results"][0].clone();
     assert_eq!(push(0)["status"], "accepted");
     let newest = issued_at(&env, &devices[0])[0];
@@ -112,27 +111,27 @@ fn one_provider_token_too_many_is_answered_with_the_one_before_it(transport: &st
     let age_of_before = now_secs() - before;
     let result = push(1);
     if age_of_before >= USABLE_SECS {
-        // It has just become too old: what is left is to wait.
+        // It has just become too old, so the push can only wait.
         assert_eq!(result["status"], "retrying", "{result}");
         assert_eq!(issued_at(&env, &devices[1]), [newest]);
         assert_paused(&env, &devices[2..3]);
         return;
     }
     assert_eq!(result["status"], "accepted", "{result}");
-    // The refusal is not the push's: its attempt is not counted.
+    // The refusal is not about the push, so the attempt is not counted.
     assert_eq!(result["attempts"], 1);
     assert_eq!(issued_at(&env, &devices[1]), [newest, before]);
     assert_eq!(push(2)["status"], "accepted");
     assert_eq!(issued_at(&env, &devices[2]), [before]);
 
-    // That one expires: back to the newest, once.
+    // That token expires: back to the newest one, once.
     refuse_once(&env, transport, 403, "ExpiredProviderToken", &devices[3]);
     assert_eq!(push(3)["status"], "accepted");
     assert_eq!(issued_at(&env, &devices[3]), [before, newest]);
     assert_eq!(push(4)["status"], "accepted");
     assert_eq!(issued_at(&env, &devices[4]), [newest]);
 
-    // And now the newest is refused again: there is no other left, and no third is made.
+    // Now the newest one is refused again. There is no other, and no third one is signed.
     refuse_once(&env, transport, 403, "ExpiredProviderToken", &devices[5]);
     let result = push(5);
     assert_eq!(
@@ -188,7 +187,7 @@ fn a_key_that_apns_does_not_take_stops_the_order_after_one_push_and_no_later_ord
     let batch = paused_batch(&env, &devices[50..]);
     env.take_violations();
 
-    // The doctor says what Apple said, what to compare, and what waits for somebody.
+    // The doctor reports Apple's reason, what to compare, and what waits for a person.
     until("the gate and the registry know", || {
         let doctor = env.get("/v1/doctor").with_status(200);
         let gate = &doctor["gates"][0];
@@ -198,7 +197,7 @@ fn a_key_that_apns_does_not_take_stops_the_order_after_one_push_and_no_later_ord
             && doctor["healthy"] == false
     });
 
-    // Mended at APNs, it works: nothing has to be waited for.
+    // Corrected at APNs, it works at once.
     env.apns.add_key(SHOP.key()).unwrap();
     assert_eq!(env.push(&order(&devices[50..]))["counts"]["accepted"], 1);
     until("the doctor is content", || {
@@ -206,7 +205,7 @@ fn a_key_that_apns_does_not_take_stops_the_order_after_one_push_and_no_later_ord
     });
 }
 
-/// A batch to these devices that pauses because APNs refuses the credential.
+/// Creates a batch to these devices that is paused because APNs refuses the credential.
 fn paused_batch(env: &Isolated, devices: &[String]) -> String {
     let body = order(devices).to_string();
     let queued = [("prefer", "respond-async")];

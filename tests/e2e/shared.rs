@@ -1,4 +1,4 @@
-//! Environments that tests share, and rules that hold by each transport.
+//! Environments that tests share, and rules that are tested with both transports.
 
 use std::ops::Deref;
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -10,23 +10,23 @@ use testbed::Runner;
 use crate::batches::webhooks::SECRET;
 use crate::test_env::{ATTEMPT_TIMEOUT_MS, TestEnv};
 
-/// A shared environment in the hands of one test; checked when the test has passed.
+/// A shared environment in use by a test. Checked when the test has passed.
 pub(crate) struct Shared {
     env: &'static TestEnv,
     turn: Turn,
 }
 
-/// Who else may use the environment meanwhile.
+/// Which other tests may use the environment at the same time.
 enum Turn {
-    /// Whoever keeps to devices of its own: an answer by `fetch` has its connection to itself.
+    /// Any test with its own devices, because each answer by `fetch` has its own connection.
     Any,
-    /// Whoever leaves the connection whole, which all pushes share.
+    /// Tests that do not break the connection, which all pushes share.
     WithOthers { _turn: RwLockReadGuard<'static, ()> },
-    /// Nobody.
+    /// No other test.
     Exclusive { _turn: RwLockWriteGuard<'static, ()> },
 }
 
-/// An environment and the right to break its connections.
+/// An environment, and the lock for breaking its connections.
 #[derive(Default)]
 struct Slot {
     env: OnceLock<TestEnv>,
@@ -34,7 +34,7 @@ struct Slot {
 }
 
 impl Shared {
-    /// A Worker that sends by `fetch`, with a secret for webhooks.
+    /// Returns a Worker that sends with `fetch` and has a secret for webhooks.
     pub(crate) fn by_fetch() -> Self {
         static SLOT: OnceLock<TestEnv> = OnceLock::new();
         Self {
@@ -47,7 +47,7 @@ impl Shared {
         }
     }
 
-    /// A Worker that sends over sockets, for tests after which the connection is as it was.
+    /// Returns a Worker that sends over sockets, for tests that do not break the connection.
     pub(crate) fn by_socket() -> Self {
         let slot = sockets();
         let turn = slot.turns.read().unwrap_or_else(PoisonError::into_inner);
@@ -56,7 +56,7 @@ impl Shared {
         Self { env, turn }
     }
 
-    /// The same for a test that breaks connections.
+    /// Returns the same Worker for a test that breaks connections.
     pub(crate) fn by_socket_exclusive() -> Self {
         let slot = sockets();
         let turn = slot.turns.write().unwrap_or_else(PoisonError::into_inner);
@@ -65,8 +65,8 @@ impl Shared {
         Self { env, turn }
     }
 
-    /// Another one, with a single connection and for a test at a time: few pushes fail on it, so that the permits for many
-    /// stay.
+    /// Returns another Worker with a single connection, for one test at a time. Few pushes fail on it, so the
+    /// limit of permits stays high.
     pub(crate) fn by_wide_socket() -> Self {
         static WIDE: OnceLock<Slot> = OnceLock::new();
         let slot = WIDE.get_or_init(Slot::default);
@@ -82,7 +82,7 @@ fn sockets() -> &'static Slot {
     SLOT.get_or_init(Slot::default)
 }
 
-/// One connection in all, so that whatever happens to it happens to every push.
+/// One connection in total, so that a fault of it affects every push.
 const WIDE_SETTINGS: [(&str, &str); 3] = [
     ("TRANSPORT", "socket"),
     ("MAX_CONNECTIONS", "1"),
@@ -115,7 +115,7 @@ impl Drop for Shared {
     }
 }
 
-/// Makes two tests of each rule, a function of an environment: by `fetch` and over a socket.
+/// Generates two tests per rule, with `fetch` and over a socket. A rule is a function of an environment.
 macro_rules! over_both_transports {
     (
         $($rule:ident),+ $(,)?
@@ -155,7 +155,8 @@ macro_rules! over_both_transports {
 }
 pub(crate) use over_both_transports;
 
-/// Makes two tests of each rule, a function of the name of a transport, for rules that need an environment of their own.
+/// Generates two tests per rule, for rules that need their own environment. A rule is a function of the name
+/// of a transport.
 macro_rules! over_each_transport {
     ($($rule:ident),+ $(,)?) => {
         mod by_fetch {

@@ -1,5 +1,5 @@
-//! What goes wrong on a connection that the Worker holds itself, over the platform's sockets, with many pushes on it; see
-//! `faults` for what becomes of one push.
+//! Faults of a connection that the Worker itself holds, over the platform's sockets, with many pushes on it.
+//! See `faults` for the effect on a single push.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -12,13 +12,14 @@ use crate::deployment::{Caller, SHOP};
 use crate::shared::Shared;
 use crate::test_env::{TestEnv, header, until};
 
-/// The HTTP/2 error code of a stream that the server has not looked at.
+/// The HTTP/2 error code of a stream that the server has not processed.
 const REFUSED_STREAM: u32 = 7;
 
 /// The highest HTTP/2 error code there is (RFC 9113, section 7).
 const HIGHEST_CODE: u32 = 13;
 
-/// An environment whose server is slow enough for all pushes of an order to be in flight, and whose provider token is proven.
+/// Returns an environment whose server is slow enough for all pushes of a request to be in flight, and whose
+/// provider token is proven.
 fn env() -> Shared {
     let env = Shared::by_wide_socket();
     let first = env.device("socket, first");
@@ -32,7 +33,7 @@ fn order(tokens: &[String]) -> Value {
     json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices })
 }
 
-/// All devices of an order are pushed over a socket, and each shows its notification once.
+/// Asserts that all devices are pushed over a socket, and that each shows its notification once.
 #[track_caller]
 fn assert_all_shown_once(env: &TestEnv, devices: &[String]) {
     let answer = env.push(&order(devices));
@@ -43,7 +44,7 @@ fn assert_all_shown_once(env: &TestEnv, devices: &[String]) {
     }
 }
 
-/// The connections that the pushes to these devices came on, each once.
+/// Returns the connections of the pushes to these devices, each once.
 fn connections(env: &TestEnv, devices: &[String]) -> Vec<u64> {
     let requests = devices.iter().flat_map(|device| env.requests_to(device));
     let mut connections: Vec<u64> = requests.map(|request| request.connection).collect();
@@ -113,17 +114,17 @@ fn a_stream_that_fails_fails_alone() {
     for (place, result) in answer["results"].as_array().unwrap().iter().enumerate() {
         let outcome = ["status", "attempts", "reason"].map(|field| result[field].clone());
         let expected = match place {
-            // Refused by APNs for now: sent again.
+            // Refused by APNs temporarily, so it is repeated.
             3 => [json!("accepted"), json!(2), Value::Null],
-            // Nobody knows what became of these.
+            // The results of these are unknown.
             7 => [json!("failed"), json!(1), json!("ConnectionLost")],
             9 => [json!("failed"), json!(1), json!("DeadlinePassed")],
-            // Of the eleventh the headers came, and say all: the end of the body is not needed.
+            // Of the eleventh the headers arrived, and are enough: the end of the body is not needed.
             _ => [json!("accepted"), json!(1), Value::Null],
         };
         assert_eq!(outcome, expected, "device {place}");
     }
-    // A stream that the server refused before it looked at it was no attempt.
+    // A stream that the server refused before processing it was not an attempt.
     let ids = env
         .requests_to(&devices[5])
         .into_iter()
@@ -140,7 +141,7 @@ fn a_connection_that_breaks_is_replaced_for_the_next_order() {
     let close = Fault::new(FaultKind::Close).times(1);
     env.apns.fault(close.for_token(&devices[10])).unwrap();
     let answer = env.push(&order(&devices[..20]));
-    // What was in flight may have arrived; it is not sent again.
+    // Pushes in flight may have arrived, so they are not repeated.
     let counts = &answer["counts"];
     assert_eq!(
         (&counts["retrying"], &counts["rejected"]),
@@ -169,7 +170,7 @@ fn of_all_the_ways_to_reset_a_stream_only_a_refusal_is_sent_again() {
     for (code, device) in codes.iter().zip(&devices) {
         let reset = Fault {
             code: Some(*code),
-            // But for a refusal, the server may have looked at it.
+            // Except for a refusal, the server may have processed it.
             delivered: *code != REFUSED_STREAM,
             ..Fault::new(FaultKind::Reset).times(1)
         };
@@ -195,7 +196,7 @@ fn of_all_the_ways_to_reset_a_stream_only_a_refusal_is_sent_again() {
 fn a_stream_limit_that_falls_and_rises_in_the_middle_of_an_order_is_obeyed() {
     let env = env();
     let devices = env.devices(&SHOP, "socket, limits", 300);
-    // The first is met with some three hundred in flight, the last by one of the three.
+    // The first fault is met with some three hundred in flight, the last by one of the three.
     for (place, streams) in [(10, 3), (150, 1), (160, 40), (220, DEFAULT_STREAMS)] {
         let limit = Fault {
             streams: Some(streams),
@@ -206,7 +207,7 @@ fn a_stream_limit_that_falls_and_rises_in_the_middle_of_an_order_is_obeyed() {
     env.apns.set_max_concurrent_streams(100);
     assert_all_shown_once(&env, &devices);
     assert_eq!(connections(&env, &devices).len(), 1);
-    // That no stream came above a limit that was acknowledged, the check of the environment holds.
+    // The check of the environment asserts that no stream exceeded an acknowledged limit.
     for device in &devices {
         assert_eq!(env.requests_to(device).len(), 1);
     }
@@ -241,7 +242,7 @@ fn a_server_that_takes_no_stream_at_all_for_a_while_gets_the_pushes_after_it() {
     assert_eq!(connections(&env, &devices).len(), 1);
 }
 
-/// The largest body of an order.
+/// The largest body of a send request.
 const LARGEST: usize = 16 * 1024 * 1024;
 
 #[test]
@@ -253,7 +254,7 @@ fn a_second_order_of_the_largest_size_is_refused_while_another_is_under_way() {
         "POST /v1/push HTTP/1.1\r\nHost: worker\r\nAuthorization: Bearer {key}\r\nContent-Length: {LARGEST}\r\n\r\n"
     );
     first.write_all(head.as_bytes()).unwrap();
-    // Of its body a piece alone has come.
+    // Only a piece of its body has arrived.
     first.write_all(&[b' '; 1000]).unwrap();
     let blank = vec![b' '; LARGEST];
     let second = || env.call(Caller::Both, "POST", "/v1/push", &[], &blank);
@@ -264,7 +265,7 @@ fn a_second_order_of_the_largest_size_is_refused_while_another_is_under_way() {
         answer.status == 503
     });
     assert_eq!(retry_after.as_deref(), Some("2"));
-    // A small order goes out meanwhile, and a large one is read as soon as the first is over.
+    // A small request is sent meanwhile, and a large one is read when the first is over.
     let device = env.device("socket, large orders");
     assert_eq!(env.push(&order(&[device]))["counts"]["accepted"], 1);
     first.write_all(&blank[1000..]).unwrap();

@@ -1,4 +1,4 @@
-//! What a killed Worker has stored: the rows and alarms of its objects, changed with SQLite itself.
+//! The stored data of a killed Worker: changes rows and alarms of its objects with SQLite.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-/// Where the objects of all classes are, in the folder of a Worker.
+/// The folder of all objects' databases, in the folder of a Worker.
 const OBJECTS: &str = "storage/v3/do";
 
 /// Executes a statement on all objects of a class.
@@ -24,11 +24,11 @@ pub(crate) fn change_rows(folder: &Path, class: &str, statement: &str) {
     assert!(changed > 0, "nothing was changed in {}", objects.display());
 }
 
-/// Brings the alarms of all objects forward, as if the Worker had been away for so long. The platform keeps an alarm with
-/// its object's rows and in a list of each class.
+/// Brings the alarms of all objects forward, as if the Worker had been stopped for this time. The platform
+/// stores an alarm with its object's rows and in a list per class.
 ///
-/// The tables are workerd's own and documented nowhere. There is no other way to let alarms come early; with a workerd that
-/// has other tables nothing is changed, and the assertion fails.
+/// The tables are workerd's own and undocumented, but there is no other way to make alarms fire early. With a
+/// workerd that has other tables nothing is changed, and the assertion fails.
 pub(crate) fn bring_alarms_forward(folder: &Path, by: Duration) {
     let nanos = i64::try_from(by.as_nanos()).unwrap();
     let of_list = "UPDATE _cf_ALARM SET scheduled_time = scheduled_time - ?";
@@ -43,7 +43,7 @@ pub(crate) fn bring_alarms_forward(folder: &Path, by: Duration) {
             let connection = Connection::open(&path).unwrap();
             let is_list = path.file_stem().is_some_and(|stem| stem == "metadata");
             let statement = if is_list { of_list } else { of_object };
-            // An object that never had an alarm has no table for it.
+            // An object that never had an alarm has no such table.
             changed += connection.execute(statement, [nanos]).unwrap_or_default();
         }
     }

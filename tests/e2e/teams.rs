@@ -1,4 +1,4 @@
-//! Two apps of two teams, one in production and one in the sandbox, and who may send for which.
+//! Two apps of two teams, one in production and one in the sandbox, and which callers may send for them.
 
 use std::thread;
 
@@ -38,7 +38,7 @@ fn two_teams_send_at_once_each_with_its_own_provider_token() {
             assert_eq!(request.environment, app.environment);
             assert_eq!(header(&request, "apns-topic"), Some(app.topic));
             provider_tokens.push(header(&request, "authorization").unwrap().to_owned());
-            // The sandbox alone gives an id for the delivery log.
+            // Only the sandbox returns an id for the delivery log.
             assert_eq!(result["apns_unique_id"].is_string(), app.name == NEWS.name);
         }
     }
@@ -59,7 +59,7 @@ fn a_caller_reaches_its_apps_alone() {
         }
         assert!(env.requests_to(&tokens[0]).is_empty());
     }
-    // An app that there is not looks the same.
+    // An app that does not exist looks the same.
     let mut body = order(None, &tokens[0]);
     body["app"] = json!("nothing");
     env.post("/v1/push", &body).problem(403, "forbidden");

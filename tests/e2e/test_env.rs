@@ -1,4 +1,4 @@
-//! A Worker and the APNs that it sends to.
+//! A Worker and its APNs server.
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -20,23 +20,23 @@ use crate::log;
 use crate::shared::Shared;
 use crate::storage;
 
-/// How long an attempt to send may take on the shared environment: far more than an answer takes, and little enough for tests
-/// in which none comes.
+/// The timeout of an attempt in the shared environment: far longer than an answer takes, and short enough for
+/// tests without an answer.
 pub(crate) const ATTEMPT_TIMEOUT_MS: &str = "2000";
 
-/// How many requests the server keeps: more than any environment sees.
+/// How many requests the server records: more than any environment receives.
 pub(crate) const REQUESTS_KEPT: usize = 100_000;
 
-/// How long a test waits for what must come.
+/// How long a test waits for an expected event.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often it is looked whether something has come.
+/// The interval of polling for it.
 const POLL: Duration = Duration::from_millis(20);
 
-/// Folders of environments that are older were left behind by a run that is over.
+/// Older folders of environments belong to earlier runs, and are removed.
 const STALE: Duration = Duration::from_secs(60 * 60);
 
-/// A Worker and its APNs.
+/// A Worker and its APNs server.
 ///
 /// The fields are dropped in this order: first the Worker, then the files.
 #[derive(Debug)]
@@ -44,31 +44,31 @@ pub(crate) struct TestEnv {
     pub(crate) worker: Worker,
     pub(crate) apns: Apns,
     secrets: Mutex<BTreeSet<String>>,
-    /// Orders that the Worker answered with results.
+    /// The number of send requests that the Worker answered with results.
     orders: AtomicUsize,
     folder: TempDir,
 }
 
-/// The server, stopped when it is dropped.
+/// The server, which is stopped when this is dropped.
 pub(crate) struct Apns(Server);
 
 impl TestEnv {
-    /// The environment that tests share whose pushes do not meet; by `fetch`.
+    /// Returns the environment with `fetch` that tests share.
     pub(crate) fn shared() -> Shared {
         Shared::by_fetch()
     }
 
-    /// An environment for one test, with settings beside the usual ones.
+    /// Creates an environment for one test, with settings that override the usual ones.
     pub(crate) fn isolated(options: Options, settings: &[(&str, &str)]) -> Isolated {
         Isolated(Self::start(Runner::Dev, options, settings))
     }
 
-    /// The same with objects that can be evicted.
+    /// Creates the same with objects that can be evicted.
     pub(crate) fn evictable(options: Options, settings: &[(&str, &str)]) -> Isolated {
         Isolated(Self::start(Runner::Harness, options, settings))
     }
 
-    /// An environment for one test whose queue is not the usual one.
+    /// Creates an environment for one test with a different queue.
     pub(crate) fn with_queue(
         runner: Runner,
         settings: &[(&str, &str)],
@@ -77,7 +77,7 @@ impl TestEnv {
         Isolated(Self::start_with(runner, Options::default(), settings, change))
     }
 
-    /// Starts a Worker and an APNs, with settings beside the usual ones.
+    /// Starts a Worker and an APNs server, with settings that override the usual ones.
     pub(crate) fn start(runner: Runner, options: Options, changes: &[(&str, &str)]) -> Self {
         Self::start_with(runner, options, changes, |_| ())
     }
@@ -116,7 +116,7 @@ impl TestEnv {
         }
     }
 
-    /// Registers so many devices that are there for an app; `name` makes them the test's own.
+    /// Registers `count` devices of an app. `name` makes them unique to the test.
     pub(crate) fn devices(&self, app: &App, name: &str, count: usize) -> Vec<String> {
         let tokens = self.tokens(name, count);
         self.register(Registration {
@@ -126,12 +126,12 @@ impl TestEnv {
         tokens
     }
 
-    /// One registered device of the shop.
+    /// Registers one device of the shop.
     pub(crate) fn device(&self, name: &str) -> String {
         self.devices(&SHOP, name, 1).remove(0)
     }
 
-    /// Device tokens that nobody registered.
+    /// Returns device tokens that are not registered.
     pub(crate) fn tokens(&self, name: &str, count: usize) -> Vec<String> {
         let tokens: Vec<String> = (0..count)
             .map(|number| deployment::digest(&format!("{name} {number}")))
@@ -140,7 +140,7 @@ impl TestEnv {
         tokens
     }
 
-    /// Keeps an eye on a secret, so that [`Self::check`] finds it in the log.
+    /// Adds a secret that [`Self::check`] looks for in the log.
     pub(crate) fn add_secret(&self, secret: &str) {
         self.secrets.lock().unwrap().insert(secret.to_owned());
     }
@@ -151,25 +151,25 @@ impl TestEnv {
         assert_eq!(self.apns.register(&registration).unwrap(), count as u64);
     }
 
-    /// Sends a document as the caller that reaches both apps.
+    /// Posts a document as the caller with access to both apps.
     #[track_caller]
     pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
         self.call(Caller::Both, "POST", path, &[], body.to_string().as_bytes())
     }
 
-    /// The results of an order.
+    /// Sends a request, and returns its results.
     #[track_caller]
     pub(crate) fn push(&self, body: &Value) -> Value {
         self.post("/v1/push", body).with_status(200)
     }
 
-    /// Asks as the caller that reaches both apps.
+    /// Reads a document as the caller with access to both apps.
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.call(Caller::Both, "GET", path, &[], b"")
     }
 
-    /// Sends any request as a caller with a key.
+    /// Sends any request with an API key.
     #[track_caller]
     pub(crate) fn call(
         &self,
@@ -189,12 +189,12 @@ impl TestEnv {
         answer
     }
 
-    /// What APNs got for a device, in order.
+    /// Returns the requests that APNs received for a device, in order.
     pub(crate) fn requests_to(&self, device: &str) -> Vec<RecordedRequest> {
         self.apns.requests_to(device)
     }
 
-    /// The rules that APNs saw broken, which are forgotten then: for tests that have them broken.
+    /// Returns and clears the violations that APNs has logged, for tests that cause them.
     pub(crate) fn take_violations(&self) -> Vec<String> {
         self.note_provider_tokens();
         let violations = self.apns.state().violations;
@@ -202,7 +202,7 @@ impl TestEnv {
         violations
     }
 
-    /// What holds whatever was tested: APNs saw no rule broken, and the log holds no secret.
+    /// Asserts what holds after every test: APNs has logged no violation, and the log has no secret.
     pub(crate) fn check(&self) {
         let state = self.apns.state();
         assert_eq!(state.violations, Vec::<String>::new());
@@ -214,12 +214,12 @@ impl TestEnv {
         assert_eq!(found, Vec::<String>::new());
     }
 
-    /// The Worker's log, with the lines of all orders that it has answered.
+    /// Returns the Worker's log, including the lines about all send requests that it has answered.
     pub(crate) fn log(&self) -> String {
         self.log_with(log::SENT, self.orders.load(Ordering::Relaxed))
     }
 
-    /// The Worker's log, once it holds a text so many times.
+    /// Waits until the Worker's log contains a text `count` times. Returns the log.
     pub(crate) fn log_with(&self, text: &str, count: usize) -> String {
         until(&format!("{count} times {text} in the log"), || {
             self.worker.log().matches(text).count() >= count
@@ -233,19 +233,19 @@ impl TestEnv {
             let Some(authorization) = header(&request, "authorization") else {
                 continue;
             };
-            // The parts, as each alone would be a find: claims and signature.
+            // Each part alone would be a leak: claims and signature.
             secrets.extend(authorization.split(['.', ' ']).skip(2).map(str::to_owned));
         }
     }
 }
 
-/// Waits for what must come; a test whose wait is in vain fails instead of hanging.
+/// Waits for an expected event. Fails the test if it does not come in time.
 #[track_caller]
 pub(crate) fn until(what: &str, has_come: impl FnMut() -> bool) {
     until_within(PATIENCE, what, has_come);
 }
 
-/// The same for what takes its time.
+/// Does the same with a longer timeout.
 #[track_caller]
 pub(crate) fn until_within(patience: Duration, what: &str, mut has_come: impl FnMut() -> bool) {
     let started = Instant::now();
@@ -255,7 +255,7 @@ pub(crate) fn until_within(patience: Duration, what: &str, mut has_come: impl Fn
     }
 }
 
-/// The value of a header that APNs got.
+/// Returns the value of a header that APNs received.
 pub(crate) fn header<'r>(request: &'r RecordedRequest, name: &str) -> Option<&'r str> {
     let mut headers = request.headers.iter();
     headers
@@ -263,7 +263,7 @@ pub(crate) fn header<'r>(request: &'r RecordedRequest, name: &str) -> Option<&'r
         .map(|(_, value)| value.as_str())
 }
 
-/// A test's own environment; checked when the test has passed.
+/// An environment for one test. Checked when the test has passed.
 #[derive(Debug)]
 pub(crate) struct Isolated(TestEnv);
 
@@ -276,71 +276,71 @@ impl Deref for Isolated {
 }
 
 impl Isolated {
-    /// Kills the Worker and starts it again on what it has stored.
+    /// Kills the Worker and restarts it with its stored data.
     pub(crate) fn kill_and_restart(&mut self) {
         self.kill();
         self.restart();
     }
 
-    /// Kills the Worker, as a machine does that loses its power.
+    /// Kills the Worker, as a power failure does.
     pub(crate) fn kill(&mut self) {
-        // The lines of a Worker that is killed may be lost on their way: read them before.
+        // A killed Worker may lose log lines, so the log is checked before.
         self.0.check();
         self.0.worker.kill();
     }
 
-    /// The same in the middle of something: to look into its log for the tokens of many devices takes a while.
+    /// Kills it without checking its log first, because looking for the tokens of many devices takes a while.
     pub(crate) fn kill_at_once(&mut self) {
         self.0.worker.kill();
     }
 
-    /// Lets a minute pass while the Worker is killed, as far as alarms go: those that guard what was under way are due.
+    /// Lets a minute pass for the alarms of a killed Worker: those for interrupted work become due.
     pub(crate) fn away_for_a_minute(&self) {
         storage::bring_alarms_forward(self.0.folder.path(), Duration::from_secs(60));
     }
 
-    /// Starts a Worker that was killed.
+    /// Starts a killed Worker.
     pub(crate) fn restart(&mut self) {
         self.0.worker.restart().unwrap();
     }
 
-    /// Changes how a Worker that was killed will have its queue.
+    /// Changes the queue of a killed Worker.
     pub(crate) fn configure(&mut self, queue: Queue) {
         self.0.worker.setup().queue = queue;
     }
 
-    /// Changes a setting of a Worker that was killed.
+    /// Changes a setting of a killed Worker.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         let settings = &mut self.0.worker.setup().settings;
         settings.insert(name.to_owned(), value.to_owned());
     }
 
-    /// Removes a setting of a Worker that was killed.
+    /// Removes a setting of a killed Worker.
     pub(crate) fn unset(&mut self, name: &str) {
         self.0.worker.setup().settings.remove(name);
     }
 
-    /// Puts a module in front of a Worker that was killed; see [`Worker::wrap`].
+    /// Wraps a killed Worker in a module; see [`Worker::wrap`].
     pub(crate) fn wrap(&self, module: &str) {
         self.0.worker.wrap(module).unwrap();
     }
 
-    /// Changes the rows of all batches of a Worker that was killed.
+    /// Changes the rows of all batches of a killed Worker.
     pub(crate) fn change_batches(&self, statement: &str) {
         storage::change_rows(self.0.folder.path(), "BatchObject", statement);
     }
 
-    /// Sends a message to the Worker's own queue.
+    /// Sends a message to the Worker's queue.
     pub(crate) fn queue(&mut self, text: &str) {
         self.0.worker.queue(text).unwrap();
     }
 
-    /// Evicts a batch's object from its memory.
+    /// Evicts a batch's object from memory.
     pub(crate) fn evict_batch(&mut self, id: &str) {
         self.0.worker.evict("BATCH", id).unwrap();
     }
 
-    /// Evicts a shard of an audience from its memory.
+    /// Evicts a shard of an audience from memory.
     pub(crate) fn evict_shard(&mut self, audience: &str, shard: u32) {
         self.0
             .worker
@@ -348,12 +348,12 @@ impl Isolated {
             .unwrap();
     }
 
-    /// Evicts the scheduler from its memory.
+    /// Evicts the scheduler from memory.
     pub(crate) fn evict_scheduler(&mut self) {
         self.0.worker.evict("SCHEDULER", "scheduler").unwrap();
     }
 
-    /// Evicts the gate of an app's credential from its memory.
+    /// Evicts the gate of an app's credential from memory.
     pub(crate) fn evict_gate(&mut self, app: &App) {
         let environment = app.environment.as_str();
         let name = format!("{}/{}/{environment}", app.team_id, app.key_id);
@@ -370,7 +370,7 @@ impl Isolated {
 
 impl Drop for TestEnv {
     fn drop(&mut self) {
-        // At once: nobody needs what it stores.
+        // Killed, because its stored data is no longer needed.
         self.worker.kill();
     }
 }
@@ -386,7 +386,7 @@ impl Drop for Isolated {
 impl Apns {
     fn start(options: Options) -> Self {
         let options = Options {
-            // workerd has no HTTP/2 where it is not Cloudflare's.
+            // workerd supports HTTP/2 only on Cloudflare's platform.
             http1: true,
             requests_kept: REQUESTS_KEPT,
             keys: vec![SHOP.key(), NEWS.key()],
@@ -395,7 +395,7 @@ impl Apns {
         Self(runtime().block_on(Server::start(options)).unwrap())
     }
 
-    /// Closes all connections and listens no more.
+    /// Closes all connections and stops listening.
     pub(crate) fn stop(&self) {
         runtime().block_on(self.0.shutdown());
     }
@@ -421,18 +421,18 @@ impl Drop for Apns {
     }
 }
 
-/// What all servers run on.
+/// Returns the runtime of all servers.
 fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| Runtime::new().unwrap())
 }
 
-/// A folder for an environment, in cargo's folder for the files of tests.
+/// Creates a folder for an environment, in cargo's folder for the files of tests.
 fn folder() -> TempDir {
     static SWEPT: OnceLock<()> = OnceLock::new();
     let all = env!("CARGO_TARGET_TMPDIR");
     SWEPT.get_or_init(|| {
-        // The shared environment lives as long as its process, which leaves its folder behind.
+        // The shared environment is never dropped, so its folder is not removed when the process ends.
         for entry in fs::read_dir(all).unwrap().flatten() {
             let changed = entry.metadata().and_then(|data| data.modified());
             let is_stale = changed.is_ok_and(|at| at + STALE < SystemTime::now());
@@ -444,5 +444,5 @@ fn folder() -> TempDir {
     tempfile::Builder::new().prefix(FOLDER).tempdir_in(all).unwrap()
 }
 
-/// What the names of the folders of environments begin with.
+/// The prefix of the names of environments' folders.
 const FOLDER: &str = "e2e-";

@@ -1,4 +1,4 @@
-//! Warnings in every answer: what is sent although devices treat it badly.
+//! Warnings in every answer: payloads that are sent although devices do not handle them well.
 
 use serde_json::{Value, json};
 

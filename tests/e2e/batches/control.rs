@@ -1,4 +1,4 @@
-//! Watching a batch and taking charge of it.
+//! Watching and controlling a batch.
 
 use std::io::BufRead;
 use std::thread::sleep;
@@ -21,10 +21,10 @@ over_both_transports! {
     batches_are_listed_by_app_state_and_time,
 }
 
-/// Long enough for a push to arrive that somebody was going to send.
+/// Long enough for a push to arrive if one was going to be sent.
 const A_MOMENT: Duration = Duration::from_millis(1500);
 
-/// An upload that takes some seconds: so many pushes at so many a second.
+/// Creates an upload that takes some seconds: `pushes` pushes at `rate` per second.
 fn slow(env: &TestEnv, name: &str, pushes: usize, rate: u32) -> (Batch, Vec<String>) {
     let name = format!("batches, {name}, {}", env.worker.authority());
     let devices = env.devices(&SHOP, &name, pushes);
@@ -32,7 +32,7 @@ fn slow(env: &TestEnv, name: &str, pushes: usize, rate: u32) -> (Batch, Vec<Stri
     (Batch::upload(env, &body), devices)
 }
 
-/// How many pushes to these devices APNs got.
+/// Returns how many pushes to these devices APNs received.
 fn sent(env: &TestEnv, devices: &[String]) -> usize {
     let requests = requests(env);
     devices
@@ -59,7 +59,7 @@ fn a_paused_batch_sends_nothing_until_it_is_resumed(env: &TestEnv) {
     assert_eq!(sent(env, &devices), before);
     let deleted = env.call(Caller::Both, "DELETE", &batch.path(""), &[], b"");
     deleted.problem(409, "batch-running");
-    // Paused again, it is as paused as before.
+    // Pausing again changes nothing.
     batch.tell(env, "pause").with_status(200);
     batch.tell(env, "resume").with_status(200);
     batch.once_accepted(env);
@@ -84,7 +84,7 @@ fn a_cancelled_batch_sends_nothing_once_the_cancel_is_answered(env: &TestEnv) {
     assert!(counts[1] > 0);
     sleep(A_MOMENT);
     assert_eq!(sent(env, &devices), before);
-    // What was in flight is in the receipts as it ended.
+    // The receipts have the results of pushes that were in flight.
     for (receipt, device) in batch.receipts(env).iter().zip(&devices) {
         let expected = match env.requests_to(device).len() {
             0 => ("cancelled", 0),
@@ -134,7 +134,7 @@ fn a_cancel_answers_before_a_push_that_stays_in_flight_has_ended() {
     let before = sent(&env, &devices);
     assert!(before < devices.len());
 
-    // Its answer is in the receipts nevertheless, and nothing more is sent.
+    // The receipts have its result nevertheless, and nothing more is sent.
     let cancelled = batch.once(&env, "cancelled");
     let counts = ["accepted", "cancelled"].map(|name| number(&cancelled["counts"][name]));
     assert_eq!(
@@ -200,7 +200,7 @@ fn the_events_of_a_batch_tell_its_progress_and_end_with_it(env: &TestEnv) {
         })
         .collect();
     assert!(accepted.is_sorted() && accepted.len() > 2, "{accepted:?}");
-    // Of a batch that has ended there is the end alone.
+    // The stream of an ended batch has only its end.
     let (_, lines) = caller::stream(&url, &[("authorization", &authorization)]);
     let lines: Vec<String> = lines.lines().map(Result::unwrap).collect();
     assert_eq!((&*lines[0], lines.len()), ("event: end", 3));
@@ -222,7 +222,7 @@ fn batches_are_listed_by_app_state_and_time(env: &TestEnv) {
     other["app"] = json!("news");
     let (foreign, _) = Batch::accepted(upload_as(Caller::News, env, &[], &lines(&other, &news)));
 
-    // `until` itself is not in it.
+    // `until` is exclusive.
     let since = made[0].1["created_at"].as_str().unwrap();
     let until_last = made[2].1["ended_at"].as_str().unwrap();
     let query = format!("app=shop&state=done&since={since}&until={until_last}");
@@ -230,7 +230,7 @@ fn batches_are_listed_by_app_state_and_time(env: &TestEnv) {
         let answer = env.call(caller, "GET", &format!("/v1/batches?{query}"), &[], b"");
         answer.with_status(200)
     };
-    // Others make batches as well; of these three it lists the newest first.
+    // Other tests create batches too. Of these three, the list has the newest first.
     until("all three in the list", || {
         let listed = list(Caller::Shop, &query);
         let entries = listed["batches"].as_array().unwrap();

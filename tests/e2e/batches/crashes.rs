@@ -1,8 +1,7 @@
-//! A Worker that is killed at each step of a batch, as a machine that loses its power, and starts again on what it has
-//! stored.
+//! Kills a Worker at each step of a batch, as a power failure does, and restarts it with its stored data.
 //!
-//! The queue's messages are lost with it, which the platform's are not, and nobody asks for the batch meanwhile: its alarm
-//! alone wakes it. Each push has one ending then, and each device shows one notification.
+//! The queue's messages are lost, unlike on the platform, and nobody requests the batch meanwhile, so only
+//! its alarm wakes it. Each push must have one final result, and each device must show one notification.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -27,7 +26,7 @@ over_each_transport! {
     before_the_first_message,
 }
 
-/// A claim ends soon, and attempts sooner: a runner has half a second to launch what it claimed.
+/// Claims end soon, and attempts sooner: a runner has half a second to launch what it claimed.
 const SETTINGS: [(&str, &str); 3] = [
     ("CHUNK_CLAIM_MS", "5000"),
     ("ATTEMPT_TIMEOUT_MS", "2500"),
@@ -39,7 +38,7 @@ fn env(transport: &str) -> Isolated {
     TestEnv::isolated(Options::default(), &[&SETTINGS[..], &transport].concat())
 }
 
-/// The batch has come to its end without anybody's help, and is whole.
+/// Waits until the batch has ended without any request, and asserts that it is complete.
 #[track_caller]
 fn assert_whole(env: &TestEnv, batch: &Batch, devices: &[String]) {
     until_within(PATIENCE, "all on the screens", || {
@@ -56,7 +55,7 @@ fn assert_whole(env: &TestEnv, batch: &Batch, devices: &[String]) {
 }
 
 fn after_the_claim_and_before_the_first_push(transport: &str) {
-    // What it calls APNs takes connections and never says a word.
+    // A server that accepts connections and never answers.
     let silence = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silence.local_addr().unwrap().port();
     let origins = deployment::origins_at(port, port);
@@ -98,7 +97,8 @@ fn in_the_middle_of_a_chunk(transport: &str) {
     env.restart();
     assert_whole(&env, &batch, &devices);
     if transport == "fetch" {
-        // What a checkpoint has told is not sent again: of sixty, two checkpoints and what was in flight at the most.
+        // A push whose result a checkpoint reported is not sent again. Of sixty, at most two checkpoints and
+        // the pushes in flight are.
         let repeated = requests(&env).values().flatten().count() - devices.len();
         assert!(before > 60 && repeated <= 10 + 10 + 6, "{repeated} of {before}");
     }
@@ -168,7 +168,7 @@ fn before_the_first_message(transport: &str) {
     env.configure(queue);
     env.restart();
     assert_whole(&env, &batch, &devices);
-    // Its key is known as ever.
+    // Its idempotency key is still known.
     let again = upload(&env, &key, &sale(&devices));
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
     assert_eq!(Batch::accepted(again).0, batch);
@@ -193,7 +193,7 @@ fn a_batch_whose_rows_could_not_be_read_for_a_while_goes_on_by_itself() {
     env.change_batches("UPDATE facts SET text = text || '{' WHERE name = 'record'");
     env.configure(queue);
     env.restart();
-    // Each alarm that finds the rows as they are sets the next.
+    // Each alarm that finds the rows unchanged sets the next one.
     env.log_with("state_lost", 2);
     assert_eq!(shown(&env, &devices), 0);
     env.kill();
@@ -223,7 +223,7 @@ fn three_kills_while_chunks_are_sent_while_one_waits_for_a_retry_and_while_the_w
     });
     env.kill();
 
-    // Whatever was in flight ends now; the push that APNs refuses for now waits for another round, again and again.
+    // The pushes in flight end now. The push that APNs refuses temporarily waits for further rounds.
     env.apns.clear_faults();
     env.apns
         .fault(Fault::answer(503, "Shutdown").for_token(away))
@@ -238,7 +238,7 @@ fn three_kills_while_chunks_are_sent_while_one_waits_for_a_retry_and_while_the_w
     env.apns.clear_faults();
     env.restart();
 
-    // The batch ends, and its end is being told when the Worker dies once more.
+    // The batch ends, and its webhook is being delivered when the Worker dies again.
     until_within(PATIENCE, "a webhook that hangs", || {
         !endpoint.messages().is_empty()
     });
@@ -264,7 +264,7 @@ fn during_the_upload() {
     env.restart();
     let batch = Batch(super::keys::id(Caller::Both, key.1));
     env.get(&batch.path("")).problem(404, "batch-not-found");
-    // Nothing of it goes out, and nothing of it is in the way.
+    // None of its pushes is sent, and it does not block its idempotency key.
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(shown(&env, &devices), 0);
     let (again, document) = Batch::accepted(upload(&env, &[key], &body));

@@ -1,4 +1,4 @@
-//! Permits that batches and immediate orders want at the same time.
+//! Batches and immediate requests that need permits at the same time.
 
 use std::time::Duration;
 

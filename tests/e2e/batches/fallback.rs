@@ -9,10 +9,10 @@ use super::{Batch, assert_shown_once, number, requests, wide};
 use crate::deployment::{NEWS, SHOP};
 use crate::test_env::TestEnv;
 
-/// An app of the same credential that sends by `fetch`.
+/// An app with the same credential that sends with `fetch`.
 const BY_FETCH: &str = "shop-by-fetch";
 
-/// As many requests by `fetch` as an invocation has waiting, and so as many connections of it.
+/// The most requests that an invocation has in flight with `fetch`, and so the most connections.
 const AT_ONCE: usize = 6;
 
 #[test]
@@ -32,7 +32,7 @@ fn a_batch_for_which_no_socket_opens_goes_by_fetch() {
     ];
     let env = TestEnv::isolated(options, &settings);
 
-    // The connections that `fetch` keeps; then no new one is taken, whatever it is for.
+    // These open the connections that `fetch` keeps. From then on no new connection is accepted.
     let others = env.devices(&SHOP, "batches, fallback, others", 4 * AT_ONCE);
     let others: Vec<Value> = others.iter().map(|token| json!({ "token": token })).collect();
     let answer = env.push(&json!({
@@ -58,7 +58,7 @@ fn a_batch_for_which_no_socket_opens_goes_by_fetch() {
     }
     let receipts = batch.receipts(&env);
     assert!(receipts.iter().all(|receipt| receipt["status"] == "accepted"));
-    // A chunk that met the closed door says so; what comes later is led past it.
+    // A chunk whose connection was refused reports it. Later chunks are sent with `fetch` directly.
     let log = env.log_with(r#""event":"chunk_sent""#, usize::try_from(chunks).unwrap());
     let fell_back = log.matches(r#""event":"fell_back","app":"shop""#).count();
     assert!(

@@ -1,4 +1,4 @@
-//! What pauses a batch by itself.
+//! What pauses a batch automatically.
 
 use apns_mock::{Fault, Options};
 use serde_json::Value;
@@ -45,7 +45,7 @@ fn a_credential_that_apns_refuses_pauses_its_batches_until_somebody_has_mended_i
         .filter_map(|device| refused.get(device))
         .flatten()
         .count();
-    // Over a connection whose provider token was taken before, all of them are under way at once.
+    // On a connection that has accepted the provider token before, all of them are in flight at once.
     assert!(
         refused > 0 && (refused < sent.len() || transport == "socket"),
         "{refused}"
@@ -55,7 +55,7 @@ fn a_credential_that_apns_refuses_pauses_its_batches_until_somebody_has_mended_i
     let left = usize::try_from(number("waiting") + number("retrying")).unwrap();
     assert_eq!(left, sent.len(), "none has ended: {counts}");
 
-    // Not mended: it stops again.
+    // The fault was not corrected, so it pauses again.
     batch.tell(&env, "resume").with_status(200);
     paused(&batch);
     env.apns.add_key(SHOP.key()).unwrap();

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: an upload that is made again, and callers that are kept apart.
+//! `Idempotency-Key`: repeated uploads, and the separation of callers.
 
 use std::thread;
 
@@ -10,7 +10,7 @@ use crate::caller::Answer;
 use crate::deployment::{Caller, NEWS, SHOP, digest};
 use crate::shared::Shared;
 
-/// The id of the batch that a caller names with a key.
+/// Returns the id of a caller's batch with this key.
 pub(super) fn id(caller: Caller, key: &str) -> String {
     let parts = ["apns-edge batch", &format!("{caller:?}"), key];
     let with_length = parts.map(|part| {
@@ -43,7 +43,7 @@ fn the_same_key_and_body_join_the_batch_while_it_runs_and_after_it() {
     let sent = requests(&env);
     assert!(devices.iter().all(|device| sent[device].len() == 1));
 
-    // What was deleted was never there: the same upload is the same pushes again, under the same ids.
+    // After a deletion, the same upload creates the same pushes with the same ids again.
     let deleted = env.call(Caller::Both, "DELETE", &batch.path(""), &[], b"");
     deleted.with_status(204);
     env.get(&batch.path("")).problem(404, "batch-not-found");
@@ -78,7 +78,7 @@ fn two_uploads_at_once_with_one_key_are_one_batch() {
     let (joined, _) = Batch::accepted(upload(&env, &[key], &body));
     assert_eq!(joined, batch);
 
-    // All in one moment.
+    // All at the same time.
     let key = ("idempotency-key", "keys, in one moment");
     let answers: Vec<Answer> = thread::scope(|scope| {
         let uploads: Vec<_> = (0..8)
@@ -118,7 +118,7 @@ fn callers_are_kept_apart() {
     assert_ne!(first, second);
     for batch in [&first, &second] {
         batch.once_accepted(&env);
-        // Whoever reaches the app sees the batch, and nobody else does.
+        // Only callers with access to the app see the batch.
         env.call(Caller::Shop, "GET", &batch.path(""), &[], b"")
             .with_status(200);
         for (method, rest) in [
@@ -140,7 +140,7 @@ fn callers_are_kept_apart() {
     }
     let foreign = upload_as(Caller::News, &env, &[], &sale(&devices[1..]));
     foreign.problem(403, "forbidden");
-    // A key of another caller's opens nothing, though it would name the same batch.
+    // The key of another caller has no access, although it would derive the same batch id.
     let news = json!({ "app": NEWS.name, "notification": head(json!({}))["notification"] });
     let tokens = env.devices(&NEWS, "batches, apart", 1);
     let (other, _) = Batch::accepted(upload_as(Caller::News, &env, &key, &lines(&news, &tokens)));

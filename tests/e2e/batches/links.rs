@@ -1,4 +1,4 @@
-//! Connections that break under a chunk, or cannot be had.
+//! Connections that break while a chunk is sent, or cannot be opened.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn what_is_on_a_connection_that_ends_goes_out_on_another_and_is_shown_once() {
     let env = Shared::by_wide_socket();
     let first = env.devices(&SHOP, "batches, links, first", 1);
     Batch::upload(&env, &sale(&first)).once_accepted(&env);
-    // All of a chunk are in flight at once.
+    // All pushes of a chunk are in flight at once.
     env.apns.set_latency(Latency::fixed(Duration::from_millis(100)));
     for (name, fault) in [
         ("closed", Fault::new(FaultKind::Close)),
@@ -28,7 +28,7 @@ fn what_is_on_a_connection_that_ends_goes_out_on_another_and_is_shown_once() {
         ("reset", Fault::new(FaultKind::Reset)),
     ] {
         let devices = env.devices(&SHOP, &format!("batches, links, {name}"), 200);
-        // What was on its way had arrived, or had not: nobody knows.
+        // Whether the pushes in flight had arrived is unknown.
         for (place, delivered) in [(100, true), (150, false)] {
             let fault = Fault {
                 delivered,

@@ -1,4 +1,4 @@
-//! Memory that does not grow with a batch.
+//! Memory that does not grow with the size of a batch.
 
 use apns_mock::{Options, Record, Unknown};
 use serde_json::{Value, json};
@@ -7,14 +7,15 @@ use super::{Batch, head, upload};
 use crate::deployment::digest;
 use crate::test_env::TestEnv;
 
-/// The lines of the upload: two hundred chunks.
+/// The number of lines of the upload: two hundred chunks.
 const PUSHES: usize = 100_000;
 
-/// How far the memory may grow from the tenth chunk to the last: the pieces that the allocator takes. Ninety thousand
-/// pushes that each left a hundred bytes behind would take more.
+/// How much the memory may grow from the tenth chunk to the last, because the allocator requests it in
+/// pieces. Ninety thousand pushes that each leaked a hundred bytes would need more.
 const SLACK_KB: u64 = 8 * 1024;
 
-/// What the isolate may have when the upload has ended: what it has at its start, a chunk, and the allocator's pieces.
+/// The limit of the isolate's memory at the end of the upload: its initial memory, a chunk, and the
+/// allocator's pieces.
 const AFTER_UPLOAD_KB: u64 = 24 * 1024;
 
 #[test]

@@ -1,4 +1,4 @@
-//! Messages that come twice or make no sense, and objects that lose their memory.
+//! Repeated and invalid messages, and objects that are evicted.
 
 use apns_mock::Options;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::deployment::{Caller, SHOP};
 use crate::shared::Shared;
 use crate::test_env::{Isolated, TestEnv, until};
 
-/// An environment with access to the queue and to the objects.
+/// Creates an environment with access to the queue and to the objects.
 fn env() -> Isolated {
     TestEnv::evictable(Options::default(), &[("TRANSPORT", "fetch")])
 }
@@ -24,7 +24,7 @@ fn a_message_that_comes_again_finds_nothing_to_do() {
     let devices = env.devices(&SHOP, "batches, messages", 60);
     let batch = Batch::upload(&env, &wide(&devices));
     assert!(number(&batch.status(&env)["chunks"]) > 1);
-    // Before, while and after the chunks are sent, and of one that there is not.
+    // Before, while and after the chunks are sent, and for a chunk that does not exist.
     for chunk in [1, 0, 1, 0, 2] {
         env.queue(&message(&batch, chunk));
     }
@@ -32,14 +32,14 @@ fn a_message_that_comes_again_finds_nothing_to_do() {
     for chunk in [1, 0, 99] {
         env.queue(&message(&batch, chunk));
     }
-    // One after the other: when the last batch is done, all of these have come.
+    // Messages are delivered in order: when the last batch is done, all of these were delivered.
     let last = env.devices(&SHOP, "batches, messages, last", 1);
     Batch::upload(&env, &sale(&last)).once_accepted(&env);
     let sent = requests(&env);
     assert!(devices.iter().all(|device| sent[device].len() == 1));
     assert_eq!(batch.status(&env)["counts"]["accepted"], 60);
 
-    // Of a batch that was deleted, or never was, nothing comes back to life.
+    // A message for a batch that was deleted, or never existed, recreates nothing.
     let deleted = env.call(Caller::Both, "DELETE", &batch.path(""), &[], b"");
     deleted.with_status(204);
     for batch in [&batch, &Batch("0".repeat(32))] {
@@ -56,7 +56,7 @@ fn a_message_that_comes_again_finds_nothing_to_do() {
 fn more_chunks_than_a_queue_takes_at_once_all_go_out() {
     let env = Shared::by_socket();
     let devices = env.devices(&SHOP, "batches, many chunks", 150);
-    // The lines of a chunk have at most 60,000 bytes: each of these is a chunk.
+    // A chunk has at most 60,000 bytes of lines, so each of these is a chunk.
     let spaces = " ".repeat(40_000);
     let mut body = format!("{}\n", head(json!({})));
     for device in &devices {
@@ -87,7 +87,7 @@ fn chunks_are_spread_over_all_queues() {
     }
 }
 
-/// How many messages of a queue were acknowledged, as wrangler says after each delivery.
+/// Returns how many messages of a queue were acknowledged, as wrangler logs after each delivery.
 fn acknowledged(log: &str, queue: &str) -> u32 {
     let deliveries = log.lines().filter_map(|line| {
         let mut words = line.split("QUEUE ").nth(1)?.split_whitespace();
@@ -110,7 +110,7 @@ fn a_message_that_the_platform_has_retried_in_vain_is_kept() {
     let problem = letter["problem"].as_str().unwrap();
     assert!(problem.contains("retried in vain"), "{letter}");
     assert_eq!(letter["queue"], "apns-edge-dead-letters");
-    // Twice by the consumer of chunks, and once that it was put with the dead letters.
+    // Twice by the consumer of chunks, and once by the consumer of dead letters.
     let failed = |queue: &str| {
         let event = format!(r#""event":"message_failed","queue":"{queue}""#);
         env.worker.log().matches(&event).count()
@@ -118,7 +118,7 @@ fn a_message_that_the_platform_has_retried_in_vain_is_kept() {
     until("all of it in the log", || failed("apns-edge-dead-letters") == 1);
     assert_eq!(failed("apns-edge-pushes"), 2);
 
-    // Sent again, it goes the same way.
+    // Replayed, it becomes a dead letter again.
     let path = format!("/v1/dead-letters/{}/replay", letter["id"].as_str().unwrap());
     let replay = env.call(Caller::Both, "POST", &path, &[], b"");
     assert!(matches!(replay.status, 200 | 202 | 204), "{}", replay.body);
@@ -127,7 +127,7 @@ fn a_message_that_the_platform_has_retried_in_vain_is_kept() {
     assert_eq!(failed("apns-edge-pushes"), 4);
 }
 
-/// The only dead letter, once there is one that fits.
+/// Waits for a matching dead letter, which must be the only one.
 fn the_dead_letter(env: &TestEnv, fits: impl Fn(&Value) -> bool) -> Value {
     let mut found = Value::Null;
     until("the dead letter", || {
@@ -165,7 +165,7 @@ fn a_message_that_cannot_be_read_is_kept_and_can_be_sent_again_or_dropped() {
         let foreign = env.call(Caller::Shop, method, &path, &[], b"");
         foreign.problem(403, "forbidden");
     }
-    // Sent again, it cannot be read again.
+    // A replayed message cannot be replayed again.
     let replay = env.call(Caller::Both, "POST", &format!("{path}/replay"), &[], b"");
     assert!(matches!(replay.status, 200 | 202 | 204), "{}", replay.body);
     until("the dead letter once more", || {
@@ -192,7 +192,7 @@ fn a_batch_goes_on_when_its_object_and_its_gate_lose_their_memory() {
     assert_shown_once(&env, &devices);
     assert_eq!(batch.receipts(&env).len(), devices.len());
 
-    // Paused, it is as it was.
+    // A paused batch is unchanged after the eviction.
     let devices = env.devices(&SHOP, "batches, evicted, paused", 40);
     let batch = Batch::upload(&env, &lines(&head(json!({ "rate": 5 })), &devices));
     until("some pushes", || shown(&env, &devices) > 0);

@@ -1,5 +1,5 @@
-//! Nothing is sent after a claim or a pause, also not what waits for a stream of a connection; and a device that occurs twice
-//! gets equal content once.
+//! Nothing is sent after a claim or a pause, including pushes that wait for a free stream. A device that
+//! occurs twice gets equal content once.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -59,11 +59,11 @@ fn a_repeated_device_is_a_duplicate_in_an_order_and_a_batch(env: &TestEnv) {
     assert_eq!(fields("status"), expected);
     let named = [Value::Null, json!(0), Value::Null, Value::Null, json!(3)];
     assert_eq!(fields("duplicate_of"), named);
-    // Both contents are on the screen: neither has replaced the other.
+    // Both contents are shown: neither has replaced the other.
     assert_eq!((screen(one), screen(two)), (3, 2));
 }
 
-/// APNs with connections that carry one push at a time, each for so long.
+/// Creates an environment whose connections carry one push at a time, each for `ms` milliseconds.
 fn one_stream(ms: u64, settings: &[(&str, &str)]) -> Isolated {
     let options = Options {
         max_concurrent_streams: 1,
@@ -75,7 +75,7 @@ fn one_stream(ms: u64, settings: &[(&str, &str)]) -> Isolated {
 
 #[test]
 fn a_push_that_waits_for_a_stream_is_not_sent_after_the_claim_has_ended() {
-    // All devices together take longer than a claim, of which a runner launches for a second.
+    // All pushes together take longer than a claim, in which a runner launches for one second.
     let settings = [("CHUNK_CLAIM_MS", "5000"), ("ATTEMPT_TIMEOUT_MS", "2000")];
     let env = one_stream(500, &settings);
     let devices = env.devices(&SHOP, "once, claim", 16);
@@ -97,7 +97,7 @@ fn a_push_that_waits_for_a_stream_is_not_sent_after_a_pause() {
     let batch = Batch::upload(&env, &lines(&head(json!({})), &devices));
     until("the first pushes", || shown(&env, &devices) >= 2);
     batch.tell(&env, "pause").with_status(200);
-    // The runner asks every two seconds, and what has a stream is answered.
+    // The runner reports every two seconds, and pushes that have a stream are answered.
     until("the end of what was in flight", || {
         batch.status(&env)["counts"]["in_flight"] == 0
     });
@@ -110,7 +110,7 @@ fn a_push_that_waits_for_a_stream_is_not_sent_after_a_pause() {
 
 #[test]
 fn a_chunk_whose_last_report_is_refused_for_seconds_is_not_sent_again() {
-    // A chunk that the batch never hears of goes out again when its claim ends.
+    // A chunk without a report is sent again when its claim ends.
     let settings = [
         ("CHUNK_CLAIM_MS", "15000"),
         ("ATTEMPT_TIMEOUT_MS", "2000"),

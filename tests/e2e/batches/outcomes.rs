@@ -1,4 +1,4 @@
-//! What becomes of pushes that APNs does not take at once.
+//! Pushes that APNs does not accept at the first attempt.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -52,7 +52,7 @@ fn gone_devices_are_listed_with_their_moment_and_counted_by_reason(env: &TestEnv
             (json!(410), json!("Unregistered"), json!(2)),
         ]
     );
-    // A device a page.
+    // One device per page.
     let gone = batch.pages(env, "gone?", 1).concat();
     assert_eq!(all(&gone, "ref"), ["user-2", "user-3"]);
     assert_eq!(all(&gone, "token"), [&*devices[2], &*devices[3]]);
@@ -76,7 +76,7 @@ fn what_apns_refuses_for_now_or_does_not_answer_goes_out_again_in_rounds(env: &T
     let name = format!("batches, rounds, {}", env.worker.authority());
     let devices = env.devices(&SHOP, &name, 5);
     let faults = [
-        // More than a runner tries by itself.
+        // More often than a runner retries by itself.
         Fault::answer(503, "ServiceUnavailable").times(4),
         // Longer than a runner waits.
         Fault {
@@ -107,10 +107,11 @@ fn what_apns_refuses_for_now_or_does_not_answer_goes_out_again_in_rounds(env: &T
     for (device, count) in devices.iter().zip([5, 2, 2, 2, 1]) {
         assert_eq!(env.requests_to(device).len(), count);
     }
-    // The one without an answer had arrived, and replaced itself.
+    // The push without an answer had arrived, and was replaced by its repetition.
     assert_eq!(env.apns.device(&devices[2])[0].screen.replaced, 1);
 
-    // Nothing replaces itself without a collapse id, and so nothing of unknown end is repeated.
+    // Without a collapse id, a push with an unknown result is not repeated, because it would not replace
+    // itself.
     let device = env.device(&format!("{name}, alone"));
     let lost = Fault {
         delivered: true,
@@ -201,7 +202,7 @@ fn a_wrong_topic_pauses_a_batch_that_has_pushes_left_and_no_device_is_gone(env: 
         "{detail}"
     );
     assert_eq!(batch.pages(env, "gone?", 1000).concat(), [] as [Value; 0]);
-    // Somebody who wants the rest sent all the same.
+    // The rest is sent nevertheless once the batch is resumed.
     batch.tell(env, "resume").with_status(200);
     let document = batch.once(env, "done");
     assert_eq!(

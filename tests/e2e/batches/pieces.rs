@@ -1,4 +1,4 @@
-//! A request whose body goes out piece by piece.
+//! A request whose body is sent piece by piece.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -10,19 +10,19 @@ use crate::caller::Answer;
 use crate::deployment::Caller;
 use crate::test_env::{TestEnv, until};
 
-/// Enough for a request to arrive before one that is sent after it.
+/// Enough time for a request to arrive before the next one is sent.
 const HEAD_START: Duration = Duration::from_millis(300);
 
-/// A request to send that is under way, in chunked encoding.
+/// A request in progress, with chunked encoding.
 pub(crate) struct Pieces(TcpStream);
 
 impl Pieces {
-    /// Sends the head of an order.
+    /// Sends the headers of a request to `POST /v1/push`.
     pub(super) fn send(env: &TestEnv, headers: &[(&str, &str)]) -> Self {
         Self::post(env, "/v1/push", headers)
     }
 
-    /// Sends the head of a request to a path.
+    /// Sends the headers of a request to a path.
     pub(crate) fn post(env: &TestEnv, path: &str, headers: &[(&str, &str)]) -> Self {
         let mut connection = TcpStream::connect(env.worker.authority()).unwrap();
         let key = Caller::Both.key();
@@ -37,7 +37,7 @@ impl Pieces {
         Self(connection)
     }
 
-    /// An upload under a key that is known to be under way, with a piece of its body.
+    /// Begins an upload with a key, and waits until it is known to be in progress. Sends a piece of its body.
     pub(super) fn under_way(env: &TestEnv, key: &str, piece: &str) -> Self {
         let begin = || {
             let mut request = Self::send(env, &[("content-type", LINES), ("idempotency-key", key)]);
@@ -48,7 +48,8 @@ impl Pieces {
         let mut request = begin();
         until("an upload under way", || {
             if request.is_answered() {
-                // It met another one: a probe of ours, or one that broke off and was not missed yet.
+                // It collided with another upload: a probe of this test, or one whose interruption was not
+                // noticed yet.
                 request = begin();
             }
             is_under_way(env, key) && !request.is_answered()
@@ -79,7 +80,7 @@ impl Pieces {
         self.answer().unwrap()
     }
 
-    /// The answer to a request whose body has not ended, if one comes within a second.
+    /// Returns the answer to a request whose body has not ended, if there is one within a second.
     pub(crate) fn early_answer(self) -> Option<Answer> {
         self.0.set_read_timeout(Some(HEAD_START * 3)).unwrap();
         self.0.peek(&mut [0]).ok().filter(|read| *read > 0)?;
@@ -110,14 +111,15 @@ impl Pieces {
         Some(Answer::new(status, &headers, &String::from_utf8(body).unwrap()))
     }
 
-    /// Closes the connection in the middle of the body, and waits until it is missed.
+    /// Closes the connection in the middle of the body, and waits until that is noticed.
     pub(super) fn break_off(self, env: &TestEnv, key: &str) {
         drop(self);
         until("the end of an upload that broke off", || !is_under_way(env, key));
     }
 }
 
-/// Whether an upload with this key is under way. If there is none, the question is no upload and leaves nothing behind.
+/// Whether an upload with this key is in progress. If there is none, the question itself is not an upload and
+/// stores nothing.
 fn is_under_way(env: &TestEnv, key: &str) -> bool {
     let refused = sale(&["no token".to_owned()]);
     let answer = upload(env, &[("idempotency-key", key)], &refused);

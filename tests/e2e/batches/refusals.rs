@@ -1,4 +1,4 @@
-//! Refusals about one device, and of the credential by mistake.
+//! Refusals of single devices, and mistaken refusals of the credential.
 
 use apns_mock::{Environment, Fault, KeySpec, Options, Registration};
 use serde_json::{Value, json};

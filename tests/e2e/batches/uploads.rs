@@ -1,4 +1,4 @@
-//! What becomes a batch, and what is left of what does not.
+//! Which uploads become a batch, and what a rejected one leaves behind.
 
 use apns::ApnsId;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ over_both_transports! {
     a_body_without_a_length_becomes_a_batch,
 }
 
-/// The most devices of a chunk.
+/// The most devices per chunk.
 const CHUNK: usize = 500;
 
 #[test]
@@ -86,7 +86,7 @@ fn repeats_collapse_unless_the_caller_says_otherwise(env: &TestEnv) {
             std::slice::from_ref(&plain),
         ),
         lines(&with_own, std::slice::from_ref(&own)),
-        // Two contents for a device are two notifications.
+        // Two different contents for a device are two notifications.
         format!(
             "{}{}\n",
             sale(std::slice::from_ref(&twice)),
@@ -107,7 +107,7 @@ fn repeats_collapse_unless_the_caller_says_otherwise(env: &TestEnv) {
 }
 
 fn a_body_without_a_length_becomes_a_batch(env: &TestEnv) {
-    // Alone it is larger than what is answered at once by either transport.
+    // This alone exceeds what both transports answer immediately.
     let filler = "x".repeat(3000);
     let devices = env.devices(
         &SHOP,
@@ -129,7 +129,7 @@ fn a_body_without_a_length_becomes_a_batch(env: &TestEnv) {
     }
     let (batch, document) = Batch::accepted(request.end());
     assert_eq!(document["pushes"], 60);
-    // A chunk has 60 KB at the most.
+    // A chunk has at most 60 KB.
     assert!(number(&document["chunks"]) >= 3, "{document}");
     batch.once_accepted(env);
     assert_shown_once(env, &devices);
@@ -146,7 +146,7 @@ fn what_is_too_much_for_an_answer_or_asks_for_it_becomes_a_batch() {
     let mut with_field = order(&devices[..1]);
     with_field["batch"] = json!({});
     let few = order(&devices[..1]);
-    // However it is written.
+    // In any formatting.
     let spread = serde_json::to_string_pretty(&few).unwrap().replace('\n', "\r\n");
     let headers = [("prefer", "respond-async")];
     let answer = env.call(Caller::Both, "POST", "/v1/push", &headers, spread.as_bytes());
@@ -171,7 +171,7 @@ fn a_line_at_fault_refuses_all_or_is_left_out_as_the_caller_says() {
     let env = Shared::by_socket();
     let devices = env.devices(&SHOP, "batches, faults", 700);
     let mut tokens = devices.clone();
-    // The head is the first line.
+    // The header is the first line.
     for line in [4, 602] {
         tokens[line - 2] = "no token".to_owned();
     }
@@ -183,7 +183,7 @@ fn a_line_at_fault_refuses_all_or_is_left_out_as_the_caller_says() {
     assert_eq!(lines_at_fault, [4, 602], "{problem}");
     assert_eq!(all(errors, "pointer")[0], "/devices/2/token");
 
-    // Nothing is left of it: the key is free.
+    // Nothing is left of it, so the key is free.
     let mut skipping = head(json!({}));
     skipping["on_invalid"] = json!("skip");
     let (batch, document) = Batch::accepted(upload(&env, &key, &lines(&skipping, &tokens)));
@@ -210,7 +210,7 @@ fn of_what_is_refused_or_breaks_off_nothing_is_left() {
     let body = sale(&devices);
     let key = ("idempotency-key", "batches, broken off");
     for _ in 0..2 {
-        // More than a chunk of it has come, and a line has begun.
+        // More than a chunk has arrived, and a line has begun.
         Pieces::under_way(&env, key.1, &body[..body.len() * 2 / 3]).break_off(&env, key.1);
     }
     let mut accepted = None;
@@ -227,7 +227,7 @@ fn of_what_is_refused_or_breaks_off_nothing_is_left() {
     let sent = requests(&env);
     assert!(devices.iter().all(|device| sent[device].len() == 1));
 
-    // A body that is refused, and one that never was whole, leave no batch to ask for.
+    // A rejected body and an incomplete one leave no batch behind.
     for (key, body) in [
         ("batches, refused", sale(&["no token".to_owned()])),
         ("batches, no JSON", "{\"app\":\"shop\"".to_owned()),

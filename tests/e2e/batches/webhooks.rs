@@ -1,4 +1,4 @@
-//! What a batch's endpoint is told.
+//! The deliveries to a batch's webhook.
 
 pub(crate) mod endpoint;
 
@@ -12,14 +12,14 @@ use crate::deployment::{Caller, SHOP};
 use crate::shared::Shared;
 use crate::test_env::{TestEnv, until, until_within};
 
-/// `WEBHOOK_SECRET`, and the bytes that it stands for.
+/// `WEBHOOK_SECRET`, and its bytes.
 pub(crate) const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 #[test]
 fn the_endpoint_is_told_of_the_end_and_of_gone_devices_until_it_has_taken_it() {
     let env = TestEnv::shared();
-    // The first attempt of each fails; redirects are not followed.
+    // The first attempt of each delivery fails. Redirects are not followed.
     let endpoint = Endpoint::start(&[500, 302]);
     let devices = env.devices(&SHOP, "batches, webhooks", 6);
     env.register(Registration {
@@ -54,7 +54,7 @@ fn the_endpoint_is_told_of_the_end_and_of_gone_devices_until_it_has_taken_it() {
             .iter()
             .filter(|message| message.json()["type"] == event)
             .collect();
-        // The one that failed and the one that did not are the same.
+        // The failed and the successful attempt have the same message.
         assert_eq!(told.len(), 2, "{event}");
         assert_eq!(told[0].body, told[1].body);
         assert_eq!(told[0].header("webhook-id"), told[1].header("webhook-id"));
@@ -98,7 +98,7 @@ fn the_endpoint_is_told_of_the_end_and_of_gone_devices_until_it_has_taken_it() {
     }
 }
 
-/// Signed with the secret, by an implementation that did not sign it.
+/// Asserts that a message is signed with the secret, using an independent implementation.
 #[track_caller]
 fn assert_signed(message: &Message) {
     let [id, timestamp, signature] =
@@ -109,7 +109,7 @@ fn assert_signed(message: &Message) {
     assert_eq!(signature, base64(tag.as_ref()));
 }
 
-/// RFC 4648, section 4.
+/// Encodes base64 (RFC 4648, section 4).
 fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
@@ -230,7 +230,7 @@ fn a_delivery_that_cannot_be_signed_any_more_is_not_sent_and_says_why() {
 
 #[test]
 fn a_webhook_that_cannot_be_signed_is_refused() {
-    // The shared Worker that sends by `fetch` has a secret.
+    // The shared Worker that uses `fetch` has a secret, so this uses the other one.
     let env = Shared::by_socket();
     let devices = env.devices(&SHOP, "batches, unsigned", 1);
     let body = lines(&head(json!({ "webhook": "https://example.com/hook" })), &devices);

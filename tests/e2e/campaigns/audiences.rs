@@ -1,4 +1,4 @@
-//! Audiences: in, counted, out and away.
+//! Audiences: import, count, export, and removal.
 
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ fn what_goes_in_comes_out_and_bad_lines_are_told() {
     assert_eq!(places, [&json!(41), &json!(42), &json!(43)]);
     assert!(!answer.to_string().contains("no token"), "{answer}");
 
-    // The same again changes nothing, and what comes out goes in again.
+    // Importing the same again changes nothing, and an export can be imported.
     let again = audience.import(&env, &imported);
     assert_eq!((&again["added"], &again["updated"]), (&json!(0), &json!(40)));
     let mut out = audience.devices(&env);
@@ -49,7 +49,7 @@ fn what_goes_in_comes_out_and_bad_lines_are_told() {
     let again = audience.import(&env, &text);
     assert_eq!((&again["updated"], &again["invalid"]), (&json!(40), &json!(0)));
 
-    // Page by page, all come once.
+    // In pages, each device is returned once.
     let mut paged = Vec::new();
     let mut cursor = String::new();
     loop {
@@ -168,7 +168,7 @@ fn an_audience_is_its_apps_alone_and_its_shape_is_fixed() {
     campaign.tell(&env, "cancel").with_status(200);
     env.call(Caller::Both, "DELETE", &path, &[], b"").with_status(204);
     env.get(&path).problem(404, "audience-not-found");
-    // One of the same name begins empty.
+    // A new audience with the same name begins empty.
     let again = Audience::create(&env, "fixed", 2);
     assert_eq!(again.status(&env)["devices"], 0);
 }
@@ -199,7 +199,7 @@ fn a_campaign_is_tried_on_named_devices_before_it_is_sent() {
     assert!(env.requests_to(&devices[1]).is_empty());
     env.post(&campaign.path("/test"), &json!({"refs": ["nobody"]}))
         .problem(422, "invalid-request");
-    // A name that too many have is not a test any more.
+    // A name with too many devices is rejected in a test.
     let many = env.tokens("campaigns, tried by many", 201);
     audience.import(&env, &lines(&many, |_| json!({"ref": "everybody"})));
     let everybody = json!({"refs": ["everybody"]});

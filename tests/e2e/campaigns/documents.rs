@@ -1,4 +1,4 @@
-//! The documents of campaigns: read, put back, deleted, and for nobody whose key does not reach their app.
+//! The documents of campaigns: read, written back, deleted, and hidden from keys without access to their app.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::{Audience, Campaign, fire_trigger_soon, lines, send, shown, soon};
 use crate::deployment::{Caller, SHOP};
 use crate::test_env::TestEnv;
 
-/// A campaign that is due when nobody of today is there.
+/// Returns a campaign that is due in the far future.
 fn later(audience: &Audience) -> Value {
     let mut document = soon(audience, "Hello");
     document["schedule"] = json!({"at": "2099-01-01T00:00:00Z"});
@@ -32,13 +32,13 @@ fn a_document_that_was_read_can_be_changed_and_put_back() {
         let put = send(&env, "PUT", &campaign.path(""), &read).with_status(200);
         assert_eq!((&put["state"], &put["id"]), (&json!(state), &json!(campaign.0)));
         fire_trigger_soon(&env);
-        // A draft is sent to nobody, however often it is put back.
+        // A draft is not sent, however often it is written back.
         if state == "draft" {
             assert!(campaign.runs(&env).is_empty());
         } else {
             assert_eq!(campaign.done(&env)["pushes"], 3);
         }
-        // To each once.
+        // Once per device.
         for device in &devices {
             assert_eq!(shown(&env, device), "Mended");
         }
@@ -53,7 +53,7 @@ fn a_campaign_that_has_ended_can_be_deleted() {
     let delete = || env.call(Caller::Both, "DELETE", &campaign.path(""), &[], b"");
     delete().problem(409, "campaign-state");
     campaign.tell(&env, "cancel").with_status(200);
-    // What is cancelled stays cancelled, and may be told so again.
+    // A cancelled campaign stays cancelled, and cancelling it again succeeds.
     assert_eq!(
         campaign.tell(&env, "cancel").with_status(200)["state"],
         "cancelled"
@@ -101,7 +101,7 @@ fn a_key_that_does_not_reach_the_app_finds_no_campaign_and_no_audience() {
         let answer = env.call(Caller::News, method, &audience.path(below), &[], body);
         answer.problem(404, "audience-not-found");
     }
-    // To it, the audience of another's app is as one that is not there.
+    // To this caller, another app's audience looks like a missing one.
     let told = |body: &str| {
         let answer = env.call(Caller::News, "POST", "/v1/campaigns", &[], body.as_bytes());
         answer.problem(422, "invalid-request").to_string()
@@ -141,10 +141,10 @@ fn a_repeated_request_makes_one_campaign_which_starts_at_once_if_it_is_due_now()
     assert_eq!(first["id"], again["id"]);
     post(&body.replace("Hello", "Bye")).problem(409, "idempotency-conflict");
     let campaign = Campaign(first["id"].as_str().unwrap().to_owned());
-    // No trigger has fired.
+    // No trigger was fired.
     assert_eq!(campaign.done(env)["pushes"], 2);
     assert_eq!(shown(env, &devices[0]), "Hello you");
-    // The other way: a name of one's own.
+    // The other way: an id that the caller chooses.
     let mut named = later(&audience);
     named["segment"] = json!({"eq": {"tags": "in"}});
     named["notification"] = json!({"payload": {"aps": {"alert": {"body": "{{ frist_name }}"}}}});

@@ -1,4 +1,4 @@
-//! Objects that lose their memory in the middle of a run.
+//! Objects that are evicted in the middle of a run.
 
 use apns_mock::Options;
 use serde_json::json;
@@ -13,9 +13,9 @@ fn a_run_whose_shards_and_scheduler_are_evicted_reaches_each_device_once() {
     let audience = Audience::create(&env, "evicted", SHARDS);
     let devices = env.devices(&SHOP, "campaigns, evicted", DEVICES);
     audience.import(&env, &lines(&devices, |_| json!({})));
-    // What is known of the audience and of the campaign is stored.
+    // The audience and the campaign are stored.
     evict(&mut env, &audience);
-    // It takes three seconds at least, so that it is not over before anything is evicted.
+    // It takes at least three seconds, so that it is not over before anything is evicted.
     let mut document = soon(&audience, "Hello");
     document["rate"] = json!(800);
     let campaign = Campaign::create(&env, &document);
@@ -44,7 +44,7 @@ fn a_run_whose_shards_and_scheduler_are_evicted_reaches_each_device_once() {
 
 #[test]
 fn three_kills_while_campaigns_are_started_lose_no_run_and_start_none_twice() {
-    // A claim that a kill has left ends soon.
+    // The claim of a killed runner ends soon.
     let settings = [("CHUNK_CLAIM_MS", "5000"), ("ATTEMPT_TIMEOUT_MS", "2000")];
     let mut env = TestEnv::isolated(Options::default(), &settings);
     let devices = env.devices(&SHOP, "campaigns, killed while they start", 40);
@@ -57,20 +57,20 @@ fn three_kills_while_campaigns_are_started_lose_no_run_and_start_none_twice() {
             audience
         })
         .collect();
-    // All are due together, so that the first kill finds most of them unstarted.
+    // All are due at the same time, so that the first kill finds most of them not started.
     let campaigns: Vec<Campaign> = audiences
         .iter()
         .map(|audience| Campaign::create(&env, &soon(audience, "Hello")))
         .collect();
     fire_trigger_soon(&env);
     for kill in 1..=3 {
-        // As many have begun as there were kills, if not more: the rest are in the middle of it.
+        // At least as many runs have begun as there were kills. The others are in progress.
         until_within(PATIENCE, "runs that begin", || {
             env.log().matches(r#""event":"run_started""#).count() >= kill
         });
         env.kill_at_once();
         if kill == 3 {
-            // The alarms that guard what a kill has ended come a minute later.
+            // The alarms for work that a kill interrupted fire a minute later.
             env.away_for_a_minute();
         }
         env.restart();
@@ -88,7 +88,8 @@ fn three_kills_while_campaigns_are_started_lose_no_run_and_start_none_twice() {
     assert_eq!((shown.devices, shown.max_shown_on_one_device), (40, 1));
 }
 
-/// Evicts the scheduler and all shards, which can be if they are in memory: so they are asked before.
+/// Evicts the scheduler and all shards. Only objects in memory can be evicted, so it sends each a request
+/// first.
 #[track_caller]
 fn evict(env: &mut Isolated, audience: &Audience) {
     assert_eq!(audience.status(env)["devices"], DEVICES);
@@ -100,5 +101,5 @@ fn evict(env: &mut Isolated, audience: &Audience) {
 
 const SHARDS: u32 = 2;
 
-/// Several chunks a shard.
+/// Several chunks per shard.
 const DEVICES: usize = 2500;

@@ -1,4 +1,4 @@
-//! Imports: large ones, and those that come while an audience is sent to or deleted.
+//! Imports: large ones, and those during a run or a deletion.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,14 +13,14 @@ use crate::batches::pieces::Pieces;
 use crate::deployment::{Caller, NEWS, SHOP};
 use crate::test_env::{REQUESTS_KEPT, TestEnv, until};
 
-/// What the line of an import begins with.
+/// The beginning of the log line about an import.
 const IMPORTED: &str = r#""event":"devices_imported""#;
 
 #[test]
 fn memory_does_not_grow_with_the_lines_of_an_import() {
     let env = TestEnv::isolated(Options::default(), &[]);
     let audience = Audience::create(&env, "long", 8);
-    // Two of the first size: the allocator takes its pieces with the first.
+    // Two of the first size, because the allocator requests its pieces with the first.
     for (place, count) in [FEW, FEW, MANY].into_iter().enumerate() {
         let devices: Vec<String> = (0..count).map(|number| format!("{number:064x}")).collect();
         let body = lines(
@@ -58,7 +58,7 @@ const FEW: usize = 10_000;
 
 const MANY: usize = 200_000;
 
-/// Lines that each left 50 bytes behind would take more than this.
+/// Lines that each leaked 50 bytes would need more than this.
 const SLACK_KB: u64 = 8 * 1024;
 
 #[test]
@@ -74,7 +74,7 @@ fn imports_during_a_run_send_to_no_device_twice_and_leave_none_out() {
     let is_over = AtomicBool::new(false);
     let run = thread::scope(|scope| {
         scope.spawn(|| {
-            // Those that are there are changed, some of them leave and come again, and others come.
+            // Some known devices change, some are removed and added again, and others are new.
             let leaving: String = known[..500]
                 .iter()
                 .map(|token| format!("{{\"token\":\"{token}\"}}\n"))
@@ -93,7 +93,7 @@ fn imports_during_a_run_send_to_no_device_twice_and_leave_none_out() {
                 );
             }
         });
-        // Long enough for the imports to be under way.
+        // Long enough for the imports to be in progress.
         fire_trigger_soon(&env);
         let run = campaign.done(&env);
         is_over.store(true, Ordering::Relaxed);
@@ -146,7 +146,7 @@ fn devices_of_a_deleted_audience_never_come_into_the_next_of_its_name() {
     until("an import under way", || audience.status(&env)["devices"] != 0);
     env.call(Caller::Both, "DELETE", &audience.path(""), &[], b"")
         .with_status(204);
-    // Another app takes the name, and the import goes on until its caller breaks off.
+    // Another app takes the name, and the import continues until its caller disconnects.
     let body = json!({"app": NEWS.name, "shards": 2});
     send(&env, "PUT", &audience.path(""), &body).with_status(201);
     request.piece(lines(rest, |_| json!({})).as_bytes());

@@ -1,4 +1,4 @@
-//! What an audience makes of APNs' refusals.
+//! How an audience handles APNs' refusals.
 
 use apns_mock::{Environment, Registration};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Runs: what a trigger starts, whom it reaches, and what stops it.
+//! Runs: what a trigger starts, which devices it reaches, and what stops it.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ fn a_trigger_that_comes_twice_starts_one_run_and_each_device_gets_its_own_words_
             assert!(env.requests_to(device).is_empty());
         } else {
             let greeting = if place % 3 == 0 { "Hallo" } else { "Hello" };
-            // What an attribute holds is text, whatever it looks like.
+            // An attribute's text stays text, whatever it looks like.
             assert_eq!(
                 shown(&env, device),
                 format!("{greeting} \"U{place}\" {{{{ ref }}}}")
@@ -104,7 +104,7 @@ fn devices_that_are_gone_leave_the_audience_and_bad_ones_are_suspect() {
     let unknown = env.tokens("campaigns, unknown", 1);
     let all = [devices.clone(), gone.clone(), unknown.clone()].concat();
     audience.import(&env, &lines(&all, |_| json!({})));
-    // This one was registered anew after APNs had seen it go.
+    // This device was registered again after APNs had reported it as gone.
     let anew = format!(
         "{{\"token\":\"{}\",\"registered_at\":\"2099-01-01T00:00:00Z\"}}\n",
         gone[1]
@@ -121,7 +121,7 @@ fn devices_that_are_gone_leave_the_audience_and_bad_ones_are_suspect() {
     until("the device that left the audience", || {
         audience.status(&env)["devices"] == 42
     });
-    // The bad token, and the one that is said to be registered later than APNs saw it go.
+    // The bad token, and the device that was registered later than APNs' timestamp.
     until("the devices that are marked", || {
         audience.status(&env)["suspects"] == 2
     });
@@ -150,7 +150,7 @@ fn a_campaign_that_was_cancelled_starts_nothing_and_a_paused_one_nothing_until_i
     assert!(cancelled.runs(&env).is_empty());
     assert!(paused.runs(&env).iter().all(|run| run["state"] == "missed"));
     cancelled.tell(&env, "resume").problem(409, "campaign-state");
-    // What a campaign says can be mended while it is paused.
+    // A campaign can be corrected while it is paused.
     let mended = soon(&audience, "Mended");
     send(&env, "PUT", &paused.path(""), &mended).with_status(200);
     paused.tell(&env, "resume").with_status(200);
@@ -183,7 +183,7 @@ fn a_campaign_that_is_cancelled_in_the_middle_of_its_run_sends_nothing_more_and_
     std::thread::sleep(std::time::Duration::from_secs(3));
     assert_eq!(env.apns.state().requests, sent);
     assert_eq!(run["counts"]["accepted"], sent, "{run}");
-    // Devices that were not reached have not used up their cap.
+    // The run does not count for the caps of devices that it has not reached.
     let mut document = soon(&audience, "Corrected");
     document["frequency"] = json!({"max": 1, "per": "1d", "of": "all"});
     let corrected = Campaign::create(&env, &document);
@@ -203,13 +203,13 @@ fn a_run_whose_app_is_gone_can_be_cancelled_and_its_scans_end() {
     audience.import(&env, &lines(&devices, |_| json!({})));
     let campaign = Campaign::create(&env, &soon(&audience, "Hello {{ ref }}"));
     fire_trigger_soon(&env);
-    // However fast the machine is, the scan is not over when the Worker dies.
+    // The scan is not over when the Worker dies, even on a fast machine.
     env.log_with("held a step", 1);
     env.kill_at_once();
     let key = json!([{"name": "Both", "sha256": digest(&Caller::Both.key()), "apps": "*"}]);
     env.set("API_KEYS", &key.to_string());
     env.set("APPS", &json!({NEWS.name: NEWS.setting()}).to_string());
-    // A scan that was killed goes on with the alarm that was set a minute ahead when it began.
+    // A killed scan continues with the alarm that was set a minute ahead when it began.
     env.away_for_a_minute();
     env.restart();
     let gone = "no app is called `shop` any more";
@@ -217,7 +217,7 @@ fn a_run_whose_app_is_gone_can_be_cancelled_and_its_scans_end() {
     let cancelled = campaign.tell(&env, "cancel");
     assert!(matches!(cancelled.status, 200 | 202), "{}", cancelled.body);
     campaign.run_once(&env, "cancelled");
-    // A scan that fails is tried again after five seconds.
+    // A failed scan is retried after five seconds.
     let failed = env.log().matches(gone).count();
     std::thread::sleep(std::time::Duration::from_secs(7));
     assert_eq!(env.log().matches(gone).count(), failed);
@@ -256,7 +256,7 @@ fn a_campaign_in_the_devices_own_time_reaches_each_zone_when_its_clock_strikes()
             _ => json!({}),
         }),
     );
-    // Tokyo's clock is at it in a moment, all others' later.
+    // In Tokyo the time comes in a moment, in all other zones later.
     let soon_in_tokyo = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(9)));
     let at = (soon_in_tokyo + super::SOON)
         .datetime()

@@ -1,4 +1,4 @@
-//! A large run, with a Worker that dies three times at different points of it.
+//! A large run whose Worker dies three times at different points.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -14,10 +14,11 @@ use crate::test_env::{Isolated, TestEnv, until, until_within};
 #[test]
 fn a_run_of_a_hundred_thousand_devices_outlives_kills_while_it_scans_while_it_is_paused_and_while_it_sends() {
     let mut env = TestEnv::isolated(Options::default(), &SETTINGS);
-    // At first nothing is sent, so that the first kill finds a scan and nothing else.
+    // Nothing is sent at first, so that the first kill finds only a scan.
     env.kill_at_once();
     let queue = Queue {
-        // A runner that is killed keeps its permits for two minutes: few chunks at a time leave enough for others.
+        // A killed runner keeps its permits for two minutes. With few chunks at a time, enough permits are
+        // left for others.
         delivery: 2,
         ..Queue::of_transport(Some("socket"))
     };
@@ -37,7 +38,7 @@ fn a_run_of_a_hundred_thousand_devices_outlives_kills_while_it_scans_while_it_is
     assert!(0 < scanned && scanned < DEVICES as u64, "{scanned}");
     env.kill_at_once();
 
-    // Paused, the scans wait.
+    // While the batch is paused, the scans wait.
     env.set("STEPS", "0");
     env.configure(queue);
     come_back(&mut env);
@@ -52,7 +53,8 @@ fn a_run_of_a_hundred_thousand_devices_outlives_kills_while_it_scans_while_it_is
     come_back(&mut env);
     assert_eq!(campaign.run_once(&env, "paused")["state"], "paused");
 
-    // Resumed, some pushes are in flight for as long as it takes to kill the Worker, and some devices are not scanned.
+    // After the resume, some pushes are in flight for as long as killing the Worker takes, and some devices
+    // are not scanned yet.
     for device in devices.iter().step_by(500) {
         let silence = Fault::new(FaultKind::Silence);
         env.apns.fault(silence.for_token(device)).unwrap();
@@ -85,19 +87,19 @@ fn a_run_of_a_hundred_thousand_devices_outlives_kills_while_it_scans_while_it_is
     );
 }
 
-/// The Worker comes back a minute later: an alarm that was set before a scan began is due.
+/// Restarts the Worker a minute later: an alarm that was set before a scan began is due.
 fn come_back(env: &mut Isolated) {
     env.away_for_a_minute();
     env.restart();
 }
 
-/// Waits until a scan may not go on.
+/// Waits until the scans are held.
 #[track_caller]
 fn held(env: &TestEnv) {
     env.log_with("held a step", 1);
 }
 
-/// How many devices of its run the batch knows.
+/// Returns how many devices of its run the batch knows.
 #[track_caller]
 fn scanned(env: &TestEnv, campaign: &Campaign) -> u64 {
     let run = campaign.runs(env).remove(0);
@@ -107,7 +109,7 @@ fn scanned(env: &TestEnv, campaign: &Campaign) -> u64 {
     batch["pushes"].as_u64().unwrap()
 }
 
-/// A runner that died keeps its chunks until its claim ends, which is to be soon.
+/// A killed runner keeps its chunks until its claim ends, so claims are short.
 const SETTINGS: [(&str, &str); 3] = [
     ("TRANSPORT", "socket"),
     ("CHUNK_CLAIM_MS", "5000"),

@@ -18,7 +18,7 @@ fn a_trigger_that_comes_late_catches_up_within_the_grace_and_records_what_was_mi
     audience.import(&env, &lines(&devices, |_| json!({})));
     let missed = Campaign::create(&env, &soon(&audience, "Missed"));
     let within = Campaign::create(&env, &due_in(Duration::from_secs(30), &audience, "Caught up"));
-    // The shortest grace that there is: nothing else takes so long here.
+    // The shortest grace. Nothing else takes this long here.
     sleep(Duration::from_secs(63));
     assert!(missed.runs(&env).is_empty() && within.runs(&env).is_empty());
     fire_trigger(&env);
@@ -57,12 +57,12 @@ fn outside_of_its_window_a_run_sends_nothing() {
     fire_trigger_soon(&env);
     assert_eq!(open.done(&env)["pushes"], 20);
     shut.run_once(&env, "running");
-    // As long as the other took is long enough.
+    // As long as the other run took.
     sleep(Duration::from_secs(2));
     for device in &devices {
         assert_eq!(shown(&env, device), "Open");
     }
-    // It waits for the window, and can be ended while it does.
+    // It waits for the window, and can be cancelled meanwhile.
     assert_eq!(shut.tell(&env, "cancel").with_status(200)["state"], "cancelled");
     let run = shut.run_once(&env, "cancelled");
     until("the counts of a run that was cancelled", || {

@@ -1,4 +1,4 @@
-//! A caller's endpoint.
+//! The webhook of a caller.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -7,26 +7,26 @@ use std::thread;
 
 use serde_json::Value;
 
-/// It answers its first messages as it was told, and all others with 200.
+/// Answers its first messages with given statuses, and all others with 200.
 pub(crate) struct Endpoint {
     port: u16,
     messages: Arc<Mutex<Vec<Message>>>,
 }
 
-/// The status of a message that is never answered: its connection stays open.
+/// The status of a message that is never answered. Its connection stays open.
 pub(crate) const NEVER: u16 = 0;
 
-/// What it was told.
+/// A message that it received.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
-    /// The request's line and its headers.
+    /// The request line and the headers.
     pub(crate) head: Vec<String>,
     /// Its body.
     pub(crate) body: String,
 }
 
 impl Endpoint {
-    /// Listens until the tests are over.
+    /// Listens until all tests have ended.
     pub(crate) fn start(statuses: &[u16]) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -74,7 +74,7 @@ impl Message {
     }
 }
 
-/// Reads one request of a connection.
+/// Reads one request from a connection.
 fn read(connection: &TcpStream) -> Option<Message> {
     let mut reader = BufReader::new(connection);
     let mut head = Vec::new();
