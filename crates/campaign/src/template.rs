@@ -85,8 +85,10 @@ pub enum Unrendered {
 }
 
 impl Templates {
-    /// Compiles `payload`, found at `at`, and the `variants` by locale, found at `variants_at`. Each variant
-    /// is a merge patch over the payload. An invalid template is added to `faults` and left as it is.
+    /// Compiles `payload`, found at `at`, and the `variants` by locale, found at `variants_at`.
+    ///
+    /// Each variant is a merge patch over the payload. An invalid template is added to `faults` and left as
+    /// it is.
     #[must_use]
     pub fn compile(
         (payload, at): (&Value, &Pointer<'_>),

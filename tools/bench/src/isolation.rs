@@ -18,8 +18,10 @@ use crate::sender::LeftOut;
 /// The hosts file inside.
 const HOSTS: &str = "127.0.0.1 localhost\n127.0.0.1 api.push.apple.com\n";
 
-/// The first argument is the hosts file, and the others are the command. Loopback is initially down. Where
-/// `ip` is missing, Perl, which Debian always has, sets the flags with SIOCSIFFLAGS (netdevice(7)).
+/// The first argument is the hosts file, and the others are the command.
+///
+/// Loopback is initially down. Where `ip` is missing, Perl, which Debian always has, sets the flags with
+/// SIOCSIFFLAGS (netdevice(7)).
 const ENTER: &str = r#"
 ip link set lo up 2>/dev/null ||
     perl -e 'socket(my $s, 2, 2, 0) && ioctl($s, 0x8914, pack("a16 s x14", "lo", 0x49)) || die "no loopback: $!"' || exit

@@ -12,8 +12,10 @@ use crate::usage::{self, Usage};
 /// The port to which senders with a fixed host send. The mock listens there only in its own network.
 const APPLES_PORT: u16 = 443;
 
-/// The streams of a connection from its start, as at APNs with a certificate. With tokens a connection begins
-/// with one. How soon a sender uses the others is not measured here, and aioapns 4.0 never does.
+/// The streams of a connection from its start, as at APNs with a certificate.
+///
+/// With tokens a connection begins with one. How soon a sender uses the others is not measured here, and
+/// aioapns 4.0 never does.
 const STREAMS: &str = "1000";
 
 /// The mock's devices, recording and latency.

@@ -95,10 +95,11 @@ impl Sender {
         }
     }
 
-    /// Returns how many pushes a peer has in flight, so that it is fully used and pushes do not spend their
-    /// time in a queue: the streams of one connection, where the library can fill them. apns2 has 32
-    /// connections with one push each, whatever the server allows. aioapns fails when more is sent than
-    /// HTTP/2's initial window of 65,535 bytes.
+    /// Returns how many pushes a peer has in flight.
+    ///
+    /// It is fully used, and pushes do not spend their time in a queue: the window is the streams of one
+    /// connection, where the library can fill them. apns2 has 32 connections with one push each, whatever the
+    /// server allows. aioapns fails when more is sent than HTTP/2's initial window of 65,535 bytes.
     pub(crate) const fn window(self) -> u16 {
         match self {
             Self::Apns2 => 64,

@@ -9,8 +9,10 @@ use apns::time::Timestamp;
 use batch::LONGEST_LIFE;
 
 impl SchedulerState {
-    /// Creates the runs that are due. Occurrences more than `grace` ago are recorded as missed, and so are
-    /// runs that could not be started within `grace`. A tick that is late, early or repeated does no harm.
+    /// Creates the runs that are due.
+    ///
+    /// Occurrences more than `grace` ago are recorded as missed, and so are runs that could not be started
+    /// within `grace`. A tick that is late, early or repeated does no harm.
     pub fn tick(&mut self, grace: Duration, now: Timestamp) {
         let is_due = |campaign: &&Campaign| {
             let may_be = matches!(campaign.state, State::Scheduled | State::Running | State::Paused);
