@@ -10,20 +10,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Answer;
-use super::problem::{InvalidKind, Kind, Problem};
-use super::upload::{BatchHeader, Finished, InvalidLine};
+use super::problem::{Kind, Problem};
+use super::upload::{BatchHeader, Finished};
+use super::{Answer, convert};
 use crate::config::{Batches, Caller, Transport};
 use apns::expiration::Expiration;
 use apns::fault::WarningSummary;
 use apns::push_type::MergedBy;
 use apns::time::Timestamp;
-use batch::{
-    Announcement, Assignment, CutOff, FinalResult, GaveUp, LeftOut, Overview, Reason, Record, ReportProgress,
-    State, Terms,
-};
+use batch::{Announcement, Assignment, FinalResult, Overview, Reason, Record, ReportProgress, State, Terms};
 use delivery::fanout::ONE_ATTEMPT_TIME;
 use delivery::verdict::Verdict;
+use documents::batch::{BatchCounts, BatchOptions, Pause, ResultCount, Suspect};
+use documents::{InvalidKind, InvalidLine};
 
 /// A caller's request to a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,23 +200,23 @@ pub fn opened(
 pub fn document(record: &Record, overview: &Overview, transport: Option<Transport>) -> String {
     let terms = &record.terms;
     let counts = overview.counts;
-    let document = Document {
-        id: &record.id,
-        app: &record.app,
-        state: record.state.as_str(),
+    let document = documents::Batch {
+        id: record.id.clone(),
+        app: record.app.clone(),
+        state: record.state.as_str().into(),
         deleting: record.is_deleting,
         created_at: record.created_at.to_string(),
         sealed_at: record.sealed_at.map(|at| at.to_string()),
         ended_at: record.ended_at.map(|at| at.to_string()),
-        transport: transport.map(Transport::as_str),
+        transport: transport.map(|transport| transport.as_str().to_owned()),
         pushes: overview.pushes,
-        chunks: overview.chunks,
+        chunks: convert::number(overview.chunks),
         invalid: u64::from(record.invalid).saturating_add(overview.left_out.unsendable()),
-        left_out: &overview.left_out,
-        warnings: &record.warnings,
-        cut_off: record.cut_off.map(CutOff::as_str),
-        cut_off_detail: record.cut_off_detail.as_deref(),
-        counts: CountsDocument {
+        left_out: convert::left_out(&overview.left_out),
+        warnings: convert::warnings(&record.warnings),
+        cut_off: record.cut_off.map(|why| why.as_str().to_owned()),
+        cut_off_detail: record.cut_off_detail.clone(),
+        counts: BatchCounts {
             accepted: counts.accepted,
             rejected: counts.rejected,
             failed: counts.failed,
@@ -228,25 +227,28 @@ pub fn document(record: &Record, overview: &Overview, transport: Option<Transpor
             waiting: counts.waiting,
             gone: counts.gone,
         },
-        reasons: overview.reasons.iter().map(ReasonDocument::of).collect(),
-        suspect: overview.suspect.as_ref().map(|suspect| SuspectDocument {
-            reason: &suspect.reason,
+        reasons: overview.reasons.iter().map(result_count).collect(),
+        suspect: overview.suspect.as_ref().map(|suspect| Suspect {
+            reason: suspect.reason.clone(),
             count: suspect.count,
         }),
         rate: overview.rate,
         eta_s: overview.eta.map(|eta| eta.as_secs()),
         opens_at: overview.opens_at.map(|at| at.to_string()),
-        paused: record.paused.as_ref().map(|pause| PausedDocument {
-            by: pause.by.as_str(),
-            detail: &pause.detail,
+        paused: record.paused.as_ref().map(|pause| Pause {
+            by: pause.by.as_str().to_owned(),
+            detail: pause.detail.clone(),
         }),
-        options: OptionsDocument {
+        options: BatchOptions {
             rate: terms.rate,
             weight: terms.weight,
             retry_for_s: terms.retry_for_ms / 1000,
             collapse_repeats: terms.collapse_repeats,
-            webhook: terms.webhook.as_deref(),
+            webhook: terms.webhook.clone(),
         },
+        // Only the answer to an upload has them: see `with_invalid_lines`.
+        invalid_lines: Vec::new(),
+        invalid_kinds: Vec::new(),
     };
     serde_json::to_string(&document).unwrap_or_default()
 }
@@ -337,109 +339,17 @@ pub fn named_id(caller: &str, key: &str) -> String {
     digest.first_chunk().map(|bytes| id(*bytes)).unwrap_or_default()
 }
 
-#[derive(Serialize)]
-struct Document<'b> {
-    id: &'b str,
-    app: &'b str,
-    state: &'static str,
-    /// Whether it will be deleted once its webhook has received its deliveries.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    deleting: bool,
-    created_at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sealed_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ended_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    transport: Option<&'static str>,
-    pushes: u64,
-    chunks: usize,
-    invalid: u64,
-    #[serde(skip_serializing_if = "LeftOut::is_nothing")]
-    left_out: &'b LeftOut,
-    #[serde(flatten)]
-    warnings: &'b WarningSummary,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cut_off: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cut_off_detail: Option<&'b str>,
-    counts: CountsDocument,
-    reasons: Vec<ReasonDocument<'b>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    suspect: Option<SuspectDocument<'b>>,
-    rate: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    eta_s: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    opens_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    paused: Option<PausedDocument<'b>>,
-    options: OptionsDocument<'b>,
-}
-
-#[derive(Serialize)]
-struct CountsDocument {
-    accepted: u64,
-    rejected: u64,
-    failed: u64,
-    duplicate: u64,
-    cancelled: u64,
-    retrying: u64,
-    in_flight: u64,
-    waiting: u64,
-    gone: u64,
-}
-
-#[derive(Serialize)]
-struct ReasonDocument<'b> {
-    status: &'static str,
-    code: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'b str>,
-    verdict: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    gave_up: Option<&'static str>,
-    attempts: u8,
-    count: u64,
-}
-
-impl<'b> ReasonDocument<'b> {
-    fn of(reason: &'b Reason) -> Self {
-        let result = &reason.result;
-        Self {
-            status: result.status().as_str(),
-            code: result.code,
-            reason: result.reason.as_deref(),
-            verdict: result.verdict.as_str(),
-            gave_up: result.gave_up.map(GaveUp::as_str),
-            attempts: result.attempts,
-            count: reason.count,
-        }
+fn result_count(reason: &Reason) -> ResultCount {
+    let result = &reason.result;
+    ResultCount {
+        status: result.status().as_str().to_owned(),
+        code: result.code,
+        reason: result.reason.clone(),
+        verdict: result.verdict.as_str().to_owned(),
+        gave_up: result.gave_up.map(|why| why.as_str().to_owned()),
+        attempts: result.attempts,
+        count: reason.count,
     }
-}
-
-/// Why the batch was probably sent with the wrong environment or topic.
-#[derive(Serialize)]
-struct SuspectDocument<'b> {
-    reason: &'b str,
-    count: u64,
-}
-
-#[derive(Serialize)]
-struct PausedDocument<'b> {
-    by: &'static str,
-    detail: &'b str,
-}
-
-#[derive(Serialize)]
-struct OptionsDocument<'b> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rate: Option<u32>,
-    weight: u32,
-    retry_for_s: u64,
-    collapse_repeats: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    webhook: Option<&'b str>,
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod call_limit;
 pub mod campaign;
 pub mod coding;
 pub mod config;
+mod convert;
 pub mod doctor;
 #[cfg(test)]
 mod fixture;

@@ -4,13 +4,13 @@
 //! only the length is kept. This module also parses a line as a JSON value, and words the faults of rejected
 //! lines.
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::problem::{LineFault, Problem, shortened};
 use apns::DeviceToken;
 use apns::device_token::BadDeviceToken;
 use apns::fault::{self, Fault, FaultKind, Faults, Pointer};
+use documents::InvalidLine;
 
 /// The state of a body's reader: the line that has not ended yet.
 #[derive(Debug, Default)]
@@ -147,19 +147,10 @@ impl Lines {
     }
 }
 
-/// A rejected line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InvalidLine {
-    /// Its number in the body, from 1. For a device in a document, its number among the devices, from 1.
-    pub line: u32,
-    /// Its first fault.
-    pub detail: String,
-}
-
 impl From<&LineFault> for InvalidLine {
     fn from(fault: &LineFault) -> Self {
         Self {
-            line: fault.line,
+            line: fault.line.into(),
             detail: told(&fault.fault),
         }
     }

@@ -5,13 +5,14 @@
 
 mod line_faults;
 
-use serde::Serialize;
-
 pub(crate) use line_faults::shortened;
-pub use line_faults::{InvalidKind, LineFault, LineFaults};
+pub use line_faults::{LineFault, LineFaults};
 
-use super::Answer;
+use super::{Answer, convert};
 use apns::fault::{Fault, Faults};
+use documents::problem::ProblemEntry;
+
+pub use documents::problem::TYPE_PREFIX;
 
 /// An error, as the caller sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,22 +199,22 @@ impl Problem {
     pub fn answer(&self) -> Answer {
         let of_request = self.faults.listed().iter().map(|fault| (None, fault));
         let of_lines = self.lines.listed.iter();
-        let of_lines = of_lines.map(|LineFault { line, fault }| (Some(*line), fault));
-        let errors: Vec<Entry<'_>> = of_request
+        let of_lines = of_lines.map(|LineFault { line, fault }| (Some((*line).into()), fault));
+        let errors: Vec<ProblemEntry> = of_request
             .chain(of_lines)
-            .map(|(line, fault)| Entry {
+            .map(|(line, fault)| ProblemEntry {
                 line,
-                pointer: Some(fault.pointer.as_str()).filter(|pointer| !pointer.is_empty()),
+                pointer: (!fault.pointer.is_empty()).then(|| fault.pointer.clone()),
                 detail: fault.kind.to_string(),
             })
             .collect();
-        let document = Document {
-            r#type: format!("{TYPE_PREFIX}{}", self.kind.slug()),
-            title: self.kind.title(),
+        let document = documents::Problem {
+            kind: format!("{TYPE_PREFIX}{}", self.kind.slug()),
+            title: self.kind.title().to_owned(),
             status: self.kind.status(),
-            detail: &self.detail,
-            pointer: errors.first().and_then(|error| error.pointer),
-            more_errors: self.faults.len() + self.lines.len() - errors.len(),
+            detail: self.detail.clone(),
+            pointer: errors.first().and_then(|error| error.pointer.clone()),
+            more_errors: convert::number(self.faults.len() + self.lines.len() - errors.len()),
             invalid_kinds: self.lines.kinds(),
             errors,
         };
@@ -225,40 +226,6 @@ impl Problem {
         }
     }
 }
-
-#[derive(Serialize)]
-struct Document<'p> {
-    r#type: String,
-    title: &'static str,
-    status: u16,
-    detail: &'p str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pointer: Option<&'p str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Entry<'p>>,
-    #[serde(skip_serializing_if = "is_zero")]
-    more_errors: usize,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    invalid_kinds: Vec<InvalidKind>,
-}
-
-#[derive(Serialize)]
-struct Entry<'p> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<u32>,
-    /// `None` if the fault is of the whole body or of the whole line.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pointer: Option<&'p str>,
-    detail: String,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-const fn is_zero(number: &usize) -> bool {
-    *number == 0
-}
-
-/// The prefix of the slug in `type`: a URN, because the types are not published at a URL.
-pub const TYPE_PREFIX: &str = "urn:apns-edge:problem:";
 
 #[cfg(test)]
 mod tests;

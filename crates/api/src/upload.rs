@@ -19,15 +19,15 @@ pub(super) use header::check_webhook;
 pub(super) use intake::read_device;
 pub use recent::WINDOW;
 
-pub use super::lines::InvalidLine;
 pub use super::send_request::Options;
 
 use super::format::Format;
 use super::lines::{self, Lines};
-use super::problem::{InvalidKind, Kind, Problem};
+use super::problem::{Kind, Problem};
 use crate::config::{Caller, Config};
 use apns::fault::WarningSummary;
 use apns::time::Timestamp;
+use documents::{InvalidKind, InvalidLine};
 use header::Context;
 use intake::Intake;
 

@@ -15,7 +15,7 @@ mod list;
 mod send;
 mod watch;
 
-pub(crate) use document::{Document, State, duration};
+pub(crate) use document::{Document, duration};
 pub(crate) use watch::watch;
 
 /// The commands about batches.

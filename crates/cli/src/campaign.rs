@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::id;
 use crate::listing::Listing;
 use crate::object::read;
-use crate::warning::{Place, Warnings};
+use crate::warning::{self, Place};
 
 mod document;
 mod run;
@@ -158,7 +158,7 @@ fn delete(caller: &Caller, id: &CampaignId) -> Result<Exit, Failure> {
 
 /// Prints a campaign that was just written, with its warnings.
 fn tell_written(caller: &Caller, answer: &Answer) -> Result<Exit, Failure> {
-    Warnings::read(&answer.text).print(caller.screen, Place::Line(0));
+    warning::print(&answer.text, caller.screen, Place::Line(0));
     tell(caller, answer)?;
     Ok(Exit::Done)
 }

@@ -29,6 +29,7 @@ mod failure;
 mod id;
 mod init;
 mod interrupt;
+mod invalid;
 mod key;
 mod left_out;
 mod listing;

@@ -5,36 +5,17 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
+use documents::problem::ProblemEntry;
+
+use crate::invalid;
 
 /// A problem document of the server.
 #[derive(Debug, Default)]
 pub(crate) struct Problem {
     status: u16,
     retry_after: Option<Duration>,
-    document: Option<Document>,
+    document: Option<documents::Problem>,
     text: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Document {
-    #[serde(rename = "type")]
-    kind: String,
-    title: String,
-    #[serde(default)]
-    detail: String,
-    #[serde(default)]
-    errors: Vec<Entry>,
-    #[serde(default)]
-    more_errors: u64,
-}
-
-#[derive(Debug, Deserialize)]
-struct Entry {
-    line: Option<u64>,
-    #[serde(default)]
-    pointer: String,
-    detail: String,
 }
 
 impl Problem {
@@ -76,15 +57,19 @@ impl Problem {
 
     /// Returns the problem with its line numbers converted.
     pub(crate) fn with_lines(mut self, told: impl Fn(u64) -> u64) -> Self {
-        for entry in self.document.iter_mut().flat_map(|document| &mut document.errors) {
-            entry.line = entry.line.map(&told);
+        if let Some(document) = &mut self.document {
+            for entry in &mut document.errors {
+                entry.line = entry.line.map(&told);
+            }
+            for line in document.invalid_kinds.iter_mut().flat_map(|kind| &mut kind.lines) {
+                *line = told(*line);
+            }
         }
         self
     }
 
     fn is(&self, slug: &str) -> bool {
-        let kind = self.document.as_ref().map(|document| document.kind.as_str());
-        kind.and_then(|kind| kind.strip_prefix(TYPE_PREFIX)) == Some(slug)
+        self.document.as_ref().and_then(documents::Problem::slug) == Some(slug)
     }
 }
 
@@ -97,18 +82,31 @@ impl fmt::Display for Problem {
         if document.errors.is_empty() && !document.detail.is_empty() {
             write!(f, ": {}", document.detail)?;
         }
-        for entry in &document.errors {
+        // If not all lines are listed, their faults are more useful in sum.
+        let kinds = if document.more_errors > 0 {
+            document.invalid_kinds.as_slice()
+        } else {
+            &[]
+        };
+        let is_listed = |entry: &&ProblemEntry| kinds.is_empty() || entry.line.is_none();
+        let mut more = document.errors.len() as u64 + document.more_errors;
+        for entry in document.errors.iter().filter(is_listed) {
             f.write_str("\n  ")?;
             if let Some(line) = entry.line {
                 write!(f, "line {line}: ")?;
             }
-            if !entry.pointer.is_empty() {
-                write!(f, "{}: ", entry.pointer)?;
+            if let Some(pointer) = &entry.pointer {
+                write!(f, "{pointer}: ")?;
             }
             f.write_str(&entry.detail)?;
+            more = more.saturating_sub(1);
         }
-        if document.more_errors > 0 {
-            write!(f, "\n  and {} more", document.more_errors)?;
+        for line in invalid::to_lines(kinds, |line| line) {
+            write!(f, "\n{line}")?;
+        }
+        more = more.saturating_sub(invalid::count(kinds));
+        if more > 0 {
+            write!(f, "\n  and {more} more")?;
         }
         if let Some(wait) = self.retry_after {
             write!(f, "\n  try again in {} s", wait.as_secs())?;
@@ -116,9 +114,6 @@ impl fmt::Display for Problem {
         Ok(())
     }
 }
-
-/// The prefix of the slug in `type`.
-const TYPE_PREFIX: &str = "urn:apns-edge:problem:";
 
 /// The problem of an upload whose Idempotency-Key belongs to an upload in progress.
 const UPLOAD_IN_PROGRESS: &str = "upload-in-progress";
@@ -143,6 +138,19 @@ mod tests {
         assert_eq!(
             problem.with_lines(|line| line - 1).to_string(),
             "422 The request has faults\n  line 17: /token: is required\n  /app: is odd\n  is wrong\n  and 7 more"
+        );
+    }
+
+    #[test]
+    fn faults_of_more_lines_than_are_listed_are_summed_up() {
+        let text = r#"{"type":"urn:apns-edge:problem:invalid-request","title":"Invalid request","status":422,
+            "detail":"all of it","errors":[{"pointer":"/app","detail":"is odd"},{"line":3,"pointer":"/token","detail":"is required"},
+            {"line":4,"pointer":"/token","detail":"is required"}],"more_errors":7,
+            "invalid_kinds":[{"pointer":"/token","detail":"is required","count":8,"lines":[3,4,5,6,7]}]}"#;
+        let problem = Problem::read(422, None, text.to_owned());
+        assert_eq!(
+            problem.with_lines(|line| line - 1).to_string(),
+            "422 Invalid request\n  /app: is odd\n  8 lines: /token: is required (lines 2, 3, 4, 5, 6, ...)\n  and 1 more"
         );
     }
 

@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::notification::{Notification, OnInvalid};
 use crate::object::{some, text};
 use crate::source::Source;
-use crate::warning::{Place, Warnings};
+use crate::warning::{self, Place};
 
 /// Send a notification to a few devices, and print each result
 #[derive(Debug, Args)]
@@ -117,7 +117,7 @@ fn device_of(text: &str) -> (&str, Option<&str>) {
 /// # Errors
 /// The answer is not one to a send request, or cannot be written.
 pub(crate) fn tell(caller: &Caller, answer: &Answer, place: Place) -> Result<Exit, Failure> {
-    Warnings::read(&answer.text).print(caller.screen, place);
+    warning::print(&answer.text, caller.screen, place);
     if answer.status == ACCEPTED {
         let batch = Document::read(&answer.text).map_err(|error| caller.client.unreadable(error))?;
         caller.screen.result(&answer.text, || batch.became())?;

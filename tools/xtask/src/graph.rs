@@ -7,15 +7,16 @@ use serde_json::Value;
 use crate::process;
 
 /// The crates of the product and the crates of the product that each may use.
-const MAY_USE: [(&str, &[&str]); 8] = [
+const MAY_USE: [(&str, &[&str]); 9] = [
     ("apns", &[]),
     ("apns-h2", &["apns"]),
     ("delivery", &["apns"]),
     ("batch", &["apns", "delivery"]),
     ("campaign", &["apns", "batch", "delivery"]),
-    ("api", &["apns", "batch", "campaign", "delivery"]),
+    ("documents", &[]),
+    ("api", &["apns", "batch", "campaign", "delivery", "documents"]),
     // It checks the ids and the key of a deployment before anything is sent.
-    ("apns-edge-cli", &["apns"]),
+    ("apns-edge-cli", &["apns", "documents"]),
     (
         "apns-edge",
         &[

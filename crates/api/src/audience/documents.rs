@@ -6,10 +6,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::Answer;
-use crate::lines::InvalidLine;
-use crate::problem::InvalidKind;
 use apns::time::Timestamp;
 use campaign::audience::{Counter, Reply, StoredDevice};
+use documents::{InvalidKind, InvalidLine};
 
 /// The description of an audience.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

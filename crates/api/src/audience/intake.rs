@@ -6,10 +6,11 @@ use super::documents::Tally;
 use super::shard_router::{ShardBatch, ShardRouter};
 use super::table::{Record, Table};
 use crate::config::App;
-use crate::lines::{self, InvalidLine, Line, Lines};
+use crate::lines::{self, Line, Lines};
 use crate::media::{Evident, Media};
 use crate::problem::{LineFaults, Problem};
 use apns::fault::{self, Fault, FaultKind, Faults};
+use documents::InvalidLine;
 
 /// The form of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -183,7 +183,7 @@ fn what_is_left_out_of_a_device_is_counted_and_listed() {
         (60, 0, 120, 100)
     );
     assert_eq!(tokens(&batches).len(), 60);
-    let kinds: Vec<(usize, usize)> = tally
+    let kinds: Vec<(u64, usize)> = tally
         .warning_kinds
         .iter()
         .map(|kind| (kind.count, kind.lines.len()))

@@ -4,9 +4,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::Serialize;
-
 use apns::fault::{Fault, MAX_LINES, MAX_LISTED, within_device};
+use documents::InvalidKind;
+
+use crate::convert;
 
 /// A fault of one line of the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,20 +48,6 @@ struct LineFaultKind {
     count: usize,
 }
 
-/// Equal faults of lines, as a caller sees them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct InvalidKind {
-    /// The field within the device. Empty if the fault is of the whole device or line.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub pointer: String,
-    /// The fault.
-    pub detail: String,
-    /// The number of lines with this fault.
-    pub count: usize,
-    /// The first lines with this fault, at most [`MAX_LINES`].
-    pub lines: Vec<u32>,
-}
-
 impl LineFaultKind {
     fn view(&self) -> InvalidKind {
         let detail = match self.count {
@@ -70,8 +57,8 @@ impl LineFaultKind {
         InvalidKind {
             pointer: shortened(self.pointer.clone()),
             detail: shortened(detail),
-            count: self.count,
-            lines: self.lines.clone(),
+            count: convert::number(self.count),
+            lines: self.lines.iter().copied().map(u64::from).collect(),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The report about an upload, summed over its parts.
 
+use documents::{InvalidKind, InvalidLine};
 use serde::{Deserialize, Serialize};
 
 use super::part::Part;
 use crate::exit::Exit;
+use crate::invalid;
 
 /// The server's report about an upload: added and updated devices for an import, otherwise removed ones.
 #[derive(Debug, Deserialize, Serialize)]
@@ -27,40 +29,6 @@ pub(crate) struct Report {
     warning_kinds: Vec<InvalidKind>,
 }
 
-/// Equal faults or warnings of lines.
-#[derive(Debug, Deserialize, Serialize)]
-struct InvalidKind {
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pointer: String,
-    detail: String,
-    count: u64,
-    lines: Vec<u64>,
-}
-
-impl InvalidKind {
-    fn to_text(&self) -> String {
-        let Self { detail, count, .. } = self;
-        let place = if self.pointer.is_empty() {
-            String::new()
-        } else {
-            format!("{}: ", self.pointer)
-        };
-        let lines: Vec<String> = self.lines.iter().map(ToString::to_string).collect();
-        let (lines, more) = (
-            lines.join(", "),
-            if *count > self.lines.len() as u64 {
-                ", ..."
-            } else {
-                ""
-            },
-        );
-        match *count {
-            1 => format!("\n  line {lines}: {place}{detail}"),
-            _ => format!("\n  {count} lines: {place}{detail} (lines {lines}{more})"),
-        }
-    }
-}
-
 /// Adds the kinds of another part.
 fn add_kinds(kinds: &mut Vec<InvalidKind>, others: Vec<InvalidKind>) {
     for other in others {
@@ -74,12 +42,6 @@ fn add_kinds(kinds: &mut Vec<InvalidKind>, others: Vec<InvalidKind>) {
             kinds.push(other);
         }
     }
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-struct InvalidLine {
-    line: u64,
-    detail: String,
 }
 
 impl Report {
@@ -163,17 +125,24 @@ impl Report {
             }
             self.invalid_lines.len() as u64
         } else {
-            text.extend(self.invalid_kinds.iter().map(InvalidKind::to_text));
-            self.invalid_kinds.iter().map(|kind| kind.count).sum()
+            push_kinds(&mut text, &self.invalid_kinds);
+            invalid::count(&self.invalid_kinds)
         };
         if self.invalid > listed {
             text.push_str(&format!("\n  and {} more", self.invalid - listed));
         }
         if let Some(warnings) = self.warnings.filter(|warnings| *warnings > 0) {
             text.push_str(&format!("\n  {warnings} warnings; the devices are kept"));
-            text.extend(self.warning_kinds.iter().map(InvalidKind::to_text));
+            push_kinds(&mut text, &self.warning_kinds);
         }
         text
+    }
+}
+
+fn push_kinds(text: &mut String, kinds: &[InvalidKind]) {
+    for line in invalid::to_lines(kinds, |line| line) {
+        text.push('\n');
+        text.push_str(&line);
     }
 }
 

@@ -1,103 +1,17 @@
 //! The status document of a batch, and its text for a person.
 
-use serde::Deserialize;
+use documents::Batch;
+use documents::batch::{BatchState, ResultCount, Suspect};
 
 use super::BatchId;
 use crate::exit::Exit;
 use crate::fail_on::{Ending, FailOn, fails};
-use crate::left_out::LeftOut;
-use crate::warning::{Place, Warnings};
+use crate::warning::{self, Place};
+use crate::{invalid, left_out};
 
 /// The status of a batch.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Document {
-    id: String,
-    #[serde(default)]
-    app: String,
-    pub(crate) state: State,
-    pub(crate) pushes: u64,
-    #[serde(default)]
-    chunks: u64,
-    #[serde(default)]
-    invalid: u64,
-    #[serde(default)]
-    left_out: LeftOut,
-    counts: Counts,
-    #[serde(default)]
-    reasons: Vec<Reason>,
-    #[serde(default)]
-    pub(crate) rate: f64,
-    pub(crate) eta_s: Option<f64>,
-    paused: Option<Paused>,
-    suspect: Option<Suspect>,
-    #[serde(default)]
-    invalid_lines: Vec<InvalidLine>,
-    #[serde(flatten)]
-    warnings: Warnings,
-}
-
-/// The state of a batch.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum State {
-    /// It is being uploaded.
-    Staging,
-    /// It is being sent.
-    Running,
-    /// It is paused until it is resumed.
-    Paused,
-    /// It is being cancelled: the results of pushes in flight are recorded.
-    Cancelling,
-    /// It was cancelled before everything was sent.
-    Cancelled,
-    /// Everything was sent.
-    Done,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Counts {
-    accepted: u64,
-    rejected: u64,
-    failed: u64,
-    duplicate: u64,
-    cancelled: u64,
-    retrying: u64,
-    in_flight: u64,
-    waiting: u64,
-    gone: u64,
-}
-
-#[derive(Debug, Deserialize)]
-struct Reason {
-    status: String,
-    #[serde(default)]
-    code: u16,
-    reason: Option<String>,
-    verdict: Option<String>,
-    gave_up: Option<String>,
-    count: u64,
-}
-
-#[derive(Debug, Deserialize)]
-struct Paused {
-    by: String,
-    #[serde(default)]
-    detail: String,
-}
-
-/// APNs refused so many pushes because of the token or the topic that the app's settings are probably wrong.
-#[derive(Debug, Deserialize)]
-struct Suspect {
-    reason: String,
-    count: u64,
-}
-
-#[derive(Debug, Deserialize)]
-struct InvalidLine {
-    line: u64,
-    detail: String,
-}
+#[derive(Debug)]
+pub(crate) struct Document(Batch);
 
 impl Document {
     /// Parses the server's document.
@@ -105,7 +19,7 @@ impl Document {
     /// # Errors
     /// Why it is not the status of a batch.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
-        let document: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let document = Self(serde_json::from_str(text).map_err(|error| error.to_string())?);
         // Checked here, because the id becomes part of paths.
         document.id().map(|_| document)
     }
@@ -115,16 +29,26 @@ impl Document {
     /// # Errors
     /// The document has no valid id.
     pub(crate) fn id(&self) -> Result<BatchId, String> {
-        self.id.parse().map_err(str::to_owned)
+        self.0.id.parse().map_err(str::to_owned)
+    }
+
+    /// Its state.
+    pub(crate) const fn state(&self) -> &BatchState {
+        &self.0.state
+    }
+
+    /// How many pushes it has.
+    pub(crate) const fn pushes(&self) -> u64 {
+        self.0.pushes
     }
 
     /// Returns the exit code of a command that waited for the batch.
     pub(crate) fn exit(&self, fail_on: &[FailOn]) -> Exit {
-        match self.state {
-            State::Staging | State::Running => Exit::Done,
-            State::Paused | State::Cancelling | State::Cancelled => Exit::Stopped,
-            State::Done if self.fails(fail_on) => Exit::Undelivered,
-            State::Done => Exit::Done,
+        match self.0.state {
+            BatchState::Staging | BatchState::Running | BatchState::Other(_) => Exit::Done,
+            BatchState::Paused | BatchState::Cancelling | BatchState::Cancelled => Exit::Stopped,
+            BatchState::Done if self.fails(fail_on) => Exit::Undelivered,
+            BatchState::Done => Exit::Done,
         }
     }
 
@@ -132,31 +56,31 @@ impl Document {
         if fail_on.contains(&FailOn::Never) {
             return false;
         }
-        let by_reason = |reason: &Reason| {
+        let by_reason = |reason: &ResultCount| {
             let ending = Ending {
                 status: &reason.status,
-                verdict: reason.verdict.as_deref(),
+                verdict: Some(&reason.verdict),
                 gave_up: reason.gave_up.is_some(),
             };
             fails(ending, fail_on)
         };
         // A rejected line is a device that received nothing. If no push was accepted, a person must look at
         // it.
-        self.invalid > 0
-            || (self.counts.accepted == 0 && self.pushes > 0)
-            || self.suspect.is_some()
-            || self.reasons.iter().any(by_reason)
-            || (self.reasons.is_empty() && self.counts.accepted != self.pushes)
+        self.0.invalid > 0
+            || (self.0.counts.accepted == 0 && self.0.pushes > 0)
+            || self.0.suspect.is_some()
+            || self.0.reasons.iter().any(by_reason)
+            || (self.0.reasons.is_empty() && self.0.counts.accepted != self.0.pushes)
     }
 
     /// Whether the batch has ended.
     pub(crate) const fn is_over(&self) -> bool {
-        matches!(self.state, State::Cancelled | State::Done)
+        matches!(self.0.state, BatchState::Cancelled | BatchState::Done)
     }
 
     /// Returns the number of pushes with a final receipt.
     pub(crate) const fn settled(&self) -> u64 {
-        let counts = &self.counts;
+        let counts = &self.0.counts;
         counts.accepted + counts.rejected + counts.failed + counts.duplicate + counts.cancelled
     }
 
@@ -165,18 +89,26 @@ impl Document {
     pub(crate) fn staged(&self, lines: u64) -> String {
         let mut text = format!(
             "batch {}: {} pushes in {} chunks",
-            self.id, self.pushes, self.chunks
+            self.0.id, self.0.pushes, self.0.chunks
         );
-        if self.invalid > 0 {
-            text.push_str(&format!("; {} lines are at fault and left out", self.invalid));
+        if self.0.invalid > 0 {
+            text.push_str(&format!("; {} lines are at fault and left out", self.0.invalid));
         }
-        for invalid in &self.invalid_lines {
-            let line = invalid.line.saturating_sub(lines);
-            text.push_str(&format!("\n  line {line}: {}", invalid.detail));
+        let mut listed = self.0.invalid_lines.len() as u64;
+        if self.0.invalid > listed && !self.0.invalid_kinds.is_empty() {
+            for line in invalid::to_lines(&self.0.invalid_kinds, |line| line.saturating_sub(lines)) {
+                text.push('\n');
+                text.push_str(&line);
+            }
+            listed = invalid::count(&self.0.invalid_kinds);
+        } else {
+            for invalid in &self.0.invalid_lines {
+                let line = invalid.line.saturating_sub(lines);
+                text.push_str(&format!("\n  line {line}: {}", invalid.detail));
+            }
         }
-        let listed = self.invalid_lines.len() as u64;
-        if listed > 0 && self.invalid > listed {
-            text.push_str(&format!("\n  and {} more", self.invalid - listed));
+        if listed > 0 && self.0.invalid > listed {
+            text.push_str(&format!("\n  and {} more", self.0.invalid - listed));
         }
         text
     }
@@ -186,23 +118,28 @@ impl Document {
         format!(
             "{}\nwatch it with: apns-edge batch watch {}",
             self.staged(0),
-            self.id
+            self.0.id
         )
     }
 
     /// Returns the whole document as text for a person.
     pub(crate) fn to_text(&self) -> String {
-        let mut lines = vec![format!(
-            "batch {} of {}: {}",
-            self.id,
-            self.app,
-            self.state.as_str()
-        )];
-        if let Some(paused) = &self.paused {
+        let mut lines = vec![format!("batch {} of {}: {}", self.0.id, self.0.app, self.0.state)];
+        if let Some(paused) = &self.0.paused {
             lines.push(format!("  paused by {}: {}", paused.by, paused.detail));
         }
-        let counts = &self.counts;
-        lines.push(count(self.pushes, "pushes"));
+        if self.0.deleting {
+            lines.push("  it is deleted as soon as its webhook has got all deliveries".to_owned());
+        }
+        if let Some(cut_off) = &self.0.cut_off {
+            let detail = self.0.cut_off_detail.iter().map(|detail| format!(": {detail}"));
+            let detail: String = detail.collect();
+            lines.push(format!(
+                "  cut off before all devices were reached ({cut_off}){detail}"
+            ));
+        }
+        let counts = &self.0.counts;
+        lines.push(count(self.0.pushes, "pushes"));
         let kinds = [
             (counts.accepted, "accepted"),
             (counts.rejected, "rejected"),
@@ -216,81 +153,76 @@ impl Document {
         ];
         let there = kinds.iter().filter(|(number, _)| *number > 0);
         lines.extend(there.map(|(number, what)| count(*number, what)));
-        let left_out = self.left_out.to_parts();
+        let parts = left_out::to_parts(&self.0.left_out);
         // A run has no lines. It reports the reasons instead.
-        if self.invalid > 0 && !self.left_out.has_unsendable() {
-            lines.push(count(self.invalid, "lines left out"));
+        if self.0.invalid > 0 && !self.0.left_out.has_unsendable() {
+            lines.push(count(self.0.invalid, "lines left out"));
         }
-        lines.extend(left_out.iter().map(|(number, reason)| count(*number, reason)));
-        if self.state == State::Running {
+        lines.extend(parts.iter().map(|(number, reason)| count(*number, reason)));
+        if self.0.state == BatchState::Running {
             lines.push(format!("  {}", self.pace()));
         }
-        if let Some(Suspect { reason, count }) = &self.suspect {
+        if let Some(Suspect { reason, count }) = &self.0.suspect {
             lines.push(format!(
                 "  suspect: {count} refused with {reason}; check the app's environment and topic, and see: apns-edge suspect {}",
-                self.id
+                self.0.id
             ));
         }
-        if !self.reasons.is_empty() {
+        if !self.0.reasons.is_empty() {
             lines.push("reasons".to_owned());
-            lines.extend(self.reasons.iter().map(Reason::to_line));
+            lines.extend(self.0.reasons.iter().map(reason_line));
         }
-        let warnings = self.warnings.to_lines(Place::Line(0)).into_iter();
+        let warnings = warning::to_lines(&self.0.warnings, Place::Line(0)).into_iter();
         lines.extend(warnings.map(|warning| format!("warning: {warning}")));
         lines.join("\n")
     }
 
     /// Returns the progress as one line.
     pub(crate) fn progress(&self) -> String {
-        let state = match self.state {
-            State::Running => self.pace(),
-            state => state.as_str().to_owned(),
-        };
-        format!("{} of {} pushes, {state}", self.settled(), self.pushes)
+        format!(
+            "{} of {} pushes, {}",
+            self.settled(),
+            self.0.pushes,
+            self.activity()
+        )
     }
 
-    /// Returns the speed and the remaining time.
-    pub(crate) fn pace(&self) -> String {
-        let rate = format!("{:.0} pushes/s", self.rate);
-        match self.eta_s {
+    /// What it does now, in a few words.
+    pub(crate) fn activity(&self) -> String {
+        match self.0.state {
+            BatchState::Running => self.pace(),
+            _ => self.0.state.to_string(),
+        }
+    }
+
+    /// How fast it is, and how long it will take; or when its window opens.
+    fn pace(&self) -> String {
+        if let Some(opens_at) = &self.0.opens_at {
+            return format!("waits until its window opens at {opens_at}");
+        }
+        let rate = format!("{} pushes/s", self.0.rate);
+        match self.0.eta_s {
             Some(seconds) => format!("{rate}, {} to go", duration(seconds)),
             None => rate,
         }
     }
 }
 
-impl State {
-    /// Returns the state's name.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Staging => "staging",
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Cancelling => "cancelling",
-            Self::Cancelled => "cancelled",
-            Self::Done => "done",
-        }
-    }
-}
-
-impl Reason {
-    fn to_line(&self) -> String {
-        let mut parts = vec![self.status.clone()];
-        parts.extend((self.code > 0).then(|| self.code.to_string()));
-        parts.extend(self.reason.clone());
-        parts.extend(self.verdict.as_ref().map(|verdict| format!("({verdict})")));
-        count(self.count, &parts.join(" "))
-    }
+fn reason_line(reason: &ResultCount) -> String {
+    let mut parts = vec![reason.status.clone()];
+    parts.extend((reason.code > 0).then(|| reason.code.to_string()));
+    parts.extend(reason.reason.clone());
+    parts.push(format!("({})", reason.verdict));
+    parts.extend(reason.gave_up.as_ref().map(|why| format!("given up: {why}")));
+    count(reason.count, &parts.join(" "))
 }
 
 fn count(number: u64, what: &str) -> String {
     format!("  {number:>10}  {what}")
 }
 
-/// Formats a duration in its two largest units.
-pub(crate) fn duration(seconds: f64) -> String {
-    // The conversion saturates.
-    let seconds = seconds.round() as u64;
+/// A duration in its two largest units.
+pub(crate) fn duration(seconds: u64) -> String {
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
         (0, 0, seconds) => format!("{seconds} s"),
         (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
@@ -313,7 +245,7 @@ mod tests {
     #[test]
     fn a_document_is_told_with_what_there_is() {
         let reasons = r#","reasons":[{"status":"rejected","code":410,"reason":"Unregistered","verdict":"drop_device","count":5},
-            {"status":"failed","code":0,"reason":"DeadlinePassed","verdict":"unknown","count":2}],"rate":1234.5,"eta_s":3725"#;
+            {"status":"failed","code":0,"reason":"DeadlinePassed","verdict":"unknown","count":2}],"rate":1234,"eta_s":3725"#;
         assert_eq!(
             document("running", reasons).to_text(),
             "batch 0123456789abcdef0123456789abcdef of shop: running\n\
@@ -345,6 +277,36 @@ mod tests {
     fn a_run_that_was_cut_off_says_how_many_devices_it_has_not_reached() {
         let text = document("done", r#","cut_off":"expired","left_out":{"not_reached":1200}"#).to_text();
         assert!(text.ends_with("1200  not reached before the run ended"), "{text}");
+        assert!(
+            text.contains("\n  cut off before all devices were reached (expired)\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_batch_whose_window_is_closed_says_when_it_opens() {
+        let closed = document("running", r#","rate":0,"opens_at":"2026-12-02T08:00:00.000Z""#);
+        let expected = "waits until its window opens at 2026-12-02T08:00:00.000Z";
+        assert!(closed.to_text().contains(expected), "{}", closed.to_text());
+        assert!(closed.progress().ends_with(expected));
+    }
+
+    #[test]
+    fn a_state_that_is_not_known_yet_is_told_and_not_over() {
+        let archived = document("archived", "");
+        assert!(archived.to_text().contains(" of shop: archived\n"));
+        assert!(!archived.is_over());
+        assert_eq!(archived.exit(&[]), Exit::Done);
+    }
+
+    #[test]
+    fn more_lines_at_fault_than_are_listed_are_summed_up() {
+        let rest = r#","invalid":3,"invalid_lines":[{"line":18,"detail":"/token: is required"}],"invalid_kinds":[{"pointer":"/token","detail":"is required","count":3,"lines":[18,20,21]}]"#;
+        let text = document("running", rest).staged(1);
+        assert!(
+            text.ends_with("left out\n  3 lines: /token: is required (lines 17, 19, 20)"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -382,9 +344,9 @@ mod tests {
         assert_eq!(document("paused", "").exit(&[]), Exit::Stopped);
         assert_eq!(document("cancelled", "").exit(&[]), Exit::Stopped);
         let mut delivered = document("done", "");
-        delivered.counts.accepted = 1000;
+        delivered.0.counts.accepted = 1000;
         assert_eq!(delivered.exit(&[]), Exit::Done);
-        delivered.invalid = 1;
+        delivered.0.invalid = 1;
         assert_eq!(delivered.exit(&[]), Exit::Undelivered);
         assert_eq!(delivered.exit(&[FailOn::Never]), Exit::Done);
     }
@@ -423,13 +385,12 @@ mod tests {
     #[test]
     fn durations_are_told_in_their_largest_units() {
         for (seconds, text) in [
-            (0.4, "0 s"),
-            (59.6, "1 min 0 s"),
-            (3599.0, "59 min 59 s"),
-            (7300.0, "2 h 1 min"),
+            (0, "0 s"),
+            (60, "1 min 0 s"),
+            (3599, "59 min 59 s"),
+            (7300, "2 h 1 min"),
         ] {
             assert_eq!(duration(seconds), text);
         }
-        assert_eq!(duration(f64::NAN), "0 s");
     }
 }

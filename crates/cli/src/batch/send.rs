@@ -20,7 +20,7 @@ use crate::notification::OnInvalid;
 use crate::object::{check_notification, read, some, text};
 use crate::problem::Problem;
 use crate::source::Source;
-use crate::warning::{Place, Warnings};
+use crate::warning::{self, Place};
 
 /// Send a notification to any number of devices, and watch until the batch has ended
 ///
@@ -98,7 +98,7 @@ impl Send {
                 .screen
                 .note("The server has taken this upload before; this is the batch that it became.");
         }
-        Warnings::read(&answer.text).print(caller.screen, Place::Line(order.lines_in_front()));
+        warning::print(&answer.text, caller.screen, Place::Line(order.lines_in_front()));
         caller
             .screen
             .result(&answer.text, || document.staged(order.lines_in_front()))?;

@@ -6,9 +6,9 @@
 use std::io::BufReader;
 
 use clap::Args;
+use documents::batch::BatchState;
 use indicatif::ProgressBar;
 
-use super::document::State;
 use super::{BatchId, Document};
 use crate::caller::Caller;
 use crate::events::Events;
@@ -94,7 +94,7 @@ impl View<'_> {
     /// Shows the document. Returns it if it is the last one.
     fn show(&mut self, text: &str) -> Result<Option<Document>, Failure> {
         let document = Document::read(text).map_err(|error| self.caller.client.unreadable(error))?;
-        let is_last = document.is_over() || document.state == State::Paused;
+        let is_last = document.is_over() || *document.state() == BatchState::Paused;
         if is_last {
             self.clear();
         } else {
@@ -105,7 +105,7 @@ impl View<'_> {
             self.caller.screen.result(text, || document.to_text())?;
         }
         text.clone_into(&mut self.last);
-        if document.state == State::Paused {
+        if *document.state() == BatchState::Paused {
             self.caller.screen.note(&format!("go on with: {}", self.resume));
         }
         Ok(is_last.then_some(document))
@@ -115,14 +115,11 @@ impl View<'_> {
         let screen = self.caller.screen;
         let bar = self
             .bar
-            .get_or_insert_with(|| screen.bar(Some(document.pushes), BAR, BAR));
+            .get_or_insert_with(|| screen.bar(Some(document.pushes()), BAR, BAR));
         self.lines.tell(|| document.progress());
-        bar.set_length(document.pushes);
+        bar.set_length(document.pushes());
         bar.set_position(document.settled());
-        bar.set_message(match document.state {
-            State::Running => document.pace(),
-            state => state.as_str().to_owned(),
-        });
+        bar.set_message(document.activity());
     }
 
     fn clear(&mut self) {

@@ -1,6 +1,7 @@
 //! `apns-edge campaign runs`, and the text of a run for a person.
 
 use clap::{Args, value_parser};
+use documents::LeftOut;
 use serde::Deserialize;
 
 use super::CampaignId;
@@ -9,7 +10,7 @@ use crate::caller::Caller;
 use crate::exit::Exit;
 use crate::fail_on::FailOn;
 use crate::failure::Failure;
-use crate::left_out::LeftOut;
+use crate::left_out;
 use crate::listing::Listing;
 
 /// List the runs of a campaign, newest first
@@ -118,7 +119,7 @@ impl Run {
                 line.push_str(&format!("  {count} {what}"));
             }
         }
-        for (count, reason) in self.left_out.to_parts() {
+        for (count, reason) in left_out::to_parts(&self.left_out) {
             line.push_str(&format!("  {count} {reason}"));
         }
         for rest in [&self.batch, &self.detail].into_iter().flatten() {

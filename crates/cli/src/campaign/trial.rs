@@ -10,7 +10,7 @@ use crate::client::Method;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::push;
-use crate::warning::{Place, Warnings};
+use crate::warning::{self, Place};
 
 /// Send a campaign now to the devices with these refs only, and print each result
 #[derive(Debug, Args)]
@@ -60,7 +60,7 @@ impl Preview {
         let answer = caller.patiently(|| caller.client.json(Method::Post, &path, &body))?;
         let previews: Previews = serde_json::from_str(&answer.text)
             .map_err(|error| caller.client.unreadable(error.to_string()))?;
-        Warnings::read(&answer.text).print(caller.screen, Place::Device(0));
+        warning::print(&answer.text, caller.screen, Place::Device(0));
         caller.screen.result(&answer.text, || previews.to_text())?;
         Ok(previews.exit())
     }

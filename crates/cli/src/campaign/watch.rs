@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Args;
+use documents::batch::BatchState;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
@@ -171,7 +172,7 @@ impl Watcher<'_> {
         };
         let answer = self.caller.patiently(|| client.get(&batch.path(), &[]))?;
         let document = batch::Document::read(&answer.text).map_err(|error| client.unreadable(error))?;
-        Ok(document.state == batch::State::Paused)
+        Ok(*document.state() == BatchState::Paused)
     }
 
     /// Shows a run until it has ended or is paused. Returns the exit code if nothing follows.
@@ -188,7 +189,7 @@ impl Watcher<'_> {
                     self.id
                 );
                 match batch::watch(self.caller, &batch, &resume) {
-                    Ok(last) if last.state == batch::State::Paused => {
+                    Ok(last) if *last.state() == BatchState::Paused => {
                         self.paused.insert(run.scheduled_at.clone());
                         return Ok(last.exit(&self.caller.fail_on));
                     }
@@ -250,7 +251,7 @@ impl Watcher<'_> {
         let bar = self.caller.screen.bar(None, WAITING, WAITING);
         for _ in 0..seconds {
             if let Some(left) = due.map(left).filter(|left| *left > 0) {
-                bar.set_message(format!("in {}", batch::duration(left as f64)));
+                bar.set_message(format!("in {}", batch::duration(left.unsigned_abs())));
             }
             bar.tick();
             thread::sleep(Duration::from_secs(1));

@@ -61,7 +61,7 @@ fn a_push_of_which_nothing_was_accepted_fails() {
 #[test]
 fn progress_is_told_in_lines_where_there_is_no_terminal() {
     let running = format!(
-        r#"{{"id":"{ID}","app":"shop","state":"running","pushes":10000,"counts":{{"accepted":4000,"gone":0}},"rate":1000.0,"eta_s":6}}"#
+        r#"{{"id":"{ID}","app":"shop","state":"running","pushes":10000,"counts":{{"accepted":4000,"gone":0}},"rate":1000,"eta_s":6}}"#
     );
     let stream = event("progress", &running) + &event("end", &ended("drop_device"));
     let fake = Fake::start(vec![events(stream.clone()), events(stream)]);

@@ -110,7 +110,7 @@ pub(crate) const ID: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) fn document(state: &str, pushes: u64, accepted: u64, rejected: u64) -> String {
     let waiting = pushes - accepted - rejected;
     format!(
-        r#"{{"id":"{ID}","app":"shop","state":"{state}","created_at":"2026-11-23T08:00:00.000Z","transport":"fetch","pushes":{pushes},"chunks":1,"invalid":0,"counts":{{"accepted":{accepted},"rejected":{rejected},"failed":0,"cancelled":0,"retrying":0,"in_flight":0,"waiting":{waiting},"gone":0}},"reasons":[],"rate":12.5,"eta_s":3,"options":{{"weight":1,"retry_for_s":86400,"collapse_repeats":true}}}}"#
+        r#"{{"id":"{ID}","app":"shop","state":"{state}","created_at":"2026-11-23T08:00:00.000Z","transport":"fetch","pushes":{pushes},"chunks":1,"invalid":0,"counts":{{"accepted":{accepted},"rejected":{rejected},"failed":0,"cancelled":0,"retrying":0,"in_flight":0,"waiting":{waiting},"gone":0}},"reasons":[],"rate":12,"eta_s":3,"options":{{"weight":1,"retry_for_s":86400,"collapse_repeats":true}}}}"#
     )
 }
 
