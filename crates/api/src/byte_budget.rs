@@ -89,8 +89,8 @@ impl Drop for Reservation {
 /// The limit for the bodies of an isolate's requests, and a second time for those of its connection objects.
 ///
 /// It allows one send request of the largest size, and half as much for all others. Measured in workerd over
-/// sockets, with 16 MiB for 10,000 devices with their own payloads: one such request takes 69 MiB of wasm
-/// memory, two at once take 106 MiB. In JavaScript each request takes another 16 MiB, for the copy of its
+/// sockets, with 16 MiB for 10,000 devices with their own payloads. One such request takes 69 MiB of wasm
+/// memory, and two at once take 106 MiB. In JavaScript each request takes another 16 MiB, for the copy of its
 /// body that is sent to the connection object. Two do not fit into an isolate.
 pub const MAX_BYTES_IN_FLIGHT: usize = 24 * 1024 * 1024;
 

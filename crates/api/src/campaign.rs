@@ -173,8 +173,8 @@ pub fn named_id(caller: &str, key: &str) -> String {
     batch::named_id(&format!("campaign\n{caller}"), key)
 }
 
-/// Whether a caller may choose this id for a campaign: 1 to 64 lower-case letters, digits, `-`, `_` and `.`,
-/// not of the form of a generated id.
+/// Whether a caller may choose this id for a campaign: 1 to 64 lower-case letters, digits, `-`, `_` and `.`.
+/// It must not have the form of a generated id.
 #[must_use]
 pub fn is_own_name(name: &str) -> bool {
     let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');

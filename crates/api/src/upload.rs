@@ -59,8 +59,8 @@ pub struct Staged {
     pub pushes: u32,
     /// One line per device, each ended by `\n`, at most [`MAX_CHUNK_BYTES`] in all.
     pub body: String,
-    /// The pushes that are left out because an earlier one has the same device and content: their index in
-    /// the chunk, and the position of the earlier push in the upload.
+    /// The pushes that are left out because an earlier one has the same device and content. Each has its
+    /// index in the chunk, and the position of the earlier push in the upload.
     pub duplicates: Vec<(usize, u32)>,
 }
 

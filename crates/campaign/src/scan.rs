@@ -1,12 +1,12 @@
-//! The scan of one shard for one run: it reads each device once, in ascending order of ids, and hands the
+//! The scan of one shard for one run. It reads each device once, in ascending order of ids, and hands the
 //! devices to the run's batch in chunks.
 //!
 //! To begin, the shell executes [`AudienceScan::highest`], passes the rows to [`AudienceScan::begin`] and
 //! stores the scan ([`AudienceScan::store`]). From then on [`ShardLoop`] drives all scans of a shard. It asks
-//! the batch for the cursor that the batch has recorded. It makes a step ([`AudienceScan::step`]: the next
-//! devices, those that the cap allows, and the row that records them), hands the step to the batch, and moves
-//! to the cursor in the batch's answer. The cursor is not stored here: a row per chunk would cost as much as
-//! the chunk's own. At the end it reports the last step to the batch, and deletes the scan.
+//! the batch for the cursor that the batch has recorded. It makes a step ([`AudienceScan::step`]): it reads
+//! the next devices, applies the cap, and records the devices in a row. It hands the step to the batch, and
+//! moves to the cursor in the batch's answer. The cursor is not stored here: a row per chunk would cost as
+//! much as the chunk's own. At the end it reports the last step to the batch, and deletes the scan.
 //!
 //! **Exactly once.** The batch is the truth. It accepts a chunk only if the chunk begins at the recorded
 //! cursor, and records the chunk and its end together. The scan's own row stores where the scan began. So a
@@ -18,11 +18,11 @@
 //!
 //! **Caps.** The row of [`AudienceScan::record`] is written before the chunk is handed over, so that every
 //! push is counted. Its key is the run and the chunk's start: if the chunk is not accepted, the next attempt
-//! replaces the row. The batch is asked for its cursor first, so that the row of an accepted chunk is not
-//! replaced by that of a chunk that will be rejected. A run never counts itself, so a repeated chunk is not
-//! capped by its first attempt. When the batch stops the scan, the row of the chunk that was not accepted is
-//! deleted ([`AudienceScan::stop`]). When the run has ended, the batch reports the devices that it has
-//! certainly not reached, and their rows are rewritten ([`Unaccepted`]).
+//! replaces the row. The batch is asked for its cursor first. Otherwise a chunk that will be rejected could
+//! replace the row of an accepted one. A run never counts itself, so a repeated chunk is not capped by its
+//! first attempt. When the batch stops the scan, the row of the chunk that was not accepted is deleted
+//! ([`AudienceScan::stop`]). When the run has ended, the batch reports the devices that it has certainly not
+//! reached, and their rows are rewritten ([`Unaccepted`]).
 
 mod cursor;
 mod frequency;
@@ -302,8 +302,8 @@ impl AudienceScan {
         serde_json::from_str(text).map_err(|error| format!("a scan cannot be read: {error}"))
     }
 
-    /// Deletes a scan that its batch has stopped, and the send log's row of the chunk that begins at the
-    /// cursor: the batch has not accepted that chunk.
+    /// Deletes a scan that its batch has stopped. Also deletes the send log's row of the chunk at the cursor,
+    /// because the batch has not accepted that chunk.
     #[must_use]
     pub fn stop(&self) -> Vec<Statement> {
         vec![self.record(&[]), Self::delete(&self.batch)]

@@ -2,10 +2,10 @@
 //!
 //! A payload and its variants are compiled once. Each device then has a merge patch (RFC 7396) over the
 //! payload, or none if it gets the payload unchanged. Templates are filled in within a JSON tree, which is
-//! then written as JSON, so that a value cannot escape its string and is never read as a template. In scope:
-//! the expressions `{{ name }}` and `{{ name | default: "x" }}` of the crate `upon`, and numbers, where the
-//! payload's key requires a number and the text is a single expression. Out of scope: blocks, which are
-//! rejected, and what a payload may contain.
+//! then written as JSON. So a value cannot escape its string, and is never read as a template. In scope: the
+//! expressions `{{ name }}` and `{{ name | default: "x" }}` of the crate `upon`. A key that requires a number
+//! accepts a single expression as well. Out of scope: blocks, which are rejected, and what a payload may
+//! contain.
 
 mod leaf;
 mod locale;

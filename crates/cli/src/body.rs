@@ -166,8 +166,8 @@ const MAX_TOKEN: usize = 320;
 #[cfg(test)]
 const WRAPPING: usize = "{\"token\":\"\"}".len();
 
-/// The most bytes that are held at any time beside the header: a piece, a line that may be a token, and the
-/// output of a piece, which is largest when each line is a single digit.
+/// The most bytes that are held at any time, without the header: a piece, a line that may be a token, and the
+/// output of a piece. That output is largest when each line is a single digit.
 #[cfg(test)]
 const MAX_HELD: usize = PIECE + MAX_TOKEN + (PIECE / 2 + 1) * (2 + WRAPPING) + MAX_TOKEN + WRAPPING;
 

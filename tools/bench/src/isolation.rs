@@ -1,8 +1,8 @@
 //! A network of the benchmark's own, in which Apple's host name leads to the mock.
 //!
-//! Some senders only send to `api.push.apple.com:443`. apns-mock can listen there in a network namespace
-//! (namespaces(7)) that has only loopback, and in a mount namespace with its own hosts file. No packet can
-//! leave the machine.
+//! Some senders only send to `api.push.apple.com:443`. apns-mock can listen there in a network namespace that
+//! has only loopback, and a mount namespace with its own hosts file (namespaces(7)). No packet can leave the
+//! machine.
 
 use std::ffi::OsString;
 use std::io::Write;

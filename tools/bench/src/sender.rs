@@ -87,7 +87,7 @@ impl Sender {
     }
 
     /// Returns the number of devices per request: the most that the Worker's transport accepts in one
-    /// request, and for the peers the same as for the Worker with the highest limit.
+    /// request. For the peers it is the highest of these limits.
     pub(crate) const fn devices_an_order(self) -> u64 {
         match self {
             Self::Fetch => 500,

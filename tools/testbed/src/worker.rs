@@ -37,7 +37,7 @@ const MODULES: [&str; 2] = ["index.js", "index_bg.wasm"];
 const TRIGGER: &str = "/cdn-cgi/local/scheduled?cron=*+*+*+*+*";
 
 /// The variable that turns off wrangler's traces. It stores traces of every request and every use of a socket
-/// for its own pages, within the Worker's process, where they are a fifth of the work.
+/// for its own pages. In the Worker's process they are a fifth of the work.
 const TRACES: &str = "X_LOCAL_OBSERVABILITY";
 
 /// The program that runs a Worker.

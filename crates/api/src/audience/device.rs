@@ -4,7 +4,6 @@
 //! without faults, and gives up on the first thing that it does not know. The full reader accepts any JSON
 //! and reports every fault. Whatever both accept, they read alike. Null is an absent field, because exports
 //! of databases have many nulls.
-//! take, they read alike. Null is taken for a field that is not there: exports of databases are full of it.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};

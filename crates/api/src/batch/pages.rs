@@ -4,8 +4,8 @@
 //! The beginning of a page is computed from the chunks' sizes, which are in memory. Each chunk is read by its
 //! number: first its progress, and its device lines only if any of them is on the page. A page ends when it
 //! is full or when it has read [`MAX_CHUNKS`] chunks. Its cursor then is the beginning of the next page. So a
-//! caller that filters by a rare status gets pages with few or no lines, and not one that takes minutes.
-//! pages with few lines, or none, instead of one that takes minutes.
+//! caller that filters by a rare status gets quick pages with few or no lines, and not one page that takes
+//! minutes.
 
 use super::receipts::{Chunk, Page};
 use super::{DeviceList, seed};

@@ -4,9 +4,9 @@
 //! nothing. Then the `devices` are cut out one after another, each to be read like a line, and the rest is
 //! the header.
 //!
-//! `serde_json::value::RawValue` is not suitable for this. Its feature changes how every `Value` is parsed: a
-//! member with a certain name, which any caller can send, is parsed as JSON text, each time with a new limit
-//! of depth, until the stack overflows.
+//! `serde_json::value::RawValue` is not suitable for this. Its feature changes how every `Value` is parsed:
+//! the text of a member with a certain name is parsed as JSON, each time with a new limit of depth. Any
+//! caller could send such members until the stack overflows.
 
 use std::borrow::Cow;
 

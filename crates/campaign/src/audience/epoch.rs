@@ -2,9 +2,10 @@
 //! each audience has its own time of creation.
 //!
 //! Every request to a shard carries that time, the epoch. A shard adopts the epoch of the first request that
-//! adds something, and refuses any other. So requests that were in flight when their audience was deleted (an
-//! import, a scan, a report of gone devices) cannot change the audience that has the name now, and leave
-//! nothing behind. The shard of a deleted audience keeps one row for a day, which refuses late requests.
+//! adds something, and refuses any other. So a request that was in flight when its audience was deleted
+//! cannot change the audience that has the name now, and leaves nothing behind. Examples are an import, a
+//! scan, and a report of gone devices. The shard of a deleted audience keeps one row for a day, which refuses
+//! late requests.
 
 use std::time::Duration;
 

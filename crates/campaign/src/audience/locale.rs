@@ -57,9 +57,9 @@ const RENAMED: [(&str, &str); 5] = [
 
 /// Returns the tag of the readable part of a text, and whether something was left out.
 ///
-/// Left out are `.`, `@`, `;` or `,` and everything after it, as in `de_DE.UTF-8`, `en_US@calendar=japanese`
-/// and `de-AT,de;q=0.9`, and parts that are not of the form of a tag. Returns `None` if not even the language
-/// can be read.
+/// It leaves out `.`, `@`, `;` or `,` and everything after it, as in `de_DE.UTF-8`, `en_US@calendar=japanese`
+/// and `de-AT,de;q=0.9`. It also leaves out parts that do not have the form of a tag. Returns `None` if not
+/// even the language can be read.
 #[must_use]
 pub fn lenient(text: &str) -> Option<(String, bool)> {
     let text = text.trim();

@@ -1,8 +1,8 @@
 //! The send log: one row per chunk of a run, with the ids of its devices.
 //!
-//! Frequency caps count these rows. The key of a row is its run and the cursor at which its chunk begins, so
-//! that a chunk that is handed over again after a crash replaces the first. A device that was removed and
-//! added again is a different device here.
+//! Frequency caps count these rows. The key of a row is its run and the cursor at which its chunk begins. So
+//! a chunk that is handed over again after a crash replaces the first. A device that was removed and added
+//! again is a different device here.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -101,8 +101,8 @@ pub(super) fn read(
 
 /// Counts the runs per device, from the rows of [`read`].
 pub(super) fn counts(rows: &[Row]) -> Result<HashMap<u64, u32>, BadRow> {
-    // Stores the last counted run per device: two chunks of a run may include the same device, if its
-    // properties changed between two attempts at the first of them.
+    // Stores the last counted run per device, because two chunks of a run may include the same device. That
+    // happens if the device's properties changed between two attempts at the first chunk.
     let mut counts: HashMap<u64, (u32, &str)> = HashMap::new();
     for row in rows {
         let run = row.text(0)?;

@@ -4,13 +4,13 @@
 //! next effect, the shell executes the effect, and its result is the next event. A turn ends when there is no
 //! effect left.
 //!
-//! **No scan is lost.** A turn sets the next alarm before anything else, so that another turn follows
-//! whatever ends this one: a reset, a crash, an error. The batch stores the position of each scan, so a turn
-//! may end after any effect.
+//! **No scan is lost.** A turn sets the next alarm before anything else. So another turn follows whatever
+//! ends this one: a reset, a crash, an error. The batch stores the position of each scan, so a turn may end
+//! after any effect.
 //!
-//! **No scan starves.** A turn begins with the scan after the last one of the previous turn, and each scan
-//! that it visits makes at least one step, however long the batch takes to answer. That position, and until
-//! when a scan rests, are in memory only. If both are lost, all scans are visited.
+//! **No scan starves.** A turn begins with the scan after the last one of the previous turn. Each scan that
+//! it visits makes at least one step, however long the batch takes to answer. That position, and until when a
+//! scan rests, are in memory only. If both are lost, all scans are visited.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

@@ -73,7 +73,7 @@ fn metrics_requests(story: &Story) -> u64 {
 }
 
 /// Counts the written rows: those of the batch's object, its alarms, and at most one per request to the gate
-/// and to the registry, which store their state as one row.
+/// and to the registry. Those two store their state as one row.
 ///
 /// The metrics objects store theirs once a second.
 fn rows_written(story: &Story, metrics: u64) -> u64 {
