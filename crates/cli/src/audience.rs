@@ -7,12 +7,12 @@ use clap::{Args, Subcommand, value_parser};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::caller::Caller;
 use crate::client::Method;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::json_args::{inline, some};
 use crate::listing::Listing;
-use crate::object::{inline, some};
+use crate::session::Session;
 
 mod document;
 mod export;
@@ -31,18 +31,18 @@ pub(crate) enum Audience {
     /// List audiences
     List,
     /// Print an audience and its number of devices
-    Show(One),
+    Show(NameArg),
     Import(import::Import),
     Export(export::Export),
     Count(Count),
     Remove(import::Remove),
     /// Delete an audience with all its devices
-    Delete(One),
+    Delete(NameArg),
 }
 
 /// The argument of commands about one audience.
 #[derive(Debug, Args)]
-pub(crate) struct One {
+pub(crate) struct NameArg {
     /// The audience
     #[arg(value_name = "NAME")]
     name: Name,
@@ -75,52 +75,52 @@ pub(crate) struct Count {
 
 impl Audience {
     /// Runs the command.
-    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+    pub(crate) fn run(&self, session: &Session) -> Result<Exit, Failure> {
         match self {
-            Self::Create(create) => create.run(caller),
-            Self::List => list(caller),
-            Self::Show(One { name }) => show(caller, name),
-            Self::Import(import) => import.run(caller),
-            Self::Export(export) => export.run(caller),
-            Self::Count(count) => count.run(caller),
-            Self::Remove(remove) => remove.run(caller),
-            Self::Delete(One { name }) => delete(caller, name),
+            Self::Create(create) => create.run(session),
+            Self::List => list(session),
+            Self::Show(NameArg { name }) => show(session, name),
+            Self::Import(import) => import.run(session),
+            Self::Export(export) => export.run(session),
+            Self::Count(count) => count.run(session),
+            Self::Remove(remove) => remove.run(session),
+            Self::Delete(NameArg { name }) => delete(session, name),
         }
     }
 }
 
 impl Create {
-    fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+    fn run(&self, session: &Session) -> Result<Exit, Failure> {
         let body = json!({"app": self.app, "shards": self.shards});
         let path = self.name.path();
-        let answer = caller.patiently(|| caller.client.json(Method::Put, &path, &body))?;
-        let document = Document::read(&answer.text).map_err(|error| caller.client.unreadable(error))?;
-        caller.screen.result(&answer.text, || document.to_text())?;
+        let answer = session.with_retries(|| session.client.json(Method::Put, &path, &body))?;
+        let document = Document::read(&answer.text).map_err(|error| session.client.unreadable(error))?;
+        session.output.result(&answer.text, || document.to_text())?;
         Ok(Exit::Done)
     }
 }
 
-fn list(caller: &Caller) -> Result<Exit, Failure> {
+fn list(session: &Session) -> Result<Exit, Failure> {
     Listing {
         path: "/v1/audiences",
         field: "audiences",
         filters: &[],
         limit: None,
     }
-    .print(caller, Document::to_line)
+    .print(session, Document::to_line)
 }
 
-fn show(caller: &Caller, name: &Name) -> Result<Exit, Failure> {
-    let answer = caller.patiently(|| caller.client.get(&name.path(), &[]))?;
-    let document = Document::read(&answer.text).map_err(|error| caller.client.unreadable(error))?;
-    caller.screen.result(&answer.text, || document.to_text())?;
+fn show(session: &Session, name: &Name) -> Result<Exit, Failure> {
+    let answer = session.with_retries(|| session.client.get(&name.path(), &[]))?;
+    let document = Document::read(&answer.text).map_err(|error| session.client.unreadable(error))?;
+    session.output.result(&answer.text, || document.to_text())?;
     Ok(Exit::Done)
 }
 
-fn delete(caller: &Caller, name: &Name) -> Result<Exit, Failure> {
-    caller.client.delete(&name.path())?;
+fn delete(session: &Session, name: &Name) -> Result<Exit, Failure> {
+    session.client.delete(&name.path())?;
     // The document is not printed, because the audience no longer exists.
-    caller.screen.note(&format!("audience {name} is deleted"));
+    session.output.note(&format!("audience {name} is deleted"));
     Ok(Exit::Done)
 }
 
@@ -132,17 +132,17 @@ struct Counted {
 }
 
 impl Count {
-    fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+    fn run(&self, session: &Session) -> Result<Exit, Failure> {
         let segment: Option<Value> = match &self.segment {
             Some(segment) => Some(inline("--segment", segment)?),
             None => None,
         };
         let body = some([("segment", segment)]);
         let path = format!("{}/count", self.name.path());
-        let answer = caller.patiently(|| caller.client.json(Method::Post, &path, &body))?;
+        let answer = session.with_retries(|| session.client.json(Method::Post, &path, &body))?;
         let counted: Counted = serde_json::from_str(&answer.text)
-            .map_err(|error| caller.client.unreadable(error.to_string()))?;
-        caller.screen.result(&answer.text, || {
+            .map_err(|error| session.client.unreadable(error.to_string()))?;
+        session.output.result(&answer.text, || {
             format!("{} of {} devices", counted.devices, counted.of)
         })?;
         Ok(Exit::Done)

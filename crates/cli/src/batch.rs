@@ -5,10 +5,10 @@ use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 
-use crate::caller::Caller;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::id;
+use crate::session::Session;
 
 mod document;
 mod list;
@@ -24,21 +24,21 @@ pub(crate) enum Batch {
     Send(send::Send),
     Watch(watch::Watch),
     /// Print the status of a batch
-    Status(One),
+    Status(IdArg),
     List(list::List),
     /// Cancel a batch: nothing more is sent
-    Cancel(One),
+    Cancel(IdArg),
     /// Pause a batch until you resume it
-    Pause(One),
+    Pause(IdArg),
     /// Resume a paused batch
-    Resume(One),
+    Resume(IdArg),
     /// Delete a batch that has ended, with its receipts
-    Delete(One),
+    Delete(IdArg),
 }
 
 /// The argument of commands about one batch.
 #[derive(Debug, Args)]
-pub(crate) struct One {
+pub(crate) struct IdArg {
     /// The batch
     #[arg(value_name = "ID")]
     id: BatchId,
@@ -46,46 +46,46 @@ pub(crate) struct One {
 
 impl Batch {
     /// Runs the command.
-    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+    pub(crate) fn run(&self, session: &Session) -> Result<Exit, Failure> {
         match self {
-            Self::Send(send) => send.run(caller),
-            Self::Watch(watch) => watch.run(caller),
-            Self::Status(One { id }) => status(caller, id),
-            Self::List(list) => list.run(caller),
-            Self::Cancel(One { id }) => order(caller, id, "cancel"),
-            Self::Pause(One { id }) => order(caller, id, "pause"),
-            Self::Resume(One { id }) => order(caller, id, "resume"),
-            Self::Delete(One { id }) => delete(caller, id),
+            Self::Send(send) => send.run(session),
+            Self::Watch(watch) => watch.run(session),
+            Self::Status(IdArg { id }) => status(session, id),
+            Self::List(list) => list.run(session),
+            Self::Cancel(IdArg { id }) => order(session, id, "cancel"),
+            Self::Pause(IdArg { id }) => order(session, id, "pause"),
+            Self::Resume(IdArg { id }) => order(session, id, "resume"),
+            Self::Delete(IdArg { id }) => delete(session, id),
         }
     }
 }
 
-fn status(caller: &Caller, id: &BatchId) -> Result<Exit, Failure> {
-    let answer = caller.patiently(|| caller.client.get(&id.path(), &[]))?;
-    let document = Document::read(&answer.text).map_err(|error| caller.client.unreadable(error))?;
-    caller.screen.result(&answer.text, || document.to_text())?;
-    Ok(document.exit(&caller.fail_on))
+fn status(session: &Session, id: &BatchId) -> Result<Exit, Failure> {
+    let answer = session.with_retries(|| session.client.get(&id.path(), &[]))?;
+    let document = Document::read(&answer.text).map_err(|error| session.client.unreadable(error))?;
+    session.output.result(&answer.text, || document.to_text())?;
+    Ok(document.exit(&session.fail_on))
 }
 
 /// Posts an action on the batch. The exit code does not depend on the results of its pushes.
-fn order(caller: &Caller, id: &BatchId, what: &str) -> Result<Exit, Failure> {
-    let answer = caller.client.post(&format!("{}/{what}", id.path()))?;
-    let document = Document::read(&answer.text).map_err(|error| caller.client.unreadable(error))?;
-    caller.screen.result(&answer.text, || document.to_text())?;
+fn order(session: &Session, id: &BatchId, what: &str) -> Result<Exit, Failure> {
+    let answer = session.client.post(&format!("{}/{what}", id.path()))?;
+    let document = Document::read(&answer.text).map_err(|error| session.client.unreadable(error))?;
+    session.output.result(&answer.text, || document.to_text())?;
     Ok(Exit::Done)
 }
 
-fn delete(caller: &Caller, id: &BatchId) -> Result<Exit, Failure> {
-    let answer = caller.client.delete(&id.path())?;
+fn delete(session: &Session, id: &BatchId) -> Result<Exit, Failure> {
+    let answer = session.client.delete(&id.path())?;
     if answer.status == 202 {
         let text = format!(
             "batch {id} is deleted when its webhook has got its deliveries; delete it again to drop them"
         );
-        caller.screen.note(&text);
+        session.output.note(&text);
         return Ok(Exit::Done);
     }
     // The document is not printed, because the batch no longer exists.
-    caller.screen.note(&format!("batch {id} is deleted"));
+    session.output.note(&format!("batch {id} is deleted"));
     Ok(Exit::Done)
 }
 

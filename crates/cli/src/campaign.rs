@@ -6,18 +6,18 @@ use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 
-use crate::caller::Caller;
 use crate::client::{Answer, Method};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::id;
+use crate::json_args::read;
 use crate::listing::Listing;
-use crate::object::read;
+use crate::session::Session;
 use crate::warning::{self, Place};
 
 mod document;
 mod run;
-mod trial;
+mod test_send;
 mod watch;
 
 use document::Document;
@@ -28,27 +28,27 @@ pub(crate) enum Campaign {
     Create(Create),
     List(List),
     /// Print a campaign
-    Show(One),
+    Show(IdArg),
     Update(Update),
     /// Schedule a draft
-    Schedule(One),
+    Schedule(IdArg),
     /// Pause a campaign and its current run, until you resume it
-    Pause(One),
+    Pause(IdArg),
     /// Resume a paused campaign
-    Resume(One),
+    Resume(IdArg),
     /// Cancel a campaign and its current run: nothing more is sent
-    Cancel(One),
+    Cancel(IdArg),
     /// Delete a campaign that is a draft or has ended
-    Delete(One),
-    Test(trial::Test),
-    Preview(trial::Preview),
+    Delete(IdArg),
+    Test(test_send::Test),
+    Preview(test_send::Preview),
     Runs(run::Runs),
     Watch(watch::Watch),
 }
 
 /// The argument of commands about one campaign.
 #[derive(Debug, Args)]
-pub(crate) struct One {
+pub(crate) struct IdArg {
     /// The campaign
     #[arg(value_name = "ID")]
     id: CampaignId,
@@ -86,87 +86,87 @@ pub(crate) struct List {
 
 impl Campaign {
     /// Runs the command.
-    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+    pub(crate) fn run(&self, session: &Session) -> Result<Exit, Failure> {
         match self {
-            Self::Create(Create { file }) => create(caller, file),
-            Self::List(list) => list.run(caller),
-            Self::Show(One { id }) => show(caller, id),
-            Self::Update(Update { id, file }) => update(caller, id, file),
-            Self::Schedule(One { id }) => order(caller, id, "schedule"),
-            Self::Pause(One { id }) => order(caller, id, "pause"),
-            Self::Resume(One { id }) => order(caller, id, "resume"),
-            Self::Cancel(One { id }) => order(caller, id, "cancel"),
-            Self::Delete(One { id }) => delete(caller, id),
-            Self::Test(test) => test.run(caller),
-            Self::Preview(preview) => preview.run(caller),
-            Self::Runs(runs) => runs.run(caller),
-            Self::Watch(watch) => watch.run(caller),
+            Self::Create(Create { file }) => create(session, file),
+            Self::List(list) => list.run(session),
+            Self::Show(IdArg { id }) => show(session, id),
+            Self::Update(Update { id, file }) => update(session, id, file),
+            Self::Schedule(IdArg { id }) => order(session, id, "schedule"),
+            Self::Pause(IdArg { id }) => order(session, id, "pause"),
+            Self::Resume(IdArg { id }) => order(session, id, "resume"),
+            Self::Cancel(IdArg { id }) => order(session, id, "cancel"),
+            Self::Delete(IdArg { id }) => delete(session, id),
+            Self::Test(test) => test.run(session),
+            Self::Preview(preview) => preview.run(session),
+            Self::Runs(runs) => runs.run(session),
+            Self::Watch(watch) => watch.run(session),
         }
     }
 }
 
 /// Creates a campaign. It is not retried if the answer is lost, because that could create a second one.
-fn create(caller: &Caller, file: &Path) -> Result<Exit, Failure> {
+fn create(session: &Session, file: &Path) -> Result<Exit, Failure> {
     let body = read(file)?;
-    let created = caller.client.json(Method::Post, "/v1/campaigns", &body);
+    let created = session.client.json(Method::Post, "/v1/campaigns", &body);
     let answer = created.inspect_err(|failure| {
         if matches!(failure, Failure::Unreachable { .. }) {
-            caller
-                .screen
+            session
+                .output
                 .warn("it may be there or not: look with `apns-edge campaign list` before you repeat it");
         }
     })?;
-    tell_written(caller, &answer)
+    print_written(session, &answer)
 }
 
 impl List {
-    fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+    fn run(&self, session: &Session) -> Result<Exit, Failure> {
         Listing {
             path: "/v1/campaigns",
             field: "campaigns",
             filters: &[("app", self.app.as_deref()), ("state", self.state.as_deref())],
             limit: None,
         }
-        .print(caller, Document::to_line)
+        .print(session, Document::to_line)
     }
 }
 
-fn show(caller: &Caller, id: &CampaignId) -> Result<Exit, Failure> {
-    let answer = caller.patiently(|| caller.client.get(&id.path(), &[]))?;
-    Ok(tell(caller, &answer)?.exit())
+fn show(session: &Session, id: &CampaignId) -> Result<Exit, Failure> {
+    let answer = session.with_retries(|| session.client.get(&id.path(), &[]))?;
+    Ok(print(session, &answer)?.exit())
 }
 
-fn update(caller: &Caller, id: &CampaignId, file: &Path) -> Result<Exit, Failure> {
+fn update(session: &Session, id: &CampaignId, file: &Path) -> Result<Exit, Failure> {
     let body = read(file)?;
-    let answer = caller.patiently(|| caller.client.json(Method::Put, &id.path(), &body))?;
-    tell_written(caller, &answer)
+    let answer = session.with_retries(|| session.client.json(Method::Put, &id.path(), &body))?;
+    print_written(session, &answer)
 }
 
 /// Posts an action on the campaign.
-fn order(caller: &Caller, id: &CampaignId, what: &str) -> Result<Exit, Failure> {
-    let answer = caller.client.post(&format!("{}/{what}", id.path()))?;
-    tell(caller, &answer)?;
+fn order(session: &Session, id: &CampaignId, what: &str) -> Result<Exit, Failure> {
+    let answer = session.client.post(&format!("{}/{what}", id.path()))?;
+    print(session, &answer)?;
     Ok(Exit::Done)
 }
 
-fn delete(caller: &Caller, id: &CampaignId) -> Result<Exit, Failure> {
-    caller.client.delete(&id.path())?;
+fn delete(session: &Session, id: &CampaignId) -> Result<Exit, Failure> {
+    session.client.delete(&id.path())?;
     // The document is not printed, because the campaign no longer exists.
-    caller.screen.note(&format!("campaign {id} is deleted"));
+    session.output.note(&format!("campaign {id} is deleted"));
     Ok(Exit::Done)
 }
 
 /// Prints a campaign that was just written, with its warnings.
-fn tell_written(caller: &Caller, answer: &Answer) -> Result<Exit, Failure> {
-    warning::print(&answer.text, caller.screen, Place::Line(0));
-    tell(caller, answer)?;
+fn print_written(session: &Session, answer: &Answer) -> Result<Exit, Failure> {
+    warning::print(&answer.text, session.output, Place::Line(0));
+    print(session, answer)?;
     Ok(Exit::Done)
 }
 
 /// Prints the campaign in the server's answer.
-fn tell(caller: &Caller, answer: &Answer) -> Result<Document, Failure> {
-    let document = Document::read(&answer.text).map_err(|error| caller.client.unreadable(error))?;
-    caller.screen.result(&answer.text, || document.to_text())?;
+fn print(session: &Session, answer: &Answer) -> Result<Document, Failure> {
+    let document = Document::read(&answer.text).map_err(|error| session.client.unreadable(error))?;
+    session.output.result(&answer.text, || document.to_text())?;
     Ok(document)
 }
 

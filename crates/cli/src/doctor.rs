@@ -4,16 +4,16 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::caller::Caller;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::session::Session;
 
 /// Runs the command.
-pub(crate) fn run(caller: &Caller) -> Result<Exit, Failure> {
-    let answer = caller.patiently(|| caller.client.get("/v1/doctor", &[]))?;
+pub(crate) fn run(session: &Session) -> Result<Exit, Failure> {
+    let answer = session.with_retries(|| session.client.get("/v1/doctor", &[]))?;
     let report: Report =
-        serde_json::from_str(&answer.text).map_err(|error| caller.client.unreadable(error.to_string()))?;
-    caller.screen.result(&answer.text, || report.to_text())?;
+        serde_json::from_str(&answer.text).map_err(|error| session.client.unreadable(error.to_string()))?;
+    session.output.result(&answer.text, || report.to_text())?;
     Ok(if report.healthy {
         Exit::Done
     } else {

@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::key;
-use crate::screen::Screen;
+use crate::output::Output;
 
 mod configuration;
 mod questions;
@@ -59,13 +59,13 @@ pub(crate) struct Init {
 
 impl Init {
     /// Runs the command.
-    pub(crate) fn run(&self, screen: Screen) -> Result<Exit, Failure> {
+    pub(crate) fn run(&self, output: Output) -> Result<Exit, Failure> {
         let base = read(&self.base())?;
         if self.refresh {
             let text = configuration::refreshed(&base, &read(&self.output)?).map_err(Failure::Usage)?;
             write(&self.output, &text)?;
             let (file, base) = (self.output.display(), self.base());
-            screen.note(&format!(
+            output.note(&format!(
                 "{file} has what {} has now, and your own part as it was",
                 base.display()
             ));
@@ -81,11 +81,11 @@ impl Init {
         let text = configuration::with_app(&base, &app).map_err(Failure::Usage)?;
         let (key, entry) = key::new_for(&app.name)?;
         write(&self.output, &text)?;
-        self.warn_if_tracked(screen);
+        self.warn_if_tracked(output);
         let commands = self.commands(&app, &entry.to_string());
         let document =
             json!({"config": self.output, "key": key, "entry": entry, "commands": commands}).to_string();
-        screen.result(&document, || {
+        output.result(&document, || {
             let file = self.output.display();
             let commands: String = commands.iter().map(|command| format!("\n  {command}")).collect();
             format!(
@@ -164,12 +164,12 @@ impl Init {
     }
 
     /// Warns if git would commit the file. Does nothing without git.
-    fn warn_if_tracked(&self, screen: Screen) {
+    fn warn_if_tracked(&self, output: Output) {
         let mut git = Command::new("git");
         git.args(["check-ignore", "--quiet"]).arg(&self.output);
         git.stdout(Stdio::null()).stderr(Stdio::null());
         if git.status().is_ok_and(|status| status.code() == Some(1)) {
-            screen.warn(&format!("git does not ignore {}", self.output.display()));
+            output.warn(&format!("git does not ignore {}", self.output.display()));
         }
     }
 }

@@ -6,19 +6,19 @@ use crate::exit::INTERRUPTED;
 
 /// The message of a command that Ctrl-C ends.
 #[derive(Clone, Debug)]
-pub(crate) struct Farewell(Arc<Mutex<String>>);
+pub(crate) struct InterruptMessage(Arc<Mutex<String>>);
 
-impl Farewell {
+impl InterruptMessage {
     /// Sets the message that Ctrl-C prints from now on.
     pub(crate) fn new(words: String) -> Self {
-        let farewell = Self(Arc::new(Mutex::new(words)));
-        let last = farewell.clone();
+        let message = Self(Arc::new(Mutex::new(words)));
+        let last = message.clone();
         // Without a handler, Ctrl-C ends the command without a message.
         let _ = ctrlc::set_handler(move || {
             eprintln!("\n{}", last.0.lock().unwrap_or_else(PoisonError::into_inner));
             std::process::exit(INTERRUPTED);
         });
-        farewell
+        message
     }
 
     /// Replaces the message.

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::screen::Screen;
+use crate::output::Output;
 
 /// The commands about API keys.
 #[derive(Debug, Subcommand)]
@@ -31,11 +31,11 @@ pub(crate) struct New {
 
 impl Key {
     /// Runs the command.
-    pub(crate) fn run(&self, screen: Screen) -> Result<Exit, Failure> {
+    pub(crate) fn run(&self, output: Output) -> Result<Exit, Failure> {
         let Self::New(new) = self;
         let (key, entry) = new.make()?;
         let document = json!({"key": key, "entry": entry}).to_string();
-        screen.result(&document, || {
+        output.result(&document, || {
             format!(
                 "The API key, shown this once; your backend sends it as `Authorization: Bearer`:\n\n{key}\n\n\
                  Its entry for the list in the deployment's secret API_KEYS (`npx wrangler secret put API_KEYS`):\n\n{entry}"

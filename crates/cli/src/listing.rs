@@ -3,9 +3,9 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::caller::Caller;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::session::Session;
 
 /// A list to print.
 #[derive(Debug)]
@@ -32,20 +32,20 @@ impl Listing<'_> {
     /// The server does not answer, or its answer cannot be read.
     pub(crate) fn print<E: DeserializeOwned>(
         &self,
-        caller: &Caller,
+        session: &Session,
         to_line: fn(&E) -> String,
     ) -> Result<Exit, Failure> {
         let mut left = self.limit.unwrap_or(u64::MAX);
         let mut cursor: Option<String> = None;
         loop {
-            let page = caller.patiently(|| self.page(caller, left, cursor.as_deref()))?;
+            let page = session.with_retries(|| self.page(session, left, cursor.as_deref()))?;
             let count = page.entries.len() as u64;
             let most = usize::try_from(left).unwrap_or(usize::MAX);
             for entry in page.entries.into_iter().take(most) {
                 let document = entry.to_string();
                 let entry: E = serde_json::from_str(&document)
-                    .map_err(|error| caller.client.unreadable(error.to_string()))?;
-                caller.screen.result(&document, || to_line(&entry))?;
+                    .map_err(|error| session.client.unreadable(error.to_string()))?;
+                session.output.result(&document, || to_line(&entry))?;
             }
             left = left.saturating_sub(count);
             if page.cursor.is_none() || page.cursor == cursor || left == 0 {
@@ -55,7 +55,7 @@ impl Listing<'_> {
         }
     }
 
-    fn page(&self, caller: &Caller, left: u64, cursor: Option<&str>) -> Result<Page, Failure> {
+    fn page(&self, session: &Session, left: u64, cursor: Option<&str>) -> Result<Page, Failure> {
         let limit = self.limit.map(|_| left.min(PAGE).to_string());
         let more = [("limit", limit.as_deref()), ("cursor", cursor)];
         let query: Vec<(&str, &str)> = self
@@ -64,12 +64,12 @@ impl Listing<'_> {
             .chain(&more)
             .filter_map(|(name, value)| Some((*name, (*value)?)))
             .collect();
-        let answer = caller.client.get(self.path, &query)?;
+        let answer = session.client.get(self.path, &query)?;
         let mut page: Map<String, Value> = serde_json::from_str(&answer.text)
-            .map_err(|error| caller.client.unreadable(error.to_string()))?;
+            .map_err(|error| session.client.unreadable(error.to_string()))?;
         let Some(Value::Array(entries)) = page.remove(self.field) else {
             let field = self.field;
-            return Err(caller.client.unreadable(format!("there are no `{field}` in it")));
+            return Err(session.client.unreadable(format!("there are no `{field}` in it")));
         };
         Ok(Page {
             entries,

@@ -15,7 +15,6 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 mod audience;
 mod batch;
 mod body;
-mod caller;
 mod campaign;
 mod client;
 #[cfg(test)]
@@ -30,28 +29,29 @@ mod id;
 mod init;
 mod interrupt;
 mod invalid;
+mod json_args;
 mod key;
 mod left_out;
 mod listing;
 mod notification;
-mod object;
+mod output;
 mod pages;
-mod patience;
 mod problem;
 mod push;
 mod receipts;
-mod screen;
+mod retry_policy;
+mod session;
 mod settings;
 mod shell;
 mod source;
 mod ticker;
 mod warning;
 
-use caller::Caller;
 use exit::Exit;
 use fail_on::FailOn;
 use failure::Failure;
-use screen::Screen;
+use output::Output;
+use session::Session;
 use settings::{Flags, HEADING};
 
 /// Send Apple push notifications through your deployment of apns-edge.
@@ -107,28 +107,28 @@ enum Command {
 }
 
 impl Cli {
-    fn run(&self, screen: Screen) -> Result<Exit, Failure> {
+    fn run(&self, output: Output) -> Result<Exit, Failure> {
         // These commands do not call the server.
         match &self.command {
-            Command::Init(init) => return init.run(screen),
-            Command::Key(key) => return key.run(screen),
+            Command::Init(init) => return init.run(output),
+            Command::Key(key) => return key.run(output),
             Command::Completions(completions) => return completions.run(),
             Command::Man(man) => return man.run(),
             _ => {}
         }
         let fail_on = self.common.fail_on.clone();
-        let caller = Caller::new(&self.common.flags, screen, self.common.attempts, fail_on)?;
+        let session = Session::new(&self.common.flags, output, self.common.attempts, fail_on)?;
         match &self.command {
-            Command::Init(init) => init.run(screen),
-            Command::Push(push) => push.run(&caller),
-            Command::Batch(batch) => batch.run(&caller),
-            Command::Receipts(receipts) => receipts.run(&caller),
-            Command::Gone(gone) => gone.run(&caller),
-            Command::Suspect(suspect) => suspect.run(&caller),
-            Command::Audience(audience) => audience.run(&caller),
-            Command::Campaign(campaign) => campaign.run(&caller),
-            Command::Doctor => doctor::run(&caller),
-            Command::Key(key) => key.run(screen),
+            Command::Init(init) => init.run(output),
+            Command::Push(push) => push.run(&session),
+            Command::Batch(batch) => batch.run(&session),
+            Command::Receipts(receipts) => receipts.run(&session),
+            Command::Gone(gone) => gone.run(&session),
+            Command::Suspect(suspect) => suspect.run(&session),
+            Command::Audience(audience) => audience.run(&session),
+            Command::Campaign(campaign) => campaign.run(&session),
+            Command::Doctor => doctor::run(&session),
+            Command::Key(key) => key.run(output),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),
         }
@@ -142,10 +142,10 @@ fn command() -> clap::Command {
 
 fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
-    let screen = Screen::new(cli.common.json);
-    let exit = match cli.run(screen) {
+    let output = Output::new(cli.common.json);
+    let exit = match cli.run(output) {
         Ok(exit) => exit,
-        Err(failure) => screen.fail(&failure),
+        Err(failure) => output.fail(&failure),
     };
     exit.into()
 }

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::object::{inline, some, text};
+use crate::json_args::{inline, some, text};
 
 /// What to send.
 #[derive(Debug, Args)]

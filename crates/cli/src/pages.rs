@@ -11,12 +11,12 @@ use clap::Args;
 use indicatif::ProgressBar;
 use serde::de::DeserializeOwned;
 
-use crate::caller::Caller;
 use crate::failure::Failure;
+use crate::session::Session;
 
 /// The destination of the lines.
 #[derive(Debug, Args)]
-pub(crate) struct Output {
+pub(crate) struct OutputFile {
     /// Write to this file, which is created when everything has been received
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -31,18 +31,22 @@ pub(crate) trait Last: DeserializeOwned {
     fn cursor(&self) -> Option<&str>;
 }
 
-impl Output {
+impl OutputFile {
     /// Writes all pages. Returns the last line of the last page.
     ///
     /// # Errors
     /// A page cannot be read or written.
     pub(crate) fn write<L: Last>(
         &self,
-        caller: &Caller,
+        session: &Session,
         path: &str,
         filter: Option<(&str, &str)>,
     ) -> Result<L, Failure> {
-        let pages = Pages { caller, path, filter };
+        let pages = Pages {
+            session,
+            path,
+            filter,
+        };
         match &self.output {
             None => {
                 let out = io::stdout();
@@ -50,7 +54,7 @@ impl Output {
                 let bar = if out.is_terminal() {
                     ProgressBar::hidden()
                 } else {
-                    caller.screen.bar(None, COUNT, COUNT)
+                    session.output.bar(None, COUNT, COUNT)
                 };
                 pages.copy(&mut out.lock(), &bar, Failure::Output)
             }
@@ -61,7 +65,7 @@ impl Output {
 
 /// The pages to copy.
 struct Pages<'p> {
-    caller: &'p Caller,
+    session: &'p Session,
     path: &'p str,
     filter: Option<(&'p str, &'p str)>,
 }
@@ -83,7 +87,7 @@ impl Pages<'_> {
             fault,
         };
         let mut sink = BufWriter::new(File::create(&part).map_err(at_fault)?);
-        let bar = self.caller.screen.bar(None, COUNT, COUNT);
+        let bar = self.session.output.bar(None, COUNT, COUNT);
         let copied = self.copy(&mut sink, &bar, at_fault);
         drop(sink);
         let last = match copied {
@@ -107,7 +111,7 @@ impl Pages<'_> {
     ) -> Result<L, Failure> {
         let mut cursor: Option<String> = None;
         let copied = loop {
-            let page = match self.caller.patiently(|| self.page::<L>(cursor.as_deref())) {
+            let page = match self.session.with_retries(|| self.page::<L>(cursor.as_deref())) {
                 Ok(page) => page,
                 Err(failure) => break Err(failure),
             };
@@ -122,7 +126,7 @@ impl Pages<'_> {
             let next = page.last.cursor().map(str::to_owned);
             if next.is_none() || next == cursor {
                 break Err(self
-                    .caller
+                    .session
                     .client
                     .unreadable("a page says that there are more, and not where"));
             }
@@ -133,7 +137,7 @@ impl Pages<'_> {
     }
 
     fn page<L: Last>(&self, cursor: Option<&str>) -> Result<Page<L>, Failure> {
-        let client = &self.caller.client;
+        let client = &self.session.client;
         let mut query = vec![("limit", LIMIT)];
         query.extend(cursor.map(|cursor| ("cursor", cursor)));
         query.extend(self.filter);

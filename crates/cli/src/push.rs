@@ -12,13 +12,13 @@ use serde_json::json;
 
 use crate::batch::Document;
 use crate::body::Lines;
-use crate::caller::Caller;
 use crate::client::{Answer, Target};
 use crate::exit::Exit;
 use crate::fail_on::{Ending, FailOn, fails};
 use crate::failure::Failure;
+use crate::json_args::{some, text};
 use crate::notification::{Notification, OnInvalid};
-use crate::object::{some, text};
+use crate::session::Session;
 use crate::source::Source;
 use crate::warning::{self, Place};
 
@@ -50,10 +50,10 @@ pub(crate) struct Push {
 
 impl Push {
     /// Runs the command.
-    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+    pub(crate) fn run(&self, session: &Session) -> Result<Exit, Failure> {
         let body = self.order()?;
         let length = Some(body.len() as u64);
-        let answer = caller
+        let answer = session
             .client
             .upload(&Target::order(&[]), &mut body.as_slice(), length)?;
         // The first line of the body is the header.
@@ -62,7 +62,7 @@ impl Push {
         } else {
             Place::Device(1)
         };
-        tell(caller, &answer, place)
+        print(session, &answer, place)
     }
 
     /// Returns the request in lines.
@@ -116,27 +116,27 @@ fn device_of(text: &str) -> (&str, Option<&str>) {
 ///
 /// # Errors
 /// The answer is not one to a send request, or cannot be written.
-pub(crate) fn tell(caller: &Caller, answer: &Answer, place: Place) -> Result<Exit, Failure> {
-    warning::print(&answer.text, caller.screen, place);
+pub(crate) fn print(session: &Session, answer: &Answer, place: Place) -> Result<Exit, Failure> {
+    warning::print(&answer.text, session.output, place);
     if answer.status == ACCEPTED {
-        let batch = Document::read(&answer.text).map_err(|error| caller.client.unreadable(error))?;
-        caller.screen.result(&answer.text, || batch.became())?;
+        let batch = Document::read(&answer.text).map_err(|error| session.client.unreadable(error))?;
+        session.output.result(&answer.text, || batch.became())?;
         return Ok(Exit::Done);
     }
     let results: Results =
-        serde_json::from_str(&answer.text).map_err(|error| caller.client.unreadable(error.to_string()))?;
-    caller.screen.result(&answer.text, || results.to_text())?;
+        serde_json::from_str(&answer.text).map_err(|error| session.client.unreadable(error.to_string()))?;
+    session.output.result(&answer.text, || results.to_text())?;
     let fails = |result: &PushResult| {
         let ending = Ending {
             status: &result.status,
             verdict: result.verdict.as_deref(),
             gave_up: false,
         };
-        fails(ending, &caller.fail_on)
+        fails(ending, &session.fail_on)
     };
     // If no push was accepted, a person must look at it.
     let is_in_vain = results.counts.accepted == 0 && results.counts.devices > 0;
-    let is_failed = is_in_vain && !caller.fail_on.contains(&FailOn::Never);
+    let is_failed = is_in_vain && !session.fail_on.contains(&FailOn::Never);
     Ok(if is_failed || results.results.iter().any(fails) {
         Exit::Undelivered
     } else {

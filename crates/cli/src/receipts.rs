@@ -4,10 +4,10 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::batch::BatchId;
-use crate::caller::Caller;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::pages::{Last, Output};
+use crate::pages::{Last, OutputFile};
+use crate::session::Session;
 
 /// Print the receipts of a batch, one per push, as lines of JSON
 #[derive(Debug, Args)]
@@ -19,7 +19,7 @@ pub(crate) struct Receipts {
     #[arg(long, value_name = "STATUS", value_delimiter = ',')]
     status: Vec<String>,
     #[command(flatten)]
-    output: Output,
+    output: OutputFile,
 }
 
 /// Print the devices of a batch that are gone (410), as lines of JSON: delete their tokens
@@ -29,7 +29,7 @@ pub(crate) struct Gone {
     #[arg(value_name = "ID")]
     id: BatchId,
     #[command(flatten)]
-    output: Output,
+    output: OutputFile,
 }
 
 /// Print the devices of a batch whose tokens APNs refused (400), as lines of JSON: check the app's environment and topic
@@ -39,16 +39,16 @@ pub(crate) struct Suspect {
     #[arg(value_name = "ID")]
     id: BatchId,
     #[command(flatten)]
-    output: Output,
+    output: OutputFile,
 }
 
 impl Receipts {
     /// Runs the command.
-    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+    pub(crate) fn run(&self, session: &Session) -> Result<Exit, Failure> {
         let status = self.status.join(",");
         let filter = (!status.is_empty()).then_some(("status", status.as_str()));
         write(
-            caller,
+            session,
             &self.output,
             &format!("{}/receipts", self.id.path()),
             filter,
@@ -58,28 +58,33 @@ impl Receipts {
 
 impl Gone {
     /// Runs the command.
-    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
-        write(caller, &self.output, &format!("{}/gone", self.id.path()), None)
+    pub(crate) fn run(&self, session: &Session) -> Result<Exit, Failure> {
+        write(session, &self.output, &format!("{}/gone", self.id.path()), None)
     }
 }
 
 impl Suspect {
     /// Runs the command.
-    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
-        write(caller, &self.output, &format!("{}/suspect", self.id.path()), None)
+    pub(crate) fn run(&self, session: &Session) -> Result<Exit, Failure> {
+        write(
+            session,
+            &self.output,
+            &format!("{}/suspect", self.id.path()),
+            None,
+        )
     }
 }
 
 fn write(
-    caller: &Caller,
-    output: &Output,
+    session: &Session,
+    output: &OutputFile,
     path: &str,
     filter: Option<(&str, &str)>,
 ) -> Result<Exit, Failure> {
-    let LastOfBatch { state, .. } = output.write(caller, path, filter)?;
+    let LastOfBatch { state, .. } = output.write(session, path, filter)?;
     if !matches!(state.as_str(), "done" | "cancelled") {
-        caller
-            .screen
+        session
+            .output
             .note(&format!("the batch is {state}: more may be to come"));
     }
     Ok(Exit::Done)

@@ -11,9 +11,9 @@ use flate2::read::MultiGzDecoder;
 use indicatif::ProgressBar;
 
 use crate::body::Lines;
-use crate::caller::Caller;
 use crate::client::{Answer, Target};
 use crate::failure::Failure;
+use crate::session::Session;
 use crate::ticker::{Ticker, mebibytes};
 
 /// A source of lines.
@@ -62,39 +62,39 @@ impl Source {
     /// The error of the last attempt.
     pub(crate) fn upload(
         &self,
-        caller: &Caller,
+        session: &Session,
         target: &Target<'_>,
         head: Option<&str>,
         refusal: impl Fn() -> Option<Failure>,
     ) -> Result<Answer, Failure> {
-        let attempt = || match self.attempt(caller, target, head) {
+        let attempt = || match self.attempt(session, target, head) {
             Err(failure @ Failure::Unreachable { .. }) => Err(refusal().unwrap_or(failure)),
             answer => answer,
         };
         if self.can_repeat {
-            caller.patiently(attempt)
+            session.with_retries(attempt)
         } else {
             attempt()
         }
     }
 
-    fn attempt(&self, caller: &Caller, target: &Target<'_>, head: Option<&str>) -> Result<Answer, Failure> {
+    fn attempt(&self, session: &Session, target: &Target<'_>, head: Option<&str>) -> Result<Answer, Failure> {
         let (input, length) = self.open()?;
-        let bar = bar(caller, length);
+        let bar = bar(session, length);
         let mut input = Watched {
             input,
             bar: bar.clone(),
-            lines: Ticker::after_a_while(caller.screen),
+            lines: Ticker::after_a_while(session.output),
             read: 0,
             length,
             fault: None,
         };
         let answer = match head {
             // Tokens become longer on the way, so the length is unknown.
-            Some(_) => caller
+            Some(_) => session
                 .client
                 .upload(target, &mut Lines::new(head, &mut input), None),
-            None => caller.client.upload(target, &mut input, length),
+            None => session.client.upload(target, &mut input, length),
         };
         bar.finish_and_clear();
         match (answer, input.fault) {
@@ -169,8 +169,8 @@ impl Source {
 }
 
 /// Returns the progress bar of an upload. `length` is its size in bytes, if known.
-pub(crate) fn bar(caller: &Caller, length: Option<u64>) -> ProgressBar {
-    caller.screen.bar(length, BAR, COUNT)
+pub(crate) fn bar(session: &Session, length: Option<u64>) -> ProgressBar {
+    session.output.bar(length, BAR, COUNT)
 }
 
 /// Returns how much was sent, as one line.
@@ -197,7 +197,7 @@ impl Read for Watched {
             Ok(count) => {
                 self.bar.inc(count as u64);
                 self.read += count as u64;
-                self.lines.tell(|| sent(self.read, self.length));
+                self.lines.print(|| sent(self.read, self.length));
                 Ok(count)
             }
             Err(error) => {

@@ -2,44 +2,44 @@
 
 use std::time::{Duration, Instant};
 
-use crate::screen::Screen;
+use crate::output::Output;
 
 /// Writes lines of progress at intervals.
 #[derive(Debug)]
 pub(crate) struct Ticker {
-    screen: Screen,
+    output: Output,
     due: Instant,
     last: String,
 }
 
 impl Ticker {
     /// Writes the first line at once.
-    pub(crate) fn at_once(screen: Screen) -> Self {
-        Self::from(screen, Instant::now())
+    pub(crate) fn at_once(output: Output) -> Self {
+        Self::from(output, Instant::now())
     }
 
     /// Writes the first line after a pause, so that short operations write nothing.
-    pub(crate) fn after_a_while(screen: Screen) -> Self {
-        Self::from(screen, Instant::now() + PAUSE)
+    pub(crate) fn after_a_while(output: Output) -> Self {
+        Self::from(output, Instant::now() + PAUSE)
     }
 
-    const fn from(screen: Screen, due: Instant) -> Self {
+    const fn from(output: Output, due: Instant) -> Self {
         Self {
-            screen,
+            output,
             due,
             last: String::new(),
         }
     }
 
     /// Writes the progress, if the interval is over and the text has changed.
-    pub(crate) fn tell(&mut self, text: impl FnOnce() -> String) {
-        if !self.screen.wants_lines() || Instant::now() < self.due {
+    pub(crate) fn print(&mut self, text: impl FnOnce() -> String) {
+        if !self.output.wants_lines() || Instant::now() < self.due {
             return;
         }
         self.due = Instant::now() + PAUSE;
         let text = text();
         if text != self.last {
-            self.screen.note(&text);
+            self.output.note(&text);
             self.last = text;
         }
     }

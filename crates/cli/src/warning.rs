@@ -3,7 +3,7 @@
 use documents::Warnings;
 use documents::warning::WarningKind;
 
-use crate::screen::Screen;
+use crate::output::Output;
 
 /// How a device is named to the user, given its line in the body.
 #[derive(Clone, Copy, Debug)]
@@ -20,12 +20,12 @@ pub(crate) fn read(document: &str) -> Warnings {
 }
 
 /// Writes each kind of a document's warnings to standard error. With `--json` the document has them.
-pub(crate) fn print(document: &str, screen: Screen, place: Place) {
-    if screen.is_json() {
+pub(crate) fn print(document: &str, output: Output, place: Place) {
+    if output.is_json() {
         return;
     }
     for line in to_lines(&read(document), place) {
-        screen.warn(&line);
+        output.warn(&line);
     }
 }
 

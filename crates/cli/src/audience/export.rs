@@ -4,10 +4,10 @@ use clap::Args;
 use serde::{Deserialize, Deserializer};
 
 use super::Name;
-use crate::caller::Caller;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::pages;
+use crate::session::Session;
 
 /// Print the devices of an audience, as lines of JSON that can be imported again
 #[derive(Debug, Args)]
@@ -16,13 +16,13 @@ pub(crate) struct Export {
     #[arg(value_name = "NAME")]
     name: Name,
     #[command(flatten)]
-    output: pages::Output,
+    output: pages::OutputFile,
 }
 
 impl Export {
     /// Runs the command.
-    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
-        let _: Last = self.output.write(caller, &self.name.devices(), None)?;
+    pub(crate) fn run(&self, session: &Session) -> Result<Exit, Failure> {
+        let _: Last = self.output.write(session, &self.name.devices(), None)?;
         Ok(Exit::Done)
     }
 }

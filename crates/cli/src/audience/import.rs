@@ -11,10 +11,10 @@ use super::Name;
 use super::part::Parts;
 use super::upload::{Place, Upload};
 use crate::body::Lines;
-use crate::caller::Caller;
 use crate::client::{Method, NDJSON};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::session::Session;
 use crate::source::Source;
 
 /// Add devices to an audience, and update known ones
@@ -74,34 +74,34 @@ pub(crate) enum Format {
 
 impl Import {
     /// Runs the command.
-    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+    pub(crate) fn run(&self, session: &Session) -> Result<Exit, Failure> {
         let format = self.format.unwrap_or_else(|| Format::of(&self.file));
         let place = Place {
             path: self.name.path(),
             method: Method::Post,
             content_type: format.content_type(),
         };
-        self.cut.upload(caller, place, &self.file, format)
+        self.cut.upload(session, place, &self.file, format)
     }
 }
 
 impl Remove {
     /// Runs the command.
-    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+    pub(crate) fn run(&self, session: &Session) -> Result<Exit, Failure> {
         let place = Place {
             path: self.name.path(),
             method: Method::Delete,
             content_type: NDJSON,
         };
-        self.cut.upload(caller, place, &self.file, Format::Ndjson)
+        self.cut.upload(session, place, &self.file, Format::Ndjson)
     }
 }
 
 impl Cut {
-    fn upload(self, caller: &Caller, place: Place, file: &Path, format: Format) -> Result<Exit, Failure> {
+    fn upload(self, session: &Session, place: Place, file: &Path, format: Format) -> Result<Exit, Failure> {
         let source = Source::find(file)?;
         let limit = self.part_bytes as usize;
-        let (mut upload, input) = Upload::open(caller, place, &source, limit)?;
+        let (mut upload, input) = Upload::open(session, place, &source, limit)?;
         let result = match format {
             // Tokens are converted to JSON before the file is split, because the limit applies to what is
             // sent.

@@ -12,11 +12,11 @@ use indicatif::ProgressBar;
 
 use super::part::{Part, Parts};
 use super::report::Report;
-use crate::caller::Caller;
 use crate::client::{Method, Target};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::interrupt::Farewell;
+use crate::interrupt::InterruptMessage;
+use crate::session::Session;
 use crate::source::{Source, bar, sent};
 use crate::ticker::Ticker;
 
@@ -32,12 +32,12 @@ pub(crate) struct Place {
 
 /// An upload in progress.
 pub(crate) struct Upload<'u> {
-    caller: &'u Caller,
+    session: &'u Session,
     place: Place,
     source: &'u Source,
     /// The most bytes of a part.
     limit: usize,
-    farewell: Farewell,
+    message: InterruptMessage,
     bar: ProgressBar,
     /// The number of bytes that were read from the file.
     read: Rc<Cell<u64>>,
@@ -53,7 +53,7 @@ impl<'u> Upload<'u> {
     /// # Errors
     /// The file cannot be opened.
     pub(crate) fn open(
-        caller: &'u Caller,
+        session: &'u Session,
         place: Place,
         source: &'u Source,
         limit: usize,
@@ -65,12 +65,12 @@ impl<'u> Upload<'u> {
             read: Rc::clone(&read),
         };
         let upload = Self {
-            caller,
+            session,
             place,
             source,
             limit,
-            farewell: Farewell::new(cut_off(None)),
-            bar: bar(caller, length),
+            message: InterruptMessage::new(cut_off(None)),
+            bar: bar(session, length),
             read,
             report: None,
             line: 1,
@@ -84,7 +84,7 @@ impl<'u> Upload<'u> {
     /// The failure of that part.
     pub(crate) fn send_all<R: BufRead>(&mut self, mut parts: Parts<R>) -> Result<(), Failure> {
         let mut before = 0;
-        let mut lines = Ticker::after_a_while(self.caller.screen);
+        let mut lines = Ticker::after_a_while(self.session.output);
         while let Some(part) = parts.cut().map_err(|fault| self.source.at_fault(fault))? {
             let after = self.read.get();
             if let Some(report) = &mut self.report
@@ -100,9 +100,9 @@ impl<'u> Upload<'u> {
                 }
             }
             before = after;
-            lines.tell(|| sent(after, self.bar.length()));
+            lines.print(|| sent(after, self.bar.length()));
             self.line = parts.line();
-            self.farewell.set(cut_off(Some(self.line)));
+            self.message.set(cut_off(Some(self.line)));
         }
         Ok(())
     }
@@ -125,18 +125,18 @@ impl<'u> Upload<'u> {
                 stretch: stretch.clone(),
                 length,
             };
-            match self.caller.client.upload(&target, &mut body, Some(length)) {
+            match self.session.client.upload(&target, &mut body, Some(length)) {
                 Err(failure @ Failure::Unreachable { .. }) => Err(self.refusal().unwrap_or(failure)),
                 answer => answer,
             }
         };
         let answer = self
-            .caller
-            .patiently(attempt)
+            .session
+            .with_retries(attempt)
             .map_err(|failure| told_by_file(failure, part))?;
         // The unreadable answer may contain a device, so it is not quoted.
         let told = "it does not say what became of the lines";
-        serde_json::from_str(&answer.text).map_err(|_| self.caller.client.unreadable(told))
+        serde_json::from_str(&answer.text).map_err(|_| self.session.client.unreadable(told))
     }
 
     /// Asks for the audience, to find out why an upload was refused: an unknown key or audience is also
@@ -145,7 +145,7 @@ impl<'u> Upload<'u> {
     /// A server that refuses a part may close the connection before the whole part is sent, so its answer is
     /// lost.
     fn refusal(&self) -> Option<Failure> {
-        let failure = self.caller.client.get(&self.place.path, &[]).err()?;
+        let failure = self.session.client.get(&self.place.path, &[]).err()?;
         (matches!(failure, Failure::Refused(_)) && !failure.is_passing()).then_some(failure)
     }
 
@@ -155,7 +155,7 @@ impl<'u> Upload<'u> {
     /// Why it failed.
     pub(crate) fn end(&self, result: Result<(), Failure>) -> Result<Exit, Failure> {
         self.bar.finish_and_clear();
-        let told = self.tell();
+        let told = self.print();
         let Err(failure) = result else {
             told?;
             return Ok(self.report.as_ref().map_or(Exit::Done, Report::exit));
@@ -169,18 +169,18 @@ impl<'u> Upload<'u> {
         };
         if has_begun {
             let line = self.report.is_some().then_some(self.line);
-            self.caller.screen.warn(&advice(line));
+            self.session.output.warn(&advice(line));
         }
         Err(failure)
     }
 
-    fn tell(&self) -> Result<(), Failure> {
+    fn print(&self) -> Result<(), Failure> {
         let Some(report) = &self.report else {
             return Ok(());
         };
         let document = serde_json::to_string(report)
-            .map_err(|error| self.caller.client.unreadable(error.to_string()))?;
-        self.caller.screen.result(&document, || report.to_text())
+            .map_err(|error| self.session.client.unreadable(error.to_string()))?;
+        self.session.output.result(&document, || report.to_text())
     }
 }
 

@@ -3,10 +3,10 @@
 use clap::{Args, value_parser};
 use serde::Deserialize;
 
-use crate::caller::Caller;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::listing::Listing;
+use crate::session::Session;
 
 /// List batches, newest first
 #[derive(Debug, Args)]
@@ -40,7 +40,7 @@ struct Entry {
 
 impl List {
     /// Runs the command.
-    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+    pub(crate) fn run(&self, session: &Session) -> Result<Exit, Failure> {
         Listing {
             path: "/v1/batches",
             field: "batches",
@@ -52,7 +52,7 @@ impl List {
             ],
             limit: Some(self.limit),
         }
-        .print(caller, Entry::to_line)
+        .print(session, Entry::to_line)
     }
 }
 

@@ -9,16 +9,16 @@ use clap::{Args, value_parser};
 use serde_json::Value;
 
 use super::Document;
-use super::watch::{farewell, resume, watch};
-use crate::caller::Caller;
+use super::watch::{interrupt_message, resume, watch};
 use crate::client::{Answer, Target};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::interrupt::Farewell;
+use crate::interrupt::InterruptMessage;
+use crate::json_args::{check_notification, read, some, text};
 use crate::key::random_hex;
 use crate::notification::OnInvalid;
-use crate::object::{check_notification, read, some, text};
 use crate::problem::Problem;
+use crate::session::Session;
 use crate::source::Source;
 use crate::warning::{self, Place};
 
@@ -65,7 +65,7 @@ pub(crate) struct Send {
 
 impl Send {
     /// Runs the command.
-    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+    pub(crate) fn run(&self, session: &Session) -> Result<Exit, Failure> {
         let head = self.head()?;
         let source = Source::find(&self.file)?;
         source.check_lines()?;
@@ -73,39 +73,39 @@ impl Send {
             Some(key) => key.clone(),
             None => random_hex::<KEY_BYTES>()?,
         };
-        caller.screen.note(&format!("Idempotency-Key: {key}"));
+        session.output.note(&format!("Idempotency-Key: {key}"));
         let order = Order {
             source,
             head,
             key: &key,
         };
-        let last_words = Farewell::new(format!(
+        let message = InterruptMessage::new(format!(
             "The upload was cut off: nothing is sent of it, unless it had just ended. {}",
             order.advice()
         ));
-        let answer = order.upload(caller)?;
+        let answer = order.upload(session)?;
         if answer.status != ACCEPTED {
-            return Err(caller.client.unreadable(format!(
+            return Err(session.client.unreadable(format!(
                 "{} to an order that should become a batch: does the deployment know batches?",
                 answer.status
             )));
         }
-        let document = Document::read(&answer.text).map_err(|error| caller.client.unreadable(error))?;
-        let id = document.id().map_err(|error| caller.client.unreadable(error))?;
-        last_words.set(farewell(&id));
+        let document = Document::read(&answer.text).map_err(|error| session.client.unreadable(error))?;
+        let id = document.id().map_err(|error| session.client.unreadable(error))?;
+        message.set(interrupt_message(&id));
         if answer.is_replayed {
-            caller
-                .screen
+            session
+                .output
                 .note("The server has taken this upload before; this is the batch that it became.");
         }
-        warning::print(&answer.text, caller.screen, Place::Line(order.lines_in_front()));
-        caller
-            .screen
+        warning::print(&answer.text, session.output, Place::Line(order.lines_in_front()));
+        session
+            .output
             .result(&answer.text, || document.staged(order.lines_in_front()))?;
         if self.no_watch {
             return Ok(Exit::Done);
         }
-        Ok(watch(caller, &id, &resume(&id))?.exit(&caller.fail_on))
+        Ok(watch(session, &id, &resume(&id))?.exit(&session.fail_on))
     }
 
     /// Returns the first line of the body, if it comes from the flags.
@@ -145,13 +145,13 @@ struct Order<'o> {
 }
 
 impl Order<'_> {
-    fn upload(&self, caller: &Caller) -> Result<Answer, Failure> {
+    fn upload(&self, session: &Session) -> Result<Answer, Failure> {
         let headers = [("prefer", "respond-async"), ("idempotency-key", self.key)];
         self.source
-            .upload(caller, &Target::order(&headers), self.head.as_deref(), || {
-                refusal(caller)
+            .upload(session, &Target::order(&headers), self.head.as_deref(), || {
+                refusal(session)
             })
-            .map_err(|failure| self.explain(caller, failure))
+            .map_err(|failure| self.explain(session, failure))
     }
 
     /// Returns the number of lines of the body before the first line of the file.
@@ -173,13 +173,13 @@ impl Order<'_> {
     }
 
     /// Adds to a failure what to do, and converts its line numbers to those of the file.
-    fn explain(&self, caller: &Caller, failure: Failure) -> Failure {
+    fn explain(&self, session: &Session, failure: Failure) -> Failure {
         match failure {
             Failure::Refused(problem) => Failure::Refused(Box::new(
                 problem.with_lines(|line| line.saturating_sub(self.lines_in_front())),
             )),
             Failure::Unreachable { .. } | Failure::Unavailable(_) | Failure::Unreadable { .. } => {
-                caller.screen.warn(&self.advice());
+                session.output.warn(&self.advice());
                 failure
             }
             Failure::Usage(_) | Failure::File { .. } | Failure::Output(_) => failure,
@@ -188,8 +188,8 @@ impl Order<'_> {
 }
 
 /// Asks a small question, to find out why an upload was refused: an unknown key is also refused there.
-fn refusal(caller: &Caller) -> Option<Failure> {
-    let answer = caller.client.get("/v1/batches", &[("limit", "1")]);
+fn refusal(session: &Session) -> Option<Failure> {
+    let answer = session.client.get("/v1/batches", &[("limit", "1")]);
     let is_about_us = |failure: &Failure| failure.problem().is_some_and(Problem::is_about_the_caller);
     answer.err().filter(is_about_us)
 }

@@ -10,11 +10,11 @@ use documents::batch::BatchState;
 use indicatif::ProgressBar;
 
 use super::{BatchId, Document};
-use crate::caller::Caller;
 use crate::events::Events;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::interrupt::Farewell;
+use crate::interrupt::InterruptMessage;
+use crate::session::Session;
 use crate::ticker::Ticker;
 
 /// Show the progress of a batch until it has ended, and then its results
@@ -27,14 +27,14 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Runs the command.
-    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
-        let _farewell = Farewell::new(farewell(&self.id));
-        Ok(watch(caller, &self.id, &resume(&self.id))?.exit(&caller.fail_on))
+    pub(crate) fn run(&self, session: &Session) -> Result<Exit, Failure> {
+        let _message = InterruptMessage::new(interrupt_message(&self.id));
+        Ok(watch(session, &self.id, &resume(&self.id))?.exit(&session.fail_on))
     }
 }
 
 /// Returns the message for an interrupted command.
-pub(super) fn farewell(id: &BatchId) -> String {
+pub(super) fn interrupt_message(id: &BatchId) -> String {
     format!("The batch goes on without you. Watch it again with: apns-edge batch watch {id}")
 }
 
@@ -48,28 +48,28 @@ pub(super) fn resume(id: &BatchId) -> String {
 ///
 /// # Errors
 /// The server does not answer, or its answer cannot be read.
-pub(crate) fn watch(caller: &Caller, id: &BatchId, resume: &str) -> Result<Document, Failure> {
-    let mut patience = caller.patience();
+pub(crate) fn watch(session: &Session, id: &BatchId, resume: &str) -> Result<Document, Failure> {
+    let mut policy = session.retry_policy();
     let mut view = View {
-        caller,
+        session,
         bar: None,
         last: String::new(),
-        lines: Ticker::at_once(caller.screen),
+        lines: Ticker::at_once(session.output),
         resume,
     };
     loop {
-        let failure = match caller.client.events(&format!("{}/events", id.path())) {
+        let failure = match session.client.events(&format!("{}/events", id.path())) {
             Ok(stream) => {
-                let mut broken = caller.client.broken("the stream of events ended too early");
+                let mut broken = session.client.broken("the stream of events ended too early");
                 for event in Events::new(BufReader::new(stream)) {
                     match event {
                         Ok(event) => {
-                            patience.renew();
+                            policy.renew();
                             if let Some(last) = view.show(&event.data)? {
                                 return Ok(last);
                             }
                         }
-                        Err(error) => broken = caller.client.broken(error.to_string()),
+                        Err(error) => broken = session.client.broken(error.to_string()),
                     }
                 }
                 broken
@@ -77,13 +77,13 @@ pub(crate) fn watch(caller: &Caller, id: &BatchId, resume: &str) -> Result<Docum
             Err(failure) => failure,
         };
         view.clear();
-        caller.wait(&mut patience, failure)?;
+        session.wait(&mut policy, failure)?;
     }
 }
 
 /// The display of a batch.
 struct View<'c> {
-    caller: &'c Caller,
+    session: &'c Session,
     bar: Option<ProgressBar>,
     last: String,
     lines: Ticker,
@@ -93,7 +93,7 @@ struct View<'c> {
 impl View<'_> {
     /// Shows the document. Returns it if it is the last one.
     fn show(&mut self, text: &str) -> Result<Option<Document>, Failure> {
-        let document = Document::read(text).map_err(|error| self.caller.client.unreadable(error))?;
+        let document = Document::read(text).map_err(|error| self.session.client.unreadable(error))?;
         let is_last = document.is_over() || *document.state() == BatchState::Paused;
         if is_last {
             self.clear();
@@ -101,22 +101,22 @@ impl View<'_> {
             self.draw(&document);
         }
         // The first event of a new stream may repeat the last one of the old stream.
-        if is_last || (self.caller.screen.is_json() && self.last != text) {
-            self.caller.screen.result(text, || document.to_text())?;
+        if is_last || (self.session.output.is_json() && self.last != text) {
+            self.session.output.result(text, || document.to_text())?;
         }
         text.clone_into(&mut self.last);
         if *document.state() == BatchState::Paused {
-            self.caller.screen.note(&format!("go on with: {}", self.resume));
+            self.session.output.note(&format!("go on with: {}", self.resume));
         }
         Ok(is_last.then_some(document))
     }
 
     fn draw(&mut self, document: &Document) {
-        let screen = self.caller.screen;
+        let output = self.session.output;
         let bar = self
             .bar
-            .get_or_insert_with(|| screen.bar(Some(document.pushes()), BAR, BAR));
-        self.lines.tell(|| document.progress());
+            .get_or_insert_with(|| output.bar(Some(document.pushes()), BAR, BAR));
+        self.lines.print(|| document.progress());
         bar.set_length(document.pushes());
         bar.set_position(document.settled());
         bar.set_message(document.activity());

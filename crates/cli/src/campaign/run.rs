@@ -6,12 +6,12 @@ use serde::Deserialize;
 
 use super::CampaignId;
 use crate::batch::BatchId;
-use crate::caller::Caller;
 use crate::exit::Exit;
 use crate::fail_on::FailOn;
 use crate::failure::Failure;
 use crate::left_out;
 use crate::listing::Listing;
+use crate::session::Session;
 
 /// List the runs of a campaign, newest first
 #[derive(Debug, Args)]
@@ -26,14 +26,14 @@ pub(crate) struct Runs {
 
 impl Runs {
     /// Runs the command.
-    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+    pub(crate) fn run(&self, session: &Session) -> Result<Exit, Failure> {
         Listing {
             path: &format!("{}/runs", self.id.path()),
             field: "runs",
             filters: &[],
             limit: Some(self.limit),
         }
-        .print(caller, Run::to_line)
+        .print(session, Run::to_line)
     }
 }
 

@@ -15,13 +15,13 @@ use serde_json::Value;
 
 use super::document::{Document, State};
 use super::run::{self, Run};
-use super::{CampaignId, tell};
+use super::{CampaignId, print};
 use crate::batch;
-use crate::caller::Caller;
 use crate::client::Answer;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::interrupt::Farewell;
+use crate::interrupt::InterruptMessage;
+use crate::session::Session;
 
 /// Show the current or next run of a campaign until it has ended, and then its results
 #[derive(Debug, Args)]
@@ -36,13 +36,13 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Runs the command.
-    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+    pub(crate) fn run(&self, session: &Session) -> Result<Exit, Failure> {
         let id = &self.id;
-        let _farewell = Farewell::new(format!(
+        let _message = InterruptMessage::new(format!(
             "The campaign goes on without you. Watch it again with: apns-edge campaign watch {id}"
         ));
         let watcher = Watcher {
-            caller,
+            session,
             id,
             follow: self.follow,
             told: BTreeSet::new(),
@@ -55,7 +55,7 @@ impl Watch {
 }
 
 struct Watcher<'w> {
-    caller: &'w Caller,
+    session: &'w Session,
     id: &'w CampaignId,
     follow: bool,
     /// The runs that are finished here, by the time at which they were due.
@@ -103,7 +103,7 @@ impl Watcher<'_> {
                 }
                 None => match self.end(&campaign) {
                     Some(exit) => {
-                        tell(self.caller, &answer)?;
+                        print(self.session, &answer)?;
                         self.advise(campaign.state);
                         return Ok(exit);
                     }
@@ -114,19 +114,19 @@ impl Watcher<'_> {
     }
 
     fn campaign(&self) -> Result<(Answer, Document), Failure> {
-        let client = &self.caller.client;
-        let answer = self.caller.patiently(|| client.get(&self.id.path(), &[]))?;
+        let client = &self.session.client;
+        let answer = self.session.with_retries(|| client.get(&self.id.path(), &[]))?;
         let document = Document::read(&answer.text).map_err(|error| client.unreadable(error))?;
         Ok((answer, document))
     }
 
     /// Returns the latest runs, oldest first.
     fn runs(&self) -> Result<Vec<Listed>, Failure> {
-        let client = &self.caller.client;
+        let client = &self.session.client;
         let path = format!("{}/runs", self.id.path());
         let answer = self
-            .caller
-            .patiently(|| client.get(&path, &[("limit", LATEST)]))?;
+            .session
+            .with_retries(|| client.get(&path, &[("limit", LATEST)]))?;
         let unreadable = |error: serde_json::Error| client.unreadable(error.to_string());
         let page: Page = serde_json::from_str(&answer.text).map_err(unreadable)?;
         let runs = page.runs.iter().rev().map(|run| {
@@ -165,12 +165,12 @@ impl Watcher<'_> {
     /// Whether the run was reported as paused and nothing has changed. A batch can be paused on its own, so
     /// its own state decides.
     fn is_still_paused(&self, run: &Run) -> Result<bool, Failure> {
-        let client = &self.caller.client;
+        let client = &self.session.client;
         let batch = run.batch().map_err(|error| client.unreadable(error))?;
         let Some(batch) = batch.filter(|_| self.paused.contains(&run.scheduled_at)) else {
             return Ok(false);
         };
-        let answer = self.caller.patiently(|| client.get(&batch.path(), &[]))?;
+        let answer = self.session.with_retries(|| client.get(&batch.path(), &[]))?;
         let document = batch::Document::read(&answer.text).map_err(|error| client.unreadable(error))?;
         Ok(*document.state() == BatchState::Paused)
     }
@@ -178,30 +178,30 @@ impl Watcher<'_> {
     /// Shows a run until it has ended or is paused. Returns the exit code if nothing follows.
     fn show(&mut self, listed: &Listed) -> Result<Exit, Failure> {
         let Listed { run, text } = listed;
-        self.caller.screen.result(text, || run.to_text())?;
+        self.session.output.result(text, || run.to_text())?;
         let batch = run
             .batch()
-            .map_err(|error| self.caller.client.unreadable(error))?;
+            .map_err(|error| self.session.client.unreadable(error))?;
         let exit = match batch {
             Some(batch) => {
                 let resume = format!(
                     "apns-edge campaign resume {}; if this batch alone is paused: apns-edge batch resume {batch}",
                     self.id
                 );
-                match batch::watch(self.caller, &batch, &resume) {
+                match batch::watch(self.session, &batch, &resume) {
                     Ok(last) if *last.state() == BatchState::Paused => {
                         self.paused.insert(run.scheduled_at.clone());
-                        return Ok(last.exit(&self.caller.fail_on));
+                        return Ok(last.exit(&self.session.fail_on));
                     }
-                    Ok(last) => last.exit(&self.caller.fail_on),
+                    Ok(last) => last.exit(&self.session.fail_on),
                     // An old batch was deleted. The run has its results.
                     Err(failure) if run.state.is_over() && failure.is_absence() => {
-                        run.exit(&self.caller.fail_on)
+                        run.exit(&self.session.fail_on)
                     }
                     Err(failure) => return Err(failure),
                 }
             }
-            None => run.exit(&self.caller.fail_on),
+            None => run.exit(&self.session.fail_on),
         };
         self.told.insert(run.scheduled_at.clone());
         if self.exit == Exit::Done {
@@ -227,8 +227,8 @@ impl Watcher<'_> {
             State::Paused => "resume",
             State::Scheduled | State::Running | State::Done | State::Cancelled => return,
         };
-        self.caller
-            .screen
+        self.session
+            .output
             .note(&format!("go on with: apns-edge campaign {what} {}", self.id));
     }
 
@@ -243,12 +243,12 @@ impl Watcher<'_> {
     /// Waits a little, and shows the reason. The wait is longer if there is much time.
     fn wait(&mut self, what: &str, due: Option<Timestamp>) {
         if self.noted != what {
-            self.caller.screen.note(what);
+            self.session.output.note(what);
             what.clone_into(&mut self.noted);
         }
         let left = |due: Timestamp| due.as_second().saturating_sub(Timestamp::now().as_second());
         let seconds = due.map_or(SHORTEST_WAIT, left).clamp(SHORTEST_WAIT, LONGEST_WAIT);
-        let bar = self.caller.screen.bar(None, WAITING, WAITING);
+        let bar = self.session.output.bar(None, WAITING, WAITING);
         for _ in 0..seconds {
             if let Some(left) = due.map(left).filter(|left| *left > 0) {
                 bar.set_message(format!("in {}", batch::duration(left.unsigned_abs())));

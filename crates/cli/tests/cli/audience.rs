@@ -14,11 +14,13 @@ fn an_audience_is_created_and_creating_it_again_is_fine() {
         json(200, AUDIENCE),
     ]);
     let create = ["audience", "create", "customers", "--app", "shop"];
-    let told = run(&fake, &create).with_code(0);
+    let output = run(&fake, &create).with_code(0);
     assert!(
-        told.out.starts_with("audience customers of shop, created 2026-"),
+        output
+            .out
+            .starts_with("audience customers of shop, created 2026-"),
         "{}",
-        told.out
+        output.out
     );
     let read = run(
         &fake,
@@ -82,8 +84,8 @@ fn devices_are_counted_with_a_segment_of_the_line_a_file_or_none() {
         json(200, answer),
     ]);
     let count = ["audience", "count", "customers"];
-    let told = run(&fake, &count).with_code(0);
-    assert_eq!(told.out, "12 of 1000 devices\n");
+    let output = run(&fake, &count).with_code(0);
+    assert_eq!(output.out, "12 of 1000 devices\n");
     run(&fake, &[&count, ["--segment", segment].as_slice()].concat()).with_code(0);
     let read = run(
         &fake,
@@ -141,8 +143,8 @@ fn devices_are_exported_page_after_page_and_nothing_else() {
         json(200, page(0..3, "\"3.c\"")),
         json(200, page(3..4, "null")),
     ]);
-    let told = run(&fake, &["audience", "export", "customers"]).with_code(0);
-    assert_eq!((told.out, told.err.as_str()), (devices(0..4), ""));
+    let output = run(&fake, &["audience", "export", "customers"]).with_code(0);
+    assert_eq!((output.out, output.err.as_str()), (devices(0..4), ""));
     assert_eq!(
         fake.lines(),
         [
@@ -161,12 +163,12 @@ fn a_page_of_devices_that_breaks_is_asked_for_again_and_its_tokens_are_not_told(
         json(200, devices(3..5)),
         json(200, page(3..6, "null")),
     ]);
-    let told = run(&fake, &["audience", "export", "customers"]).with_code(0);
-    assert_eq!(told.out, devices(0..6));
+    let output = run(&fake, &["audience", "export", "customers"]).with_code(0);
+    assert_eq!(output.out, devices(0..6));
     assert!(
-        told.err.contains("trying again") && !told.err.contains(TOKEN),
+        output.err.contains("trying again") && !output.err.contains(TOKEN),
         "{}",
-        told.err
+        output.err
     );
     assert!(fake.lines()[1..].iter().all(|line| line.ends_with("&cursor=c3")));
 }
@@ -186,8 +188,8 @@ fn an_export_is_written_to_a_file_when_all_of_it_is_there() {
     let broken = run(&fake, &[&export, ["--attempts", "1"].as_slice()].concat()).with_code(4);
     assert!(!broken.err.contains(TOKEN), "{}", broken.err);
     assert_eq!(fs::read_dir(folder.root()).unwrap().count(), 0);
-    let told = run(&fake, &export).with_code(0);
-    assert_eq!((told.out.as_str(), told.err.as_str()), ("", ""));
+    let output = run(&fake, &export).with_code(0);
+    assert_eq!((output.out.as_str(), output.err.as_str()), ("", ""));
     assert_eq!(fs::read_to_string(&path).unwrap(), devices(0..4));
     fake.requests();
 }

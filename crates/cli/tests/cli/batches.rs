@@ -12,11 +12,11 @@ fn a_status_is_told_and_is_the_exit_code() {
     ] {
         let text = document(state, 4, accepted, rejected);
         let fake = Fake::start(vec![json(200, text.clone()), json(200, text.clone())]);
-        let told = run(&fake, &["batch", "status", ID]).with_code(code);
+        let output = run(&fake, &["batch", "status", ID]).with_code(code);
         assert!(
-            told.out.starts_with(&format!("batch {ID} of shop: {state}\n")),
+            output.out.starts_with(&format!("batch {ID} of shop: {state}\n")),
             "{}",
-            told.out
+            output.out
         );
         let read = run(&fake, &["batch", "status", ID, "--json"]).with_code(code);
         assert_eq!(read.out, text + "\n");
@@ -47,8 +47,8 @@ fn a_batch_is_cancelled_paused_and_resumed() {
     ] {
         let text = document(state, 4, 1, 0);
         let fake = Fake::start(vec![json(status, text.clone())]);
-        let told = run(&fake, &["batch", what, ID, "--json"]).with_code(0);
-        assert_eq!(told.out, text + "\n");
+        let output = run(&fake, &["batch", what, ID, "--json"]).with_code(0);
+        assert_eq!(output.out, text + "\n");
         assert_eq!(fake.only().line, format!("POST /v1/batches/{ID}/{what}"));
     }
 }
@@ -56,16 +56,16 @@ fn a_batch_is_cancelled_paused_and_resumed() {
 #[test]
 fn what_has_ended_cannot_be_paused() {
     let fake = Fake::start(vec![problem(409, "batch-ended")]);
-    let told = run(&fake, &["batch", "pause", ID]).with_code(3);
-    assert!(told.err.contains("It is batch-ended"), "{}", told.err);
+    let output = run(&fake, &["batch", "pause", ID]).with_code(3);
+    assert!(output.err.contains("It is batch-ended"), "{}", output.err);
     fake.only();
 }
 
 #[test]
 fn a_batch_is_deleted_without_a_word_for_machines() {
     let fake = Fake::start(vec![json(204, ""), problem(409, "batch-running")]);
-    let told = run(&fake, &["batch", "delete", ID, "--json"]).with_code(0);
-    assert_eq!((told.out.as_str(), told.err.as_str()), ("", ""));
+    let output = run(&fake, &["batch", "delete", ID, "--json"]).with_code(0);
+    assert_eq!((output.out.as_str(), output.err.as_str()), ("", ""));
     run(&fake, &["batch", "delete", ID]).with_code(3);
     assert_eq!(fake.lines()[0], format!("DELETE /v1/batches/{ID}"));
 }
@@ -111,8 +111,8 @@ fn batches_are_listed_page_after_page() {
         "--since",
         "2026-11-01T00:00:00+01:00",
     ];
-    let told = run(&fake, &[&arguments, ["--json"].as_slice()].concat()).with_code(0);
-    assert_eq!(told.out, format!("{}\n{}\n{}\n", entry(3), entry(2), entry(1)));
+    let output = run(&fake, &[&arguments, ["--json"].as_slice()].concat()).with_code(0);
+    assert_eq!(output.out, format!("{}\n{}\n{}\n", entry(3), entry(2), entry(1)));
     let filters = "app=my%20shop&state=done&since=2026-11-01T00%3A00%3A00%2B01%3A00";
     assert_eq!(
         fake.lines(),
@@ -126,9 +126,9 @@ fn batches_are_listed_page_after_page() {
 #[test]
 fn no_more_batches_are_listed_than_asked_for() {
     let fake = Fake::start(vec![json(200, page(&[3, 2], "\"a\""))]);
-    let told = run(&fake, &["batch", "list", "--limit", "2"]).with_code(0);
+    let output = run(&fake, &["batch", "list", "--limit", "2"]).with_code(0);
     assert_eq!(
-        told.out,
+        output.out,
         "00000000000000000000000000000003  2026-11-23T08:00:00.000Z  done                3 pushes  shop\n\
          00000000000000000000000000000002  2026-11-23T08:00:00.000Z  done                2 pushes  shop\n"
     );

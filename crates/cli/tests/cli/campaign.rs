@@ -18,9 +18,9 @@ fn a_campaign_is_created_and_says_when_it_is_due() {
         json(201, campaign("scheduled")),
         json(201, campaign("draft")),
     ]);
-    let told = run(&fake, &["campaign", "create", &file]).with_code(0);
+    let output = run(&fake, &["campaign", "create", &file]).with_code(0);
     assert_eq!(
-        told.out,
+        output.out,
         format!(
             "campaign {ID} of shop: scheduled\n  name      Monday news\n  audience  customers\n  \
              schedule  cron 0 9 * * 1, Europe/Berlin\n  next run  2026-11-30T08:00:00.000Z\n  runs      3\n"
@@ -42,8 +42,8 @@ fn a_campaign_whose_answer_is_lost_is_not_created_twice() {
     let folder = Folder::new();
     let file = folder.file("campaign.json", BODY);
     let fake = Fake::start(vec![Reply::Broken("{".to_owned())]);
-    let told = run(&fake, &["campaign", "create", &file]).with_code(4);
-    assert!(told.err.contains("apns-edge campaign list"), "{}", told.err);
+    let output = run(&fake, &["campaign", "create", &file]).with_code(4);
+    assert!(output.err.contains("apns-edge campaign list"), "{}", output.err);
     fake.only();
 }
 
@@ -53,11 +53,11 @@ fn faults_of_a_campaign_are_told_by_their_fields() {
     let file = folder.file("campaign.json", BODY);
     let body = r#"{"type":"urn:apns-edge:problem:invalid-request","title":"The request has faults","status":422,"detail":"x","errors":[{"pointer":"/schedule/cron","detail":"is no cron expression"}]}"#;
     let fake = Fake::start(vec![json(422, body)]);
-    let told = run(&fake, &["campaign", "create", &file]).with_code(3);
+    let output = run(&fake, &["campaign", "create", &file]).with_code(3);
     assert!(
-        told.err.contains("/schedule/cron: is no cron expression"),
+        output.err.contains("/schedule/cron: is no cron expression"),
         "{}",
-        told.err
+        output.err
     );
 }
 
@@ -84,8 +84,8 @@ fn a_campaign_is_scheduled_paused_resumed_and_cancelled() {
         ("cancel", "cancelled"),
     ] {
         let fake = Fake::start(vec![json(200, campaign(state)), problem(409, "campaign-state")]);
-        let told = run(&fake, &["campaign", what, ID, "--json"]).with_code(0);
-        assert_eq!(told.out, campaign(state) + "\n");
+        let output = run(&fake, &["campaign", what, ID, "--json"]).with_code(0);
+        assert_eq!(output.out, campaign(state) + "\n");
         run(&fake, &["campaign", what, ID]).with_code(3);
         assert_eq!(fake.lines()[0], format!("POST /v1/campaigns/{ID}/{what}"));
     }
@@ -104,13 +104,13 @@ fn how_a_campaign_stands_is_the_exit_code() {
 fn campaigns_are_listed_and_deleted() {
     let list = format!(r#"{{"campaigns":[{}]}}"#, campaign("done"));
     let fake = Fake::start(vec![json(200, list.clone()), json(200, list), json(204, "")]);
-    let told = run(
+    let output = run(
         &fake,
         &["campaign", "list", "--app", "my shop", "--state", "done"],
     )
     .with_code(0);
     assert_eq!(
-        told.out,
+        output.out,
         format!("{ID}  done       2026-11-30T08:00:00.000Z      3 runs  shop  Monday news\n")
     );
     let read = run(&fake, &["campaign", "list", "--json"]).with_code(0);
@@ -141,9 +141,9 @@ fn runs_are_listed_page_after_page() {
         json(200, format!(r#"{{"runs":[{newest}],"cursor":"c1"}}"#)),
         json(200, format!(r#"{{"runs":[{oldest}],"cursor":null}}"#)),
     ]);
-    let told = run(&fake, &["campaign", "runs", ID]).with_code(0);
+    let output = run(&fake, &["campaign", "runs", ID]).with_code(0);
     assert_eq!(
-        told.out,
+        output.out,
         format!(
             "2026-11-30T08:00:00.000Z  missed     was due too long ago\n\
              2026-11-23T08:00:00.000Z  done            1000 pushes        990 accepted  10 rejected  4 gone  {ID}\n"
@@ -164,11 +164,11 @@ const RESULTS: &str = r#"{"app":"shop","transport":"fetch","counts":{"devices":2
 fn a_test_is_sent_once_and_told_by_device() {
     let fake = Fake::start(vec![json(200, RESULTS), problem(503, "busy")]);
     let test = ["campaign", "test", ID, "--ref", "user-1", "--ref", "user-2"];
-    let told = run(&fake, &test).with_code(0);
+    let output = run(&fake, &test).with_code(0);
     assert!(
-        told.out.ends_with("2 devices: 1 accepted, 1 rejected\n"),
+        output.out.ends_with("2 devices: 1 accepted, 1 rejected\n"),
         "{}",
-        told.out
+        output.out
     );
     run(&fake, &test).with_code(4);
     for request in fake.requests() {
@@ -190,15 +190,15 @@ fn a_preview_shows_what_each_device_would_get() {
         json(200, answer("")),
     ]);
     let preview = ["campaign", "preview", ID, "--ref", "user-1"];
-    let told = run(
+    let output = run(
         &fake,
         &[&preview, ["--ref", "user-2", "--json"].as_slice()].concat(),
     )
     .with_code(1);
-    assert_eq!(told.out, both + "\n");
-    let told = run(&fake, &preview).with_code(0);
+    assert_eq!(output.out, both + "\n");
+    let output = run(&fake, &preview).with_code(0);
     assert_eq!(
-        told.out,
+        output.out,
         "740f…78ad  user-1  26 of 4096 bytes\n  apns-push-type: alert\n  apns-priority: 5\n  {\"aps\":{\"alert\":\"Hi Ann\"}}\n"
     );
     run(&fake, &preview).with_code(1);
@@ -226,9 +226,9 @@ fn the_warnings_of_a_campaign_go_to_standard_error() {
         &["campaign", "update", ID, &file],
         &["campaign", "preview", ID, "--ref", "user-1"],
     ] {
-        let told = run(&fake, arguments).with_code(0);
+        let output = run(&fake, arguments).with_code(0);
         assert_eq!(
-            told.err,
+            output.err,
             "warning: /notification/payload/k: is null (null_value)\n"
         );
     }

@@ -41,10 +41,10 @@ fn the_run_under_way_is_shown_and_the_command_ends_as_it_does() {
             runs(&[of(SECOND, "running"), of(FIRST, "done")]),
             stream,
         ]);
-        let told = run(&fake, &WATCH).with_code(code);
+        let output = run(&fake, &WATCH).with_code(code);
         let head = format!("run of {SECOND}  running    {ID}\nbatch {ID} of shop: ");
-        assert!(told.out.starts_with(&head), "{}", told.out);
-        assert_eq!(told.err, "");
+        assert!(output.out.starts_with(&head), "{}", output.out);
+        assert_eq!(output.err, "");
         assert_eq!(
             fake.lines(),
             [
@@ -64,9 +64,9 @@ fn a_machine_gets_the_run_and_the_documents_of_its_batch() {
         runs(&[of(FIRST, "running")]),
         events(event("progress", &half) + &event("end", &done)),
     ]);
-    let told = run(&fake, &[&WATCH, ["--json"].as_slice()].concat()).with_code(0);
-    assert_eq!(told.out, format!("{}\n{half}\n{done}\n", of(FIRST, "running")));
-    assert_eq!(told.err, "");
+    let output = run(&fake, &[&WATCH, ["--json"].as_slice()].concat()).with_code(0);
+    assert_eq!(output.out, format!("{}\n{half}\n{done}\n", of(FIRST, "running")));
+    assert_eq!(output.err, "");
 }
 
 #[test]
@@ -87,18 +87,22 @@ fn the_next_run_is_waited_for_though_the_server_stumbles() {
         Reply::Broken(event("progress", &document("running", 4, 1, 0))),
         ends(4),
     ]);
-    let told = run(&fake, &WATCH).with_code(0);
+    let output = run(&fake, &WATCH).with_code(0);
     assert!(
-        told.err.contains(&format!("the next run is at {DUE}\n")),
+        output.err.contains(&format!("the next run is at {DUE}\n")),
         "{}",
-        told.err
+        output.err
     );
     assert!(
-        told.err.contains(&format!("the run of {SECOND} is starting\n")),
+        output.err.contains(&format!("the run of {SECOND} is starting\n")),
         "{}",
-        told.err
+        output.err
     );
-    assert!(told.out.starts_with(&format!("run of {SECOND}")), "{}", told.out);
+    assert!(
+        output.out.starts_with(&format!("run of {SECOND}")),
+        "{}",
+        output.out
+    );
     fake.requests();
 }
 
@@ -119,9 +123,9 @@ fn a_run_that_came_and_went_while_it_was_waited_for_is_told() {
 fn a_run_that_was_missed_is_told_and_is_not_delivered() {
     let missed = format!(r#"{{"scheduled_at":"{SECOND}","state":"missed","detail":"was due too long ago"}}"#);
     let fake = Fake::start(vec![is("scheduled"), runs(&[]), is("scheduled"), runs(&[missed])]);
-    let told = run(&fake, &WATCH).with_code(1);
+    let output = run(&fake, &WATCH).with_code(1);
     assert_eq!(
-        told.out,
+        output.out,
         format!("run of {SECOND}  missed     was due too long ago\n")
     );
 }
@@ -134,8 +138,8 @@ fn of_a_campaign_that_has_ended_the_last_run_is_told_though_its_batch_is_forgott
         runs(&[last, of(FIRST, "done")]),
         problem(404, "batch-not-found"),
     ]);
-    let told = run(&fake, &WATCH).with_code(0);
-    assert!(told.out.contains("4 accepted"), "{}", told.out);
+    let output = run(&fake, &WATCH).with_code(0);
+    assert!(output.out.contains("4 accepted"), "{}", output.out);
     fake.requests();
 }
 
@@ -143,16 +147,18 @@ fn of_a_campaign_that_has_ended_the_last_run_is_told_though_its_batch_is_forgott
 fn what_does_not_go_on_by_itself_is_not_waited_for() {
     for (state, what) in [("draft", "schedule"), ("paused", "resume")] {
         let fake = Fake::start(vec![is(state), runs(&[of(FIRST, "done")])]);
-        let told = run(&fake, &WATCH).with_code(5);
+        let output = run(&fake, &WATCH).with_code(5);
         assert!(
-            told.err.contains(&format!("apns-edge campaign {what} {ID}")),
+            output.err.contains(&format!("apns-edge campaign {what} {ID}")),
             "{}",
-            told.err
+            output.err
         );
         assert!(
-            told.out.starts_with(&format!("campaign {ID} of shop: {state}\n")),
+            output
+                .out
+                .starts_with(&format!("campaign {ID} of shop: {state}\n")),
             "{}",
-            told.out
+            output.out
         );
     }
     let fake = Fake::start(vec![problem(404, "campaign-not-found")]);
@@ -167,11 +173,11 @@ fn a_run_that_pauses_ends_the_watching_and_says_how_to_go_on() {
         runs(&[of(FIRST, "running")]),
         events(event("progress", &document("paused", 4, 1, 0))),
     ]);
-    let told = run(&fake, &WATCH).with_code(5);
+    let output = run(&fake, &WATCH).with_code(5);
     assert!(
-        told.err.contains(&format!("apns-edge campaign resume {ID}")),
+        output.err.contains(&format!("apns-edge campaign resume {ID}")),
         "{}",
-        told.err
+        output.err
     );
 }
 
@@ -188,12 +194,12 @@ fn following_goes_on_until_the_campaign_has_ended() {
             is(end),
             runs(&[of(SECOND, "done"), of(FIRST, "done")]),
         ]);
-        let told = run(&fake, &[&WATCH, ["--follow"].as_slice()].concat()).with_code(code);
-        assert_eq!(told.out.matches("run of ").count(), 2, "{}", told.out);
+        let output = run(&fake, &[&WATCH, ["--follow"].as_slice()].concat()).with_code(code);
+        assert_eq!(output.out.matches("run of ").count(), 2, "{}", output.out);
         assert!(
-            told.out.contains(&format!("campaign {ID} of shop: {end}\n")),
+            output.out.contains(&format!("campaign {ID} of shop: {end}\n")),
             "{}",
-            told.out
+            output.out
         );
         fake.requests();
     }
@@ -217,8 +223,8 @@ fn following_takes_up_a_run_that_was_paused_and_goes_on() {
         is("done"),
         runs(&[of(FIRST, "done")]),
     ]);
-    let told = run(&fake, &[&WATCH, ["--follow"].as_slice()].concat()).with_code(0);
-    assert_eq!(told.out.matches("of shop: paused").count(), 1, "{}", told.out);
+    let output = run(&fake, &[&WATCH, ["--follow"].as_slice()].concat()).with_code(0);
+    assert_eq!(output.out.matches("of shop: paused").count(), 1, "{}", output.out);
     fake.requests();
 }
 

@@ -17,9 +17,9 @@ fn report(healthy: bool, gates: &str) -> String {
 #[test]
 fn a_report_is_told_with_what_is_wrong() {
     let fake = Fake::start(vec![json(200, report(false, &format!("{WELL},{ILL}")))]);
-    let told = run(&fake, &["doctor"]).with_code(1);
+    let output = run(&fake, &["doctor"]).with_code(1);
     assert_eq!(
-        told.out,
+        output.out,
         "Apps that your key reaches\n\
          \x20 ok    shop  com.example.shop  production  by fetch\n\
          Provider tokens and permits\n\
@@ -51,8 +51,12 @@ fn a_healthy_deployment_ends_well() {
 fn a_misconfigured_deployment_tells_its_faults() {
     let body = r#"{"type":"urn:apns-edge:problem:misconfigured","title":"The deployment's configuration has faults","status":500,"detail":"x","errors":[{"pointer":"/APPS/shop/topic","detail":"is required"}]}"#;
     let fake = Fake::start(vec![json(500, body)]);
-    let told = run(&fake, &["doctor"]).with_code(4);
-    assert!(told.err.contains("/APPS/shop/topic: is required"), "{}", told.err);
+    let output = run(&fake, &["doctor"]).with_code(4);
+    assert!(
+        output.err.contains("/APPS/shop/topic: is required"),
+        "{}",
+        output.err
+    );
     // It will not pass by itself: it was asked once.
     fake.only();
 }
@@ -75,9 +79,9 @@ fn faults_of_settings_refusals_and_paused_batches_are_shown() {
         r#"{{"healthy":false,"apps":{apps},"broken_apps":{broken},"api_key_faults":{keys},"gates":[{gate}],"paused_batches":[{batch}],"more_paused_batches":true,"probes":[]}}"#
     );
     let fake = Fake::start(vec![json(200, body)]);
-    let told = run(&fake, &["doctor"]).with_code(1);
+    let output = run(&fake, &["doctor"]).with_code(1);
     assert_eq!(
-        told.out,
+        output.out,
         "Apps that your key reaches\n\
          \x20 ok    calls  com.acme.voip  production  by fetch\n\
          \x20 warn  calls  /APPS/calls/topic: ends in `.voip`\n\

@@ -44,8 +44,12 @@ fn dead_tokens_of_a_batch_are_no_failure_unless_they_are_named() {
 #[test]
 fn an_unknown_word_for_what_fails_is_refused_with_those_that_are_known() {
     let fake = Fake::start(Vec::new());
-    let told = run(&fake, &["batch", "status", ID, "--fail-on", "dead"]).with_code(2);
-    assert!(told.err.contains("any, gone, check-token, never"), "{}", told.err);
+    let output = run(&fake, &["batch", "status", ID, "--fail-on", "dead"]).with_code(2);
+    assert!(
+        output.err.contains("any, gone, check-token, never"),
+        "{}",
+        output.err
+    );
 }
 
 #[test]
@@ -65,12 +69,12 @@ fn progress_is_told_in_lines_where_there_is_no_terminal() {
     );
     let stream = event("progress", &running) + &event("end", &ended("drop_device"));
     let fake = Fake::start(vec![events(stream.clone()), events(stream)]);
-    let told = run(&fake, &["batch", "watch", ID]).with_code(0);
+    let output = run(&fake, &["batch", "watch", ID]).with_code(0);
     let line = "4000 of 10000 pushes, 1000 pushes/s, 6 s to go\n";
-    assert!(told.err.contains(line), "{}", told.err);
+    assert!(output.err.contains(line), "{}", output.err);
     // A machine that reads documents needs no lines beside them.
-    let told = run(&fake, &["batch", "watch", ID, "--json"]).with_code(0);
-    assert_eq!(told.err, "");
+    let output = run(&fake, &["batch", "watch", ID, "--json"]).with_code(0);
+    assert_eq!(output.err, "");
     fake.requests();
 }
 
@@ -83,11 +87,11 @@ fn a_file_that_is_no_list_of_devices_is_named_and_not_uploaded() {
     let fake = Fake::start(Vec::new());
     for (file, part) in [(&table, "is CSV"), (&array, "is one JSON array")] {
         let send = ["batch", "send", file, "--notification", &notification];
-        let told = run(&fake, &send).with_code(2);
-        assert!(told.err.contains(part), "{}", told.err);
+        let output = run(&fake, &send).with_code(2);
+        assert!(output.err.contains(part), "{}", output.err);
         let push = ["push", "--body", "Hi", "--devices", file];
-        let told = run(&fake, &push).with_code(2);
-        assert!(told.err.contains(part), "{}", told.err);
+        let output = run(&fake, &push).with_code(2);
+        assert!(output.err.contains(part), "{}", output.err);
     }
 }
 
@@ -101,8 +105,8 @@ fn a_notification_file_that_is_something_else_is_named() {
         (r#"{"notification":{"payload":{}}}"#, "holds a whole order"),
     ] {
         let file = folder.file("notification.json", text);
-        let told = run(&fake, &["batch", "send", &devices, "--notification", &file]).with_code(2);
-        assert!(told.err.contains(part), "{}", told.err);
+        let output = run(&fake, &["batch", "send", &devices, "--notification", &file]).with_code(2);
+        assert!(output.err.contains(part), "{}", output.err);
     }
 }
 

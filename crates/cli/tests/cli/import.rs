@@ -25,13 +25,13 @@ fn body() -> String {
 fn lines_are_imported_with_bare_tokens_made_into_devices() {
     let (_folder, file) = folder();
     let fake = Fake::start(vec![json(200, TAKEN), json(200, TAKEN)]);
-    let told = run(&fake, &["audience", "import", "customers", &file]).with_code(0);
+    let output = run(&fake, &["audience", "import", "customers", &file]).with_code(0);
     assert_eq!(
-        told.out,
+        output.out,
         "audience customers: 3 received, 2 added, 1 updated, 0 invalid\n"
     );
     // No bar where there is no terminal.
-    assert_eq!(told.err, "");
+    assert_eq!(output.err, "");
     let read = run(&fake, &["audience", "import", "customers", &file, "--json"]).with_code(0);
     assert_eq!((read.out, read.err.as_str()), (format!("{TAKEN}\n"), ""));
     for request in fake.requests() {
@@ -66,9 +66,9 @@ fn a_table_goes_as_it_stands() {
 fn bad_lines_are_told_and_are_the_exit_code() {
     let (_folder, file) = folder();
     let fake = Fake::start(vec![json(200, INVALID), json(200, INVALID)]);
-    let told = run(&fake, &["audience", "import", "customers", &file]).with_code(1);
+    let output = run(&fake, &["audience", "import", "customers", &file]).with_code(1);
     assert_eq!(
-        told.out,
+        output.out,
         "audience customers: 5 received, 1 added, 1 updated, 3 invalid\n\
          \x20 line 2: /token: is required\n\
          \x20 line 4: /app: is news, and the audience is of shop\n\
@@ -91,11 +91,11 @@ fn an_import_that_breaks_is_repeated_from_its_beginning() {
         problem(503, "unavailable"),
         json(200, TAKEN),
     ]);
-    let told = run(&fake, &["audience", "import", "customers", &file]).with_code(0);
+    let output = run(&fake, &["audience", "import", "customers", &file]).with_code(0);
     assert!(
-        told.err.contains("trying again") && !told.err.contains(TOKEN),
+        output.err.contains("trying again") && !output.err.contains(TOKEN),
         "{}",
-        told.err
+        output.err
     );
     let requests = fake.requests();
     // A server that refuses early may have closed the connection: it is asked.
@@ -115,9 +115,9 @@ fn an_import_is_given_up_after_its_attempts_without_a_word_of_the_devices() {
         json(200, "{}"),
     ]);
     let arguments = ["audience", "import", "customers", &file, "--attempts", "2"];
-    let told = run(&fake, &arguments).with_code(4);
-    assert!(told.err.contains("nothing is done twice"), "{}", told.err);
-    assert!(!told.err.contains(TOKEN), "{}", told.err);
+    let output = run(&fake, &arguments).with_code(4);
+    assert!(output.err.contains("nothing is done twice"), "{}", output.err);
+    assert!(!output.err.contains(TOKEN), "{}", output.err);
     fake.requests();
 }
 
@@ -130,8 +130,8 @@ fn an_audience_that_is_not_there_is_not_waited_for() {
         problem(404, "audience-not-found"),
     ]);
     for _ in 0..2 {
-        let told = run(&fake, &["audience", "import", "customers", &file]).with_code(3);
-        assert!(told.err.contains("It is audience-not-found"), "{}", told.err);
+        let output = run(&fake, &["audience", "import", "customers", &file]).with_code(3);
+        assert!(output.err.contains("It is audience-not-found"), "{}", output.err);
     }
     fake.requests();
 }
@@ -141,11 +141,11 @@ fn an_answer_of_someone_else_is_told_so_and_not_quoted() {
     let (_folder, file) = folder();
     let answer = format!(r#"{{"audience":"customers","received":"{TOKEN}"}}"#);
     let fake = Fake::start(vec![json(200, answer)]);
-    let told = run(&fake, &["audience", "import", "customers", &file]).with_code(4);
+    let output = run(&fake, &["audience", "import", "customers", &file]).with_code(4);
     assert!(
-        told.err.contains("cannot be read") && !told.err.contains(TOKEN),
+        output.err.contains("cannot be read") && !output.err.contains(TOKEN),
         "{}",
-        told.err
+        output.err
     );
 }
 
@@ -179,9 +179,9 @@ fn devices_are_removed_by_token_or_name() {
         json(200, answer),
         json(200, answer),
     ]);
-    let told = run(&fake, &["audience", "remove", "customers", &file]).with_code(1);
+    let output = run(&fake, &["audience", "remove", "customers", &file]).with_code(1);
     assert_eq!(
-        told.out,
+        output.out,
         "audience customers: 3 received, 2 removed, 1 invalid\n\
          \x20 line 3: token or ref is required\n"
     );

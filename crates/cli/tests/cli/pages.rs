@@ -24,8 +24,8 @@ fn all_pages_are_printed_and_nothing_else() {
         json(200, page(3..6, Some("c6"))),
         json(200, page(6..7, None)),
     ]);
-    let told = run(&fake, &["receipts", ID, "--status", "rejected,failed"]).with_code(0);
-    assert_eq!((told.out, told.err.as_str()), (lines(0..7), ""));
+    let output = run(&fake, &["receipts", ID, "--status", "rejected,failed"]).with_code(0);
+    assert_eq!((output.out, output.err.as_str()), (lines(0..7), ""));
     assert_eq!(
         fake.lines(),
         [
@@ -47,8 +47,8 @@ fn a_page_that_breaks_is_asked_for_again_and_no_line_comes_twice() {
         problem(503, "unavailable"),
         json(200, whole),
     ]);
-    let told = run(&fake, &["receipts", ID, "--json"]).with_code(0);
-    assert_eq!((told.out, told.err.as_str()), (lines(0..6), ""));
+    let output = run(&fake, &["receipts", ID, "--json"]).with_code(0);
+    assert_eq!((output.out, output.err.as_str()), (lines(0..6), ""));
     assert!(fake.lines()[1..].iter().all(|line| line.ends_with("&cursor=c3")));
 }
 
@@ -65,8 +65,8 @@ fn devices_that_are_gone_are_written_to_a_file_when_all_are_there() {
     ]);
     run(&fake, &["gone", ID, "--output", file]).with_code(3);
     assert_eq!(fs::read_dir(folder.root()).unwrap().count(), 0);
-    let told = run(&fake, &["gone", ID, "--output", file]).with_code(0);
-    assert_eq!(told.out, "");
+    let output = run(&fake, &["gone", ID, "--output", file]).with_code(0);
+    assert_eq!(output.out, "");
     assert_eq!(fs::read_to_string(&path).unwrap(), lines(0..4));
     assert_eq!(fake.lines()[0], format!("GET /v1/batches/{ID}/gone?limit=10000"));
     run(&fake, &["gone", ID, "--output", "/nowhere/file"]).with_code(2);
@@ -75,8 +75,8 @@ fn devices_that_are_gone_are_written_to_a_file_when_all_are_there() {
 #[test]
 fn suspect_devices_are_printed_as_gone_ones_are() {
     let fake = Fake::start(vec![json(200, page(0..3, None))]);
-    let told = run(&fake, &["suspect", ID]).with_code(0);
-    assert_eq!(told.out, lines(0..3));
+    let output = run(&fake, &["suspect", ID]).with_code(0);
+    assert_eq!(output.out, lines(0..3));
     assert_eq!(
         fake.lines()[0],
         format!("GET /v1/batches/{ID}/suspect?limit=10000")
@@ -97,9 +97,9 @@ fn pages_that_lead_nowhere_do_not_go_on_for_ever() {
 fn receipts_of_a_batch_that_still_runs_are_told_to_be_so() {
     let running = lines(0..1) + "{\"cursor\":\"c1\",\"more\":false,\"state\":\"running\"}\n";
     let fake = Fake::start(vec![json(200, running)]);
-    let told = run(&fake, &["receipts", ID]).with_code(0);
-    assert_eq!(told.out, lines(0..1));
-    assert!(told.err.contains("the batch is running"), "{}", told.err);
+    let output = run(&fake, &["receipts", ID]).with_code(0);
+    assert_eq!(output.out, lines(0..1));
+    assert!(output.err.contains("the batch is running"), "{}", output.err);
 }
 
 #[test]

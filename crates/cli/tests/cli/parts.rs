@@ -69,9 +69,9 @@ fn a_part_has_its_size_when_tokens_have_become_devices() {
 fn counts_are_added_up_and_lines_are_the_files() {
     let parts = || vec![taken(2, 1, &[2]), taken(2, 0, &[1]), taken(1, 0, &[1])];
     let fake = Fake::start([parts(), parts()].concat());
-    let told = import(&fake, "devices", LINES, 16, &[]).with_code(1);
+    let output = import(&fake, "devices", LINES, 16, &[]).with_code(1);
     assert_eq!(
-        told.out,
+        output.out,
         "audience customers: 5 received, 1 added, 1 updated, 3 invalid\n\
          \x20 line 2: /token: is odd\n\
          \x20 line 3: /token: is odd\n\
@@ -97,9 +97,9 @@ fn a_line_longer_than_a_part_is_left_out_and_told() {
         "{{\"n\":1}}\n{}\n{{\"n\":2}}\n{{\"n\":3}}\n{{\"n\":4444444444}}\n",
         "x".repeat(16)
     );
-    let told = import(&fake, "devices", &text, 16, &[]).with_code(1);
+    let output = import(&fake, "devices", &text, 16, &[]).with_code(1);
     assert_eq!(
-        told.out,
+        output.out,
         "audience customers: 5 received, 2 added, 0 updated, 3 invalid\n\
          \x20 line 2: is longer than a request of 16 bytes\n\
          \x20 line 4: /token: is odd\n\
@@ -119,13 +119,13 @@ fn a_table_is_cut_between_rows_and_each_part_has_the_names() {
     let text = format!("{head}{}", rows.concat());
     let fake = Fake::start(vec![taken(1, 1, &[]), taken(1, 0, &[2]), taken(1, 0, &[2])]);
     // Where the second row has its first line break there would be room.
-    let told = import(&fake, "devices.csv", &text, head.len() + 19, &[]).with_code(1);
+    let output = import(&fake, "devices.csv", &text, head.len() + 19, &[]).with_code(1);
     assert_eq!(bodies(&fake), rows.map(|row| format!("{head}{row}")));
     for request in fake.requests() {
         assert_eq!(request.header("content-type"), Some("text/csv"));
     }
     assert_eq!(
-        told.out,
+        output.out,
         "audience customers: 3 received, 1 added, 0 updated, 2 invalid\n\
          \x20 line 4: /token: is odd\n\
          \x20 line 7: /token: is odd\n"
@@ -135,12 +135,13 @@ fn a_table_is_cut_between_rows_and_each_part_has_the_names() {
 #[test]
 fn a_row_of_names_longer_than_a_part_is_a_fault_of_the_file() {
     let fake = Fake::start(vec![]);
-    let told = import(&fake, "devices.csv", "token\n01\n", 5, &[]).with_code(2);
+    let output = import(&fake, "devices.csv", "token\n01\n", 5, &[]).with_code(2);
     assert!(
-        told.err
+        output
+            .err
             .contains("devices.csv: the row of names is longer than a request of 5 bytes"),
         "{}",
-        told.err
+        output.err
     );
     fake.requests();
 }
@@ -150,11 +151,11 @@ fn a_part_that_breaks_is_repeated_by_itself() {
     let second = || vec![Reply::Cut(4), json(200, "{}"), taken(2, 2, &[])];
     let parts = || [vec![taken(2, 2, &[])], second(), vec![taken(1, 1, &[])]].concat();
     let fake = Fake::start([parts(), parts()].concat());
-    let told = import(&fake, "devices", LINES, 16, &["--attempts", "2"]).with_code(0);
-    assert!(told.out.contains("5 received, 5 added"), "{}", told.out);
+    let output = import(&fake, "devices", LINES, 16, &["--attempts", "2"]).with_code(0);
+    assert!(output.out.contains("5 received, 5 added"), "{}", output.out);
     let flags = ["audience", "import", "customers", "-", "--part-bytes", "16"];
-    let told = run_with(&fake, &flags, LINES).with_code(0);
-    assert!(told.out.contains("5 received, 5 added"), "{}", told.out);
+    let output = run_with(&fake, &flags, LINES).with_code(0);
+    assert!(output.out.contains("5 received, 5 added"), "{}", output.out);
     let (first, second, third) = (&LINES[..16], &LINES[16..32], &LINES[32..]);
     let expected = [first, &second[..4], second, third];
     assert_eq!(bodies(&fake), [expected, expected].concat());
@@ -172,18 +173,19 @@ fn attempts_are_counted_for_each_part_anew() {
 fn a_part_that_is_refused_ends_the_import_which_says_where_to_go_on() {
     let refused = || vec![taken(2, 1, &[1]), problem(403, "forbidden")];
     let fake = Fake::start([refused(), refused(), vec![taken(3, 3, &[])]].concat());
-    let told = import(&fake, "devices", LINES, 16, &[]).with_code(3);
+    let output = import(&fake, "devices", LINES, 16, &[]).with_code(3);
     assert_eq!(
-        told.out,
+        output.out,
         "audience customers: 2 received, 1 added, 0 updated, 1 invalid\n\x20 line 1: /token: is odd\n"
     );
     assert!(
-        told.err
+        output
+            .err
             .contains("What stands before line 3 is done. Give the same lines again with --from-line 3."),
         "{}",
-        told.err
+        output.err
     );
-    assert!(told.err.contains("It is forbidden"), "{}", told.err);
+    assert!(output.err.contains("It is forbidden"), "{}", output.err);
     // A machine gets both documents.
     let read = import(&fake, "devices", LINES, 16, &["--json"]).with_code(3);
     let documents: Vec<&str> = read.out.lines().collect();
@@ -198,12 +200,12 @@ fn a_part_that_is_refused_ends_the_import_which_says_where_to_go_on() {
 fn a_part_that_is_given_up_says_where_to_go_on_as_well() {
     let fake = Fake::start(vec![taken(1, 1, &[]), problem(503, "unavailable")]);
     let text = "token\n\"\n01\"\n02\n";
-    let told = import(&fake, "devices.csv", text, 12, &["--attempts", "1"]).with_code(4);
-    assert!(told.err.contains("--from-line 4"), "{}", told.err);
+    let output = import(&fake, "devices.csv", text, 12, &["--attempts", "1"]).with_code(4);
+    assert!(output.err.contains("--from-line 4"), "{}", output.err);
     assert!(
-        told.out.starts_with("audience customers: 1 received"),
+        output.out.starts_with("audience customers: 1 received"),
         "{}",
-        told.out
+        output.out
     );
     assert_eq!(bodies(&fake), ["token\n\"\n01\"\n", "token\n02\n"]);
 }
@@ -212,8 +214,8 @@ fn a_part_that_is_given_up_says_where_to_go_on_as_well() {
 fn an_import_goes_on_below_the_names_with_the_lines_of_the_file() {
     let fake = Fake::start(vec![taken(1, 0, &[2])]);
     let text = "token\n\"\n01\"\n02\n";
-    let told = import(&fake, "devices.csv", text, 100, &["--from-line", "4"]).with_code(1);
-    assert!(told.out.contains("line 4: /token: is odd"), "{}", told.out);
+    let output = import(&fake, "devices.csv", text, 100, &["--from-line", "4"]).with_code(1);
+    assert!(output.out.contains("line 4: /token: is odd"), "{}", output.out);
     assert_eq!(bodies(&fake), ["token\n02\n"]);
 }
 
@@ -221,8 +223,8 @@ fn an_import_goes_on_below_the_names_with_the_lines_of_the_file() {
 fn the_lines_of_a_refusal_are_the_files_too() {
     let text = r#"{"type":"urn:apns-edge:problem:invalid-request","title":"Faults","status":422,"errors":[{"line":2,"detail":"is odd"}]}"#;
     let fake = Fake::start(vec![taken(2, 2, &[]), json(422, text)]);
-    let told = import(&fake, "devices", LINES, 16, &[]).with_code(3);
-    assert!(told.err.contains("line 4: is odd"), "{}", told.err);
+    let output = import(&fake, "devices", LINES, 16, &[]).with_code(3);
+    assert!(output.err.contains("line 4: is odd"), "{}", output.err);
     fake.requests();
 }
 
@@ -240,9 +242,9 @@ fn a_removal_goes_in_parts_as_well() {
     };
     let fake = Fake::start(vec![answer(2), answer(1)]);
     let remove = ["audience", "remove", "customers", &file, "--part-bytes", "24"];
-    let told = run(&fake, &remove).with_code(1);
+    let output = run(&fake, &remove).with_code(1);
     assert_eq!(
-        told.out,
+        output.out,
         "audience customers: 4 received, 2 removed, 2 invalid\n\
          \x20 line 2: is odd\n\
          \x20 line 3: is odd\n"

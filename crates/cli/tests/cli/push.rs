@@ -78,10 +78,10 @@ fn warnings_go_to_standard_error_and_into_the_document() {
     let warnings = r#""warnings":[{"code":"misspelled_key","pointer":"/notification/payload/aps/alrt","detail":"is odd"},{"code":"null_value","pointer":"/payload/k","detail":"is null","count":1,"lines":[2]}],"results""#;
     let document = answer(1, 0, ACCEPTED).replace("\"results\"", warnings);
     let fake = Fake::start(vec![json(200, document.clone()), json(200, document.clone())]);
-    let told = push(&fake, &["--strict"]).with_code(0);
-    assert!(told.out.ends_with("1 device: 1 accepted\n"), "{}", told.out);
+    let output = push(&fake, &["--strict"]).with_code(0);
+    assert!(output.out.ends_with("1 device: 1 accepted\n"), "{}", output.out);
     assert_eq!(
-        told.err,
+        output.err,
         "warning: /notification/payload/aps/alrt: is odd (misspelled_key)\n\
          warning: /payload/k: is null (null_value) in device 1\n"
     );

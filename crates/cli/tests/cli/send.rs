@@ -297,9 +297,9 @@ fn warnings_are_told_by_the_lines_of_the_file() {
         &notification,
         "--strict",
     ];
-    let told = run(&fake, &arguments).with_code(0);
+    let output = run(&fake, &arguments).with_code(0);
     let expected = "warning: /payload/k: is null (null_value) in lines 1, 2, 3, 4, 5 and 1 more\n";
-    assert!(told.err.contains(expected), "{}", told.err);
+    assert!(output.err.contains(expected), "{}", output.err);
     let as_it_stands = run(&fake, &["batch", "send", &devices, "--no-watch"]).with_code(0);
     assert!(
         as_it_stands.err.contains(" in lines 2, 3, 4, 5, 6 and 1 more\n"),

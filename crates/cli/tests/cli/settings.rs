@@ -32,8 +32,8 @@ fn the_config_file_of_the_home_is_read() {
     file(&folder, ".config/apns-edge/config.toml", &fake.url(), KEY);
     run(bare(&STATUS).env("HOME", folder.root())).with_code(0);
     let configs = folder.path(".config");
-    let told = run(bare(&STATUS).env("XDG_CONFIG_HOME", configs)).with_code(0);
-    assert_eq!(told.err, "");
+    let output = run(bare(&STATUS).env("XDG_CONFIG_HOME", configs)).with_code(0);
+    assert_eq!(output.err, "");
     fake.requests();
 }
 
@@ -56,18 +56,19 @@ fn flags_come_before_the_environment_and_that_before_the_file() {
 
 #[test]
 fn what_is_missing_is_named_with_its_three_sources() {
-    let told = run(&mut bare(&STATUS)).with_code(2);
+    let output = run(&mut bare(&STATUS)).with_code(2);
     assert_eq!(
-        told.err,
+        output.err,
         "error: the deployment's URL is missing: give the flag --url, the variable APNS_EDGE_URL, or `url = \"…\"` in \
          the file /nonexistent/.config/apns-edge/config.toml\n"
     );
-    let told = run(bare(&STATUS).env("APNS_EDGE_URL", WRONG)).with_code(2);
+    let output = run(bare(&STATUS).env("APNS_EDGE_URL", WRONG)).with_code(2);
     assert!(
-        told.err
+        output
+            .err
             .contains("the flag --key, the variable APNS_EDGE_KEY, or `key = \"…\"`"),
         "{}",
-        told.err
+        output.err
     );
 }
 
@@ -78,13 +79,13 @@ fn a_key_that_others_can_read_is_warned_of_even_to_machines() {
     let (folder, fake) = (Folder::new(), fake(1));
     let path = file(&folder, "config.toml", &fake.url(), KEY);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let told = run(bare(&STATUS).args(["--config", &path, "--json"])).with_code(0);
+    let output = run(bare(&STATUS).args(["--config", &path, "--json"])).with_code(0);
     assert!(
-        told.err.starts_with("warning: ") && told.err.contains("chmod 600"),
+        output.err.starts_with("warning: ") && output.err.contains("chmod 600"),
         "{}",
-        told.err
+        output.err
     );
-    assert_eq!(told.out, document("running", 4, 1, 0) + "\n");
+    assert_eq!(output.out, document("running", 4, 1, 0) + "\n");
 }
 
 #[test]
@@ -92,25 +93,25 @@ fn a_file_at_fault_is_told_without_its_key() {
     let folder = Folder::new();
     let path = folder.file("config.toml", format!("key = {KEY}\n"));
     // That no output holds the key is seen to for every run.
-    let told = run(bare(&STATUS).args(["--config", &path])).with_code(2);
-    assert!(told.err.contains("config.toml: line 1"), "{}", told.err);
+    let output = run(bare(&STATUS).args(["--config", &path])).with_code(2);
+    assert!(output.err.contains("config.toml: line 1"), "{}", output.err);
 }
 
 #[test]
 fn the_help_tells_the_exit_codes() {
-    let told = run(&mut bare(&["--help"])).with_code(0);
+    let output = run(&mut bare(&["--help"])).with_code(0);
     for line in [
         "Exit codes:",
         "0    done",
         "1    some pushes",
         "5    the batch or campaign is paused or cancelled",
     ] {
-        assert!(told.out.contains(line), "{}", told.out);
+        assert!(output.out.contains(line), "{}", output.out);
     }
 }
 
 #[test]
 fn the_help_shows_no_setting_of_the_environment() {
-    let told = run(bare(&["push", "--help"]).env("APNS_EDGE_KEY", KEY)).with_code(0);
-    assert!(told.out.contains("APNS_EDGE_KEY"), "{}", told.out);
+    let output = run(bare(&["push", "--help"]).env("APNS_EDGE_KEY", KEY)).with_code(0);
+    assert!(output.out.contains("APNS_EDGE_KEY"), "{}", output.out);
 }

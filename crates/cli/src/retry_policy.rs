@@ -6,12 +6,12 @@ use crate::failure::Failure;
 
 /// The remaining attempts.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub(crate) struct RetryPolicy {
     attempts: u32,
     failed: u32,
 }
 
-impl Patience {
+impl RetryPolicy {
     /// Allows this number of consecutive attempts.
     pub(crate) const fn new(attempts: u32) -> Self {
         Self { attempts, failed: 0 }
@@ -66,34 +66,34 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_a_bound_and_end_with_the_attempts() {
-        let mut patience = Patience::new(9);
+        let mut policy = RetryPolicy::new(9);
         let waits: Vec<u128> = (0..8)
-            .map(|_| patience.wait(broken()).unwrap().as_millis())
+            .map(|_| policy.wait(broken()).unwrap().as_millis())
             .collect();
         assert_eq!(waits, [250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000]);
-        assert!(patience.wait(broken()).is_err());
+        assert!(policy.wait(broken()).is_err());
     }
 
     #[test]
     fn the_server_says_how_long_within_reason() {
-        let mut patience = Patience::new(9);
-        assert_eq!(patience.wait(busy("0")).unwrap(), Duration::ZERO);
-        assert_eq!(patience.wait(busy("40")).unwrap(), Duration::from_secs(40));
-        assert_eq!(patience.wait(busy("86400")).unwrap(), LONGEST_ASKED);
+        let mut policy = RetryPolicy::new(9);
+        assert_eq!(policy.wait(busy("0")).unwrap(), Duration::ZERO);
+        assert_eq!(policy.wait(busy("40")).unwrap(), Duration::from_secs(40));
+        assert_eq!(policy.wait(busy("86400")).unwrap(), LONGEST_ASKED);
     }
 
     #[test]
     fn what_stays_is_not_tried_again() {
         let refused = Failure::Refused(Box::new(Problem::read(422, None, String::new())));
-        assert!(Patience::new(9).wait(refused).is_err());
+        assert!(RetryPolicy::new(9).wait(refused).is_err());
     }
 
     #[test]
     fn success_renews_the_attempts() {
-        let mut patience = Patience::new(2);
-        assert!(patience.wait(broken()).is_ok());
-        patience.renew();
-        assert!(patience.wait(broken()).is_ok());
-        assert!(patience.wait(broken()).is_err());
+        let mut policy = RetryPolicy::new(2);
+        assert!(policy.wait(broken()).is_ok());
+        policy.renew();
+        assert!(policy.wait(broken()).is_ok());
+        assert!(policy.wait(broken()).is_err());
     }
 }

@@ -13,12 +13,12 @@ use crate::failure::Failure;
 
 /// The two streams, and their readers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Screen {
+pub(crate) struct Output {
     json: bool,
     is_terminal: bool,
 }
 
-impl Screen {
+impl Output {
     /// Creates the output of this process.
     pub(crate) fn new(json: bool) -> Self {
         Self {

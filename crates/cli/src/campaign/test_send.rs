@@ -5,11 +5,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::CampaignId;
-use crate::caller::Caller;
 use crate::client::Method;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::push;
+use crate::session::Session;
 use crate::warning::{self, Place};
 
 /// Send a campaign now to the devices with these refs only, and print each result
@@ -45,23 +45,23 @@ impl To {
 impl Test {
     /// Runs the command. It is not retried if the answer is lost, because devices would show the notification
     /// twice.
-    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+    pub(crate) fn run(&self, session: &Session) -> Result<Exit, Failure> {
         let path = format!("{}/test", self.to.id.path());
-        let answer = caller.client.json(Method::Post, &path, &self.to.body())?;
-        push::tell(caller, &answer, Place::Device(0))
+        let answer = session.client.json(Method::Post, &path, &self.to.body())?;
+        push::print(session, &answer, Place::Device(0))
     }
 }
 
 impl Preview {
     /// Runs the command.
-    pub(crate) fn run(&self, caller: &Caller) -> Result<Exit, Failure> {
+    pub(crate) fn run(&self, session: &Session) -> Result<Exit, Failure> {
         let path = format!("{}/preview", self.to.id.path());
         let body = self.to.body();
-        let answer = caller.patiently(|| caller.client.json(Method::Post, &path, &body))?;
+        let answer = session.with_retries(|| session.client.json(Method::Post, &path, &body))?;
         let previews: Previews = serde_json::from_str(&answer.text)
-            .map_err(|error| caller.client.unreadable(error.to_string()))?;
-        warning::print(&answer.text, caller.screen, Place::Device(0));
-        caller.screen.result(&answer.text, || previews.to_text())?;
+            .map_err(|error| session.client.unreadable(error.to_string()))?;
+        warning::print(&answer.text, session.output, Place::Device(0));
+        session.output.result(&answer.text, || previews.to_text())?;
         Ok(previews.exit())
     }
 }

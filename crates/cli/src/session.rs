@@ -5,61 +5,64 @@ use std::thread;
 use crate::client::Client;
 use crate::fail_on::FailOn;
 use crate::failure::Failure;
-use crate::patience::Patience;
-use crate::screen::Screen;
+use crate::output::Output;
+use crate::retry_policy::RetryPolicy;
 use crate::settings::{Flags, Settings};
 
 /// The session of a command.
 #[derive(Debug)]
-pub(crate) struct Caller {
+pub(crate) struct Session {
     /// The client of the server.
     pub(crate) client: Client,
     /// The output.
-    pub(crate) screen: Screen,
+    pub(crate) output: Output,
     attempts: u32,
     /// The results of pushes that make the command fail.
     pub(crate) fail_on: Vec<FailOn>,
 }
 
-impl Caller {
+impl Session {
     /// Reads the settings, and prints warnings about them.
     ///
     /// # Errors
     /// A setting is missing or invalid.
     pub(crate) fn new(
         flags: &Flags,
-        screen: Screen,
+        output: Output,
         attempts: u32,
         fail_on: Vec<FailOn>,
     ) -> Result<Self, Failure> {
         let variable = |name: &str| std::env::var(name).ok();
         let settings = Settings::find(flags, variable, std::env::home_dir())?;
         for warning in &settings.warnings {
-            screen.warn(warning);
+            output.warn(warning);
         }
         Ok(Self {
             client: Client::new(&settings),
-            screen,
+            output,
             attempts,
             fail_on,
         })
     }
 
     /// Returns the retry policy that the user chose.
-    pub(crate) const fn patience(&self) -> Patience {
-        Patience::new(self.attempts)
+    pub(crate) const fn retry_policy(&self) -> RetryPolicy {
+        RetryPolicy::new(self.attempts)
     }
 
     /// Executes something that can safely be repeated, until it succeeds or the attempts are used up.
     ///
     /// # Errors
     /// The error of the last attempt.
-    pub(crate) fn patiently<T>(&self, mut attempt: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
-        let mut patience = self.patience();
+    pub(crate) fn with_retries<T>(
+        &self,
+        mut attempt: impl FnMut() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut policy = self.retry_policy();
         loop {
             match attempt() {
                 Ok(done) => return Ok(done),
-                Err(failure) => self.wait(&mut patience, failure)?,
+                Err(failure) => self.wait(&mut policy, failure)?,
             }
         }
     }
@@ -68,10 +71,10 @@ impl Caller {
     ///
     /// # Errors
     /// The failure, if there is no further attempt.
-    pub(crate) fn wait(&self, patience: &mut Patience, failure: Failure) -> Result<(), Failure> {
+    pub(crate) fn wait(&self, policy: &mut RetryPolicy, failure: Failure) -> Result<(), Failure> {
         let told = failure.to_string();
-        let wait = patience.wait(failure)?;
-        self.screen
+        let wait = policy.wait(failure)?;
+        self.output
             .note(&format!("{told}\ntrying again in {:.1} s", wait.as_secs_f32()));
         thread::sleep(wait);
         Ok(())
