@@ -10,8 +10,8 @@ use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::lines;
 use super::media::Media;
+use super::ndjson;
 use super::problem::{Kind, Problem};
 use crate::config::Transport;
 use apns::fault::{self, Faults, Pointer};
@@ -121,7 +121,7 @@ pub(super) fn check_values(body: &[u8], limit: usize) -> Result<(), Problem> {
 
 /// Returns the first line that is not blank, its number, and the number of further lines.
 fn split_lines(body: &[u8]) -> (u32, &[u8], usize) {
-    let mut lines = lines::whole(body);
+    let mut lines = ndjson::whole(body);
     let (number, first) = lines.next().unwrap_or((1, &[]));
     (number, first, lines.count())
 }

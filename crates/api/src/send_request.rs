@@ -4,9 +4,9 @@
 //! part.
 
 mod device;
+mod fast_path;
 mod head;
 pub mod options;
-mod plain;
 mod repeats;
 
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use device::MAX_REF;
-pub(super) use device::{DEVICE, DeviceReader, OWN_PAYLOAD, PlainDevice};
+pub(super) use device::{DEVICE, DeviceReader, FastDevice, OWN_PAYLOAD};
 pub(super) use head::{FIELDS, LINE_FIELDS, OrderHead};
 pub use options::Options;
 
 use super::auth;
 use super::format::{self, Format, Limits, RequestProbe};
-use super::lines;
+use super::ndjson;
 use super::problem::{LineFaults, Problem};
 use super::upload::head_and_devices;
 use crate::config::{App, Caller, Config};
@@ -159,9 +159,9 @@ impl<'c> SendRequest<'c> {
         basis: Basis<'_>,
         now: Timestamp,
     ) -> Result<Self, Problem> {
-        let mut order = match plain::read(app, body, format, basis, now) {
+        let mut order = match fast_path::read(app, body, format, basis, now) {
             Some(order) => order,
-            None => Self::read_carefully(app, body, format, basis, now)?,
+            None => Self::read_full(app, body, format, basis, now)?,
         };
         match basis.repeats {
             Repeats::LeaveOut => repeats::leave_out(&mut order.pushes),
@@ -172,7 +172,7 @@ impl<'c> SendRequest<'c> {
     }
 
     /// Parses any body, with the faults of all its fields.
-    fn read_carefully(
+    fn read_full(
         app: &'c App,
         body: &[u8],
         format: Format,
@@ -219,7 +219,7 @@ impl<'c> SendRequest<'c> {
     }
 
     fn read_lines(app: &'c App, body: &[u8], basis: Basis<'_>, now: Timestamp) -> Result<Self, Problem> {
-        let mut texts = lines::whole(body);
+        let mut texts = ndjson::whole(body);
         let head = match texts.next() {
             Some((number, text)) => {
                 fault::json(text, &Pointer::Root).map_err(|faults| format::head_problem(number, faults))?
@@ -237,7 +237,7 @@ impl<'c> SendRequest<'c> {
             for (number, text) in texts {
                 let root = Pointer::Root;
                 let devices = root.key("devices");
-                let value = lines::value(text, &devices.index(reader.count));
+                let value = ndjson::value(text, &devices.index(reader.count));
                 for fault in reader.take(value.as_ref(), number) {
                     line_faults.push(number, fault);
                 }

@@ -22,7 +22,7 @@ pub use recent::WINDOW;
 pub use super::send_request::Options;
 
 use super::format::Format;
-use super::lines::{self, Lines};
+use super::ndjson::{self, Lines};
 use super::problem::{Kind, Problem};
 use crate::config::{Caller, Config};
 use apns::fault::WarningSummary;
@@ -172,7 +172,7 @@ fn feed_lines<'c>(
     context: Context<'c>,
     bytes: &[u8],
 ) -> Result<(), Problem> {
-    for piece in lines::pieces_of(bytes) {
+    for piece in ndjson::pieces_of(bytes) {
         let limit = if intake.is_some() { MAX_LINE } else { MAX_HEAD };
         if let Some(line) = lines.take(piece, limit) {
             take_line(&line, intake, context)?;
@@ -200,7 +200,7 @@ fn finish_lines<'c>(
 
 /// Reads a line. The first line that is not blank is the header, and all others are devices.
 fn take_line<'c>(
-    line: &lines::Line<'_>,
+    line: &ndjson::Line<'_>,
     intake: &mut Option<Intake<'c>>,
     context: Context<'c>,
 ) -> Result<(), Problem> {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::device::FIELDS;
 use super::fields::{self, MAX_ATTRIBUTES, MAX_TAGS, note};
 use crate::config::App;
-use crate::lines;
+use crate::ndjson;
 use apns::fault::{self, FaultKind, Faults, Pointer, nearest};
 use campaign::audience::Device;
 
@@ -36,7 +36,7 @@ impl Columns {
     /// Reads a header.
     pub(super) fn read(cells: &[&[u8]]) -> Result<Self, Faults> {
         if let Some(text) = no_header(cells) {
-            return Err(lines::of_line(FaultKind::Invalid(text)));
+            return Err(ndjson::of_line(FaultKind::Invalid(text)));
         }
         let (root, mut faults) = (Pointer::Root, Faults::default());
         let mut columns = Vec::new();
@@ -106,7 +106,7 @@ impl Columns {
                 cells.len(),
                 columns.len()
             );
-            return Err(lines::of_line(FaultKind::Invalid(text)));
+            return Err(ndjson::of_line(FaultKind::Invalid(text)));
         }
         let (root, mut faults) = (Pointer::Root, Faults::default());
         let mut device = Device::new(String::new());

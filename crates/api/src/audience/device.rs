@@ -14,7 +14,7 @@ use super::fields::{
     registered_at, tag, tag_of_locale, time_zone, token,
 };
 use crate::config::App;
-use crate::lines;
+use crate::ndjson;
 use crate::send_request::DEVICE;
 use apns::fault::{self, FaultKind, Faults, Pointer, Unique, nearest};
 use campaign::audience::Device;
@@ -25,13 +25,13 @@ pub(super) fn read_line(
     app: &App,
     warnings: &mut Vec<String>,
 ) -> Result<Option<Device>, Faults> {
-    if let Ok(plain) = serde_json::from_slice::<Plain>(text)
-        && let Ok(device) = plain.device(app, warnings)
+    if let Ok(fast) = serde_json::from_slice::<FastDevice>(text)
+        && let Ok(device) = fast.device(app, warnings)
     {
         return Ok(Some(device));
     }
     warnings.clear();
-    let value = lines::value(text, &Pointer::Root)?;
+    let value = ndjson::value(text, &Pointer::Root)?;
     if is_cursor(text) {
         return Ok(None);
     }
@@ -54,7 +54,7 @@ fn is_cursor(text: &[u8]) -> bool {
 /// A device as it is written, before validation.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Plain {
+struct FastDevice {
     token: String,
     #[serde(default, rename = "ref")]
     reference: Option<String>,
@@ -74,7 +74,7 @@ struct Plain {
     environment: Option<String>,
 }
 
-impl Plain {
+impl FastDevice {
     fn device(self, app: &App, warnings: &mut Vec<String>) -> Result<Device, FaultKind> {
         let mut device = Device::new(token(&self.token)?);
         let is_stated = |text: &String| !text.trim().is_empty();
@@ -390,7 +390,7 @@ mod tests {
                 "token": "abcd", "ref": blank, "locale": blank, "time_zone": blank, "registered_at": blank, "app": blank,
                 "environment": blank,
             });
-            // The second has what the plain way does not know.
+            // The second has what the fast path does not know.
             for text in [own.to_string(), own.to_string().replace('}', ",\"tags\":\"\"}")] {
                 let read = read_text(&text).unwrap().unwrap();
                 assert!(read == Device::new("abcd".to_owned()), "{text}");
@@ -579,11 +579,11 @@ mod tests {
             let config = fixture::config();
             let app = &config.apps[0];
             let text = value.to_string();
-            let plain = serde_json::from_str::<Plain>(&text).ok().and_then(|plain| plain.device(app, &mut Vec::new()).ok());
+            let fast = serde_json::from_str::<FastDevice>(&text).ok().and_then(|fast| fast.device(app, &mut Vec::new()).ok());
             let mut faults = Faults::default();
-            let careful = read(&value, app, &mut faults, &mut Vec::new()).filter(|_| faults.is_empty());
-            // What is written in an unusual way, or is left out, is for the careful way alone.
-            prop_assert!(plain.is_none() || plain == careful, "{}: {}", text, faults);
+            let full = read(&value, app, &mut faults, &mut Vec::new()).filter(|_| faults.is_empty());
+            // What is written in an unusual way, or is left out, is for the full reader alone.
+            prop_assert!(fast.is_none() || fast == full, "{}: {}", text, faults);
         }
     }
 }

@@ -6,8 +6,8 @@ use super::documents::Tally;
 use super::shard_router::{ShardBatch, ShardRouter};
 use super::table::{Record, Table};
 use crate::config::App;
-use crate::lines::{self, Line, Lines};
 use crate::media::{Evident, Media};
+use crate::ndjson::{self, Line, Lines};
 use crate::problem::{LineFaults, Problem};
 use apns::fault::{self, Fault, FaultKind, Faults};
 use documents::InvalidLine;
@@ -51,7 +51,7 @@ impl Form {
         };
         wrong.map_or_else(
             || Ok(Body::Lines(Lines::default())),
-            |text| Err(lines::refused(text)),
+            |text| Err(ndjson::refused(text)),
         )
     }
 }
@@ -134,7 +134,7 @@ impl<'c> Intake<'c> {
             // The first line is complete here.
             Body::Start(..) => Ok(()),
             Body::Lines(lines) => {
-                for piece in lines::pieces_of(bytes) {
+                for piece in ndjson::pieces_of(bytes) {
                     if let Some(line) = lines.take(piece, MAX_LINE) {
                         take_line(&line, app, router, notes);
                     }
@@ -191,7 +191,7 @@ fn take_line(line: &Line<'_>, app: &App, router: &mut ShardRouter, notes: &mut N
     let read = match line.text {
         Some([]) => return,
         Some(text) => device::read_line(text, app, &mut warnings),
-        None => Err(lines::too_long(line.size, MAX_LINE)),
+        None => Err(ndjson::too_long(line.size, MAX_LINE)),
     };
     if read.is_ok() {
         notes.warn(line.number, warnings);

@@ -7,8 +7,8 @@ use super::documents::Tally;
 use super::fields::{self, note};
 use super::intake::{Notes, has_first_line};
 use super::shard_router::{MAX_DEVICES, ShardBatch};
-use crate::lines::{self, Line, Lines};
 use crate::media::Evident;
+use crate::ndjson::{self, Line, Lines};
 use crate::problem::Problem;
 use apns::fault::{self, FaultKind, Faults, Pointer};
 use campaign::audience::{Command, shard_of};
@@ -73,7 +73,7 @@ impl Removal {
             return Ok(());
         };
         if let Some(text) = Evident::of(&start).and_then(Evident::instead_of_lines) {
-            return Err(lines::refused(text));
+            return Err(ndjson::refused(text));
         }
         self.read(&start);
         Ok(())
@@ -81,7 +81,7 @@ impl Removal {
 
     fn read(&mut self, bytes: &[u8]) {
         let mut lines = std::mem::take(&mut self.lines);
-        for piece in lines::pieces_of(bytes) {
+        for piece in ndjson::pieces_of(bytes) {
             if let Some(line) = lines.take(piece, MAX_LINE) {
                 self.take_line(&line);
             }
@@ -105,11 +105,11 @@ impl Removal {
             self.take_line(&line);
         }
         if self.is_empty {
-            return Err(lines::refused(FORM));
+            return Err(ndjson::refused(FORM));
         }
         self.notes.check().map_err(|problem| {
             let told = problem.detail();
-            lines::refused(&format!("{FORM}; {told}"))
+            ndjson::refused(&format!("{FORM}; {told}"))
         })?;
         self.ship_all();
         Ok((self.ready, self.notes.tally()))
@@ -119,7 +119,7 @@ impl Removal {
         let read = match line.text {
             Some([]) => return,
             Some(text) => read_line(text).map(Some),
-            None => Err(lines::too_long(line.size, MAX_LINE)),
+            None => Err(ndjson::too_long(line.size, MAX_LINE)),
         };
         self.is_empty = false;
         match self.notes.note(line.number, read) {
@@ -170,13 +170,13 @@ impl Removal {
 const FORM: &str = "names no device; send a line for each, as `{\"token\": \"...\"}` or `{\"ref\": \"...\"}`";
 
 fn read_line(text: &[u8]) -> Result<Named, Faults> {
-    let value = lines::value(text, &Pointer::Root)?;
+    let value = ndjson::value(text, &Pointer::Root)?;
     let (root, mut faults) = (Pointer::Root, Faults::default());
     let named = named(&value, &root, &mut faults);
     match faults.or(named)? {
         Some(named) => Ok(named),
         // A missing device always has faults.
-        None => Err(lines::of_line(FaultKind::Missing)),
+        None => Err(ndjson::of_line(FaultKind::Missing)),
     }
 }
 

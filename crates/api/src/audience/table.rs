@@ -7,7 +7,7 @@ use csv_core::{ReadRecordResult, Reader};
 use super::MAX_LINE;
 use super::columns::Columns;
 use crate::config::App;
-use crate::lines;
+use crate::ndjson;
 use crate::problem::{LineFaults, Problem};
 use apns::fault::{self, FaultKind, Faults};
 use campaign::audience::Device;
@@ -214,11 +214,11 @@ impl Table {
     /// Returns the cells of a record.
     fn cells(&self, size: usize, count: usize) -> Result<Vec<&[u8]>, Faults> {
         if size > MAX_LINE {
-            return Err(lines::too_long(size, MAX_LINE));
+            return Err(ndjson::too_long(size, MAX_LINE));
         }
         if count > MAX_COLUMNS {
             let (size, limit, unit) = (count, MAX_COLUMNS, "cells");
-            return Err(lines::of_line(FaultKind::TooLong { size, limit, unit }));
+            return Err(ndjson::of_line(FaultKind::TooLong { size, limit, unit }));
         }
         let mut start = 0;
         let ends = self.ends.get(..count).unwrap_or_default();
@@ -256,7 +256,7 @@ fn open_quote(line: u32, last: u32) -> Problem {
         "has a quote that is not closed: it takes in everything up to line {last}. Close it, or write each quote inside a \
          quoted cell twice. Then import all rows again: only some of those before this line have been imported"
     );
-    problem(line, &lines::of_line(FaultKind::Invalid(text)))
+    problem(line, &ndjson::of_line(FaultKind::Invalid(text)))
 }
 
 /// Returns the problem of a header with faults.

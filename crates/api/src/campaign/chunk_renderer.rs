@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::compiled::CompiledCampaign;
 use crate::config::App;
-use crate::lines::{told, too_long};
+use crate::ndjson::{told, too_long};
 use crate::problem::Problem;
 use crate::send_request::DeviceReader;
 use crate::upload::{BatchHeader, MAX_CHUNK_BYTES, MAX_CHUNK_PUSHES, MAX_LINE, read_device};

@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::Push;
-use crate::lines;
+use crate::ndjson;
 use apns::fault::{self, FaultKind, Faults, Pointer, Unique, WarningSummary, Warnings};
 use apns::payload::Payload;
 use apns::request::Headers;
@@ -113,7 +113,7 @@ impl DeviceReader {
     }
 
     /// Reads the device in line `line` with the fast reader. Returns `None` if it has a fault.
-    pub(crate) fn read_plain<'b>(&mut self, device: PlainDevice<'b>, line: u32) -> Option<Device<'b>> {
+    pub(crate) fn read_fast<'b>(&mut self, device: FastDevice<'b>, line: u32) -> Option<Device<'b>> {
         let token = DeviceToken::parse(&device.token.0).ok()?;
         let apns_id = device.apns_id.map(|id| ApnsId::parse(&id.0)).transpose().ok()?;
         let reference = device.reference.map(|reference| reference.0);
@@ -300,17 +300,17 @@ fn read_ref<'v>(value: &'v Value, at: &Pointer<'_>, faults: &mut Faults) -> Opti
 }
 
 /// A device as it is written. Only what is kept is copied.
-pub(crate) struct PlainDevice<'b> {
+pub(crate) struct FastDevice<'b> {
     token: Text<'b>,
     reference: Option<Text<'b>>,
     payload: Option<Unique<true>>,
     apns_id: Option<Text<'b>>,
 }
 
-impl<'b> PlainDevice<'b> {
+impl<'b> FastDevice<'b> {
     /// Parses the device of a line: an object, or a token with or without quotes.
     pub(crate) fn of_line(line: &'b [u8]) -> Option<Self> {
-        match lines::bare_token(line) {
+        match ndjson::bare_token(line) {
             Some(token) => Some(Self::of_token(Cow::Borrowed(token))),
             None => serde_json::from_slice(line).ok(),
         }
@@ -326,32 +326,32 @@ impl<'b> PlainDevice<'b> {
     }
 }
 
-impl<'de: 'b, 'b> Deserialize<'de> for PlainDevice<'b> {
+impl<'de: 'b, 'b> Deserialize<'de> for FastDevice<'b> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(PlainVisitor)
+        deserializer.deserialize_any(FastVisitor)
     }
 }
 
-struct PlainVisitor;
+struct FastVisitor;
 
-impl<'de> Visitor<'de> for PlainVisitor {
-    type Value = PlainDevice<'de>;
+impl<'de> Visitor<'de> for FastVisitor {
+    type Value = FastDevice<'de>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a device")
     }
 
     fn visit_borrowed_str<E>(self, token: &'de str) -> Result<Self::Value, E> {
-        Ok(PlainDevice::of_token(Cow::Borrowed(token)))
+        Ok(FastDevice::of_token(Cow::Borrowed(token)))
     }
 
     fn visit_str<E>(self, token: &str) -> Result<Self::Value, E> {
-        Ok(PlainDevice::of_token(Cow::Owned(token.to_owned())))
+        Ok(FastDevice::of_token(Cow::Owned(token.to_owned())))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
-        let members = PlainMembers::deserialize(MapAccessDeserializer::new(members))?;
-        Ok(PlainDevice {
+        let members = FastMembers::deserialize(MapAccessDeserializer::new(members))?;
+        Ok(FastDevice {
             token: members.token,
             reference: members.reference,
             payload: members.payload,
@@ -363,7 +363,7 @@ impl<'de> Visitor<'de> for PlainVisitor {
 /// The members of a device. serde rejects duplicates.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PlainMembers<'b> {
+struct FastMembers<'b> {
     #[serde(borrow)]
     token: Text<'b>,
     #[serde(borrow, default, rename = "ref")]

@@ -7,7 +7,7 @@ use super::intake::Intake;
 use crate::auth;
 use crate::config::{App, Caller, Config};
 use crate::format;
-use crate::lines::Line;
+use crate::ndjson::Line;
 use crate::problem::{Kind, Problem};
 use crate::send_request::{LINE_FIELDS, Options, OrderHead};
 use crate::webhook_url::WebhookUrl;

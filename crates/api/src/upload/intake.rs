@@ -8,9 +8,9 @@ use super::header::BatchHeader;
 use super::recent::Recent;
 use super::{Finished, InvalidLine, MAX_LINE, Staged};
 
-use crate::lines::{self, Line};
+use crate::ndjson::{self, Line};
 use crate::problem::{LineFaults, Problem};
-use crate::send_request::{DeviceReader, PlainDevice};
+use crate::send_request::{DeviceReader, FastDevice};
 use apns::fault::{Fault, FaultKind, Faults, Pointer};
 use apns::{DeviceToken, Notification};
 
@@ -78,7 +78,7 @@ impl<'c> Intake<'c> {
         let text = text.filter(|_| size <= MAX_LINE);
         let read = match text {
             Some(text) => read_device(text, line, &mut self.reader),
-            None => Err(lines::too_long(size, MAX_LINE)),
+            None => Err(ndjson::too_long(size, MAX_LINE)),
         };
         if !self.reader.faults().is_empty() {
             // Without a valid shared payload, nothing can be sent.
@@ -172,14 +172,14 @@ pub(crate) fn read_device<'l>(
     reader: &mut DeviceReader,
 ) -> Result<(&'l str, DeviceToken, Bytes), Faults> {
     if let Ok(utf8) = std::str::from_utf8(text)
-        && let Some(device) = PlainDevice::of_line(text)
-        && let Some(device) = reader.read_plain(device, line)
+        && let Some(device) = FastDevice::of_line(text)
+        && let Some(device) = reader.read_fast(device, line)
     {
         let (token, content) = device.into_parts();
         return Ok((utf8, token, content));
     }
     let mut faults = Faults::default();
-    let value = lines::value(text, &Pointer::Root)?;
+    let value = ndjson::value(text, &Pointer::Root)?;
     let device = reader.read(&value, line, &Pointer::Root, &mut faults);
     let device = faults.or(device)?;
     // A line whose texts were all parsed is valid UTF-8. Without a device, the reader has faults.

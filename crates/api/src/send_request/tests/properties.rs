@@ -224,7 +224,7 @@ fn a_body_that_is_cut_off_is_not_json_and_not_quoted() {
 }
 
 #[test]
-fn what_the_quick_reader_takes_the_careful_one_reads_alike() {
+fn what_the_fast_path_accepts_the_full_reader_reads_alike() {
     let device = (
         prop_oneof![4 => "[0-9a-f]{64}", 1 => token()],
         prop::option::of(any_json()),
@@ -265,11 +265,11 @@ fn what_the_quick_reader_takes_the_careful_one_reads_alike() {
             lines_out: false,
         };
         let app = config.app("shop").unwrap();
-        if let Some(order) = plain::read(app, text.as_bytes(), format, BASIS, NOW) {
+        if let Some(order) = fast_path::read(app, text.as_bytes(), format, BASIS, NOW) {
             taken.set(taken.get() + 1);
-            let careful = SendRequest::read_carefully(app, text.as_bytes(), format, BASIS, NOW).unwrap();
-            prop_assert_eq!(order.pushes, careful.pushes);
-            prop_assert_eq!(order.warnings, careful.warnings);
+            let full = SendRequest::read_full(app, text.as_bytes(), format, BASIS, NOW).unwrap();
+            prop_assert_eq!(order.pushes, full.pushes);
+            prop_assert_eq!(order.warnings, full.warnings);
         }
         Ok(())
     });
@@ -281,7 +281,7 @@ fn the_quick_reader_leaves_what_is_unusual() {
     let config = config();
     let app = config.app("shop").unwrap();
     let quick =
-        |body: &Value| plain::read(app, body.to_string().as_bytes(), Format::JSON, BASIS, NOW).is_some();
+        |body: &Value| fast_path::read(app, body.to_string().as_bytes(), Format::JSON, BASIS, NOW).is_some();
     assert!(quick(&valid(2)));
     for (way, value) in [
         ("/devices/0/ref", json!("x".repeat(MAX_REF + 1))),

@@ -6,11 +6,11 @@
 
 use serde::Deserialize;
 
-use super::device::{DeviceReader, PlainDevice, Text};
+use super::device::{DeviceReader, FastDevice, Text};
 use super::{Basis, SendRequest};
 use crate::config::App;
 use crate::format::{Format, Limits};
-use crate::lines;
+use crate::ndjson;
 use apns::Notification;
 use apns::fault::{self, Faults, Pointer, Unique};
 use apns::time::Timestamp;
@@ -24,15 +24,15 @@ pub(super) fn read<'c>(
     now: Timestamp,
 ) -> Option<SendRequest<'c>> {
     let (notification, is_strict, devices) = if format.lines_in {
-        let mut lines = lines::whole(body);
+        let mut lines = ndjson::whole(body);
         let (_, head) = lines.next()?;
-        let head: PlainHead<'_> = serde_json::from_slice(head).ok()?;
+        let head: FastHead<'_> = serde_json::from_slice(head).ok()?;
         let devices = lines
-            .map(|(number, line)| Some((number, PlainDevice::of_line(line)?)))
-            .collect::<Option<Vec<(u32, PlainDevice<'_>)>>>()?;
+            .map(|(number, line)| Some((number, FastDevice::of_line(line)?)))
+            .collect::<Option<Vec<(u32, FastDevice<'_>)>>>()?;
         (head.notification, head.strict, devices)
     } else {
-        let order: PlainOrder<'_> = serde_json::from_slice(fault::without_mark(body)).ok()?;
+        let order: FastRequest<'_> = serde_json::from_slice(fault::without_mark(body)).ok()?;
         let devices = (1..).zip(order.devices).collect();
         (order.notification, order.strict, devices)
     };
@@ -50,7 +50,7 @@ pub(super) fn read<'c>(
     let mut reader = DeviceReader::new(Some(notification), is_strict);
     let mut pushes = Vec::with_capacity(devices.len());
     for (index, (line, device)) in devices.into_iter().enumerate() {
-        pushes.push(reader.read_plain(device, line)?.into_push(basis.id(index)));
+        pushes.push(reader.read_fast(device, line)?.into_push(basis.id(index)));
     }
     if !reader.faults().is_empty() {
         return None;
@@ -64,19 +64,19 @@ pub(super) fn read<'c>(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PlainOrder<'b> {
+struct FastRequest<'b> {
     #[serde(borrow, default, rename = "app")]
     _app: Option<Text<'b>>,
     notification: Unique<false>,
     #[serde(default)]
     strict: Option<bool>,
     #[serde(borrow)]
-    devices: Vec<PlainDevice<'b>>,
+    devices: Vec<FastDevice<'b>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PlainHead<'b> {
+struct FastHead<'b> {
     #[serde(borrow, default, rename = "app")]
     _app: Option<Text<'b>>,
     notification: Unique<false>,
