@@ -1,4 +1,4 @@
-//! The documentation of the command is what clap knows, and its examples are lines that clap parses.
+//! Compares the documentation of the command with what clap knows, and parses its examples with clap.
 //!
 //! `BLESS=1 cargo test cli_reference` writes docs/reference/cli.md anew.
 
@@ -72,7 +72,8 @@ fn every_line_of_the_documentation_is_parsed() {
     assert!(parsed > 40, "only {parsed} lines were found");
 }
 
-/// Whether a command is one that a reader can run: ours with its flags, or one of the few others that pages name.
+/// Checks that a reader can run a command: `apns-edge` with its flags, or one of the few others that pages
+/// use.
 fn check(words: &[String]) -> Result<(), String> {
     let line = words.join(" ");
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -113,7 +114,7 @@ fn check(words: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// The page with all commands.
+/// Returns the page with all commands.
 fn reference() -> String {
     let command = command();
     let mut page = String::from(
@@ -182,7 +183,7 @@ fn is_help(argument: &Arg) -> bool {
     ["help", "version"].contains(&argument.get_id().as_str())
 }
 
-/// The commands without subcommands, by their paths.
+/// Returns the commands without subcommands, with their paths.
 fn leaves(command: &Command, above: &str) -> Vec<(String, Command)> {
     let mut found = Vec::new();
     for subcommand in command.get_subcommands().filter(|each| each.get_name() != "help") {

@@ -1,4 +1,5 @@
-//! README.md and docs/ as a book: every page is listed, every link leads somewhere, every code block says what checks it.
+//! Checks README.md and docs/ as a book: every page is listed, every link has a target, every code block
+//! names its check.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -104,7 +105,7 @@ fn read(path: &str) -> String {
     Page::open(path).text
 }
 
-/// What the tests of other packages check: language and kind.
+/// The code blocks that the tests of other packages check: language and kind.
 const CHECKED: &[(&str, &str)] = &[
     // The command's own tests parse its lines, tests/docs the requests of curl.
     ("sh", ""),
@@ -154,7 +155,7 @@ fn follow(page: &Page, link: &str) -> Result<(), String> {
     }
 }
 
-/// The path without `..`.
+/// Returns the path without `..`.
 fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {

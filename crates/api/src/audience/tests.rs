@@ -80,7 +80,7 @@ fn a_count_is_of_a_segment_or_of_all() {
     assert_eq!(read_count(b"{").unwrap_err().kind(), Kind::NotJson);
 }
 
-/// What an intake in these pieces sends off, and its tally.
+/// Reads an import in these pieces. Returns its batches for shards, and its tally.
 fn taken(form: Form, shards: u32, pieces: &[&[u8]]) -> (Vec<ShardBatch>, Tally) {
     let config = fixture::config();
     let mut intake = Intake::new(&config.apps[0], shards, form);

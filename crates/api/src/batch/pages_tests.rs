@@ -1,4 +1,4 @@
-//! Pages of receipts and of devices, read from the database that an object has.
+//! Pages of receipts and of devices, read from a database as an object has it.
 
 use std::cell::Cell;
 
@@ -11,7 +11,8 @@ use batch::{Batch, Results};
 use delivery::sql::fixture::Database;
 use delivery::verdict::Verdict;
 
-/// A batch with its rows: in every `every`th of its chunks the first device is gone, and all else was accepted.
+/// A batch with its rows. In every `every`th chunk the first device is gone, and all other pushes were
+/// accepted.
 struct Stored {
     database: Database,
     batch: Batch,
@@ -56,7 +57,7 @@ fn stored(chunks: u32, every: u32) -> Stored {
 }
 
 impl Stored {
-    /// Reads one page; gives the positions on it, and its cursor.
+    /// Reads one page. Returns its positions and its cursor.
     fn page(&self, wanted: Wanted<'_>, from: u64, limit: usize) -> (Vec<u64>, Option<u64>) {
         let record = self.batch.record();
         let begin = (from, self.batch.chunk_at(from));
@@ -90,7 +91,7 @@ impl Stored {
         (positions.collect(), cursor)
     }
 
-    /// Reads all pages.
+    /// Reads all pages. Returns their positions and their number.
     fn pages(&self, wanted: Wanted<'_>, limit: usize) -> (Vec<u64>, u32) {
         let (mut all, mut pages, mut next) = (Vec::new(), 0, Some(0));
         while let Some(from) = next {

@@ -69,8 +69,8 @@ pub(super) fn found(verdict: Verdict, code: u16, reason: Option<&str>, indices: 
     }
 }
 
-/// A batch of one chunk: its first two pushes are accepted, the third is gone, the fourth waits for another round, and
-/// the others are not tried yet.
+/// Returns a batch of one chunk: its first two pushes are accepted, the third is gone, the fourth waits for
+/// another round, and the others were not attempted.
 fn batch(pushes: usize) -> (Batch, Progress) {
     let size = Size { first: 0, pushes };
     let mut batch = Batch::seal(sample(), vec![size], NOW);
@@ -204,7 +204,7 @@ fn the_answer_to_an_upload_says_where_the_batch_is() {
     assert_eq!(with_invalid_lines("{}".to_owned(), &[], &[]), "{}");
 }
 
-/// The collapse ids of a chunk's pushes to devices with these payloads of their own.
+/// Returns the collapse ids of a chunk's pushes to devices with these own payloads.
 fn collapse_ids(collapse_repeats: bool, own: &[(u8, Value)]) -> Vec<Option<String>> {
     use crate::send_request::{Basis, Repeats, SendRequest};
     let head = r#"{"app":"shop","notification":{"payload":{"aps":{"alert":"Hi"}}}}"#;

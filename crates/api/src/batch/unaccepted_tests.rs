@@ -1,4 +1,5 @@
-//! A run, the frequency caps of its audience's devices, and what its end says of those that it has not reached.
+//! A run, the frequency caps of its audience's devices, and its report of the devices that it has not
+//! reached.
 
 use std::collections::BTreeMap;
 
@@ -21,18 +22,18 @@ fn at(number: u32) -> usize {
     usize::try_from(number).unwrap()
 }
 
-/// A shard and a run through it.
+/// A shard and a run that scans it.
 struct Run {
     database: Database,
     scan: AudienceScan,
     batch: Batch,
     lines: Vec<String>,
-    /// The rows that say how far chunks are.
+    /// The rows with the progress of chunks.
     rows: BTreeMap<u32, String>,
 }
 
 impl Run {
-    /// A run of these chunks, all of which are handed over.
+    /// Creates a run of these chunks, all of which are handed over.
     fn new(terms: Terms, chunks: &[u32]) -> Self {
         let database = Database::of::<Command>();
         let devices = (1..=chunks.iter().sum()).map(|id| Device::new(format!("{id:064x}")));
@@ -104,7 +105,7 @@ impl Run {
         self.scan.move_to(taken.appended.cursor.parse().unwrap());
     }
 
-    /// A runner claims a chunk, and reports these results.
+    /// Claims a chunk as a runner does, and reports these results.
     fn settle(&mut self, chunk: u32, results: &Results, now: Timestamp) {
         let work = self.batch.claim(chunk, now).unwrap();
         self.batch.settle(chunk, work.until, results, true, now);
@@ -122,7 +123,7 @@ impl Run {
         self.batch.saved(&chunks);
     }
 
-    /// Reports the end. Returns how many rows of the shard were written.
+    /// Reports the end. Returns the number of written rows of the shard.
     fn report(&mut self) -> u64 {
         self.save();
         assert!(self.batch.record().state.has_ended());
@@ -168,7 +169,7 @@ impl Run {
         }
     }
 
-    /// How many devices another campaign would not reach that sends each one push a day.
+    /// Returns how many devices another campaign with a cap of one push per day would not reach.
     fn capped(&self) -> usize {
         let cap = Frequency {
             max: 1,
@@ -194,7 +195,7 @@ impl Run {
     }
 }
 
-/// Nobody knows whether APNs has accepted these pushes.
+/// Returns results in which APNs may have accepted these pushes.
 fn lost(indices: impl IntoIterator<Item = usize>) -> Results {
     told(Verdict::Unknown, 0, "ConnectionLost", indices)
 }

@@ -13,7 +13,7 @@ mod warnings;
 
 const ID: &str = "00112233445566778899aabbccddeeff";
 
-/// A campaign with each field that there is.
+/// Returns a campaign with every field.
 fn whole() -> Value {
     json!({
         "name": "Monday news", "audience": "customers", "segment": {"eq": {"tags": "news"}},
@@ -26,12 +26,12 @@ fn whole() -> Value {
     })
 }
 
-/// A schedule that comes once, so many seconds from now.
+/// Returns a schedule with one time, `secs` seconds from now.
 fn at(secs: u64) -> Value {
     json!({"at": (NOW + Duration::from_secs(secs)).to_string()})
 }
 
-/// The smallest campaign, with these fields.
+/// Returns the smallest campaign with these fields.
 fn with(fields: Value) -> Value {
     let mut campaign = json!({
         "name": "n", "audience": "customers", "notification": {"payload": {"aps": {"alert": "Hi"}}},

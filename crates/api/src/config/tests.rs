@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::*;
 
-/// A key that was made for these tests.
+/// A key that was generated for these tests.
 const TEST_P8: &str = "-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg9gUv1zIuWW4SbwzW
 CjhH5i9yIEvqApJl71xn0ameHnmhRANCAAS4xlRawWuOmVdTD12TYHfgP/nGCpzy
@@ -316,7 +316,7 @@ fn the_batch_settings_are_what_the_deployment_says() {
     );
 }
 
-/// Secrets that were made for these tests.
+/// Secrets that were generated for these tests.
 const SECRETS: [&str; 2] = [
     "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX",

@@ -10,7 +10,7 @@ const DASHBOARD: &str = include_str!("../../../../docs/operating/grafana.json");
 
 const PUSH_BOUNDS_MS: &[u64] = Metric::Push.bounds_ms().unwrap();
 
-/// Something of everything.
+/// Returns metrics with a sample of everything.
 fn total() -> MetricsDelta {
     let mut delta = MetricsDelta::default();
     let mut pushes = |verdict, reason, count| {
@@ -79,7 +79,8 @@ fn rendered(total: MetricsDelta, standing: Standing) -> String {
     answer(total, standing).unwrap().body
 }
 
-/// The metrics with the names that their samples have, without those of histograms' parts, and their labels.
+/// Returns the metrics with the names of their samples, without the suffixes of histograms, and with their
+/// labels.
 fn families(text: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut families = BTreeMap::new();
     let mut types = BTreeMap::new();
@@ -103,7 +104,7 @@ fn families(text: &str) -> BTreeMap<String, BTreeSet<String>> {
     families
 }
 
-/// The name of the histogram that a part belongs to, or the name as it is.
+/// Returns the name of the histogram that a sample belongs to, or the name itself.
 fn whole(name: &str, is_known: impl Fn(&str) -> bool) -> &str {
     ["_bucket", "_sum", "_count"]
         .iter()
@@ -143,7 +144,7 @@ fn the_page_of_metrics_names_exactly_what_is_rendered() {
     assert_eq!(documented, families(&rendered(total(), standing())));
 }
 
-/// All queries of the dashboard.
+/// Returns all queries of the dashboard.
 fn queries(value: &Value) -> Vec<&str> {
     match value {
         Value::Object(map) => {
@@ -198,7 +199,7 @@ fn every_panel_of_the_dashboard_has_a_title_and_a_query() {
     }
 }
 
-/// A label's value as it stands in a sample, read back.
+/// Parses a label's value in a sample.
 fn value_of(sample: &str) -> String {
     let (_, rest) = sample.split_once("=\"").unwrap();
     let mut value = String::new();

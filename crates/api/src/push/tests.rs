@@ -18,7 +18,7 @@ fn order(config: &Config, devices: Value) -> SendRequest<'_> {
     SendRequest::parse(body.as_bytes(), caller(config, "backend"), config, SEED, NOW).unwrap()
 }
 
-/// Devices with tokens that differ, the named ones with that `ref` and without a token.
+/// Returns devices with different tokens. Those with a `ref` have no token.
 fn devices(refs: &[Option<&str>]) -> Value {
     let device = |(index, reference): (usize, &Option<&str>)| match reference {
         Some(reference) => json!({"ref": reference}),

@@ -10,19 +10,19 @@ use super::*;
 use crate::fixture::{NOW, SEED, caller, config};
 use crate::problem::Kind;
 
-/// Parses a body as `backend` sends it, who reaches one app.
+/// Parses a body as `backend` sends it, which has access to one app.
 fn parse(body: &Value) -> Result<Vec<Push>, Problem> {
     parse_as("backend", &body.to_string()).map(|(_, pushes)| pushes)
 }
 
-/// Parses a body and gives the app's name and the pushes.
+/// Parses a body. Returns the app's name and the pushes.
 fn parse_as(name: &str, body: &str) -> Result<(String, Vec<Push>), Problem> {
     let config = config();
     SendRequest::parse(body.as_bytes(), caller(&config, name), &config, SEED, NOW)
         .map(|order| (order.app.name.clone(), order.pushes))
 }
 
-/// What is wrong with a body, each fault with its pointer.
+/// Returns the faults of a body with their pointers.
 fn faults(body: &Value) -> Vec<String> {
     listed(&parse(body).expect_err("faults"))
 }
@@ -44,7 +44,7 @@ fn listed(problem: &Problem) -> Vec<String> {
         .collect()
 }
 
-/// A body that has nothing wrong with it, for `count` devices.
+/// Returns a valid body for `count` devices.
 fn valid(count: usize) -> Value {
     let devices: Vec<Value> = (0..count).map(device).collect();
     json!({"app": "shop", "notification": {"payload": {"aps": {"alert": "Hi"}}}, "devices": devices})
@@ -54,7 +54,7 @@ fn device(index: usize) -> Value {
     json!({"token": format!("{index:064x}"), "ref": format!("user-{index}")})
 }
 
-/// A valid body for one device with a change at a pointer whose parent is there.
+/// Returns a valid body for one device, changed at a pointer whose parent exists.
 fn changed(pointer: &str, value: Value) -> Value {
     let mut body = valid(1);
     let (parent, key) = pointer.rsplit_once('/').unwrap();

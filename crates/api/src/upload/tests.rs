@@ -18,7 +18,7 @@ const LINES: Format = Format {
     lines_out: false,
 };
 
-/// What an upload comes to, with all its chunks.
+/// The result of an upload, with all its chunks.
 #[derive(Debug, PartialEq)]
 struct Told {
     app: String,
@@ -36,12 +36,12 @@ struct Told {
     sha256: [u8; 32],
 }
 
-/// Uploads pieces of a body, with a configuration that was made for it alone.
+/// Uploads a body in pieces, with its own configuration.
 fn upload_as(format: Format, max_pushes: u32, pieces: &[&[u8]]) -> Result<Told, Problem> {
     upload_with(&config(), format, max_pushes, pieces)
 }
 
-/// Uploads pieces of a body as `editor`, who reaches both apps.
+/// Uploads a body in pieces as `editor`, which has access to both apps.
 fn upload_with(config: &Config, format: Format, max_pushes: u32, pieces: &[&[u8]]) -> Result<Told, Problem> {
     let caller = caller(config, "editor");
     let mut upload = Upload::of_at_most(max_pushes, caller, config, format, NOW);
@@ -78,7 +78,7 @@ fn upload_document(body: &Value) -> Result<Told, Problem> {
     upload_as(Format::JSON, MAX_PUSHES, &[body.to_string().as_bytes()])
 }
 
-/// A head with nothing wrong in it.
+/// Returns a valid header.
 fn head() -> Value {
     json!({"app": "shop", "notification": {"payload": {"aps": {"alert": "Hi"}}}})
 }
@@ -87,7 +87,7 @@ fn device(index: usize) -> Value {
     json!({"token": format!("{index:064x}")})
 }
 
-/// A body in lines.
+/// Returns a body in lines.
 fn lines(head: &Value, devices: impl IntoIterator<Item = Value>) -> String {
     let devices = devices.into_iter();
     std::iter::once(head.clone())
@@ -96,7 +96,7 @@ fn lines(head: &Value, devices: impl IntoIterator<Item = Value>) -> String {
         .collect()
 }
 
-/// The faults of a problem: line, if there is one, pointer and detail.
+/// Returns the faults of a problem: line if there is one, pointer and detail.
 fn listed(problem: &Problem) -> Vec<String> {
     let answer = problem.answer();
     let document: Value = serde_json::from_str(&answer.body).unwrap();

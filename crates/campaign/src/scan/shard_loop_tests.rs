@@ -1,4 +1,4 @@
-//! The loop of a shard, stopped after any effect.
+//! The loop of a shard, which may stop after any effect.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use delivery::sql::fixture::Database;
 
 const BEGIN: Timestamp = Timestamp::from_secs(1_795_420_800);
 
-/// A batch as far as a scan sees it.
+/// A batch, as far as a scan uses it.
 #[derive(Default)]
 struct Batch {
     recorded: Cursor,
     is_over: bool,
-    /// After so many steps it stops the scan.
+    /// The number of steps after which it stops the scan.
     stops_after: Option<u32>,
     not_reached: u64,
     faults: Vec<String>,
@@ -34,26 +34,26 @@ struct Shard {
     batches: BTreeMap<String, Batch>,
     alarm: Option<Timestamp>,
     now: Timestamp,
-    /// How long a batch takes to answer.
+    /// The time until a batch answers.
     round_trip: Duration,
-    /// How many devices a step has at most.
+    /// The most devices per step.
     limit: u32,
-    /// What happens with each effect: nothing beyond its number.
+    /// The mishap of each effect. There are none after the last.
     script: std::vec::IntoIter<Mishap>,
     visited: Vec<String>,
 }
 
-/// What goes wrong with an effect.
+/// A mishap with an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mishap {
     Nothing,
-    /// The object ends before the effect.
+    /// The object stops before the effect.
     StopBefore,
-    /// The object ends after the effect: nobody hears of it.
+    /// The object stops after the effect, so its result is lost.
     StopAfter,
-    /// The effect fails, and is not done.
+    /// The effect fails, and is not executed.
     Fail,
-    /// A batch has enough to do for a while.
+    /// A batch asks its scans to wait.
     Hold,
 }
 
@@ -82,13 +82,13 @@ impl Shard {
         shard
     }
 
-    /// Whether all batches have heard the end of their scans, and nothing is left of those.
+    /// Whether all batches know that their scans have ended, and no scan is left.
     fn is_done(&self) -> bool {
         self.batches.values().all(|batch| batch.is_over)
             && self.database.execute(&AudienceScan::all()).is_empty()
     }
 
-    /// The alarm comes; the turn goes on until it is over or the object ends.
+    /// Fires the alarm, and runs the turn until it is over or the object stops.
     fn turn(&mut self) {
         let at = self.alarm.take().expect("an alarm is set");
         self.now = self.now.max(at);
@@ -108,7 +108,7 @@ impl Shard {
         }
     }
 
-    /// The object ends. The platform gives an alarm again whose turn has not ended, if no other was set.
+    /// Stops the object. The platform repeats the alarm of an unfinished turn, if no other was set.
     fn stop(&mut self, has_armed: bool) {
         self.scans = ShardLoop::default();
         if !has_armed {

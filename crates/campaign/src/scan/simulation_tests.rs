@@ -1,4 +1,4 @@
-//! A scan while devices come, change and go, that crashes between its steps.
+//! A scan that crashes between its steps, while devices are added, changed and removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use super::tests::{begun, cap, database, device, met, next, remove, scan_of, tag
 use super::*;
 use crate::audience::Device;
 
-/// A batch as far as a scan sees it: the cursor that it has recorded, and whom it took.
+/// A batch, as far as a scan uses it: the recorded cursor, and the accepted tokens.
 #[derive(Default)]
 struct Batch {
     recorded: Cursor,
@@ -16,7 +16,7 @@ struct Batch {
 }
 
 impl Batch {
-    /// Takes a chunk if it begins at the recorded cursor; the cursor that is recorded then.
+    /// Accepts a chunk if it begins at the recorded cursor. Returns the cursor that is recorded then.
     fn append(&mut self, from: Cursor, to: Cursor, tokens: Vec<String>) -> Cursor {
         if from == self.recorded {
             self.recorded = to;
@@ -26,12 +26,12 @@ impl Batch {
     }
 }
 
-/// What happens between two steps of a scan.
+/// An event between two steps of a scan.
 #[derive(Clone, Debug)]
 enum Event {
     Upsert(usize, usize, bool),
     Remove(usize),
-    /// The scan ends before the chunk is handed over, or after it was taken, and is loaded from its row.
+    /// The scan stops before the chunk is handed over, or after it was accepted, and is loaded from its row.
     Crash(bool),
 }
 

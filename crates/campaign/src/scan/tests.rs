@@ -67,7 +67,7 @@ pub(super) fn begun(database: &Database, mut scan: AudienceScan) -> AudienceScan
     scan
 }
 
-/// The next page, as the shell reads it, past at most `scanned` devices; and whom of it the cap allows.
+/// Reads the next page as the shell does, past at most `scanned` devices, and applies the cap.
 pub(super) fn next(database: &Database, scan: &AudienceScan, scanned: usize, limit: u32) -> Page {
     let bound = database.execute(&scan.scan_bound_past(scanned));
     let found = database.execute(&scan.page(&bound, limit).unwrap());
@@ -78,7 +78,7 @@ pub(super) fn next(database: &Database, scan: &AudienceScan, scanned: usize, lim
     page
 }
 
-/// Scans to the end with nothing in between; whom it met.
+/// Scans to the end without interruption. Returns the tokens of the devices.
 pub(super) fn met(database: &Database, scan: AudienceScan) -> Vec<String> {
     let mut scan = begun(database, scan);
     let (mut met, mut pages) = (Vec::new(), 0);
@@ -325,7 +325,7 @@ fn what_counts_for_a_cap_is_found_in_the_index() {
     );
 }
 
-/// What all steps of a scan together have sent and left out. A chunk has `cut` devices at most.
+/// Returns what all steps of a scan have sent and left out. A chunk has at most `cut` devices.
 fn stepped(database: &Database, scan: AudienceScan, limit: u32, cut: usize) -> (u64, LeftOut) {
     let mut scan = begun(database, scan);
     let (mut pushes, mut left_out) = (0, LeftOut::default());

@@ -1,11 +1,12 @@
-//! Schedules and when they are due, case by case: from the published law of the zones, not from our own arithmetic.
+//! Schedules and their occurrences, case by case, derived from the published law of the zones and not from
+//! our own arithmetic.
 
 use serde_json::{Value, json};
 
 use super::tests::{moment, schedule};
 use super::*;
 
-/// The first occurrences after a moment, as texts, with `count` as the most.
+/// Returns the first occurrences after a moment as text, at most `count`.
 fn due(document: Value, after: &str, count: usize) -> Vec<String> {
     let found = schedule(document).between(moment(after), LATEST, count);
     assert!(found.iter().all(|occurrence| occurrence.zones.is_none()));
@@ -16,7 +17,7 @@ fn text(at: Timestamp) -> String {
     at.to_string().replace(":00.000Z", "Z")
 }
 
-/// The occurrences on the devices' clocks of these zones, each with those of the zones that it is for.
+/// Returns the occurrences in these zones in the devices' own time, each with its zones.
 fn on_clocks(document: Value, zones: &[&str], after: &str, until: &str) -> Vec<(String, Vec<String>)> {
     let found = schedule(document).between(moment(after), moment(until), usize::MAX);
     let of_interest = |occurrence: Occurrence| {

@@ -288,7 +288,7 @@ fn a_schedule_format_unchanged() {
     assert_eq!(serde_json::to_string(&occurrence).unwrap(), text);
 }
 
-/// Schedules with times near and in what clocks skip and repeat.
+/// Generates schedules with times near and within DST changes.
 fn schedules() -> impl Strategy<Value = Schedule> {
     let cron = prop::sample::select(vec![
         "*/15 * * * *",
@@ -309,7 +309,7 @@ fn schedules() -> impl Strategy<Value = Schedule> {
     (cron, zone).prop_map(|(cron, zone)| schedule(json!({"cron": cron, "time_zone": zone})))
 }
 
-/// Moments around which the zones of [`schedules`] change.
+/// Generates moments at which the zones of [`schedules`] change.
 fn changes() -> impl Strategy<Value = Timestamp> {
     let moments = vec![
         "2026-03-29T01:00:00Z",

@@ -167,7 +167,7 @@ fn on_the_devices_clocks_a_time_has_a_run_for_each_moment() {
     assert_eq!(state(&mut scheduler, "c"), State::Done);
 }
 
-/// A scheduler with so many runs that have ended, a minute apart, each with the names of so many zones.
+/// Creates a scheduler with `count` ended runs, a minute apart, each with `zones` zones.
 fn with_ended_runs(count: usize, zones: usize) -> SchedulerState {
     let mut scheduler = scheduler(vec![]);
     let zones: Vec<String> = (0..zones).map(|zone| format!("Zone/{zone}")).collect();

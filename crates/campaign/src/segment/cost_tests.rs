@@ -1,4 +1,4 @@
-//! What the dearest segments cost, at the product's own limits: 64 conditions, 64 attributes or tags per device.
+//! The cost of the most expensive segments at the limits: 64 conditions, 64 attributes or tags per device.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use super::*;
 use crate::audience::{Counter, Device, Reply};
 use delivery::sql::{Query, Row, Statement};
 
-/// Devices with so many attributes and tags, 70 bytes each.
+/// Returns `count` devices with `width` attributes and tags, 70 bytes each.
 fn devices(count: usize, width: usize) -> Vec<Device> {
     let attributes: Map<String, Value> = (0..width)
         .map(|number| (format!("attribute_{number:02}"), json!("x".repeat(48))))
@@ -26,7 +26,7 @@ fn devices(count: usize, width: usize) -> Vec<Device> {
     vec![device; count]
 }
 
-/// Segments whose conditions none of those devices meets, so that all are tested.
+/// Returns segments whose conditions no device meets, so that all are tested.
 fn segments(conditions: usize) -> Vec<(&'static str, Value)> {
     let any = |condition: &dyn Fn(usize) -> Value| json!({"any": (1..conditions).map(condition).collect::<Vec<_>>()});
     let bytes = 58_000 / conditions;
@@ -70,13 +70,13 @@ fn segments(conditions: usize) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// The first page of a count, as a statement.
+/// Returns the statement of the first page of a count.
 fn page(value: &Value) -> Statement {
     let command = Counter::default().next(Some(&segment(value))).unwrap();
     command.statements(NOW).remove(0)
 }
 
-/// How many devices a page of a count looks at.
+/// Returns how many devices a page of a count reads.
 fn limit(value: &Value) -> u32 {
     let statement = page(value);
     let limit = statement.values.get(1);
@@ -103,7 +103,7 @@ fn no_page_of_a_count_costs_more_than_some_tenths_of_a_second_whatever_the_segme
     }
 }
 
-/// Steps of SQLite's virtual machine, of which it makes 40 million a second.
+/// The limit in steps of SQLite's virtual machine, which executes 40 million per second.
 const MAX_STEPS: u64 = 30_000_000;
 
 #[test]
@@ -134,7 +134,7 @@ fn a_count_of_many_devices_is_some_pages() {
     assert_eq!((counter.devices, counter.of, pages), (0, 700, 2));
 }
 
-/// Prints what counting costs with each segment; what docs/operating/costs.md says is from here.
+/// Prints the cost of counting with each segment. docs/operating/costs.md has its figures.
 #[test]
 #[ignore = "measures, and asserts nothing"]
 #[expect(clippy::disallowed_methods, reason = "measures real time")]

@@ -1,4 +1,4 @@
-//! What segments mean, in two ways that must agree: by SQL, and without.
+//! Compares the SQL of segments with an evaluation without SQL.
 
 use proptest::prelude::*;
 use serde_json::{Map, json};
@@ -8,7 +8,7 @@ use super::*;
 use crate::audience::device::moment;
 use crate::audience::{Device, locale};
 
-/// What a segment means, without SQL.
+/// Evaluates a segment without SQL.
 fn is_met(node: &Node, device: &Device) -> bool {
     match node {
         Node::All(nodes) => nodes.iter().all(|node| is_met(node, device)),

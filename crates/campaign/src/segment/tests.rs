@@ -18,7 +18,7 @@ pub(super) fn faults(value: &Value) -> String {
     faults.to_string()
 }
 
-/// A database with these devices, whose tokens are their places.
+/// Creates a database with these devices, whose tokens are their indices.
 pub(super) fn database(devices: &[Device]) -> Database {
     let database = Database::of::<Command>();
     let devices = devices.iter().enumerate();
@@ -255,7 +255,7 @@ fn what_is_wrong_is_said_where_it_stands() {
     }
 }
 
-/// Conditions in one another, so many deep.
+/// Returns nested conditions of this depth.
 fn nested(depth: usize) -> Value {
     (1..depth).fold(json!({"exists": "ref"}), |inner, _| json!({"all": [inner]}))
 }

@@ -183,7 +183,7 @@ fn what_is_filled_in_has_a_bound_over_all_texts() {
     assert_eq!(of(MAX_RENDERED / 40 + 1), Err(Unrendered::TooLong));
 }
 
-/// Values that would leave their string, or be a template themselves, if anything could.
+/// Values that could escape their string, or be read as a template.
 const ATTACKS: [&str; 14] = [
     "\"",
     "\\",
@@ -201,7 +201,7 @@ const ATTACKS: [&str; 14] = [
     "| default: \"x\"",
 ];
 
-/// What is sent to a device with that name stands in its string and changes nothing else.
+/// Asserts that a device's name only changes its own string.
 fn holds(name: &str) {
     let payload =
         json!({"aps": {"alert": {"title": "<{{ name }}>", "body": "b"}, "badge": 1}, "k": ["{{name}}", 2]});
@@ -246,7 +246,7 @@ proptest! {
     }
 }
 
-/// A JSON value, some strings of which are templates.
+/// Generates a JSON value with templates in some strings.
 fn tree() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(json!(null)),
@@ -262,7 +262,7 @@ fn tree() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The tree with the name in all its templates, written another way.
+/// Returns the tree with the name in all its templates, computed in another way.
 fn filled(value: &Value, name: &str) -> Value {
     match value {
         Value::String(text) => Value::from(text.replace("{{ name }}", name)),

@@ -2,7 +2,7 @@ use super::*;
 
 const FILE_TEXT: &str = "url = \"https://file.example\"\nkey = \"file-key\"\n";
 
-/// A home with a config file of this text, for its owner alone.
+/// Creates a home with a config file that only its owner can read.
 fn home(text: &str) -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join(".config").join(FILE);

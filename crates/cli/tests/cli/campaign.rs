@@ -1,7 +1,7 @@
 use crate::fake::{Fake, Reply, json, problem};
 use crate::run::{Folder, ID, run, run_with};
 
-/// The document of the campaign in these tests.
+/// Returns the document of the campaign in these tests.
 pub(crate) fn campaign(state: &str) -> String {
     format!(
         r#"{{"id":"{ID}","app":"shop","state":"{state}","name":"Monday news","audience":"customers","notification":{{"payload":{{"aps":{{"alert":"Hi"}}}}}},"schedule":{{"cron":"0 9 * * 1","time_zone":"Europe/Berlin"}},"created_at":"2026-11-23T08:00:00.000Z","next_at":"2026-11-30T08:00:00.000Z","runs":3}}"#

@@ -9,22 +9,22 @@ const SECOND: &str = "2026-11-30T08:00:00.000Z";
 
 const DUE: &str = "2020-01-06T08:00:00.000Z";
 
-/// A run that is a batch.
+/// Returns a run with a batch.
 fn of(at: &str, state: &str) -> String {
     format!(r#"{{"scheduled_at":"{at}","state":"{state}","batch":"{ID}"}}"#)
 }
 
-/// The answer with these runs, newest first.
+/// Returns the answer with these runs, newest first.
 fn runs(runs: &[String]) -> Reply {
     json(200, format!(r#"{{"runs":[{}],"cursor":null}}"#, runs.join(",")))
 }
 
-/// How the campaign stands. It is due already, so that nothing is waited for long.
+/// Returns the answer with the campaign in this state. It is due already, so that waits are short.
 fn is(state: &str) -> Reply {
     json(200, campaign(state).replace(SECOND, DUE))
 }
 
-/// The stream of a batch that ends, with so many of four accepted.
+/// Returns the stream of a batch that ends, with this many of four pushes accepted.
 fn ends(accepted: u64) -> Reply {
     events(event("end", &document("done", 4, accepted, 4 - accepted)))
 }

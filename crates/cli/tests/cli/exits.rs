@@ -3,7 +3,7 @@
 use crate::fake::{Fake, events, json};
 use crate::run::{Folder, ID, event, run};
 
-/// A batch of 10,000 that has ended, with 40 pushes of this verdict.
+/// Returns an ended batch of 10,000 pushes, of which 40 have this verdict.
 fn ended(verdict: &str) -> String {
     format!(
         r#"{{"id":"{ID}","app":"shop","state":"done","pushes":10000,"chunks":20,"invalid":0,"counts":{{"accepted":9960,"rejected":40,"gone":40}},"reasons":[{{"status":"rejected","code":410,"reason":"R","verdict":"{verdict}","attempts":1,"count":40}}],"rate":0}}"#

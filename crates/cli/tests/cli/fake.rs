@@ -1,6 +1,7 @@
-//! A server for one caller: it answers request after request as it is told, and remembers what it was asked.
+//! A server for one client: gives prepared answers in order, and records the requests.
 //!
-//! One request a connection, HTTP/1.1, bodies of both kinds. What it is not told to answer is a fault of the test.
+//! It uses HTTP/1.1 with one request per connection, and bodies with a length or in chunks. A request without
+//! a prepared answer fails the test.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,24 +11,24 @@ use std::thread;
 /// The API key that callers must have.
 pub(crate) const KEY: &str = "k3y-of-the-tests";
 
-/// What the server does with a request.
+/// How the server handles a request.
 #[derive(Clone)]
 pub(crate) enum Reply {
-    /// It answers.
+    /// Answers.
     Answer {
         status: u16,
         headers: Vec<(&'static str, &'static str)>,
         body: String,
     },
-    /// It answers with this much of a body that should be longer, and closes the connection.
+    /// Answers with this part of a body that should be longer, and closes the connection.
     Broken(String),
-    /// It closes the connection after so many bytes of the request's body.
+    /// Closes the connection after this number of bytes of the request's body.
     Cut(usize),
-    /// It answers with these events and leaves the stream open until the caller goes.
+    /// Answers with these events, and leaves the stream open until the client disconnects.
     Open(String),
 }
 
-/// An answer of JSON.
+/// Returns a JSON answer.
 pub(crate) fn json(status: u16, body: impl Into<String>) -> Reply {
     Reply::Answer {
         status,
@@ -36,7 +37,7 @@ pub(crate) fn json(status: u16, body: impl Into<String>) -> Reply {
     }
 }
 
-/// A problem, and with 503 and upload-in-progress the wait of nought seconds.
+/// Returns a problem. With 503 and for upload-in-progress it has `Retry-After: 0`.
 pub(crate) fn problem(status: u16, slug: &str) -> Reply {
     Reply::Answer {
         status,
@@ -45,14 +46,14 @@ pub(crate) fn problem(status: u16, slug: &str) -> Reply {
     }
 }
 
-/// The document of a problem.
+/// Returns the document of a problem.
 pub(crate) fn problem_text(status: u16, slug: &str) -> String {
     format!(
         r#"{{"type":"urn:apns-edge:problem:{slug}","title":"It is {slug}","status":{status},"detail":"so it is"}}"#
     )
 }
 
-/// A stream of events that ends.
+/// Returns a stream of events that ends.
 pub(crate) fn events(body: impl Into<String>) -> Reply {
     Reply::Answer {
         status: 200,
@@ -61,7 +62,7 @@ pub(crate) fn events(body: impl Into<String>) -> Reply {
     }
 }
 
-/// What the server was asked.
+/// A recorded request.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     /// Method, path and query.
@@ -71,13 +72,13 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// A header's value.
+    /// Returns a header's value.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
@@ -91,7 +92,7 @@ pub(crate) struct Fake {
 }
 
 impl Fake {
-    /// Starts a server that gives these answers, in this order.
+    /// Starts a server that gives these answers in order.
     pub(crate) fn start(replies: Vec<Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let fake = Self {
@@ -112,12 +113,12 @@ impl Fake {
         fake
     }
 
-    /// Where it is.
+    /// Returns its URL.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// What it was asked, which must be as often as it was told to answer.
+    /// Returns the requests, of which there must be as many as answers.
     #[track_caller]
     pub(crate) fn requests(&self) -> Vec<Request> {
         let requests = self.requests.lock().unwrap().clone();
@@ -132,13 +133,13 @@ impl Fake {
         requests
     }
 
-    /// The lines of what it was asked.
+    /// Returns the request lines.
     #[track_caller]
     pub(crate) fn lines(&self) -> Vec<String> {
         self.requests().into_iter().map(|request| request.line).collect()
     }
 
-    /// The only request.
+    /// Returns the only request.
     #[track_caller]
     pub(crate) fn only(&self) -> Request {
         let mut requests = self.requests();
@@ -147,7 +148,7 @@ impl Fake {
     }
 }
 
-/// Reads a request, remembers it, and answers. A caller that goes away is no fault of the server's.
+/// Reads a request, records it, and answers. A client that disconnects is not a failure.
 fn serve(stream: TcpStream, reply: Reply, requests: &Mutex<Vec<Request>>) {
     let mut input = BufReader::new(stream.try_clone().unwrap());
     let mut request = head(&mut input);

@@ -8,7 +8,7 @@ const TAKEN: &str =
 
 const INVALID: &str = r#"{"audience":"customers","received":5,"added":1,"updated":1,"invalid":3,"invalid_lines":[{"line":2,"detail":"/token: is required"},{"line":4,"detail":"/app: is news, and the audience is of shop"}]}"#;
 
-/// A folder with a file of devices.
+/// Creates a folder with a file of devices.
 fn folder() -> (Folder, String) {
     let folder = Folder::new();
     let text = format!("{{\"token\": \"{TOKEN}\", \"ref\": \"user-1\"}}\n{TOKEN}\n");
@@ -16,7 +16,7 @@ fn folder() -> (Folder, String) {
     (folder, file)
 }
 
-/// What arrives of that file.
+/// Returns the body that the server receives of that file.
 fn body() -> String {
     format!("{{\"token\": \"{TOKEN}\", \"ref\": \"user-1\"}}\n{{\"token\":\"{TOKEN}\"}}\n")
 }

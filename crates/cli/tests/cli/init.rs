@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::run::{Folder, Run, bare};
 
-/// A key of nobody, as Apple writes its files.
+/// A test key, in the form of Apple's files.
 const P8: &str = include_str!("../../../apns/tests/rfc_6979.p8");
 
 const BASE: &str = include_str!("../../../../wrangler.toml");
@@ -23,7 +23,7 @@ const FLAGS: [&str; 8] = [
     "sandbox",
 ];
 
-/// A folder with wrangler.toml and a key.
+/// Creates a folder with wrangler.toml and a key.
 fn folder() -> Folder {
     let folder = Folder::new();
     folder.file("wrangler.toml", BASE);
@@ -49,7 +49,8 @@ fn asked(folder: &Folder, arguments: &[&str], answers: &str) -> Run {
     Run::of(child.wait_with_output().unwrap())
 }
 
-/// The settings that the Worker would get from a configuration, with the key and this entry of API_KEYS.
+/// Returns the settings that the Worker would read from a configuration, with the key and this entry of
+/// API_KEYS.
 fn load(config: &str, entry: &Value) -> Config {
     let table: toml::Table = config.parse().unwrap();
     let apps = serde_json::to_value(&table["vars"]["APPS"]).unwrap();

@@ -1,4 +1,5 @@
-//! The command `apns-edge` as its users run it, against a small server that speaks the contract and fails on demand.
+//! The command `apns-edge` as its users run it, against a small server that follows the HTTP contract and
+//! fails on demand.
 
 #[cfg(test)]
 mod audience;

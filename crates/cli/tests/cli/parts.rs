@@ -1,7 +1,8 @@
 use crate::fake::{Fake, Reply, json, problem};
 use crate::run::{Folder, Run, run, run_with};
 
-/// What the server says of a part of an import: of so many lines so many are added, and these lines are at fault.
+/// Returns the server's report about a part of an import: the received and the added lines, and the invalid
+/// ones.
 fn taken(received: u64, added: u64, invalid: &[u64]) -> Reply {
     let updated = received - added - invalid.len() as u64;
     let lines: Vec<String> = invalid
@@ -18,7 +19,7 @@ fn taken(received: u64, added: u64, invalid: &[u64]) -> Reply {
     )
 }
 
-/// Imports this text, as CSV if its name says so, in parts of so many bytes.
+/// Imports this text, as CSV if the file name says so, in parts of `part` bytes.
 #[track_caller]
 fn import(fake: &Fake, name: &str, text: &str, part: usize, flags: &[&str]) -> Run {
     let folder = Folder::new();
@@ -28,7 +29,7 @@ fn import(fake: &Fake, name: &str, text: &str, part: usize, flags: &[&str]) -> R
     run(fake, &[arguments.as_slice(), flags].concat())
 }
 
-/// The bodies of the uploads.
+/// Returns the bodies of the uploads.
 #[track_caller]
 fn bodies(fake: &Fake) -> Vec<String> {
     let requests = fake.requests();

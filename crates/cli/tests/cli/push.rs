@@ -13,7 +13,7 @@ fn answer(accepted: u64, rejected: u64, results: &str) -> String {
 const ACCEPTED: &str = r#"{"ref":"user-1","token_hint":"0011…eeff","status":"accepted","apns_id":"6f1c","code":200,"verdict":"accepted","attempts":1,"ms":61}"#;
 const GONE: &str = r#"{"token_hint":"2233…ccdd","status":"rejected","apns_id":"6f1d","code":410,"reason":"Unregistered","verdict":"drop_device","since":"2026-01-01T00:00:00.000Z","attempts":1,"ms":58}"#;
 
-/// A push to one device.
+/// Runs a push to one device.
 fn push(fake: &Fake, more: &[&str]) -> Run {
     let device = format!("{TOKEN}=user-1");
     let arguments = [

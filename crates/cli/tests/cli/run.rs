@@ -1,4 +1,4 @@
-//! Runs of the command, and files for it.
+//! Runs the command, and creates files for it.
 
 use std::fs;
 use std::io::Write;
@@ -9,18 +9,18 @@ use tempfile::TempDir;
 
 use crate::fake::{Fake, KEY};
 
-/// How a run of the command ended.
+/// The result of a run of the command.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) code: i32,
-    /// What it wrote to standard output.
+    /// Its standard output.
     pub(crate) out: String,
-    /// What it wrote to standard error.
+    /// Its standard error.
     pub(crate) err: String,
 }
 
 impl Run {
-    /// How this process ended. Whatever happened, the key is in no output.
+    /// Reads the result of a process. Asserts that the key is in no output.
     #[track_caller]
     pub(crate) fn of(output: Output) -> Self {
         let run = Self {
@@ -32,7 +32,7 @@ impl Run {
         run
     }
 
-    /// The run, which must have ended with this code.
+    /// Asserts that it ended with this exit code, and returns it.
     #[track_caller]
     pub(crate) fn with_code(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{self:?}");
@@ -40,7 +40,7 @@ impl Run {
     }
 }
 
-/// The command, with these arguments and nothing in its environment.
+/// Returns the command with these arguments and an empty environment.
 pub(crate) fn bare(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_apns-edge"));
     command.args(arguments).env_clear().stdin(Stdio::null());
@@ -49,7 +49,7 @@ pub(crate) fn bare(arguments: &[&str]) -> Command {
     command
 }
 
-/// The command with the settings for this server.
+/// Returns the command with the settings for this server.
 pub(crate) fn command(fake: &Fake, arguments: &[&str]) -> Command {
     let mut command = bare(arguments);
     command.env("APNS_EDGE_URL", fake.url()).env("APNS_EDGE_KEY", KEY);
@@ -79,17 +79,17 @@ pub(crate) fn run_with(fake: &Fake, arguments: &[&str], input: &str) -> Run {
 pub(crate) struct Folder(TempDir);
 
 impl Folder {
-    /// An empty one.
+    /// Creates an empty folder.
     pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// Where a file of this name is or would be.
+    /// Returns the path of a file, which may not exist.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    /// Writes a file, and says where it is.
+    /// Writes a file, and returns its path.
     pub(crate) fn file(&self, name: &str, text: impl AsRef<[u8]>) -> String {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -97,7 +97,7 @@ impl Folder {
         path.to_str().unwrap().to_owned()
     }
 
-    /// The folder itself.
+    /// Returns the path of the folder.
     pub(crate) fn root(&self) -> &Path {
         self.0.path()
     }
@@ -106,7 +106,7 @@ impl Folder {
 /// The id of the batch in these tests.
 pub(crate) const ID: &str = "0123456789abcdef0123456789abcdef";
 
-/// The status document of that batch: so many pushes, so many of them accepted and rejected, the rest waiting.
+/// Returns the status document of that batch, in which the remaining pushes are waiting.
 pub(crate) fn document(state: &str, pushes: u64, accepted: u64, rejected: u64) -> String {
     let waiting = pushes - accepted - rejected;
     format!(
@@ -114,7 +114,7 @@ pub(crate) fn document(state: &str, pushes: u64, accepted: u64, rejected: u64) -
     )
 }
 
-/// An event of the batch's stream.
+/// Returns an event of the batch's stream.
 pub(crate) fn event(kind: &str, document: &str) -> String {
     format!("event: {kind}\ndata: {document}\n\n")
 }

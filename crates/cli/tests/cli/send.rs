@@ -5,17 +5,17 @@ use crate::run::{Folder, ID, document, event, run};
 
 const NOTIFICATION: &str = "{\n  \"payload\": {\"aps\": {\"alert\": \"Hi\"}}\n}\n";
 
-/// The answer to an upload that was taken.
+/// Returns the answer to an accepted upload.
 fn taken(pushes: u64) -> Reply {
     json(202, document("running", pushes, 0, 0))
 }
 
-/// The stream of a batch that ends at once, all accepted.
+/// Returns the stream of a batch that ends at once, with all pushes accepted.
 fn ends(pushes: u64) -> Reply {
     events(event("end", &document("done", pushes, pushes, 0)))
 }
 
-/// A folder with a notification and a file of two devices.
+/// Creates a folder with a notification and a file of two devices.
 fn folder() -> (Folder, String, String) {
     let folder = Folder::new();
     let notification = folder.file("notification.json", NOTIFICATION);

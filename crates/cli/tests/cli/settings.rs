@@ -13,7 +13,7 @@ fn run(command: &mut Command) -> Run {
     Run::of(command.output().unwrap())
 }
 
-/// A config file with the key and this URL.
+/// Creates a config file with the key and this URL.
 fn file(folder: &Folder, name: &str, url: &str, key: &str) -> String {
     let path = folder.file(name, format!("url = \"{url}\"\nkey = \"{key}\"\n"));
     #[cfg(unix)]

@@ -3,7 +3,7 @@ use apns_mock::{Options, Server};
 use crate::fake::KEY;
 use crate::run::{Folder, Run, bare};
 
-/// Runs the doctor over TLS, against a server that has no doctor but answers.
+/// Runs the doctor over TLS, against a server that answers every request.
 async fn doctor(authority: Option<&str>) -> Run {
     let options = Options {
         http1: true,

@@ -34,7 +34,8 @@ async fn the_sandbox_adds_a_unique_id() {
     assert_eq!(answer.header("apns-unique-id").map(str::len), Some(36));
 }
 
-/// A request that breaks every rule is mended step by step; each answer is that of the first rule still broken.
+/// A request that violates every rule is corrected step by step. Each answer is that of the first rule that
+/// is still violated.
 #[tokio::test]
 async fn the_checks_come_in_their_order() {
     let harness = Harness::new().await;

@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 
 use crate::support::{Harness, NOW, Push, Signer, TEAM, TOKEN, TOPIC};
 
-/// One request; gives the status and the JSON.
+/// Sends a request. Returns the status and the JSON.
 pub(crate) async fn call(
     control: std::net::SocketAddr,
     method: &str,

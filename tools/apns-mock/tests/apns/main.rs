@@ -1,4 +1,4 @@
-//! The server from outside, over real connections.
+//! The server, tested over real connections.
 
 #[cfg(test)]
 mod auth;

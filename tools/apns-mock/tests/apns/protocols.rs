@@ -1,4 +1,4 @@
-//! Which protocol a client gets, by TLS, ALPN and its first bytes.
+//! Which protocol a client gets, depending on TLS, ALPN and its first bytes.
 
 use apns_mock::{Environment, Options};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -40,7 +40,7 @@ async fn http_1_1_is_answered_in_http2_frames_unless_it_is_on() {
     assert_eq!((head[3], &head[5..]), (SETTINGS, &[0; 4][..]));
 }
 
-/// The request as lines, and the answer's status line and body.
+/// Sends the request with HTTP/1.1. Returns the answer's status line and body.
 async fn http1(io: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), push: &Push) -> (String, String) {
     let mut request = format!(
         "POST {} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n",

@@ -83,7 +83,7 @@ impl Raw {
         timeout(PATIENCE, reading).await.expect("a frame in time")
     }
 
-    /// The next frame of a kind, without acknowledgements.
+    /// Returns the next frame of a kind, and skips acknowledgements.
     pub(crate) async fn next(&mut self, kind: u8) -> Frame {
         loop {
             let frame = self.read().await;
@@ -121,7 +121,7 @@ impl Raw {
     }
 }
 
-/// HPACK's integer with a prefix of 7 bits.
+/// Encodes an HPACK integer with a prefix of 7 bits.
 fn encode_length(block: &mut Vec<u8>, length: usize) {
     match u8::try_from(length) {
         Ok(short @ 0..127) => block.push(short),

@@ -1,4 +1,4 @@
-//! What devices show, and what is remembered of requests.
+//! What devices show, and which requests are recorded.
 
 use apns_mock::{Environment, Options, Record, Summary};
 

@@ -23,20 +23,20 @@ pub(crate) const TOPIC: &str = "com.example.app";
 pub(crate) const TOKEN: &str = "aa00000000000000000000000000000000000000000000000000000000000001";
 pub(crate) const ID: &str = "0f0e0d0c-0b0a-4908-8706-050403020100";
 
-/// The tests' time: 2026-01-01, in seconds.
+/// The time of the tests: 2026-01-01, in seconds.
 pub(crate) const NOW: i64 = 1_767_225_600;
 
-/// Long enough for anything that does happen; waited in full only by a failing test.
+/// Long enough for every expected event. Only a failing test waits for all of it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Long enough for loopback to show what does not happen.
+/// Long enough on loopback to see that something does not happen.
 pub(crate) const MOMENT: Duration = Duration::from_millis(150);
 
 /// A signing key.
 pub(crate) struct Signer {
     pub(crate) spec: KeySpec,
     pair: EcdsaKeyPair,
-    /// One token for each time of issue: signatures are random, and each would be another token.
+    /// One token per time of issue, because signatures are random and each would be a different token.
     made: Mutex<HashMap<i64, String>>,
 }
 
@@ -59,7 +59,7 @@ impl Signer {
         }
     }
 
-    /// The `authorization` header with a token issued at this time.
+    /// Returns the `authorization` header with a token issued at this time.
     pub(crate) fn bearer(&self, issued_at: i64) -> String {
         let make = || {
             let header = format!(r#"{{"alg":"ES256","kid":"{}"}}"#, self.spec.key_id);
@@ -76,12 +76,12 @@ impl Signer {
             .clone()
     }
 
-    /// The `authorization` header with any header and claims.
+    /// Returns the `authorization` header with this JWT header and these claims.
     pub(crate) fn sign(&self, header: &str, claims: &str) -> String {
         self.sign_as(&URL_SAFE_NO_PAD, header, claims)
     }
 
-    /// The same in another form of base64.
+    /// Does the same in another form of base64.
     pub(crate) fn sign_as(&self, base64: &impl Engine, header: &str, claims: &str) -> String {
         let signed = format!("{}.{}", base64.encode(header), base64.encode(claims));
         let signature = self.pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
@@ -89,7 +89,7 @@ impl Signer {
     }
 }
 
-/// A server with one key, one registered device and a clock that stands still.
+/// A server with one key, one registered device and a fixed clock.
 pub(crate) struct Harness {
     pub(crate) server: Server,
     pub(crate) signer: Signer,
@@ -114,28 +114,28 @@ impl Harness {
         Self { server, signer }
     }
 
-    /// An HTTP/2 client in production.
+    /// Returns an HTTP/2 client of production.
     pub(crate) async fn client(&self) -> Client {
         Client::connect(&self.server, Environment::Production).await
     }
 
-    /// A good push.
+    /// Returns a valid push.
     pub(crate) fn push(&self) -> Push {
         Push::new(&self.signer.bearer(NOW))
     }
 
-    /// The violations so far.
+    /// Returns the violations so far.
     pub(crate) fn violations(&self) -> Vec<String> {
         self.server.state().violations
     }
 
-    /// How many notifications the device shows.
+    /// Returns how many notifications the device shows.
     pub(crate) fn shown(&self) -> u64 {
         self.server.device(TOKEN)[0].screen.count
     }
 }
 
-/// A request to be.
+/// A request to send.
 #[derive(Clone)]
 pub(crate) struct Push {
     pub(crate) method: Method,
@@ -167,7 +167,7 @@ impl Push {
         self
     }
 
-    /// Replaces or adds a header.
+    /// Sets a header.
     pub(crate) fn set(self, name: &str, value: &str) -> Self {
         let mut push = self.without(name);
         push.headers.push((name.to_owned(), value.to_owned()));
@@ -195,7 +195,7 @@ impl Push {
     }
 }
 
-/// What came back.
+/// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -208,7 +208,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// The status and reason in one.
+    /// Returns the status and the reason as one text.
     pub(crate) fn reason(&self) -> String {
         if self.body.is_empty() {
             return self.status.to_string();
@@ -270,7 +270,7 @@ impl Client {
         })
     }
 
-    /// The answer's status and reason, or the error.
+    /// Returns the answer's status and reason, or the error.
     pub(crate) async fn reason(&self, push: &Push) -> String {
         match self.push(push).await {
             Ok(answer) => answer.reason(),
@@ -278,7 +278,7 @@ impl Client {
         }
     }
 
-    /// Waits until the server allows so many streams.
+    /// Waits until the server allows this many streams.
     pub(crate) async fn wait_for_limit(&self, streams: usize) {
         eventually(async || {
             self.send
@@ -293,7 +293,7 @@ impl Client {
     }
 }
 
-/// Waits for something that must come.
+/// Waits until a condition holds.
 pub(crate) async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !holds().await {
@@ -305,7 +305,7 @@ pub(crate) async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
         .expect("it never came true");
 }
 
-/// A TLS connection that trusts the server's authority and offers these protocols.
+/// Opens a TLS connection that trusts the server's authority and offers these protocols.
 pub(crate) async fn tls(server: &Server, environment: Environment, alpn: &[&str]) -> TlsStream<TcpStream> {
     let mut roots = rustls::RootCertStore::empty();
     roots

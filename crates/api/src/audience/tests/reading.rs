@@ -1,4 +1,4 @@
-//! What bodies of devices are read as, and which are refused for what they are.
+//! Which bodies of devices are accepted, and which are rejected because of their form.
 
 use super::*;
 

@@ -1,6 +1,6 @@
 use super::*;
 
-/// The terms of a batch whose upload has this head.
+/// Returns the terms of a batch whose upload has this header.
 fn terms(head: &Value) -> Terms {
     use crate::fixture::{caller, config};
     use crate::format::Format;
@@ -43,7 +43,8 @@ fn a_batch_is_sent_as_its_caller_says_and_its_deployment() {
     assert_eq!((off.expires_at, off.rate), (None, Some(7)));
 }
 
-/// Whether pushes with this notification may be sent twice, and whether they get collapse ids of ours.
+/// Returns whether pushes with this notification may be repeated, and whether they get generated collapse
+/// ids.
 fn repeated(notification: &Value) -> (bool, bool) {
     let terms = terms(&json!({"notification": notification}));
     (terms.repeatable, terms.collapse_repeats)

@@ -1,4 +1,4 @@
-//! A run from its campaign's document to its own: whom it leaves out is counted all the way.
+//! A run from its campaign's document to its own: the devices that it leaves out are counted in every step.
 
 use super::*;
 use ::batch::{Append, AudienceRef, Batch, Report};
@@ -10,7 +10,8 @@ use delivery::sql::fixture::Database;
 
 const GRACE: Duration = Duration::from_secs(3600);
 
-/// The documents of the run and of its batch. The answer to each step is lost: it is handed over twice.
+/// Returns the documents of the run and of its batch. The answer to each step is lost, so each is handed over
+/// twice.
 fn documents_of(campaign: &Value, devices: &[Device]) -> (Value, Value) {
     let config = config();
     let app = config.app("shop").unwrap();

@@ -68,7 +68,7 @@ fn one_token_may_stand_in_an_order_twice() {
     assert_eq!(pushes[0].token_hint, pushes[1].token_hint);
 }
 
-/// The places that each device repeats, of a request for these.
+/// Returns the index that each device of a request repeats, if it is a repetition.
 fn duplicates(devices: &Value) -> Vec<Option<usize>> {
     let mut body = valid(1);
     body["devices"] = devices.clone();

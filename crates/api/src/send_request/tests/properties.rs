@@ -5,7 +5,7 @@ use serde_json::{Map, json};
 use super::*;
 use crate::problem::Kind;
 
-/// Any JSON, with keys and texts of ours among the others.
+/// Generates any JSON, which often contains known names and values.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -56,7 +56,7 @@ fn word() -> impl Strategy<Value = String> {
     prop_oneof![3 => ours.prop_map(str::to_owned), 1 => ".{0,12}"]
 }
 
-/// The text of a token and what may be wrong with it.
+/// Generates the text of a token, sometimes with a fault.
 fn token() -> impl Strategy<Value = String> {
     ("[0-9a-f]{17,70}", "[ <>zZ=,{}]{0,3}", any::<bool>()).prop_map(|(digits, spoiler, upper)| {
         let digits = if upper { digits.to_uppercase() } else { digits };
@@ -64,7 +64,7 @@ fn token() -> impl Strategy<Value = String> {
     })
 }
 
-/// A way to a value inside a document, as a choice at each level.
+/// Generates a path to a value inside a document, as a choice at each level.
 fn way() -> impl Strategy<Value = Vec<prop::sample::Index>> {
     prop::collection::vec(any::<prop::sample::Index>(), 0..5)
 }
@@ -91,7 +91,7 @@ fn replace(document: &mut Value, way: &[prop::sample::Index], change: Value) {
     }
 }
 
-/// Runs `check` with the configuration made once and not for every case.
+/// Runs `check` with one configuration for all cases.
 fn hold<S: Strategy>(strategy: S, check: impl Fn(&Config, S::Value) -> Result<(), TestCaseError>) {
     let config = config();
     TestRunner::default()

@@ -1,4 +1,4 @@
-//! What is read liberally, and what is refused because it is ambiguous.
+//! What is read liberally, and what is rejected as ambiguous.
 
 use super::*;
 
@@ -152,7 +152,7 @@ fn a_name_that_occurs_twice_is_refused_with_its_pointer() {
     }
 }
 
-/// The first push goes to the device with this token, and the others repeat it.
+/// Asserts that the first push goes to the device with this token, and that the others repeat it.
 #[track_caller]
 fn assert_same_device(pushes: &[Push], token: &str) {
     assert_eq!(pushes[0].request.as_ref().unwrap().device_token.as_hex(), token);

@@ -1,4 +1,4 @@
-//! What is sent as written, and answered with a warning.
+//! What is sent unchanged and answered with a warning.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ fn order_of<'c>(config: &'c Config, body: &str, lines_in: bool) -> Result<SendRe
     SendRequest::parse_for(config.app("shop").unwrap(), body.as_bytes(), format, SEED, NOW)
 }
 
-/// The warnings in the answer to a request.
+/// Returns the warnings in the answer to a request.
 fn answered(body: &Value) -> Value {
     let config = config();
     let order =
@@ -25,7 +25,7 @@ fn answered(body: &Value) -> Value {
     document.get("warnings").cloned().unwrap_or_else(|| json!([]))
 }
 
-/// Their codes and pointers.
+/// Returns their codes and pointers.
 fn kinds(body: &Value) -> Vec<String> {
     let warnings = answered(body);
     let kind = |warning: &Value| {

@@ -76,7 +76,7 @@ fn a_chunk_has_at_most_60000_bytes() {
     assert_eq!(sizes(&told), [(0, 199), (199, 1)]);
 }
 
-/// The pushes that are left out, with the position of the first like each, in chunks.
+/// Returns the pushes that are left out, with the position of the first equal one, by chunk.
 fn duplicates(told: &Told) -> Vec<Vec<(usize, u32)>> {
     told.chunks.iter().map(|chunk| chunk.duplicates.clone()).collect()
 }

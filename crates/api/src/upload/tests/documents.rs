@@ -1,6 +1,6 @@
 use super::*;
 
-/// Uploads a document as it is written.
+/// Uploads a document from its text.
 fn raw(text: &str) -> Result<Told, Problem> {
     upload_as(Format::JSON, MAX_PUSHES, &[text.as_bytes()])
 }

@@ -7,7 +7,7 @@ use super::*;
 use crate::send_request::Push;
 use apns::ApnsId;
 
-/// A device with everything that it may have, and sometimes a fault.
+/// Generates a device with every field, and sometimes a fault.
 fn any_device() -> impl Strategy<Value = Value> {
     let token = prop_oneof![
         8 => "[0-9a-f]{2}{1,6}",
@@ -41,8 +41,8 @@ fn any_device() -> impl Strategy<Value = Value> {
         })
 }
 
-/// Reads all chunks as they are read when they are sent, with a collapse id each if the caller chose none. Gives what is sent,
-/// with its position.
+/// Parses all chunks as they are parsed when they are sent, each with a collapse id if the caller chose none.
+/// Returns the pushes with their positions.
 fn sent(told: &Told, config: &Config) -> Vec<(u32, Push)> {
     let app = config.app(&told.app).unwrap();
     let mut pushes = Vec::new();

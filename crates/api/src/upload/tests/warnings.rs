@@ -4,7 +4,7 @@ use super::*;
 use crate::batch;
 use ::batch::Batch;
 
-/// A device with a payload that has a badge of -1.
+/// Returns a device with a payload that has a badge of -1.
 fn odd(index: usize) -> Value {
     let mut device = device(index);
     device["payload"] = json!({"aps": {"badge": -1}});

@@ -1,4 +1,4 @@
-//! What callers do to audiences and campaigns, and in which states they can.
+//! The commands on audiences and campaigns, and the states that allow them.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The scheduler's loop: what is armed, written and called in which order, and what survives when it stops anywhere.
+//! The scheduler's loop: the order of alarms, writes and calls, and what survives when it stops at any point.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use delivery::sql::fixture::Database;
 /// When the campaigns of [`once`] are due.
 const DUE: Timestamp = Timestamp::from_secs(1_795_420_860);
 
-/// A scheduler that holds this state.
+/// Creates a scheduler with this state.
 fn scheduler(stored: &mut SchedulerState) -> (Scheduler, Database) {
     let database = database();
     for change in stored.take_changes() {
@@ -219,21 +219,21 @@ fn a_thousand_campaigns_that_are_due_at_once_are_started_in_minutes() {
     assert!(now.since(DUE) < 3 * MINUTE, "{:?}", now.since(DUE));
 }
 
-/// One thing that happens.
+/// A step of the simulation.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Pass(u64),
-    /// An event, after so many of whose effects the object ends, if it does.
+    /// The trigger. The object may stop after this number of its effects.
     Trigger(Option<usize>),
     Change(usize, CampaignAction, Option<usize>),
-    /// A call arrives where it is to, or not, and its end is reported, or not.
+    /// A call is executed or not, and its end is reported or not.
     Land {
         which: usize,
         arrives: bool,
         reports: bool,
         stop: Option<usize>,
     },
-    /// The rows of the next event cannot be written.
+    /// Writing the rows of the next event fails.
     FailWrites,
     Crash,
 }
@@ -253,9 +253,9 @@ struct World {
     batches: BTreeMap<String, Batch>,
     calls: Vec<Task>,
     fails_writes: bool,
-    /// Until when each campaign was due, by its index.
+    /// Until when the occurrences of each campaign were checked, by its index.
     seen: [Option<Timestamp>; 2],
-    /// What a caller had no answer to.
+    /// The actions to which callers got no answer.
     unanswered: [Option<CampaignAction>; 2],
 }
 
@@ -310,7 +310,7 @@ impl World {
         }
     }
 
-    /// The alarm, if it is due. The platform gives it once: what it leads to may not be lost for that.
+    /// Fires the alarm if it is due. The platform fires it once, and nothing may be lost because of that.
     fn alarm_comes(&mut self, stop: Option<usize>) {
         if self.alarm.is_some_and(|at| at <= self.now) {
             let Effect::Arm(at) = self.scheduler.alarm_came(self.now) else {
@@ -331,8 +331,8 @@ impl World {
         }
     }
 
-    /// Executes the effects of an event, until the object ends. The rows of an event are written together or not at all:
-    /// the platform commits what is written with no wait in between as one.
+    /// Executes the effects of an event, until the object stops. The rows of an event are written all or
+    /// none, because the platform commits writes without an await in between together.
     fn event(&mut self, event: Event, stop: Option<usize>) -> Option<Reply> {
         if self.scheduler.needs_rows() {
             let rows = self.database.execute(&SchedulerState::select());
@@ -414,7 +414,7 @@ impl World {
         }
     }
 
-    /// Lets time pass until nothing is left to do, and checks what has become of everything.
+    /// Lets time pass until nothing is left to do, and checks all results.
     fn settle(&mut self) {
         self.fails_writes = false;
         for index in 0..IDS.len() {

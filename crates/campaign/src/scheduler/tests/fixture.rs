@@ -1,4 +1,4 @@
-//! A scheduler with a database under it, for tests.
+//! A scheduler with a database, for tests.
 
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ pub(super) fn database() -> Database {
     database
 }
 
-/// What a restart makes of the scheduler, by way of the database.
+/// Restarts the scheduler from its database.
 pub(super) fn restarted(database: &Database, scheduler: &mut SchedulerState) -> SchedulerState {
     for statement in scheduler.take_changes() {
         database.execute(&statement);
@@ -155,7 +155,7 @@ pub(super) fn end(scheduler: &mut SchedulerState, id: &str, at: Timestamp, now: 
     assert_eq!(scheduler.apply(ended, GRACE, now), Reply::Done);
 }
 
-/// What the tasks are, each as a word and its run's moment or batch.
+/// Returns the due tasks as words, each with its run's moment or batch.
 pub(super) fn words(scheduler: &SchedulerState, now: Timestamp) -> Vec<String> {
     let word = |task: Task| match task {
         Task::Start { run, .. } => format!("start {}", run.at.since(NOW).as_secs()),
@@ -165,7 +165,7 @@ pub(super) fn words(scheduler: &SchedulerState, now: Timestamp) -> Vec<String> {
     scheduler.tasks(now).into_iter().map(word).collect()
 }
 
-/// Does all tasks that there are.
+/// Does all due tasks.
 pub(super) fn work(scheduler: &mut SchedulerState, now: Timestamp) {
     for key in scheduler.due(now) {
         if let Some(task) = scheduler.attempt(&key, now) {
@@ -175,25 +175,25 @@ pub(super) fn work(scheduler: &mut SchedulerState, now: Timestamp) {
 }
 
 impl SchedulerState {
-    /// The tasks that are due, none of them attempted.
+    /// Returns the due tasks without attempting them.
     pub(super) fn tasks(&self, now: Timestamp) -> Vec<Task> {
         let keys = self.due(now).into_iter();
         keys.filter_map(|key| self.task(&self.runs[&key])).collect()
     }
 
-    /// The next task, attempted.
+    /// Attempts the next task.
     pub(super) fn next_task(&mut self, now: Timestamp) -> Task {
         let key = self.due(now).remove(0);
         self.attempt(&key, now).unwrap()
     }
 
-    /// When a task is next due, or was.
+    /// Returns when the next task is due.
     pub(super) fn wake(&self) -> Option<Timestamp> {
         self.next_due(|_| false, Timestamp::default())
     }
 }
 
-/// A scheduler whose campaign `c` is in a state.
+/// Creates a scheduler whose campaign `c` is in this state.
 pub(super) fn in_state(wanted: State) -> SchedulerState {
     let mut new = campaign("c", hourly());
     if wanted == State::Draft {

@@ -1,4 +1,4 @@
-//! What a scheduler stores and says, to the letter.
+//! The exact bytes of what a scheduler stores and replies.
 
 use serde_json::json;
 

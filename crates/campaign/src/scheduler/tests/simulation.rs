@@ -1,4 +1,4 @@
-//! Ticks, callers, lost reports and restarts in any order, against a model of what must come of them.
+//! Ticks, callers, lost reports and restarts in any order, compared with a model.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,29 +11,29 @@ use super::*;
 use crate::schedule::Schedule;
 use delivery::sql::fixture::Database;
 
-/// One thing that happens.
+/// A step of the simulation.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     /// Time passes.
     Pass(u64),
     Tick,
     Change(usize, CampaignAction),
-    /// A task is taken; it lands later.
+    /// A task is taken, and executed later.
     Take(usize),
-    /// A task that was taken is done, or not, and reported as done, or not.
+    /// A task that was taken is done or not, and its end is reported or not.
     Land {
         which: usize,
         is_done: bool,
         is_reported: bool,
     },
-    /// Everything that is to be done is done and reported; what was taken still is to land.
+    /// All due tasks are done and reported. Tasks that were taken are still to be executed.
     Work,
     /// A batch ends.
     End(usize),
     Restart,
 }
 
-/// What a batch is, out there.
+/// The state of a batch outside the scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Batch {
     Sending,
@@ -42,7 +42,7 @@ enum Batch {
     Ended,
 }
 
-/// What must have come of an occurrence.
+/// The expected result of an occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Started,
@@ -54,10 +54,10 @@ struct World {
     database: Database,
     now: Timestamp,
     batches: BTreeMap<String, Batch>,
-    /// Batches of which a task has failed: what is wanted of them may have been given up.
+    /// Batches with a failed task, whose wanted control may have been given up.
     troubled: Vec<String>,
     taken: Vec<Task>,
-    /// By campaign: up to where occurrences have their fate.
+    /// Until when the occurrences of each campaign have an expected result.
     seen: [Timestamp; 2],
     fates: BTreeMap<Key, Fate>,
 }
@@ -145,7 +145,7 @@ impl World {
         self.check();
     }
 
-    /// What must come of the occurrences up to now.
+    /// Computes the expected results of the occurrences up to now.
     fn expect(&mut self, index: usize) {
         let state = state(&mut self.scheduler, IDS[index]);
         if !matches!(state, State::Scheduled | State::Running | State::Paused) {
@@ -192,7 +192,7 @@ impl World {
         }
     }
 
-    /// Does all that is to be done.
+    /// Does all due tasks.
     fn work(&mut self) {
         for key in self.scheduler.due(self.now) {
             if let Some(task) = self.scheduler.attempt(&key, self.now) {
@@ -209,7 +209,7 @@ impl World {
         }
     }
 
-    /// What holds after each step.
+    /// Checks what holds after each step.
     fn check(&mut self) {
         for task in self.scheduler.tasks(self.now) {
             if let Task::Start { campaign, .. } = task {
@@ -232,7 +232,7 @@ impl World {
         assert_eq!(self.scheduler.runs.len(), self.fates.len());
     }
 
-    /// Does all that is to be done, and checks what has come of everything.
+    /// Does all due tasks, and checks all results.
     fn settle(&mut self) {
         for task in std::mem::take(&mut self.taken) {
             self.land(&task, true, true);

@@ -1,4 +1,4 @@
-//! The tasks of runs: what is given, until when, and what comes of reports that are late.
+//! The tasks of runs: which there are, until when, and what a late report changes.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ const DUE: Timestamp = Timestamp::from_secs(1_795_420_860);
 
 const NOTHING: [&str; 0] = [];
 
-/// A scheduler whose campaign `c` has a run that is to be started.
+/// Creates a scheduler whose campaign `c` has a run that must be started.
 fn starting() -> SchedulerState {
     let mut scheduler = scheduler(vec![campaign("c", once())]);
     scheduler.tick(GRACE, DUE);
     scheduler
 }
 
-/// A scheduler whose campaign `c` has a run that was started.
+/// Creates a scheduler whose campaign `c` has a run that was started.
 fn running() -> SchedulerState {
     let mut scheduler = starting();
     work(&mut scheduler, DUE);
