@@ -245,7 +245,7 @@ enum Batch {
     Cancelled,
 }
 
-struct World {
+struct Simulation {
     scheduler: Scheduler,
     database: Database,
     alarm: Option<Timestamp>,
@@ -268,7 +268,7 @@ fn schedules() -> [serde_json::Value; 2] {
     ]
 }
 
-impl World {
+impl Simulation {
     fn new() -> Self {
         let [first, second] = schedules();
         let mut stored = fixture::scheduler(vec![campaign(IDS[0], first), campaign(IDS[1], second)]);
@@ -492,7 +492,7 @@ proptest! {
 
     #[test]
     fn wherever_it_stops_each_due_run_is_started_once_or_recorded_and_each_cancel_and_pause_is_told(steps in steps()) {
-        let mut world = World::new();
+        let mut world = Simulation::new();
         for step in steps {
             world.step(step);
         }

@@ -49,7 +49,7 @@ enum Fate {
     Missed,
 }
 
-struct World {
+struct Simulation {
     scheduler: SchedulerState,
     database: Database,
     now: Timestamp,
@@ -71,7 +71,7 @@ fn schedules() -> [serde_json::Value; 2] {
     ]
 }
 
-impl World {
+impl Simulation {
     fn new() -> Self {
         let [first, second] = schedules();
         Self {
@@ -302,7 +302,7 @@ proptest! {
 
     #[test]
     fn each_occurrence_is_started_once_or_recorded_and_nothing_starts_after_a_cancel(steps in steps()) {
-        let mut world = World::new();
+        let mut world = Simulation::new();
         for step in steps {
             world.step(step);
         }
