@@ -19,82 +19,82 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Where production listens.
+    /// Address of production
     #[arg(long, default_value = "127.0.0.1:0")]
     production: SocketAddr,
-    /// Where the sandbox listens.
+    /// Address of the sandbox
     #[arg(long, default_value = "127.0.0.1:0")]
     sandbox: SocketAddr,
-    /// Where the control port listens.
+    /// Address of the control port
     #[arg(long, default_value = "127.0.0.1:0")]
     control: SocketAddr,
-    /// Write the certificate authority to trust to this file, in PEM.
+    /// Write the certificate authority to trust to this file, in PEM
     #[arg(long)]
     ca: Option<PathBuf>,
-    /// Also serve HTTP/1.1 on the push ports.
+    /// Also serve HTTP/1.1 on the push ports
     #[arg(long)]
     http1: bool,
-    /// No TLS.
+    /// Disable TLS
     #[arg(long)]
     plaintext: bool,
-    /// How late answers are, in milliseconds.
+    /// Latency of answers in milliseconds
     #[arg(long, default_value_t = 0)]
     latency: u64,
-    /// Streams per connection before a valid token was seen.
+    /// Streams per connection before a valid provider token
     #[arg(long, default_value_t = INITIAL_STREAMS)]
     initial_streams: u32,
-    /// Streams per connection once a valid token was seen.
+    /// Streams per connection after a valid provider token
     #[arg(long, default_value_t = DEFAULT_STREAMS)]
     streams: u32,
-    /// Threads; 1 for everything on one.
+    /// Number of threads
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// What is remembered of notifications.
+    /// What to record about notifications
     #[arg(long, value_enum, default_value_t = RecordArgument::All)]
     record: RecordArgument,
-    /// How many of the last requests are remembered, with --record last or all.
+    /// How many of the last requests to keep, with --record last or all
     #[arg(long, default_value_t = DEFAULT_REQUESTS_KEPT)]
     requests: usize,
-    /// What unregistered device tokens are.
+    /// How to treat unknown device tokens
     #[arg(long, value_enum, default_value_t = UnknownArgument::Bad)]
     unknown: UnknownArgument,
-    /// Signing keys: a JSON file with a list of what POST /keys takes.
+    /// Signing keys: a JSON file with a list of bodies of POST /keys
     #[arg(long)]
     keys: Option<PathBuf>,
-    /// Hold the 20 minutes between provider tokens on each connection only, not over all connections.
+    /// Enforce the 20 minutes between provider tokens per connection, and not over all connections
     #[arg(long)]
     token_floor_per_connection: bool,
-    /// Take provider tokens in any form of base64, not only in base64url without padding.
+    /// Accept provider tokens in any form of base64, and not only in base64url without padding
     #[arg(long)]
     any_base64: bool,
-    /// Drop a connection's stream limit to 1 after an error and restore it after a success.
+    /// Reduce a connection's stream limit to 1 after an error, and restore it after a success
     #[arg(long)]
     throttle_on_error: bool,
-    /// Log a violation when a device is pushed again after a 410.
+    /// Log a violation when a device is pushed again after a 410
     #[arg(long)]
     watch_gone: bool,
-    /// Stop when standard input ends.
+    /// Stop when standard input ends
     #[arg(long)]
     until_stdin_closes: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum RecordArgument {
-    /// Nothing.
+    /// Nothing
     None,
-    /// How many notifications each device shows.
+    /// The number of notifications per device
     Count,
-    /// The last of each device, and the last requests.
+    /// The last notification per device, and the last requests
     Last,
-    /// Everything.
+    /// Everything
     All,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum UnknownArgument {
-    /// Good for any topic.
+    /// As registered for any topic
     Registered,
-    /// BadDeviceToken.
+    /// As BadDeviceToken
     Bad,
 }
 

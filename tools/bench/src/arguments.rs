@@ -8,11 +8,11 @@ use clap::{Args, Parser, Subcommand};
 use crate::project;
 use crate::sender::{LeftOut, Sender, Transport};
 
-/// apns-edge and other senders of push notifications, side by side
+/// Compare apns-edge with other senders of push notifications
 #[derive(Debug, Clone, Parser)]
 #[command(name = "bench")]
 pub(crate) struct Arguments {
-    /// What else can be measured than all senders side by side
+    /// A measurement other than the comparison
     #[command(subcommand)]
     pub(crate) task: Option<Task>,
     /// Node 22.12 or later, for the senders from npm
@@ -24,34 +24,34 @@ pub(crate) struct Arguments {
     /// The folder of the built Worker
     #[arg(long, value_name = "FOLDER", default_value_os_t = project::root().join("build"))]
     pub(crate) worker: PathBuf,
-    /// apns-mock [default: the one beside this program]
+    /// apns-mock [default: the one in the folder of this program]
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) mock: Option<PathBuf>,
-    /// How many pushes a run sends, unless that would take too long [default: 100000, or 20000 where a sender is slow]
+    /// Number of pushes per run, fewer if that would take too long [default: 100000, or 20000 for slow senders]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) pushes: Option<u64>,
-    /// How often each measurement is made
+    /// Number of runs per measurement
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) runs: u16,
-    /// Run this sender alone, or these if given several times
+    /// Measure only this sender; can be repeated
     #[arg(long, value_name = "SENDER")]
     pub(crate) only: Vec<Sender>,
-    /// How long the APNs server takes for an answer, in milliseconds
+    /// Latency of the APNs server in milliseconds
     #[arg(long, value_name = "MS", value_delimiter = ',', default_values_t = [0, 50])]
     pub(crate) latency: Vec<u64>,
-    /// Send a million pushes (or --pushes) and look at the sender's memory instead
+    /// Send a million pushes (or --pushes) and sample the sender's memory instead
     #[arg(long)]
     pub(crate) memory: bool,
     /// Print the figures as one line of JSON, the last on standard output
     #[arg(long)]
     pub(crate) json: bool,
-    /// Draw the chart into this file [default: docs/internals/benchmark.svg, after a run of everything]
+    /// Write the chart to this file [default: docs/internals/benchmark.svg, after a run of everything]
     #[arg(long, value_name = "FILE")]
     pub(crate) chart: Option<PathBuf>,
-    /// Set when this program runs itself in a network of its own
+    /// Set when this program runs itself in its own network
     #[arg(long, hide = true)]
     pub(crate) isolated: bool,
-    /// What could not be installed, and why
+    /// A sender that could not be installed, with the reason
     #[arg(long, hide = true, value_name = "SENDER=REASON")]
     pub(crate) left_out: Vec<LeftOut>,
 }
@@ -59,35 +59,35 @@ pub(crate) struct Arguments {
 /// The other measurements.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Task {
-    /// One durable batch, from its upload to its last receipt, and what it costs (docs/internals/benchmark-batch.md)
+    /// Measure one durable batch from its upload to its last receipt, and its cost (docs/internals/benchmark-batch.md)
     Batch(BatchArguments),
 }
 
 /// The arguments of the batch measurement.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BatchArguments {
-    /// How many pushes the batch has, one to a device
+    /// Number of pushes of the batch, one per device
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=MOST_PUSHES))]
     pub(crate) pushes: u64,
-    /// How long the APNs server takes for an answer, in milliseconds
+    /// Latency of the APNs server in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 50)]
     pub(crate) latency: u64,
-    /// How the Worker talks to the APNs server
+    /// Transport of the Worker
     #[arg(long, default_value = "socket", value_parser = ["socket", "fetch"])]
     pub(crate) transport: String,
-    /// How many connections the socket transport may have, of 1000 streams each
+    /// The most connections of the socket transport, with 1000 streams each
     #[arg(long, value_name = "N", default_value = "4")]
     pub(crate) connections: NonZeroU8,
-    /// How many messages of the queue an invocation may get, 1 to 100
+    /// The most queue messages per invocation, 1 to 100
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) messages: u8,
-    /// The most that V8 may have for the heap of an isolate, in MB: Cloudflare's limit; 0 for none
+    /// The largest V8 heap of an isolate in MB, by default Cloudflare's limit; 0 for no limit
     #[arg(long, value_name = "MB", default_value_t = 128)]
     pub(crate) heap: u32,
     /// Print the figures as one line of JSON, the last on standard output
     #[arg(long)]
     pub(crate) json: bool,
-    /// Write the figures into docs/internals/benchmark-batch.md
+    /// Write the figures to docs/internals/benchmark-batch.md
     #[arg(long)]
     pub(crate) write: bool,
 }
@@ -104,7 +104,7 @@ impl BatchArguments {
     }
 }
 
-/// The most pushes of a measured batch. The mock numbers its devices, and one is reserved for the warm-up.
+/// The most pushes of a measured batch. The mock numbers all devices, including those of the warm-up.
 const MOST_PUSHES: u64 = 50_000_000;
 
 impl Arguments {

@@ -5,10 +5,10 @@ use clap::Args;
 
 use crate::{build, process, progress, setup};
 
-/// Measure apns-edge beside other senders (docs/internals/benchmark.md)
+/// Compare apns-edge with other senders (docs/internals/benchmark.md)
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// Passed on to the benchmark: `--json`, `--pushes N`, `--runs N`, `--only SENDER`, `--memory` ...
+    /// Options of the benchmark: `--json`, `--pushes N`, `--runs N`, `--only SENDER`, `--memory` ...
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
     options: Vec<String>,
 }

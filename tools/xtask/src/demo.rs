@@ -31,7 +31,7 @@ const TRANSPORTS: [&str; 2] = ["fetch", "socket"];
 pub(crate) struct Demo {
     #[command(subcommand)]
     other: Option<Other>,
-    /// How many pushes to send, one to a device
+    /// Number of pushes to send, one per device
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = value_parser!(u32).range(1..))]
     notifications: u32,
     #[command(flatten)]
@@ -41,13 +41,13 @@ pub(crate) struct Demo {
 /// The options of all demos.
 #[derive(Debug, Args)]
 struct Options {
-    /// How long the APNs server takes to answer, in milliseconds
+    /// Latency of the APNs server in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 0)]
     latency: u64,
-    /// How the Worker talks to the APNs server
+    /// Transport of the Worker
     #[arg(long, default_value = TRANSPORTS[0], value_parser = TRANSPORTS)]
     transport: String,
-    /// End when all is sent, instead of staying up for your own requests
+    /// Exit when everything is sent, and do not wait for your own requests
     #[arg(long)]
     once: bool,
     /// Print the result as one line of JSON, and nothing else, on standard output

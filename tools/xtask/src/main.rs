@@ -35,13 +35,13 @@ struct Cli {
 /// The tasks.
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Download and build the tools that the other commands need; they do it by themselves too
+    /// Download and build the tools that the other commands need, which they also do themselves
     Setup,
     /// Build the Worker into build/ (`wrangler deploy` runs this)
     Build,
     /// Run the quick checks: formatting, clippy, unit tests
     Check,
-    /// Run all checks and tests, the end-to-end tests included
+    /// Run all checks and tests, including the end-to-end tests
     Test,
     E2e(test::EndToEnd),
     Demo(demo::Demo),

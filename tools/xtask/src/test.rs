@@ -47,7 +47,7 @@ fn deployment(ready: &Ready) -> Result<()> {
 
 /// Run end-to-end tests against a quick build of the Worker
 ///
-/// Without names it runs all of them. A release build, which `cargo xtask test` makes, differs in size and speed alone.
+/// Without names it runs all of them. A release build, which `cargo xtask test` makes, differs only in size and speed.
 #[derive(Debug, Args)]
 pub(crate) struct EndToEnd {
     /// Parts of the names of the tests to run

@@ -3,7 +3,7 @@ use apns_mock::{Options, Server};
 use crate::fake::KEY;
 use crate::run::{Folder, Run, bare};
 
-/// Runs the doctor over TLS, against a server that answers every request.
+/// Runs the doctor over TLS against an APNs server, which answers but has no doctor.
 async fn doctor(authority: Option<&str>) -> Run {
     let options = Options {
         http1: true,

@@ -22,7 +22,7 @@ use crate::stack::{APP, Stack};
 /// Import an audience, schedule a campaign for the next minute, and watch its run
 #[derive(Debug, Args)]
 pub(crate) struct Campaign {
-    /// How many devices the audience has
+    /// Number of devices of the audience
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = value_parser!(u32).range(1..))]
     devices: u32,
     #[command(flatten)]
