@@ -19,7 +19,7 @@ pub struct ByteBudget {
     held: RefCell<BTreeMap<u64, Held>>,
 }
 
-/// The bytes and the time of a reservation.
+/// The bytes of a reservation, and until when it counts.
 #[derive(Debug)]
 struct Held {
     bytes: usize,

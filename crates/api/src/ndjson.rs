@@ -188,7 +188,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The lines of a body that comes in these pieces: number, size, text.
+    /// Returns the lines of a body that arrives in these pieces: number, size, text.
     fn lines(pieces: &[&[u8]], limit: usize) -> Vec<(u32, usize, Option<String>)> {
         let told = |line: Line<'_>| {
             let text = line.text.map(|text| String::from_utf8(text.to_vec()).unwrap());

@@ -258,7 +258,7 @@ mod tests {
         }
     }
 
-    /// So many bytes, made as they are read: the test holds no file either.
+    /// A source of this many bytes, generated as they are read, so that the test holds no file either.
     struct Endless<'t> {
         line: &'t [u8],
         at: usize,
@@ -277,7 +277,7 @@ mod tests {
         }
     }
 
-    /// The most bytes held while so many lines go through, and how many lines came out.
+    /// Returns the most bytes held while this many lines are read, and how many lines were written.
     fn most_held(line: &[u8], lines: usize) -> (usize, usize) {
         let source = Endless {
             line,

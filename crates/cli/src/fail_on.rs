@@ -6,7 +6,7 @@
 
 use clap::ValueEnum;
 
-/// What ends a command with exit code 1, beside what needs a person.
+/// Results that make a command exit with code 1, in addition to those that need a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FailOn {
     /// Any push that was not accepted

@@ -79,7 +79,7 @@ fn not_whole(payload: Value) -> Result<Value, Failure> {
     Err(Failure::Usage(text.to_owned()))
 }
 
-/// What becomes of an order with faulty devices.
+/// How a request with invalid devices is handled.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum OnInvalid {
     /// Leave them out

@@ -162,7 +162,7 @@ mod tests {
         StoredDevice { id, device }
     }
 
-    /// What an export says whose shards have devices with these ids, and how many pages it asked for.
+    /// Exports shards whose devices have these ids. Returns the text, and how many pages were requested.
     fn exported(mut export: Export, shards: &[&[u64]]) -> (String, u32) {
         let (mut text, mut pages) = (String::new(), 0);
         while let Some(next) = export.turn() {

@@ -185,7 +185,7 @@ mod tests {
     use super::*;
     use apns::fault::{FaultKind, Faults, Pointer};
 
-    /// Faults of so many kinds, one a line.
+    /// Returns faults of this many kinds, one per line.
     fn of_kinds(kinds: u32) -> LineFaults {
         let mut all = LineFaults::default();
         for line in 1..=kinds {

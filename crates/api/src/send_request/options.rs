@@ -103,7 +103,7 @@ pub const MAX_RATE: u32 = 1_000_000;
 /// The largest weight. Finer shares than a hundredth are not useful.
 pub const MAX_WEIGHT: u32 = 100;
 
-/// A minute would be too short for the first delay of a retry.
+/// In less than a minute there is no time for the first delay of a retry.
 pub const MIN_RETRY_FOR: Duration = Duration::from_secs(60);
 
 /// The longest time for which APNs keeps a notification for a device.

@@ -101,7 +101,7 @@ mod tests {
     use crate::audience::{Command, Device, Reply};
     use delivery::sql::fixture::Database;
 
-    /// Moments in seconds that are far enough from one another.
+    /// Moments in seconds that are on different days.
     const TODAY: u64 = 10 * 86_400;
     const TOMORROW: u64 = TODAY + 86_400;
 

@@ -63,12 +63,12 @@ struct Cut {
     part_bytes: u32,
 }
 
-/// What a file of devices holds.
+/// The form of a file of devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// An object or a token a line
+    /// One object or token per line
     Ndjson,
-    /// A row a device, below a row of names
+    /// One row per device, after a row of names
     Csv,
 }
 

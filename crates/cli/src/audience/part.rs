@@ -162,7 +162,7 @@ mod tests {
 
     const ALL: u64 = 1;
 
-    /// The bodies of all parts, and the lines that are left out.
+    /// Returns the bodies of all parts, and the lines that are left out.
     fn cut<R: BufRead>(mut parts: Parts<R>) -> (Vec<String>, Vec<u64>) {
         let (mut bodies, mut too_long) = (Vec::new(), Vec::new());
         while let Some(part) = parts.cut().unwrap() {

@@ -157,7 +157,7 @@ mod tests {
 
     type Pieces<'t> = BufReader<&'t [u8]>;
 
-    /// The records and the lines on which they begin, read in pieces of so many bytes.
+    /// Reads the records, in pieces of this many bytes. Returns each with the line at which it begins.
     fn read<'t>(
         records: fn(Pieces<'t>) -> Records<Pieces<'t>>,
         text: &'t str,

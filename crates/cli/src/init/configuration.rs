@@ -106,7 +106,7 @@ mod tests {
         }
     }
 
-    /// The file of this repository.
+    /// Returns the file of this repository.
     fn base() -> String {
         std::fs::read_to_string(docs_reader::root().join("wrangler.toml")).unwrap()
     }

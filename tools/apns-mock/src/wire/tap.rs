@@ -219,7 +219,7 @@ mod tests {
     use crate::options::Options;
     use crate::simulation::Simulation;
 
-    /// Reads and writes so few bytes at a time that every frame, and every head of one, comes in pieces.
+    /// Reads and writes so few bytes at a time that every frame, and every frame header, is split.
     struct Narrow<T>(T, usize);
 
     impl<T: AsyncRead + Unpin> AsyncRead for Narrow<T> {
