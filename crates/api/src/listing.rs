@@ -13,6 +13,8 @@ use apns::credential::Credential;
 use apns::fault::Faults;
 use batch::dead_letter::{self, DeadLetter};
 use batch::registry::{Cursor, Entry, Filter, Page};
+use documents::batch::{BatchSummary, Batches};
+use documents::dead_letter::DeadLetters;
 use parameters::Parameters;
 
 /// Parses the query string of `GET /v1/batches`.
@@ -149,7 +151,7 @@ impl ReceiptRange {
 pub fn batches(page: &Page) -> Answer {
     json(&Batches {
         batches: page.batches.iter().map(batch).collect(),
-        cursor: page.cursor.as_ref(),
+        cursor: page.cursor.as_ref().map(ToString::to_string),
     })
 }
 
@@ -158,7 +160,7 @@ pub fn batches(page: &Page) -> Answer {
 pub fn dead_letters(page: &dead_letter::Page) -> Answer {
     json(&DeadLetters {
         dead_letters: page.letters.iter().map(dead_letter).collect(),
-        cursor: page.cursor.as_ref(),
+        cursor: page.cursor.as_ref().map(ToString::to_string),
     })
 }
 
@@ -177,61 +179,26 @@ fn one_of(parameters: &mut Parameters, name: &str, words: &[&'static str]) -> Op
     })
 }
 
-#[derive(Serialize)]
-struct Batches<'p> {
-    batches: Vec<BatchEntry<'p>>,
-    cursor: Option<&'p Cursor>,
-}
-
-#[derive(Serialize)]
-struct BatchEntry<'p> {
-    id: &'p str,
-    app: &'p str,
-    state: &'p str,
-    created_at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ended_at: Option<String>,
-    pushes: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    webhook: Option<&'p str>,
-}
-
-fn batch(entry: &Entry) -> BatchEntry<'_> {
-    BatchEntry {
-        id: &entry.id,
-        app: &entry.app,
-        state: &entry.state,
+fn batch(entry: &Entry) -> BatchSummary {
+    BatchSummary {
+        id: entry.id.clone(),
+        app: entry.app.clone(),
+        state: entry.state.as_str().into(),
         created_at: entry.created_at.to_string(),
         ended_at: entry.ended_at.map(|ended_at| ended_at.to_string()),
         pushes: entry.pushes,
-        webhook: entry.webhook.as_deref(),
+        webhook: entry.webhook.clone(),
     }
 }
 
-#[derive(Serialize)]
-struct DeadLetters<'p> {
-    dead_letters: Vec<LetterEntry<'p>>,
-    cursor: Option<&'p Cursor>,
-}
-
-#[derive(Serialize)]
-struct LetterEntry<'p> {
-    id: &'p str,
-    queue: &'p str,
-    received_at: String,
-    problem: &'p str,
-    bytes: u64,
-    body: &'p str,
-}
-
-fn dead_letter(letter: &DeadLetter) -> LetterEntry<'_> {
-    LetterEntry {
-        id: &letter.id,
-        queue: &letter.queue,
+fn dead_letter(letter: &DeadLetter) -> documents::dead_letter::DeadLetter {
+    documents::dead_letter::DeadLetter {
+        id: letter.id.clone(),
+        queue: letter.queue.clone(),
         received_at: letter.received_at.to_string(),
-        problem: &letter.problem,
+        problem: letter.problem.clone(),
         bytes: letter.bytes,
-        body: &letter.body,
+        body: letter.body.clone(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use clap::{Args, Subcommand, value_parser};
-use serde::Deserialize;
+use documents::audience::DeviceCount;
 use serde_json::{Value, json};
 
 use crate::client::Method;
@@ -124,13 +124,6 @@ fn delete(session: &Session, name: &Name) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The server's count of devices.
-#[derive(Deserialize)]
-struct Counted {
-    devices: u64,
-    of: u64,
-}
-
 impl Count {
     fn run(&self, session: &Session) -> Result<Exit, Failure> {
         let segment: Option<Value> = match &self.segment {
@@ -140,7 +133,7 @@ impl Count {
         let body = some([("segment", segment)]);
         let path = format!("{}/count", self.name.path());
         let answer = session.with_retries(|| session.client.json(Method::Post, &path, &body))?;
-        let counted: Counted = serde_json::from_str(&answer.text)
+        let counted: DeviceCount = serde_json::from_str(&answer.text)
             .map_err(|error| session.client.unreadable(error.to_string()))?;
         session.output.result(&answer.text, || {
             format!("{} of {} devices", counted.devices, counted.of)

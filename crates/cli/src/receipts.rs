@@ -1,7 +1,7 @@
 //! `apns-edge receipts`, `gone` and `suspect`: prints the results of a batch's pushes as lines of JSON.
 
 use clap::Args;
-use serde::Deserialize;
+use documents::batch::{BatchState, ReceiptsEnd};
 
 use crate::batch::BatchId;
 use crate::exit::Exit;
@@ -81,8 +81,8 @@ fn write(
     path: &str,
     filter: Option<(&str, &str)>,
 ) -> Result<Exit, Failure> {
-    let LastOfBatch { state, .. } = output.write(session, path, filter)?;
-    if !matches!(state.as_str(), "done" | "cancelled") {
+    let ReceiptsEnd { state, .. } = output.write(session, path, filter)?;
+    if !matches!(state, BatchState::Done | BatchState::Cancelled) {
         session
             .output
             .note(&format!("the batch is {state}: more may be to come"));
@@ -90,14 +90,7 @@ fn write(
     Ok(Exit::Done)
 }
 
-#[derive(Deserialize)]
-struct LastOfBatch {
-    cursor: Option<String>,
-    more: bool,
-    state: String,
-}
-
-impl Last for LastOfBatch {
+impl Last for ReceiptsEnd {
     fn is_end(&self) -> bool {
         !self.more
     }

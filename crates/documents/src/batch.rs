@@ -182,3 +182,45 @@ pub struct BatchOptions {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
 }
+
+/// The answer to `GET /v1/batches`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batches {
+    /// The batches, newest first.
+    pub batches: Vec<BatchSummary>,
+    /// Where the next page begins. `null` if there is none.
+    pub cursor: Option<String>,
+}
+
+/// A batch in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchSummary {
+    /// The batch's id.
+    pub id: String,
+    /// The app that it sends as.
+    pub app: String,
+    /// The batch's state.
+    pub state: BatchState,
+    /// When the upload began.
+    pub created_at: String,
+    /// When the batch ended. Absent before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+    /// How many pushes it has.
+    #[serde(default)]
+    pub pushes: u64,
+    /// The state of its webhook. Absent if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
+}
+
+/// The last line of a page of receipts or of rejected devices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptsEnd {
+    /// Where the next page begins. `null` if there is none.
+    pub cursor: Option<String>,
+    /// Whether there is a next page.
+    pub more: bool,
+    /// The batch's state.
+    pub state: BatchState,
+}

@@ -8,7 +8,10 @@
 
 mod word;
 
+pub mod audience;
 pub mod batch;
+pub mod campaign;
+pub mod dead_letter;
 pub mod invalid;
 pub mod left_out;
 pub mod problem;

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::Answer;
+use crate::{Answer, convert};
 use apns::time::Timestamp;
 use campaign::audience::{Counter, Reply, StoredDevice};
+use documents::audience::{Audience, Audiences, DeviceCount, UploadReport};
 use documents::{InvalidKind, InvalidLine};
 
 /// The description of an audience.
@@ -127,57 +128,64 @@ impl Tally {
 /// Returns the document of an audience, with its contents if `totals` is given.
 #[must_use]
 pub fn document(audience: &AudienceView<'_>, totals: Option<&Totals>) -> Answer {
-    json(&Document {
-        fields: fields(audience),
+    json(&Audience {
         devices: totals.map(|totals| totals.of),
         suspects: totals.map(|totals| totals.suspects),
-        time_zones: totals.map(|totals| totals.zones().filter(|zone| !zone.is_empty()).count()),
+        time_zones: totals
+            .map(|totals| convert::number(totals.zones().filter(|zone| !zone.is_empty()).count())),
+        ..uncounted(audience)
     })
 }
 
 /// Answers `GET /v1/audiences`.
 #[must_use]
 pub fn list(audiences: &[AudienceView<'_>]) -> Answer {
-    json(&List {
-        audiences: audiences.iter().map(fields).collect(),
+    json(&Audiences {
+        audiences: audiences.iter().map(uncounted).collect(),
     })
 }
 
 /// Answers `POST /v1/audiences/{name}/devices`.
 #[must_use]
 pub fn imported(audience: &str, tally: &Tally) -> Answer {
-    json(&Imported {
-        audience,
+    json(&UploadReport {
+        audience: audience.to_owned(),
         received: tally.received,
-        added: tally.added,
-        updated: tally.updated,
+        added: Some(tally.added),
+        updated: Some(tally.updated),
+        removed: None,
         invalid: tally.invalid,
-        invalid_lines: &tally.invalid_lines,
-        invalid_kinds: &tally.invalid_kinds,
-        warnings: tally.warnings,
-        warning_lines: &tally.warning_lines,
-        warning_kinds: &tally.warning_kinds,
+        invalid_lines: tally.invalid_lines.clone(),
+        invalid_kinds: tally.invalid_kinds.clone(),
+        warnings: Some(tally.warnings),
+        warning_lines: Some(tally.warning_lines.clone()),
+        warning_kinds: tally.warning_kinds.clone(),
     })
 }
 
 /// Answers `DELETE /v1/audiences/{name}/devices`.
 #[must_use]
 pub fn removed(audience: &str, tally: &Tally) -> Answer {
-    json(&Removed {
-        audience,
+    json(&UploadReport {
+        audience: audience.to_owned(),
         received: tally.received,
-        removed: tally.removed,
+        added: None,
+        updated: None,
+        removed: Some(tally.removed),
         invalid: tally.invalid,
-        invalid_lines: &tally.invalid_lines,
-        invalid_kinds: &tally.invalid_kinds,
+        invalid_lines: tally.invalid_lines.clone(),
+        invalid_kinds: tally.invalid_kinds.clone(),
+        warnings: None,
+        warning_lines: None,
+        warning_kinds: Vec::new(),
     })
 }
 
 /// Answers `POST /v1/audiences/{name}/count`.
 #[must_use]
 pub fn count(audience: &str, totals: &Totals) -> Answer {
-    json(&Counted {
-        audience,
+    json(&DeviceCount {
+        audience: audience.to_owned(),
         devices: totals.devices,
         of: totals.of,
     })
@@ -198,72 +206,16 @@ fn json(document: &impl Serialize) -> Answer {
     Answer::json(serde_json::to_string(document).unwrap_or_default())
 }
 
-#[derive(Serialize)]
-struct AudienceFields<'a> {
-    name: &'a str,
-    app: &'a str,
-    shards: u32,
-    created_at: String,
-}
-
-fn fields<'a>(audience: &AudienceView<'a>) -> AudienceFields<'a> {
-    AudienceFields {
-        name: audience.name,
-        app: audience.app,
+fn uncounted(audience: &AudienceView<'_>) -> Audience {
+    Audience {
+        name: audience.name.to_owned(),
+        app: audience.app.to_owned(),
         shards: audience.shards,
         created_at: audience.created_at.to_string(),
+        devices: None,
+        suspects: None,
+        time_zones: None,
     }
-}
-
-#[derive(Serialize)]
-struct Document<'a> {
-    #[serde(flatten)]
-    fields: AudienceFields<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    devices: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    suspects: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    time_zones: Option<usize>,
-}
-
-#[derive(Serialize)]
-struct List<'a> {
-    audiences: Vec<AudienceFields<'a>>,
-}
-
-#[derive(Serialize)]
-struct Imported<'a> {
-    audience: &'a str,
-    received: u64,
-    added: u64,
-    updated: u64,
-    invalid: u64,
-    invalid_lines: &'a [InvalidLine],
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    invalid_kinds: &'a [InvalidKind],
-    warnings: u64,
-    warning_lines: &'a [InvalidLine],
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    warning_kinds: &'a [InvalidKind],
-}
-
-#[derive(Serialize)]
-struct Removed<'a> {
-    audience: &'a str,
-    received: u64,
-    removed: u64,
-    invalid: u64,
-    invalid_lines: &'a [InvalidLine],
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    invalid_kinds: &'a [InvalidKind],
-}
-
-#[derive(Serialize)]
-struct Counted<'a> {
-    audience: &'a str,
-    devices: u64,
-    of: u64,
 }
 
 #[derive(Serialize)]

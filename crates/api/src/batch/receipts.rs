@@ -13,6 +13,7 @@ use apns::{ApnsId, DeviceToken};
 use batch::bit_set::BitSet;
 use batch::{Detail, FinalResult, GaveUp, NO_RESULT, Progress, Record, Size, State, result_index};
 use delivery::receipt::Status;
+use documents::batch::ReceiptsEnd;
 
 /// The status of a push of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,10 +245,10 @@ impl Page {
 
     /// Writes the last line.
     pub fn end(&mut self, state: State) {
-        let last = LastLine {
+        let last = ReceiptsEnd {
             cursor: self.next.map(|next| next.to_string()),
             more: self.next.is_some(),
-            state: state.as_str(),
+            state: state.as_str().into(),
         };
         // Serializing texts and a flag cannot fail.
         let _ = serde_json::to_writer(&mut self.text, &last);
@@ -404,11 +405,4 @@ struct Refused<'b> {
     since: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'b str>,
-}
-
-#[derive(Serialize)]
-struct LastLine {
-    cursor: Option<String>,
-    more: bool,
-    state: &'static str,
 }

@@ -1,10 +1,8 @@
 //! The answers about campaigns and their runs.
 
-use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::Answer;
-use batch::{LeftOut, RunCounts};
+use crate::{Answer, convert};
 use campaign::scheduler::{Campaign, Page, Run, RunState, State};
 
 /// Answers with a campaign's document: the status fields, then the fields as its caller wrote them.
@@ -77,59 +75,33 @@ fn status(campaign: &Campaign) -> Map<String, Value> {
 /// Answers `GET /v1/campaigns/{id}/runs`: the newest run first, and the cursor of the next page.
 #[must_use]
 pub fn runs(page: &Page) -> Answer {
-    let page = RunsDocument {
-        runs: page.runs.iter().map(RunDocument::of).collect(),
+    let page = documents::campaign::Runs {
+        runs: page.runs.iter().map(run).collect(),
         cursor: page.cursor.map(|at| at.as_millis().to_string()),
     };
     Answer::json(serde_json::to_string(&page).unwrap_or_default())
 }
 
-#[derive(Serialize)]
-struct RunsDocument<'r> {
-    runs: Vec<RunDocument<'r>>,
-    cursor: Option<String>,
-}
-
-#[derive(Serialize)]
-struct RunDocument<'r> {
-    scheduled_at: String,
-    state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    started_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ended_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    batch: Option<&'r str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'r str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    time_zones: Option<&'r [String]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    devices: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pushes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    counts: Option<RunCounts>,
-    #[serde(skip_serializing_if = "LeftOut::is_nothing")]
-    left_out: &'r LeftOut,
-}
-
-impl<'r> RunDocument<'r> {
-    fn of(run: &'r Run) -> Self {
-        // A missed run has no batch.
-        let batch = Some(run.batch.as_str()).filter(|_| run.state != RunState::Missed);
-        Self {
-            scheduled_at: run.at.to_string(),
-            state: run.state.as_str(),
-            started_at: run.started_at.map(|at| at.to_string()),
-            ended_at: run.ended_at.map(|at| at.to_string()),
-            batch,
-            detail: run.detail.as_deref(),
-            time_zones: run.zones.as_deref(),
-            devices: run.devices,
-            pushes: run.pushes,
-            counts: run.counts,
-            left_out: &run.left_out,
-        }
+fn run(run: &Run) -> documents::campaign::Run {
+    // A missed run has no batch.
+    let batch = (run.state != RunState::Missed).then(|| run.batch.clone());
+    documents::campaign::Run {
+        scheduled_at: run.at.to_string(),
+        state: run.state.as_str().into(),
+        started_at: run.started_at.map(|at| at.to_string()),
+        ended_at: run.ended_at.map(|at| at.to_string()),
+        batch,
+        detail: run.detail.clone(),
+        time_zones: run.zones.clone(),
+        devices: run.devices,
+        pushes: run.pushes,
+        counts: run.counts.map(|counts| documents::campaign::RunCounts {
+            accepted: counts.accepted,
+            rejected: counts.rejected,
+            failed: counts.failed,
+            cancelled: counts.cancelled,
+            gone: counts.gone,
+        }),
+        left_out: convert::left_out(&run.left_out),
     }
 }

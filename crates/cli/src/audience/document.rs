@@ -1,18 +1,12 @@
 //! The document of an audience, and its text for a person.
 
+use documents::audience::Audience;
 use serde::Deserialize;
 
 /// An audience, with its numbers of devices if the server counted them.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Document {
-    name: String,
-    app: String,
-    shards: u64,
-    created_at: String,
-    devices: Option<u64>,
-    suspects: Option<u64>,
-    time_zones: Option<u64>,
-}
+#[serde(transparent)]
+pub(crate) struct Document(Audience);
 
 impl Document {
     /// Parses the server's document.
@@ -25,13 +19,13 @@ impl Document {
 
     /// Returns a line of a list.
     pub(crate) fn to_line(&self) -> String {
-        let Self {
+        let Audience {
             name,
             app,
             shards,
             created_at,
             ..
-        } = self;
+        } = &self.0;
         format!("{name:<24}  {created_at}  {shards:>3} shards  {app}")
     }
 
@@ -39,16 +33,16 @@ impl Document {
     pub(crate) fn to_text(&self) -> String {
         let mut lines = vec![format!(
             "audience {} of {}, created {}",
-            self.name, self.app, self.created_at
+            self.0.name, self.0.app, self.0.created_at
         )];
         let numbers = [
-            (self.devices, "devices"),
+            (self.0.devices, "devices"),
             (
-                self.suspects,
+                self.0.suspects,
                 "of these suspect: APNs has called their tokens bad once",
             ),
-            (self.time_zones, "time zones"),
-            (Some(self.shards), "shards"),
+            (self.0.time_zones, "time zones"),
+            (Some(self.0.shards.into()), "shards"),
         ];
         let there = numbers
             .iter()

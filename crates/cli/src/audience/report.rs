@@ -1,5 +1,6 @@
 //! The report about an upload, summed over its parts.
 
+use documents::audience::UploadReport;
 use documents::{InvalidKind, InvalidLine};
 use serde::{Deserialize, Serialize};
 
@@ -9,25 +10,8 @@ use crate::invalid;
 
 /// The server's report about an upload: added and updated devices for an import, otherwise removed ones.
 #[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct Report {
-    audience: String,
-    received: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    added: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    updated: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    removed: Option<u64>,
-    invalid: u64,
-    #[serde(default)]
-    invalid_lines: Vec<InvalidLine>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    invalid_kinds: Vec<InvalidKind>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    warnings: Option<u64>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    warning_kinds: Vec<InvalidKind>,
-}
+#[serde(transparent)]
+pub(crate) struct Report(UploadReport);
 
 /// Adds the kinds of another part.
 fn add_kinds(kinds: &mut Vec<InvalidKind>, others: Vec<InvalidKind>) {
@@ -48,10 +32,11 @@ impl Report {
     /// Converts the server's line numbers to those of the file, and adds the lines that are too long for a
     /// request of `limit` bytes.
     pub(crate) fn of_file(mut self, part: &Part, limit: usize) -> Self {
-        for invalid in &mut self.invalid_lines {
+        let warnings = self.0.warning_lines.iter_mut().flatten();
+        for invalid in self.0.invalid_lines.iter_mut().chain(warnings) {
             invalid.line = part.line_of_file(invalid.line);
         }
-        let kinds = self.invalid_kinds.iter_mut().chain(&mut self.warning_kinds);
+        let kinds = self.0.invalid_kinds.iter_mut().chain(&mut self.0.warning_kinds);
         for line in kinds.flat_map(|kind| &mut kind.lines) {
             *line = part.line_of_file(*line);
         }
@@ -62,43 +47,47 @@ impl Report {
     /// Adds the report about the next part.
     pub(crate) fn add(&mut self, next: Self) {
         let sum = |one: Option<u64>, other: Option<u64>| Some(one?.saturating_add(other?));
-        self.received = self.received.saturating_add(next.received);
-        self.added = sum(self.added, next.added);
-        self.updated = sum(self.updated, next.updated);
-        self.removed = sum(self.removed, next.removed);
-        self.invalid = self.invalid.saturating_add(next.invalid);
-        self.invalid_lines.extend(next.invalid_lines);
-        self.invalid_lines.truncate(MAX_LISTED);
-        add_kinds(&mut self.invalid_kinds, next.invalid_kinds);
-        self.warnings = sum(self.warnings, next.warnings);
-        add_kinds(&mut self.warning_kinds, next.warning_kinds);
+        self.0.received = self.0.received.saturating_add(next.0.received);
+        self.0.added = sum(self.0.added, next.0.added);
+        self.0.updated = sum(self.0.updated, next.0.updated);
+        self.0.removed = sum(self.0.removed, next.0.removed);
+        self.0.invalid = self.0.invalid.saturating_add(next.0.invalid);
+        self.0.invalid_lines.extend(next.0.invalid_lines);
+        self.0.invalid_lines.truncate(MAX_LISTED);
+        add_kinds(&mut self.0.invalid_kinds, next.0.invalid_kinds);
+        self.0.warnings = sum(self.0.warnings, next.0.warnings);
+        if let (Some(lines), Some(more)) = (&mut self.0.warning_lines, next.0.warning_lines) {
+            lines.extend(more);
+            lines.truncate(MAX_LISTED);
+        }
+        add_kinds(&mut self.0.warning_kinds, next.0.warning_kinds);
     }
 
     /// Adds lines that are too long for a request of `limit` bytes.
     pub(crate) fn leave_out(&mut self, lines: &[u64], limit: usize) {
-        self.received = self.received.saturating_add(lines.len() as u64);
-        self.invalid = self.invalid.saturating_add(lines.len() as u64);
-        self.invalid_lines.extend(lines.iter().map(|line| InvalidLine {
+        self.0.received = self.0.received.saturating_add(lines.len() as u64);
+        self.0.invalid = self.0.invalid.saturating_add(lines.len() as u64);
+        self.0.invalid_lines.extend(lines.iter().map(|line| InvalidLine {
             line: *line,
             detail: format!("is longer than a request of {limit} bytes"),
         }));
-        self.invalid_lines.sort_by_key(|invalid| invalid.line);
-        self.invalid_lines.truncate(MAX_LISTED);
+        self.0.invalid_lines.sort_by_key(|invalid| invalid.line);
+        self.0.invalid_lines.truncate(MAX_LISTED);
         // If the server sums up faults, these are summed up as well.
-        if !lines.is_empty() && !self.invalid_kinds.is_empty() {
+        if !lines.is_empty() && !self.0.invalid_kinds.is_empty() {
             let kind = InvalidKind {
                 pointer: String::new(),
                 detail: format!("is longer than a request of {limit} bytes"),
                 count: lines.len() as u64,
                 lines: lines.iter().copied().take(MAX_KIND_LINES).collect(),
             };
-            add_kinds(&mut self.invalid_kinds, vec![kind]);
+            add_kinds(&mut self.0.invalid_kinds, vec![kind]);
         }
     }
 
     /// Returns the exit code. A rejected line means a device that is missing, or that should not be there.
     pub(crate) const fn exit(&self) -> Exit {
-        if self.invalid == 0 {
+        if self.0.invalid == 0 {
             Exit::Done
         } else {
             Exit::Undelivered
@@ -107,33 +96,33 @@ impl Report {
 
     /// Returns the report as text for a person.
     pub(crate) fn to_text(&self) -> String {
-        let mut text = format!("audience {}: {} received", self.audience, self.received);
+        let mut text = format!("audience {}: {} received", self.0.audience, self.0.received);
         let numbers = [
-            (self.added, "added"),
-            (self.updated, "updated"),
-            (self.removed, "removed"),
-            (Some(self.invalid), "invalid"),
+            (self.0.added, "added"),
+            (self.0.updated, "updated"),
+            (self.0.removed, "removed"),
+            (Some(self.0.invalid), "invalid"),
         ];
         for (number, what) in numbers {
             if let Some(number) = number {
                 text.push_str(&format!(", {number} {what}"));
             }
         }
-        let listed = if self.invalid_kinds.is_empty() {
-            for invalid in &self.invalid_lines {
+        let listed = if self.0.invalid_kinds.is_empty() {
+            for invalid in &self.0.invalid_lines {
                 text.push_str(&format!("\n  line {}: {}", invalid.line, invalid.detail));
             }
-            self.invalid_lines.len() as u64
+            self.0.invalid_lines.len() as u64
         } else {
-            push_kinds(&mut text, &self.invalid_kinds);
-            invalid::count(&self.invalid_kinds)
+            push_kinds(&mut text, &self.0.invalid_kinds);
+            invalid::count(&self.0.invalid_kinds)
         };
-        if self.invalid > listed {
-            text.push_str(&format!("\n  and {} more", self.invalid - listed));
+        if self.0.invalid > listed {
+            text.push_str(&format!("\n  and {} more", self.0.invalid - listed));
         }
-        if let Some(warnings) = self.warnings.filter(|warnings| *warnings > 0) {
+        if let Some(warnings) = self.0.warnings.filter(|warnings| *warnings > 0) {
             text.push_str(&format!("\n  {warnings} warnings; the devices are kept"));
-            push_kinds(&mut text, &self.warning_kinds);
+            push_kinds(&mut text, &self.0.warning_kinds);
         }
         text
     }
@@ -171,7 +160,12 @@ mod tests {
     }
 
     fn listed(report: &Report) -> Vec<u64> {
-        report.invalid_lines.iter().map(|invalid| invalid.line).collect()
+        report
+            .0
+            .invalid_lines
+            .iter()
+            .map(|invalid| invalid.line)
+            .collect()
     }
 
     #[test]
@@ -242,6 +236,6 @@ mod tests {
         all.leave_out(&[most + 2], 5);
         assert_eq!(listed(&all), Vec::from_iter(1..=most));
         assert!(all.to_text().ends_with("\n  and 2 more"));
-        assert_eq!(all.received, 102);
+        assert_eq!(all.0.received, 102);
     }
 }

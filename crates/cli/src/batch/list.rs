@@ -1,7 +1,7 @@
 //! `apns-edge batch list`: lists batches, newest first.
 
 use clap::{Args, value_parser};
-use serde::Deserialize;
+use documents::batch::BatchSummary;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -28,16 +28,6 @@ pub(crate) struct List {
     limit: u64,
 }
 
-#[derive(Deserialize)]
-struct Entry {
-    id: String,
-    app: String,
-    state: String,
-    created_at: String,
-    #[serde(default)]
-    pushes: u64,
-}
-
 impl List {
     /// Runs the command.
     pub(crate) fn run(&self, session: &Session) -> Result<Exit, Failure> {
@@ -52,19 +42,18 @@ impl List {
             ],
             limit: Some(self.limit),
         }
-        .print(session, Entry::to_line)
+        .print(session, to_line)
     }
 }
 
-impl Entry {
-    fn to_line(&self) -> String {
-        let Self {
-            id,
-            app,
-            state,
-            created_at,
-            pushes,
-        } = self;
-        format!("{id}  {created_at}  {state:<10}  {pushes:>9} pushes  {app}")
-    }
+fn to_line(batch: &BatchSummary) -> String {
+    let BatchSummary {
+        id,
+        app,
+        state,
+        created_at,
+        pushes,
+        ..
+    } = batch;
+    format!("{id}  {created_at}  {state:<10}  {pushes:>9} pushes  {app}")
 }

@@ -1,7 +1,7 @@
 //! `apns-edge campaign runs`, and the text of a run for a person.
 
 use clap::{Args, value_parser};
-use documents::LeftOut;
+use documents::campaign::RunState;
 use serde::Deserialize;
 
 use super::CampaignId;
@@ -39,47 +39,8 @@ impl Runs {
 
 /// One run of a campaign.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Run {
-    pub(crate) scheduled_at: String,
-    pub(crate) state: State,
-    batch: Option<String>,
-    detail: Option<String>,
-    pushes: Option<u64>,
-    counts: Option<Counts>,
-    #[serde(default)]
-    left_out: LeftOut,
-}
-
-/// The state of a run.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum State {
-    /// Its batch is being created.
-    Starting,
-    /// It is being sent.
-    Running,
-    /// It is paused until it is resumed.
-    Paused,
-    /// Everything was sent.
-    Done,
-    /// It was cancelled before everything was sent.
-    Cancelled,
-    /// It was not started in time.
-    Missed,
-    /// It could not be started.
-    Failed,
-}
-
-/// The results of its pushes.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Counts {
-    accepted: u64,
-    rejected: u64,
-    failed: u64,
-    cancelled: u64,
-    gone: u64,
-}
+#[serde(transparent)]
+pub(crate) struct Run(pub(crate) documents::campaign::Run);
 
 impl Run {
     /// Returns the id of its batch, if it has one.
@@ -87,27 +48,27 @@ impl Run {
     /// # Errors
     /// The server's id is invalid.
     pub(crate) fn batch(&self) -> Result<Option<BatchId>, &'static str> {
-        self.batch.as_deref().map(str::parse).transpose()
+        self.0.batch.as_deref().map(str::parse).transpose()
     }
 
     /// Returns the exit code of a command that waited for it.
     pub(crate) fn exit(&self, fail_on: &[FailOn]) -> Exit {
-        match self.state {
-            State::Starting | State::Running => Exit::Done,
-            State::Paused | State::Cancelled => Exit::Stopped,
-            State::Missed | State::Failed => Exit::Undelivered,
-            State::Done if self.fails(fail_on) => Exit::Undelivered,
-            State::Done => Exit::Done,
+        match self.0.state {
+            RunState::Starting | RunState::Running | RunState::Other(_) => Exit::Done,
+            RunState::Paused | RunState::Cancelled => Exit::Stopped,
+            RunState::Missed | RunState::Failed => Exit::Undelivered,
+            RunState::Done if self.fails(fail_on) => Exit::Undelivered,
+            RunState::Done => Exit::Done,
         }
     }
 
     /// Returns a line of a list.
     pub(crate) fn to_line(&self) -> String {
-        let mut line = format!("{}  {:<9}", self.scheduled_at, self.state.as_str());
-        if let Some(pushes) = self.pushes {
+        let mut line = format!("{}  {:<9}", self.0.scheduled_at, self.0.state);
+        if let Some(pushes) = self.0.pushes {
             line.push_str(&format!("  {pushes:>9} pushes"));
         }
-        if let Some(counts) = &self.counts {
+        if let Some(counts) = &self.0.counts {
             line.push_str(&format!("  {:>9} accepted", counts.accepted));
             let others = [
                 (counts.rejected, "rejected"),
@@ -119,13 +80,21 @@ impl Run {
                 line.push_str(&format!("  {count} {what}"));
             }
         }
-        for (count, reason) in left_out::to_parts(&self.left_out) {
+        for (count, reason) in left_out::to_parts(&self.0.left_out) {
             line.push_str(&format!("  {count} {reason}"));
         }
-        for rest in [&self.batch, &self.detail].into_iter().flatten() {
+        for rest in [&self.0.batch, &self.0.detail].into_iter().flatten() {
             line.push_str(&format!("  {rest}"));
         }
         line
+    }
+
+    /// Whether the run has ended.
+    pub(crate) const fn is_over(&self) -> bool {
+        matches!(
+            self.0.state,
+            RunState::Done | RunState::Cancelled | RunState::Missed | RunState::Failed
+        )
     }
 
     /// Returns the heading of a run.
@@ -137,38 +106,17 @@ impl Run {
     /// rejected pushes only those to devices that are gone need no action.
     fn fails(&self, fail_on: &[FailOn]) -> bool {
         let (accepted, gone) = self
+            .0
             .counts
             .as_ref()
             .map_or((0, 0), |counts| (counts.accepted, counts.gone));
-        let pushes = self.pushes.unwrap_or(0);
+        let pushes = self.0.pushes.unwrap_or(0);
         let gone_fails = [FailOn::Gone, FailOn::Any]
             .iter()
             .any(|what| fail_on.contains(what));
         let others = pushes != accepted.saturating_add(gone);
-        let others = others || self.left_out.has_unsendable();
+        let others = others || self.0.left_out.has_unsendable();
         !fail_on.contains(&FailOn::Never) && (others || (gone > 0 && gone_fails))
-    }
-}
-
-impl State {
-    /// Whether the run has ended.
-    pub(crate) const fn is_over(self) -> bool {
-        match self {
-            Self::Starting | Self::Running | Self::Paused => false,
-            Self::Done | Self::Cancelled | Self::Missed | Self::Failed => true,
-        }
-    }
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Done => "done",
-            Self::Cancelled => "cancelled",
-            Self::Missed => "missed",
-            Self::Failed => "failed",
-        }
     }
 }
 

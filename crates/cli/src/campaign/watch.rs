@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use clap::Args;
 use documents::batch::BatchState;
+use documents::campaign::RunState;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::document::{Document, State};
-use super::run::{self, Run};
+use super::run::Run;
 use super::{CampaignId, print};
 use crate::batch;
 use crate::client::Answer;
@@ -91,8 +92,8 @@ impl Watcher<'_> {
                 is_first = false;
             }
             match self.next(&runs)? {
-                Some(Listed { run, .. }) if run.state == run::State::Starting => {
-                    let at = &run.scheduled_at;
+                Some(Listed { run, .. }) if run.0.state == RunState::Starting => {
+                    let at = &run.0.scheduled_at;
                     self.wait(&format!("the run of {at} is starting"), None);
                 }
                 Some(listed) => {
@@ -141,9 +142,9 @@ impl Watcher<'_> {
     fn pass_over(&mut self, campaign: &Document, runs: &[Listed]) {
         let has_ended = matches!(campaign.state, State::Done | State::Cancelled);
         let old = runs.len() - usize::from(has_ended && !runs.is_empty());
-        let ended = runs.iter().take(old).filter(|listed| listed.run.state.is_over());
+        let ended = runs.iter().take(old).filter(|listed| listed.run.is_over());
         self.told
-            .extend(ended.map(|listed| listed.run.scheduled_at.clone()));
+            .extend(ended.map(|listed| listed.run.0.scheduled_at.clone()));
     }
 
     /// Returns the run to show: the oldest that was not shown. A run that is only starting is chosen last.
@@ -151,10 +152,10 @@ impl Watcher<'_> {
         let mut starting = None;
         for listed in runs {
             let run = &listed.run;
-            if self.told.contains(&run.scheduled_at) || self.is_still_paused(run)? {
+            if self.told.contains(&run.0.scheduled_at) || self.is_still_paused(run)? {
                 continue;
             }
-            if run.state != run::State::Starting {
+            if run.0.state != RunState::Starting {
                 return Ok(Some(listed));
             }
             starting = starting.or(Some(listed));
@@ -167,7 +168,7 @@ impl Watcher<'_> {
     fn is_still_paused(&self, run: &Run) -> Result<bool, Failure> {
         let client = &self.session.client;
         let batch = run.batch().map_err(|error| client.unreadable(error))?;
-        let Some(batch) = batch.filter(|_| self.paused.contains(&run.scheduled_at)) else {
+        let Some(batch) = batch.filter(|_| self.paused.contains(&run.0.scheduled_at)) else {
             return Ok(false);
         };
         let answer = self.session.with_retries(|| client.get(&batch.path(), &[]))?;
@@ -190,20 +191,18 @@ impl Watcher<'_> {
                 );
                 match batch::watch(self.session, &batch, &resume) {
                     Ok(last) if *last.state() == BatchState::Paused => {
-                        self.paused.insert(run.scheduled_at.clone());
+                        self.paused.insert(run.0.scheduled_at.clone());
                         return Ok(last.exit(&self.session.fail_on));
                     }
                     Ok(last) => last.exit(&self.session.fail_on),
                     // An old batch was deleted. The run has its results.
-                    Err(failure) if run.state.is_over() && failure.is_absence() => {
-                        run.exit(&self.session.fail_on)
-                    }
+                    Err(failure) if run.is_over() && failure.is_absence() => run.exit(&self.session.fail_on),
                     Err(failure) => return Err(failure),
                 }
             }
             None => run.exit(&self.session.fail_on),
         };
-        self.told.insert(run.scheduled_at.clone());
+        self.told.insert(run.0.scheduled_at.clone());
         if self.exit == Exit::Done {
             self.exit = exit;
         }
