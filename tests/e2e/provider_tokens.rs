@@ -57,8 +57,8 @@ fn base64url(text: &str) -> Vec<u8> {
 
 /// Makes one push to the device meet a refusal of its provider token, on a connection that then ends.
 ///
-/// APNs judges a connection by the first token that it saw. The Worker closes its own connection. workerd would
-/// reuse that of a `fetch` unless the server closes it, for which only HTTP/1.1 has a header.
+/// APNs judges a connection by the first token that it saw. The Worker closes its own connection. workerd
+/// would reuse that of a `fetch` unless the server closes it, for which only HTTP/1.1 has a header.
 fn refuse_once(env: &TestEnv, transport: &str, status: u16, reason: &str, device: &str) {
     let mut fault = Fault::answer(status, reason);
     if transport == "fetch" {

@@ -27,7 +27,8 @@ pub struct Problem {
 
 macro_rules! kinds {
     ($($(#[$doc:meta])+ $name:ident = $status:literal, $slug:literal, $title:literal;)+) => {
-        /// The kinds of problem. Their slugs are part of the contract. docs/reference/problems.md describes each to callers.
+        /// The kinds of problem. Their slugs are part of the contract. docs/reference/problems.md describes each
+        /// to callers.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Kind {
             $($(#[$doc])+ $name,)+

@@ -134,8 +134,9 @@ impl<'c> SendRequest<'c> {
         Self::read(app, body, format, basis, now)
     }
 
-    /// Parses a chunk of a durable batch: the batch's header in the first line, and staged devices. `now` is the moment of
-    /// the upload, so that relative times mean the same whenever the chunk is sent.
+    /// Parses a chunk of a durable batch: the batch's header in the first line, and staged devices.
+    ///
+    /// `now` is the moment of the upload, so that relative times mean the same whenever the chunk is sent.
     ///
     /// # Errors
     /// As [`SendRequest::parse_for`]. Staged devices have none.

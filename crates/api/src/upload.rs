@@ -1,9 +1,10 @@
 //! Reads a durable batch from its body as the body arrives.
 //!
-//! Each device is validated as in an [`SendRequest`](super::SendRequest), with the same readers, and added to a chunk.
-//! [`SendRequest::parse_chunk`](super::SendRequest::parse_chunk) parses the chunk when it is sent. With lines, memory does not grow
-//! with the body: it holds a line and a chunk. One JSON document must be complete before it can be read, so its size is
-//! limited. Out of scope: storing and sending chunks.
+//! Each device is validated as in a [`SendRequest`](super::SendRequest), with the same readers, and added to a
+//! chunk.
+//! [`SendRequest::parse_chunk`](super::SendRequest::parse_chunk) parses the chunk when it is sent. With lines,
+//! memory does not grow with the body: it holds a line and a chunk. One JSON document must be complete before it
+//! can be read, so its size is limited. Out of scope: storing and sending chunks.
 
 mod chunker;
 mod document;

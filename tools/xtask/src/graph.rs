@@ -1,4 +1,4 @@
-//! Which crate of the workspace may use which: the table that ARCHITECTURE.md draws, held against `cargo metadata`.
+//! Checks with `cargo metadata` which crate of the workspace uses which. ARCHITECTURE.md draws the same table.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::process;
 
-/// The crates of the product and the crates of the product that each may use.
+/// The crates of the product, and the crates of the product that each may use.
 const MAY_USE: [(&str, &[&str]); 9] = [
     ("apns", &[]),
     ("apns-h2", &["apns"]),
@@ -15,7 +15,7 @@ const MAY_USE: [(&str, &[&str]); 9] = [
     ("campaign", &["apns", "batch", "delivery"]),
     ("documents", &[]),
     ("api", &["apns", "batch", "campaign", "delivery", "documents"]),
-    // It checks the ids and the key of a deployment before anything is sent.
+    // The command validates the ids and the key of a deployment before anything is sent.
     ("apns-edge-cli", &["apns", "documents"]),
     (
         "apns-edge",
@@ -31,16 +31,16 @@ const MAY_USE: [(&str, &[&str]); 9] = [
     ),
 ];
 
-/// Crates that only the Worker may use: they are the platform, or make sense on it alone.
+/// Crates that only the Worker may use: they bind the platform, or are useful only on it.
 const PLATFORM: [&str; 4] = ["worker", "wasm-bindgen", "js-sys", "console_error_panic_hook"];
 
 /// Crates that only `apns-h2` and the Worker may use, because everything else is synchronous.
 const ASYNCHRONOUS: [&str; 3] = ["futures", "tokio", "h2"];
 
-/// What a package uses in its normal builds: names of crates.
+/// The names of the crates that each package uses in normal builds.
 type Uses = BTreeMap<String, BTreeSet<String>>;
 
-/// Reads what every package of the workspace uses outside its tests.
+/// Reads the dependencies of every package of the workspace, without those of its tests.
 fn uses() -> Uses {
     let mut cargo = process::cargo();
     let text = process::answer(cargo.args(["metadata", "--no-deps", "--format-version", "1"])).unwrap();
@@ -50,7 +50,7 @@ fn uses() -> Uses {
     packages
         .map(|package| {
             let dependencies = package["dependencies"].as_array().unwrap().iter();
-            // A normal dependency has no kind; those of tests and build scripts have one.
+            // A normal dependency has no kind. Those of tests and build scripts have one.
             let normal = dependencies.filter(|dependency| dependency["kind"].is_null());
             (name(package), normal.map(name).collect())
         })

@@ -25,8 +25,8 @@ pub struct RunSpec {
     pub campaign: String,
 }
 
-/// Returns the record of a run's batch, and its header. The batch is filled by as many scans as the audience has
-/// shards.
+/// Returns the record of a run's batch, and its header. The audience has a scan per shard, and all of them fill
+/// the batch.
 ///
 /// # Errors
 /// 422 if nothing can be sent any more.

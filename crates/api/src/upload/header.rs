@@ -37,7 +37,7 @@ pub struct BatchHeader<'c> {
 }
 
 impl<'c> BatchHeader<'c> {
-    /// Creates the header of an upload for `app`, whose `notification` is what was read from what is `written`.
+    /// Creates the header of an upload for `app`. `notification` was parsed from `written`.
     pub(crate) fn new(
         app: &'c App,
         written: Option<&Value>,

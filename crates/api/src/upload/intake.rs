@@ -32,7 +32,8 @@ pub(super) struct Intake<'c> {
 }
 
 impl<'c> Intake<'c> {
-    /// The intake behind `header`; with `skip` devices with faults are left out, if `is_strict` warnings are faults.
+    /// Creates the reader of the devices after `header`. With `skip`, devices with faults are left out. With
+    /// `is_strict`, warnings are faults.
     pub(super) fn new(
         header: BatchHeader<'c>,
         notification: Notification,

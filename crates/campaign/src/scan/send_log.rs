@@ -86,8 +86,8 @@ pub(super) fn read(
         CapScope::Campaign => Some(campaign),
         CapScope::All => None,
     };
-    // SQLite reads only the index by time until a row matches. The `+` keeps it from choosing the primary key for
-    // its order.
+    // SQLite reads only the index by time until a row matches. The `+` keeps it from choosing the primary key
+    // for its order.
     Statement::new(
         "SELECT run, first, devices FROM send_log WHERE at > ?1 AND first <= ?2 AND last >= ?3 AND run <> ?4 \
          AND (?5 IS NULL OR campaign = ?5) ORDER BY +run",

@@ -88,7 +88,8 @@ fn a_cron_expression_is_due_on_the_clocks_of_its_zone() {
             "2026-10-02T20:00:00Z",
             &["2026-10-03T16:00Z", "2026-10-04T15:30Z"],
         ),
-        // Lord Howe moves by half an hour: 01:30 to 02:00 twice on 5 April 2026, 02:00 to 02:30 not on 4 October.
+        // Lord Howe changes by half an hour: it has 01:30 to 02:00 twice on 5 April 2026, and skips 02:00 to
+        // 02:30 on 4 October.
         (
             "45 1 * * *",
             "Australia/Lord_Howe",
@@ -147,7 +148,8 @@ fn a_cron_expression_is_due_on_the_clocks_of_its_zone() {
             "2018-01-01T00:00:00Z",
             &["2018-11-04T03:00Z", "2019-11-04T03:00Z"],
         ),
-        // Pyongyang went back by half an hour at midnight of 15 August 2015, and forward on 4 May 2018 at 23:30.
+        // Pyongyang went back by half an hour at midnight of 15 August 2015, and forward on 4 May 2018 at
+        // 23:30.
         (
             "45 23 * * *",
             "Asia/Pyongyang",

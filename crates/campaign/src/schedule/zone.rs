@@ -93,7 +93,8 @@ impl Zone {
             AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(civil),
             AmbiguousOffset::Fold { before, .. } => before.to_timestamp(civil),
             AmbiguousOffset::Gap { before, after } => before.to_timestamp(civil).map(|late| {
-                // By the clocks as they were before, `civil` is as long after the skip as it lies in what was skipped.
+                // `late` uses the offset before the gap, so it is after the transition, by the distance of `civil`
+                // from the gap's start.
                 let end = late
                     .saturating_add(SignedDuration::from_millis(1))
                     .unwrap_or(late);

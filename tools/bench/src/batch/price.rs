@@ -222,7 +222,8 @@ mod tests {
 
     #[test]
     fn every_request_to_an_object_counts() {
-        // Upload, claims and settlings; a lease and its end; an errand; the metrics of each; news for the registry.
+        // Upload, claims and settlements; a lease and its return; a connection request; the metrics of each; a
+        // report to the registry.
         assert_eq!(object_requests(&story()), 1 + 4000 + 4000 + 2000 + 2001 + 2);
     }
 
@@ -247,7 +248,8 @@ mod tests {
         let bill = bill(&measured);
         let sum: f64 = bill.iter().map(super::Line::dollars).sum();
         assert!((per_million(&bill, 500_000) - 2.0 * sum).abs() < 1e-12);
-        // 6000 rows of the batch, at most one for each of 4000 requests to the gate, 2 to the registry, and 4 a second for 40 s.
+        // 6000 rows of the batch, at most one per request to the gate (4000) and to the registry (2), and 4 per
+        // second for 40 s.
         let rows = bill.iter().find(|line| line.what == "rows written").unwrap();
         assert!((rows.dollars() - 0.010_162).abs() < 1e-9);
     }
