@@ -86,7 +86,9 @@ async fn answer(
         Route::Campaigns => campaigns::list(&http::query(request), visit).await?,
         Route::CreateCampaign => campaigns::create(request, visit).await?,
         Route::Campaign { id, endpoint } => return campaigns::answer(request, id, endpoint, visit).await,
-        Route::Healthz | Route::Doctor => doctor::examine(caller, config, env).await?,
+        // Answered above, before the caller is known.
+        Route::Healthz => health::answer(Some(config)),
+        Route::Doctor => doctor::examine(caller, config, env).await?,
     };
     http::response(answer).map_err(unanswered)
 }

@@ -39,17 +39,8 @@ pub(crate) struct RequestContext<'v> {
 /// Handles `GET /v1/campaigns`.
 pub(crate) async fn list(query: &str, visit: RequestContext<'_>) -> Result<Answer, Problem> {
     let filter = Filter::parse(query).map_err(Problem::invalid)?;
-    let list = Command::List {
-        apps: None,
-        state: None,
-    };
-    match ask(visit.env, &list).await? {
-        Reply::Campaigns(campaigns) => {
-            let theirs = campaigns
-                .iter()
-                .filter(|campaign| filter.takes(campaign, visit.caller));
-            Ok(document::list(theirs))
-        }
+    match ask(visit.env, &filter.command(visit.caller)).await? {
+        Reply::Campaigns(campaigns) => Ok(document::list(campaigns.iter())),
         _ => Err(unavailable()),
     }
 }

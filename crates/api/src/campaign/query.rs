@@ -1,10 +1,12 @@
 //! The query strings of the lists of campaigns and runs.
 
+use serde_json::Value;
+
 use crate::config::Caller;
 use crate::listing::parameters::Parameters;
 use apns::fault::Faults;
 use apns::time::Timestamp;
-use campaign::scheduler::Campaign;
+use campaign::scheduler::{Command, State};
 
 /// Which campaigns are listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,7 +14,7 @@ pub struct Filter {
     /// Only campaigns of this app, or of all apps of the caller if `None`.
     pub app: Option<String>,
     /// Only campaigns in this state.
-    pub state: Option<String>,
+    pub state: Option<State>,
 }
 
 impl Filter {
@@ -24,19 +26,23 @@ impl Filter {
         let mut parameters = Parameters::read(query, &["app", "state"]);
         let rule = format!("must be one of {}", STATES.join(", "));
         let state = parameters.value("state", &rule, |text| {
-            STATES.contains(&text).then(|| text.to_owned())
+            serde_json::from_value(Value::from(text)).ok()
         });
         let app = parameters.text("app").map(str::to_owned);
         parameters.or(Self { app, state })
     }
 
-    /// Whether the campaign is in the caller's list.
+    /// Returns the scheduler's command for the caller's list.
     #[must_use]
-    pub fn takes(&self, campaign: &Campaign, caller: &Caller) -> bool {
-        let wanted = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
-        caller.reaches(&campaign.app)
-            && wanted(&self.app, &campaign.app)
-            && wanted(&self.state, campaign.state.as_str())
+    pub fn command(&self, caller: &Caller) -> Command {
+        let apps = match &self.app {
+            Some(app) => Some(Vec::from_iter(caller.reaches(app).then(|| app.clone()))),
+            None => caller.apps().map(<[String]>::to_vec),
+        };
+        Command::List {
+            apps,
+            state: self.state,
+        }
     }
 }
 

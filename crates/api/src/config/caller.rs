@@ -35,6 +35,12 @@ impl Caller {
         self.apps.is_none()
     }
 
+    /// Returns the apps to which it has access. `None` means all apps.
+    #[must_use]
+    pub fn apps(&self) -> Option<&[String]> {
+        self.apps.as_deref()
+    }
+
     /// Whether it has access to the app called `app`.
     #[must_use]
     pub fn reaches(&self, app: &str) -> bool {

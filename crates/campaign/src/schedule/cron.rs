@@ -6,6 +6,10 @@
 //! matches either is due. Extensions that only some programs know (seconds, years, `@daily`, `L`, `W`, `#`,
 //! `?`) are rejected, because their meaning differs between programs.
 //!
+//! `croner` decides which moments are due. The fields are parsed here first, because `croner` accepts these
+//! extensions and its errors do not name the field: a rejected expression names its field and what is allowed
+//! there. `croner` then gets numbers alone, so that its own dialect has no effect.
+//!
 //! Source: `crontab(5)`.
 
 use jiff::civil::DateTime;

@@ -1,4 +1,8 @@
 //! A string of a payload that is a template.
+//!
+//! `upon` parses and renders it. What is looked at here before is what `upon` cannot be told: it has no switch
+//! for blocks and comments, its parser calls itself once per bracket and filter without a limit, and its errors
+//! do not say what to write instead.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};

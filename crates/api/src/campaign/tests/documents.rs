@@ -3,7 +3,7 @@ use crate::campaign::document;
 use crate::campaign::query::{Filter, RunRange, STATES};
 use crate::fixture::caller;
 use ::batch::RunCounts;
-use campaign::scheduler::{Page, Run, RunState};
+use campaign::scheduler::{Command, Page, Run, RunState};
 
 pub(super) fn run(at: Timestamp, state: RunState) -> Run {
     let run = json!({"campaign": ID, "at": at, "batch": "ff", "state": state});
@@ -100,8 +100,8 @@ fn a_page_of_runs_says_where_the_next_one_begins() {
 fn the_query_strings_are_read_with_all_faults() {
     let all = Filter::parse("app=shop&state=paused").unwrap();
     assert_eq!(
-        (all.app.as_deref(), all.state.as_deref()),
-        (Some("shop"), Some("paused"))
+        (all.app.as_deref(), all.state),
+        (Some("shop"), Some(State::Paused))
     );
     assert_eq!(Filter::parse(""), Ok(Filter::default()));
     assert_eq!(
@@ -119,14 +119,20 @@ fn the_query_strings_are_read_with_all_faults() {
 #[test]
 fn a_caller_sees_the_campaigns_of_its_apps() {
     let config = config();
-    let campaign = read_with(&config, &with(json!({}))).unwrap();
-    let takes = |query: &str, name: &str| {
-        Filter::parse(query)
-            .unwrap()
-            .takes(&campaign, caller(&config, name))
+    let command = |query: &str, name: &str| Filter::parse(query).unwrap().command(caller(&config, name));
+    let list = |apps: Option<&[&str]>, state| Command::List {
+        apps: apps.map(|apps| apps.iter().map(|app| (*app).to_owned()).collect()),
+        state,
     };
-    assert!(takes("", "backend") && takes("app=shop&state=draft", "editor"));
-    assert!(!takes("app=news", "editor") && !takes("state=done", "editor") && !takes("", "intern"));
+    assert_eq!(command("", "backend"), list(Some(&["shop"]), None));
+    let drafts = list(Some(&["shop"]), Some(State::Draft));
+    assert_eq!(command("app=shop&state=draft", "backend"), drafts);
+    // An app that the caller does not reach is in nobody's list, not in everybody's.
+    assert_eq!(command("app=news", "backend"), list(Some(&[]), None));
+    for name in STATES {
+        let state = Filter::parse(&format!("state={name}")).unwrap().state;
+        assert_eq!(state.map(State::as_str), Some(name));
+    }
 }
 
 #[test]
