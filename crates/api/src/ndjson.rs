@@ -75,7 +75,7 @@ pub(super) fn value(line: &[u8], at: &Pointer<'_>) -> Result<Value, Faults> {
 /// Returns a line that is not a JSON object, array or string, if it has only characters that tokens are
 /// written with.
 pub(super) fn bare_token(line: &[u8]) -> Option<&str> {
-    let may_be_token = |byte: &u8| byte.is_ascii_alphanumeric() || b" <>:;_+/=.-[]".contains(byte);
+    let may_be_token = |byte: &u8| byte.is_ascii_alphanumeric() || b" <>:;_+/=.-[]'".contains(byte);
     let is_json = matches!(line.first(), None | Some(b'{' | b'[' | b'"'));
     let is_bare = !is_json && line.iter().all(may_be_token);
     let is_description = line.starts_with(b"{length");
@@ -243,6 +243,7 @@ mod tests {
             "00ff",
             "<740f4707 bebcf74f>",
             "0x00ff",
+            "'00ff'",
             "12",
             "ExponentPushToken[a-b]",
             "{length = 32, bytes = 0xab}",

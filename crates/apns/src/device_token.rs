@@ -24,7 +24,7 @@ impl DeviceToken {
         if is_clean(text) {
             return Self::sized(text.into());
         }
-        let text = text.trim_matches(is_blank);
+        let text = text.trim_matches(|character| is_blank(character) || matches!(character, '"' | '\''));
         if let Some(foreign) = foreign(text) {
             return Err(foreign);
         }
@@ -250,6 +250,13 @@ mod tests {
         assert_eq!(token, BadDeviceToken::OddLength { len: 15 });
         let token = DeviceToken::parse(" <EFC7492a bdbd8209>\n").unwrap();
         assert_eq!(token.as_hex(), "efc7492abdbd8209");
+    }
+
+    #[test]
+    fn quotes_around_a_token_are_taken_away() {
+        for text in ["'abcd'", "\"abcd\"", " '<abcd>' "] {
+            assert_eq!(DeviceToken::parse(text).unwrap().as_hex(), "abcd", "{text}");
+        }
     }
 
     #[test]

@@ -187,7 +187,7 @@ impl FromStr for PushType {
     fn from_str(text: &str) -> Result<Self, UnknownPushType> {
         Self::ALL
             .into_iter()
-            .find(|push_type| push_type.as_str() == text)
+            .find(|push_type| push_type.as_str().eq_ignore_ascii_case(text.trim()))
             .ok_or(UnknownPushType)
     }
 }
@@ -222,7 +222,8 @@ mod tests {
         for push_type in PushType::ALL {
             assert_eq!(push_type.as_str().parse(), Ok(push_type));
         }
-        assert_eq!("Alert".parse::<PushType>(), Err(UnknownPushType));
+        assert_eq!(" Alert".parse(), Ok(PushType::Alert));
+        assert_eq!("alerts".parse::<PushType>(), Err(UnknownPushType));
     }
 
     #[test]

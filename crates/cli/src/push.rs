@@ -2,7 +2,6 @@
 //!
 //! It is not retried if the answer is lost, because devices would show the notification twice.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 
@@ -86,8 +85,9 @@ impl Push {
             path: path.clone(),
             fault,
         };
-        Source::find(path)?.check_lines()?;
-        let file = File::open(path).map_err(at_fault)?;
+        let source = Source::find(path)?;
+        source.check_lines()?;
+        let (file, _) = source.open()?;
         let mut lines = Vec::new();
         Lines::new(Some(body.trim_end()), file)
             .take(MAX_BODY + 1)

@@ -4,10 +4,10 @@
 //! upload is not repeated.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use indicatif::ProgressBar;
 
 use crate::body::Lines;
@@ -119,7 +119,7 @@ impl Source {
         let is_gzip = start == GZIP;
         let input = io::Cursor::new(start).chain(input);
         if is_gzip {
-            return Ok((Box::new(MultiGzDecoder::new(input)), None));
+            return Ok((Box::new(Members::new(input)), None));
         }
         Ok((Box::new(input), length))
     }
@@ -142,20 +142,34 @@ impl Source {
     /// # Errors
     /// It is a table, or JSON without one device per line.
     pub(crate) fn check_lines(&self) -> Result<(), Failure> {
-        let Some(path) = self.path.as_ref().filter(|_| self.can_repeat) else {
-            // Standard input can be read only once, so it is not checked.
-            return Ok(());
-        };
+        match (self.start()?.as_deref().and_then(instead_of_lines), &self.path) {
+            (Some(what), Some(path)) => Err(Failure::Usage(format!("{}: {what}", path.display()))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it begins with the names of a table's columns. Returns `false` for standard input, which can be
+    /// read only once.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn is_table(&self) -> Result<bool, Failure> {
+        let start = self.start()?;
+        Ok(start.is_some_and(|start| names_columns(first_line(&start))))
+    }
+
+    /// Returns the beginning of a file that can be read again.
+    fn start(&self) -> Result<Option<String>, Failure> {
+        if self.path.is_none() || !self.can_repeat {
+            return Ok(None);
+        }
         let mut start = Vec::new();
         let (input, _) = self.open()?;
         input
             .take(START)
             .read_to_end(&mut start)
             .map_err(|fault| self.at_fault(fault))?;
-        match instead_of_lines(&String::from_utf8_lossy(&start)) {
-            Some(what) => Err(Failure::Usage(format!("{}: {what}", path.display()))),
-            None => Ok(()),
-        }
+        Ok(Some(String::from_utf8_lossy(&start).into_owned()))
     }
 
     /// Returns the failure of reading it.
@@ -165,6 +179,44 @@ impl Source {
             path: path.unwrap_or_else(|| PathBuf::from("standard input")),
             fault,
         }
+    }
+}
+
+/// Decompresses the members of a gzip file. Zeros after a member are ignored: some tools fill a block with them.
+struct Members<R>(Option<GzDecoder<BufReader<R>>>);
+
+impl<R: Read> Members<R> {
+    fn new(input: R) -> Self {
+        Self(Some(GzDecoder::new(BufReader::new(input))))
+    }
+}
+
+impl<R: Read> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(decoder) = &mut self.0 {
+            let count = decoder.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            let rest = self.0.take().map(GzDecoder::into_inner);
+            self.0 = rest.map(next_member).transpose()?.flatten();
+        }
+        Ok(0)
+    }
+}
+
+/// Returns the decoder of the next member, if there is one.
+fn next_member<R: BufRead>(mut rest: R) -> io::Result<Option<GzDecoder<R>>> {
+    loop {
+        let piece = rest.fill_buf()?;
+        if piece.is_empty() {
+            return Ok(None);
+        }
+        let zeros = piece.iter().take_while(|byte| **byte == 0).count();
+        if zeros == 0 {
+            return Ok(Some(GzDecoder::new(rest)));
+        }
+        rest.consume(zeros);
     }
 }
 
@@ -217,8 +269,7 @@ fn instead_of_lines(start: &str) -> Option<&'static str> {
     if start.contains('\0') {
         return Some("is UTF-16, or no text; save it as UTF-8");
     }
-    let text = start.trim_start_matches('\u{feff}').trim_start();
-    let line = text.lines().next().unwrap_or_default().trim_end();
+    let line = first_line(start);
     if line == "{" {
         return Some(
             "is one JSON document over several lines; each device is one line, as `jq -c` writes them",
@@ -229,17 +280,43 @@ fn instead_of_lines(start: &str) -> Option<&'static str> {
     }
     let is_json = line.starts_with(['{', '[']);
     let cells: Vec<&str> = line.split([',', ';', '\t']).collect();
-    let is_cell_of_table = |cell: &&str| {
+    let is_token = |cell: &&str| {
         let cell = cell.trim().trim_matches('"');
-        let is_token = cell.len() >= 64 && cell.bytes().all(|byte| byte.is_ascii_hexdigit());
-        is_token || cell.eq_ignore_ascii_case("token") || cell.eq_ignore_ascii_case("device_token")
+        cell.len() >= 64 && cell.bytes().all(|byte| byte.is_ascii_hexdigit())
     };
-    let is_table = !is_json && cells.len() > 1 && cells.iter().any(is_cell_of_table);
+    let is_row = !is_json && cells.len() > 1 && cells.iter().any(is_token);
+    let is_table = is_row || names_columns(line);
     is_table.then_some(
         "is CSV; this command takes a device a line, as JSON such as {\"token\": \"…\", \"ref\": \"user-1\"} or as a token. \
          `apns-edge audience import` takes CSV",
     )
 }
+
+/// Returns the first line that is not blank.
+fn first_line(start: &str) -> &str {
+    let text = start.trim_start_matches('\u{feff}').trim_start();
+    text.split(['\n', '\r']).next().unwrap_or_default().trim_end()
+}
+
+/// Whether a line has the names of a table's columns, or says what separates them, as spreadsheets write it.
+fn names_columns(line: &str) -> bool {
+    let is_name = |cell: &str| {
+        let cell = cell.trim().trim_matches('"');
+        cell.eq_ignore_ascii_case("token") || cell.eq_ignore_ascii_case("device_token")
+    };
+    let is_json = line.starts_with(['{', '[']);
+    !is_json && (separates(line) || line.split([',', ';', '\t']).any(is_name))
+}
+
+/// Whether a line is a spreadsheet's `sep=,`.
+pub(crate) fn separates(line: &str) -> bool {
+    let line = line.trim_start_matches(['\u{feff}', '"']);
+    line.get(..SEPARATES.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(SEPARATES))
+}
+
+/// What a spreadsheet writes before the character that separates the cells.
+const SEPARATES: &str = "sep=";
 
 /// The first bytes of a gzip file (RFC 1952).
 const GZIP: &[u8] = b"\x1f\x8b";
@@ -279,6 +356,10 @@ fn a_file_that_is_no_list_of_devices_is_named_for_what_it_is() {
     }
     assert!(instead_of_lines("[\n{").is_some_and(|what| what.contains("array")));
     assert!(instead_of_lines("{\n  \"devices\"").is_some_and(|what| what.contains("document")));
+    for table in ["token\n", "\"Device_Token\"\r00ff", "sep=,\r\ntoken,ref\r\n"] {
+        let told = instead_of_lines(table);
+        assert!(told.is_some_and(|what| what.starts_with("is CSV")), "{table}");
+    }
     for lines in [
         "",
         "00ff\n",

@@ -131,7 +131,7 @@ pub(super) fn is_app(name: &str, app: &App) -> Result<(), FaultKind> {
 
 pub(super) fn is_environment(name: &str, app: &App) -> Result<(), FaultKind> {
     let environment = app.credential.environment;
-    if name == environment.as_str() {
+    if name.trim().eq_ignore_ascii_case(environment.as_str()) {
         return Ok(());
     }
     let text = format!("is not the app's, which is {environment}; APNs would call the token bad");

@@ -191,7 +191,11 @@ impl Table {
             return Err(open_quote(line, self.ended));
         }
         let Some(columns) = &self.columns else {
-            let header = self.cells(size, count).and_then(|cells| Columns::read(&cells));
+            let cells = self.cells(size, count);
+            if cells.as_ref().is_ok_and(|cells| is_separator(cells)) {
+                return Ok(());
+            }
+            let header = cells.and_then(|cells| Columns::read(&cells));
             self.columns = Some(header.map_err(|faults| problem(line, &faults))?);
             return Ok(());
         };
@@ -248,6 +252,12 @@ impl Table {
             self.ended = self.ended.saturating_add(u32::from(ends_line));
         }
     }
+}
+
+/// Whether the cells are `sep=,`, with which spreadsheets say what separates the cells.
+fn is_separator(cells: &[&[u8]]) -> bool {
+    let line = cells.join(&b',').to_ascii_lowercase();
+    line == b"sep=,"
 }
 
 /// Returns the problem of a quote that includes other rows.
@@ -350,6 +360,15 @@ pub(super) mod tests {
         assert_eq!(told[1].1, r#"{"token":"abce","ref":"b"}"#);
         let told = read("ref,token\n\u{feff}a,\u{feff}abcd\n");
         assert_eq!(told[0].1, r#"{"token":"abcd","ref":"a"}"#);
+    }
+
+    #[test]
+    fn a_first_line_that_says_what_separates_the_cells_is_no_header() {
+        for line in ["sep=,", "SEP=,", "\"sep=,\"", "\u{feff}sep=,"] {
+            let told = read(&format!("{line}\r\ntoken,ref\r\nabcd,a\r\n"));
+            assert_eq!(told, [(3, r#"{"token":"abcd","ref":"a"}"#.to_owned())], "{line}");
+        }
+        assert!(refused("sep=;\ntoken;ref\n").contains("separated by `;`"));
     }
 
     #[test]

@@ -247,6 +247,11 @@ pub fn is_table(text: &[u8]) -> bool {
     if matches!(header.first(), None | Some(b'{' | b'[')) || header.len() > MAX_HEADER {
         return false;
     }
+    // A spreadsheet may say in a line of its own what separates the cells.
+    let start = header.strip_prefix(b"\"").unwrap_or(header).get(..4);
+    if start.is_some_and(|start| start.eq_ignore_ascii_case(b"sep=")) {
+        return true;
+    }
     let mut names = header.split(|byte| matches!(byte, b',' | b';' | b'\t'));
     names.any(|name| {
         name.trim_ascii()
@@ -365,6 +370,7 @@ mod tests {
             (b"\x1f\x8b\x08", "it is gzip"),
             (b"token,ref\n00ff,a\n", "it is CSV"),
             (b"740f4707bebcf74f9b7c25d48e335894,a\n", "it is CSV"),
+            (b"sep=,\r\ntoken,ref\r\n", "it is CSV"),
             (b"PK\x03\x04\x14", "it is a ZIP file or a spreadsheet"),
             (b"\xef\xbb\xbf\"ref\";\"Token\"\r\n", "it is CSV"),
             (

@@ -30,7 +30,7 @@ pub(crate) struct Import {
     /// The devices; - is standard input
     #[arg(value_name = "FILE|-")]
     file: PathBuf,
-    /// What FILE holds [default: csv if its name ends with .csv, else ndjson]
+    /// What FILE holds [default: csv if its name ends with .csv or its first line names columns, else ndjson]
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
     #[command(flatten)]
@@ -75,7 +75,10 @@ pub(crate) enum Format {
 impl Import {
     /// Runs the command.
     pub(crate) fn run(&self, session: &Session) -> Result<Exit, Failure> {
-        let format = self.format.unwrap_or_else(|| Format::of(&self.file));
+        let format = match self.format {
+            Some(format) => format,
+            None => Format::of(&self.file)?,
+        };
         let place = Place {
             path: self.name.path(),
             method: Method::Post,
@@ -116,7 +119,16 @@ impl Cut {
 }
 
 impl Format {
-    fn of(file: &Path) -> Self {
+    /// Returns the format by the file's name, or else by its first line.
+    fn of(file: &Path) -> Result<Self, Failure> {
+        let is_named = Self::by_name(file) == Self::Csv;
+        if is_named || Source::find(file)?.is_table()? {
+            return Ok(Self::Csv);
+        }
+        Ok(Self::Ndjson)
+    }
+
+    fn by_name(file: &Path) -> Self {
         match file.extension() {
             Some(extension) if extension.eq_ignore_ascii_case("csv") => Self::Csv,
             Some(_) | None => Self::Ndjson,
@@ -144,6 +156,6 @@ fn a_name_says_what_a_file_holds() {
         ("csv", Format::Ndjson),
         ("-", Format::Ndjson),
     ] {
-        assert_eq!(Format::of(Path::new(name)), format, "{name}");
+        assert_eq!(Format::by_name(Path::new(name)), format, "{name}");
     }
 }

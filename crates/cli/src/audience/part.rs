@@ -8,6 +8,7 @@
 use std::io::{self, BufRead};
 
 use super::record::Records;
+use crate::source::separates;
 
 /// Splits a file.
 pub(crate) struct Parts<R> {
@@ -134,7 +135,12 @@ impl<R: BufRead> Parts<R> {
             );
             return Err(io::Error::new(io::ErrorKind::InvalidData, told));
         };
-        self.head = head.to_vec();
+        self.head.extend_from_slice(head);
+        // A spreadsheet may say in a line of its own what separates the cells.
+        let is_first = self.head.len() == head.len();
+        if is_first && separates(&String::from_utf8_lossy(head)) {
+            return self.read_head();
+        }
         Ok(())
     }
 }

@@ -207,6 +207,67 @@ fn a_gzip_file_is_decompressed_and_imported() {
 }
 
 #[test]
+fn zeros_behind_a_gzip_member_are_ignored_and_every_member_is_read() {
+    let packed = [
+        gzip(&format!("{TOKEN}\n")),
+        vec![0; 600],
+        gzip("00ff\n"),
+        vec![0; 20_000],
+    ]
+    .concat();
+    let folder = Folder::new();
+    let file = folder.file("devices.gz", packed);
+    let fake = Fake::start(vec![json(200, TAKEN)]);
+    run(&fake, &["audience", "import", "customers", &file]).with_code(0);
+    let expected = format!("{{\"token\":\"{TOKEN}\"}}\n{{\"token\":\"00ff\"}}\n");
+    assert_eq!(fake.requests()[0].text(), expected);
+    let damaged = folder.file("damaged.gz", [gzip("00ff\n"), b"more".to_vec()].concat());
+    run(&fake, &["audience", "import", "customers", &damaged]).with_code(2);
+}
+
+/// A gzip member.
+fn gzip(text: &str) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn a_table_is_known_by_its_first_line() {
+    let folder = Folder::new();
+    for (name, text) in [
+        ("devices.txt", format!("token\n{TOKEN}\n")),
+        ("devices.tsv", format!("token\tref\n{TOKEN}\tx\n")),
+        ("excel", format!("sep=,\r\ntoken,ref\r\n{TOKEN},x\r\n")),
+    ] {
+        let file = folder.file(name, &text);
+        let fake = Fake::start(vec![json(200, TAKEN)]);
+        run(&fake, &["audience", "import", "customers", &file]).with_code(0);
+        let request = fake.only();
+        assert_eq!(request.header("content-type"), Some("text/csv"), "{name}");
+        assert_eq!(request.text(), text);
+    }
+}
+
+#[test]
+fn each_part_of_a_table_begins_with_all_of_its_head() {
+    let folder = Folder::new();
+    let text = format!("sep=,\ntoken,ref\n{TOKEN},x\n{TOKEN},y\n");
+    let file = folder.file("devices.csv", &text);
+    let fake = Fake::start(vec![json(200, TAKEN), json(200, TAKEN)]);
+    run(
+        &fake,
+        &["audience", "import", "customers", &file, "--part-bytes", "100"],
+    )
+    .with_code(0);
+    let requests = fake.requests();
+    let bodies: Vec<&str> = requests.iter().map(|request| request.text()).collect();
+    let part = |reference: &str| format!("sep=,\ntoken,ref\n{TOKEN},{reference}\n");
+    assert_eq!(bodies, [part("x"), part("y")]);
+}
+
+#[test]
 fn a_large_import_that_is_cut_off_is_repeated_from_its_beginning() {
     let folder = Folder::new();
     let text = format!("{{\"token\":\"{TOKEN}\"}}\n").repeat(200_000);

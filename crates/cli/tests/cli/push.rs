@@ -252,3 +252,16 @@ fn a_forbidden_caller_learns_what_the_server_says() {
         "error: the server refused: 403 It is forbidden: so it is\n"
     );
 }
+
+#[test]
+fn a_gzip_file_of_devices_is_decompressed() {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(format!("{TOKEN}\n").as_bytes()).unwrap();
+    let folder = Folder::new();
+    let file = folder.file("devices.gz", encoder.finish().unwrap());
+    let fake = Fake::start(vec![json(200, answer(1, 0, ACCEPTED))]);
+    run(&fake, &["push", "--body", "Hi", "--devices", &file]).with_code(0);
+    let expected = format!("{{\"token\":\"{TOKEN}\"}}\n");
+    assert!(fake.only().text().ends_with(&expected));
+}
