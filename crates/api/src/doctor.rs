@@ -7,15 +7,14 @@
 mod advice;
 mod recent;
 
-use serde::Serialize;
-
-use super::Answer;
+use super::{Answer, convert};
 use crate::config::{App, Caller, Config, Transport};
 use apns::fault::{Fault, Faults};
 use apns::time::Timestamp;
 use apns::{Environment, Outcome, Reason};
 use batch::registry::{Entry, Page};
 use delivery::gate::{CredentialRefusal, Inspection};
+use documents::doctor::{self, AppCheck, BrokenApp, Doctor, Finding, GateCheck, PausedBatch, ProbeCheck};
 
 pub use recent::{Probing, RecentProbes};
 
@@ -68,22 +67,22 @@ pub fn answer(
     probes: &[Probe],
     now: Timestamp,
 ) -> Answer {
-    let probes: Vec<ProbeReport<'_>> = probes.iter().map(probe_report).collect();
-    let gates: Vec<GateReport<'_>> = checks.iter().map(|check| gate_report(check, now)).collect();
-    let broken_apps: Vec<BrokenAppReport<'_>> = config
+    let probes: Vec<ProbeCheck> = probes.iter().map(probe_report).collect();
+    let gates: Vec<GateCheck> = checks.iter().map(|check| gate_report(check, now)).collect();
+    let broken_apps: Vec<BrokenApp> = config
         .broken_apps
         .iter()
         .filter(|app| caller.reaches(&app.name))
-        .map(|app| BrokenAppReport {
-            name: &app.name,
-            faults: finding(&app.faults),
+        .map(|app| BrokenApp {
+            name: app.name.clone(),
+            faults: findings(&app.faults),
         })
         .collect();
-    let api_key_faults: Vec<Finding<'_>> = config
+    let api_key_faults: Vec<Finding> = config
         .api_key_faults
         .iter()
         .filter(|of_key| of_key.concerns(caller))
-        .map(|of_key| Finding::of(&of_key.fault))
+        .map(|of_key| finding(&of_key.fault))
         .collect();
     let healthy = probes.iter().all(|probe| probe.ok || !probe.in_use)
         && gates.iter().all(|gate| gate.problem.is_none())
@@ -92,13 +91,13 @@ pub fn answer(
         && paused.is_ok();
     let (paused_batches, more, batches_problem) = match paused {
         Ok(page) => (
-            page.batches.iter().map(PausedBatch::of).collect(),
+            page.batches.iter().map(paused_batch).collect(),
             page.cursor.is_some(),
             None,
         ),
         Err(problem) => (Vec::new(), false, Some(problem)),
     };
-    let body = DoctorAnswer {
+    let body = Doctor {
         healthy,
         apps: apps.iter().map(|app| app_report(app)).collect(),
         broken_apps,
@@ -115,140 +114,60 @@ pub fn answer(
     Answer::json(serde_json::to_string(&body).unwrap_or_default())
 }
 
-#[derive(Serialize)]
-struct DoctorAnswer<'c> {
-    healthy: bool,
-    apps: Vec<AppReport<'c>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    broken_apps: Vec<BrokenAppReport<'c>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    api_key_faults: Vec<Finding<'c>>,
-    attempt_timeout_ms: u64,
-    permits: u32,
-    local_origins: bool,
-    gates: Vec<GateReport<'c>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    paused_batches: Vec<PausedBatch<'c>>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    more_paused_batches: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    batches_problem: Option<String>,
-    probes: Vec<ProbeReport<'c>>,
-}
-
-/// A batch that is paused until it is resumed.
-#[derive(Serialize)]
-struct PausedBatch<'c> {
-    id: &'c str,
-    app: &'c str,
-    created_at: String,
-    pushes: u64,
-}
-
-impl<'c> PausedBatch<'c> {
-    fn of(entry: &'c Entry) -> Self {
-        Self {
-            id: &entry.id,
-            app: &entry.app,
-            created_at: entry.created_at.to_string(),
-            pushes: entry.pushes,
-        }
+fn paused_batch(entry: &Entry) -> PausedBatch {
+    PausedBatch {
+        id: entry.id.clone(),
+        app: entry.app.clone(),
+        created_at: entry.created_at.to_string(),
+        pushes: entry.pushes,
     }
 }
 
-#[derive(Serialize)]
-struct AppReport<'c> {
-    name: &'c str,
-    topic: &'c str,
-    environment: &'static str,
-    transport: &'static str,
-    team_id: &'static str,
-    key_id: &'static str,
-    signing_key: &'static str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<Finding<'c>>,
-}
-
-/// An app that cannot send until its settings are corrected.
-#[derive(Serialize)]
-struct BrokenAppReport<'c> {
-    name: &'c str,
-    faults: Vec<Finding<'c>>,
-}
-
-/// A setting that is wrong, or probably wrong.
-#[derive(Serialize)]
-struct Finding<'c> {
-    pointer: &'c str,
-    detail: String,
-}
-
-impl<'c> Finding<'c> {
-    fn of(fault: &'c Fault) -> Self {
-        Self {
-            pointer: &fault.pointer,
-            detail: fault.kind.to_string(),
-        }
+fn finding(fault: &Fault) -> Finding {
+    Finding {
+        pointer: fault.pointer.clone(),
+        detail: fault.kind.to_string(),
     }
 }
 
-fn finding(faults: &Faults) -> Vec<Finding<'_>> {
-    faults.listed().iter().map(Finding::of).collect()
+fn findings(faults: &Faults) -> Vec<Finding> {
+    faults.listed().iter().map(finding).collect()
 }
 
-fn app_report<'c>(app: &'c App) -> AppReport<'c> {
+fn app_report(app: &App) -> AppCheck {
     // A loaded configuration has all of these in their right form.
-    AppReport {
-        name: &app.name,
-        topic: app.bundle_id.as_str(),
-        environment: app.credential.environment.as_str(),
-        transport: app.transport.as_str(),
-        team_id: "set",
-        key_id: "set",
-        signing_key: "set",
-        warnings: finding(&app.warnings),
+    AppCheck {
+        name: app.name.clone(),
+        topic: app.bundle_id.as_str().to_owned(),
+        environment: app.credential.environment.as_str().to_owned(),
+        transport: app.transport.as_str().to_owned(),
+        team_id: "set".to_owned(),
+        key_id: "set".to_owned(),
+        signing_key: "set".to_owned(),
+        warnings: findings(&app.warnings),
     }
 }
 
-#[derive(Serialize)]
-struct GateReport<'c> {
-    app: &'c str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    provider_token_age_s: Option<u64>,
-    proven: bool,
-    limit: u32,
-    in_use: u32,
-    waiting: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_refusal: Option<RefusalReport<'c>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    problem: Option<String>,
-}
-
-/// APNs' last refusal of the credential.
-#[derive(Serialize)]
-struct RefusalReport<'c> {
-    reason: &'c str,
-    at: String,
-}
-
-fn gate_report<'c>(check: &'c CredentialCheck<'_>, now: Timestamp) -> GateReport<'c> {
-    let app = check.app.name.as_str();
+fn gate_report(check: &CredentialCheck<'_>, now: Timestamp) -> GateCheck {
+    let app = check.app.name.clone();
     match &check.gate {
-        Ok(inspection) => GateReport {
+        Ok(inspection) => GateCheck {
             app,
             provider_token_age_s: inspection.issued_at.map(|issued| now.since(issued).as_secs()),
             proven: inspection.proven,
             limit: inspection.limit,
             in_use: inspection.in_use,
-            waiting: inspection.waiting,
-            last_refusal: inspection.last_refusal.as_ref().map(|refusal| RefusalReport {
-                reason: &refusal.reason,
-                at: refusal.at.to_string(),
-            }),
+            waiting: convert::number(inspection.waiting),
+            last_refusal: inspection
+                .last_refusal
+                .as_ref()
+                .map(|refusal| doctor::CredentialRefusal {
+                    reason: refusal.reason.clone(),
+                    at: refusal.at.to_string(),
+                }),
             problem: gate_problem(inspection, check.app, now),
         },
-        Err(problem) => GateReport {
+        Err(problem) => GateCheck {
             app,
             provider_token_age_s: None,
             proven: false,
@@ -279,20 +198,7 @@ fn gate_problem(inspection: &Inspection, app: &App, now: Timestamp) -> Option<St
     (!parts.is_empty()).then(|| parts.join(". "))
 }
 
-#[derive(Serialize)]
-struct ProbeReport<'p> {
-    environment: &'static str,
-    transport: &'static str,
-    target: &'p str,
-    in_use: bool,
-    ok: bool,
-    answer: String,
-    ms: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    streams: Option<usize>,
-}
-
-fn probe_report(probe: &Probe) -> ProbeReport<'_> {
+fn probe_report(probe: &Probe) -> ProbeCheck {
     let answer = match &probe.outcome {
         Outcome::Answered(reply) => {
             let reason = reply.reason.as_ref().map_or("no reason of APNs", Reason::as_str);
@@ -300,15 +206,15 @@ fn probe_report(probe: &Probe) -> ProbeReport<'_> {
         }
         Outcome::NotSent(error) | Outcome::Lost(error) => error.to_string(),
     };
-    ProbeReport {
-        environment: probe.environment.as_str(),
-        transport: probe.transport.as_str(),
-        target: &probe.target,
+    ProbeCheck {
+        environment: probe.environment.as_str().to_owned(),
+        transport: probe.transport.as_str().to_owned(),
+        target: probe.target.clone(),
         in_use: probe.in_use,
         ok: probe.is_apns(),
         answer,
         ms: probe.ms,
-        streams: probe.streams,
+        streams: probe.streams.map(convert::number),
     }
 }
 

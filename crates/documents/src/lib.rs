@@ -12,6 +12,7 @@ pub mod audience;
 pub mod batch;
 pub mod campaign;
 pub mod dead_letter;
+pub mod doctor;
 pub mod invalid;
 pub mod left_out;
 pub mod problem;
