@@ -96,8 +96,8 @@ fn every_way_of_sending_is_counted_once() {
             ),
             (r#"push_seconds_count{transport="fetch"}"#, 2.0),
             (r#"push_seconds_bucket{le="+Inf",transport="fetch"}"#, 2.0),
-            (r#"orders_total{app="shop-by-fetch",code="200"}"#, 1.0),
-            (r#"orders_total{app="shop-by-fetch",code="422"}"#, 1.0),
+            (r#"requests_total{app="shop-by-fetch",code="200"}"#, 1.0),
+            (r#"requests_total{app="shop-by-fetch",code="422"}"#, 1.0),
             (r#"leases_total{app="shop-by-fetch",outcome="granted"}"#, 1.0),
             (r#"provider_tokens_total{credential="shop"}"#, 1.0),
             (r#"permits_in_use{credential="shop"}"#, 0.0),
@@ -125,7 +125,7 @@ fn every_way_of_sending_is_counted_once() {
         &env,
         &[
             (r#"fallbacks_total{app="shop"}"#, 1.0),
-            (r#"orders_total{app="shop",code="200"}"#, 1.0),
+            (r#"requests_total{app="shop",code="200"}"#, 1.0),
             (r#"push_seconds_count{transport="fetch"}"#, 3.0),
             // One for the socket, and one for `fetch`.
             (r#"leases_total{app="shop",outcome="granted"}"#, 2.0),
@@ -151,7 +151,7 @@ fn every_way_of_sending_is_counted_once() {
         &env,
         &[
             (r#"fallbacks_total{app="shop"}"#, fallbacks.get()),
-            (r#"orders_total{app="shop",code="200"}"#, orders),
+            (r#"requests_total{app="shop",code="200"}"#, orders),
             (
                 r#"pushes_total{app="shop",push_type="alert",verdict="accepted",reason="none"}"#,
                 orders,
@@ -175,7 +175,7 @@ fn every_way_of_sending_is_counted_once() {
     until_counted(
         &env,
         &[
-            (r#"orders_total{app="shop",code="202"}"#, 1.0),
+            (r#"requests_total{app="shop",code="202"}"#, 1.0),
             (r#"chunks_total{app="shop",transport="socket"}"#, 1.0),
             ("queue_seconds_count", 1.0),
             (

@@ -235,7 +235,7 @@ fn everything() -> MetricsDelta {
     delta
 }
 
-const EVERYTHING: &str = r#"[[["chunks","shop","socket"],{"count":1}],[["connection_openings","shop","failed"],{"count":1}],[["fallbacks","shop"],{"count":1}],[["leases","shop","granted"],{"count":1}],[["requests","shop","200"],{"count":1}],[["provider_tokens","shop"],{"count":1}],[["push","socket"],{"count":1,"sum_ms":61,"buckets":{"75":1}}],[["pushes","shop","alert","drop_device","Unregistered"],{"count":1}],[["queue"],{"count":1,"sum_ms":30,"buckets":{"100":1}}],[["resends","socket"],{"count":1}]]"#;
+const EVERYTHING: &str = r#"[[["chunks","shop","socket"],{"count":1}],[["connection_openings","shop","failed"],{"count":1}],[["fallbacks","shop"],{"count":1}],[["leases","shop","granted"],{"count":1}],[["provider_tokens","shop"],{"count":1}],[["push","socket"],{"count":1,"sum_ms":61,"buckets":{"75":1}}],[["pushes","shop","alert","drop_device","Unregistered"],{"count":1}],[["queue"],{"count":1,"sum_ms":30,"buckets":{"100":1}}],[["requests","shop","200"],{"count":1}],[["resends","socket"],{"count":1}]]"#;
 
 #[test]
 fn a_deltas_format_unchanged() {
