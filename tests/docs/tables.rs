@@ -128,7 +128,7 @@ fn every_field_that_a_caller_may_send_has_a_row() {
     let mut problems = compare(
         "a request",
         &of("field of a request"),
-        texts("order/head::FIELDS"),
+        texts("send_request/head::FIELDS"),
     );
     problems.extend(compare(
         "notification",
@@ -157,7 +157,7 @@ fn every_field_that_a_caller_may_send_has_a_row() {
 #[test]
 fn every_field_of_a_status_has_a_row() {
     let sources = source::sources();
-    let fields = source::fields(&sources, "api/batch::Document").unwrap();
+    let fields = source::fields(&sources, "documents/batch::Batch").unwrap();
     // Warnings are flattened into it; an id and its app explain themselves.
     let there = fields
         .into_iter()
