@@ -106,19 +106,9 @@ impl BatchObject {
             Command::CredentialRefused { reason } => {
                 self.tell(|batch| batch.credential_refused(&reason, now))
             }
-            Command::Pause { detail } => self.tell(|batch| {
-                let by = PausedBy::Caller;
-                batch.pause(Pause { by, detail }, now);
-                batch.status()
-            }),
-            Command::Resume => self.tell(|batch| {
-                batch.resume(now);
-                batch.status()
-            }),
-            Command::Cancel => self.tell(|batch| {
-                batch.cancel(now);
-                batch.status()
-            }),
+            Command::Control { control, issued_at } => {
+                self.tell(|batch| batch.control(control, issued_at, now))
+            }
             Command::CountLeftOut => self.tell(|batch| batch.left_out()),
         }
     }
@@ -133,9 +123,7 @@ impl BatchObject {
             | Command::Halt { .. }
             | Command::CredentialRefused { .. }
             | Command::Open { .. }
-            | Command::Pause { .. }
-            | Command::Resume
-            | Command::Cancel
+            | Command::Control { .. }
             | Command::CountLeftOut => usage.others += 1,
         });
     }

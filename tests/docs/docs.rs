@@ -3,9 +3,15 @@
 //!
 //! Links, the summary and the commands are tested elsewhere (tools/docs-reader, `apns-edge`).
 
+#[cfg(test)]
 mod code;
+#[cfg(test)]
 mod documents;
+#[cfg(test)]
 mod limits;
+#[cfg(test)]
 mod programs;
+#[cfg(test)]
 mod requests;
+#[cfg(test)]
 mod tables;

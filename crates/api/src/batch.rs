@@ -185,6 +185,7 @@ pub fn opened(
         },
         invalid,
         ignores_bad_tokens: false,
+        controlled_at: Timestamp::default(),
         final_results: Vec::new(),
         run: None,
         cut_off: None,

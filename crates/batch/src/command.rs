@@ -77,17 +77,28 @@ pub enum Command {
     },
     /// Appends a scan's next chunk, whose device lines follow the command. Answered with [`Appended`].
     Append(Append),
-    /// Pauses the batch. Answered with [`BatchStatus`], like the next two.
-    Pause {
-        /// The reason, shown in the batch's status.
-        detail: String,
+    /// A control of the campaign whose run the batch is. Answered with [`BatchStatus`].
+    Control {
+        /// The control.
+        control: BatchControl,
+        /// When the scheduler requested it.
+        issued_at: Timestamp,
     },
-    /// Resumes a paused batch.
-    Resume,
-    /// Cancels the batch permanently.
-    Cancel,
     /// Returns how many devices the run has left out so far, as [`LeftOut`].
     CountLeftOut,
+}
+
+/// What a campaign's scheduler wants of a run's batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchControl {
+    /// Stop sending until it is resumed.
+    Pause,
+    /// Send.
+    #[default]
+    Resume,
+    /// Stop sending for good.
+    Cancel,
 }
 
 /// The next step of a scan.
@@ -220,16 +231,16 @@ mod tests {
     #[test]
     fn the_schedulers_words_format_unchanged() {
         // A scheduler of the previous deployment sends this to a batch of this one.
-        let pause = Command::Pause {
-            detail: "so".to_owned(),
-        };
-        for (command, text) in [
-            (pause, r#"{"pause":{"detail":"so"}}"#),
-            (Command::Resume, r#""resume""#),
-            (Command::Cancel, r#""cancel""#),
+        for (control, word) in [
+            (BatchControl::Pause, "pause"),
+            (BatchControl::Resume, "resume"),
+            (BatchControl::Cancel, "cancel"),
         ] {
+            let issued_at = Timestamp::from_millis(7);
+            let command = Command::Control { control, issued_at };
+            let text = format!(r#"{{"control":{{"control":"{word}","issued_at":7}}}}"#);
             assert_eq!(serde_json::to_string(&command).unwrap(), text);
-            assert_eq!(serde_json::from_str::<Command>(text).unwrap(), command);
+            assert_eq!(serde_json::from_str::<Command>(&text).unwrap(), command);
         }
         let status = BatchStatus {
             state: State::Cancelling,

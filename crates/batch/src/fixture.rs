@@ -65,6 +65,7 @@ pub fn record(terms: Terms) -> Record {
         invalid: 0,
         warnings: Default::default(),
         ignores_bad_tokens: false,
+        controlled_at: Timestamp::default(),
         final_results: Vec::new(),
         run: None,
         cut_off: None,

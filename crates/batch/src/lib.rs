@@ -64,7 +64,7 @@ pub use background::{BackgroundTasks, CALL_TIMEOUT, Call, Effect, Event, Outcome
 pub use bad_tokens::Suspect;
 pub use chunk::Size;
 pub use circuit_breaker::INITIAL_PUSHES;
-pub use command::{Append, Appended, Assignment, BatchStatus, Command, Message};
+pub use command::{Append, Appended, Assignment, BatchControl, BatchStatus, Command, Message};
 pub use left_out::LeftOut;
 pub use overview::{Counts, Overview, Reason};
 pub use plan::LONGEST_LIFE;
@@ -305,6 +305,24 @@ impl Batch {
             self.turn(State::Cancelling, now);
             self.tick(now);
         }
+    }
+
+    /// Applies a control of the campaign whose run this is. Does nothing if a control was applied that the
+    /// scheduler requested later: a request can be delayed on its way and arrive after a newer one.
+    pub fn control(&mut self, control: BatchControl, issued_at: Timestamp, now: Timestamp) -> BatchStatus {
+        if issued_at >= self.record.controlled_at {
+            self.record.controlled_at = issued_at;
+            self.is_record_unsaved = true;
+            match control {
+                BatchControl::Pause => {
+                    let (by, detail) = (PausedBy::Caller, "its campaign is paused".to_owned());
+                    self.pause(Pause { by, detail }, now);
+                }
+                BatchControl::Resume => self.resume(now),
+                BatchControl::Cancel => self.cancel(now),
+            }
+        }
+        self.status()
     }
 
     /// Pauses the batch. No chunk is started until it is resumed.

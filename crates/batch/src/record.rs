@@ -46,6 +46,9 @@ pub struct Record {
     /// The distinct results of its pushes, in the order of their first occurrence. Chunks refer to them by
     /// number.
     pub final_results: Vec<FinalResult>,
+    /// When the scheduler requested the newest control that was applied.
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub controlled_at: Timestamp,
     /// The campaign run that it belongs to; `None` if a caller uploaded it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunRef>,
@@ -245,6 +248,14 @@ pub struct Terms {
     /// The sending windows, each from its first moment until its second. Empty means at any time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<(Timestamp, Timestamp)>,
+}
+
+#[cfg_attr(
+    target_pointer_width = "64",
+    expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")
+)]
+const fn is_never(moment: &Timestamp) -> bool {
+    moment.as_millis() == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]

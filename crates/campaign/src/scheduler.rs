@@ -23,10 +23,11 @@ use std::time::Duration;
 use apns::time::Timestamp;
 use batch::RunReport;
 
+pub use batch::BatchControl;
 pub use campaign::{Audience, Campaign, State};
 pub use command::{CampaignAction, CampaignCount, Command, Page, Reply, Scope};
 pub use event_loop::{Effect, Event, Scheduler};
-pub use run::{BatchControl, Run, RunState, batch_id};
+pub use run::{Run, RunState, batch_id};
 pub use tasks::{Outcome, START_TIME, Task};
 
 /// The state of the scheduler: audiences, campaigns and runs.

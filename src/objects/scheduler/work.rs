@@ -17,7 +17,7 @@ use ::batch::Command as BatchCommand;
 use api::campaign as contract;
 use apns::time::Timestamp;
 use campaign::audience::{Command as ShardCommand, Reply as ShardReply};
-use campaign::scheduler::{BatchControl, Campaign, Outcome, Run, RunState, Task};
+use campaign::scheduler::{Campaign, Outcome, Run, RunState, Task};
 
 /// A run that a separate object starts.
 #[derive(Serialize, Deserialize)]
@@ -64,13 +64,15 @@ async fn call(env: &Env, task: &Task) -> Outcome {
             let started = stubs::ask(env, (bindings::SCHEDULER, &name), START, &start).await;
             started.unwrap_or_else(|error| Outcome::Failed(error.to_string()))
         }
-        Task::Control { batch, control, .. } => {
-            let command = match control {
-                BatchControl::Pause => BatchCommand::Pause {
-                    detail: "its campaign is paused".to_owned(),
-                },
-                BatchControl::Resume => BatchCommand::Resume,
-                BatchControl::Cancel => BatchCommand::Cancel,
+        Task::Control {
+            batch,
+            control,
+            issued_at,
+            ..
+        } => {
+            let command = BatchCommand::Control {
+                control: *control,
+                issued_at: *issued_at,
             };
             match batch::command(env, batch, &command).await {
                 Ok(Some(_)) => Outcome::Done,

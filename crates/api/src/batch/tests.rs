@@ -45,6 +45,7 @@ pub(super) fn sample() -> Record {
         invalid: 0,
         warnings: Default::default(),
         ignores_bad_tokens: false,
+        controlled_at: Timestamp::default(),
         final_results: Vec::new(),
         run: None,
         cut_off: None,

@@ -171,3 +171,33 @@ fn the_rate_is_that_of_the_last_seconds() {
     assert!(eta > secs(70) && eta < secs(80), "{eta:?}");
     assert!(batch.overview(now + secs(3600)).rate < 10);
 }
+
+#[test]
+fn a_control_that_arrives_after_a_newer_one_changes_nothing() {
+    let mut batch = under_way(terms(), 4, 500);
+    let [first, second, third] = [1, 2, 3].map(|after| BEGIN + secs(after));
+    let now = BEGIN + secs(10);
+    assert_eq!(
+        batch.control(BatchControl::Pause, first, now).state,
+        State::Paused
+    );
+    assert_eq!(
+        batch.control(BatchControl::Resume, third, now).state,
+        State::Running
+    );
+    batch.take_unsaved();
+    assert_eq!(
+        batch.control(BatchControl::Pause, second, now).state,
+        State::Running
+    );
+    assert_eq!(batch.take_unsaved(), (vec![], false));
+    // A control that is repeated because its answer was lost is applied again.
+    assert_eq!(
+        batch.control(BatchControl::Resume, third, now).state,
+        State::Running
+    );
+    // The moment survives a restart of the object.
+    let text = serde_json::to_string(batch.record()).unwrap();
+    let record: Record = serde_json::from_str(&text).unwrap();
+    assert_eq!(record.controlled_at, third);
+}

@@ -1,10 +1,12 @@
 //! One run of a campaign: what is sent for one occurrence of its schedule.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use apns::time::Timestamp;
-use batch::{LeftOut, RunCounts};
+use batch::{BatchControl, LeftOut, RunCounts};
 
 /// A run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +49,10 @@ pub struct Run {
     /// The control that its batch should have received last.
     #[serde(default)]
     pub(super) wanted: BatchControl,
+    /// When that control was requested. A later request has a later moment, so that a batch can tell which
+    /// of two controls is the newer one.
+    #[serde(default)]
+    pub(super) wanted_at: Timestamp,
     /// Whether the batch still needs to receive that control.
     #[serde(default)]
     pub(super) needs_sync: bool,
@@ -79,19 +85,6 @@ pub enum RunState {
     Missed,
     /// It could not be started.
     Failed,
-}
-
-/// A control of a batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BatchControl {
-    /// Stop sending until it is resumed.
-    Pause,
-    /// Send.
-    #[default]
-    Resume,
-    /// Stop sending for good.
-    Cancel,
 }
 
 /// The retry state of a task.
@@ -152,6 +145,7 @@ impl Run {
             devices: None,
             uncounted: false,
             wanted: BatchControl::Resume,
+            wanted_at: Timestamp::default(),
             needs_sync: false,
             retry: RetryState::from(now),
             start_until: None,
@@ -207,6 +201,7 @@ impl Run {
     /// Requests a control of its batch.
     pub(super) fn want(&mut self, control: BatchControl, now: Timestamp) {
         self.wanted = control;
+        self.wanted_at = now.max(self.wanted_at + Duration::from_millis(1));
         self.needs_sync = true;
         self.retry = RetryState::from(now);
     }

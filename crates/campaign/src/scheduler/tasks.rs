@@ -42,6 +42,8 @@ pub enum Task {
         batch: String,
         /// The control.
         control: BatchControl,
+        /// When it was requested: the batch ignores it if a later one was applied.
+        issued_at: Timestamp,
     },
 }
 
@@ -330,6 +332,7 @@ impl SchedulerState {
             at: run.at,
             batch: run.batch.clone(),
             control: run.wanted,
+            issued_at: run.wanted_at,
         })
     }
 

@@ -1,4 +1,4 @@
-use crate::fake::{Fake, Reply, json, problem};
+use crate::fake::{Fake, Reply, Request, json, problem};
 use crate::run::{Folder, run, run_with};
 
 const TOKEN: &str = "740f4707bebcf74f9b7c25d48e3358945f6aa01da5ddb387462c7eaf61bb78ad";
@@ -262,7 +262,7 @@ fn each_part_of_a_table_begins_with_all_of_its_head() {
     )
     .with_code(0);
     let requests = fake.requests();
-    let bodies: Vec<&str> = requests.iter().map(|request| request.text()).collect();
+    let bodies: Vec<&str> = requests.iter().map(Request::text).collect();
     let part = |reference: &str| format!("sep=,\ntoken,ref\n{TOKEN},{reference}\n");
     assert_eq!(bodies, [part("x"), part("y")]);
 }

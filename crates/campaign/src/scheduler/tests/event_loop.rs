@@ -251,6 +251,8 @@ struct Simulation {
     alarm: Option<Timestamp>,
     now: Timestamp,
     batches: BTreeMap<String, Batch>,
+    /// When the newest control that each batch has applied was requested.
+    controlled_at: BTreeMap<String, Timestamp>,
     calls: Vec<Task>,
     fails_writes: bool,
     /// Until when the occurrences of each campaign were checked, by its index.
@@ -279,6 +281,7 @@ impl Simulation {
             alarm: None,
             now: NOW,
             batches: BTreeMap::new(),
+            controlled_at: BTreeMap::new(),
             calls: Vec::new(),
             fails_writes: false,
             seen: [None; 2],
@@ -394,10 +397,21 @@ impl Simulation {
                     Outcome::Done
                 }
                 Task::Count { .. } => Outcome::Counted(1),
-                Task::Control { control, .. } => match batch {
+                Task::Control {
+                    control, issued_at, ..
+                } => match batch {
                     None => Outcome::NoBatch,
                     Some(Batch::Cancelled) => Outcome::Done,
+                    Some(_)
+                        if self
+                            .controlled_at
+                            .get(task.batch())
+                            .is_some_and(|newest| issued_at < newest) =>
+                    {
+                        Outcome::Done
+                    }
                     Some(_) => {
+                        self.controlled_at.insert(task.batch().to_owned(), *issued_at);
                         let state = match control {
                             BatchControl::Pause => Batch::Paused,
                             BatchControl::Resume => Batch::Sending,

@@ -38,14 +38,14 @@ fn the_rows_of_a_scheduler_format_unchanged() {
     assert_eq!(
         run,
         format!(
-            r#"{{"campaign":"c1","at":1795420860000,"batch":"451296ba70d9b33f6a560c925c99a62d","state":"starting","detail":"no answer","wanted":"resume","needs_sync":false,"retry":{{"next_at":{retry},"failures":1,"failing_since":1795420860000}},"start_until":1795420920000,"starts":1}}"#
+            r#"{{"campaign":"c1","at":1795420860000,"batch":"451296ba70d9b33f6a560c925c99a62d","state":"starting","detail":"no answer","wanted":"resume","wanted_at":0,"needs_sync":false,"retry":{{"next_at":{retry},"failures":1,"failing_since":1795420860000}},"start_until":1795420920000,"starts":1}}"#
         )
     );
     work(&mut scheduler, later + fixture::MINUTE);
     fixture::end(&mut scheduler, "c1", later, later + fixture::MINUTE * 2);
     assert_eq!(
         texts(&mut scheduler).remove(0),
-        r#"{"campaign":"c1","at":1795420860000,"batch":"451296ba70d9b33f6a560c925c99a62d","state":"done","started_at":1795420920000,"ended_at":1795420980000,"pushes":7,"counts":{"accepted":7,"rejected":0,"failed":0,"cancelled":0,"gone":0},"wanted":"resume","needs_sync":false,"retry":{"next_at":1795420920000,"failures":0},"start_until":1795420980000,"starts":2}"#
+        r#"{"campaign":"c1","at":1795420860000,"batch":"451296ba70d9b33f6a560c925c99a62d","state":"done","started_at":1795420920000,"ended_at":1795420980000,"pushes":7,"counts":{"accepted":7,"rejected":0,"failed":0,"cancelled":0,"gone":0},"wanted":"resume","wanted_at":0,"needs_sync":false,"retry":{"next_at":1795420920000,"failures":0},"start_until":1795420980000,"starts":2}"#
     );
 }
 

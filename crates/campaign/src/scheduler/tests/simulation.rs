@@ -249,7 +249,7 @@ impl Simulation {
                 match run.state {
                     RunState::Missed => assert_eq!(batch, None),
                     RunState::Starting => {
-                        assert_eq!((state, run.wanted), (State::Paused, BatchControl::Pause))
+                        assert_eq!((state, run.wanted), (State::Paused, BatchControl::Pause));
                     }
                     RunState::Done => assert_eq!(batch, Some(Batch::Ended)),
                     _ if self.troubled.contains(&run.batch) => {}
