@@ -27,7 +27,7 @@ use delivery::metrics::{Command, MetricsDelta, MetricsShard};
 use futures::future::{FutureExt, LocalBoxFuture, join_all, ready};
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object, wasm_bindgen};
 
-/// The Durable Object that hosts a [`Shard`].
+/// The Durable Object that hosts a [`MetricsShard`].
 #[durable_object]
 pub struct MetricsObject {
     core: Rc<Core>,

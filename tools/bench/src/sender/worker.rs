@@ -162,7 +162,7 @@ async fn read_lines(mut body: Incoming, answers: &RefCell<Answers>) -> Result<()
     Ok(())
 }
 
-/// Starts a Worker and returns when it answers, with a client that has the key of [`settings`].
+/// Starts a Worker and returns when it answers, with a client that has the key of [`settings()`].
 pub(crate) async fn start(setup: Setup) -> Result<(testbed::Worker, Client)> {
     let mut worker = testbed::Worker::launch(setup)?;
     let started = Instant::now();
