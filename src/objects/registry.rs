@@ -1,7 +1,6 @@
 //! The registries: one Durable Object per credential for its batches, and one for dead letters.
 
 use std::cell::RefCell;
-use std::time::Duration;
 
 use crate::objects::batch;
 use crate::platform::database::Database;
@@ -109,10 +108,10 @@ pub(crate) async fn add_dead_letter(
     Event::MessageFailed { queue, problem }.write();
     let now = clock::now();
     let letter = DeadLetter::new(id, queue, body, problem, now);
-    let sweep = dead_letter::Command::Sweep {
-        before: now - LETTERS_KEPT,
-    };
-    for command in [dead_letter::Command::Add(letter), sweep] {
+    for command in [
+        dead_letter::Command::Add(letter),
+        dead_letter::Command::sweep(now),
+    ] {
         ask_letters(env, &command)
             .await
             .map_err(|error| error.to_string())?;
@@ -128,9 +127,6 @@ pub(crate) async fn ask_letters(env: &Env, command: &dead_letter::Command) -> Re
 /// How many batches are paused at once: an invocation has six connections, and one is left for other
 /// requests.
 const SIDE_BY_SIDE: usize = 5;
-
-/// How long dead letters are kept: the longest life of the batch that they may belong to.
-const LETTERS_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 const BATCHES: &str = "/batches";
 const LETTERS: &str = "/letters";

@@ -306,6 +306,27 @@ mod tests {
     }
 
     #[test]
+    fn a_body_may_have_as_many_decompressed_bytes_as_documented_and_no_more() {
+        const MEMBER: usize = 64 << 20;
+        let member = gzip(&vec![0; MEMBER]);
+        let members = usize::try_from(MAX_DECODED).unwrap() / MEMBER;
+        let size = |more: &[u8]| {
+            let mut decoder = Decoder::new(Coding::Gzip);
+            let mut size = 0;
+            for mut body in std::iter::repeat_n(&member[..], members).chain([more]) {
+                while !body.is_empty() {
+                    let (taken, out) = decoder.decode(body)?;
+                    body = &body[taken..];
+                    size += out.len();
+                }
+            }
+            Ok::<usize, Problem>(size + decoder.finish()?.len())
+        };
+        assert_eq!(size(&[]).unwrap(), members * MEMBER);
+        assert_eq!(size(&gzip(b"a")).unwrap_err().kind(), Kind::BodyTooLarge);
+    }
+
+    #[test]
     fn little_that_becomes_much_comes_out_in_pieces_of_a_bounded_size() {
         let body = gzip(&vec![0; 64 << 20]);
         assert!(body.len() < 1 << 20);

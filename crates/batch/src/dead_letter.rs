@@ -5,6 +5,8 @@
 //! table, and each command as one statement. Out of scope: the queues, and executing the statements (the
 //! Worker).
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::registry::Cursor;
@@ -39,6 +41,14 @@ pub enum Command {
         /// The moment.
         before: Timestamp,
     },
+}
+
+impl Command {
+    /// Creates the command that removes the letters that have been kept long enough.
+    #[must_use]
+    pub fn sweep(now: Timestamp) -> Self {
+        Self::Sweep { before: now - KEPT }
+    }
 }
 
 /// A reply of the dead-letter store.
@@ -210,6 +220,9 @@ const SHOWN: u32 = 1000;
 
 /// The maximum length of a stored problem, in bytes.
 const MAX_PROBLEM: usize = 1000;
+
+/// How long dead letters are kept: the longest life of the batch that they may belong to.
+pub const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 #[cfg(test)]
 mod tests;

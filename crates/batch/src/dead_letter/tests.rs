@@ -116,6 +116,19 @@ fn a_sweep_takes_what_came_before_its_moment() {
 }
 
 #[test]
+fn a_letter_is_kept_for_as_long_as_documented_and_no_longer() {
+    let sweep_after = |age: Duration| {
+        let database = stored(&[letter("a", 1)]);
+        ask(&database, &Command::sweep(at(1) + age));
+        ask(&database, &read("a")) != Reply::Missing
+    };
+    assert!(sweep_after(Duration::from_hours(30 * 24)));
+    assert!(!sweep_after(
+        Duration::from_hours(30 * 24) + Duration::from_millis(1)
+    ));
+}
+
+#[test]
 fn a_listing_reads_the_index_in_order_and_sorts_nothing() {
     let list = Command::List {
         limit: 1,
