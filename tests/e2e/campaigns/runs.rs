@@ -194,6 +194,51 @@ fn a_campaign_that_is_cancelled_in_the_middle_of_its_run_sends_nothing_more_and_
 }
 
 #[test]
+fn a_run_says_whom_it_leaves_out_while_it_is_under_way() {
+    let env = TestEnv::shared();
+    let audience = Audience::create(&env, "left-out", 2);
+    let devices = env.devices(&SHOP, "campaigns, left out", 1000);
+    let line = |place| match place {
+        0..5 => json!({}),
+        _ => json!({"attributes": {"first_name": "Ada"}}),
+    };
+    audience.import(&env, &lines(&devices, line));
+    let mut document = soon(&audience, "Hello {{ first_name }}");
+    // It takes 10 s.
+    document["rate"] = json!(100);
+    let campaign = Campaign::create(&env, &document);
+    fire_trigger_soon(&env);
+    until("a run that says whom it has left out", || {
+        let run = &campaign.runs(&env)[0];
+        run["state"] == "running" && run["left_out"]["missing"]["first_name"] == 5
+    });
+    campaign.tell(&env, "cancel").with_status(200);
+    let run = campaign.run_once(&env, "cancelled");
+    assert_eq!(run["left_out"]["missing"]["first_name"], 5, "{run}");
+}
+
+#[test]
+fn a_run_that_is_cancelled_counts_the_devices_that_it_has_not_come_to() {
+    let mut env = TestEnv::isolated(Options::default(), &[]);
+    env.kill_at_once();
+    // A step has 500 devices.
+    hold_scans(&mut env, 1);
+    let audience = Audience::create(&env, "not-reached", 1);
+    let devices = env.devices(&SHOP, "campaigns, not reached", 1200);
+    audience.import(&env, &lines(&devices, |_| json!({})));
+    let campaign = Campaign::create(&env, &soon(&audience, "Hello"));
+    fire_trigger_soon(&env);
+    env.log_with("held a step", 1);
+    let cancelled = campaign.tell(&env, "cancel");
+    assert!(matches!(cancelled.status, 200 | 202), "{}", cancelled.body);
+    until("the count of the devices that were not reached", || {
+        campaign.runs(&env)[0]["left_out"]["not_reached"] == 700
+    });
+    let run = campaign.run_once(&env, "cancelled");
+    assert_eq!(run["pushes"], 500, "{run}");
+}
+
+#[test]
 fn a_run_whose_app_is_gone_can_be_cancelled_and_its_scans_end() {
     let mut env = TestEnv::isolated(Options::default(), &[]);
     env.kill_at_once();
