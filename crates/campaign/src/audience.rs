@@ -3,7 +3,7 @@
 //! A hash of the device token divides an audience into shards. Each shard is one Durable Object. In scope:
 //! storing the devices, queries about them, and what happens to a device that APNs reports as gone. Out of
 //! scope: the list of audiences (the scheduler), filters (`segment`), scans (`scan`), and executing the
-//! statements (the shell).
+//! statements (the Worker).
 //!
 //! Commands and replies are JSON text. During a deployment, two versions of the Worker exchange them for some
 //! minutes, so a field that is added needs a default.

@@ -1,7 +1,7 @@
 //! The scan of one shard for one run. It reads each device once, in ascending order of ids, and hands the
 //! devices to the run's batch in chunks.
 //!
-//! To begin, the shell executes [`AudienceScan::highest`], passes the rows to [`AudienceScan::begin`] and
+//! To begin, the Worker executes [`AudienceScan::highest`], passes the rows to [`AudienceScan::begin`] and
 //! stores the scan ([`AudienceScan::store`]). From then on [`ShardLoop`] drives all scans of a shard. It asks
 //! the batch for the cursor that the batch has recorded. It makes a step ([`AudienceScan::step`]): it reads
 //! the next devices, applies the cap, and records the devices in a row. It hands the step to the batch, and

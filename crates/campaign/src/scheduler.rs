@@ -4,7 +4,7 @@
 //! batch's id is derived from both. So a repeated trigger, or a start that is repeated after a crash, creates
 //! one run and one batch. A run may have a task: start it, or pause, resume or cancel its batch. A task is
 //! repeated until it is reported as done. In scope: the states of campaigns and runs, and their tasks. Out of
-//! scope: what a campaign sends (its document is stored as it is), and executing tasks (the shell).
+//! scope: what a campaign sends (its document is stored as it is), and executing tasks (the Worker).
 //!
 //! All of it is in memory and in rows. A change is written before it is answered.
 

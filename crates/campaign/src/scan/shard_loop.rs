@@ -1,7 +1,7 @@
 //! The loop of a shard, which advances all of its scans whatever fails.
 //!
 //! A synchronous machine. The alarm is the first event. [`ShardLoop::handle`] answers each event with the
-//! next effect, the shell executes the effect, and its result is the next event. A turn ends when there is no
+//! next effect, the Worker executes the effect, and its result is the next event. A turn ends when there is no
 //! effect left.
 //!
 //! **No scan is lost.** A turn sets the next alarm before anything else. So another turn follows whatever
@@ -49,7 +49,7 @@ pub enum Event {
     Failed(String),
 }
 
-/// An effect for the shell to execute.
+/// An effect for the Worker to execute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Set the alarm, replacing an earlier one.
@@ -190,7 +190,7 @@ impl ShardLoop {
                 self.notices.push(Notice::TurnFailed { problem });
                 self.go_to(Stage::Ending, Effect::Arm(now + PAUSE))
             }
-            // Unreachable: the shell answers each effect with its own event.
+            // Unreachable: the Worker answers each effect with its own event.
             (_, _) => self.go_to(Stage::Ending, Effect::Arm(now + PAUSE)),
         }
     }

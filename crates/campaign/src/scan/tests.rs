@@ -67,7 +67,7 @@ pub(super) fn begun(database: &Database, mut scan: AudienceScan) -> AudienceScan
     scan
 }
 
-/// Reads the next page as the shell does, past at most `scanned` devices, and applies the cap.
+/// Reads the next page as the Worker does, past at most `scanned` devices, and applies the cap.
 pub(super) fn next(database: &Database, scan: &AudienceScan, scanned: usize, limit: u32) -> Page {
     let bound = database.execute(&scan.scan_bound_past(scanned));
     let found = database.execute(&scan.page(&bound, limit).unwrap());

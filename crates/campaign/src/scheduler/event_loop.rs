@@ -1,14 +1,14 @@
 //! The scheduler's loop as a machine: an event in, effects out.
 //!
 //! It holds the [`SchedulerState`] and the tasks in flight. An event is a caller's command, the trigger of
-//! the minute, the object's alarm, or the end of a task. It returns effects, which the shell executes in
+//! the minute, the object's alarm, or the end of a task. It returns effects, which the Worker executes in
 //! order: first the alarm is set, then rows are written, and only then are calls made and commands answered.
 //! So whatever fails, and wherever the object stops, everything accepted is in the rows, and an alarm or the
 //! next trigger continues with it.
 //!
 //! Tasks of several campaigns are in flight at once, but at most one per campaign. Each has a deadline, after
 //! which its campaign continues without it, so that a call that hangs delays no other campaign. In scope:
-//! when something is done. Out of scope: what a task is (`tasks`), and executing it (the shell).
+//! when something is done. Out of scope: what a task is (`tasks`), and executing it (the Worker).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -58,7 +58,7 @@ pub enum Event {
     },
 }
 
-/// An effect for the shell to execute.
+/// An effect for the Worker to execute.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Set the object's alarm.

@@ -11,7 +11,7 @@ use batch::AudienceRef;
 use delivery::backoff;
 use delivery::verdict::RetryCause;
 
-/// A task for the shell. Executing it twice has the same effect as executing it once.
+/// A task for the Worker. Executing it twice has the same effect as executing it once.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Task {
     /// Open the run's batch and start its scans, before the run's `start_until`.
