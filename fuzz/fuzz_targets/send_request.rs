@@ -1,4 +1,4 @@
-//! Any body in place of an order, as one document and as lines: it becomes a push for every device, or a problem that
+//! Any body in place of a request, as one document and as lines: it becomes a push for every device, or a problem that
 //! tells no device token.
 
 #![no_main]
@@ -16,33 +16,33 @@ fuzz_target!(|body: &[u8]| {
     let caller = CONFIG.api_keys.first().expect("a caller").caller();
     let document: Value = from_slice(body).unwrap_or_default();
     match SendRequest::parse(body, caller, &CONFIG, [7; 16], NOW) {
-        Ok(order) => check_order(&order, document["devices"].as_array().expect("devices").len()),
+        Ok(send_request) => check_order(&send_request, document["devices"].as_array().expect("devices").len()),
         Err(problem) => check_problem(&problem, &document),
     }
     if let (Some(app), Ok(head)) = (CONFIG.apps.first(), Head::skim(body, LINES)) {
         match SendRequest::parse_for(app, body, LINES, [7; 16], NOW) {
-            Ok(order) => check_order(&order, head.devices),
+            Ok(send_request) => check_order(&send_request, head.devices),
             Err(problem) => check_problem(&problem, &Value::Null),
         }
     }
 });
 
-fn check_order(order: &SendRequest<'_>, devices: usize) {
-    assert_eq!(order.pushes.len(), devices);
-    for request in order.pushes.iter().filter_map(|push| push.request.as_ref().ok()) {
+fn check_order(send_request: &SendRequest<'_>, devices: usize) {
+    assert_eq!(send_request.pushes.len(), devices);
+    for request in send_request.pushes.iter().filter_map(|push| push.request.as_ref().ok()) {
         assert!(request.body.len() <= request.headers.push_type.rules().max_payload);
         assert!(from_slice::<Value>(&request.body).is_ok_and(|payload| payload.is_object()));
         let printable = |value: &str| value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
         assert!(request.header_list().iter().all(|(_, value)| printable(value)));
     }
-    let previewed: Value = from_str(&preview::answer(order, &CONFIG).expect("few devices").body).expect("JSON");
+    let previewed: Value = from_str(&preview::answer(send_request, &CONFIG).expect("few devices").body).expect("JSON");
     assert_eq!(previewed["pushes"].as_array().map(Vec::len), Some(devices));
-    let answer = push::answer(order, &[], Transport::Fetch).body;
+    let answer = push::answer(send_request, &[], Transport::Fetch).body;
     let results: Value = from_str(&answer).expect("JSON");
     assert_eq!(results["results"].as_array().map(Vec::len), Some(devices));
 }
 
-fn check_problem(problem: &Problem, order: &Value) {
+fn check_problem(problem: &Problem, send_request: &Value) {
     let answer = problem.answer();
     let document: Value = from_str(&answer.body).expect("JSON");
     assert_eq!(document["status"], answer.status);
@@ -56,11 +56,11 @@ fn check_problem(problem: &Problem, order: &Value) {
         let pointer = error["pointer"].as_str().expect("a pointer");
         assert!(pointer.is_empty() || pointer.starts_with('/'), "{pointer}");
     }
-    let tokens = order["devices"].as_array().into_iter().flatten();
+    let tokens = send_request["devices"].as_array().into_iter().flatten();
     for token in tokens.filter_map(|device| device["token"].as_str()) {
         // A pointer repeats the caller's own names of fields, and nothing else of the body.
         assert!(
-            token.len() <= 16 || is_named(order, token) || !answer.body.contains(token),
+            token.len() <= 16 || is_named(send_request, token) || !answer.body.contains(token),
             "{answer:?}"
         );
     }

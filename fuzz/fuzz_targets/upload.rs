@@ -76,14 +76,14 @@ fn check_chunks(finished: &Finished<'_>, chunks: &[Staged]) {
             first: chunk.first,
             repeats: Repeats::Keep,
         };
-        let order = SendRequest::parse_chunk(finished.opening.app, body.as_bytes(), basis, NOW).expect("no faults");
-        let requests = order
+        let send_request = SendRequest::parse_chunk(finished.opening.app, body.as_bytes(), basis, NOW).expect("no faults");
+        let requests = send_request
             .pushes
             .iter()
             .map(|push| push.request.as_ref().expect("no fault"));
         let paths: HashSet<String> = requests.map(|request| request.path()).collect();
         assert_eq!(
-            (paths.len(), order.pushes.len()),
+            (paths.len(), send_request.pushes.len()),
             (chunk.pushes as usize, chunk.pushes as usize)
         );
     }

@@ -109,8 +109,8 @@ impl ConnectionObject {
         if let Some(assignment) = errand.assignment.take() {
             return self.send_chunk(assignment, errand, body, app, links).await;
         }
-        let order = match push::parse(body, errand.format, app) {
-            Ok(order) => Rc::new(order),
+        let send_request = match push::parse(body, errand.format, app) {
+            Ok(send_request) => Rc::new(send_request),
             Err(problem) => {
                 links.close_when_idle();
                 errand.delta.request(&app.name, problem.kind().status());
@@ -119,25 +119,25 @@ impl ConnectionObject {
                 return Err(problem);
             }
         };
-        let headers = order.headers();
+        let headers = send_request.headers();
         let Some(headers) = headers else {
             links.close_when_idle();
             errand.delta.request(&app.name, 200);
-            let answer = push::nothing_to_send(&order, errand.format, Transport::Socket);
+            let answer = push::nothing_to_send(&send_request, errand.format, Transport::Socket);
             self.state
                 .wait_until(give_back_unused(self.env.clone(), app, errand));
             return answer;
         };
         let format = errand.format;
-        let scope = SendScope::of_request(&order, Duration::from_millis(errand.wait_ms));
+        let scope = SendScope::of_request(&send_request, Duration::from_millis(errand.wait_ms));
         let context = self.means(errand, headers, &links);
-        let run = Sender::new(Rc::clone(&order), context, scope, config);
+        let run = Sender::new(Rc::clone(&send_request), context, scope, config);
         let spawn = |work| self.state.wait_until(work);
         let after = move || {
             drop(reservation);
             links.close_when_idle();
         };
-        push::send(order, run, format, Transport::Socket, spawn, after).await
+        push::send(send_request, run, format, Transport::Socket, spawn, after).await
     }
 
     /// Sends a chunk of a batch and reports the results to the batch.
@@ -151,15 +151,15 @@ impl ConnectionObject {
     ) -> std::result::Result<Response, Problem> {
         let config = bindings::config(&self.env)?;
         let read = chunk::read(&assignment, body, app).map_err(|problem| problem.detail().to_owned());
-        let read = read.and_then(|order| {
-            let headers = order.headers().ok_or("the chunk has no push")?;
-            Ok((Rc::new(order), headers))
+        let read = read.and_then(|send_request| {
+            let headers = send_request.headers().ok_or("the chunk has no push")?;
+            Ok((Rc::new(send_request), headers))
         });
         match read {
-            Ok((order, headers)) => {
+            Ok((send_request, headers)) => {
                 let context = self.means(errand, headers, &links);
                 let spawn = |work| self.state.wait_until(work);
-                chunk::run(assignment, order, context, config, spawn).await;
+                chunk::run(assignment, send_request, context, config, spawn).await;
             }
             Err(detail) => {
                 chunk::halt(&self.env, &assignment, detail).await;

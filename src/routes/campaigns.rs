@@ -262,13 +262,18 @@ async fn send_or_preview(
         let shown = if test_send.rendered.is_empty() {
             r#"{"pushes":[]}"#.to_owned()
         } else {
-            let order =
-                SendRequest::parse_for(app, test_send.order.as_bytes(), Format::JSON, clock::seed(), now)?;
-            preview::answer(&order, visit.config)?.body
+            let send_request = SendRequest::parse_for(
+                app,
+                test_send.send_request.as_bytes(),
+                Format::JSON,
+                clock::seed(),
+                now,
+            )?;
+            preview::answer(&send_request, visit.config)?.body
         };
         return respond(test_send.judged(&shown, &recipients, &reasons));
     }
-    let body = test_send::order(campaign, app, &refs, &recipients, now)?.into_bytes();
+    let body = test_send::send_request(campaign, app, &refs, &recipients, now)?.into_bytes();
     let written = Written {
         app,
         body,

@@ -67,14 +67,14 @@ pub(crate) async fn answer(
     if probe.batch || probe.devices > limits.devices || body.len() > limits.body {
         return batches::upload(request, caller, format, Body::Bytes(body), env).await;
     }
-    let order = Written {
+    let send_request = Written {
         app,
         body,
         format,
         wait,
         reservation: Some(reservation),
     };
-    at_once(order, probe.devices, config, env, context).await
+    at_once(send_request, probe.devices, config, env, context).await
 }
 
 /// A send request as its caller wrote it.
@@ -98,7 +98,7 @@ pub(crate) async fn at_once(
 ) -> Result<Response, Problem> {
     let mut delta = MetricsDelta::default();
     let app = written.app;
-    let order = Dispatch {
+    let send_request = Dispatch {
         app,
         body: written.body,
         format: written.format,
@@ -110,8 +110,8 @@ pub(crate) async fn at_once(
         delta: &mut delta,
     };
     let answer = match app.transport {
-        Transport::Fetch => order.by_fetch().await,
-        Transport::Socket => order.by_socket(devices).await,
+        Transport::Fetch => send_request.by_fetch().await,
+        Transport::Socket => send_request.by_socket(devices).await,
     };
     if let Err(problem) = &answer {
         delta.request(&app.name, problem.kind().status());
@@ -132,8 +132,8 @@ pub(crate) async fn preview(
     let probe = RequestProbe::read(&body, format)?;
     let app = auth::choose_app(probe.app.as_deref(), caller, config)?;
     http::check_size(body.len(), Limits::of(app.transport).body)?;
-    let order = SendRequest::parse_for(app, &body, format, clock::seed(), clock::now())?;
-    preview::answer(&order, config)
+    let send_request = SendRequest::parse_for(app, &body, format, clock::seed(), clock::now())?;
+    preview::answer(&send_request, config)
 }
 
 /// A send request that is not parsed yet.
@@ -152,11 +152,11 @@ struct Dispatch<'d> {
 
 impl Dispatch<'_> {
     async fn by_fetch(mut self) -> Result<Response, Problem> {
-        let order = Rc::new(parse(&self.body, self.format, self.app)?);
-        let pushes = order.sendable().count();
+        let send_request = Rc::new(parse(&self.body, self.format, self.app)?);
+        let pushes = send_request.sendable().count();
         if pushes == 0 {
             self.delta.request(&self.app.name, 200);
-            return nothing_to_send(&order, self.format, Transport::Fetch);
+            return nothing_to_send(&send_request, self.format, Transport::Fetch);
         }
         let want = u32::try_from(pushes.min(FETCH_WINDOW)).unwrap_or(1);
         let context = SendContext {
@@ -165,11 +165,11 @@ impl Dispatch<'_> {
             delta: std::mem::take(self.delta),
             env: self.env.clone(),
         };
-        let scope = SendScope::of_request(&order, self.wait);
-        let run = Sender::new(Rc::clone(&order), context, scope, self.config);
+        let scope = SendScope::of_request(&send_request, self.wait);
+        let run = Sender::new(Rc::clone(&send_request), context, scope, self.config);
         let spawn = |work| self.context.wait_until(work);
         let after = move || drop(self.reservation);
-        send(order, run, self.format, Transport::Fetch, spawn, after).await
+        send(send_request, run, self.format, Transport::Fetch, spawn, after).await
     }
 
     async fn by_socket(mut self, devices: usize) -> Result<Response, Problem> {
@@ -247,22 +247,22 @@ pub(crate) fn parse(body: &[u8], format: Format, app: &'static App) -> Result<Se
 
 /// Returns the answer to a request whose devices are all skipped.
 pub(crate) fn nothing_to_send(
-    order: &SendRequest<'_>,
+    send_request: &SendRequest<'_>,
     format: Format,
     transport: Transport,
 ) -> Result<Response, Problem> {
     if !format.lines_out {
-        return http::response(push::answer(order, &[], transport)).map_err(unanswered);
+        return http::response(push::answer(send_request, &[], transport)).map_err(unanswered);
     }
-    let mut lines = Lines::begin(order);
-    lines.end(order, transport);
+    let mut lines = Lines::begin(send_request);
+    lines.end(send_request, transport);
     lines_head().from_bytes(lines.take()).map_err(unanswered)
 }
 
 /// Runs a request's fan-out and answers. Work that outlives the answer is passed to `spawn`; `after` is
 /// called at the end.
 pub(crate) async fn send<T: sender::Transport + 'static>(
-    order: Rc<SendRequest<'static>>,
+    send_request: Rc<SendRequest<'static>>,
     mut run: Sender<T>,
     format: Format,
     transport: Transport,
@@ -285,7 +285,7 @@ pub(crate) async fn send<T: sender::Transport + 'static>(
     if format.lines_out {
         let (sender, receiver) = mpsc::unbounded();
         let work = async move {
-            let lines = RefCell::new(Lines::begin(&order));
+            let lines = RefCell::new(Lines::begin(&send_request));
             let mut tally = Tally::default();
             let flush = |least| {
                 let mut lines = lines.borrow_mut();
@@ -297,16 +297,16 @@ pub(crate) async fn send<T: sender::Transport + 'static>(
             };
             let settled = |receipt: Receipt| {
                 tally.add(receipt.status());
-                lines.borrow_mut().add(&order, &receipt);
+                lines.borrow_mut().add(&send_request, &receipt);
             };
             let on = || {
                 flush(FLUSH_AT);
                 ControlFlow::Continue(())
             };
             run.drive(settled, on).await;
-            lines.borrow_mut().end(&order, transport);
+            lines.borrow_mut().end(&send_request, transport);
             flush(1);
-            sent(order.app, tally);
+            sent(send_request.app, tally);
             let metrics = run.add_to_metrics();
             run.close().await;
             metrics.await;
@@ -317,11 +317,11 @@ pub(crate) async fn send<T: sender::Transport + 'static>(
             .from_stream(receiver.boxed_local())
             .map_err(unanswered);
     }
-    let mut receipts = Vec::with_capacity(order.pushes.len());
+    let mut receipts = Vec::with_capacity(send_request.pushes.len());
     run.drive(|receipt| receipts.push(receipt), || ControlFlow::Continue(()))
         .await;
-    sent(order.app, receipts.iter().map(Receipt::status).collect());
-    let response = http::response(push::answer(&order, &receipts, transport)).map_err(unanswered);
+    sent(send_request.app, receipts.iter().map(Receipt::status).collect());
+    let response = http::response(push::answer(&send_request, &receipts, transport)).map_err(unanswered);
     let work = async move {
         let metrics = run.add_to_metrics();
         run.close().await;

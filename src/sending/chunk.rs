@@ -39,17 +39,17 @@ pub(crate) fn read(
 /// Sends the assigned pushes and settles with the batch and the gate.
 pub(crate) async fn run<T: Transport>(
     assignment: Assignment,
-    order: Rc<SendRequest<'static>>,
+    send_request: Rc<SendRequest<'static>>,
     context: SendContext<T>,
     config: &'static Config,
     spawn: impl Fn(LocalBoxFuture<'static, ()>),
 ) {
     let started = clock::now();
-    let app = order.app;
-    let scope = span(&assignment, &order, config, started);
+    let app = send_request.app;
+    let scope = span(&assignment, &send_request, config, started);
     let pushes = scope.places.len();
     let env = context.env.clone();
-    let mut run = Sender::new(order, context, scope, config);
+    let mut run = Sender::new(send_request, context, scope, config);
     run.count(|delta, app| delta.chunk(app, T::NAME.as_str()));
     let window = run.window();
     let results = Rc::new(RefCell::new(Results::default()));
@@ -109,8 +109,13 @@ pub(crate) async fn run<T: Transport>(
 }
 
 /// Returns what a runner sends and until when. It must stop before another runner may claim its chunk.
-fn span(assignment: &Assignment, order: &SendRequest<'_>, config: &Config, now: Timestamp) -> SendScope {
-    let places = order
+fn span(
+    assignment: &Assignment,
+    send_request: &SendRequest<'_>,
+    config: &Config,
+    now: Timestamp,
+) -> SendScope {
+    let places = send_request
         .sendable()
         .filter(|place| assignment.indices.contains(*place));
     let claimed_until = assignment.claim - config.attempt_timeout - SETTLE_TIME;

@@ -85,9 +85,9 @@ async fn run(
     let mut delta = MetricsDelta::default();
     delta.claimed(clock::now().since(queued_at));
     let end = body.iter().position(|byte| *byte == b'\n').unwrap_or(body.len());
-    let (first, order) = body.split_at(end);
+    let (first, send_request) = body.split_at(end);
     let assignment: Assignment = stubs::read(first)?;
-    let order = order.get(1..).unwrap_or_default();
+    let send_request = send_request.get(1..).unwrap_or_default();
     let Ok(config) = bindings::config(env) else {
         chunk::halt(
             env,
@@ -106,7 +106,7 @@ async fn run(
     };
     let dispatch = Dispatch {
         assignment,
-        order,
+        send_request,
         app,
         config,
         env,
@@ -128,7 +128,7 @@ async fn run(
 /// A claimed chunk.
 struct Dispatch<'d> {
     assignment: Assignment,
-    order: &'d [u8],
+    send_request: &'d [u8],
     app: &'static App,
     config: &'static Config,
     env: &'d Env,
@@ -139,8 +139,8 @@ struct Dispatch<'d> {
 
 impl Dispatch<'_> {
     async fn by_fetch(self, _my_turn: MutexGuard<'_, ()>) {
-        let order = match chunk::read(&self.assignment, self.order, self.app) {
-            Ok(order) => Rc::new(order),
+        let send_request = match chunk::read(&self.assignment, self.send_request, self.app) {
+            Ok(send_request) => Rc::new(send_request),
             Err(problem) => {
                 return chunk::halt(self.env, &self.assignment, problem.detail().to_owned()).await;
             }
@@ -155,7 +155,7 @@ impl Dispatch<'_> {
             env: self.env.clone(),
         };
         let spawn = |work| self.context.wait_until(work);
-        chunk::run(self.assignment, order, context, self.config, spawn).await;
+        chunk::run(self.assignment, send_request, context, self.config, spawn).await;
     }
 
     async fn by_socket(self, turn: &Mutex<()>) {
@@ -176,7 +176,7 @@ impl Dispatch<'_> {
         };
         // An object that did not answer may be sending. The claim and the lease expire by themselves.
         let Ok(HandoffResult::Unavailable { millis }) =
-            connection::hand_over(self.env, self.app, &errand, self.order).await
+            connection::hand_over(self.env, self.app, &errand, self.send_request).await
         else {
             return;
         };

@@ -102,7 +102,7 @@ impl SendLimit {
 
 /// A fan-out with its lease.
 pub(crate) struct Sender<T> {
-    order: Rc<SendRequest<'static>>,
+    send_request: Rc<SendRequest<'static>>,
     /// The indices of the devices in the request that pushes are sent to.
     sendable: Vec<usize>,
     fanout: Fanout,
@@ -124,15 +124,15 @@ pub(crate) struct SendScope {
 
 impl SendScope {
     /// Creates the scope of a whole request. Resends end after `wait`.
-    pub(crate) fn of_request(order: &SendRequest<'_>, wait: Duration) -> Self {
+    pub(crate) fn of_request(send_request: &SendRequest<'_>, wait: Duration) -> Self {
         let now = clock::now();
-        let longest = if order.is_one_attempt() {
+        let longest = if send_request.is_one_attempt() {
             ONE_ATTEMPT_TIME
         } else {
             lease::LAUNCH_TIME
         };
         Self {
-            places: order.sendable().collect(),
+            places: send_request.sendable().collect(),
             launch_until: now + longest,
             resend_until: now + wait.min(longest),
         }
@@ -142,12 +142,12 @@ impl SendScope {
 impl<T: Transport> Sender<T> {
     /// Creates a fan-out over `scope`.
     pub(crate) fn new(
-        order: Rc<SendRequest<'static>>,
+        send_request: Rc<SendRequest<'static>>,
         mut context: SendContext<T>,
         scope: SendScope,
         config: &Config,
     ) -> Self {
-        context.delta.lease(&order.app.name, true);
+        context.delta.lease(&send_request.app.name, true);
         let plan = Plan {
             pushes: scope.places.len(),
             window: usize::try_from(context.lease.permits)
@@ -157,10 +157,10 @@ impl<T: Transport> Sender<T> {
             accepted: context.lease.accepted,
             launch_until: scope.launch_until,
             resend_until: scope.resend_until,
-            one_attempt: order.is_one_attempt(),
+            one_attempt: send_request.is_one_attempt(),
         };
         Self {
-            order,
+            send_request,
             limit: SendLimit::new(scope.launch_until),
             sendable: scope.places,
             fanout: Fanout::new(plan),
@@ -178,7 +178,7 @@ impl<T: Transport> Sender<T> {
         mut pause: impl FnMut() -> ControlFlow<()>,
     ) {
         let Self {
-            order,
+            send_request,
             sendable,
             fanout,
             context,
@@ -192,7 +192,8 @@ impl<T: Transport> Sender<T> {
             delta,
             env,
         } = context;
-        let (order, transport, timeout, limit) = (&**order, &*transport, *attempt_timeout, &*limit);
+        let (send_request, transport, timeout, limit) =
+            (&**send_request, &*transport, *attempt_timeout, &*limit);
         let mut settled = |receipt: Receipt, tally: &mut Tally| {
             tally.settled(&receipt);
             let push = sendable.get(receipt.push).copied().unwrap_or_default();
@@ -203,7 +204,9 @@ impl<T: Transport> Sender<T> {
         loop {
             match fanout.next(clock::now()) {
                 Next::Launch(launch) => {
-                    let request = sendable.get(launch.push).and_then(|place| order.request(*place));
+                    let request = sendable
+                        .get(launch.push)
+                        .and_then(|place| send_request.request(*place));
                     let Some(request) = request else { return };
                     tally.launched(&launch);
                     if launch.is_second_opinion() {
@@ -217,8 +220,8 @@ impl<T: Transport> Sender<T> {
                 }
                 Next::Renew(refusal) => {
                     let before = lease.id;
-                    renew(fanout, lease, refusal, order.app, env).await;
-                    delta.lease(&order.app.name, lease.id != before);
+                    renew(fanout, lease, refusal, send_request.app, env).await;
+                    delta.lease(&send_request.app.name, lease.id != before);
                     token = Rc::new(lease.provider_token.clone());
                 }
                 Next::Unsent(receipt) => settled(receipt, tally),
@@ -253,12 +256,12 @@ impl<T: Transport> Sender<T> {
     pub(crate) async fn close(mut self) {
         let SendContext { lease, env, .. } = &self.context;
         let settle = settle_command(&mut self.fanout, lease);
-        lease::give_back(env, self.order.app, settle).await;
+        lease::give_back(env, self.send_request.app, settle).await;
     }
 
     /// Adds counters of the whole request or chunk.
     pub(crate) fn count(&mut self, count: impl FnOnce(&mut MetricsDelta, &str)) {
-        count(&mut self.context.delta, &self.order.app.name);
+        count(&mut self.context.delta, &self.send_request.app.name);
     }
 
     /// Returns a future that adds all counters to the metrics, to be run after the answer.
@@ -269,8 +272,8 @@ impl<T: Transport> Sender<T> {
             env,
             ..
         } = &mut self.context;
-        if let Some(headers) = self.order.headers() {
-            let (app, name) = (&self.order.app.name, T::NAME.as_str());
+        if let Some(headers) = self.send_request.headers() {
+            let (app, name) = (&self.send_request.app.name, T::NAME.as_str());
             self.tally.take_into(delta, app, headers.push_type, name);
         }
         transport.count(delta);

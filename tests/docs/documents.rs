@@ -63,9 +63,9 @@ fn read(block: &Block) -> Option<Result<(), String>> {
 /// A request to send, which also has no warning.
 pub(crate) fn push(body: &[u8]) -> Result<(), String> {
     let config = config();
-    let order =
+    let send_request =
         SendRequest::parse(body, caller(&config), &config, [0; 16], NOW).map_err(|problem| said(&problem))?;
-    let warnings = serde_json::to_value(&order.warnings).map_err(|error| error.to_string())?;
+    let warnings = serde_json::to_value(&send_request.warnings).map_err(|error| error.to_string())?;
     if warnings == json!({}) {
         Ok(())
     } else {

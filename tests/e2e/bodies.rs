@@ -20,12 +20,12 @@ const PART: usize = LARGEST / 4;
 
 /// Returns a request for a device, padded with white space to the largest size.
 fn largest_order(device: &str) -> String {
-    let order = json!({
+    let send_request = json!({
         "app": "shop",
         "notification": { "payload": { "aps": { "alert": "Sale" } } },
         "devices": [{ "token": device }],
     });
-    let mut body = order.to_string();
+    let mut body = send_request.to_string();
     let end = body.pop().unwrap();
     body.push_str(&" ".repeat(LARGEST - body.len() - 1));
     body.push(end);
@@ -112,10 +112,10 @@ fn the_largest_order_takes_no_more_memory_than_half_of_an_isolate_and_some() {
         .map(|token| json!({ "token": token, "payload": { "aps": { "badge": 1 }, "filler": filler } }))
         .collect();
     let notification = json!({ "payload": { "aps": { "alert": "Sale" } } });
-    let order = json!({ "app": "shop", "notification": notification, "devices": devices });
-    let bytes = order.to_string().len();
+    let send_request = json!({ "app": "shop", "notification": notification, "devices": devices });
+    let bytes = send_request.to_string().len();
     assert!(LARGEST * 9 / 10 < bytes && bytes <= LARGEST, "{bytes}");
-    assert_eq!(env.push(&order)["counts"]["accepted"], 10_000);
+    assert_eq!(env.push(&send_request)["counts"]["accepted"], 10_000);
     let log = env.log_with(SENT, 1);
     let line = log.lines().find(|line| line.contains(SENT)).unwrap();
     let memory_kb = memory_kb(line);

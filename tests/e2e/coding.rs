@@ -22,11 +22,11 @@ const LINES: (&str, &str) = ("content-type", "application/jsonl");
 fn a_gzip_order_is_sent_and_another_coding_is_refused() {
     let env = TestEnv::shared();
     let devices = env.devices(&SHOP, "coding, at once", 3);
-    let order = json!({
+    let send_request = json!({
         "app": "shop", "notification": {"payload": {"aps": {"alert": "Zip"}}, "priority": "10", "collapse_id": null},
         "devices": [devices[0], {"token": devices[1]}],
     });
-    let text = format!("\u{feff}{order}");
+    let text = format!("\u{feff}{send_request}");
     let answer = env.call(Caller::Both, "POST", "/v1/push", &[GZIP], &gzip(&text));
     let body = answer.with_status(200);
     assert_eq!(body["counts"]["accepted"], 2, "{body}");

@@ -79,13 +79,13 @@ fn a_fault_of_one_app_stops_that_app_alone() {
     let health = caller::call("GET", &env.worker.url("/healthz"), &[], b"");
     assert_eq!(health.with_status(200), json!({ "status": "degraded" }));
     let [shop, other] = <[String; 2]>::try_from(env.devices(&SHOP, "configuration", 2)).unwrap();
-    let order = |app: &str, token: &str| {
+    let send_request = |app: &str, token: &str| {
         let notification = json!({ "payload": { "aps": { "alert": "Sale" } } });
         json!({ "app": app, "notification": notification, "devices": [{ "token": token }] })
     };
-    assert_eq!(env.push(&order(SHOP.name, &shop))["counts"]["accepted"], 1);
+    assert_eq!(env.push(&send_request(SHOP.name, &shop))["counts"]["accepted"], 1);
     let queued = [("prefer", "respond-async")];
-    let body = order(SHOP.name, &other).to_string();
+    let body = send_request(SHOP.name, &other).to_string();
     let batch = env.call(Caller::Shop, "POST", "/v1/push", &queued, body.as_bytes());
     let id = batch.with_status(202)["id"].as_str().unwrap().to_owned();
     crate::test_env::until("the batch of the app that works ends", || {
@@ -94,7 +94,7 @@ fn a_fault_of_one_app_stops_that_app_alone() {
     assert_eq!(env.requests_to(&other).len(), 1);
 
     // Only a caller with access to the broken app learns what is missing.
-    let body = order(NEWS.name, &shop).to_string();
+    let body = send_request(NEWS.name, &shop).to_string();
     for headers in [&queued[..], &[]] {
         for caller in [Caller::Both, Caller::News] {
             let answer = env.call(caller, "POST", "/v1/push", headers, body.as_bytes());

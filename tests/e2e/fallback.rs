@@ -25,7 +25,7 @@ fn env(fallback: &str, objects: &str) -> Isolated {
     TestEnv::isolated(Options::default(), &settings)
 }
 
-fn order(app: &str, token: &str) -> Value {
+fn send_request(app: &str, token: &str) -> Value {
     json!({ "app": app, "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": [{ "token": token }] })
 }
 
@@ -57,10 +57,10 @@ fn an_order_for_which_no_socket_opens_goes_by_fetch_and_later_ones_over_a_socket
     let env = env("fetch", "1");
     let token = env.device("fallback");
     // This opens a connection that `fetch` keeps, because no new one will be accepted.
-    assert_eq!(env.push(&order(BY_FETCH, &token))["transport"], "fetch");
+    assert_eq!(env.push(&send_request(BY_FETCH, &token))["transport"], "fetch");
     refuse_connections(&env, true);
     let push = || {
-        let answer = env.push(&order("shop", &token));
+        let answer = env.push(&send_request("shop", &token));
         assert_eq!(answer["counts"]["accepted"], 1, "{answer}");
         answer["transport"].as_str().unwrap().to_owned()
     };
@@ -86,7 +86,7 @@ fn without_a_fallback_an_order_for_which_no_socket_opens_is_turned_away_unsent()
     let env = env("none", "1");
     let token = env.device("fallback, none");
     let turned_away = || {
-        let answer = env.post("/v1/push", &order("shop", &token));
+        let answer = env.post("/v1/push", &send_request("shop", &token));
         let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
         assert!((1..=60).contains(&wait), "{wait}");
         let problem = answer.problem(503, "unavailable");
@@ -102,7 +102,7 @@ fn without_a_fallback_an_order_for_which_no_socket_opens_is_turned_away_unsent()
 
     refuse_connections(&env, false);
     until("an order over a socket", || {
-        let answer = env.post("/v1/push", &order("shop", &token));
+        let answer = env.post("/v1/push", &send_request("shop", &token));
         answer.status == 200 && answer.body["transport"] == "socket"
     });
     assert_eq!(env.apns.device(&token)[0].screen.count, 1);
@@ -121,8 +121,8 @@ fn the_failures_of_a_credential_back_off_together_though_it_may_have_several_con
     let token = env.device("fallback, together");
     refuse_connections(&env, true);
     until("the fourth failure", || {
-        let order = order("shop", &token);
-        env.post("/v1/push", &order).problem(503, "unavailable");
+        let send_request = send_request("shop", &token);
+        env.post("/v1/push", &send_request).problem(503, "unavailable");
         env.worker.log().matches(CONNECT_FAILED).count() >= 4
     });
     let log = env.worker.log();
@@ -139,7 +139,7 @@ fn the_failures_of_a_credential_back_off_together_though_it_may_have_several_con
 
     refuse_connections(&env, false);
     until("an order over a socket", || {
-        env.post("/v1/push", &order("shop", &token)).status == 200
+        env.post("/v1/push", &send_request("shop", &token)).status == 200
     });
     assert_eq!(env.apns.state().connections_h2, 1);
 }

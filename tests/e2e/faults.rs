@@ -29,7 +29,7 @@ over_both_transports! {
 }
 
 /// Returns a request for one device. With a collapse id, the push may be repeated.
-fn order(token: &str, collapse_id: Option<&str>) -> Value {
+fn send_request(token: &str, collapse_id: Option<&str>) -> Value {
     let mut notification = json!({ "payload": { "aps": { "alert": "Sale" } } });
     if let Some(id) = collapse_id {
         notification["collapse_id"] = json!(id);
@@ -47,7 +47,7 @@ fn push_into(
 ) -> (Value, Vec<RecordedRequest>) {
     let token = env.device(&format!("faults, {name}"));
     env.apns.fault(fault.for_token(&token)).unwrap();
-    let answer = env.push(&order(&token, collapse_id));
+    let answer = env.push(&send_request(&token, collapse_id));
     (answer["results"][0].clone(), env.requests_to(&token))
 }
 
@@ -109,9 +109,9 @@ fn a_push_with_one_attempt_that_apns_does_not_take_failed_and_is_not_to_be_sent_
         let token = env.device(&format!("faults, one attempt, {status}"));
         let fault = Fault::answer(status, reason);
         env.apns.fault(fault.for_token(&token)).unwrap();
-        let mut order = order(&token, None);
-        order["notification"]["expiration"] = json!(0);
-        let answer = env.push(&order);
+        let mut send_request = send_request(&token, None);
+        send_request["notification"]["expiration"] = json!(0);
+        let answer = env.push(&send_request);
         assert_eq!(answer["counts"]["failed"], 1, "{answer}");
         let result = &answer["results"][0];
         assert_outcome(result, "failed", status, Some(reason), "retry");
@@ -135,7 +135,7 @@ fn nothing_is_sent_again_before_retry_after_or_past_the_callers_wait(env: &TestE
         "POST",
         "/v1/push",
         &[("prefer", "wait=30")],
-        order(&token, None).to_string().as_bytes(),
+        send_request(&token, None).to_string().as_bytes(),
     );
     let result = answer.with_status(200)["results"][0].clone();
     assert_outcome(&result, "retrying", 429, Some("TooManyRequests"), "retry");
@@ -151,7 +151,7 @@ fn nothing_is_sent_again_before_retry_after_or_past_the_callers_wait(env: &TestE
         "POST",
         "/v1/push",
         &[("prefer", "wait=0")],
-        order(&token, None).to_string().as_bytes(),
+        send_request(&token, None).to_string().as_bytes(),
     );
     let result = answer.with_status(200)["results"][0].clone();
     assert_attempts(&result, &env.requests_to(&token), 1);

@@ -27,8 +27,8 @@ enum Right {
 
 /// Returns a row per route. The body is what the shop's own caller could send.
 fn rows(batch: &str, audience: &str, campaign: &str, token: &str) -> Vec<(String, Right, String)> {
-    let order = json!({ "app": SHOP.name, "notification": alert(), "devices": [{ "token": token }] });
-    let order = order.to_string();
+    let send_request = json!({ "app": SHOP.name, "notification": alert(), "devices": [{ "token": token }] });
+    let send_request = send_request.to_string();
     let document = campaign_document(audience).to_string();
     let device = json!({ "token": token, "ref": "foreign" }).to_string();
     let refs = json!({ "refs": ["secret-ref"] }).to_string();
@@ -36,8 +36,8 @@ fn rows(batch: &str, audience: &str, campaign: &str, token: &str) -> Vec<(String
     let mut row = |route: String, right: Right, body: &str| rows.push((route, right, body.to_owned()));
     row("GET /healthz".to_owned(), Right::Open, "");
     row("GET /metrics".to_owned(), Right::Refused, "");
-    row("POST /v1/push".to_owned(), Right::Refused, &order);
-    row("POST /v1/preview".to_owned(), Right::Refused, &order);
+    row("POST /v1/push".to_owned(), Right::Refused, &send_request);
+    row("POST /v1/preview".to_owned(), Right::Refused, &send_request);
     row("GET /v1/doctor".to_owned(), Right::OwnAlone, "");
     row("GET /v1/batches".to_owned(), Right::OwnAlone, "");
     for (method, below) in [
@@ -100,7 +100,7 @@ fn campaign_document(audience: &str) -> Value {
 }
 
 fn upload(env: &TestEnv, key: &str, headers: &[(&str, &str)], app: &App, token: &str) -> Answer {
-    let order = json!({ "app": app.name, "notification": alert(), "devices": [{ "token": token }] });
+    let send_request = json!({ "app": app.name, "notification": alert(), "devices": [{ "token": token }] });
     let authorization = format!("Bearer {key}");
     let mut all = vec![
         ("authorization", authorization.as_str()),
@@ -111,7 +111,7 @@ fn upload(env: &TestEnv, key: &str, headers: &[(&str, &str)], app: &App, token: 
         "POST",
         &env.worker.url("/v1/push"),
         &all,
-        order.to_string().as_bytes(),
+        send_request.to_string().as_bytes(),
     )
 }
 
@@ -355,9 +355,9 @@ fn a_key_watches_a_batch_sixteen_times_at_once_and_another_key_still_can() {
     let env = TestEnv::shared();
     let tokens = env.devices(&SHOP, "identity, watchers", 60);
     let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
-    let order =
+    let send_request =
         json!({ "app": SHOP.name, "notification": alert(), "devices": devices, "batch": { "rate": 1 } });
-    let id = env.post("/v1/push", &order).with_status(202)["id"]
+    let id = env.post("/v1/push", &send_request).with_status(202)["id"]
         .as_str()
         .unwrap()
         .to_owned();

@@ -21,7 +21,7 @@ over_both_transports! {
 const LINES: &str = "application/x-ndjson";
 
 /// Returns a request in lines.
-fn order(on_invalid: &str, tokens: &[&str]) -> String {
+fn send_request(on_invalid: &str, tokens: &[&str]) -> String {
     let head = json!({ "app": "shop", "on_invalid": on_invalid, "notification": { "payload": { "aps": { "alert": "Sale" } } } });
     let devices = tokens
         .iter()
@@ -32,9 +32,15 @@ fn order(on_invalid: &str, tokens: &[&str]) -> String {
 }
 
 /// Returns the lines of the answer to a request in lines.
-fn push(env: &TestEnv, order: &str) -> Vec<Value> {
+fn push(env: &TestEnv, send_request: &str) -> Vec<Value> {
     let headers = [("content-type", LINES), ("accept", LINES)];
-    let answer = env.call(Caller::Both, "POST", "/v1/push", &headers, order.as_bytes());
+    let answer = env.call(
+        Caller::Both,
+        "POST",
+        "/v1/push",
+        &headers,
+        send_request.as_bytes(),
+    );
     assert_eq!(answer.header("content-type"), Some(LINES));
     let body = answer.with_status(200);
     let lines = body.as_str().unwrap().lines();
@@ -44,7 +50,7 @@ fn push(env: &TestEnv, order: &str) -> Vec<Value> {
 fn results_come_as_lines_in_the_order_of_their_completion_with_the_counts_last(env: &TestEnv) {
     let first = env.device("lines, first");
     // After this, the provider token is proven and pushes are sent together.
-    push(env, &order("reject", &[&first]));
+    push(env, &send_request("reject", &[&first]));
     let known = env.devices(&SHOP, "lines", 4);
     let unknown = env.tokens("lines, unknown", 1).remove(0);
     let late = Fault {
@@ -53,7 +59,7 @@ fn results_come_as_lines_in_the_order_of_their_completion_with_the_counts_last(e
     };
     env.apns.fault(late.times(1).for_token(&known[0])).unwrap();
     let tokens = [&known[0], &known[1], &unknown, "no token", &known[2], &known[3]];
-    let mut lines = push(env, &order("skip", &tokens.map(|token| token as &str)));
+    let mut lines = push(env, &send_request("skip", &tokens.map(|token| token as &str)));
     let last = lines.pop().unwrap();
     assert_eq!(last["app"], "shop");
     assert_eq!(
@@ -85,7 +91,7 @@ fn results_come_as_lines_in_the_order_of_their_completion_with_the_counts_last(e
 fn a_fault_in_a_line_is_told_with_the_place_of_its_device_and_nothing_is_sent(env: &TestEnv) {
     let known = env.device("lines, faults");
     // The lines of devices begin with the second.
-    let body = order("reject", &[&known, "no token", &known, "nor this"]);
+    let body = send_request("reject", &[&known, "no token", &known, "nor this"]);
     let headers = [("content-type", LINES), ("accept", LINES)];
     let answer = env.call(Caller::Both, "POST", "/v1/push", &headers, body.as_bytes());
     let problem = answer.problem(422, "invalid-request");
@@ -100,7 +106,7 @@ fn a_fault_in_a_line_is_told_with_the_place_of_its_device_and_nothing_is_sent(en
 
 fn an_answer_alone_may_come_in_lines_and_an_order_alone_too(env: &TestEnv) {
     let tokens = env.devices(&SHOP, "lines, one way", 2);
-    let body = order("reject", &[&tokens[0], &tokens[1]]);
+    let body = send_request("reject", &[&tokens[0], &tokens[1]]);
     let headers = [("content-type", LINES)];
     let answer = env.call(Caller::Both, "POST", "/v1/push", &headers, body.as_bytes());
     let answer = answer.with_status(200);
@@ -141,7 +147,7 @@ fn over_a_socket_a_caller_that_leaves_in_the_middle_of_its_order_stops_no_push()
             screens.filter(|count| *count == 1).count()
         };
         let tokens: Vec<&str> = devices.iter().map(String::as_str).collect();
-        let connection = send(&env, accept, &order("reject", &tokens));
+        let connection = send(&env, accept, &send_request("reject", &tokens));
         if accept == LINES {
             let mut answer = BufReader::new(&connection).lines().map(Result::unwrap);
             let first = answer.find(|line| line.starts_with(r#"{"index""#)).unwrap();

@@ -49,20 +49,20 @@ fn an_order_is_logged_with_its_numbers_and_no_secret_is() {
     env.apns
         .fault(Fault::new(FaultKind::Silence).for_token(&lost))
         .unwrap();
-    let order = |token: &str| json!({ "app": "shop", "devices": [{ "token": token }], "notification": { "payload": { "aps": { "alert": "Hello" } } } });
+    let send_request = |token: &str| json!({ "app": "shop", "devices": [{ "token": token }], "notification": { "payload": { "aps": { "alert": "Hello" } } } });
     for token in [&known[0], &unknown, &lost, &known[1]] {
-        env.push(&order(token));
+        env.push(&send_request(token));
     }
     // Rejected requests too: the caller, the app, a token, a field, a body.
     let token = format!("{}x", known[0]);
-    env.post("/v1/push", &order(&token)).with_status(422);
+    env.post("/v1/push", &send_request(&token)).with_status(422);
     env.post("/v1/push", &json!({ &known[0]: 1 })).with_status(422);
     env.call(
         Caller::News,
         "POST",
         "/v1/push",
         &[],
-        order(&known[0]).to_string().as_bytes(),
+        send_request(&known[0]).to_string().as_bytes(),
     )
     .with_status(403);
     env.call(Caller::Shop, "POST", "/v1/push", &[], known[0].as_bytes())

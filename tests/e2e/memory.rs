@@ -28,9 +28,9 @@ fn the_isolates_memory_does_not_grow_with_the_pushes() {
     let env = TestEnv::isolated(options, &[("TRANSPORT", "socket")]);
     let devices = env.devices(&SHOP, "memory", 10_000);
     let devices: Vec<Value> = devices.iter().map(|token| json!({ "token": token })).collect();
-    let order = json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices });
+    let send_request = json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices });
     for _ in 0..ORDERS {
-        assert_eq!(env.push(&order)["counts"]["accepted"], 10_000);
+        assert_eq!(env.push(&send_request)["counts"]["accepted"], 10_000);
     }
     let log = env.log_with(SENT, ORDERS);
     let sizes: Vec<u64> = log

@@ -57,7 +57,7 @@ fn until_counted(env: &TestEnv, expected: &[(&str, f64)]) -> Samples {
     found.take().unwrap()
 }
 
-fn order(app: &str, tokens: &[&str]) -> Value {
+fn send_request(app: &str, tokens: &[&str]) -> Value {
     let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
     json!({ "app": app, "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices })
 }
@@ -79,9 +79,9 @@ fn every_way_of_sending_is_counted_once() {
     let unknown = env.tokens("metrics, unknown", 1).remove(0);
 
     // With `fetch`: a request that is sent, and one with a fault.
-    let answer = env.push(&order(BY_FETCH, &[&known, &unknown]));
+    let answer = env.push(&send_request(BY_FETCH, &[&known, &unknown]));
     assert_eq!(answer["counts"]["accepted"], 1, "{answer}");
-    env.post("/v1/push", &order(BY_FETCH, &["not a token"]))
+    env.post("/v1/push", &send_request(BY_FETCH, &["not a token"]))
         .problem(422, "invalid-request");
     let samples = until_counted(
         &env,
@@ -120,7 +120,10 @@ fn every_way_of_sending_is_counted_once() {
         ..Fault::new(FaultKind::RefuseConnections)
     };
     env.apns.fault(refuse_connections_for(600_000)).unwrap();
-    assert_eq!(env.push(&order(SHOP.name, &[&known]))["transport"], "fetch");
+    assert_eq!(
+        env.push(&send_request(SHOP.name, &[&known]))["transport"],
+        "fetch"
+    );
     until_counted(
         &env,
         &[
@@ -140,21 +143,21 @@ fn every_way_of_sending_is_counted_once() {
     env.apns.fault(refuse_connections_for(0)).unwrap();
     let fallbacks = Cell::new(1.0);
     until("an order over a socket", || {
-        let transport = env.push(&order(SHOP.name, &[&known]))["transport"].clone();
+        let transport = env.push(&send_request(SHOP.name, &[&known]))["transport"].clone();
         if transport == "fetch" {
             fallbacks.set(fallbacks.get() + 1.0);
         }
         transport == "socket"
     });
-    let orders = fallbacks.get() + 1.0;
+    let send_requests = fallbacks.get() + 1.0;
     until_counted(
         &env,
         &[
             (r#"fallbacks_total{app="shop"}"#, fallbacks.get()),
-            (r#"requests_total{app="shop",code="200"}"#, orders),
+            (r#"requests_total{app="shop",code="200"}"#, send_requests),
             (
                 r#"pushes_total{app="shop",push_type="alert",verdict="accepted",reason="none"}"#,
-                orders,
+                send_requests,
             ),
             (r#"push_seconds_count{transport="socket"}"#, 1.0),
             (
@@ -168,7 +171,7 @@ fn every_way_of_sending_is_counted_once() {
     // A batch, whose only chunk is sent over the socket.
     let batch = env.devices(&SHOP, "metrics, batch", 3);
     let tokens: Vec<&str> = batch.iter().map(String::as_str).collect();
-    let body = order(SHOP.name, &tokens).to_string();
+    let body = send_request(SHOP.name, &tokens).to_string();
     let headers = [("prefer", "respond-async")];
     let accepted = env.call(Caller::Both, "POST", "/v1/push", &headers, body.as_bytes());
     accepted.with_status(202);
@@ -180,7 +183,7 @@ fn every_way_of_sending_is_counted_once() {
             ("queue_seconds_count", 1.0),
             (
                 r#"pushes_total{app="shop",push_type="alert",verdict="accepted",reason="none"}"#,
-                orders + 3.0,
+                send_requests + 3.0,
             ),
             (r#"push_seconds_count{transport="socket"}"#, 4.0),
             (r#"batches{app="shop",state="done"}"#, 1.0),

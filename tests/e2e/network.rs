@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::deployment::{Caller, SHOP};
 use crate::test_env::{TestEnv, until};
 
-fn order(tokens: &[String]) -> Value {
+fn send_request(tokens: &[String]) -> Value {
     let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
     json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices })
 }
@@ -32,7 +32,7 @@ fn pushes_to_a_server_that_is_gone_are_unknown_and_the_doctor_says_so() {
     };
     env.apns.fault(refuse).unwrap();
     env.apns.fault(close).unwrap();
-    let answer = env.push(&order(&tokens[..1]));
+    let answer = env.push(&send_request(&tokens[..1]));
     let result = &answer["results"][0];
     assert_eq!(
         (&result["code"], &result["status"]),
@@ -45,12 +45,12 @@ fn pushes_to_a_server_that_is_gone_are_unknown_and_the_doctor_says_so() {
     // cannot say that nothing was sent. It retries pushes that replace themselves on the device, and leaves
     // the others to the caller.
     env.apns.stop();
-    let mut order = order(&tokens);
+    let mut send_request = send_request(&tokens);
     for (attempts, collapse_id) in [(1, Value::Null), (3, json!("sale"))] {
         if !collapse_id.is_null() {
-            order["notification"]["collapse_id"] = collapse_id;
+            send_request["notification"]["collapse_id"] = collapse_id;
         }
-        let answer = env.push(&order);
+        let answer = env.push(&send_request);
         assert_eq!(answer["counts"]["failed"], 3, "{answer}");
         for result in answer["results"].as_array().unwrap() {
             let outcome = ["code", "reason", "verdict", "attempts"].map(|field| result[field].clone());

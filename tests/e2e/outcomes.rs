@@ -126,11 +126,11 @@ fn state_after_a_mixed_order(transport: &str) -> State {
 fn five_hundred_devices_are_answered_at_once() {
     let env = TestEnv::shared();
     let tokens = env.devices(&SHOP, "outcomes, many", 500);
-    let order = |tokens: &[String]| {
+    let send_request = |tokens: &[String]| {
         let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
         json!({ "app": "shop", "notification": { "payload": { "aps": { "badge": 1 } } }, "devices": devices })
     };
-    let answer = env.push(&order(&tokens));
+    let answer = env.push(&send_request(&tokens));
     assert_eq!(answer["counts"]["accepted"], 500);
     for token in &tokens {
         assert_eq!(env.apns.device(token)[0].screen.count, 1);
@@ -141,7 +141,7 @@ fn five_hundred_devices_are_answered_at_once() {
 fn each_device_can_have_a_payload_of_its_own() {
     let env = TestEnv::shared();
     let tokens = env.devices(&SHOP, "outcomes, own payload", 3);
-    let order = json!({
+    let send_request = json!({
         "app": "shop",
         "notification": { "payload": { "aps": { "alert": { "title": "Hello", "body": "Sale" }, "badge": 1 }, "shop": 7 } },
         "devices": [
@@ -150,7 +150,7 @@ fn each_device_can_have_a_payload_of_its_own() {
             { "token": &tokens[2], "payload": { "aps": { "badge": null }, "shop": null } },
         ],
     });
-    assert_eq!(env.push(&order)["counts"]["accepted"], 3);
+    assert_eq!(env.push(&send_request)["counts"]["accepted"], 3);
     let shown = tokens.iter().map(|token| {
         let screen = env.apns.device(token).remove(0).screen;
         screen.notifications[0].payload.clone()
@@ -169,7 +169,7 @@ fn each_device_can_have_a_payload_of_its_own() {
 fn devices_at_fault_are_left_out_if_the_caller_says_so() {
     let env = TestEnv::shared();
     let tokens = env.devices(&SHOP, "outcomes, skip", 2);
-    let mut order = json!({
+    let mut send_request = json!({
         "app": "shop",
         "notification": { "payload": { "aps": { "alert": "Sale" } } },
         "devices": [
@@ -179,7 +179,9 @@ fn devices_at_fault_are_left_out_if_the_caller_says_so() {
             { "token": &tokens[1], "ref": "d" },
         ],
     });
-    let problem = env.post("/v1/push", &order).problem(422, "invalid-request");
+    let problem = env
+        .post("/v1/push", &send_request)
+        .problem(422, "invalid-request");
     let pointers: Vec<&Value> = problem["errors"]
         .as_array()
         .unwrap()
@@ -189,8 +191,8 @@ fn devices_at_fault_are_left_out_if_the_caller_says_so() {
     assert_eq!(pointers, ["/devices/1/token", "/devices/2/token"]);
     assert!(env.requests_to(&tokens[0]).is_empty());
 
-    order["on_invalid"] = json!("skip");
-    let answer = env.push(&order);
+    send_request["on_invalid"] = json!("skip");
+    let answer = env.push(&send_request);
     assert_eq!(
         answer["counts"],
         json!({ "devices": 4, "accepted": 2, "rejected": 2, "retrying": 0, "failed": 0, "duplicate": 0, "gone": 0 })

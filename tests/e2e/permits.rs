@@ -12,7 +12,7 @@ use crate::test_env::{Isolated, TestEnv, until};
 /// How many requests may wait for permits.
 const QUEUE: usize = 128;
 
-fn order(tokens: &[String]) -> Value {
+fn send_request(tokens: &[String]) -> Value {
     let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
     json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices })
 }
@@ -35,7 +35,7 @@ fn orders_that_come_at_once_share_the_permits() {
     let devices = env.devices(&SHOP, "permits, shared", 60);
     thread::scope(|scope| {
         for part in devices.chunks(20) {
-            scope.spawn(|| assert_eq!(env.push(&order(part))["counts"]["accepted"], 20));
+            scope.spawn(|| assert_eq!(env.push(&send_request(part))["counts"]["accepted"], 20));
         }
     });
     let peak = env.apns.state().peak_in_flight;
@@ -54,16 +54,16 @@ fn one_permit_lets_one_push_be_in_flight_and_a_full_queue_turns_away() {
         .fault(Fault::new(FaultKind::Silence).times(1).for_token(&devices[0]))
         .unwrap();
     thread::scope(|scope| {
-        let holder = scope.spawn(|| env.push(&order(&devices[..1])));
+        let holder = scope.spawn(|| env.push(&send_request(&devices[..1])));
         until("the holder", || !env.requests_to(&devices[0]).is_empty());
         let waiting: Vec<_> = devices[1..=QUEUE]
             .chunks(1)
-            .map(|device| scope.spawn(|| env.post("/v1/push", &order(device))))
+            .map(|device| scope.spawn(|| env.post("/v1/push", &send_request(device))))
             .collect();
         until("the full queue", || gate(&env)["waiting"] == QUEUE);
         // The doctor's probes are over, and no longer counted.
         assert_eq!(env.take_violations(), Vec::<String>::new());
-        let one_more = env.post("/v1/push", &order(&devices[QUEUE + 1..]));
+        let one_more = env.post("/v1/push", &send_request(&devices[QUEUE + 1..]));
         let wait: u64 = one_more.header("retry-after").unwrap().parse().unwrap();
         assert!((1..=60).contains(&wait), "{wait}");
         one_more.problem(503, "busy");
@@ -78,7 +78,10 @@ fn one_permit_lets_one_push_be_in_flight_and_a_full_queue_turns_away() {
         assert_eq!(holder.join().unwrap()["counts"]["failed"], 1);
         // On a slow machine some have waited too long by now. Each of them gets an answer.
         let mut accepted = 0;
-        for answer in waiting.into_iter().map(|order| order.join().unwrap()) {
+        for answer in waiting
+            .into_iter()
+            .map(|send_request| send_request.join().unwrap())
+        {
             match answer.status {
                 200 => accepted += u64::from(answer.body["counts"]["accepted"] == 1),
                 _ => drop(answer.problem(503, "busy")),
@@ -89,7 +92,10 @@ fn one_permit_lets_one_push_be_in_flight_and_a_full_queue_turns_away() {
     });
     assert_eq!(env.apns.state().peak_in_flight, 1);
     // And all permits were returned.
-    assert_eq!(env.push(&order(&devices[QUEUE + 1..]))["counts"]["accepted"], 3);
+    assert_eq!(
+        env.push(&send_request(&devices[QUEUE + 1..]))["counts"]["accepted"],
+        3
+    );
     let gate = gate(&env);
     assert_eq!((&gate["waiting"], &gate["limit"]), (&json!(0), &json!(1)));
 }

@@ -27,7 +27,7 @@ const TOYS: App = App {
     key_id: "TOYSKEY001",
 };
 
-fn order(app: &App, tokens: &[String]) -> Value {
+fn send_request(app: &App, tokens: &[String]) -> Value {
     let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
     json!({ "app": app.name, "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices })
 }
@@ -46,7 +46,7 @@ fn one_connection_carries_the_largest_orders_up_to_the_servers_limit_and_closes_
     };
     let env = TestEnv::isolated(options, &settings);
     let devices = env.devices(&SHOP, "pool", MOST_DEVICES + 1);
-    let answer = env.push(&order(&SHOP, &devices[..MOST_DEVICES]));
+    let answer = env.push(&send_request(&SHOP, &devices[..MOST_DEVICES]));
     assert_eq!(answer["transport"], "socket");
     assert_eq!(answer["counts"]["accepted"], MOST_DEVICES);
     let state = env.apns.state();
@@ -57,7 +57,7 @@ fn one_connection_carries_the_largest_orders_up_to_the_servers_limit_and_closes_
     thread::scope(|scope| {
         for part in devices[..1000].chunks(500) {
             let env = &env;
-            scope.spawn(move || assert_eq!(env.push(&order(&SHOP, part))["counts"]["accepted"], 500));
+            scope.spawn(move || assert_eq!(env.push(&send_request(&SHOP, part))["counts"]["accepted"], 500));
         }
     });
     let state = env.apns.state();
@@ -66,7 +66,7 @@ fn one_connection_carries_the_largest_orders_up_to_the_servers_limit_and_closes_
     until("the end of the idle connection", || {
         env.apns.state().connections_open == 0
     });
-    env.push(&order(&SHOP, &devices[MOST_DEVICES..]));
+    env.push(&send_request(&SHOP, &devices[MOST_DEVICES..]));
     let state = env.apns.state();
     assert_eq!((state.connections_h2, state.provider_tokens), (2, 1));
     assert_eq!(state.peak_in_flight_on_one_connection, u64::from(DEFAULT_STREAMS));
@@ -93,7 +93,7 @@ fn apps_of_one_credential_share_a_connection_and_no_two_credentials_do() {
     thread::scope(|scope| {
         for (app, tokens) in &sent {
             let env = &env;
-            scope.spawn(move || assert_eq!(env.push(&order(app, tokens))["counts"]["accepted"], 30));
+            scope.spawn(move || assert_eq!(env.push(&send_request(app, tokens))["counts"]["accepted"], 30));
         }
     });
     let [shop, news, outlet, toys] = sent.map(|(app, tokens)| {
@@ -113,7 +113,7 @@ fn apps_of_one_credential_share_a_connection_and_no_two_credentials_do() {
 fn a_connection_that_was_opened_for_an_order_at_fault_closes_when_idle_too() {
     let settings = [("TRANSPORT", "socket"), ("CONNECTION_IDLE_MS", "1000")];
     let env = TestEnv::isolated(Options::default(), &settings);
-    let faulty = order(&SHOP, &["not a token".to_owned()]);
+    let faulty = send_request(&SHOP, &["not a token".to_owned()]);
     env.post("/v1/push", &faulty).problem(422, "invalid-request");
     assert_eq!(env.apns.state().connections_h2, 1);
     until("the end of the idle connection", || {

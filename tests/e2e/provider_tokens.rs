@@ -18,7 +18,7 @@ const USABLE_SECS: u64 = 57 * 60;
 /// How long the gate grants no permits after APNs has refused all usable tokens.
 const PAUSE_SECS: u64 = 5 * 60;
 
-fn order(tokens: &[String]) -> Value {
+fn send_request(tokens: &[String]) -> Value {
     let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
     json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices })
 }
@@ -73,7 +73,7 @@ fn now_secs() -> u64 {
 
 /// Asserts that the next request is refused as a whole, and that the doctor says why.
 fn assert_paused(env: &Isolated, devices: &[String]) {
-    let answer = env.post("/v1/push", &order(devices));
+    let answer = env.post("/v1/push", &send_request(devices));
     let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=PAUSE_SECS).contains(&wait), "{wait}");
     answer.problem(503, "provider-token-refused");
@@ -101,7 +101,7 @@ fn one_provider_token_too_many_is_answered_with_the_one_before_it(transport: &st
     let env = TestEnv::isolated(options, &[("TRANSPORT", transport)]);
     let devices = env.devices(&SHOP, "provider tokens, too many", 8);
     // One device per request, and so one connection at a time.
-    let push = |place: usize| env.push(&order(&devices[place..=place]))["results"][0].clone();
+    let push = |place: usize| env.push(&send_request(&devices[place..=place]))["results"][0].clone();
     assert_eq!(push(0)["status"], "accepted");
     let newest = issued_at(&env, &devices[0])[0];
     assert_eq!(newest % BUCKET_SECS, 0);
@@ -149,7 +149,7 @@ fn a_provider_token_that_is_expired_by_apns_clock_stops_the_order_after_one_push
     let env = TestEnv::isolated(Options::default(), &[("TRANSPORT", transport)]);
     let devices = env.devices(&SHOP, "provider tokens, expired", 20);
     env.apns.set_clock_offset_ms(2 * 60 * 60 * 1000);
-    let answer = env.push(&order(&devices[..19]));
+    let answer = env.push(&send_request(&devices[..19]));
     assert_eq!(answer["counts"]["retrying"], 19, "{answer}");
     assert_eq!(env.apns.state().requests, 1);
     for result in answer["results"].as_array().unwrap() {
@@ -167,7 +167,7 @@ fn a_key_that_apns_does_not_take_stops_the_order_after_one_push_and_no_later_ord
     let env = TestEnv::isolated(Options::default(), &[("TRANSPORT", transport)]);
     env.apns.add_key(SHOP.wrong_key()).unwrap();
     let devices = env.devices(&SHOP, "provider tokens, wrong key", 51);
-    let answer = env.push(&order(&devices[..50]));
+    let answer = env.push(&send_request(&devices[..50]));
     assert_eq!(
         answer["counts"],
         json!({ "devices": 50, "accepted": 0, "rejected": 1, "retrying": 0, "failed": 49, "duplicate": 0, "gone": 0 })
@@ -199,7 +199,7 @@ fn a_key_that_apns_does_not_take_stops_the_order_after_one_push_and_no_later_ord
 
     // Corrected at APNs, it works at once.
     env.apns.add_key(SHOP.key()).unwrap();
-    assert_eq!(env.push(&order(&devices[50..]))["counts"]["accepted"], 1);
+    assert_eq!(env.push(&send_request(&devices[50..]))["counts"]["accepted"], 1);
     until("the doctor is content", || {
         env.get("/v1/doctor").with_status(200)["healthy"] == true
     });
@@ -207,7 +207,7 @@ fn a_key_that_apns_does_not_take_stops_the_order_after_one_push_and_no_later_ord
 
 /// Creates a batch to these devices that is paused because APNs refuses the credential.
 fn paused_batch(env: &Isolated, devices: &[String]) -> String {
-    let body = order(devices).to_string();
+    let body = send_request(devices).to_string();
     let queued = [("prefer", "respond-async")];
     let answer = env.call(Caller::Both, "POST", "/v1/push", &queued, body.as_bytes());
     let id = answer.with_status(202)["id"].as_str().unwrap().to_owned();

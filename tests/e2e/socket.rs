@@ -23,12 +23,12 @@ const HIGHEST_CODE: u32 = 13;
 fn env() -> Shared {
     let env = Shared::by_wide_socket();
     let first = env.device("socket, first");
-    assert_eq!(env.push(&order(&[first]))["counts"]["accepted"], 1);
+    assert_eq!(env.push(&send_request(&[first]))["counts"]["accepted"], 1);
     env.apns.set_latency(Latency::fixed(Duration::from_millis(100)));
     env
 }
 
-fn order(tokens: &[String]) -> Value {
+fn send_request(tokens: &[String]) -> Value {
     let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
     json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices })
 }
@@ -36,7 +36,7 @@ fn order(tokens: &[String]) -> Value {
 /// Asserts that all devices are pushed over a socket, and that each shows its notification once.
 #[track_caller]
 fn assert_all_shown_once(env: &TestEnv, devices: &[String]) {
-    let answer = env.push(&order(devices));
+    let answer = env.push(&send_request(devices));
     assert_eq!(answer["transport"], "socket");
     assert_eq!(answer["counts"]["accepted"], devices.len(), "{answer}");
     for device in devices {
@@ -110,7 +110,7 @@ fn a_stream_that_fails_fails_alone() {
     for (place, fault) in faults {
         env.apns.fault(fault.for_token(&devices[place])).unwrap();
     }
-    let answer = env.push(&order(&devices));
+    let answer = env.push(&send_request(&devices));
     for (place, result) in answer["results"].as_array().unwrap().iter().enumerate() {
         let outcome = ["status", "attempts", "reason"].map(|field| result[field].clone());
         let expected = match place {
@@ -140,7 +140,7 @@ fn a_connection_that_breaks_is_replaced_for_the_next_order() {
     let devices = env.devices(&SHOP, "socket, broken", 21);
     let close = Fault::new(FaultKind::Close).times(1);
     env.apns.fault(close.for_token(&devices[10])).unwrap();
-    let answer = env.push(&order(&devices[..20]));
+    let answer = env.push(&send_request(&devices[..20]));
     // Pushes in flight may have arrived, so they are not repeated.
     let counts = &answer["counts"];
     assert_eq!(
@@ -156,7 +156,7 @@ fn a_connection_that_breaks_is_replaced_for_the_next_order() {
     for device in &devices[..20] {
         assert!(env.requests_to(device).len() <= 1);
     }
-    assert_eq!(env.push(&order(&devices[20..]))["counts"]["accepted"], 1);
+    assert_eq!(env.push(&send_request(&devices[20..]))["counts"]["accepted"], 1);
     let [broken, next] = [&devices[..20], &devices[20..]].map(|part| connections(&env, part));
     assert_eq!((broken.len(), next.len()), (1, 1));
     assert_ne!(broken, next);
@@ -176,7 +176,7 @@ fn of_all_the_ways_to_reset_a_stream_only_a_refusal_is_sent_again() {
         };
         env.apns.fault(reset.for_token(device)).unwrap();
     }
-    let answer = env.push(&order(&devices));
+    let answer = env.push(&send_request(&devices));
     for (code, device) in codes.iter().zip(&devices) {
         let result = &answer["results"][usize::try_from(*code).unwrap()];
         let outcome = ["status", "attempts", "reason"].map(|field| result[field].clone());
@@ -267,7 +267,7 @@ fn a_second_order_of_the_largest_size_is_refused_while_another_is_under_way() {
     assert_eq!(retry_after.as_deref(), Some("2"));
     // A small request is sent meanwhile, and a large one is read when the first is over.
     let device = env.device("socket, large orders");
-    assert_eq!(env.push(&order(&[device]))["counts"]["accepted"], 1);
+    assert_eq!(env.push(&send_request(&[device]))["counts"]["accepted"], 1);
     first.write_all(&blank[1000..]).unwrap();
     until("memory for an order of the largest size", || {
         second().status == 400

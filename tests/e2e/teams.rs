@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use crate::deployment::{App, Caller, NEWS, SHOP};
 use crate::test_env::{TestEnv, header};
 
-fn order(app: Option<&App>, tokens: &[String]) -> Value {
+fn send_request(app: Option<&App>, tokens: &[String]) -> Value {
     let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
-    let mut order =
+    let mut send_request =
         json!({ "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices });
     if let Some(app) = app {
-        order["app"] = json!(app.name);
+        send_request["app"] = json!(app.name);
     }
-    order
+    send_request
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn two_teams_send_at_once_each_with_its_own_provider_token() {
     let answers = thread::scope(|scope| {
         let both = sent
             .each_ref()
-            .map(|(app, tokens)| scope.spawn(|| env.push(&order(Some(app), tokens))));
+            .map(|(app, tokens)| scope.spawn(|| env.push(&send_request(Some(app), tokens))));
         both.map(|one| one.join().unwrap())
     });
     let mut provider_tokens = Vec::new();
@@ -53,14 +53,14 @@ fn a_caller_reaches_its_apps_alone() {
     let tokens = [SHOP, NEWS].map(|app| env.devices(&app, &format!("reach, {}", app.name), 1));
     for (caller, app, tokens) in [(Caller::Shop, NEWS, &tokens[1]), (Caller::News, SHOP, &tokens[0])] {
         for path in ["/v1/push", "/v1/preview"] {
-            let body = order(Some(&app), tokens).to_string();
+            let body = send_request(Some(&app), tokens).to_string();
             let answer = env.call(caller, "POST", path, &[], body.as_bytes());
             answer.problem(403, "forbidden");
         }
         assert!(env.requests_to(&tokens[0]).is_empty());
     }
     // An app that does not exist looks the same.
-    let mut body = order(None, &tokens[0]);
+    let mut body = send_request(None, &tokens[0]);
     body["app"] = json!("nothing");
     env.post("/v1/push", &body).problem(403, "forbidden");
 }
@@ -70,7 +70,7 @@ fn who_reaches_one_app_need_not_name_it_and_who_reaches_two_must() {
     let env = TestEnv::shared();
     for (caller, app) in [(Caller::Shop, SHOP), (Caller::News, NEWS)] {
         let tokens = env.devices(&app, &format!("unnamed, {}", app.name), 1);
-        let body = order(None, &tokens).to_string();
+        let body = send_request(None, &tokens).to_string();
         let answer = env
             .call(caller, "POST", "/v1/push", &[], body.as_bytes())
             .with_status(200);
@@ -81,7 +81,7 @@ fn who_reaches_one_app_need_not_name_it_and_who_reaches_two_must() {
     }
     let tokens = env.devices(&SHOP, "unnamed, both", 1);
     let problem = env
-        .post("/v1/push", &order(None, &tokens))
+        .post("/v1/push", &send_request(None, &tokens))
         .problem(422, "invalid-request");
     assert_eq!(problem["pointer"], "/app");
     assert!(

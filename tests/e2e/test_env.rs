@@ -45,7 +45,7 @@ pub(crate) struct TestEnv {
     pub(crate) apns: Apns,
     secrets: Mutex<BTreeSet<String>>,
     /// The number of send requests that the Worker answered with results.
-    orders: AtomicUsize,
+    send_requests: AtomicUsize,
     folder: TempDir,
 }
 
@@ -111,7 +111,7 @@ impl TestEnv {
             worker: worker.unwrap(),
             apns,
             secrets: Mutex::new(deployment::secrets().into_iter().collect()),
-            orders: AtomicUsize::new(0),
+            send_requests: AtomicUsize::new(0),
             folder,
         }
     }
@@ -184,7 +184,7 @@ impl TestEnv {
         all.extend_from_slice(headers);
         let answer = caller::call(method, &self.worker.url(path), &all, body);
         if path == "/v1/push" && answer.status == 200 {
-            self.orders.fetch_add(1, Ordering::Relaxed);
+            self.send_requests.fetch_add(1, Ordering::Relaxed);
         }
         answer
     }
@@ -216,7 +216,7 @@ impl TestEnv {
 
     /// Returns the Worker's log, including the lines about all send requests that it has answered.
     pub(crate) fn log(&self) -> String {
-        self.log_with(log::SENT, self.orders.load(Ordering::Relaxed))
+        self.log_with(log::SENT, self.send_requests.load(Ordering::Relaxed))
     }
 
     /// Waits until the Worker's log contains a text `count` times. Returns the log.

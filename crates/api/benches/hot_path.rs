@@ -142,9 +142,9 @@ fn hot_path(criterion: &mut Criterion) {
     let in_lines = lines();
     group.bench_function("take in", |bench| bench.iter(|| take_in(&config, &in_lines)));
     group.bench_function("fan out", |bench| bench.iter(fan_out));
-    let (order, receipts) = (parse(), fan_out());
+    let (send_request, receipts) = (parse(), fan_out());
     group.bench_function("render", |bench| {
-        bench.iter(|| push::answer(&order, &receipts, Transport::Socket))
+        bench.iter(|| push::answer(&send_request, &receipts, Transport::Socket))
     });
     group.finish();
 }

@@ -18,10 +18,10 @@ use apns::fault::{FaultKind, Faults, Pointer, Warning, WarningCode, WarningSumma
 ///
 /// # Errors
 /// 422 for more than [`MAX_DEVICES`] devices, because the answer has a whole body per device.
-pub fn answer(order: &SendRequest<'_>, config: &Config) -> Result<Answer, Problem> {
-    if order.pushes.len() > MAX_DEVICES {
+pub fn answer(send_request: &SendRequest<'_>, config: &Config) -> Result<Answer, Problem> {
+    if send_request.pushes.len() > MAX_DEVICES {
         let mut faults = Faults::default();
-        let size = order.pushes.len();
+        let size = send_request.pushes.len();
         let too_long = FaultKind::TooLong {
             size,
             limit: MAX_DEVICES,
@@ -30,14 +30,14 @@ pub fn answer(order: &SendRequest<'_>, config: &Config) -> Result<Answer, Proble
         faults.add(&Pointer::Root.key("devices"), too_long);
         return Err(Problem::invalid(faults));
     }
-    let origin = config.origin(order.app.credential.environment);
-    let pushes = order.pushes.iter().enumerate();
+    let origin = config.origin(send_request.app.credential.environment);
+    let pushes = send_request.pushes.iter().enumerate();
     let pushes = pushes.map(|(index, push)| Preview::of(index, push)).collect();
     let body = PreviewAnswer {
-        app: &order.app.name,
-        environment: order.app.credential.environment.as_str(),
+        app: &send_request.app.name,
+        environment: send_request.app.credential.environment.as_str(),
         origin,
-        warnings: &order.warnings,
+        warnings: &send_request.warnings,
         pushes,
     };
     Ok(Answer::json(serde_json::to_string(&body).unwrap_or_default()))
@@ -178,9 +178,9 @@ mod tests {
             ],
         })
         .to_string();
-        let order =
+        let send_request =
             SendRequest::parse(body.as_bytes(), caller(&config, "editor"), &config, SEED, NOW).unwrap();
-        let answer = answer(&order, &config).unwrap();
+        let answer = answer(&send_request, &config).unwrap();
         assert_eq!((answer.status, answer.content_type), (200, "application/json"));
         let headers = |index: usize| {
             format!(

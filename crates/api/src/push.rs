@@ -16,14 +16,14 @@ use delivery::verdict::Verdict;
 /// Answers a send request whose pushes have ended with these receipts. Each receipt's `push` is an index in
 /// the request.
 #[must_use]
-pub fn answer(order: &SendRequest<'_>, receipts: &[Receipt], transport: Transport) -> Answer {
-    let mut by_place: Vec<Option<&Receipt>> = vec![None; order.pushes.len()];
+pub fn answer(send_request: &SendRequest<'_>, receipts: &[Receipt], transport: Transport) -> Answer {
+    let mut by_place: Vec<Option<&Receipt>> = vec![None; send_request.pushes.len()];
     for receipt in receipts {
         if let Some(slot) = by_place.get_mut(receipt.push) {
             *slot = Some(receipt);
         }
     }
-    let results: Vec<PushResult<'_>> = order
+    let results: Vec<PushResult<'_>> = send_request
         .pushes
         .iter()
         .zip(by_place)
@@ -32,10 +32,10 @@ pub fn answer(order: &SendRequest<'_>, receipts: &[Receipt], transport: Transpor
     let mut counts = Counts::default();
     results.iter().for_each(|result| counts.add(result));
     let body = PushAnswer {
-        app: &order.app.name,
+        app: &send_request.app.name,
         transport: transport.as_str(),
         counts,
-        warnings: &order.warnings,
+        warnings: &send_request.warnings,
         results,
     };
     Answer::json(serde_json::to_string(&body).unwrap_or_default())
@@ -51,9 +51,9 @@ pub struct Lines {
 impl Lines {
     /// Begins the answer with the devices to which nothing is sent.
     #[must_use]
-    pub fn begin(order: &SendRequest<'_>) -> Self {
+    pub fn begin(send_request: &SendRequest<'_>) -> Self {
         let mut lines = Self::default();
-        for (place, push) in order
+        for (place, push) in send_request
             .pushes
             .iter()
             .enumerate()
@@ -65,19 +65,19 @@ impl Lines {
     }
 
     /// Writes the result of a push.
-    pub fn add(&mut self, order: &SendRequest<'_>, receipt: &Receipt) {
-        if let Some(push) = order.pushes.get(receipt.push) {
+    pub fn add(&mut self, send_request: &SendRequest<'_>, receipt: &Receipt) {
+        if let Some(push) = send_request.pushes.get(receipt.push) {
             self.write(receipt.push, &PushResult::of(push, Some(receipt)));
         }
     }
 
     /// Writes the last line, after all pushes have ended.
-    pub fn end(&mut self, order: &SendRequest<'_>, transport: Transport) {
+    pub fn end(&mut self, send_request: &SendRequest<'_>, transport: Transport) {
         let last = LastLine {
-            app: &order.app.name,
+            app: &send_request.app.name,
             transport: transport.as_str(),
             counts: self.counts,
-            warnings: &order.warnings,
+            warnings: &send_request.warnings,
         };
         self.write_json(&last);
     }

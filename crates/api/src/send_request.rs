@@ -160,16 +160,16 @@ impl<'c> SendRequest<'c> {
         basis: Basis<'_>,
         now: Timestamp,
     ) -> Result<Self, Problem> {
-        let mut order = match fast_path::read(app, body, format, basis, now) {
-            Some(order) => order,
+        let mut send_request = match fast_path::read(app, body, format, basis, now) {
+            Some(send_request) => send_request,
             None => Self::read_full(app, body, format, basis, now)?,
         };
         match basis.repeats {
-            Repeats::LeaveOut => repeats::leave_out(&mut order.pushes),
+            Repeats::LeaveOut => repeats::leave_out(&mut send_request.pushes),
             Repeats::Keep => {}
-            Repeats::Separate(id) => repeats::separate(&mut order.pushes, id),
+            Repeats::Separate(id) => repeats::separate(&mut send_request.pushes, id),
         }
-        Ok(order)
+        Ok(send_request)
     }
 
     /// Parses any body, with the faults of all its fields.
@@ -211,12 +211,12 @@ impl<'c> SendRequest<'c> {
             }
             (pushes, warnings) = reader.finish(&mut faults);
         }
-        let order = Self {
+        let send_request = Self {
             app,
             pushes,
             warnings,
         };
-        faults.or(order).map_err(Problem::invalid)
+        faults.or(send_request).map_err(Problem::invalid)
     }
 
     fn read_lines(app: &'c App, body: &[u8], basis: Basis<'_>, now: Timestamp) -> Result<Self, Problem> {

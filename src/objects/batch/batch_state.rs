@@ -362,8 +362,8 @@ impl BatchState {
         let mut body = serde_json::to_vec(&assignment).map_err(internal)?;
         body.push(b'\n');
         let (head, lines) = (head.unwrap_or_default(), lines.unwrap_or_default());
-        let order = contract::chunk_body(&head, &lines);
-        body.extend_from_slice(order.as_bytes());
+        let send_request = contract::chunk_body(&head, &lines);
+        body.extend_from_slice(send_request.as_bytes());
         Ok(Some(body))
     }
 

@@ -24,12 +24,12 @@ fn an_immediate_order_does_not_wait_for_a_batch(transport: &str) {
     let urgent = env.device("batches, fairness, urgent");
     let batch = Batch::upload(&env, &wide(&devices));
     until("a batch under way", || shown(&env, &devices) > 0);
-    let order = json!({
+    let send_request = json!({
         "app": "shop",
         "notification": { "payload": { "aps": { "alert": "Now" } } },
         "devices": [{ "token": urgent }],
     });
-    assert_eq!(env.push(&order)["counts"]["accepted"], 1);
+    assert_eq!(env.push(&send_request)["counts"]["accepted"], 1);
     assert_eq!(batch.status(&env)["state"], "running");
     batch.once_accepted(&env);
     assert_shown_once(&env, &devices);

@@ -21,12 +21,12 @@ fn a_repeated_device_is_a_duplicate_in_an_order_and_a_batch(env: &TestEnv) {
     let devices = env.devices(&SHOP, &name, 2);
     let (one, two) = (&devices[0], &devices[1]);
     let upper = one.to_uppercase();
-    let order = json!({
+    let send_request = json!({
         "app": "shop",
         "notification": { "payload": { "aps": { "alert": "Sale" } } },
         "devices": [{ "token": one }, { "token": two }, { "token": upper }],
     });
-    let answer = env.push(&order);
+    let answer = env.push(&send_request);
     assert_eq!(answer["counts"]["accepted"], 2, "{answer}");
     assert_eq!(answer["counts"]["duplicate"], 1, "{answer}");
     let repeat = &answer["results"][2];

@@ -53,9 +53,9 @@ fn a_device_registered_for_voip_is_one_rejection_and_stops_nothing_of_its_creden
     let mut devices = env.devices(&SHOP, "refusals, alerts", 19);
     devices.insert(3, voip[0].clone());
 
-    let order: Vec<Value> = devices.iter().map(|token| json!({ "token": token })).collect();
+    let send_request: Vec<Value> = devices.iter().map(|token| json!({ "token": token })).collect();
     let answer = env.push(&json!({
-        "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": order,
+        "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": send_request,
     }));
     let counts = ["accepted", "rejected", "gone"].map(|name| number(&answer["counts"][name]));
     assert_eq!(counts, [19, 1, 0], "{answer}");
@@ -93,14 +93,14 @@ fn one_refusal_of_the_credential_after_hundreds_of_acceptances_stops_nothing(tra
     let attempts = |place: usize| batch.receipts(&env)[place]["attempts"].clone();
     assert_eq!((attempts(650), attempts(649)), (json!(2), json!(1)));
 
-    let order = |tokens: &[String]| {
+    let send_request = |tokens: &[String]| {
         let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
         env.push(&json!({
             "app": "shop", "notification": { "payload": { "aps": { "badge": 1 } } }, "devices": devices,
         }))
     };
     refuse_once(&devices[1]);
-    let answer = order(&devices[..4]);
+    let answer = send_request(&devices[..4]);
     assert_eq!(answer["counts"]["accepted"], 4, "{answer}");
     if transport == "socket" {
         assert!(env.apns.state().connections_h2 >= 3, "each time over another");
@@ -109,7 +109,7 @@ fn one_refusal_of_the_credential_after_hundreds_of_acceptances_stops_nothing(tra
     // A second refusal counts.
     let refusal = Fault::answer(403, "InvalidProviderToken").times(2);
     env.apns.fault(refusal.for_token(&devices[9])).unwrap();
-    let answer = order(&devices[8..16]);
+    let answer = send_request(&devices[8..16]);
     let result = &answer["results"][1];
     assert_eq!(
         (&result["verdict"], &result["attempts"]),

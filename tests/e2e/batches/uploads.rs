@@ -139,20 +139,20 @@ fn a_body_without_a_length_becomes_a_batch(env: &TestEnv) {
 fn what_is_too_much_for_an_answer_or_asks_for_it_becomes_a_batch() {
     let env = Shared::by_fetch();
     let devices = env.devices(&SHOP, "batches, ways", 501);
-    let order = |tokens: &[String]| {
+    let send_request = |tokens: &[String]| {
         let devices: Vec<Value> = tokens.iter().map(|token| json!({ "token": token })).collect();
         json!({ "app": "shop", "notification": { "payload": { "aps": { "alert": "Sale" } } }, "devices": devices })
     };
-    let mut with_field = order(&devices[..1]);
+    let mut with_field = send_request(&devices[..1]);
     with_field["batch"] = json!({});
-    let few = order(&devices[..1]);
+    let few = send_request(&devices[..1]);
     // In any formatting.
     let spread = serde_json::to_string_pretty(&few).unwrap().replace('\n', "\r\n");
     let headers = [("prefer", "respond-async")];
     let answer = env.call(Caller::Both, "POST", "/v1/push", &headers, spread.as_bytes());
     Batch::accepted(answer).0.once_accepted(&env);
     for (document, header) in [
-        (order(&devices), None),
+        (send_request(&devices), None),
         (few.clone(), Some(("prefer", "respond-async, wait=5"))),
         (few, Some(("idempotency-key", "ways"))),
         (with_field, None),

@@ -234,8 +234,8 @@ fn collapse_ids(collapse_repeats: bool, own: &[(u8, Value)]) -> Vec<Option<Strin
     };
     let config = crate::fixture::config();
     let app = config.app("shop").unwrap();
-    let order = SendRequest::parse_chunk(app, body.as_bytes(), basis, NOW).unwrap();
-    let headers = order
+    let send_request = SendRequest::parse_chunk(app, body.as_bytes(), basis, NOW).unwrap();
+    let headers = send_request
         .pushes
         .iter()
         .map(|push| push.request.as_ref().unwrap().headers.clone());

@@ -77,7 +77,7 @@ pub fn check_found(devices: usize) -> Result<(), Problem> {
 /// # Errors
 /// 422 if a name belongs to no device, if a device has no value for a variable, or if nothing can be sent any
 /// more.
-pub fn order(
+pub fn send_request(
     campaign: &Campaign,
     app: &App,
     refs: &[String],
@@ -100,13 +100,13 @@ pub fn order(
             }
         }
     }
-    faults.or(test_send.order).map_err(Problem::invalid)
+    faults.or(test_send.send_request).map_err(Problem::invalid)
 }
 
 /// A campaign for a few devices.
 pub struct TestSend {
     /// The send request to the devices for which it could be rendered.
-    pub order: String,
+    pub send_request: String,
     /// The indices of those devices among the recipients.
     pub rendered: Vec<usize>,
     /// The indices of the other devices, with the reasons.
@@ -162,9 +162,9 @@ impl TestSend {
         } else {
             ""
         };
-        let order = format!("{head}{strict},\"devices\":{lines}}}");
+        let send_request = format!("{head}{strict},\"devices\":{lines}}}");
         Ok(Self {
-            order,
+            send_request,
             rendered,
             unrendered,
             unknown,

@@ -8,7 +8,7 @@ use crate::fixture::{NOW, SEED, caller, config};
 use apns::{Reply, TransportError};
 use delivery::verdict::judge;
 
-fn order(config: &Config, devices: Value) -> SendRequest<'_> {
+fn send_request(config: &Config, devices: Value) -> SendRequest<'_> {
     let body = json!({
         "app": "shop", "on_invalid": "skip",
         "notification": {"payload": {"aps": {"alert": "Hi"}}},
@@ -61,7 +61,7 @@ fn push_answer_format_unchanged() {
     // Callers read every one of these fields; a field that is renamed or changes its type breaks them.
     let config = config();
     let token = |index: usize| format!("{index:016x}abcdefabcdef");
-    let order = order(
+    let send_request = send_request(
         &config,
         json!([
             {"token": token(0), "ref": "user-0"},
@@ -108,7 +108,7 @@ fn push_answer_format_unchanged() {
         r#"{"token_hint":"0000…cdef","status":"failed","apns_id":"abababab-abab-8bab-abab-abab00000006","code":0,"reason":"DeadlinePassed","verdict":"unknown","attempts":1,"ms":57}"#,
         r#"{"token_hint":"0000…cdef","status":"failed","apns_id":"abababab-abab-8bab-abab-abab00000007","code":503,"reason":"ServiceUnavailable","verdict":"retry","gave_up":"expired","attempts":1,"ms":57}"#,
     ];
-    let answer = answer(&order, &receipts, Transport::Fetch);
+    let answer = answer(&send_request, &receipts, Transport::Fetch);
     assert_eq!((answer.status, answer.content_type), (200, "application/json"));
     let counts = r#"{"devices":8,"accepted":1,"rejected":3,"retrying":1,"failed":3,"duplicate":0,"gone":1}"#;
     assert_eq!(
@@ -123,7 +123,7 @@ fn push_answer_format_unchanged() {
 #[test]
 fn results_stand_in_the_order_of_the_request_whatever_came_first_and_was_skipped() {
     let config = config();
-    let order = order(
+    let send_request = send_request(
         &config,
         devices(&[Some("first"), None, None, Some("middle"), None, Some("last")]),
     );
@@ -132,7 +132,7 @@ fn results_stand_in_the_order_of_the_request_whatever_came_first_and_was_skipped
         receipt(1, reply(400, &[], r#"{"reason":"BadDeviceToken"}"#)),
         receipt(2, Outcome::NotSent(TransportError::Unreachable)),
     ];
-    let answer = results(&answer(&order, &receipts, Transport::Fetch));
+    let answer = results(&answer(&send_request, &receipts, Transport::Fetch));
     let statuses: Vec<&str> = answer["results"]
         .as_array()
         .unwrap()
@@ -156,9 +156,9 @@ fn results_stand_in_the_order_of_the_request_whatever_came_first_and_was_skipped
 #[test]
 fn a_push_without_a_receipt_counts_as_failed_and_unknown() {
     let config = config();
-    let order = order(&config, devices(&[None, None]));
+    let send_request = send_request(&config, devices(&[None, None]));
     let answer = results(&answer(
-        &order,
+        &send_request,
         &[receipt(1, reply(200, &[], ""))],
         Transport::Fetch,
     ));
@@ -173,12 +173,12 @@ fn a_push_without_a_receipt_counts_as_failed_and_unknown() {
 fn push_answer_in_lines_format_unchanged() {
     // Callers read a line at a time; the last one has the counts and no index.
     let config = config();
-    let order = order(&config, devices(&[None, Some("Ann"), None]));
-    let mut lines = Lines::begin(&order);
-    lines.add(&order, &receipt(2, reply(200, &[], "")));
+    let send_request = send_request(&config, devices(&[None, Some("Ann"), None]));
+    let mut lines = Lines::begin(&send_request);
+    lines.add(&send_request, &receipt(2, reply(200, &[], "")));
     let gone = r#"{"reason":"Unregistered","timestamp":1795420799123}"#;
-    lines.add(&order, &receipt(0, reply(410, &[], gone)));
-    lines.end(&order, Transport::Fetch);
+    lines.add(&send_request, &receipt(0, reply(410, &[], gone)));
+    lines.end(&send_request, Transport::Fetch);
     let expected = [
         r#"{"index":1,"ref":"Ann","token_hint":"…","status":"rejected","code":0,"reason":"InvalidDevice","verdict":"fix_request","detail":"/devices/1/token: is required","attempts":0,"ms":0}"#,
         r#"{"index":2,"token_hint":"0000…0002","status":"accepted","apns_id":"abababab-abab-8bab-abab-abab00000002","code":200,"verdict":"accepted","attempts":1,"ms":57}"#,
@@ -193,14 +193,14 @@ fn push_answer_in_lines_format_unchanged() {
 #[test]
 fn only_apns_own_410_counts_as_gone() {
     let config = config();
-    let order = order(&config, devices(&[None; 4]));
+    let send_request = send_request(&config, devices(&[None; 4]));
     let receipts = [
         receipt(0, reply(410, &[], r#"{"reason":"ExpiredToken","timestamp":1}"#)),
         receipt(1, reply(410, &[], r#"{"reason":"NewInAYear"}"#)),
         receipt(2, reply(410, &[], "<html>a proxy's page</html>")),
         receipt(3, reply(400, &[], r#"{"reason":"BadDeviceToken"}"#)),
     ];
-    let answer = results(&answer(&order, &receipts, Transport::Fetch));
+    let answer = results(&answer(&send_request, &receipts, Transport::Fetch));
     assert_eq!(answer["counts"]["gone"], 2);
     assert_eq!(answer["results"][2]["reason"], "AnswerNotFromApns");
 }
@@ -208,8 +208,8 @@ fn only_apns_own_410_counts_as_gone() {
 #[test]
 fn an_order_of_which_every_device_is_skipped_has_its_answer_too() {
     let config = config();
-    let order = order(&config, devices(&[Some("a"), Some("b")]));
-    let answer = results(&answer(&order, &[], Transport::Fetch));
+    let send_request = send_request(&config, devices(&[Some("a"), Some("b")]));
+    let answer = results(&answer(&send_request, &[], Transport::Fetch));
     assert_eq!(answer["counts"]["rejected"], 2);
     assert_eq!(answer["results"][1]["detail"], "/devices/1/token: is required");
 }

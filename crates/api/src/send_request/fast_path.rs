@@ -32,9 +32,9 @@ pub(super) fn read<'c>(
             .collect::<Option<Vec<(u32, FastDevice<'_>)>>>()?;
         (head.notification, head.strict, devices)
     } else {
-        let order: FastRequest<'_> = serde_json::from_slice(fault::without_mark(body)).ok()?;
-        let devices = (1..).zip(order.devices).collect();
-        (order.notification, order.strict, devices)
+        let send_request: FastRequest<'_> = serde_json::from_slice(fault::without_mark(body)).ok()?;
+        let devices = (1..).zip(send_request.devices).collect();
+        (send_request.notification, send_request.strict, devices)
     };
     let is_strict = is_strict.unwrap_or_default();
     let mut faults = Faults::default();

@@ -19,7 +19,7 @@ fn parse(body: &Value) -> Result<Vec<Push>, Problem> {
 fn parse_as(name: &str, body: &str) -> Result<(String, Vec<Push>), Problem> {
     let config = config();
     SendRequest::parse(body.as_bytes(), caller(&config, name), &config, SEED, NOW)
-        .map(|order| (order.app.name.clone(), order.pushes))
+        .map(|send_request| (send_request.app.name.clone(), send_request.pushes))
 }
 
 /// Returns the faults of a body with their pointers.
@@ -232,7 +232,7 @@ fn parse_lines(body: &str) -> Result<Vec<Push>, Problem> {
         lines_out: false,
     };
     SendRequest::parse_for(config.app("shop").unwrap(), body.as_bytes(), lines, SEED, NOW)
-        .map(|order| order.pushes)
+        .map(|send_request| send_request.pushes)
 }
 
 #[test]

@@ -25,7 +25,7 @@ use crate::warning::{self, Place};
 /// Send a notification to any number of devices, and watch until the batch has ended
 ///
 /// FILE has one device per line: JSON such as {"token": "…", "ref": "user-1"}, or a token. With --notification that is all
-/// it holds. Without, its first line is the order without devices: {"app": "…", "notification": {…}, "batch": {…}}.
+/// it holds. Without, its first line is the request without devices: {"app": "…", "notification": {…}, "batch": {…}}.
 #[derive(Debug, Args)]
 pub(crate) struct Send {
     /// The devices; - is standard input

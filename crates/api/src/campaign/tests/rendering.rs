@@ -233,9 +233,9 @@ proptest! {
                 continue;
             }
             let body = format!("{}\n{}", renderer.header().head, chunk.body);
-            let order = SendRequest::parse_chunk(app, body.as_bytes(), Basis { seed: SEED, first: 0, repeats: Repeats::Keep }, NOW).unwrap();
-            prop_assert_eq!(order.pushes.len(), chunk.pushes as usize);
-            for push in order.pushes {
+            let send_request = SendRequest::parse_chunk(app, body.as_bytes(), Basis { seed: SEED, first: 0, repeats: Repeats::Keep }, NOW).unwrap();
+            prop_assert_eq!(send_request.pushes.len(), chunk.pushes as usize);
+            for push in send_request.pushes {
                 let body: Value = serde_json::from_slice(&push.request.unwrap().body).unwrap();
                 sent.push((push.reference.unwrap(), body["aps"]["alert"].as_str().unwrap().to_owned()));
             }

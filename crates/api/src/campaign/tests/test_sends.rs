@@ -69,9 +69,16 @@ fn a_trial_is_an_order_like_any_other() {
     ];
     let app = config.app("shop").unwrap();
     let refs = ["user-1".to_owned(), "user-2".to_owned()];
-    let order = test_send::order(&campaign, app, &refs, &recipients, NOW).unwrap();
-    let order = SendRequest::parse(order.as_bytes(), caller(&config, "backend"), &config, SEED, NOW).unwrap();
-    let sent: Vec<_> = order
+    let send_request = test_send::send_request(&campaign, app, &refs, &recipients, NOW).unwrap();
+    let send_request = SendRequest::parse(
+        send_request.as_bytes(),
+        caller(&config, "backend"),
+        &config,
+        SEED,
+        NOW,
+    )
+    .unwrap();
+    let sent: Vec<_> = send_request
         .pushes
         .iter()
         .map(|push| {
@@ -107,10 +114,13 @@ fn a_trial_of_a_strict_campaign_is_refused_for_a_warning_as_a_strict_order_is() 
     let recipients = [recipient("00ff", "user-1", attributes.as_object().unwrap())];
     let read = |strict: bool| {
         let campaign = read_with(&config, &written(strict)).unwrap();
-        let order = test_send::order(&campaign, app, &["user-1".to_owned()], &recipients, NOW).unwrap();
+        let send_request =
+            test_send::send_request(&campaign, app, &["user-1".to_owned()], &recipients, NOW).unwrap();
         let format = crate::format::Format::JSON;
-        let order = SendRequest::parse_for(app, order.as_bytes(), format, SEED, NOW);
-        order.map(|order| order.warnings.kinds().len() + usize::from(order.pushes[0].warnings.is_some()))
+        let send_request = SendRequest::parse_for(app, send_request.as_bytes(), format, SEED, NOW);
+        send_request.map(|send_request| {
+            send_request.warnings.kinds().len() + usize::from(send_request.pushes[0].warnings.is_some())
+        })
     };
     assert!(read(false).unwrap() > 0, "it is shown");
     let problem = read(true).unwrap_err();
@@ -143,7 +153,7 @@ fn a_name_without_a_device_and_a_device_without_a_value_are_faults() {
     ];
     let refs = ["user-1", "user-2", "user-3"].map(str::to_owned);
     let app = config.app("shop").unwrap();
-    let problem = test_send::order(&campaign, app, &refs, &recipients, NOW).unwrap_err();
+    let problem = test_send::send_request(&campaign, app, &refs, &recipients, NOW).unwrap_err();
     assert_eq!(
         problem.detail(),
         "/refs/1: there is no `name`, and no default for it; /refs/2: names no device of the audience"
@@ -170,15 +180,15 @@ fn a_preview_says_whether_a_run_would_reach_a_device_and_why_not() {
         })
         .collect();
     let test_send = test_send::TestSend::of(&campaign, app, &names, &recipients, NOW).unwrap();
-    let order = SendRequest::parse_for(
+    let send_request = SendRequest::parse_for(
         app,
-        test_send.order.as_bytes(),
+        test_send.send_request.as_bytes(),
         crate::format::Format::JSON,
         SEED,
         NOW,
     )
     .unwrap();
-    let shown = crate::preview::answer(&order, &config).unwrap().body;
+    let shown = crate::preview::answer(&send_request, &config).unwrap().body;
     let reasons = [None, None, Some(test_send::OUTSIDE), Some(test_send::CAPPED)];
     let body: Value = serde_json::from_str(&test_send.judged(&shown, &recipients, &reasons).body).unwrap();
     let told: Vec<(&str, bool, Option<&str>)> = body["pushes"]

@@ -7,8 +7,12 @@ use super::*;
 fn ids(body: &Value, seed: [u8; 16]) -> Vec<String> {
     let config = config();
     let body = body.to_string();
-    let order = SendRequest::parse(body.as_bytes(), caller(&config, "backend"), &config, seed, NOW).unwrap();
-    let requests = order.pushes.iter().filter_map(|push| push.request.as_ref().ok());
+    let send_request =
+        SendRequest::parse(body.as_bytes(), caller(&config, "backend"), &config, seed, NOW).unwrap();
+    let requests = send_request
+        .pushes
+        .iter()
+        .filter_map(|push| push.request.as_ref().ok());
     requests.map(|request| request.apns_id.to_string()).collect()
 }
 
@@ -109,9 +113,13 @@ fn a_repeat_among_10000_devices_is_found_over_a_socket() {
         .map(|index| json!({"token": format!("{:064x}", index % 9999)}))
         .collect();
     let text = body.to_string();
-    let order = SendRequest::parse(text.as_bytes(), caller(&config, "backend"), &config, SEED, NOW).unwrap();
-    assert_eq!(order.sendable().count(), 9999);
-    assert_eq!(order.pushes[9999].request, Err(Unsent::Duplicate { of: 0 }));
+    let send_request =
+        SendRequest::parse(text.as_bytes(), caller(&config, "backend"), &config, SEED, NOW).unwrap();
+    assert_eq!(send_request.sendable().count(), 9999);
+    assert_eq!(
+        send_request.pushes[9999].request,
+        Err(Unsent::Duplicate { of: 0 })
+    );
 }
 
 #[test]

@@ -127,9 +127,9 @@ fn a_valid_body_with_any_value_replaced_gives_an_order_or_a_problem_with_its_fau
         body["devices"][0]["payload"] = json!({"aps": {"badge": 1}});
         replace(&mut body, &way, change);
         match parse_with(config, body.to_string().as_bytes()) {
-            Ok(order) => {
+            Ok(send_request) => {
                 let devices = body["devices"].as_array().map(Vec::len);
-                prop_assert_eq!(Some(order.pushes.len()), devices);
+                prop_assert_eq!(Some(send_request.pushes.len()), devices);
             }
             Err(problem) if problem.kind() == Kind::InvalidRequest => {
                 prop_assert!(!listed(&problem).is_empty());
@@ -154,8 +154,8 @@ fn a_valid_body_with_any_bytes_replaced_never_panics() {
             let end = (start + removed).min(body.len());
             body.splice(start..end, added);
         }
-        if let Ok(order) = parse_with(config, &body) {
-            prop_assert!(!order.pushes.is_empty());
+        if let Ok(send_request) = parse_with(config, &body) {
+            prop_assert!(!send_request.pushes.is_empty());
         }
         Ok(())
     });
@@ -166,9 +166,9 @@ fn a_valid_body_has_a_push_for_every_device() {
     hold((1..40_usize, any::<bool>()), |config, (count, skip)| {
         let mut body = valid(count);
         body["on_invalid"] = json!(if skip { "skip" } else { "reject" });
-        let order = parse_with(config, body.to_string().as_bytes()).unwrap();
-        prop_assert_eq!(order.pushes.len(), count);
-        for (index, push) in order.pushes.iter().enumerate() {
+        let send_request = parse_with(config, body.to_string().as_bytes()).unwrap();
+        prop_assert_eq!(send_request.pushes.len(), count);
+        for (index, push) in send_request.pushes.iter().enumerate() {
             let request = push.request.as_ref().unwrap();
             prop_assert_eq!(request.device_token.as_hex(), format!("{index:064x}"));
             prop_assert_eq!(push.reference.clone(), Some(format!("user-{index}")));
@@ -193,7 +193,7 @@ fn no_problem_and_no_result_tells_a_device_token() {
         }
         replace(&mut body["notification"], &way, change);
         let text = match parse_with(config, body.to_string().as_bytes()) {
-            Ok(order) => crate::push::answer(&order, &[], crate::config::Transport::Fetch).body,
+            Ok(send_request) => crate::push::answer(&send_request, &[], crate::config::Transport::Fetch).body,
             Err(problem) => problem.answer().body,
         };
         let text = text.to_ascii_lowercase();
@@ -265,11 +265,11 @@ fn what_the_fast_path_accepts_the_full_reader_reads_alike() {
             lines_out: false,
         };
         let app = config.app("shop").unwrap();
-        if let Some(order) = fast_path::read(app, text.as_bytes(), format, BASIS, NOW) {
+        if let Some(send_request) = fast_path::read(app, text.as_bytes(), format, BASIS, NOW) {
             taken.set(taken.get() + 1);
             let full = SendRequest::read_full(app, text.as_bytes(), format, BASIS, NOW).unwrap();
-            prop_assert_eq!(order.pushes, full.pushes);
-            prop_assert_eq!(order.warnings, full.warnings);
+            prop_assert_eq!(send_request.pushes, full.pushes);
+            prop_assert_eq!(send_request.warnings, full.warnings);
         }
         Ok(())
     });

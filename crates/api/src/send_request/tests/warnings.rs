@@ -18,9 +18,9 @@ fn order_of<'c>(config: &'c Config, body: &str, lines_in: bool) -> Result<SendRe
 /// Returns the warnings in the answer to a request.
 fn answered(body: &Value) -> Value {
     let config = config();
-    let order =
+    let send_request =
         order_of(&config, &body.to_string(), false).unwrap_or_else(|problem| panic!("{}", problem.detail()));
-    let answer = push::answer(&order, &[], Transport::Fetch).body;
+    let answer = push::answer(&send_request, &[], Transport::Fetch).body;
     let document: Value = serde_json::from_str(&answer).unwrap();
     document.get("warnings").cloned().unwrap_or_else(|| json!([]))
 }
@@ -149,10 +149,10 @@ fn in_lines_the_lines_of_the_body_are_named_and_the_warnings_come_last() {
     };
     let body = format!("{head}\n\n{}\n{}\n\n{}", device(0), own(1), own(2));
     let config = config();
-    let order = order_of(&config, &body, true).unwrap();
-    assert_eq!(order.warnings.kinds()[0].lines, [4, 6]);
-    let mut lines = push::Lines::begin(&order);
-    lines.end(&order, Transport::Fetch);
+    let send_request = order_of(&config, &body, true).unwrap();
+    assert_eq!(send_request.warnings.kinds()[0].lines, [4, 6]);
+    let mut lines = push::Lines::begin(&send_request);
+    lines.end(&send_request, Transport::Fetch);
     let text = String::from_utf8(lines.take()).unwrap();
     let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     assert_eq!(last["warnings"][0]["lines"], json!([4, 6]));
@@ -197,9 +197,13 @@ fn many_kinds_of_warnings_are_bounded() {
         body["devices"][index]["payload"] = json!({format!("k{index}"): [null]});
     }
     let config = config();
-    let order = order_of(&config, &body.to_string(), false).unwrap();
-    assert_eq!((order.warnings.kinds().len(), order.warnings.more()), (50, 10));
-    let document: Value = serde_json::from_str(&push::answer(&order, &[], Transport::Fetch).body).unwrap();
+    let send_request = order_of(&config, &body.to_string(), false).unwrap();
+    assert_eq!(
+        (send_request.warnings.kinds().len(), send_request.warnings.more()),
+        (50, 10)
+    );
+    let document: Value =
+        serde_json::from_str(&push::answer(&send_request, &[], Transport::Fetch).body).unwrap();
     assert_eq!(document["more_warnings"], 10);
 }
 
@@ -207,7 +211,7 @@ fn many_kinds_of_warnings_are_bounded() {
 fn every_code_is_answered_to_some_order() {
     let now = NOW.as_secs();
     let activity = |aps: Value| json!({"payload": {"aps": aps}, "push_type": "liveactivity", "priority": 1});
-    let orders = [
+    let send_requests = [
         json!({"payload": {"aps": {"alert": null, "alrt": "a", "url": 1, "sound": 1, "badge": -1}, "badge": 1}}),
         json!({"payload": {"payload": {"aps": {"alert": "a"}}}}),
         activity(
@@ -219,7 +223,7 @@ fn every_code_is_answered_to_some_order() {
         json!({"payload": {"aps": {"badge": 1, "mutable-content": 1}}}),
         json!({"payload": {"aps": {}}, "push_type": "pushtotalk", "expiration": "1h"}),
     ];
-    let seen = orders
+    let seen = send_requests
         .into_iter()
         .flat_map(|notification| kinds(&with_notification(notification)));
     let seen: BTreeSet<String> = seen

@@ -37,7 +37,7 @@ fn a_chunk_of_500_devices_is_an_order_by_either_transport() {
     let chunk = &told.chunks[0];
     let body = format!("{}\n{}", told.head, chunk.body);
     let first = 70_000;
-    let order = SendRequest::parse_chunk(
+    let send_request = SendRequest::parse_chunk(
         app,
         body.as_bytes(),
         Basis {
@@ -48,7 +48,7 @@ fn a_chunk_of_500_devices_is_an_order_by_either_transport() {
         NOW,
     )
     .unwrap();
-    let ids = order
+    let ids = send_request
         .pushes
         .iter()
         .map(|push| push.request.as_ref().unwrap().apns_id);

@@ -203,7 +203,7 @@ fn a_document_may_have_any_line_ends_between_its_values() {
     );
     let config = config();
     let chunk = format!("{}\n{body}", head());
-    let order =
+    let send_request =
         SendRequest::parse_for(config.app("shop").unwrap(), chunk.as_bytes(), LINES, [0; 16], NOW).unwrap();
-    assert_eq!(order.pushes.len(), 2);
+    assert_eq!(send_request.pushes.len(), 2);
 }

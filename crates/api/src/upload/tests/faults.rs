@@ -258,12 +258,15 @@ fn a_line_is_read_alike_in_a_batch_and_at_once() {
     );
     let config = config();
     let app = config.app("shop").unwrap();
-    let order = SendRequest::parse_for(app, body.as_bytes(), LINES, [0; 16], NOW).unwrap();
-    assert_eq!((order.pushes.len(), order.sendable().count()), (5, 4));
+    let send_request = SendRequest::parse_for(app, body.as_bytes(), LINES, [0; 16], NOW).unwrap();
+    assert_eq!(
+        (send_request.pushes.len(), send_request.sendable().count()),
+        (5, 4)
+    );
     // What was staged is read again when its chunk is sent.
     let chunk = format!("{}\n{}", skipping(), told.chunks[0].body);
-    let order = SendRequest::parse_for(app, chunk.as_bytes(), LINES, [0; 16], NOW).unwrap();
-    assert_eq!(order.sendable().count(), 4);
+    let send_request = SendRequest::parse_for(app, chunk.as_bytes(), LINES, [0; 16], NOW).unwrap();
+    assert_eq!(send_request.sendable().count(), 4);
 }
 
 #[test]

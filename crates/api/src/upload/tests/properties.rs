@@ -58,11 +58,11 @@ fn sent(told: &Told, config: &Config) -> Vec<(u32, Push)> {
                 Repeats::Separate(&id)
             },
         };
-        let order = SendRequest::parse_chunk(app, body.as_bytes(), basis, NOW).unwrap();
-        assert_eq!(order.pushes.len(), usize::try_from(chunk.pushes).unwrap());
+        let send_request = SendRequest::parse_chunk(app, body.as_bytes(), basis, NOW).unwrap();
+        assert_eq!(send_request.pushes.len(), usize::try_from(chunk.pushes).unwrap());
         let left_out: Vec<usize> = chunk.duplicates.iter().map(|(place, _)| *place).collect();
         let kept = (0..)
-            .zip(order.pushes)
+            .zip(send_request.pushes)
             .filter(|(place, _)| !left_out.contains(place));
         let kept = kept.map(|(place, push)| (chunk.first + u32::try_from(place).unwrap(), push));
         let kept: Vec<(u32, Push)> = kept.collect();
@@ -99,17 +99,17 @@ fn what_is_staged_is_what_an_order_of_it_would_send() {
         let mut document = head.clone();
         document["devices"] = devices.clone().into();
         let text = document.to_string();
-        let order = SendRequest::parse(text.as_bytes(), caller(&config, "editor"), &config, SEED, NOW);
+        let send_request = SendRequest::parse(text.as_bytes(), caller(&config, "editor"), &config, SEED, NOW);
         let (format, text) = if in_lines {
             (LINES, lines(&head, devices))
         } else {
             (Format::JSON, text)
         };
         let told = upload_with(&config, format, MAX_PUSHES, &[text.as_bytes()]);
-        let (told, order) = match (told, order) {
-            (Ok(told), Ok(order)) => (told, order),
-            (Err(problem), Ok(order)) => {
-                prop_assert_eq!(order.sendable().count(), 0);
+        let (told, send_request) = match (told, send_request) {
+            (Ok(told), Ok(send_request)) => (told, send_request),
+            (Err(problem), Ok(send_request)) => {
+                prop_assert_eq!(send_request.sendable().count(), 0);
                 prop_assert_eq!(problem.kind(), Kind::InvalidRequest);
                 return Ok(());
             }
@@ -131,9 +131,12 @@ fn what_is_staged_is_what_an_order_of_it_would_send() {
             pushes.len(),
             usize::try_from(told.pushes - told.duplicates).unwrap()
         );
-        let expected = order.pushes.iter().filter_map(|push| push.request.as_ref().ok());
+        let expected = send_request
+            .pushes
+            .iter()
+            .filter_map(|push| push.request.as_ref().ok());
         prop_assert_eq!(expected.clone().count(), pushes.len());
-        let left_out = order.pushes.len() - pushes.len();
+        let left_out = send_request.pushes.len() - pushes.len();
         prop_assert_eq!(usize::try_from(told.invalid + told.duplicates).unwrap(), left_out);
         for ((number, push), expected) in pushes.iter().zip(expected) {
             let request = push.request.as_ref().unwrap();

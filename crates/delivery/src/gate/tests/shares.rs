@@ -7,7 +7,7 @@ fn a_batch_waits_behind_immediate_orders_and_its_lease_says_whose_it_is() {
     let mut scene = Scene::new();
     let holder = scene.fill(NOW);
     let batch = scene.request(10, Some(SHARE));
-    let order = scene.request(10, None);
+    let send_request = scene.request(10, None);
     scene.settle(&holder, NOW);
     let answers = scene.answers(NOW);
     let [
@@ -17,7 +17,7 @@ fn a_batch_waits_behind_immediate_orders_and_its_lease_says_whose_it_is() {
     else {
         panic!("{answers:?}");
     };
-    assert_eq!((*first, *second), (order, batch));
+    assert_eq!((*first, *second), (send_request, batch));
     assert_eq!((to_order.share, to_batch.share), (None, Some(SHARE)));
 }
 

@@ -7,11 +7,11 @@ fn an_immediate_order_goes_before_all_batches_that_wait() {
     let mut limiter = limiter_of(16);
     let holder = granted(limiter.request(request(16), NOW));
     let batches = [1, 2].map(|batch| ticket(limiter.request(batch_ask(batch, 1, 4), NOW)));
-    let orders = [0, 1].map(|_| ticket(limiter.request(patient(1), NOW)));
+    let send_requests = [0, 1].map(|_| ticket(limiter.request(patient(1), NOW)));
     limiter.settle(holder.lease, &Report::default(), NOW);
     assert_eq!(
         admitted(&mut limiter, NOW),
-        [orders[0], orders[1], batches[0], batches[1]]
+        [send_requests[0], send_requests[1], batches[0], batches[1]]
     );
 }
 
@@ -48,9 +48,9 @@ fn with_one_permit_a_batch_has_it_when_no_immediate_order_waits() {
     let mut limiter = limiter_of(1);
     let batch = granted(limiter.request(batch_ask(1, 1, 500), NOW));
     let next = ticket(limiter.request(batch_ask(1, 1, 500), NOW));
-    let order = ticket(limiter.request(patient(1), NOW));
+    let send_request = ticket(limiter.request(patient(1), NOW));
     limiter.settle(batch.lease, &Report::default(), NOW);
-    assert_eq!(admitted(&mut limiter, NOW), [order]);
+    assert_eq!(admitted(&mut limiter, NOW), [send_request]);
     assert_eq!(
         admitted(&mut limiter, NOW + Duration::from_mins(1)),
         [next],
