@@ -94,22 +94,22 @@ impl BatchObject {
                 claim,
                 results,
                 over,
-            } => self.tell(|batch| batch.settle(chunk, claim, &results, over, now)),
+            } => self.apply(|batch| batch.settle(chunk, claim, &results, over, now)),
             Command::Release {
                 chunk,
                 claim,
                 after_ms,
-            } => self.tell(|batch| batch.release(chunk, claim, Duration::from_millis(after_ms), now)),
+            } => self.apply(|batch| batch.release(chunk, claim, Duration::from_millis(after_ms), now)),
             Command::Halt { chunk, claim, detail } => {
-                self.tell(|batch| batch.halt(chunk, claim, detail, now))
+                self.apply(|batch| batch.halt(chunk, claim, detail, now))
             }
             Command::CredentialRefused { reason } => {
-                self.tell(|batch| batch.credential_refused(&reason, now))
+                self.apply(|batch| batch.credential_refused(&reason, now))
             }
             Command::Control { control, issued_at } => {
-                self.tell(|batch| batch.control(control, issued_at, now))
+                self.apply(|batch| batch.control(control, issued_at, now))
             }
-            Command::CountLeftOut => self.tell(|batch| batch.left_out()),
+            Command::CountLeftOut => self.apply(|batch| batch.left_out()),
         }
     }
 
@@ -142,16 +142,16 @@ impl BatchObject {
 
     /// Applies `act` to the batch and answers with the result. If the batch no longer exists, nothing is
     /// applied and the answer is empty.
-    fn tell<T: Serialize>(
+    fn apply<T: Serialize>(
         &self,
         act: impl FnOnce(&mut Batch) -> T,
     ) -> std::result::Result<Response, Problem> {
         if !self.core.load()? {
             return nothing();
         }
-        let told = self.core.with(act);
+        let result = self.core.with(act);
         self.core.save()?;
-        told.map_or_else(nothing, |told| answer(&told))
+        result.map_or_else(nothing, |result| answer(&result))
     }
 
     /// Handles a caller's request.
@@ -221,8 +221,8 @@ fn internal(error: impl std::fmt::Display) -> Problem {
     Problem::new(Kind::Unavailable, "the batch could not answer")
 }
 
-fn answer(told: &impl Serialize) -> std::result::Result<Response, Problem> {
-    let text = serde_json::to_vec(told).map_err(internal)?;
+fn answer(result: &impl Serialize) -> std::result::Result<Response, Problem> {
+    let text = serde_json::to_vec(result).map_err(internal)?;
     Response::from_bytes(text).map_err(internal)
 }
 

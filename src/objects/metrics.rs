@@ -17,7 +17,7 @@ use crate::routes::directory;
 use crate::stubs;
 use api::Answer;
 use api::config::{App, Caller, Config};
-use api::metrics::{self, Standing};
+use api::metrics::{self, Snapshot};
 use api::problem::{Kind, Problem};
 use apns::credential::Credential;
 use batch::registry::{Command as RegistryCommand, Counted, Reply as RegistryReply};
@@ -30,10 +30,10 @@ use worker::{DurableObject, Env, Request, Response, Result, State, durable_objec
 /// The Durable Object that hosts a [`MetricsShard`].
 #[durable_object]
 pub struct MetricsObject {
-    core: Rc<Core>,
+    core: Rc<MetricsState>,
 }
 
-struct Core {
+struct MetricsState {
     state: State,
     shard: RefCell<Option<MetricsShard>>,
     /// Whether the added deltas are about to be stored.
@@ -43,7 +43,7 @@ struct Core {
 impl DurableObject for MetricsObject {
     fn new(state: State, _env: Env) -> Self {
         Self {
-            core: Rc::new(Core {
+            core: Rc::new(MetricsState {
                 state,
                 shard: RefCell::default(),
                 is_saving: Cell::default(),
@@ -72,7 +72,7 @@ impl DurableObject for MetricsObject {
     }
 }
 
-impl Core {
+impl MetricsState {
     fn load(&self, stored: Option<&str>) {
         let (shard, fault) = MetricsShard::load(stored);
         if let Some(problem) = &fault {
@@ -139,16 +139,15 @@ pub(crate) async fn answer(
     };
     let shards = (0..config.metrics_shards).map(|shard| read(env, shard).boxed_local());
     let credentials = config.apps.iter().filter(is_first);
-    let standing =
-        credentials.flat_map(|app| [inspect(env, app).boxed_local(), count(env, app).boxed_local()]);
-    let (mut total, mut standing_now) = (MetricsDelta::default(), Standing::default());
+    let parts = credentials.flat_map(|app| [inspect(env, app).boxed_local(), count(env, app).boxed_local()]);
+    let (mut total, mut snapshot) = (MetricsDelta::default(), Snapshot::default());
     let campaigns = iter::once(count_campaigns(env).boxed_local());
-    for part in join_all(shards.chain(standing).chain(campaigns)).await {
+    for part in join_all(shards.chain(parts).chain(campaigns)).await {
         match part {
             Part::Shard(shard) => total.merge(shard),
-            Part::Gate(credential, inspection) => standing_now.gates.push((credential, inspection)),
-            Part::Batches(counted) => standing_now.batches.extend(counted),
-            Part::Campaigns(counted) => standing_now.campaigns = counted,
+            Part::Gate(credential, inspection) => snapshot.gates.push((credential, inspection)),
+            Part::Batches(counted) => snapshot.batches.extend(counted),
+            Part::Campaigns(counted) => snapshot.campaigns = counted,
             // If a shard were missing, all counters would appear to restart and then to jump.
             Part::NoShard => {
                 let detail = "a part of the metrics did not answer";
@@ -157,7 +156,7 @@ pub(crate) async fn answer(
             Part::Nothing => {}
         }
     }
-    metrics::answer(total, standing_now)
+    metrics::answer(total, snapshot)
 }
 
 /// The answer of one object.
@@ -187,7 +186,7 @@ async fn inspect(env: &Env, app: &App) -> Part {
 }
 
 async fn count(env: &Env, app: &App) -> Part {
-    match registry::tell(env, &app.credential, &RegistryCommand::Count).await {
+    match registry::ask(env, &app.credential, &RegistryCommand::Count).await {
         Ok(RegistryReply::Counted(counted)) => Part::Batches(counted),
         Ok(_) | Err(_) => Part::Nothing,
     }

@@ -53,7 +53,7 @@ impl RegistryObject {
 }
 
 /// Sends a command to a credential's registry.
-pub(crate) async fn tell(
+pub(crate) async fn ask(
     env: &Env,
     credential: &Credential,
     command: &registry::Command,
@@ -78,22 +78,22 @@ pub(crate) async fn pause_others(
     let Refusal { reason, unheard } = refusal;
     let ids = match unheard {
         Some(ids) => ids,
-        None => match tell(env, credential, &registry::Command::Active).await? {
+        None => match ask(env, credential, &registry::Command::Active).await? {
             registry::Reply::Active(ids) => ids,
             _ => return Err("the registry answered something else".into()),
         },
     };
     let refused = BatchCommand::CredentialRefused { reason };
     let round = RefCell::new(registry::RefusalRound::new(ids, from));
-    let tell_some = || async {
+    let notify_some = || async {
         loop {
             let next = round.borrow_mut().next(goes_on());
             let Some(id) = next else { return };
-            let told = batch::command(env, &id, &refused).await;
-            round.borrow_mut().told(id, told.is_ok());
+            let result = batch::command(env, &id, &refused).await;
+            round.borrow_mut().notified(id, result.is_ok());
         }
     };
-    join_all((0..SIDE_BY_SIDE).map(|_| tell_some())).await;
+    join_all((0..SIDE_BY_SIDE).map(|_| notify_some())).await;
     Ok(round.into_inner().unheard())
 }
 

@@ -23,11 +23,11 @@ use worker::{DurableObject, Env, Request, Response, Result, State, durable_objec
 /// The Durable Object that hosts the scheduler.
 #[durable_object]
 pub struct SchedulerObject {
-    core: Rc<Core>,
+    core: Rc<SchedulerHost>,
 }
 
 /// The state that the object's tasks share.
-struct Core {
+struct SchedulerHost {
     state: State,
     env: Env,
     scheduler: RefCell<Scheduler>,
@@ -35,7 +35,7 @@ struct Core {
 
 impl DurableObject for SchedulerObject {
     fn new(state: State, env: Env) -> Self {
-        let core = Core {
+        let core = SchedulerHost {
             state,
             env,
             scheduler: RefCell::default(),
@@ -66,7 +66,7 @@ impl DurableObject for SchedulerObject {
     }
 }
 
-impl Core {
+impl SchedulerHost {
     /// Passes an event to the scheduler and executes its effects. Returns the reply to a command.
     async fn handle(self: &Rc<Self>, event: Event) -> Result<Option<Reply>> {
         let (mut reply, mut calls, mut arming) = (None, Vec::new(), None);

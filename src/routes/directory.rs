@@ -32,7 +32,7 @@ async fn page(filter: &Filter, caller: &Caller, config: &Config, env: &Env) -> R
     let asked = listing::by_credential(filter, caller, config);
     let pages = asked.iter().map(|(credential, filter)| async {
         let list = Command::List(filter.clone());
-        match registry::tell(env, credential, &list).await {
+        match registry::ask(env, credential, &list).await {
             Ok(Reply::Page(page)) => Ok(page),
             Ok(Reply::Done | Reply::Active(_) | Reply::Counted(_)) | Err(_) => Err(unavailable()),
         }

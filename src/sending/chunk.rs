@@ -59,15 +59,15 @@ pub(crate) async fn run<T: Transport>(
         busy: Rc::default(),
         stop: Rc::default(),
     };
-    let told = Cell::new(0);
+    let reported = Cell::new(0);
     let every = usize::try_from(config.batches.checkpoint).unwrap_or(usize::MAX);
     let look = || {
         let ended = results.borrow().len();
         // Pushes that are launched already will soon be in flight.
         let is_left = pushes.saturating_sub(ended) > window;
-        if is_left && ended - told.get() >= every && !reporter.busy.get() {
-            told.set(ended);
-            spawn(reporter.clone().tell(results.borrow().clone()).boxed_local());
+        if is_left && ended - reported.get() >= every && !reporter.busy.get() {
+            reported.set(ended);
+            spawn(reporter.clone().report(results.borrow().clone()).boxed_local());
         }
         if reporter.stop.get() {
             ControlFlow::Break(())
@@ -82,7 +82,7 @@ pub(crate) async fn run<T: Transport>(
             clock::at(clock::now() + ASK_EVERY).await;
             if !reporter.busy.get() {
                 let so_far = results.borrow().clone();
-                reporter.clone().tell(so_far).await;
+                reporter.clone().report(so_far).await;
             }
             if reporter.stop.get() {
                 limit.stop();
@@ -139,7 +139,7 @@ struct ProgressReporter {
 }
 
 impl ProgressReporter {
-    async fn tell(self, results: Results) {
+    async fn report(self, results: Results) {
         self.busy.set(true);
         // The next report repeats one that fails.
         if let Ok(settled) = batch::settle(&self.env, &self.assignment, results, false).await {
@@ -188,7 +188,7 @@ pub(crate) async fn release(env: &Env, assignment: &Assignment, after_ms: u64) {
         claim: assignment.claim,
         after_ms,
     };
-    tell(env, assignment, command).await;
+    send(env, assignment, command).await;
 }
 
 /// Returns the claim of a chunk that cannot be sent with the deployment's current settings. The batch pauses.
@@ -198,10 +198,10 @@ pub(crate) async fn halt(env: &Env, assignment: &Assignment, detail: String) {
         claim: assignment.claim,
         detail,
     };
-    tell(env, assignment, command).await;
+    send(env, assignment, command).await;
 }
 
-async fn tell(env: &Env, assignment: &Assignment, command: Command) {
+async fn send(env: &Env, assignment: &Assignment, command: Command) {
     report(assignment, || batch::command(env, &assignment.batch, &command)).await;
 }
 

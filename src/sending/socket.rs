@@ -141,9 +141,9 @@ impl Links {
         if let Ok(link) = &result {
             self.0.links.borrow_mut().push(link.clone());
         }
-        let told = self.ask(Command::Dialed { succeeded }).await;
+        let reply = self.ask(Command::Dialed { succeeded }).await;
         let Err(problem) = result else { return Ok(()) };
-        let delay = match told {
+        let delay = match reply {
             Ok(Dial::Refused(delay)) | Err(delay) => delay,
             Ok(Dial::Allowed | Dial::InProgress) => DIAL_PAUSE,
         };

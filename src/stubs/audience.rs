@@ -60,21 +60,21 @@ pub(crate) async fn begin(env: &Env, audience: &AudienceRef, scan: &AudienceScan
         ..scan.clone()
     };
     let shards = (0..audience.shards).collect();
-    tell(env, audience, shards, SCAN, of_shard).await
+    notify(env, audience, shards, SCAN, of_shard).await
 }
 
 /// Wakes the shards whose scans for this batch are silent.
 pub(crate) async fn wake(env: &Env, audience: &AudienceRef, shards: Vec<u32>, batch: &str) -> Result<()> {
-    tell(env, audience, shards, WAKE, |_| batch).await
+    notify(env, audience, shards, WAKE, |_| batch).await
 }
 
 /// Deletes all devices.
 pub(crate) async fn wipe(env: &Env, audience: &AudienceRef) -> Result<()> {
     let shards = (0..audience.shards).collect();
-    tell(env, audience, shards, WIPE, |_| ()).await
+    notify(env, audience, shards, WIPE, |_| ()).await
 }
 
-async fn tell<T: Serialize>(
+async fn notify<T: Serialize>(
     env: &Env,
     audience: &AudienceRef,
     shards: Vec<u32>,
@@ -82,11 +82,12 @@ async fn tell<T: Serialize>(
     message: impl Fn(u32) -> T,
 ) -> Result<()> {
     let message = &message;
-    let told = stream::iter(shards)
+    let results = stream::iter(shards)
         .map(|shard| async move { send(env, audience, shard, path, &message(shard)).await })
         .buffer_unordered(AT_ONCE);
     // A shard that fails does not stop the others.
-    told.fold(Ok(()), |all, one: Result<()>| async move { all.and(one) })
+    results
+        .fold(Ok(()), |all, one: Result<()>| async move { all.and(one) })
         .await
 }
 

@@ -17,7 +17,7 @@ pub(crate) async fn command(
     command: &Command,
 ) -> std::result::Result<Option<Vec<u8>>, String> {
     let text = serde_json::to_string(command).map_err(|error| error.to_string())?;
-    tell(env, id, text).await
+    exchange(env, id, text).await
 }
 
 /// Opens a batch that `scans` scans fill, and returns its state.
@@ -60,7 +60,7 @@ pub(crate) async fn append(
     let mut text = serde_json::to_string(&Command::Append(append)).map_err(|error| error.to_string())?;
     text.push('\n');
     text.push_str(lines);
-    let body = tell(env, id, text).await?;
+    let body = exchange(env, id, text).await?;
     body.map(|body| stubs::read(&body)).transpose()
 }
 
@@ -119,7 +119,7 @@ impl Body {
     }
 }
 
-async fn tell(env: &Env, id: &str, text: String) -> std::result::Result<Option<Vec<u8>>, String> {
+async fn exchange(env: &Env, id: &str, text: String) -> std::result::Result<Option<Vec<u8>>, String> {
     let answer = stubs::send(env, (bindings::BATCH, id), COMMAND, text).await;
     match answer.map_err(|error| error.to_string())? {
         (200, body) => Ok(Some(body)),

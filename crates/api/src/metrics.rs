@@ -24,7 +24,7 @@ use delivery::pool::PoolStats as Pool;
 
 /// The values of the gauges.
 #[derive(Clone, Debug, Default)]
-pub struct Standing {
+pub struct Snapshot {
     /// The gates that answered, each with the name of the first app with its credential.
     pub gates: Vec<(String, Inspection)>,
     /// The numbers of batches that are kept.
@@ -37,9 +37,9 @@ pub struct Standing {
 ///
 /// # Errors
 /// 503 if it cannot be written, which no known value causes.
-pub fn answer(total: MetricsDelta, standing: Standing) -> Result<Answer, Problem> {
+pub fn answer(total: MetricsDelta, snapshot: Snapshot) -> Result<Answer, Problem> {
     let mut registry = Registry::with_prefix(PREFIX);
-    registry.register_collector(Box::new(Report { total, standing }));
+    registry.register_collector(Box::new(Report { total, snapshot }));
     let mut body = String::new();
     text::encode(&mut body, &registry)
         .map_err(|_| Problem::new(Kind::Unavailable, "the metrics could not be written"))?;
@@ -51,7 +51,7 @@ pub fn answer(total: MetricsDelta, standing: Standing) -> Result<Answer, Problem
 
 struct Report {
     total: MetricsDelta,
-    standing: Standing,
+    snapshot: Snapshot,
 }
 
 /// `prometheus-client` requires it but never uses it, so a derived implementation would be dead code.
@@ -83,13 +83,13 @@ impl Collector for Report {
         }
         for (family, figure) in GATES {
             let mut metric = family.begin(to, None, MetricType::Gauge)?;
-            for (credential, gate) in &self.standing.gates {
+            for (credential, gate) in &self.snapshot.gates {
                 let figure = figure(gate);
                 family.row(&mut metric, &[credential], |row| row.encode_gauge(&figure))?;
             }
         }
         let mut metric = CONNECTIONS.begin(to, None, MetricType::Gauge)?;
-        for (credential, gate) in &self.standing.gates {
+        for (credential, gate) in &self.snapshot.gates {
             let Pool {
                 open,
                 idle,
@@ -103,12 +103,12 @@ impl Collector for Report {
             }
         }
         let mut metric = BATCHES.begin(to, None, MetricType::Gauge)?;
-        for counted in &self.standing.batches {
+        for counted in &self.snapshot.batches {
             let values = [&counted.app, &counted.state];
             BATCHES.row(&mut metric, &values, |row| row.encode_gauge(&counted.batches))?;
         }
         let mut metric = CAMPAIGNS.begin(to, None, MetricType::Gauge)?;
-        for counted in &self.standing.campaigns {
+        for counted in &self.snapshot.campaigns {
             let values = [counted.app.as_str(), counted.state.as_str()];
             CAMPAIGNS.row(&mut metric, &values, |row| row.encode_gauge(&counted.campaigns))?;
         }

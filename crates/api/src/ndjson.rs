@@ -151,13 +151,13 @@ impl From<&LineFault> for InvalidLine {
     fn from(fault: &LineFault) -> Self {
         Self {
             line: fault.line.into(),
-            detail: told(&fault.fault),
+            detail: described(&fault.fault),
         }
     }
 }
 
 /// Returns a fault as text of limited length, because a pointer repeats the caller's own field names.
-pub(super) fn told(fault: &Fault) -> String {
+pub(super) fn described(fault: &Fault) -> String {
     shortened(if fault.pointer.is_empty() {
         fault.kind.to_string()
     } else {
@@ -190,15 +190,15 @@ mod tests {
 
     /// Returns the lines of a body that arrives in these pieces: number, size, text.
     fn lines(pieces: &[&[u8]], limit: usize) -> Vec<(u32, usize, Option<String>)> {
-        let told = |line: Line<'_>| {
+        let described = |line: Line<'_>| {
             let text = line.text.map(|text| String::from_utf8(text.to_vec()).unwrap());
             (line.number, line.size, text)
         };
         let (mut lines, mut found) = (Lines::default(), Vec::new());
         for piece in pieces {
-            found.extend(pieces_of(piece).filter_map(|piece| lines.take(piece, limit).map(told)));
+            found.extend(pieces_of(piece).filter_map(|piece| lines.take(piece, limit).map(described)));
         }
-        found.extend(lines.last().map(told));
+        found.extend(lines.last().map(described));
         found
     }
 

@@ -18,7 +18,7 @@ use super::simulation_tests::{CONSUMERS, PERMITS, PERMITS_A_RUN, PUSHES, ROUND_T
 use super::tests::{Rng, counts};
 use super::virtual_time_tests::Events;
 use super::*;
-use crate::fixture::{BEGIN, accepted, record, terms, told};
+use crate::fixture::{BEGIN, accepted, record, results_of, terms};
 use delivery::verdict::Verdict;
 
 /// The maximum number of queues (`BATCH_QUEUES`).
@@ -406,7 +406,7 @@ impl Simulation {
         // One device in five hundred is gone.
         let mut results = accepted(run.work.indices.iter().skip(1));
         results.groups.extend(
-            told(
+            results_of(
                 Verdict::DropDevice,
                 410,
                 "Unregistered",

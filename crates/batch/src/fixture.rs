@@ -86,7 +86,12 @@ pub fn sizes(chunks: usize, pushes: usize) -> Vec<Size> {
 }
 
 /// Returns results of one kind for these pushes.
-pub fn told(verdict: Verdict, code: u16, reason: &str, indices: impl IntoIterator<Item = usize>) -> Results {
+pub fn results_of(
+    verdict: Verdict,
+    code: u16,
+    reason: &str,
+    indices: impl IntoIterator<Item = usize>,
+) -> Results {
     let found = ResultGroup {
         result: FinalResult {
             verdict,
@@ -107,12 +112,12 @@ pub fn told(verdict: Verdict, code: u16, reason: &str, indices: impl IntoIterato
 
 /// APNs accepted them.
 pub fn accepted(indices: impl IntoIterator<Item = usize>) -> Results {
-    told(Verdict::Accepted, 200, "", indices)
+    results_of(Verdict::Accepted, 200, "", indices)
 }
 
 /// APNs is overloaded.
 pub fn overloaded(indices: impl IntoIterator<Item = usize>) -> Results {
-    told(
+    results_of(
         Verdict::Retry(RetryCause::Server),
         503,
         "ServiceUnavailable",
@@ -122,7 +127,7 @@ pub fn overloaded(indices: impl IntoIterator<Item = usize>) -> Results {
 
 /// APNs got too many pushes for these devices.
 pub fn throttled(indices: impl IntoIterator<Item = usize>) -> Results {
-    told(
+    results_of(
         Verdict::Retry(RetryCause::Device),
         429,
         "TooManyRequests",
@@ -132,17 +137,17 @@ pub fn throttled(indices: impl IntoIterator<Item = usize>) -> Results {
 
 /// APNs refused the provider token.
 pub fn refused(indices: impl IntoIterator<Item = usize>) -> Results {
-    told(Verdict::FixCredentials, 403, "InvalidProviderToken", indices)
+    results_of(Verdict::FixCredentials, 403, "InvalidProviderToken", indices)
 }
 
 /// APNs does not know these device tokens.
 pub fn bad_tokens(indices: impl IntoIterator<Item = usize>) -> Results {
-    told(Verdict::CheckToken, 400, "BadDeviceToken", indices)
+    results_of(Verdict::CheckToken, 400, "BadDeviceToken", indices)
 }
 
 /// A runner returned these pushes untried because it had to stop.
 pub fn untried(indices: impl IntoIterator<Item = usize>) -> Results {
-    let mut results = told(Verdict::Retry(RetryCause::Connection), 0, "", indices);
+    let mut results = results_of(Verdict::Retry(RetryCause::Connection), 0, "", indices);
     results.groups[0].untried = true;
     results.groups[0].result.attempts = 0;
     results

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::tests::{Rng, counts};
 use super::virtual_time_tests::Events;
 use super::*;
-use crate::fixture::{BEGIN, accepted, overloaded, record, sizes, terms, throttled, told};
+use crate::fixture::{BEGIN, accepted, overloaded, record, results_of, sizes, terms, throttled};
 use delivery::verdict::Verdict;
 
 const CHUNKS: usize = 20_000;
@@ -356,7 +356,7 @@ impl Simulation {
         let mut results = Results::default();
         let told: [fn(BitSet) -> Results; 4] = [
             |indices| accepted(indices.iter()),
-            |indices| told(Verdict::DropDevice, 410, "Unregistered", indices.iter()),
+            |indices| results_of(Verdict::DropDevice, 410, "Unregistered", indices.iter()),
             |indices| throttled(indices.iter()),
             |indices| overloaded(indices.iter()),
         ];

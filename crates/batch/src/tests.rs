@@ -20,8 +20,8 @@ pub(super) use simulation::Rng;
 
 use super::*;
 use crate::fixture::{
-    BEGIN, accepted, audience, bad_tokens, both, overloaded, record, refused, secs, sizes, terms, throttled,
-    told, untried,
+    BEGIN, accepted, audience, bad_tokens, both, overloaded, record, refused, results_of, secs, sizes, terms,
+    throttled, untried,
 };
 use delivery::verdict::{RetryCause, Verdict};
 

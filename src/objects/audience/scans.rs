@@ -168,7 +168,7 @@ fn render(renderer: &mut ChunkRenderer<'_>, members: &[StoredDevice]) -> Rendere
         pushes: chunk.pushes,
         left_out: chunk.left_out,
         problems: chunk.problems,
-        indices: chunk.places,
+        indices: chunk.indices,
         taken: chunk.taken,
     }
 }

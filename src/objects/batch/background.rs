@@ -206,9 +206,9 @@ async fn register(
         pushes,
         webhook: record.terms.webhook.clone(),
     });
-    core.count_usage(|usage| usage.told += 1);
-    let told = directory::tell(&core.env, &app.credential, &entry).await;
-    told.map(|_| Outcome::Done).map_err(|error| error.to_string())
+    core.count_usage(|usage| usage.reports += 1);
+    let result = directory::ask(&core.env, &app.credential, &entry).await;
+    result.map(|_| Outcome::Done).map_err(|error| error.to_string())
 }
 
 /// Pauses the credential's other batches.
@@ -226,8 +226,9 @@ async fn pause_others(
     // A batch that was resumed in the meantime pauses no others.
     let is_refused = || core.with(|batch| batch.record().state) != Some(State::Running);
     let goes_on = || clock::now() < until && is_refused();
-    let told = directory::pause_others(&core.env, &app.credential, &record.id, refusal, goes_on).await;
-    told.map(|unheard| Outcome::PausedOthers { unheard })
+    let result = directory::pause_others(&core.env, &app.credential, &record.id, refusal, goes_on).await;
+    result
+        .map(|unheard| Outcome::PausedOthers { unheard })
         .map_err(|error| error.to_string())
 }
 
@@ -247,7 +248,7 @@ pub(super) async fn unregister(core: &BatchState) {
         before: clock::now() - keep.saturating_mul(2),
     };
     for command in [registry::Command::Forget { batch }, sweep] {
-        if let Err(error) = directory::tell(&core.env, &app.credential, &command).await {
+        if let Err(error) = directory::ask(&core.env, &app.credential, &command).await {
             failed(&record.id, &error.to_string());
         }
     }

@@ -23,9 +23,9 @@ use campaign::scheduler;
 pub(super) async fn report(core: &BatchState, report: Report) -> Result<Outcome, String> {
     match report {
         Report::Ended(ended) => {
-            core.count_usage(|usage| usage.told += 1);
-            let told = tell_scheduler(&core.env, ended).await;
-            told.map(|()| Outcome::Done)
+            core.count_usage(|usage| usage.reports += 1);
+            let result = report_to_scheduler(&core.env, ended).await;
+            result.map(|()| Outcome::Done)
         }
         Report::Gone {
             from,
@@ -35,7 +35,7 @@ pub(super) async fn report(core: &BatchState, report: Report) -> Result<Outcome,
         } => {
             let (found, next) = find(core, from, audience.shards, suspects)?;
             let run = core.with(|batch| batch.record().id.clone()).unwrap_or_default();
-            tell_audience(
+            notify_audience(
                 core,
                 found.commands(&run, answered_at, audience.shards),
                 &audience,
@@ -101,18 +101,18 @@ impl ResultGroup {
 }
 
 /// Sends the reports to the shards.
-async fn tell_audience(
+async fn notify_audience(
     core: &BatchState,
     commands: Vec<(u32, Command)>,
     audience: &AudienceRef,
 ) -> Result<(), String> {
-    core.count_usage(|usage| usage.told += u32::try_from(commands.len()).unwrap_or(u32::MAX));
-    let told = commands.into_iter().map(|(shard, command)| async move {
-        let told = crate::objects::audience::ask(&core.env, audience, shard, &command).await;
-        told.map(drop).map_err(|error| error.to_string())
+    core.count_usage(|usage| usage.reports += u32::try_from(commands.len()).unwrap_or(u32::MAX));
+    let result = commands.into_iter().map(|(shard, command)| async move {
+        let result = crate::objects::audience::ask(&core.env, audience, shard, &command).await;
+        result.map(drop).map_err(|error| error.to_string())
     });
-    let told = stream::iter(told).buffer_unordered(SIDE_BY_SIDE);
-    told.try_collect().await
+    let result = stream::iter(result).buffer_unordered(SIDE_BY_SIDE);
+    result.try_collect().await
 }
 
 /// Returns the devices of the next chunks to report, and the chunk to continue with.
@@ -138,8 +138,8 @@ fn find(
     let counted: Vec<(u32, usize)> = counted.collect();
     let report_page = batch::report_page(&counted, shards);
     let mut found = ResultGroup::default();
-    let told = counted.iter().take(report_page.chunks);
-    for (number, _) in told.filter(|(_, devices)| *devices > 0) {
+    let result = counted.iter().take(report_page.chunks);
+    for (number, _) in result.filter(|(_, devices)| *devices > 0) {
         core.read_chunk(&record, *number, |chunk| {
             for list in &lists {
                 let refused = receipts::devices(chunk, *list, 0, u64::MAX);
@@ -155,9 +155,9 @@ fn find(
 }
 
 /// Reports to the scheduler how a run ended.
-async fn tell_scheduler(env: &Env, ended: Box<RunReport>) -> Result<(), String> {
-    let told = crate::objects::scheduler::ask(env, &scheduler::Command::RunEnded(ended)).await;
-    told.map(drop).map_err(|error| error.to_string())
+async fn report_to_scheduler(env: &Env, ended: Box<RunReport>) -> Result<(), String> {
+    let result = crate::objects::scheduler::ask(env, &scheduler::Command::RunEnded(ended)).await;
+    result.map(drop).map_err(|error| error.to_string())
 }
 
 /// The number of shards that get a report at once: an invocation may have this many requests waiting

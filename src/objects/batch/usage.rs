@@ -30,7 +30,7 @@ pub(crate) struct UsageCounters {
     /// Messages queued.
     pub(super) messages: usize,
     /// Requests to the registry, the scheduler and shards of the audience.
-    pub(super) told: u32,
+    pub(super) reports: u32,
     /// Rows of SQLite, as the platform counts them.
     pub(super) rows_read: u64,
     pub(super) rows_written: u64,

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use ::batch::fixture::{
-    BEGIN, accepted, audience, bad_tokens, both, overloaded, record, refused, secs, terms, throttled, told,
-    untried,
+    BEGIN, accepted, audience, bad_tokens, both, overloaded, record, refused, results_of, secs, terms,
+    throttled, untried,
 };
 use ::batch::rows::PAGE;
 use ::batch::{Append, Batch, LeftOut, Progress, Results, RunRef, State, Terms, report_page, whole_page};
@@ -197,7 +197,7 @@ impl Run {
 
 /// Returns results in which APNs may have accepted these pushes.
 fn lost(indices: impl IntoIterator<Item = usize>) -> Results {
-    told(Verdict::Unknown, 0, "ConnectionLost", indices)
+    results_of(Verdict::Unknown, 0, "ConnectionLost", indices)
 }
 
 fn once() -> Terms {
@@ -228,7 +228,7 @@ fn a_run_cancelled_after_80_of_600_leaves_the_other_520_to_the_corrected_campaig
 
 #[test]
 fn devices_whose_pushes_apns_refused_are_left_to_the_corrected_campaign() {
-    let topics = told(Verdict::FixRequest, 400, "BadTopic", 0..300);
+    let topics = results_of(Verdict::FixRequest, 400, "BadTopic", 0..300);
     for refusal in [bad_tokens(0..300), topics] {
         let mut run = Run::new(terms(), &[300]);
         run.settle(0, &refusal, BEGIN);
@@ -264,7 +264,10 @@ fn devices_that_an_expired_run_was_not_sent_to_are_left_to_the_corrected_campaig
 fn what_apns_may_have_accepted_counts_for_a_cap() {
     for (terms, results) in [
         (terms(), accepted(0..100)),
-        (terms(), told(Verdict::DropDevice, 410, "Unregistered", 0..100)),
+        (
+            terms(),
+            results_of(Verdict::DropDevice, 410, "Unregistered", 0..100),
+        ),
         (once(), lost(0..100)),
         (terms(), lost(0..100)),
     ] {
@@ -280,7 +283,11 @@ fn a_push_with_an_attempt_that_was_lost_counts_though_a_later_one_was_refused() 
     let mut run = Run::new(terms(), &[100]);
     run.settle(0, &both(lost(0..50), overloaded(50..100)), BEGIN);
     let later = BEGIN + secs(3600);
-    run.settle(0, &told(Verdict::FixRequest, 400, "BadTopic", 0..100), later);
+    run.settle(
+        0,
+        &results_of(Verdict::FixRequest, 400, "BadTopic", 0..100),
+        later,
+    );
     run.batch.cancel(later);
     assert_eq!((run.report(), run.capped()), (1, 50));
 }

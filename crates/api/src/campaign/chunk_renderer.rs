@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::compiled::CompiledCampaign;
 use crate::config::App;
-use crate::ndjson::{told, too_long};
+use crate::ndjson::{described, too_long};
 use crate::problem::Problem;
 use crate::send_request::DeviceReader;
 use crate::upload::{BatchHeader, MAX_CHUNK_BYTES, MAX_CHUNK_PUSHES, MAX_LINE, read_device};
@@ -32,7 +32,7 @@ pub struct RenderedChunk {
     /// The faults of the first [`MAX_PROBLEMS`] of them.
     pub problems: Vec<String>,
     /// The indices of the devices that have a line.
-    pub places: Vec<usize>,
+    pub indices: Vec<usize>,
     /// The number of devices that were handled. The next chunk begins after them.
     pub taken: usize,
 }
@@ -81,7 +81,7 @@ impl<'c> ChunkRenderer<'c> {
                     chunk.body.push_str(&line);
                     chunk.body.push('\n');
                     chunk.pushes += 1;
-                    chunk.places.push(place);
+                    chunk.indices.push(place);
                 }
                 Err(refusal) => {
                     let problem = refusal.count(&mut chunk.left_out);
@@ -108,7 +108,7 @@ impl<'c> ChunkRenderer<'c> {
             Ok(_) => Ok(line),
             Err(faults) => {
                 let faults = faults.listed().iter().chain(self.reader.faults().listed());
-                Err(Refusal::Fault(faults.map(told).next().unwrap_or_default()))
+                Err(Refusal::Fault(faults.map(described).next().unwrap_or_default()))
             }
         }
     }

@@ -42,7 +42,7 @@ fn took(millis: &[u64]) -> Sample {
     sample
 }
 
-fn standing() -> Standing {
+fn snapshot() -> Snapshot {
     let gate = Inspection {
         issued_at: None,
         proven: true,
@@ -68,15 +68,15 @@ fn standing() -> Standing {
         state: "running".to_owned(),
         batches: 1,
     };
-    Standing {
+    Snapshot {
         gates: vec![("shop".to_owned(), gate)],
         batches: vec![batches],
         campaigns: vec![campaigns],
     }
 }
 
-fn rendered(total: MetricsDelta, standing: Standing) -> String {
-    answer(total, standing).unwrap().body
+fn rendered(total: MetricsDelta, snapshot: Snapshot) -> String {
+    answer(total, snapshot).unwrap().body
 }
 
 /// Returns the metrics with the names of their samples, without the suffixes of histograms, and with their
@@ -115,7 +115,7 @@ fn whole(name: &str, is_known: impl Fn(&str) -> bool) -> &str {
 #[test]
 fn the_exposition_format_unchanged() {
     // Dashboards and alerts of the deployment's users name these.
-    let answer = answer(total(), standing()).unwrap();
+    let answer = answer(total(), snapshot()).unwrap();
     assert_eq!(answer.status, 200);
     assert_eq!(
         answer.content_type,
@@ -126,11 +126,11 @@ fn the_exposition_format_unchanged() {
 
 #[test]
 fn what_never_happened_has_its_description_and_no_sample() {
-    let empty = rendered(MetricsDelta::default(), Standing::default());
+    let empty = rendered(MetricsDelta::default(), Snapshot::default());
     assert_eq!(empty.lines().last(), Some("# EOF"));
     assert!(empty.lines().all(|line| line.starts_with('#')), "{empty}");
     let names = |text: &str| families(text).into_keys().collect::<Vec<_>>();
-    assert_eq!(names(&empty), names(&rendered(total(), standing())));
+    assert_eq!(names(&empty), names(&rendered(total(), snapshot())));
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn the_page_of_metrics_names_exactly_what_is_rendered() {
         let labels: BTreeSet<String> = labels.map(|label| label.trim_matches('`').to_owned()).collect();
         documented.insert(row[0].trim_matches('`').to_owned(), labels);
     }
-    assert_eq!(documented, families(&rendered(total(), standing())));
+    assert_eq!(documented, families(&rendered(total(), snapshot())));
 }
 
 /// Returns all queries of the dashboard.
@@ -161,7 +161,7 @@ fn queries(value: &Value) -> Vec<&str> {
 #[test]
 fn the_dashboard_names_only_metrics_and_labels_that_are_rendered() {
     let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
-    let families = families(&rendered(total(), standing()));
+    let families = families(&rendered(total(), snapshot()));
     let mut named = BTreeSet::new();
     for query in queries(&dashboard) {
         let words = query.split(|letter: char| !(letter.is_alphanumeric() || letter == '_'));
@@ -223,7 +223,7 @@ proptest! {
     fn any_name_of_an_app_is_one_line_and_comes_back(app in "[a-z\"\\\\\n{},= é]{0,12}") {
         let mut delta = MetricsDelta::default();
         delta.fallback(&app);
-        let text = rendered(delta, Standing::default());
+        let text = rendered(delta, Snapshot::default());
         let mut samples = text.split("apns_edge_fallbacks_total").skip(1);
         let sample = samples.next().unwrap();
         prop_assert_eq!(value_of(sample), app);

@@ -27,7 +27,7 @@ impl RefusalRound {
     }
 
     /// Records whether a batch was notified. A failure does not stop the round.
-    pub fn told(&mut self, batch: String, has_heard: bool) {
+    pub fn notified(&mut self, batch: String, has_heard: bool) {
         if !has_heard {
             self.unheard.push(batch);
         }
@@ -56,7 +56,7 @@ mod tests {
         while let Some(batch) = round.next(true) {
             asked.push(batch.clone());
             let has_heard = batch != "a" && batch != "c";
-            round.told(batch, has_heard);
+            round.notified(batch, has_heard);
         }
         assert_eq!(asked, ["a", "b", "c", "d"]);
         assert_eq!(round.unheard(), ["a", "c"]);
@@ -66,9 +66,9 @@ mod tests {
     fn batches_whose_turn_did_not_come_have_not_heard() {
         let mut round = round();
         let first = round.next(true).unwrap();
-        round.told(first, true);
+        round.notified(first, true);
         let second = round.next(true).unwrap();
-        round.told(second, false);
+        round.notified(second, false);
         assert_eq!(round.next(false), None);
         assert_eq!(round.unheard(), ["b", "c", "d"]);
     }
@@ -77,7 +77,7 @@ mod tests {
     fn a_round_in_which_all_have_heard_leaves_nobody() {
         let mut round = round();
         while let Some(batch) = round.next(true) {
-            round.told(batch, true);
+            round.notified(batch, true);
         }
         assert_eq!(round.unheard(), [""; 0]);
     }

@@ -530,7 +530,7 @@ mod host {
                     self.load();
                     let now = self.now;
                     if let Some((batch, _)) = &mut self.memory {
-                        let gone = told(Verdict::DropDevice, 410, "Unregistered", 2..PUSHES);
+                        let gone = results_of(Verdict::DropDevice, 410, "Unregistered", 2..PUSHES);
                         batch.settle(chunk, claim, &both(accepted(0..2), gone), true, now);
                     }
                     self.save();

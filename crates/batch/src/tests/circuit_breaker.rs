@@ -116,7 +116,7 @@ fn a_pause_for_refused_tokens_names_what_is_likely_wrong() {
         (Verdict::FixRequest, "BadTopic", "`topic`"),
         (Verdict::CheckToken, "Unregistered", "`environment` and `topic`"),
     ] {
-        let batch = after(&told(verdict, 400, reason, 0..200), 20, 1000);
+        let batch = after(&results_of(verdict, 400, reason, 0..200), 20, 1000);
         let detail = batch.record().paused.clone().unwrap().detail;
         assert!(
             detail.starts_with(&format!("APNs refused 200 of 200 pushes with {reason}. ")),
@@ -132,7 +132,7 @@ fn one_refused_token_or_topic_is_an_ending_and_stops_nothing() {
         let mut batch = sealed(terms(), 1, 20);
         let work = batch.claim(0, BEGIN).unwrap();
         let results = both(
-            told(Verdict::CheckToken, 400, reason, [7]),
+            results_of(Verdict::CheckToken, 400, reason, [7]),
             accepted((0..20).filter(|index| *index != 7)),
         );
         let settled = batch.settle(0, work.until, &results, true, BEGIN);
@@ -151,7 +151,7 @@ fn other_refusals_are_no_sign_of_a_wrong_setup() {
         (Verdict::DropDevice, 410, "Unregistered"),
         (Verdict::FixRequest, 413, "PayloadTooLarge"),
     ] {
-        let batch = after(&told(verdict, code, reason, 0..500), 20, 1000);
+        let batch = after(&results_of(verdict, code, reason, 0..500), 20, 1000);
         assert_eq!(batch.record().state, State::Running, "{reason}");
     }
 }
@@ -194,8 +194,9 @@ fn a_batch_that_has_nothing_left_is_done_and_says_why_it_is_suspect() {
 fn a_batch_is_suspect_for_its_most_frequent_reason() {
     let mut batch = sealed(terms(), 1, 100);
     let work = batch.claim(0, BEGIN).unwrap();
-    let topic =
-        |indices: std::ops::Range<usize>| told(Verdict::CheckToken, 400, "DeviceTokenNotForTopic", indices);
+    let topic = |indices: std::ops::Range<usize>| {
+        results_of(Verdict::CheckToken, 400, "DeviceTokenNotForTopic", indices)
+    };
     let mut twice = topic(40..65);
     twice.groups[0].result.attempts = 2;
     let results = both(

@@ -131,7 +131,7 @@ fn the_overview_tells_where_every_push_is() {
             throttled(100..150),
             both(
                 overloaded(150..200),
-                told(Verdict::DropDevice, 410, "Unregistered", 200..210),
+                results_of(Verdict::DropDevice, 410, "Unregistered", 200..210),
             ),
         ),
     );

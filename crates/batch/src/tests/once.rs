@@ -22,7 +22,7 @@ fn one_attempt() -> Terms {
 }
 
 fn never_left(indices: impl IntoIterator<Item = usize>) -> Results {
-    told(Verdict::Retry(RetryCause::Network), 0, "Unreachable", indices)
+    results_of(Verdict::Retry(RetryCause::Network), 0, "Unreachable", indices)
 }
 
 #[test]
@@ -46,8 +46,8 @@ fn a_push_with_one_attempt_ends_with_its_first_answer() {
     for results in [
         overloaded([0]),
         throttled([0]),
-        told(Verdict::Retry(RetryCause::Connection), 503, "Shutdown", [0]),
-        told(Verdict::Unknown, 0, "DeadlinePassed", [0]),
+        results_of(Verdict::Retry(RetryCause::Connection), 503, "Shutdown", [0]),
+        results_of(Verdict::Unknown, 0, "DeadlinePassed", [0]),
     ] {
         let mut batch = sealed(one_attempt(), 1, 1);
         let work = batch.claim(0, BEGIN).unwrap();

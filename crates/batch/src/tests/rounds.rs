@@ -21,7 +21,7 @@ fn delays(results: &Results, rounds: usize) -> Vec<Duration> {
 
 #[test]
 fn a_round_waits_twice_as_long_as_the_one_before_up_to_the_longest_of_its_class() {
-    let retry = |again| told(Verdict::Retry(again), 0, "Reason", [0]);
+    let retry = |again| results_of(Verdict::Retry(again), 0, "Reason", [0]);
     let token = |refusal| retry(RetryCause::ProviderToken(refusal));
     for (results, first, longest) in [
         (overloaded([0]), 10, 900),
@@ -30,7 +30,7 @@ fn a_round_waits_twice_as_long_as_the_one_before_up_to_the_longest_of_its_class(
         (retry(RetryCause::Network), 1, 60),
         (token(TokenRefusal::Expired), 1, 60),
         (token(TokenRefusal::TooManyUpdates), 60, 1200),
-        (told(Verdict::Unknown, 0, "DeadlinePassed", [0]), 1, 60),
+        (results_of(Verdict::Unknown, 0, "DeadlinePassed", [0]), 1, 60),
     ] {
         for (round, delay) in delays(&results, 12).into_iter().enumerate() {
             let full = secs((first << round).min(longest));
@@ -274,7 +274,7 @@ fn an_answer_that_was_lost_is_final_for_a_push_that_would_show_twice() {
         };
         let mut batch = sealed(terms, 1, 1);
         let work = batch.claim(0, BEGIN).unwrap();
-        let lost = told(Verdict::Unknown, 0, "DeadlinePassed", [0]);
+        let lost = results_of(Verdict::Unknown, 0, "DeadlinePassed", [0]);
         batch.settle(0, work.until, &lost, true, BEGIN);
         let counts = counts(&batch, BEGIN);
         assert_eq!((counts.retrying, counts.failed), (retrying, 1 - retrying));
@@ -288,13 +288,13 @@ fn endings_of_other_verdicts_are_never_taken_for_one_another_however_many_reason
         let work = batch.claim(number, BEGIN).unwrap();
         for index in 0..500 {
             let reason = format!("Reason{number}-{index}");
-            let results = told(Verdict::FixRequest, 400, &reason, [index]);
+            let results = results_of(Verdict::FixRequest, 400, &reason, [index]);
             batch.settle(number, work.until, &results, index == 499, BEGIN);
         }
     }
     assert_eq!(batch.record().final_results.len(), MAX_FINAL_RESULTS);
     let work = batch.claim(4, BEGIN).unwrap();
-    let gone = told(Verdict::DropDevice, 410, "Unregistered", 0..250);
+    let gone = results_of(Verdict::DropDevice, 410, "Unregistered", 0..250);
     let results = both(gone, accepted(250..500));
     batch.settle(4, work.until, &results, true, BEGIN);
     let counts = counts(&batch, BEGIN);

@@ -30,7 +30,7 @@ fn ended(results: &Results, pushes: u32) -> Batch {
 }
 
 fn gone(indices: impl IntoIterator<Item = usize>) -> Results {
-    told(Verdict::DropDevice, 410, "Unregistered", indices)
+    results_of(Verdict::DropDevice, 410, "Unregistered", indices)
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn hears_of_suspects(mut batch: Batch) -> bool {
 
 #[test]
 fn the_audience_hears_of_refused_tokens_only_within_the_percentage_whatever_the_size() {
-    let bad = |reason: &'static str, pushes| told(Verdict::CheckToken, 400, reason, 0..pushes);
+    let bad = |reason: &'static str, pushes| results_of(Verdict::CheckToken, 400, reason, 0..pushes);
     for reason in ["BadDeviceToken", "DeviceTokenNotForTopic", "TopicDisallowed"] {
         for (refused, of, expected) in [
             (100, 500, true),
@@ -151,11 +151,11 @@ fn the_audience_hears_of_refused_tokens_only_within_the_percentage_whatever_the_
             assert_eq!(hears_of_suspects(batch), expected, "{refused} of {of} {reason}");
         }
     }
-    let topics = told(Verdict::FixRequest, 400, "BadTopic", 0..200);
+    let topics = results_of(Verdict::FixRequest, 400, "BadTopic", 0..200);
     let few = both(
         bad("BadDeviceToken", 5),
         both(
-            told(Verdict::FixRequest, 400, "BadTopic", 5..205),
+            results_of(Verdict::FixRequest, 400, "BadTopic", 5..205),
             accepted(205..500),
         ),
     );
@@ -170,7 +170,7 @@ fn the_audience_hears_of_refused_tokens_only_within_the_percentage_whatever_the_
 fn devices_that_are_gone_say_nothing_of_the_setup() {
     assert!(hears_of_suspects(ended(&gone(0..500), 500)));
     // Refusals are compared with answers only: a push without an answer does not count.
-    let lost = told(Verdict::Unknown, 0, "DeadlinePassed", 10..100);
+    let lost = results_of(Verdict::Unknown, 0, "DeadlinePassed", 10..100);
     let results = both(bad_tokens(0..10), lost);
     assert!(!hears_of_suspects(ended(&results, 100)));
 }

@@ -316,9 +316,9 @@ fn outcome(rng: &mut Rng, index: usize) -> Results {
         20..24 => overloaded(index),
         24..28 => throttled(index),
         28..30 => bad_tokens(index),
-        30..32 => told(Verdict::FixRequest, 400, "PayloadTooLarge", index),
-        32..35 => told(Verdict::Unknown, 0, "DeadlinePassed", index),
-        35..38 => told(Verdict::Retry(RetryCause::Network), 0, "Unreachable", index),
+        30..32 => results_of(Verdict::FixRequest, 400, "PayloadTooLarge", index),
+        32..35 => results_of(Verdict::Unknown, 0, "DeadlinePassed", index),
+        35..38 => results_of(Verdict::Retry(RetryCause::Network), 0, "Unreachable", index),
         38 => refused(index),
         _ => untried(index),
     }

@@ -34,7 +34,7 @@ pub(super) struct Expense {
     pub(super) alarms: u64,
     pub(super) alarms_set: u64,
     pub(super) messages: u64,
-    pub(super) told: u64,
+    pub(super) reports: u64,
     pub(super) rows_read: u64,
     pub(super) rows_written: u64,
     pub(super) stored: u64,
@@ -135,7 +135,7 @@ mod tests {
 QUEUE apns-edge-pushes 2/2 (120ms)
 QUEUE apns-edge-dead-letters 1/1 (1ms)
 {"event":"chunk_sent","app":"bench","batch":"b","chunk":1,"pushes":100,"memory_kb":4096,"ms":60}
-{"event":"batch_ended","app":"bench","batch":"b","state":"done","pushes":600,"expense":{"uploads":1,"claims":2,"granted":2,"settlings":2,"checkpoints":0,"others":0,"questions":0,"alarms":1,"alarms_set":2,"messages":2,"told":2,"rows_read":40,"rows_written":12,"stored":65536},"memory_kb":4096}
+{"event":"batch_ended","app":"bench","batch":"b","state":"done","pushes":600,"expense":{"uploads":1,"claims":2,"granted":2,"settlings":2,"checkpoints":0,"others":0,"questions":0,"alarms":1,"alarms_set":2,"messages":2,"reports":2,"rows_read":40,"rows_written":12,"stored":65536},"memory_kb":4096}
 "#;
 
     #[test]

@@ -50,7 +50,7 @@ pub(super) fn queue_operations(story: &Story) -> u64 {
 /// Returns the number of requests to Durable Objects, without the benchmark's own polling.
 pub(super) fn object_requests(story: &Story) -> u64 {
     let senders = gate_requests(story) + connection_requests(story);
-    batch_requests(story) + senders + metrics_requests(story) + story.expense.told
+    batch_requests(story) + senders + metrics_requests(story) + story.expense.reports
 }
 
 fn batch_requests(story: &Story) -> u64 {
@@ -80,7 +80,7 @@ fn rows_written(story: &Story, metrics: u64) -> u64 {
     story.expense.rows_written
         + story.expense.alarms_set
         + gate_requests(story)
-        + story.expense.told
+        + story.expense.reports
         + metrics
 }
 
@@ -121,7 +121,7 @@ pub(super) fn bill(measured: &Measured<'_>) -> Vec<Line> {
                 gate_requests(story),
                 connection_requests(story),
                 metrics_requests(story),
-                spent.told
+                spent.reports
             ),
             quantity: count(object_requests(story)),
             price: 0.15 / MILLION,
@@ -144,7 +144,7 @@ pub(super) fn bill(measured: &Measured<'_>) -> Vec<Line> {
                 spent.rows_written,
                 spent.alarms_set,
                 gate_requests(story),
-                spent.told
+                spent.reports
             ),
             quantity: count(rows_written(story, metrics_rows)),
             price: 1.0 / MILLION,
@@ -212,7 +212,7 @@ mod tests {
                 granted: 2000,
                 settlings: 2000,
                 messages: 2000,
-                told: 2,
+                reports: 2,
                 rows_written: 6000,
                 ..Expense::default()
             },

@@ -313,7 +313,7 @@ mod tests {
                     granted: 2,
                     settlings: 2,
                     messages: 2,
-                    told: 2,
+                    reports: 2,
                     ..Expense::default()
                 },
                 wasm_kb_most: 4000,

@@ -52,7 +52,7 @@ fn documents_of(campaign: &Value, devices: &[Device]) -> (Value, Value) {
                 pushes: chunk.pushes,
                 left_out: chunk.left_out,
                 problems: chunk.problems,
-                indices: chunk.places,
+                indices: chunk.indices,
                 taken: chunk.taken,
             }
         });

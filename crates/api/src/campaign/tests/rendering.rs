@@ -61,7 +61,7 @@ fn a_device_without_anything_of_its_own_is_its_token_and_ref() {
         RenderedChunk {
             body: "{\"token\":\"00ff\",\"ref\":\"user-1\"}\n{\"token\":\"11ff\"}\n".to_owned(),
             pushes: 2,
-            places: vec![0, 1],
+            indices: vec![0, 1],
             taken: 2,
             ..RenderedChunk::default()
         }
@@ -115,7 +115,7 @@ fn what_cannot_be_sent_is_left_out_and_the_first_are_told() {
         ..LeftOut::default()
     };
     // What counts for frequency caps: who is left out does not.
-    assert_eq!(chunk.places, [2]);
+    assert_eq!(chunk.indices, [2]);
     assert_eq!((&chunk.left_out, chunk.problems.len()), (&left_out, MAX_PROBLEMS));
     assert_eq!(
         chunk.problems[..3],
