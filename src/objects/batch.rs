@@ -26,7 +26,7 @@ use crate::platform::log::Event;
 use crate::platform::{clock, http};
 use api::Answer;
 use api::batch::pages::Wanted;
-use api::batch::{Ask, Question};
+use api::batch::{BatchAction, BatchRequest};
 use api::call_limit;
 use api::problem::{Kind, Problem};
 use apns::time::Timestamp;
@@ -156,50 +156,52 @@ impl BatchObject {
 
     /// Handles a caller's request.
     async fn ask(&self, text: &str) -> std::result::Result<Response, Problem> {
-        let question: Question = serde_json::from_str(text).map_err(internal)?;
+        let request: BatchRequest = serde_json::from_str(text).map_err(internal)?;
         let (core, now) = (&self.core, clock::now());
         core.count_usage(|usage| usage.questions += 1);
-        let app = core.app_for(&question.caller)?;
+        let app = core.app_for(&request.caller)?;
         let state = core.with(|batch| batch.record().state).ok_or_else(not_found)?;
-        question.ask.check(state)?;
-        match question.ask {
-            Ask::Status => {}
-            Ask::Receipts {
+        request.action.check(state)?;
+        match request.action {
+            BatchAction::Status => {}
+            BatchAction::Receipts {
                 from,
                 limit,
                 ref only,
             } => return core.page(Wanted::Receipts(only), from, limit),
-            Ask::Devices { list, from, limit } => return core.page(Wanted::Devices(list), from, limit),
-            Ask::Events => return watch::stream(core, &question.caller, app),
-            Ask::Deliveries => return webhooks::log(core),
-            Ask::Cancel => {
+            BatchAction::Devices { list, from, limit } => {
+                return core.page(Wanted::Devices(list), from, limit);
+            }
+            BatchAction::Events => return watch::stream(core, &request.caller, app),
+            BatchAction::Deliveries => return webhooks::log(core),
+            BatchAction::Cancel => {
                 core.with(|batch| batch.cancel(now));
                 core.save()?;
                 core.go_on();
                 watch::until_ended(core, call_limit::CANCEL_WAIT).await;
             }
-            Ask::Pause => {
+            BatchAction::Pause => {
                 let by = PausedBy::Caller;
-                let detail = format!("paused by `{}`", question.caller.name);
+                let detail = format!("paused by `{}`", request.caller.name);
                 core.with(|batch| batch.pause(Pause { by, detail }, now));
             }
-            Ask::Resume => {
+            BatchAction::Resume => {
                 core.with(|batch| batch.resume(now));
             }
-            Ask::Delete if core.with(|batch| batch.has_pending_reports()) == Some(true) => {
+            BatchAction::Delete if core.with(|batch| batch.has_pending_reports()) == Some(true) => {
                 let detail = "its campaign is still to be told of its end";
                 return Err(Problem::new(Kind::BatchRunning, detail).retry_after_ms(1000));
             }
-            Ask::Delete if core.delete_later() => {}
-            Ask::Delete => {
+            BatchAction::Delete if core.delete_later() => {}
+            BatchAction::Delete => {
                 core.forget().await.map_err(internal)?;
                 return nothing();
             }
         }
         core.save()?;
         let document = core.document(app)?;
-        let is_cancelling = question.ask == Ask::Cancel && !core.has_ended();
-        let is_under_way = is_cancelling || question.ask == Ask::Delete;
+        let is_cancelling = request.action == BatchAction::Cancel && !core.has_ended();
+        let is_under_way = is_cancelling || request.action == BatchAction::Delete;
         let answer = Answer {
             status: if is_under_way { 202 } else { 200 },
             ..Answer::json(document)

@@ -5,7 +5,7 @@ use crate::platform::body_reader::BodyReader;
 use crate::platform::log::Event;
 use crate::platform::{clock, http};
 use api::batch as contract;
-use api::batch::{Ask, DeviceList, Question};
+use api::batch::{BatchAction, BatchRequest, DeviceList};
 use api::coding::Coding;
 use api::config::Caller;
 use api::format::Format;
@@ -121,12 +121,12 @@ pub(crate) async fn answer(
         ));
     }
     let query = http::query(request);
-    let ask = match endpoint {
-        BatchEndpoint::Status => Ask::Status,
-        BatchEndpoint::Delete => Ask::Delete,
+    let action = match endpoint {
+        BatchEndpoint::Status => BatchAction::Status,
+        BatchEndpoint::Delete => BatchAction::Delete,
         BatchEndpoint::Receipts => {
             let range = ReceiptRange::parse(&query).map_err(Problem::invalid)?;
-            Ask::Receipts {
+            BatchAction::Receipts {
                 from: range.from,
                 limit: usize::try_from(range.limit).unwrap_or(usize::MAX),
                 only: range.statuses.into_iter().map(str::to_owned).collect(),
@@ -134,22 +134,22 @@ pub(crate) async fn answer(
         }
         BatchEndpoint::Gone => devices(DeviceList::Gone, &query)?,
         BatchEndpoint::Suspect => devices(DeviceList::Suspect, &query)?,
-        BatchEndpoint::Events => Ask::Events,
-        BatchEndpoint::Deliveries => Ask::Deliveries,
-        BatchEndpoint::Cancel => Ask::Cancel,
-        BatchEndpoint::Pause => Ask::Pause,
-        BatchEndpoint::Resume => Ask::Resume,
+        BatchEndpoint::Events => BatchAction::Events,
+        BatchEndpoint::Deliveries => BatchAction::Deliveries,
+        BatchEndpoint::Cancel => BatchAction::Cancel,
+        BatchEndpoint::Pause => BatchAction::Pause,
+        BatchEndpoint::Resume => BatchAction::Resume,
     };
     let caller = caller.clone();
-    batch::ask(env, id, &Question { caller, ask })
+    batch::ask(env, id, &BatchRequest { caller, action })
         .await
         .map_err(unavailable)
 }
 
 /// Parses a page of one of the lists of refused devices.
-fn devices(list: DeviceList, query: &str) -> Result<Ask, Problem> {
+fn devices(list: DeviceList, query: &str) -> Result<BatchAction, Problem> {
     let range = ReceiptRange::of_devices(query).map_err(Problem::invalid)?;
-    Ok(Ask::Devices {
+    Ok(BatchAction::Devices {
         list,
         from: range.from,
         limit: usize::try_from(range.limit).unwrap_or(usize::MAX),

@@ -10,7 +10,7 @@ use crate::platform::{clock, http};
 use crate::routes::audiences;
 use crate::routes::push::{self, Written};
 use api::audience as audience_contract;
-use api::batch::{Ask, Question};
+use api::batch::{BatchAction, BatchRequest};
 use api::campaign as contract;
 use api::campaign::document;
 use api::campaign::query::{Filter, RunRange};
@@ -181,8 +181,8 @@ async fn is_stopped(campaign: &Campaign, visit: RequestContext<'_>) -> Result<bo
     let stopping = page.runs;
     let stopped = stream::iter(stopping).map(|run| async move {
         let caller = visit.caller.clone();
-        let ask = Ask::Cancel;
-        let cancelled = batch::ask(visit.env, &run.batch, &Question { caller, ask }).await;
+        let action = BatchAction::Cancel;
+        let cancelled = batch::ask(visit.env, &run.batch, &BatchRequest { caller, action }).await;
         match cancelled.map(|response| response.status_code()) {
             Ok(200 | 409) => true,
             // A 404 means that the batch was deleted, or that it does not exist yet and may be about to be

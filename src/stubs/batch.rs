@@ -4,7 +4,7 @@ use crate::objects::batch::{ASK, COMMAND, NOTHING, UPLOAD};
 use crate::platform::bindings;
 use crate::stubs;
 use ::batch::{Append, Appended, Assignment, BatchStatus, Command, LeftOut, Record, Results, Settled};
-use api::batch::Question;
+use api::batch::BatchRequest;
 use api::coding::Coding;
 use apns::time::Timestamp;
 use worker::js_sys::Uint8Array;
@@ -84,8 +84,8 @@ pub(crate) async fn settle(
 }
 
 /// Forwards a caller's request.
-pub(crate) async fn ask(env: &Env, id: &str, question: &Question) -> Result<Response> {
-    let text = serde_json::to_string(question)?;
+pub(crate) async fn ask(env: &Env, id: &str, request: &BatchRequest) -> Result<Response> {
+    let text = serde_json::to_string(request)?;
     let mut init = RequestInit::new();
     init.with_method(Method::Post).with_body(Some(text.into()));
     stubs::begin(env, (bindings::BATCH, id), ASK, &init).await

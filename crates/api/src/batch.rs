@@ -26,17 +26,17 @@ use documents::{InvalidKind, InvalidLine};
 
 /// A caller's request to a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Question {
+pub struct BatchRequest {
     /// The caller.
     pub caller: Caller,
     /// The request.
-    pub ask: Ask,
+    pub action: BatchAction,
 }
 
 /// A request to a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ask {
+pub enum BatchAction {
     /// Returns the status document.
     Status,
     /// Returns a page of receipts.
@@ -92,7 +92,7 @@ impl DeviceList {
     }
 }
 
-impl Ask {
+impl BatchAction {
     /// Checks whether a batch in this state accepts the request.
     ///
     /// # Errors

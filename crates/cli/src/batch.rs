@@ -52,9 +52,9 @@ impl Batch {
             Self::Watch(watch) => watch.run(session),
             Self::Status(IdArg { id }) => status(session, id),
             Self::List(list) => list.run(session),
-            Self::Cancel(IdArg { id }) => order(session, id, "cancel"),
-            Self::Pause(IdArg { id }) => order(session, id, "pause"),
-            Self::Resume(IdArg { id }) => order(session, id, "resume"),
+            Self::Cancel(IdArg { id }) => control(session, id, "cancel"),
+            Self::Pause(IdArg { id }) => control(session, id, "pause"),
+            Self::Resume(IdArg { id }) => control(session, id, "resume"),
             Self::Delete(IdArg { id }) => delete(session, id),
         }
     }
@@ -68,7 +68,7 @@ fn status(session: &Session, id: &BatchId) -> Result<Exit, Failure> {
 }
 
 /// Posts an action on the batch. The exit code does not depend on the results of its pushes.
-fn order(session: &Session, id: &BatchId, what: &str) -> Result<Exit, Failure> {
+fn control(session: &Session, id: &BatchId, what: &str) -> Result<Exit, Failure> {
     let answer = session.client.post(&format!("{}/{what}", id.path()))?;
     let document = Document::read(&answer.text).map_err(|error| session.client.unreadable(error))?;
     session.output.result(&answer.text, || document.to_text())?;

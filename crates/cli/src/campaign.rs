@@ -92,10 +92,10 @@ impl Campaign {
             Self::List(list) => list.run(session),
             Self::Show(IdArg { id }) => show(session, id),
             Self::Update(Update { id, file }) => update(session, id, file),
-            Self::Schedule(IdArg { id }) => order(session, id, "schedule"),
-            Self::Pause(IdArg { id }) => order(session, id, "pause"),
-            Self::Resume(IdArg { id }) => order(session, id, "resume"),
-            Self::Cancel(IdArg { id }) => order(session, id, "cancel"),
+            Self::Schedule(IdArg { id }) => control(session, id, "schedule"),
+            Self::Pause(IdArg { id }) => control(session, id, "pause"),
+            Self::Resume(IdArg { id }) => control(session, id, "resume"),
+            Self::Cancel(IdArg { id }) => control(session, id, "cancel"),
             Self::Delete(IdArg { id }) => delete(session, id),
             Self::Test(test) => test.run(session),
             Self::Preview(preview) => preview.run(session),
@@ -143,7 +143,7 @@ fn update(session: &Session, id: &CampaignId, file: &Path) -> Result<Exit, Failu
 }
 
 /// Posts an action on the campaign.
-fn order(session: &Session, id: &CampaignId, what: &str) -> Result<Exit, Failure> {
+fn control(session: &Session, id: &CampaignId, what: &str) -> Result<Exit, Failure> {
     let answer = session.client.post(&format!("{}/{what}", id.path()))?;
     print(session, &answer)?;
     Ok(Exit::Done)

@@ -60,7 +60,7 @@ pub(crate) struct Target<'t> {
 
 impl<'t> Target<'t> {
     /// Returns the destination of send requests in lines.
-    pub(crate) const fn order(headers: &'t [(&'static str, &'t str)]) -> Self {
+    pub(crate) const fn push(headers: &'t [(&'static str, &'t str)]) -> Self {
         Self {
             method: Method::Post,
             path: "/v1/push",

@@ -79,7 +79,7 @@ pub(crate) fn check_notification(what: &str, notification: &Value) -> Result<(),
     }
     if notification.get("notification").is_some() && notification.get("payload").is_none() {
         return Err(Failure::Usage(format!(
-            "{what}: holds a whole order. Give what is inside `notification`, and the rest as flags"
+            "{what}: holds a whole request. Give what is inside `notification`, and the rest as flags"
         )));
     }
     Ok(())

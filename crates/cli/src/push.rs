@@ -50,11 +50,11 @@ pub(crate) struct Push {
 impl Push {
     /// Runs the command.
     pub(crate) fn run(&self, session: &Session) -> Result<Exit, Failure> {
-        let body = self.order()?;
+        let body = self.request_body()?;
         let length = Some(body.len() as u64);
         let answer = session
             .client
-            .upload(&Target::order(&[]), &mut body.as_slice(), length)?;
+            .upload(&Target::push(&[]), &mut body.as_slice(), length)?;
         // The first line of the body is the header.
         let place = if self.devices.is_some() && self.device.is_empty() {
             Place::Line(1)
@@ -65,7 +65,7 @@ impl Push {
     }
 
     /// Returns the request in lines.
-    fn order(&self) -> Result<Vec<u8>, Failure> {
+    fn request_body(&self) -> Result<Vec<u8>, Failure> {
         let head = some([
             ("app", text(self.app.as_deref())),
             ("notification", Some(self.notification.to_json()?)),

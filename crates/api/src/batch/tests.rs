@@ -255,24 +255,36 @@ fn a_chunks_pushes_share_a_collapse_id_but_for_further_ones_to_a_device() {
 
 #[test]
 fn a_batch_does_what_it_can_as_it_stands() {
-    let refused = |ask: Ask, state| ask.check(state).err().map(|problem| problem.kind());
+    let refused = |action: BatchAction, state| action.check(state).err().map(|problem| problem.kind());
     for state in [State::Running, State::Paused, State::Cancelling] {
-        for ask in [Ask::Pause, Ask::Resume, Ask::Cancel, Ask::Status] {
-            assert_eq!(refused(ask, state), None);
+        for action in [
+            BatchAction::Pause,
+            BatchAction::Resume,
+            BatchAction::Cancel,
+            BatchAction::Status,
+        ] {
+            assert_eq!(refused(action, state), None);
         }
-        assert_eq!(refused(Ask::Delete, state), Some(Kind::BatchRunning));
+        assert_eq!(refused(BatchAction::Delete, state), Some(Kind::BatchRunning));
     }
     for state in [State::Done, State::Cancelled] {
-        for ask in [Ask::Pause, Ask::Resume] {
-            assert_eq!(refused(ask, state), Some(Kind::BatchEnded));
+        for action in [BatchAction::Pause, BatchAction::Resume] {
+            assert_eq!(refused(action, state), Some(Kind::BatchEnded));
         }
         assert_eq!(
-            (refused(Ask::Delete, state), refused(Ask::Events, state)),
+            (
+                refused(BatchAction::Delete, state),
+                refused(BatchAction::Events, state)
+            ),
             (None, None)
         );
     }
-    assert_eq!(refused(Ask::Cancel, State::Done), Some(Kind::BatchEnded));
-    assert_eq!(refused(Ask::Cancel, State::Cancelled), None, "it is cancelled");
+    assert_eq!(refused(BatchAction::Cancel, State::Done), Some(Kind::BatchEnded));
+    assert_eq!(
+        refused(BatchAction::Cancel, State::Cancelled),
+        None,
+        "it is cancelled"
+    );
 }
 
 #[test]

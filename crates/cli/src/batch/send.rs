@@ -74,19 +74,19 @@ impl Send {
             None => random_hex::<KEY_BYTES>()?,
         };
         session.output.note(&format!("Idempotency-Key: {key}"));
-        let order = Order {
+        let request = SendRequest {
             source,
             head,
             key: &key,
         };
         let message = InterruptMessage::new(format!(
             "The upload was cut off: nothing is sent of it, unless it had just ended. {}",
-            order.advice()
+            request.advice()
         ));
-        let answer = order.upload(session)?;
+        let answer = request.upload(session)?;
         if answer.status != ACCEPTED {
             return Err(session.client.unreadable(format!(
-                "{} to an order that should become a batch: does the deployment know batches?",
+                "{} to a request that should become a batch: does the deployment know batches?",
                 answer.status
             )));
         }
@@ -98,10 +98,14 @@ impl Send {
                 .output
                 .note("The server has taken this upload before; this is the batch that it became.");
         }
-        warning::print(&answer.text, session.output, Place::Line(order.lines_in_front()));
+        warning::print(
+            &answer.text,
+            session.output,
+            Place::Line(request.lines_in_front()),
+        );
         session
             .output
-            .result(&answer.text, || document.staged(order.lines_in_front()))?;
+            .result(&answer.text, || document.staged(request.lines_in_front()))?;
         if self.no_watch {
             return Ok(Exit::Done);
         }
@@ -138,17 +142,17 @@ fn read_notification(path: &Path) -> Result<Value, Failure> {
 }
 
 /// A source of devices and the idempotency key of its upload.
-struct Order<'o> {
+struct SendRequest<'o> {
     source: Source,
     head: Option<String>,
     key: &'o str,
 }
 
-impl Order<'_> {
+impl SendRequest<'_> {
     fn upload(&self, session: &Session) -> Result<Answer, Failure> {
         let headers = [("prefer", "respond-async"), ("idempotency-key", self.key)];
         self.source
-            .upload(session, &Target::order(&headers), self.head.as_deref(), || {
+            .upload(session, &Target::push(&headers), self.head.as_deref(), || {
                 refusal(session)
             })
             .map_err(|failure| self.explain(session, failure))

@@ -102,7 +102,7 @@ fn a_notification_file_that_is_something_else_is_named() {
     let fake = Fake::start(Vec::new());
     for (text, part) in [
         (r#"{"aps":{"alert":"Hi"}}"#, "holds a payload"),
-        (r#"{"notification":{"payload":{}}}"#, "holds a whole order"),
+        (r#"{"notification":{"payload":{}}}"#, "holds a whole request"),
     ] {
         let file = folder.file("notification.json", text);
         let output = run(&fake, &["batch", "send", &devices, "--notification", &file]).with_code(2);
