@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
+use apns::time::Timestamp;
 use apns::{Outcome, Reply};
 use delivery::receipt::{Receipt, Status};
 use delivery::verdict::{Verdict, judge};
-use apns::time::Timestamp;
 use libfuzzer_sys::fuzz_target;
 
 /// Status, `apns-id`, `apns-unique-id`, `retry-after`, body.
@@ -56,6 +56,7 @@ fuzz_target!(|answer: Answer<'_>| {
         verdict,
         retry_after: None,
         attempts: 1,
+        one_attempt: false,
         latency: Duration::ZERO,
     };
     assert_eq!(receipt.reason().is_none(), status == 200);

@@ -5,9 +5,9 @@
 
 use std::sync::LazyLock;
 
-use api::format::{Format, Head};
-use api::{SendRequest, Problem, preview, push};
 use api::config::{API_KEYS, APPS, Config, Transport};
+use api::format::{Format, RequestProbe};
+use api::{Problem, SendRequest, preview, push};
 use apns::time::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, from_slice, from_str};
@@ -16,10 +16,13 @@ fuzz_target!(|body: &[u8]| {
     let caller = CONFIG.api_keys.first().expect("a caller").caller();
     let document: Value = from_slice(body).unwrap_or_default();
     match SendRequest::parse(body, caller, &CONFIG, [7; 16], NOW) {
-        Ok(send_request) => check_order(&send_request, document["devices"].as_array().expect("devices").len()),
+        Ok(send_request) => check_order(
+            &send_request,
+            document["devices"].as_array().expect("devices").len(),
+        ),
         Err(problem) => check_problem(&problem, &document),
     }
-    if let (Some(app), Ok(head)) = (CONFIG.apps.first(), Head::skim(body, LINES)) {
+    if let (Some(app), Ok(head)) = (CONFIG.apps.first(), RequestProbe::read(body, LINES)) {
         match SendRequest::parse_for(app, body, LINES, [7; 16], NOW) {
             Ok(send_request) => check_order(&send_request, head.devices),
             Err(problem) => check_problem(&problem, &Value::Null),
@@ -29,13 +32,18 @@ fuzz_target!(|body: &[u8]| {
 
 fn check_order(send_request: &SendRequest<'_>, devices: usize) {
     assert_eq!(send_request.pushes.len(), devices);
-    for request in send_request.pushes.iter().filter_map(|push| push.request.as_ref().ok()) {
+    for request in send_request
+        .pushes
+        .iter()
+        .filter_map(|push| push.request.as_ref().ok())
+    {
         assert!(request.body.len() <= request.headers.push_type.rules().max_payload);
         assert!(from_slice::<Value>(&request.body).is_ok_and(|payload| payload.is_object()));
         let printable = |value: &str| value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
         assert!(request.header_list().iter().all(|(_, value)| printable(value)));
     }
-    let previewed: Value = from_str(&preview::answer(send_request, &CONFIG).expect("few devices").body).expect("JSON");
+    let previewed: Value =
+        from_str(&preview::answer(send_request, &CONFIG).expect("few devices").body).expect("JSON");
     assert_eq!(previewed["pushes"].as_array().map(Vec::len), Some(devices));
     let answer = push::answer(send_request, &[], Transport::Fetch).body;
     let results: Value = from_str(&answer).expect("JSON");

@@ -6,11 +6,11 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
+use api::config::{API_KEYS, APPS, Config};
 use api::format::Format;
 use api::send_request::{Basis, Repeats};
 use api::upload::{Finished, MAX_CHUNK_BYTES, MAX_CHUNK_PUSHES, Staged};
-use api::{SendRequest, Problem, Upload};
-use api::config::{API_KEYS, APPS, Config};
+use api::{Problem, SendRequest, Upload};
 use apns::time::Timestamp;
 use libfuzzer_sys::fuzz_target;
 
@@ -70,13 +70,14 @@ fn check_chunks(finished: &Finished<'_>, chunks: &[Staged]) {
         assert_eq!(chunk.first, pushes);
         assert!(chunk.body.len() <= MAX_CHUNK_BYTES && (1..=MAX_CHUNK_PUSHES).contains(&chunk.pushes));
         pushes += chunk.pushes;
-        let body = format!("{}\n{}", finished.opening.head, chunk.body);
+        let body = format!("{}\n{}", finished.header.head, chunk.body);
         let basis = Basis {
             seed: [7; 16],
             first: chunk.first,
             repeats: Repeats::Keep,
         };
-        let send_request = SendRequest::parse_chunk(finished.opening.app, body.as_bytes(), basis, NOW).expect("no faults");
+        let send_request =
+            SendRequest::parse_chunk(finished.header.app, body.as_bytes(), basis, NOW).expect("no faults");
         let requests = send_request
             .pushes
             .iter()

@@ -207,7 +207,7 @@ fn typed(name: &str) -> (&str, Option<Type>) {
     typed.unwrap_or((name, None))
 }
 
-/// What is wrong with a column whose name ends in a type that there is not.
+/// The fault of a column whose name ends in an unknown type.
 fn unknown_type(name: &str) -> String {
     let shown: String = name.chars().take(MAX_SHOWN_NAME).collect();
     format!(

@@ -33,7 +33,7 @@ struct Run {
 }
 
 impl Run {
-    /// Creates a run of these chunks, all of which are handed over.
+    /// Creates a run and hands over all of these chunks.
     fn new(terms: Terms, chunks: &[u32]) -> Self {
         let database = Database::of::<Command>();
         let devices = (1..=chunks.iter().sum()).map(|id| Device::new(format!("{id:064x}")));
